@@ -1,0 +1,1 @@
+"""Caches fed by list and watch: client, reflector, store, shared informer. Knows no controller."""

@@ -1,0 +1,1 @@
+"""Queues of work for controllers: deduplicated, delayed, rate limited. Knows no Kubernetes."""

@@ -1,0 +1,62 @@
+"""Pieces that several kinds share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from informers.meta import ObjectMeta
+
+JsonObject = dict[str, Any]
+"""A decoded JSON object whose keys we do not know beforehand."""
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """metav1.Condition."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""
+    observed_generation: int | None = None
+
+
+def find_condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:
+    """The condition of that type, or None."""
+    return next((condition for condition in conditions if condition.type == kind), None)
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no white space: equal bytes if and only if equal JSON values."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+class _Typed(msgspec.Struct, frozen=True, rename="camel"):
+    metadata: ObjectMeta
+
+
+def without_server_state(raw: bytes | msgspec.Raw) -> bytes:
+    """The object without `status` and `metadata.managedFields`: what may have to be copied elsewhere."""
+    content: JsonObject = msgspec.json.decode(raw)
+    content.pop("status", None)
+    metadata = content.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return msgspec.json.encode(content)
+
+
+class Unstructured(msgspec.Struct, frozen=True):
+    """An object of any kind: typed metadata, and the whole content as plain dicts and lists (read only)."""
+
+    metadata: ObjectMeta
+    content: JsonObject
+
+
+def decode_unstructured(raw: bytes | msgspec.Raw) -> Unstructured:
+    """Decode any object, leaving out managedFields."""
+    typed = msgspec.json.decode(raw, type=_Typed)
+    content: JsonObject = msgspec.json.decode(raw)
+    content["metadata"].pop("managedFields", None)
+    return Unstructured(metadata=typed.metadata, content=content)

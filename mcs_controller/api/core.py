@@ -1,0 +1,113 @@
+"""Core Kubernetes kinds: Service, EndpointSlice, Namespace, Secret."""
+
+from __future__ import annotations
+
+import msgspec
+
+from informers.meta import ObjectMeta
+from mcs_controller.api.common import JsonObject, without_server_state
+
+
+class Service(msgspec.Struct, frozen=True):
+    """core/v1 Service.
+
+    Attributes:
+        spec: the spec as JSON, for telling whether it changed.
+        raw: the object as JSON, without status and managedFields.
+    """
+
+    metadata: ObjectMeta
+    spec: bytes
+    raw: bytes
+
+
+class EndpointSlice(msgspec.Struct, frozen=True):
+    """discovery.k8s.io/v1 EndpointSlice.
+
+    `endpoints` and `ports` stay JSON: they are copied, never looked into, and so fields of later Kubernetes versions
+    travel along.
+    """
+
+    metadata: ObjectMeta
+    address_type: str
+    endpoints: bytes
+    ports: bytes
+
+    def manifest(self) -> JsonObject:
+        """The slice as it may be written elsewhere: no status, and of the metadata only what a user could have set."""
+        meta = self.metadata
+        metadata: JsonObject = {"name": meta.name, "namespace": meta.namespace}
+        if meta.generate_name:
+            metadata["generateName"] = meta.generate_name
+        if meta.labels:
+            metadata["labels"] = dict(meta.labels)
+        if meta.annotations:
+            metadata["annotations"] = dict(meta.annotations)
+        return {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": metadata,
+            "addressType": self.address_type,
+            "endpoints": msgspec.json.decode(self.endpoints),
+            "ports": msgspec.json.decode(self.ports),
+        }
+
+
+class Namespace(msgspec.Struct, frozen=True):
+    """core/v1 Namespace; `raw` as for Service."""
+
+    metadata: ObjectMeta
+    raw: bytes
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """core/v1 Secret; the values of `data` are base64. Never put one into a store or a log line."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Secret({self.metadata.namespace}/{self.metadata.name})"
+
+
+class _WireService(msgspec.Struct):
+    metadata: ObjectMeta
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _WireSlice(msgspec.Struct, rename="camel"):
+    metadata: ObjectMeta
+    address_type: str
+    endpoints: msgspec.Raw = msgspec.Raw(b"null")
+    ports: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _WireNamespace(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+_service = msgspec.json.Decoder(_WireService)
+_slice = msgspec.json.Decoder(_WireSlice)
+_namespace = msgspec.json.Decoder(_WireNamespace)
+
+
+def decode_service(raw: bytes | msgspec.Raw) -> Service:
+    """Decode a Service."""
+    wire = _service.decode(raw)
+    return Service(metadata=wire.metadata, spec=bytes(wire.spec), raw=without_server_state(raw))
+
+
+def decode_endpointslice(raw: bytes | msgspec.Raw) -> EndpointSlice:
+    """Decode an EndpointSlice."""
+    wire = _slice.decode(raw)
+    return EndpointSlice(
+        metadata=wire.metadata,
+        address_type=wire.address_type,
+        endpoints=bytes(wire.endpoints),
+        ports=bytes(wire.ports),
+    )
+
+
+def decode_namespace(raw: bytes | msgspec.Raw) -> Namespace:
+    """Decode a Namespace."""
+    return Namespace(metadata=_namespace.decode(raw).metadata, raw=without_server_state(raw))

@@ -1,0 +1,65 @@
+"""Names that several programs must compute alike (contract, chapter 2).
+
+Verified against names that Karmada's own functions produced (tests/golden/names.json). No function truncates: a name that
+is too long fails when it is written, and is reported there.
+"""
+
+from __future__ import annotations
+
+from mcs_controller.domain.well_known import EXECUTION_PREFIX
+
+_FNV_OFFSET = 2166136261
+_FNV_PRIME = 16777619
+_SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
+"""Kubernetes' rand.SafeEncodeString maps onto letters that cannot spell words; for decimal digits that is this table."""
+
+
+class NotAnExecutionNamespace(ValueError):
+    """The namespace belongs to no cluster."""
+
+
+def execution_namespace(cluster: str) -> str:
+    """Where the Works of a cluster live."""
+    return EXECUTION_PREFIX + cluster
+
+
+def cluster_of_namespace(namespace: str) -> str:
+    """The cluster whose Works live in this namespace.
+
+    Raises:
+        NotAnExecutionNamespace: the prefix is missing.
+    """
+    if not namespace.startswith(EXECUTION_PREFIX):
+        raise NotAnExecutionNamespace(f"namespace {namespace!r} does not start with {EXECUTION_PREFIX!r}")
+    return namespace.removeprefix(EXECUTION_PREFIX)
+
+
+def work_name(kind: str, namespace: str, name: str) -> str:
+    """Name of the Work that carries the object; `namespace` is empty for cluster-scoped objects."""
+    safe = go_lower(name.replace(":", "."))
+    key = go_lower("-".join(part for part in (namespace, safe, kind) if part or part is safe))
+    return f"{safe}-{str(_fnv1a(key.encode())).translate(_SAFE_DIGITS)}"
+
+
+def binding_name(kind: str, name: str) -> str:
+    """Name of the ResourceBinding of a resource template."""
+    return go_lower(f"{name.replace(':', '.')}-{kind}")
+
+
+def dispatched_slice_name(provider: str, name: str) -> str:
+    """Name in the consumers of a provider's slice."""
+    return f"{provider}-{name}"
+
+
+def go_lower(text: str) -> str:
+    """Lower case as Go's strings.ToLower: one code point becomes one code point, whatever stands around it."""
+    if text.isascii():
+        return text.lower()
+    return "".join(letter.lower()[0] for letter in text)
+
+
+def _fnv1a(data: bytes) -> int:
+    value = _FNV_OFFSET
+    for byte in data:
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return value

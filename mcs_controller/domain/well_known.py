@@ -1,0 +1,106 @@
+"""Every label, annotation, finalizer, condition and reason that goes over the wire, once each.
+
+The strings are Karmada's: they are what lets this controller stand beside its components, or be replaced by them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- labels and annotations -------------------------------------------------------------------------------------------
+
+MCS_PERMANENT_ID: Final = "multiclusterservice.karmada.io/permanent-id"
+MCS_NAMESPACE: Final = "multiclusterservice.karmada.io/namespace"
+MCS_NAME: Final = "multiclusterservice.karmada.io/name"
+"""Labels on Works, annotations (with the same keys) on a claimed Service and its ResourceBinding."""
+
+EXPORT_NAMESPACE: Final = "endpointslice.karmada.io/namespace"
+EXPORT_NAME: Final = "endpointslice.karmada.io/name"
+COLLECTED_BY: Final = "endpointslice.karmada.io/managed-by"
+"""On collected Works: a "."-joined set of the features that want the Work."""
+COLLECTED_BY_MCS: Final = "MultiClusterService"
+COLLECTED_BY_EXPORT: Final = "ServiceExport"
+PROVISION_CLUSTER: Final = "endpointslice.karmada.io/provision-cluster"
+
+CLAIMED_BY: Final = "resourcetemplate.karmada.io/claimed-by"
+CLAIMED_BY_MCS: Final = "MultiClusterService"
+BINDING_MANAGED_BY: Final = "binding.karmada.io/managed-by"
+BINDING_MANAGED_BY_MCS: Final = "MultiClusterService"
+BINDING_PERMANENT_ID: Final = "resourcebinding.karmada.io/permanent-id"
+BINDING_NAMESPACE: Final = "resourcebinding.karmada.io/namespace"
+BINDING_NAME: Final = "resourcebinding.karmada.io/name"
+WORK_PERMANENT_ID: Final = "work.karmada.io/permanent-id"
+WORK_NAMESPACE: Final = "work.karmada.io/namespace"
+WORK_NAME: Final = "work.karmada.io/name"
+CONFLICT_RESOLUTION: Final = "work.karmada.io/conflict-resolution"
+MANAGED: Final = "karmada.io/managed"
+SYSTEM: Final = "karmada.io/system"
+TRUE: Final = "true"
+
+TEMPLATE_UID: Final = "resourcetemplate.karmada.io/uid"
+TEMPLATE_GENERATION: Final = "resourcetemplate.karmada.io/generation"
+MANAGED_LABELS: Final = "resourcetemplate.karmada.io/managed-labels"
+MANAGED_ANNOTATIONS: Final = "resourcetemplate.karmada.io/managed-annotations"
+APPLIED_PLACEMENT: Final = "policy.karmada.io/applied-placement"
+POLICY_PERMANENT_ID: Final = "propagationpolicy.karmada.io/permanent-id"
+CLUSTER_POLICY_PERMANENT_ID: Final = "clusterpropagationpolicy.karmada.io/permanent-id"
+POLICY_NAMESPACE: Final = "propagationpolicy.karmada.io/namespace"
+POLICY_NAME: Final = "propagationpolicy.karmada.io/name"
+CLUSTER_POLICY_NAME: Final = "clusterpropagationpolicy.karmada.io/name"
+SKIP_AUTO_PROPAGATION: Final = "namespace.karmada.io/skip-auto-propagation"
+
+POLICY_LABELS: Final = (POLICY_PERMANENT_ID, CLUSTER_POLICY_PERMANENT_ID)
+POLICY_ANNOTATIONS: Final = (POLICY_NAMESPACE, POLICY_NAME, CLUSTER_POLICY_NAME)
+"""What a policy leaves on a Service, and a claim removes: a claimed Service belongs to its MultiClusterService."""
+
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+SLICE_MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
+SLICE_DISPATCHER: Final = "endpointslice-dispatch-controller.karmada.io"
+SLICE_IMPORTER: Final = "endpointslice-controller.karmada.io"
+SLICE_MANAGERS: Final = frozenset({SLICE_DISPATCHER, SLICE_IMPORTER})
+"""Slices with one of these are copies already; collecting them again would echo for ever."""
+
+# --- finalizers -------------------------------------------------------------------------------------------------------
+
+MCS_FINALIZER: Final = "karmada.io/multiclusterservice-controller"
+DISPATCH_FINALIZER: Final = "karmada.io/mcs-endpointslice-dispatch-controller"
+EXECUTION_FINALIZER: Final = "karmada.io/execution-controller"
+BINDING_FINALIZER: Final = "karmada.io/binding-controller"
+CLUSTER_FINALIZER: Final = "karmada.io/cluster-controller"
+
+# --- conditions: type, and the reasons for True and False ---------------------------------------------------------------
+
+SERVICE_APPLIED: Final = "ServiceApplied"
+SERVICE_APPLIED_SUCCEED: Final = "ServiceAppliedSucceed"
+SERVICE_APPLIED_FAILED: Final = "ServiceAppliedFailed"
+SLICE_DISPATCHED: Final = "EndpointSliceDispatched"
+SLICE_DISPATCHED_SUCCEED: Final = "EndpointSliceDispatchedSucceed"
+SLICE_DISPATCHED_FAILED: Final = "EndpointSliceDispatchedFailed"
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+EVENT_SYNC_SERVICE_SUCCEED: Final = "SyncServiceSucceed"
+EVENT_SYNC_SERVICE_FAILED: Final = "SyncServiceFailed"
+EVENT_DISPATCH_SUCCEED: Final = "DispatchEndpointSliceSucceed"
+EVENT_DISPATCH_FAILED: Final = "DispatchEndpointSliceFailed"
+EVENT_CLUSTER_NOT_FOUND: Final = "ClusterNotFound"
+EVENT_API_INCOMPATIBLE: Final = "APIIncompatible"
+
+# --- kinds ------------------------------------------------------------------------------------------------------------
+
+MCS_API_VERSION: Final = "networking.karmada.io/v1alpha1"
+MCS_KIND: Final = "MultiClusterService"
+SLICE_API_VERSION: Final = "discovery.k8s.io/v1"
+SLICE_KIND: Final = "EndpointSlice"
+SERVICE_KIND: Final = "Service"
+
+# --- namespaces and names of processes --------------------------------------------------------------------------------
+
+EXECUTION_PREFIX: Final = "karmada-es-"
+SYSTEM_NAMESPACE: Final = "karmada-system"
+CLUSTER_NAMESPACE: Final = "karmada-cluster"
+
+MCS_CONTROLLER: Final = "multiclusterservice-controller"
+COLLECT_CONTROLLER: Final = "endpointslice-collect-controller"
+COLLECT_QUEUE: Final = "endpointslice-collect"
+DISPATCH_CONTROLLER: Final = "endpointslice-dispatch-controller"

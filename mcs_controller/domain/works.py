@@ -1,0 +1,284 @@
+"""Works: what they are for, and how one is brought to hold a manifest (contract 2.3).
+
+A reconciler states a `WorkIntent`; `plan_work` compares it with the Work that is there and says which single write, if any,
+makes it so. Keys, finalizers and labels that others put on the Work are kept.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
+
+from mcs_controller.api.common import JsonObject, canonical
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from informers.meta import OwnerReference
+    from mcs_controller.api.work import Work
+
+_SERVER_METADATA = (
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+    "ownerReferences",
+    "finalizers",
+)
+
+
+class Role(enum.Enum):
+    """What a Work is for, as far as this feature is concerned."""
+
+    SERVICE = "carries a MultiClusterService: this cluster provides its endpoints"
+    COLLECTED = "copy of a provider's slice, never applied"
+    DISPATCHED = "copy of a provider's slice, applied in a consumer"
+    OTHER = "somebody else's"
+
+
+class SliceRef(NamedTuple):
+    """Identity of a slice in the provider that has it."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+
+class WorkTerminating(Exception):
+    """The Work is being deleted, so nothing can be put into it; its deletion event brings the next try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkIntent:
+    """What a Work should be.
+
+    Attributes:
+        manifest: the object it carries, before pruning. The caller gives it away.
+        source_uid: uid of the object that the manifest was made of; empty if there is none.
+        suspend_dispatching: None leaves the flag out.
+        preserve_resources_on_deletion: None leaves the flag out.
+        remove_labels: keys that must not be there, though they might be.
+        owner: set at creation only.
+    """
+
+    namespace: str
+    name: str
+    manifest: JsonObject
+    source_uid: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
+    remove_labels: tuple[str, ...] = ()
+    suspend_dispatching: bool | None = None
+    preserve_resources_on_deletion: bool | None = None
+    owner: OwnerReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWork:
+    """Create this Work."""
+
+    namespace: str
+    body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class PatchWork:
+    """Apply this merge patch; it names the resourceVersion that it was computed from."""
+
+    namespace: str
+    name: str
+    body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWork:
+    """Delete the Work, if it is still the one that was observed."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+WorkWrite: TypeAlias = CreateWork | PatchWork | DeleteWork
+
+
+def delete_work(work: Work) -> DeleteWork:
+    """The write that deletes this Work and no other, should it have changed meanwhile."""
+    meta = work.metadata
+    return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version)
+
+
+def cluster_of(work: Work) -> str | None:
+    """The cluster whose execution namespace the Work is in; None for a Work elsewhere."""
+    try:
+        return cluster_of_namespace(work.metadata.namespace)
+    except NotAnExecutionNamespace:
+        return None
+
+
+def role_of(work: Work) -> Role:
+    """What the Work is for."""
+    ref = work.ref
+    if ref is None:
+        return Role.OTHER
+    if ref.kind == wk.MCS_KIND and ref.api_version.startswith("networking.karmada.io/"):
+        return Role.SERVICE
+    if ref.kind != wk.SLICE_KIND or not ref.api_version.startswith("discovery.k8s.io/"):
+        return Role.OTHER
+    if work.metadata.annotations.get(wk.PROVISION_CLUSTER):
+        return Role.DISPATCHED
+    labels = work.metadata.labels
+    if wk.COLLECTED_BY in labels or labels.get(wk.MCS_NAME) or labels.get(wk.EXPORT_NAME):
+        return Role.COLLECTED
+    # Without any label it is ours only while it waits for us to let go of it.
+    return Role.COLLECTED if wk.DISPATCH_FINALIZER in work.metadata.finalizers else Role.OTHER
+
+
+def origin_of(work: Work) -> SliceRef | None:
+    """The provider's slice that this Work is a copy of; None if it is not a copy."""
+    role, ref = role_of(work), work.ref
+    if ref is None:
+        return None
+    if role is Role.COLLECTED:
+        cluster = cluster_of(work)
+        return SliceRef(cluster, ref.namespace, ref.name) if cluster is not None else None
+    if role is Role.DISPATCHED:
+        provider = work.metadata.annotations[wk.PROVISION_CLUSTER]
+        return SliceRef(provider, ref.namespace, ref.name.removeprefix(f"{provider}-"))
+    return None
+
+
+def service_of(work: Work) -> tuple[str, str] | None:
+    """(namespace, name) of the MultiClusterService that the Work is filed under; None without these labels.
+
+    An empty value never names anything: it would select the Works of every service that lacks the label.
+    """
+    namespace = work.metadata.labels.get(wk.MCS_NAMESPACE)
+    name = work.metadata.labels.get(wk.MCS_NAME)
+    return (namespace, name) if namespace and name else None
+
+
+def plan_work(intent: WorkIntent, observed: Work | None, new_id: Callable[[], str]) -> CreateWork | PatchWork | None:
+    """The write that makes the Work what is intended; None if it is so already.
+
+    `new_id` makes a permanent id, for a Work that has none because no webhook gave it one.
+
+    Raises:
+        WorkTerminating: the observed Work is being deleted.
+    """
+    if observed is not None and observed.metadata.deletion_timestamp is not None:
+        raise WorkTerminating(f"Work {intent.namespace}/{intent.name} is being deleted")
+    labels = dict(observed.metadata.labels) if observed else {}
+    labels.update(intent.labels)
+    for key in intent.remove_labels:
+        labels.pop(key, None)
+    if not labels.get(wk.WORK_PERMANENT_ID):
+        labels[wk.WORK_PERMANENT_ID] = new_id()
+    manifest = finish_manifest(intent, labels[wk.WORK_PERMANENT_ID])
+    spec: JsonObject = {"workload": {"manifests": [manifest]}}
+    if intent.suspend_dispatching is not None:
+        spec["suspendDispatching"] = intent.suspend_dispatching
+    if intent.preserve_resources_on_deletion is not None:
+        spec["preserveResourcesOnDeletion"] = intent.preserve_resources_on_deletion
+    if observed is None:
+        return _create(intent, labels, spec)
+    return _patch(intent, observed, labels, spec)
+
+
+def _create(intent: WorkIntent, labels: dict[str, str], spec: JsonObject) -> CreateWork:
+    metadata: JsonObject = {"name": intent.name, "namespace": intent.namespace, "labels": labels}
+    if intent.annotations:
+        metadata["annotations"] = dict(intent.annotations)
+    if intent.finalizers:
+        metadata["finalizers"] = sorted(set(intent.finalizers))
+    if intent.owner is not None:
+        metadata["ownerReferences"] = [msgspec.to_builtins(intent.owner)]
+    body = {"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": metadata, "spec": spec}
+    return CreateWork(intent.namespace, body)
+
+
+def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: JsonObject) -> PatchWork | None:
+    meta = observed.metadata
+    body: JsonObject = {}
+    metadata = changed_keys("labels", meta.labels, labels)
+    metadata |= changed_keys("annotations", meta.annotations, {**meta.annotations, **intent.annotations})
+    finalizers = sorted({*meta.finalizers, *intent.finalizers})
+    if not set(finalizers) <= set(meta.finalizers):
+        metadata["finalizers"] = finalizers
+    if not _same_spec(observed, spec):
+        # A merge patch keeps what it does not name; a flag that is not given has to be absent afterwards.
+        body["spec"] = {"suspendDispatching": None, "preserveResourcesOnDeletion": None} | spec
+    if not metadata and not body:
+        return None
+    body["metadata"] = metadata | {"resourceVersion": meta.resource_version}
+    return PatchWork(intent.namespace, intent.name, body)
+
+
+def _same_spec(observed: Work, spec: JsonObject) -> bool:
+    if observed.suspend_dispatching != spec.get("suspendDispatching"):
+        return False
+    if observed.preserve_resources_on_deletion != spec.get("preserveResourcesOnDeletion"):
+        return False
+    manifests = spec["workload"]["manifests"]
+    return len(observed.manifests) == len(manifests) and all(
+        same_json(there.raw, wanted) for there, wanted in zip(observed.manifests, manifests, strict=True)
+    )
+
+
+def same_json(raw: bytes, wanted: JsonObject) -> bool:
+    """Whether JSON text says the same as an object; cheap when it was written by an encoder that sorts keys."""
+    expected = canonical(wanted)
+    return raw == expected or canonical(msgspec.json.decode(raw)) == expected
+
+
+def changed_keys(field_name: str, before: Mapping[str, str], after: Mapping[str, str]) -> JsonObject:
+    """The part of a metadata merge patch that turns one string map into the other; empty if they are equal."""
+    changes: JsonObject = {key: value for key, value in after.items() if before.get(key) != value}
+    changes |= {key: None for key in before if key not in after}
+    return {field_name: changes} if changes else {}
+
+
+def finish_manifest(intent: WorkIntent, permanent_id: str) -> JsonObject:
+    """Steps 1, 2 and 5 of contract 2.3: mark the manifest, prune it, and list the marks in it."""
+    manifest = prune(intent.manifest)
+    metadata = manifest.setdefault("metadata", {})
+    labels = dict(metadata.get("labels") or {})
+    labels[wk.MANAGED] = wk.TRUE
+    labels[wk.WORK_PERMANENT_ID] = permanent_id
+    annotations = dict(metadata.get("annotations") or {})
+    annotations[wk.TEMPLATE_UID] = intent.source_uid
+    annotations[wk.WORK_NAMESPACE] = intent.namespace
+    annotations[wk.WORK_NAME] = intent.name
+    if wk.CONFLICT_RESOLUTION in intent.annotations:
+        annotations[wk.CONFLICT_RESOLUTION] = intent.annotations[wk.CONFLICT_RESOLUTION]
+    annotations[wk.MANAGED_ANNOTATIONS] = ",".join(sorted({*annotations, wk.MANAGED_ANNOTATIONS, wk.MANAGED_LABELS}))
+    annotations[wk.MANAGED_LABELS] = ",".join(sorted(labels))
+    metadata["labels"] = labels
+    metadata["annotations"] = annotations
+    return manifest
+
+
+def prune(manifest: JsonObject) -> JsonObject:
+    """A copy without what only the server that served it may set (one level deep: the rest is shared)."""
+    pruned = {key: value for key, value in manifest.items() if key != "status"}
+    metadata = manifest.get("metadata") or {}
+    pruned["metadata"] = {key: value for key, value in metadata.items() if key not in _SERVER_METADATA}
+    if manifest.get("kind") == wk.SERVICE_KIND and manifest.get("apiVersion") == "v1":
+        spec = dict(manifest.get("spec") or {})
+        # A cluster IP is a member's own choice; "None" is the user's, and makes the Service headless everywhere.
+        if spec.get("clusterIP") and spec["clusterIP"] != "None":
+            spec.pop("clusterIP")
+            spec.pop("clusterIPs", None)
+        pruned["spec"] = spec
+    return pruned

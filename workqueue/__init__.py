@@ -1,1 +1,34 @@
 """Queues of work for controllers: deduplicated, delayed, rate limited. Knows no Kubernetes."""
+
+from workqueue.clock import Clock, RealClock
+from workqueue.delaying import DelayingQueue
+from workqueue.metrics import NO_METRICS, MetricsProvider, QueueMetrics, QueueState
+from workqueue.queue import Queue, ShutDown
+from workqueue.rate_limiters import (
+    BucketRateLimiter,
+    ItemExponentialFailureRateLimiter,
+    MaxOfRateLimiter,
+    RateLimiter,
+    default_controller_rate_limiter,
+)
+from workqueue.rate_limiting import RateLimitingQueue
+from workqueue.token_bucket import TokenBucket
+
+__all__ = [
+    "NO_METRICS",
+    "BucketRateLimiter",
+    "Clock",
+    "DelayingQueue",
+    "ItemExponentialFailureRateLimiter",
+    "MaxOfRateLimiter",
+    "MetricsProvider",
+    "Queue",
+    "QueueMetrics",
+    "QueueState",
+    "RateLimiter",
+    "RateLimitingQueue",
+    "RealClock",
+    "ShutDown",
+    "TokenBucket",
+    "default_controller_rate_limiter",
+]

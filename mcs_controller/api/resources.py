@@ -42,9 +42,7 @@ CLUSTERS: Resource[Cluster] = Resource(
     decode=decode_cluster,
     namespaced=False,
 )
-SERVICES: Resource[Service] = Resource(
-    group="", version="v1", plural="services", kind="Service", decode=decode_service
-)
+SERVICES: Resource[Service] = Resource(group="", version="v1", plural="services", kind="Service", decode=decode_service)
 ENDPOINTSLICES: Resource[EndpointSlice] = Resource(
     group="discovery.k8s.io",
     version="v1",

@@ -1,7 +1,7 @@
 """Names that several programs must compute alike (contract, chapter 2).
 
-Verified against names that Karmada's own functions produced (tests/golden/names.json). No function truncates: a name that
-is too long fails when it is written, and is reported there.
+Verified against names that Karmada's own functions produced (tests/golden/names.json). No function truncates: a name
+that is too long fails when it is written, and is reported there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mcs_controller.domain.well_known import EXECUTION_PREFIX
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
 _SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
-"""Kubernetes' rand.SafeEncodeString maps onto letters that cannot spell words; for decimal digits that is this table."""
+"""Kubernetes' rand.SafeEncodeString avoids letters that spell words; for decimal digits that is this table."""
 
 
 class NotAnExecutionNamespace(ValueError):
@@ -37,7 +37,7 @@ def cluster_of_namespace(namespace: str) -> str:
 def work_name(kind: str, namespace: str, name: str) -> str:
     """Name of the Work that carries the object; `namespace` is empty for cluster-scoped objects."""
     safe = go_lower(name.replace(":", "."))
-    key = go_lower("-".join(part for part in (namespace, safe, kind) if part or part is safe))
+    key = go_lower(f"{namespace}-{safe}-{kind}" if namespace else f"{safe}-{kind}")
     return f"{safe}-{str(_fnv1a(key.encode())).translate(_SAFE_DIGITS)}"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- labels and annotations -------------------------------------------------------------------------------------------
+# --- labels and annotations ----------------------------------------------------------------------------------------
 
 MCS_PERMANENT_ID: Final = "multiclusterservice.karmada.io/permanent-id"
 MCS_NAMESPACE: Final = "multiclusterservice.karmada.io/namespace"
@@ -60,7 +60,7 @@ SLICE_IMPORTER: Final = "endpointslice-controller.karmada.io"
 SLICE_MANAGERS: Final = frozenset({SLICE_DISPATCHER, SLICE_IMPORTER})
 """Slices with one of these are copies already; collecting them again would echo for ever."""
 
-# --- finalizers -------------------------------------------------------------------------------------------------------
+# --- finalizers ----------------------------------------------------------------------------------------------------
 
 MCS_FINALIZER: Final = "karmada.io/multiclusterservice-controller"
 DISPATCH_FINALIZER: Final = "karmada.io/mcs-endpointslice-dispatch-controller"
@@ -68,7 +68,7 @@ EXECUTION_FINALIZER: Final = "karmada.io/execution-controller"
 BINDING_FINALIZER: Final = "karmada.io/binding-controller"
 CLUSTER_FINALIZER: Final = "karmada.io/cluster-controller"
 
-# --- conditions: type, and the reasons for True and False ---------------------------------------------------------------
+# --- conditions: type, and the reasons for True and False ----------------------------------------------------------
 
 SERVICE_APPLIED: Final = "ServiceApplied"
 SERVICE_APPLIED_SUCCEED: Final = "ServiceAppliedSucceed"
@@ -77,7 +77,7 @@ SLICE_DISPATCHED: Final = "EndpointSliceDispatched"
 SLICE_DISPATCHED_SUCCEED: Final = "EndpointSliceDispatchedSucceed"
 SLICE_DISPATCHED_FAILED: Final = "EndpointSliceDispatchedFailed"
 
-# --- events -----------------------------------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------------------------
 
 EVENT_SYNC_SERVICE_SUCCEED: Final = "SyncServiceSucceed"
 EVENT_SYNC_SERVICE_FAILED: Final = "SyncServiceFailed"
@@ -86,7 +86,7 @@ EVENT_DISPATCH_FAILED: Final = "DispatchEndpointSliceFailed"
 EVENT_CLUSTER_NOT_FOUND: Final = "ClusterNotFound"
 EVENT_API_INCOMPATIBLE: Final = "APIIncompatible"
 
-# --- kinds ------------------------------------------------------------------------------------------------------------
+# --- kinds ---------------------------------------------------------------------------------------------------------
 
 MCS_API_VERSION: Final = "networking.karmada.io/v1alpha1"
 MCS_KIND: Final = "MultiClusterService"
@@ -94,7 +94,7 @@ SLICE_API_VERSION: Final = "discovery.k8s.io/v1"
 SLICE_KIND: Final = "EndpointSlice"
 SERVICE_KIND: Final = "Service"
 
-# --- namespaces and names of processes --------------------------------------------------------------------------------
+# --- namespaces and names of processes -----------------------------------------------------------------------------
 
 EXECUTION_PREFIX: Final = "karmada-es-"
 SYSTEM_NAMESPACE: Final = "karmada-system"

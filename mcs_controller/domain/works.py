@@ -1,7 +1,7 @@
 """Works: what they are for, and how one is brought to hold a manifest (contract 2.3).
 
-A reconciler states a `WorkIntent`; `plan_work` compares it with the Work that is there and says which single write, if any,
-makes it so. Keys, finalizers and labels that others put on the Work are kept.
+A reconciler states a `WorkIntent`; `plan_work` compares it with the Work that is there and says which single write, if
+any, makes it so. Keys, finalizers and labels that others put on the Work are kept.
 """
 
 from __future__ import annotations

@@ -1,0 +1,151 @@
+"""Read a plane's audit log: which requests arrived, from whom, with what result.
+
+::
+
+    mark = AuditLog(bed.host.audit_log).mark()
+    ...                                         # let the world do something
+    writes = [event for event in mark.events() if event.user == CONTROLLER and event.is_write]
+
+The log is written before a request is answered, so a request whose answer has been seen is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Iterator
+
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+class _User(msgspec.Struct):
+    username: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class _ObjectRef(msgspec.Struct, rename="camel"):
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    api_group: str = ""
+    api_version: str = ""
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    stage: str
+    verb: str = ""
+    user: _User = msgspec.field(default_factory=_User)
+    user_agent: str = ""
+    object_ref: _ObjectRef | None = None
+    response_status: _Status | None = None
+    request_uri: str = msgspec.field(default="", name="requestURI")
+    stage_timestamp: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One answered request.
+
+    Attributes:
+        user: as the server authenticated it (``system:serviceaccount:<namespace>:<name>``, a certificate's CN).
+        user_agent: what the client calls itself.
+        verb: Kubernetes' verb: get, list, watch, create, update, patch, delete, deletecollection; for a request that is
+            not about a resource the HTTP method in lower case.
+        resource: plural; empty if the request is not about a resource (discovery, ``/readyz``).
+        subresource: ``status``, ``token``, ...; or empty.
+        api_group: empty for the core group.
+        namespace: empty for cluster-scoped requests and for lists over all namespaces.
+        name: of the object; empty for lists, watches and (mostly) creates.
+        code: the HTTP status. A watch is reported when it ends.
+        uri: path and query as requested.
+        time: RFC 3339 with microseconds, when it was answered.
+    """
+
+    user: str
+    user_agent: str
+    verb: str
+    resource: str
+    subresource: str
+    api_group: str
+    namespace: str
+    name: str
+    code: int
+    uri: str
+    time: str
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it asked for a change, successfully or not."""
+        return self.verb in WRITES
+
+
+def parse(line: bytes) -> AuditEvent | None:
+    """One line of the log; None for a stage other than ``ResponseComplete``.
+
+    Raises:
+        msgspec.DecodeError: the line is no audit event.
+    """
+    event = _DECODER.decode(line)
+    if event.stage != "ResponseComplete":
+        return None
+    target = event.object_ref or _ObjectRef()
+    return AuditEvent(
+        user=event.user.username,
+        user_agent=event.user_agent,
+        verb=event.verb,
+        resource=target.resource,
+        subresource=target.subresource,
+        api_group=target.api_group,
+        namespace=target.namespace,
+        name=target.name,
+        code=event.response_status.code if event.response_status else 0,
+        uri=event.request_uri,
+        time=event.stage_timestamp,
+    )
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditMark:
+    """A position in the log."""
+
+    path: Path
+    offset: int
+
+    def events(self) -> Iterator[AuditEvent]:
+        """What has been answered since the mark was set, oldest first. Asked again later, it tells more."""
+        with self.path.open("rb") as handle:
+            handle.seek(self.offset)
+            for line in handle:
+                if not line.endswith(b"\n"):  # being written just now
+                    return
+                event = parse(line)
+                if event is not None:
+                    yield event
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """The log of one plane of a bed that was made with ``audit=True``."""
+
+    path: Path
+
+    def mark(self) -> AuditMark:
+        """The current end: only what is answered from now on counts."""
+        return AuditMark(self.path, self.path.stat().st_size)
+
+    def start(self) -> AuditMark:
+        """The beginning: everything counts."""
+        return AuditMark(self.path, 0)

@@ -1,0 +1,191 @@
+"""A bed: one etcd, a control plane, some members, all up together and all gone together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self, TYPE_CHECKING
+
+from testbed.commands import HOST_CONTROLLERS, MEMBER_CONTROLLERS
+from testbed.controlplane import ControlPlane, PlaneSpec
+from testbed.errors import BedError
+from testbed.etcd import Etcd
+from testbed.identity import kill_leftovers
+from testbed.kubelet import KubeletFactory, StandInKubelet
+from tools.components import resolve
+
+if TYPE_CHECKING:
+    from testbed.processes import Process
+    from types import TracebackType
+
+HOST_NAME = "karmada"
+MAX_MEMBERS = 70
+
+OnProgress = Callable[[str], None]
+
+
+def required_components(*, controller_manager: bool = True) -> list[str]:
+    """The names of the components that a bed needs."""
+    return ["etcd", "kube-apiserver", *(["kube-controller-manager"] if controller_manager else [])]
+
+
+class Bed:
+    """Real control planes for as long as the ``async with`` block lasts.
+
+    Beds are independent: several can be up at once, in one process or in many.
+
+    Args:
+        members: names of the member clusters; may be empty for a lone API server.
+        controller_manager: whether planes get a kube-controller-manager, and members somebody who runs their Pods.
+            Without, a plane is ready sooner and nothing but the test writes to it.
+        audit: whether every plane logs its requests (:mod:`testbed.audit` reads them).
+        root: the directory to use, made if need be; None for one in the system's temporary directory.
+        keep_on_failure: keep the directory if the block ends with an exception, which then gets a note with the path.
+            After a failure during the start it is always kept, and the exception says where it is.
+        kubelet: makes what runs the Pods of a member.
+        on_progress: called with a short sentence when something has been reached.
+
+    Raises (on entering):
+        ProcessFailed: a component did not become ready; the end of its log is in the text.
+        ComponentError: a binary is missing and cannot be built.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: Sequence[str] = ("member1", "member2"),
+        controller_manager: bool = True,
+        audit: bool = False,
+        root: Path | None = None,
+        keep_on_failure: bool = False,
+        kubelet: KubeletFactory = StandInKubelet,
+        on_progress: OnProgress = lambda _: None,
+    ) -> None:
+        if len(members) > MAX_MEMBERS or len({HOST_NAME, *members}) != len(members) + 1:
+            raise ValueError(f"members must be at most {MAX_MEMBERS} different names, none of them {HOST_NAME!r}")
+        self._names = list(members)
+        self._controller_manager = controller_manager
+        self._audit = audit
+        self._wanted_root = root
+        self._keep_on_failure = keep_on_failure
+        self._kubelet = kubelet
+        self._on_progress = on_progress
+        self._stack = AsyncExitStack()
+        self._etcd: Etcd | None = None
+        self._planes: dict[str, ControlPlane] = {}
+
+    @property
+    def root(self) -> Path:
+        """The bed's directory: kubeconfigs, logs, data."""
+        if self._wanted_root is None:
+            raise BedError("the bed has not been started")
+        return self._wanted_root
+
+    @property
+    def host(self) -> ControlPlane:
+        """The control plane of the fleet."""
+        return self._planes[HOST_NAME]
+
+    @property
+    def members(self) -> dict[str, ControlPlane]:
+        """The member clusters by name."""
+        return {name: self._planes[name] for name in self._names if name in self._planes}
+
+    def processes(self) -> Iterator[Process]:
+        """Every process of the bed, running or not."""
+        if self._etcd is not None:
+            yield self._etcd.process
+        for plane in self._planes.values():
+            yield from plane.processes()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; what can start at the same time does."""
+        began = time.monotonic()
+        wanted = required_components(controller_manager=self._controller_manager)
+        # A thread: a first build takes minutes. Children are started from this thread, not from that one.
+        binaries = await asyncio.to_thread(resolve, wanted)
+        if self._wanted_root is None:
+            self._wanted_root = Path(tempfile.mkdtemp(prefix="mcs-testbed-"))
+        root = self._wanted_root = self._wanted_root.resolve()
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._etcd = Etcd(binaries["etcd"], directory=root / "etcd", root=root)
+            self._stack.push_async_callback(self._etcd.stop)
+            await self._etcd.start()
+            self._on_progress(f"etcd is up ({time.monotonic() - began:.1f} s)")
+            for index, name in enumerate([HOST_NAME, *self._names]):
+                plane = ControlPlane(self._spec(index, name), binaries=binaries, etcd=self._etcd.client, root=root)
+                self._planes[name] = plane
+                self._stack.push_async_callback(plane.stop)
+            await self._start_planes(began)
+            if self._controller_manager and self._names:
+                await self._stack.enter_async_context(_running(self._kubelets))
+        except BaseException as error:
+            await self._stack.aclose()
+            if isinstance(error, BedError):
+                raise type(error)(f"{error}\nall logs are kept in {root}") from error
+            raise
+        self._on_progress(f"{len(self._planes)} planes are ready ({time.monotonic() - began:.1f} s)")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop everything and remove the directory, unless it is to be kept. Processes are gone even if this fails."""
+        try:
+            await self._stack.aclose()
+        finally:
+            kill_leftovers(self.root)
+            if error is not None and self._keep_on_failure:
+                error.add_note(f"the bed's logs are kept in {self.root}")
+            else:
+                shutil.rmtree(self.root, ignore_errors=True)
+
+    def _spec(self, index: int, name: str) -> PlaneSpec:
+        controllers = HOST_CONTROLLERS if index == 0 else MEMBER_CONTROLLERS
+        return PlaneSpec(
+            name=name,
+            pod_cidr=f"10.{80 + index}.0.0/16",
+            service_cidr=f"10.{160 + index}.0.0/16",
+            controllers=controllers if self._controller_manager else (),
+            audit=self._audit,
+        )
+
+    async def _start_planes(self, began: float) -> None:
+        async def start(plane: ControlPlane) -> None:
+            await plane.start()
+            self._on_progress(f"{plane.name} is ready ({time.monotonic() - began:.1f} s)")
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for plane in self._planes.values():
+                    tasks.create_task(start(plane))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures  # the first is the cause, the others were cancelled or follow
+
+    async def _kubelets(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for plane in self.members.values():
+                tasks.create_task(self._kubelet(plane).run())
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run something beside the block, and cancel it at its end; its own failure is raised there.
+
+    Not a TaskGroup: fixtures enter and leave a bed in different tasks, which a TaskGroup does not allow.
+    """
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error

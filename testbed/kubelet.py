@@ -1,0 +1,258 @@
+"""What runs the Pods of a member: for now, somebody who only says that they run.
+
+:class:`StandInKubelet` gives each Pod a node, an address and a Ready status, and removes it when it is deleted. That is
+all that the real controllers need to make real ReplicaSets, StatefulSets and EndpointSlices. A data plane (network
+namespaces, kube-proxy, DNS) goes behind the same :class:`Kubelet` protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import aiohttp
+
+from testbed.api import Api, Object
+from testbed.controlplane import ControlPlane
+from testbed.errors import ApiStatusError
+
+RETRY_SECONDS = 0.2
+WORKERS = 8
+FIRST_POD_OFFSET = 256
+
+_log = logging.getLogger(__name__)
+
+
+class Kubelet(Protocol):
+    """The node side of one member cluster."""
+
+    async def run(self) -> None:
+        """Work until cancelled. Outlives any time that the API server is away."""
+
+
+KubeletFactory = Callable[[ControlPlane], Kubelet]
+
+
+class Addresses:
+    """Hands out addresses of a range, the lowest free one that was not given back just now."""
+
+    def __init__(self, cidr: str) -> None:
+        self._network = ipaddress.ip_network(cidr)
+        self._next = FIRST_POD_OFFSET
+        self._by_owner: dict[str, str] = {}
+        self._used: set[str] = set()
+
+    @property
+    def node(self) -> str:
+        """The node's own address."""
+        return str(self._network[1])
+
+    def claim(self, owner: str, address: str) -> None:
+        """Note that an owner has an address already."""
+        self._by_owner[owner] = address
+        self._used.add(address)
+
+    def of(self, owner: str) -> str:
+        """The owner's address; the same one whenever asked, until it is released."""
+        if owner not in self._by_owner:
+            # Round and round: an address that has just become free is not handed out at once, as with real CNIs.
+            for _ in range(self._network.num_addresses):
+                address = str(self._network[self._next])
+                self._next = self._next + 1 if self._next + 2 < self._network.num_addresses else FIRST_POD_OFFSET
+                if address not in self._used:
+                    self.claim(owner, address)
+                    break
+            else:
+                raise RuntimeError(f"no free address in {self._network}")
+        return self._by_owner[owner]
+
+    def release(self, owner: str) -> None:
+        """The owner is gone."""
+        self._used.discard(self._by_owner.pop(owner, ""))
+
+
+class StandInKubelet:
+    """Says that Pods run.
+
+    A Pod without a node is bound to this member's only one; a Pod without an address gets one and becomes Ready, once:
+    whoever patches its status afterwards (a test that flips readiness) is not contradicted. A deleted Pod is removed
+    after ``termination`` seconds, or its own grace period if that is shorter.
+
+    Args:
+        plane: the member.
+        termination: seconds that a Pod takes to stop.
+    """
+
+    def __init__(self, plane: ControlPlane, *, termination: float = 0.0) -> None:
+        self.node = f"{plane.name}-node"
+        self._api = Api(plane.access)
+        self._termination = termination
+        self._pod_cidr = plane.pod_cidr
+        self._addresses = Addresses(plane.pod_cidr)
+        self._pods: dict[str, Object] = {}
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queued: set[str] = set()
+        self._busy: set[str] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow())
+                for _ in range(WORKERS):
+                    tasks.create_task(self._work())
+        finally:
+            await self._api.close()
+
+    async def _follow(self) -> None:
+        """List, then watch, for ever."""
+        while True:
+            try:
+                await self._ensure_node()
+                listed = await self._api.list_raw("v1/pods")
+                for gone in self._pods.keys() - {pod["metadata"]["uid"] for pod in listed["items"]}:
+                    self._forget(gone)
+                for pod in listed["items"]:
+                    self._see(pod)
+                version = listed["metadata"]["resourceVersion"]
+                while True:
+                    async for event in self._api.watch("v1/pods", resource_version=version):
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        if event["type"] == "DELETED":
+                            self._forget(event["object"]["metadata"]["uid"])
+                        elif event["type"] != "BOOKMARK":
+                            self._see(event["object"])
+            except (ApiStatusError, aiohttp.ClientError, OSError) as error:
+                _log.debug("watch of %s starts again: %s", self.node, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ensure_node(self) -> None:
+        now = _now()
+        await self._api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": self.node, "labels": {"kubernetes.io/hostname": self.node}},
+                "spec": {"podCIDR": self._pod_cidr, "podCIDRs": [self._pod_cidr]},
+            }
+        )
+        status = {
+            "addresses": [
+                {"type": "InternalIP", "address": self._addresses.node},
+                {"type": "Hostname", "address": self.node},
+            ],
+            "capacity": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
+            "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "StandIn", "lastTransitionTime": now}],
+        }
+        await self._api.patch("v1/nodes", self.node, {"status": status}, subresource="status")
+
+    def _see(self, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        self._pods[uid] = pod
+        if address := pod.get("status", {}).get("podIP"):
+            self._addresses.claim(uid, address)
+        self._enqueue(uid)
+
+    def _forget(self, uid: str) -> None:
+        self._pods.pop(uid, None)
+        self._addresses.release(uid)
+
+    def _enqueue(self, uid: str) -> None:
+        if uid not in self._queued:
+            self._queued.add(uid)
+            self._queue.put_nowait(uid)
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            self._queued.discard(uid)
+            if uid in self._busy:  # one worker per Pod; the other one looks again when it is done
+                await asyncio.sleep(0.01)
+                self._enqueue(uid)
+                continue
+            pod = self._pods.get(uid)
+            if pod is None:
+                continue
+            self._busy.add(uid)
+            try:
+                await self._handle(pod)
+            except ApiStatusError as error:
+                if error.status not in (404, 409):  # gone or changed meanwhile: its next event tells
+                    await self._again(uid, error)
+            except (aiohttp.ClientError, OSError) as error:
+                await self._again(uid, error)
+            finally:
+                self._busy.discard(uid)
+
+    async def _again(self, uid: str, error: Exception) -> None:
+        _log.debug("pod %s is tried again: %s", uid, error)
+        await asyncio.sleep(RETRY_SECONDS)
+        self._enqueue(uid)
+
+    async def _handle(self, pod: Object) -> None:
+        metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
+        name, namespace, uid = metadata["name"], metadata["namespace"], metadata["uid"]
+        if metadata.get("deletionTimestamp"):
+            await asyncio.sleep(min(self._termination, metadata.get("deletionGracePeriodSeconds") or 0))
+            await self._api.delete("v1/pods", name, namespace=namespace, grace_seconds=0, uid=uid, missing_ok=True)
+            return
+        if spec.get("nodeName", self.node) != self.node or spec.get("schedulingGates"):
+            return
+        if not spec.get("nodeName"):
+            binding = {
+                "apiVersion": "v1",
+                "kind": "Binding",
+                "metadata": {"name": name, "uid": uid},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
+            }
+            await self._api.raw("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
+        if not status.get("podIP"):
+            address = self._addresses.node if spec.get("hostNetwork") else self._addresses.of(uid)
+            running = running_status(pod, address=address, host=self._addresses.node)
+            await self._api.patch(
+                "v1/pods",
+                name,
+                {"metadata": {"uid": uid}, "status": running},
+                namespace=namespace,
+                subresource="status",
+                patch_type="strategic",
+            )
+
+
+def running_status(pod: Object, *, address: str, host: str) -> dict[str, Any]:
+    """The status of a Pod whose containers all run and are ready."""
+    now = _now()
+    return {
+        "phase": "Running",
+        "hostIP": host,
+        "hostIPs": [{"ip": host}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": now,
+        "conditions": [
+            {"type": kind, "status": "True", "lastTransitionTime": now}
+            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        ],
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": container["image"],
+                "containerID": f"testbed://{pod['metadata']['uid']}/{container['name']}",
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": now}},
+            }
+            for container in pod["spec"]["containers"]
+        ],
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,109 @@
+"""Fixtures for tests against real API servers.
+
+Switch on with ``pytest_plugins = ["testbed.pytest_plugin"]`` in ``tests/conftest.py``. Then::
+
+    pytestmark = pytest.mark.asyncio(loop_scope="session")   # the shared bed lives on the session's event loop
+
+    async def test_something(bed, namespace):
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+        await bed.host.api.create(config, namespace=namespace)
+
+Fixtures:
+
+``bed``
+    One for the whole session: a control plane, ``member1`` and ``member2``, audited, with controller managers and Pods
+    that "run". Share it, and keep to a namespace of your own. Do not stop its planes.
+``installed_bed``
+    The same bed with the project's manifests applied and both members joined. No controller runs.
+``new_bed``
+    A function that starts a bed for this test alone, for tests that kill planes or need other members:
+    ``bed = await new_bed(members=("a",), controller_manager=False)``. Arguments are those of :class:`testbed.Bed`.
+    It stops when the test ends. About 3 s for a lone plane without controller manager.
+``namespace``
+    The name of a new namespace, made on every plane of ``bed`` and deleted (not waited for) afterwards.
+``binaries``
+    Paths of the components. All of the above depend on it.
+
+A machine without the binaries: nothing is ever built from within a test. Locally the test is skipped, with the command
+that builds them; where the variable ``CI`` is set it fails, so that no pipeline is green for want of a binary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from testbed import karmada
+from testbed.bed import Bed, required_components
+from tools.components import ComponentError, missing, resolve
+
+NewBed = Callable[..., Awaitable[Bed]]
+
+
+def require_components(names: list[str]) -> dict[str, Path]:
+    """Paths of components that are there already; skips the test, or fails it in CI, if one is missing."""
+    try:
+        absent = missing(names)
+        if not absent:
+            return resolve(names)
+        reason = f"missing {', '.join(absent)}: run `python -m tools resolve` (builds once, takes minutes)"
+    except ComponentError as error:
+        reason = str(error)
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def binaries() -> dict[str, Path]:
+    """Paths of the components that beds need, and of kubectl."""
+    return require_components([*required_components(), "kubectl"])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
+    """The session's shared bed."""
+    async with Bed(audit=True) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def installed_bed(bed: Bed) -> Bed:
+    """The shared bed with the project's manifests applied and its members joined."""
+    await karmada.install(bed)
+    await karmada.join_all(bed)
+    return bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_bed(binaries: dict[str, Path]) -> AsyncIterator[NewBed]:
+    """A function that starts a bed for this test alone."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**arguments: Any) -> Bed:
+            return await stack.enter_async_context(Bed(**arguments))
+
+        yield start
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def namespace(bed: Bed) -> AsyncIterator[str]:
+    """A namespace of one's own on every plane of the shared bed."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    planes = [bed.host, *bed.members.values()]
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    async with asyncio.TaskGroup() as tasks:
+        for plane in planes:
+            tasks.create_task(plane.api.create(manifest))
+    yield name
+    async with asyncio.TaskGroup() as tasks:
+        for plane in planes:
+            tasks.create_task(plane.api.delete("v1/namespaces", name, missing_ok=True))

@@ -1,0 +1,60 @@
+"""Show a person what is being found or built: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Self, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+    from tools.components import Progress
+    from types import TracebackType
+
+PLAIN_EVERY_SECONDS = 15.0
+
+
+class ProgressPrinter:
+    """A callback for :func:`tools.components.resolve` that writes to a console.
+
+    Use as a context manager, so that the live line goes away on errors too.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stack = ExitStack()
+        self._status: Status | None = None
+        self._told: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one report."""
+        if progress.phase in ("found", "built"):
+            if self._status is not None:
+                self._status.stop()
+            how = f"({progress.detail})" if progress.phase == "found" else f"(built in {progress.seconds:.0f} s)"
+            self._console.print(
+                f"{progress.component} {how} {progress.path}", highlight=False, markup=False, soft_wrap=True
+            )
+            return
+        text = (
+            f"building {progress.component} {progress.detail} ... {progress.seconds:.0f} s (the first time only)"
+            if progress.phase == "building"
+            else f"another process is building {progress.component}, waiting ... {progress.seconds:.0f} s"
+        )
+        if self._console.is_terminal:
+            if self._status is None:
+                self._status = self._stack.enter_context(self._console.status(text))
+            self._status.update(text)
+            self._status.start()
+        elif progress.seconds - self._told.get(progress.component, -PLAIN_EVERY_SECONDS) >= PLAIN_EVERY_SECONDS:
+            self._told[progress.component] = progress.seconds
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """Time as an argument.
 
-Everything here and above that waits or measures takes a :class:`Clock`, so tests move time by hand. The lowest module of
-the project: `informers` uses it too.
+Everything here and above that waits or measures takes a :class:`Clock`, so tests move time by hand. The lowest module
+of the project: `informers` uses it too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+"""A queue to which items can be added later.
+
+Semantics of client-go `util/workqueue/delaying_queue.go`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count
+from typing import TYPE_CHECKING
+
+from workqueue.metrics import NO_METRICS
+from workqueue.queue import Queue, T
+
+if TYPE_CHECKING:
+    from workqueue.clock import Clock
+    from workqueue.metrics import MetricsProvider
+
+
+class DelayingQueue(Queue[T]):
+    """A :class:`Queue` whose :meth:`add_after` delays. Somebody must run :meth:`run`, or delayed items stay delayed."""
+
+    def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
+        super().__init__(name, clock=clock, metrics=metrics)
+        # When each delayed item is due; the truth. The heap may also hold entries that an earlier time has replaced.
+        self._due: dict[T, float] = {}
+        self._heap: list[tuple[float, int, T]] = []
+        self._sequence = count()  # breaks ties by age, and keeps the heap from comparing items
+        self._changed = asyncio.Event()  # something is due, or due sooner than the timer thinks, or it is all over
+
+    def add_after(self, item: T, seconds: float) -> None:
+        """Add `item` after `seconds`; at once if that is zero or less.
+
+        Of two delays for one item the earlier end wins. An ordinary :meth:`add` does not cancel a delay: the item is
+        then added twice. Ignored once shutdown has begun, and what is delayed then is dropped.
+        """
+        if self.shutting_down:
+            return
+        self._metrics.retried()
+        if seconds <= 0:
+            self.add(item)
+            return
+        due = self._clock.monotonic() + seconds
+        if due >= self._due.get(item, float("inf")):
+            return
+        sooner = not self._heap or due < self._heap[0][0]
+        self._due[item] = due
+        heapq.heappush(self._heap, (due, next(self._sequence), item))
+        if sooner:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Move delayed items into the queue as they fall due. Returns when the queue is shut down.
+
+        At most one timer runs at a time, whatever the number of items.
+        """
+        async with asyncio.TaskGroup() as group:
+            while not self.shutting_down:
+                self._changed.clear()
+                self._add_due()
+                timer = group.create_task(self._sleep_until_next(), name=f"{self.name} delay")
+                await self._changed.wait()
+                timer.cancel()
+
+    def _begin_shutdown(self) -> None:
+        super()._begin_shutdown()
+        self._due.clear()
+        self._heap.clear()
+        self._changed.set()
+
+    def _add_due(self) -> None:
+        now = self._clock.monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            due, _, item = heapq.heappop(self._heap)
+            if self._due.get(item) == due:
+                del self._due[item]
+                self.add(item)
+
+    async def _sleep_until_next(self) -> None:
+        if self._heap:
+            await self._clock.sleep(self._heap[0][0] - self._clock.monotonic())
+            self._changed.set()

@@ -1,0 +1,39 @@
+"""A queue in which failed items wait longer and longer.
+
+Semantics of client-go `util/workqueue/rate_limiting_queue.go`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workqueue.delaying import DelayingQueue
+from workqueue.metrics import NO_METRICS
+from workqueue.queue import T
+
+if TYPE_CHECKING:
+    from workqueue.clock import Clock
+    from workqueue.metrics import MetricsProvider
+    from workqueue.rate_limiters import RateLimiter
+
+
+class RateLimitingQueue(DelayingQueue[T]):
+    """A :class:`DelayingQueue` that asks a :class:`RateLimiter` for the delay."""
+
+    def __init__(
+        self, name: str = "", *, clock: Clock, rate_limiter: RateLimiter[T], metrics: MetricsProvider = NO_METRICS
+    ) -> None:
+        super().__init__(name, clock=clock, metrics=metrics)
+        self._rate_limiter = rate_limiter
+
+    def add_rate_limited(self, item: T) -> None:
+        """Add `item` when the rate limiter says it may be tried again."""
+        self.add_after(item, self._rate_limiter.when(item))
+
+    def forget(self, item: T) -> None:
+        """Tell the rate limiter that `item` needs no more retries. Does not touch the queue: call `done` as well."""
+        self._rate_limiter.forget(item)
+
+    def num_requeues(self, item: T) -> int:
+        """How often `item` was added rate limited since it was last forgotten."""
+        return self._rate_limiter.num_requeues(item)

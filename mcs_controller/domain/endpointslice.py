@@ -1,0 +1,319 @@
+"""Collecting slices from providers and dispatching them to consumers (contract 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import dispatched_slice_name, execution_namespace, work_name
+from mcs_controller.domain.selection import Skip, consumers_of, unusable
+from mcs_controller.domain.works import (
+    DeleteWork,
+    PatchWork,
+    Role,
+    SliceRef,
+    WorkIntent,
+    WorkTerminating,
+    WorkWrite,
+    cluster_of,
+    delete_work,
+    plan_work,
+    role_of,
+    service_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.common import JsonObject
+    from mcs_controller.api.core import EndpointSlice
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+
+    FindWork = Callable[[str, str], Work | None]
+    """The Work of that namespace and name, or None."""
+
+
+def is_managed_by_peer(slice_: EndpointSlice) -> bool:
+    """Whether the slice is itself a dispatched or imported copy. Every other slice counts, whoever made it."""
+    return slice_.metadata.labels.get(wk.SLICE_MANAGED_BY) in wk.SLICE_MANAGERS
+
+
+def service_of_slice(slice_: EndpointSlice) -> tuple[str, str] | None:
+    """(namespace, name) of the Service that the slice belongs to."""
+    name = slice_.metadata.labels.get(wk.SERVICE_NAME)
+    return (slice_.metadata.namespace, name) if name else None
+
+
+# --- collect ----------------------------------------------------------------------------------------------------------
+
+
+def plan_collect(
+    origin: SliceRef,
+    observed: EndpointSlice | None,
+    wanted: Callable[[tuple[str, str]], bool],
+    collected: Sequence[Work],
+    find: FindWork,
+    new_id: Callable[[], str],
+) -> tuple[WorkWrite, ...]:
+    """The writes that make the control plane's copy of one provider's slice right.
+
+    Args:
+        origin: the slice.
+        observed: the slice as the provider's cache has it; None if the provider has no such slice.
+        wanted: whether endpoints of that service are to be collected from this provider.
+        collected: the copies that are there (one, unless something went wrong).
+        find: looks up any Work by namespace and name.
+        new_id: see `plan_work`.
+    """
+    service = service_of_slice(observed) if observed is not None and not is_managed_by_peer(observed) else None
+    if observed is None or service is None or not wanted(service):
+        return withdraw_collected(collected)
+    live = [work for work in collected if work.metadata.deletion_timestamp is None]
+    namespace = execution_namespace(origin.cluster)
+    canonical = work_name(wk.SLICE_KIND, origin.namespace, origin.name)
+    there = next((work for work in live if work.metadata.name == canonical), live[0] if live else None)
+    if there is None:
+        if any(work.metadata.deletion_timestamp is not None for work in collected):
+            return ()  # the old copy is on its way out; the event of its end leads back here
+        name = _free_name(namespace, _collected_names(origin), find, _may_hold_collected)
+        there = find(namespace, name)
+    else:
+        name = there.metadata.name
+    try:
+        write = plan_work(_collected_intent(namespace, name, service, observed, there), there, new_id)
+    except WorkTerminating:
+        return ()
+    spare = [work for work in live if work.metadata.name != name]
+    return (*([write] if write is not None else []), *withdraw_collected(spare))
+
+
+def withdraw_collected(collected: Sequence[Work]) -> tuple[WorkWrite, ...]:
+    """Take this feature's mark off the copies; those that nobody else wants are deleted."""
+    live = (work for work in collected if work.metadata.deletion_timestamp is None)
+    return tuple(write for work in live if (write := drop_mark(work)) is not None)
+
+
+def drop_mark(work: Work) -> PatchWork | DeleteWork | None:
+    """Stop wanting a collected Work: strip our labels if ServiceExport wants it too, delete it otherwise.
+
+    A Work without the mark is not ours to delete.
+    """
+    labels = work.metadata.labels
+    if wk.COLLECTED_BY not in labels:
+        return None
+    marks = _marks(labels)
+    rest = sorted(marks - {wk.COLLECTED_BY_MCS})
+    if not rest:
+        return delete_work(work)
+    changes: JsonObject = {key: None for key in (wk.MCS_NAMESPACE, wk.MCS_NAME) if key in labels}
+    if wk.COLLECTED_BY_MCS in marks:
+        changes[wk.COLLECTED_BY] = ".".join(rest)
+    if not changes:
+        return None
+    meta = work.metadata
+    return PatchWork(
+        meta.namespace, meta.name, {"metadata": {"labels": changes, "resourceVersion": meta.resource_version}}
+    )
+
+
+def _collected_intent(
+    namespace: str, name: str, service: tuple[str, str], observed: EndpointSlice, there: Work | None
+) -> WorkIntent:
+    marks = _marks(there.metadata.labels) if there is not None else set()
+    before = there.metadata.labels.get(wk.COLLECTED_BY, "") if there is not None else ""
+    return WorkIntent(
+        namespace=namespace,
+        name=name,
+        manifest=observed.manifest(),
+        source_uid=observed.metadata.uid,
+        labels={
+            wk.MCS_NAMESPACE: service[0],
+            wk.MCS_NAME: service[1],
+            # The order of the marks means nothing, so it is no reason to write either.
+            wk.COLLECTED_BY: before
+            if wk.COLLECTED_BY_MCS in marks
+            else ".".join(sorted(marks | {wk.COLLECTED_BY_MCS})),
+        },
+        finalizers=(wk.DISPATCH_FINALIZER,),
+        suspend_dispatching=True,
+    )
+
+
+def _marks(labels: Mapping[str, str]) -> set[str]:
+    return {mark for mark in labels.get(wk.COLLECTED_BY, "").split(".") if mark}
+
+
+def _collected_names(origin: SliceRef) -> Iterator[str]:
+    yield work_name(wk.SLICE_KIND, origin.namespace, origin.name)
+    for turn in itertools.count(1):
+        yield work_name(wk.SLICE_KIND, origin.namespace, f"{origin.name}-collected-{turn}")
+
+
+def _may_hold_collected(work: Work) -> bool:
+    """Whether a Work that has the name already may become the collected copy: not if it has a job of its own."""
+    return role_of(work) is not Role.DISPATCHED and wk.BINDING_PERMANENT_ID not in work.metadata.labels
+
+
+def _free_name(namespace: str, candidates: Iterator[str], find: FindWork, usable: Callable[[Work], bool]) -> str:
+    for name in candidates:
+        occupant = find(namespace, name)
+        if occupant is None or usable(occupant):
+            return name
+    raise AssertionError("candidates are endless")
+
+
+# --- dispatch ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One consumer's copy: the write that it needs."""
+
+    cluster: str
+    write: WorkWrite
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchPlan:
+    """What one collected slice needs in the consumers.
+
+    Attributes:
+        copies: writes in the consumers' execution namespaces, independent of each other.
+        release: collected Works whose finalizer may go once no copy is left.
+        skips: consumers that have to wait.
+        service: the service that the slice is filed under, if it is dispatched at all.
+    """
+
+    copies: tuple[Copy, ...]
+    release: tuple[PatchWork, ...]
+    skips: tuple[Skip, ...]
+    service: tuple[str, str] | None
+
+
+def plan_dispatch(
+    origin: SliceRef,
+    collected: Sequence[Work],
+    copies: Sequence[Work],
+    service: Callable[[tuple[str, str]], MultiClusterService | None],
+    clusters: Mapping[str, Cluster],
+    find: FindWork,
+    new_id: Callable[[], str],
+) -> DispatchPlan:
+    """Which Works the consumers' execution namespaces should hold for one provider's slice.
+
+    Args:
+        origin: the slice.
+        collected: the control plane's copies of it (one, unless something went wrong).
+        copies: every dispatched Work of it, in any namespace.
+        service: looks up a MultiClusterService.
+        clusters: every registered Cluster, by name.
+        find: looks up any Work by namespace and name.
+        new_id: see `plan_work`.
+
+    A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have.
+    """
+    source = next((work for work in collected if _is_live(work) and service_of(work) is not None), None)
+    release = tuple(
+        patch for work in collected if work is not source and (patch := release_collected(work)) is not None
+    )
+    filed_under = service_of(source) if source is not None else None
+    mcs = service(filed_under) if filed_under is not None else None
+    if source is None:
+        return DispatchPlan(_delete_all(copies), release, (), None)
+    if mcs is None:
+        return DispatchPlan((), release, (), None)
+    wanted: list[Copy] = []
+    skips: list[Skip] = []
+    kept: set[tuple[str, str]] = set()
+    consumers = [name for name in consumers_of(mcs, clusters.values()) if name != origin.cluster]
+    for consumer in consumers:
+        namespace = execution_namespace(consumer)
+        there = _copy_in(namespace, copies, source.metadata.name)
+        if there is not None:
+            kept.add((namespace, there.metadata.name))
+        if (skip := unusable(consumer, clusters)) is not None:
+            skips.append(skip)
+            continue
+        name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
+        try:
+            write = plan_work(_dispatched_intent(namespace, name, origin, mcs, source), there, new_id)
+        except WorkTerminating:
+            continue
+        if write is not None:
+            wanted.append(Copy(consumer, write))
+    stale = [work for work in copies if (work.metadata.namespace, work.metadata.name) not in kept]
+    return DispatchPlan((*wanted, *_delete_all(stale)), release, tuple(skips), filed_under)
+
+
+def release_collected(work: Work) -> PatchWork | None:
+    """Take the dispatcher's finalizer off a collected Work that is no longer dispatched; None if it is not there."""
+    meta = work.metadata
+    if wk.DISPATCH_FINALIZER not in meta.finalizers:
+        return None
+    rest = [one for one in meta.finalizers if one != wk.DISPATCH_FINALIZER]
+    body = {"metadata": {"finalizers": rest, "resourceVersion": meta.resource_version}}
+    return PatchWork(meta.namespace, meta.name, body)
+
+
+def _is_live(work: Work) -> bool:
+    return work.metadata.deletion_timestamp is None
+
+
+def _delete_all(copies: Sequence[Work]) -> tuple[Copy, ...]:
+    return tuple(Copy(cluster_of(work) or "", delete_work(work)) for work in copies if _is_live(work))
+
+
+def _copy_in(namespace: str, copies: Sequence[Work], preferred: str) -> Work | None:
+    """The copy in that namespace; of several, the one whose name other readers would compute."""
+    there = [work for work in copies if work.metadata.namespace == namespace]
+    return next((work for work in there if work.metadata.name == preferred), there[0] if there else None)
+
+
+def _copy_name(namespace: str, origin: SliceRef, source: Work, find: FindWork) -> str:
+    """The collected Work's own name, as the contract has it, unless another Work is there already.
+
+    That happens when two providers have slices of the same name, or the consumer provides one itself.
+    """
+    return _free_name(namespace, _copy_names(origin, source), find, lambda _: False)
+
+
+def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:
+    yield source.metadata.name
+    distinct = dispatched_slice_name(origin.cluster, origin.name)
+    yield work_name(wk.SLICE_KIND, origin.namespace, distinct)
+    for turn in itertools.count(1):
+        yield work_name(wk.SLICE_KIND, origin.namespace, f"{distinct}-dispatched-{turn}")
+
+
+def _dispatched_intent(
+    namespace: str, name: str, origin: SliceRef, mcs: MultiClusterService, source: Work
+) -> WorkIntent:
+    manifest = source.manifests[0].decode()
+    metadata: JsonObject = {
+        "name": dispatched_slice_name(origin.cluster, origin.name),
+        "namespace": origin.namespace,
+        "labels": {wk.SERVICE_NAME: mcs.metadata.name, wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER},
+        "annotations": {wk.PROVISION_CLUSTER: origin.cluster},
+    }
+    generate_name = (manifest.get("metadata") or {}).get("generateName")
+    if generate_name:
+        metadata["generateName"] = generate_name
+    return WorkIntent(
+        namespace=namespace,
+        name=name,
+        manifest={
+            "apiVersion": wk.SLICE_API_VERSION,
+            "kind": wk.SLICE_KIND,
+            "metadata": metadata,
+            "addressType": manifest.get("addressType"),
+            "endpoints": manifest.get("endpoints") or None,
+            "ports": manifest.get("ports") or None,
+        },
+        labels={wk.MCS_NAMESPACE: mcs.metadata.namespace, wk.MCS_NAME: mcs.metadata.name},
+        annotations={wk.PROVISION_CLUSTER: origin.cluster},
+        finalizers=(wk.EXECUTION_FINALIZER,),
+    )

@@ -1,0 +1,73 @@
+"""By what the reconcilers look objects up, so that none of them ever walks through everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from mcs_controller.api.core import EndpointSlice
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+
+BY_SERVICE = "service"
+"""Works by the (namespace, name) of the MultiClusterService they are filed under; slices by that of their Service."""
+
+BY_PERMANENT_ID = "permanent-id"
+"""Works by the MultiClusterService's permanent id."""
+
+BY_ORIGIN = "origin"
+"""Works that are copies of a slice, by (role, the provider's slice)."""
+
+BY_PROVIDER = "provider"
+"""Works that carry a MultiClusterService, or a collected slice, by (role, cluster)."""
+
+BY_CLUSTER = "cluster"
+"""MultiClusterServices by the names of their clusters; those with an empty list under `EVERY_CLUSTER` too."""
+
+EVERY_CLUSTER = "*"
+
+
+def _work_service(work: Work) -> Iterable[Hashable]:
+    service = service_of(work)
+    return (service,) if service is not None else ()
+
+
+def _work_permanent_id(work: Work) -> Iterable[Hashable]:
+    # An empty id selects nothing: it would find the Works of every service that has none.
+    permanent_id = work.metadata.labels.get(wk.MCS_PERMANENT_ID)
+    return (permanent_id,) if permanent_id else ()
+
+
+def _work_origin(work: Work) -> Iterable[Hashable]:
+    origin = origin_of(work)
+    return ((role_of(work), origin),) if origin is not None else ()
+
+
+def _work_provider(work: Work) -> Iterable[Hashable]:
+    role, cluster = role_of(work), cluster_of(work)
+    return ((role, cluster),) if cluster is not None and role in (Role.SERVICE, Role.COLLECTED) else ()
+
+
+def _service_clusters(mcs: MultiClusterService) -> Iterable[Hashable]:
+    named = (mcs.providers or frozenset()) | (mcs.consumers or frozenset())
+    return (*named, EVERY_CLUSTER) if mcs.providers is None or mcs.consumers is None else named
+
+
+def _slice_service(slice_: EndpointSlice) -> Iterable[Hashable]:
+    name = slice_.metadata.labels.get(wk.SERVICE_NAME)
+    return ((slice_.metadata.namespace, name),) if name else ()
+
+
+WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
+    BY_SERVICE: _work_service,
+    BY_PERMANENT_ID: _work_permanent_id,
+    BY_ORIGIN: _work_origin,
+    BY_PROVIDER: _work_provider,
+}
+SERVICE_INDEXES: Mapping[str, Callable[[MultiClusterService], Iterable[Hashable]]] = {BY_CLUSTER: _service_clusters}
+SLICE_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = {BY_SERVICE: _slice_service}

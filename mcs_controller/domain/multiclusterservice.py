@@ -1,0 +1,306 @@
+"""What a MultiClusterService asks of the control plane (contract 3.1).
+
+The steps of one reconcile, each a pure function from what is observed to the writes that are missing:
+
+1. `plan_adopt`: finalizer and permanent id on the service itself;
+2. `plan_provider_works`: one Work per provider, which tells the collector to watch there; the others' are withdrawn;
+3. `plan_claim`: the Service belongs to the MultiClusterService, not to a propagation policy;
+4. `plan_binding`: the Service is wanted in providers and consumers.
+
+`plan_release` and `plan_withdraw` undo them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.endpointslice import drop_mark
+from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
+from mcs_controller.domain.selection import Skip, providers_of, unusable
+from mcs_controller.domain.works import (
+    Role,
+    WorkIntent,
+    WorkTerminating,
+    WorkWrite,
+    changed_keys,
+    cluster_of,
+    delete_work,
+    plan_work,
+    role_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from informers.meta import ObjectMeta
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.common import JsonObject
+    from mcs_controller.api.core import Service
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+
+
+class ForeignController(Exception):
+    """The ResourceBinding is controlled by an object that is not this Service; garbage collection has to come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPlan:
+    """Writes that make the providers' Works right, and the providers that have to wait."""
+
+    writes: tuple[WorkWrite, ...]
+    skips: tuple[Skip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BindingWrite:
+    """Create the binding (`create`), or merge-patch it."""
+
+    create: bool
+    body: JsonObject
+
+
+def plan_adopt(mcs: MultiClusterService, new_id: Callable[[], str]) -> JsonObject | None:
+    """The merge patch that gives a live service its finalizer and, where no webhook did, its permanent id."""
+    meta = mcs.metadata
+    metadata: JsonObject = {}
+    if not meta.labels.get(wk.MCS_PERMANENT_ID):
+        metadata["labels"] = {wk.MCS_PERMANENT_ID: new_id()}
+    if wk.MCS_FINALIZER not in meta.finalizers:
+        metadata["finalizers"] = [*meta.finalizers, wk.MCS_FINALIZER]
+    return _metadata_patch(meta, metadata)
+
+
+def plan_disown(mcs: MultiClusterService) -> JsonObject | None:
+    """The merge patch that takes our finalizer off; None if it is not there."""
+    return without_finalizer(mcs.metadata, wk.MCS_FINALIZER)
+
+
+def without_finalizer(meta: ObjectMeta, finalizer: str) -> JsonObject | None:
+    """The merge patch that takes a finalizer off an object; None if it is not there."""
+    if finalizer not in meta.finalizers:
+        return None
+    return _metadata_patch(meta, {"finalizers": [one for one in meta.finalizers if one != finalizer]})
+
+
+def plan_provider_works(
+    mcs: MultiClusterService,
+    clusters: Mapping[str, Cluster],
+    filed: Sequence[Work],
+    find: Callable[[str, str], Work | None],
+    new_id: Callable[[], str],
+) -> ProviderPlan:
+    """One suspended Work with the service in it per usable provider; clusters that provide no more lose theirs.
+
+    Args:
+        mcs: live, adopted and CrossCluster.
+        clusters: every registered Cluster, by name.
+        filed: every Work filed under this service, in any namespace.
+        find: the Work of that namespace and name, whatever it carries.
+        new_id: see `plan_work`.
+
+    A Work of a cluster that is still a provider is kept even when the cluster is not ready or has lost the API.
+    A Work that is being deleted is left alone; its deletion event leads back here.
+    """
+    meta = mcs.metadata
+    providers = providers_of(mcs, clusters.values())
+    writes: list[WorkWrite] = []
+    skips: list[Skip] = []
+    name = work_name(wk.MCS_KIND, meta.namespace, meta.name)
+    for provider in providers:
+        skip = unusable(provider, clusters)
+        if skip is not None:
+            skips.append(skip)
+            continue
+        namespace = execution_namespace(provider)
+        intent = WorkIntent(
+            namespace=namespace,
+            name=name,
+            manifest=msgspec.json.decode(mcs.raw),
+            source_uid=meta.uid,
+            labels={
+                wk.MCS_PERMANENT_ID: meta.labels[wk.MCS_PERMANENT_ID],
+                wk.MCS_NAMESPACE: meta.namespace,
+                wk.MCS_NAME: meta.name,
+            },
+            suspend_dispatching=True,
+        )
+        try:
+            write = plan_work(intent, find(namespace, name), new_id)
+        except WorkTerminating:
+            continue
+        if write is not None:
+            writes.append(write)
+    return ProviderPlan((*writes, *plan_withdraw(filed, keep=providers)), tuple(skips))
+
+
+def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[WorkWrite, ...]:
+    """Give up the Works of every cluster that is not to be kept: first the request to collect, then what was collected.
+
+    In this order, and because the collector also asks the service itself, nothing is collected again in between.
+    """
+    kept = frozenset(keep)
+    services: list[WorkWrite] = []
+    collected: list[WorkWrite] = []
+    for work in filed:
+        cluster = cluster_of(work)
+        if cluster is None or cluster in kept or work.metadata.deletion_timestamp is not None:
+            continue
+        role = role_of(work)
+        if role is Role.SERVICE:
+            services.append(delete_work(work))
+        elif role is Role.COLLECTED and (write := drop_mark(work)) is not None:
+            collected.append(write)
+    return (*services, *collected)
+
+
+def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:
+    """The merge patch that marks the Service as this service's own, and takes it from any propagation policy."""
+    before = service.metadata
+    labels = {key: value for key, value in before.labels.items() if key not in wk.POLICY_LABELS}
+    labels[wk.CLAIMED_BY] = wk.CLAIMED_BY_MCS
+    labels[wk.MCS_PERMANENT_ID] = mcs.metadata.labels[wk.MCS_PERMANENT_ID]
+    annotations = {key: value for key, value in before.annotations.items() if key not in wk.POLICY_ANNOTATIONS}
+    annotations[wk.MCS_NAMESPACE] = mcs.metadata.namespace
+    annotations[wk.MCS_NAME] = mcs.metadata.name
+    metadata = changed_keys("labels", before.labels, labels)
+    metadata |= changed_keys("annotations", before.annotations, annotations)
+    return {"metadata": metadata} if metadata else None
+
+
+def plan_release(meta: ObjectMeta) -> JsonObject | None:
+    """The merge patch that takes the claim off a Service. Its annotations stay, as the peer leaves them."""
+    labels = {key: None for key in (wk.CLAIMED_BY, wk.MCS_PERMANENT_ID) if key in meta.labels}
+    return {"metadata": {"labels": labels}} if labels else None
+
+
+def plan_release_binding(meta: ObjectMeta) -> JsonObject | None:
+    """The merge patch that takes our marks off a ResourceBinding. The Service keeps running where it was placed."""
+    metadata: JsonObject = {}
+    labels = {key: None for key in (wk.BINDING_MANAGED_BY, wk.MCS_PERMANENT_ID) if key in meta.labels}
+    annotations = {key: None for key in (wk.MCS_NAMESPACE, wk.MCS_NAME) if key in meta.annotations}
+    if labels:
+        metadata["labels"] = labels
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata} if metadata else None
+
+
+def plan_binding(
+    mcs: MultiClusterService,
+    service: Service,
+    targets: Iterable[str],
+    observed: ResourceBinding | None,
+    new_id: Callable[[], str],
+) -> BindingWrite | None:
+    """The write that makes the Service's ResourceBinding want it in all target clusters.
+
+    Owned are: our labels and annotations, our finalizer and owner reference, placement, conflict resolution and
+    resource. Everything else, the scheduler's `spec.clusters` above all, stays as it is.
+
+    Raises:
+        ForeignController: another object controls the binding.
+        WorkTerminating: the binding is being deleted.
+    """
+    names = sorted(set(targets))
+    resource = {
+        "apiVersion": "v1",
+        "kind": wk.SERVICE_KIND,
+        "namespace": service.metadata.namespace,
+        "name": service.metadata.name,
+        "uid": service.metadata.uid,
+        "resourceVersion": service.metadata.resource_version,
+    }
+    owner = {"apiVersion": "v1", "kind": wk.SERVICE_KIND, "name": service.metadata.name, "uid": service.metadata.uid}
+    labels = {
+        wk.BINDING_MANAGED_BY: wk.BINDING_MANAGED_BY_MCS,
+        wk.MCS_PERMANENT_ID: mcs.metadata.labels[wk.MCS_PERMANENT_ID],
+    }
+    annotations = {wk.MCS_NAMESPACE: mcs.metadata.namespace, wk.MCS_NAME: mcs.metadata.name}
+    if observed is None:
+        body = {
+            "apiVersion": "work.karmada.io/v1alpha2",
+            "kind": "ResourceBinding",
+            "metadata": {
+                "name": binding_name(wk.SERVICE_KIND, service.metadata.name),
+                "namespace": service.metadata.namespace,
+                "labels": labels | {wk.BINDING_PERMANENT_ID: new_id()},
+                "annotations": annotations,
+                "finalizers": [wk.BINDING_FINALIZER],
+                "ownerReferences": [owner],
+            },
+            "spec": {
+                "resource": resource,
+                "placement": {"clusterAffinity": {"clusterNames": names}},
+                "conflictResolution": "Overwrite",
+            },
+        }
+        return BindingWrite(create=True, body=body)
+    meta = observed.metadata
+    _refuse_foreign_controller(meta, service)
+    if meta.deletion_timestamp is not None:
+        raise WorkTerminating(f"ResourceBinding {meta.namespace}/{meta.name} is being deleted")
+    if not meta.labels.get(wk.BINDING_PERMANENT_ID):
+        labels[wk.BINDING_PERMANENT_ID] = new_id()
+    metadata = changed_keys("labels", meta.labels, {**meta.labels, **labels})
+    metadata |= changed_keys("annotations", meta.annotations, {**meta.annotations, **annotations})
+    if wk.BINDING_FINALIZER not in meta.finalizers:
+        metadata["finalizers"] = [*meta.finalizers, wk.BINDING_FINALIZER]
+    owners = _owners(meta, owner)
+    if owners is not None:
+        metadata["ownerReferences"] = owners
+    spec = _binding_spec(observed, resource, names)
+    if not metadata and not spec:
+        return None
+    body = {"metadata": metadata | {"resourceVersion": meta.resource_version}}
+    return BindingWrite(create=False, body=body | ({"spec": spec} if spec else {}))
+
+
+def _refuse_foreign_controller(meta: ObjectMeta, service: Service) -> None:
+    for reference in meta.owner_references:
+        if reference.controller and reference.uid != service.metadata.uid:
+            raise ForeignController(
+                f"ResourceBinding {meta.namespace}/{meta.name} is controlled by {reference.kind} {reference.name} "
+                f"(uid {reference.uid}), not by this Service (uid {service.metadata.uid})"
+            )
+
+
+def _owners(meta: ObjectMeta, owner: JsonObject) -> list[Any] | None:
+    """The owner references with ours among them, a former Service of that name not; None if they are so already."""
+    kept = [
+        msgspec.to_builtins(one)
+        for one in meta.owner_references
+        if not (one.kind == owner["kind"] and one.api_version == "v1" and one.uid != owner["uid"])
+    ]
+    if any(one["uid"] == owner["uid"] for one in kept):
+        return None if len(kept) == len(meta.owner_references) else kept
+    return [*kept, owner]
+
+
+def _binding_spec(observed: ResourceBinding, resource: JsonObject, names: list[str]) -> JsonObject:
+    spec: JsonObject = {}
+    if msgspec.to_builtins(observed.spec.resource) != resource:
+        spec["resource"] = resource
+    placement = observed.spec.placement or {}
+    affinity = placement.get("clusterAffinity") or {}
+    # The peer writes the names in random order; the same set in another order is not worth a scheduling round.
+    if (
+        placement.keys() != {"clusterAffinity"}
+        or affinity.keys() != {"clusterNames"}
+        or (sorted(affinity["clusterNames"]) != names)
+    ):
+        gone_affinity = {key: None for key in affinity if key != "clusterNames"}
+        gone = {key: None for key in placement if key != "clusterAffinity"}
+        spec["placement"] = gone | {"clusterAffinity": gone_affinity | {"clusterNames": names}}
+    if observed.spec.conflict_resolution != "Overwrite":
+        spec["conflictResolution"] = "Overwrite"
+    return spec
+
+
+def _metadata_patch(meta: ObjectMeta, metadata: JsonObject) -> JsonObject | None:
+    return {"metadata": metadata | {"resourceVersion": meta.resource_version}} if metadata else None

@@ -1,0 +1,78 @@
+"""Which clusters provide and consume a service, and which of them can be used right now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcs_controller.domain import well_known as wk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Skip:
+    """A cluster that is left out for now, and why. Not an error: its turn comes when the Cluster changes."""
+
+    cluster: str
+    reason: str
+    message: str
+
+
+def select(names: frozenset[str] | None, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+    """The set that a list of cluster names stands for, sorted.
+
+    An empty list means every registered cluster, without those that are being deleted: a leaving cluster must not
+    make a service look broken until it is gone.
+    """
+    if names is not None:
+        return tuple(sorted(names))
+    return tuple(sorted(one.name for one in clusters if one.metadata.deletion_timestamp is None))
+
+
+def providers_of(mcs: MultiClusterService, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+    """Clusters whose endpoints are collected."""
+    return select(mcs.providers, clusters)
+
+
+def consumers_of(mcs: MultiClusterService, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+    """Clusters that get the endpoints."""
+    return select(mcs.consumers, clusters)
+
+
+def names_cluster(mcs: MultiClusterService, cluster: str, names: frozenset[str] | None) -> bool:
+    """Whether a list of the service means this cluster, explicitly or because it is empty."""
+    return names is None or cluster in names
+
+
+def unusable(name: str, clusters: Mapping[str, Cluster]) -> Skip | None:
+    """Why nothing new can be put into the cluster; None if it can (contract 3.1 step 4, 3.3 step 5)."""
+    cluster = clusters.get(name)
+    if cluster is None:
+        return Skip(name, wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
+    if cluster.metadata.deletion_timestamp is not None:
+        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is being removed")
+    if not cluster.is_ready:
+        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
+    if cluster.serves(wk.SLICE_API_VERSION, wk.SLICE_KIND) == "Disabled":
+        return Skip(
+            name, wk.EVENT_API_INCOMPATIBLE, f"the cluster does not serve {wk.SLICE_API_VERSION} {wk.SLICE_KIND}"
+        )
+    return None
+
+
+def validate(mcs: MultiClusterService) -> str | None:
+    """What is wrong with a service that admission should have refused (contract 5.2, rules 6 and 7), or None.
+
+    Control planes without the CEL rules or the webhook let such objects through.
+    """
+    unknown = sorted({kind for kind in mcs.types if kind not in ("CrossCluster", "LoadBalancer")})
+    if unknown:
+        return f"spec.types: ExposureType Error: {', '.join(unknown)}"
+    if len(set(mcs.types)) > 1:
+        return "spec.types: MultiClusterService types should not contain more than one type"
+    return None

@@ -1,7 +1,7 @@
 """One kind of one API server for a reconciler: reads from the cache, writes through to it.
 
-The answer to one's own write goes into the store at once instead of coming back with the watch event. So a reconcile that
-follows sees what the one before it wrote, and neither repeats it nor runs into a conflict with itself.
+The answer to one's own write goes into the store at once instead of coming back with the watch event. So a reconcile
+that follows sees what the one before it wrote, and neither repeats it nor runs into a conflict with itself.
 """
 
 from __future__ import annotations

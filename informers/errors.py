@@ -130,7 +130,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 class _Details(msgspec.Struct):
-    retryAfterSeconds: int | None = None  # noqa: N815 - the wire's name
+    retryAfterSeconds: int | None = None
 
 
 class _Status(msgspec.Struct):

@@ -1,0 +1,315 @@
+"""The verbs of the Kubernetes API, for one API server.
+
+It retries nothing: who asked knows whether asking again makes sense, and :mod:`informers.errors` tells what failed.
+How requests travel is in :mod:`informers.transport`, what watch events mean in :mod:`informers.watcher`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from informers.errors import DecodeError, from_response
+from informers.meta import KubeObject
+from informers.transport import MAX_RESPONSE_BYTES, NO_CLIENT_METRICS, ClientMetrics, Lines, RawResponse, Transport
+from informers.wire import UNDECODABLE, ListPage, decode_kind, decode_page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from informers.config import ClientConfig
+    from informers.resource import Resource
+    from workqueue.clock import Clock
+    from workqueue.token_bucket import TokenBucket
+
+T = TypeVar("T", bound=KubeObject)
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+WATCH_IDLE_SECONDS: Final = 90.0
+"""A watch without a byte for so long is taken for dead. With bookmarks an API server sends one about every minute."""
+
+MAX_LIST_BYTES: Final = 512 << 20
+"""Longest answer to a list without a limit, which is what remains when a continue token has expired."""
+
+
+class ApiClient:
+    """One API server, one connection pool.
+
+    Every method may raise TransportError and the subclasses of ApiError; those that return objects also DecodeError.
+    Errors of the token source pass through. Bodies are JSON bytes or mappings. Cancelling a write leaves open whether
+    it took effect.
+
+    Belongs to one event loop, from its first request on. Close it, or use it with `async with`.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        clock: Clock,
+        user_agent: str,
+        limiter: TokenBucket | None = None,
+        metrics: ClientMetrics = NO_CLIENT_METRICS,
+    ) -> None:
+        """Opens no connection yet.
+
+        Args:
+            config: the API server.
+            clock: measures requests for `metrics`. Time-outs are the event loop's own.
+            user_agent: what audit logs will show.
+            limiter: every request, and every start of a watch, waits for a token of it.
+            metrics: told about every request.
+
+        Raises:
+            ConfigError: the URL or the TLS material cannot be used.
+        """
+        self._transport = Transport(config, clock=clock, user_agent=user_agent, limiter=limiter, metrics=metrics)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the API server, as metrics and logs name it."""
+        return self._transport.host
+
+    def __repr__(self) -> str:
+        return f"ApiClient({self.host})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections, also those of running watches. Requests made later fail with TransportError."""
+        await self._transport.close()
+
+    async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
+        """Read one object from the API server, not from a cache."""
+        answer = await self._call("GET", resource.path(namespace, name), {})
+        return _decode(resource, answer.body)
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        resource_version: str = "",
+        continue_token: str = "",
+    ) -> ListPage[T]:
+        """One page of a collection; the most recent state, if `resource_version` is empty.
+
+        Args:
+            resource: the kind.
+            namespace: only this one; empty means all.
+            label_selector: as in the URL of a list request.
+            field_selector: the same for fields.
+            limit: objects on a page; 0 asks for all of them at once.
+            resource_version: at least as new as this ("0": whatever the server's cache holds).
+            continue_token: of the page before this one.
+
+        Raises:
+            Gone: the continue token is too old.
+        """
+        query = _selectors(label_selector, field_selector)
+        if limit:
+            query["limit"] = str(limit)
+        if continue_token:
+            query["continue"] = continue_token
+        if resource_version:
+            query["resourceVersion"] = resource_version
+        cap = MAX_RESPONSE_BYTES if limit else MAX_LIST_BYTES
+        answer = await self._call("GET", resource.path(namespace), query, max_bytes=cap)
+        return decode_page(resource, answer.body)
+
+    async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
+        """Create an object. Raises AlreadyExists if its name is taken."""
+        answer = await self._call("POST", resource.path(namespace), {}, body)
+        return _decode(resource, answer.body)
+
+    async def update(
+        self,
+        resource: Resource[T],
+        name: str,
+        body: bytes | Mapping[str, Any],
+        namespace: str = "",
+        *,
+        subresource: str = "",
+    ) -> T:
+        """Replace an object. Raises Conflict if the body's resourceVersion is not the current one."""
+        answer = await self._call("PUT", resource.path(namespace, name, subresource), {}, body)
+        return _decode(resource, answer.body)
+
+    async def patch(
+        self,
+        resource: Resource[T],
+        name: str,
+        body: bytes | Mapping[str, Any] | Sequence[Any],
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        content_type: str = MERGE_PATCH,
+        field_manager: str = "",
+        force: bool = False,
+    ) -> T:
+        """Change parts of an object.
+
+        Args:
+            resource: the kind.
+            name: the object's name.
+            body: the patch. With a metadata.resourceVersion in it, an object changed since gives Conflict.
+            namespace: the object's namespace.
+            subresource: "status", "scale" and so on.
+            content_type: MERGE_PATCH, JSON_PATCH (a list of operations) or APPLY_PATCH (needs a field manager).
+            field_manager: who owns the fields set here; the server takes the user agent's name if empty.
+            force: with APPLY_PATCH, take fields over from other managers.
+        """
+        query = {"fieldManager": field_manager} if field_manager else {}
+        if force:
+            query["force"] = "true"
+        path = resource.path(namespace, name, subresource)
+        answer = await self._call("PATCH", path, query, body, content_type=content_type)
+        return _decode(resource, answer.body)
+
+    async def delete(
+        self,
+        resource: Resource[T],
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        propagation_policy: str = "Background",
+    ) -> T | None:
+        """Delete an object.
+
+        Args:
+            resource: the kind.
+            name: the object's name.
+            namespace: the object's namespace.
+            uid: fail with Conflict if it is another object by now.
+            resource_version: fail with Conflict if it has changed since.
+            propagation_policy: what happens to dependents: Background, Foreground or Orphan.
+
+        Returns:
+            None if it is gone; the object if finalizers or a grace period keep it.
+        """
+        options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation_policy}
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if uid or resource_version:
+            options["preconditions"] = {name: value for name, value in preconditions.items() if value}
+        answer = await self._call("DELETE", resource.path(namespace, name), {}, options)
+        if decode_kind(answer.body) == "Status":
+            return None
+        return _decode(resource, answer.body)
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int,
+        bookmarks: bool = True,
+        send_initial_events: bool = False,
+        idle_seconds: float = WATCH_IDLE_SECONDS,
+    ) -> AsyncIterator[Lines]:
+        """Open a watch; entered once the server has accepted it.
+
+        The iterator gives the complete lines of each read together, each line a JSON watch event. It ends when the
+        server closes the watch in good order, and drops half a line at the end. Leaving closes the connection.
+
+        Args:
+            resource: the kind.
+            namespace: only this one; empty means all.
+            resource_version: send what happened after this.
+            label_selector: as in the URL of a list request.
+            field_selector: the same for fields.
+            timeout_seconds: the server ends the watch after this.
+            bookmarks: ask for BOOKMARK events, which carry nothing but a resourceVersion.
+            send_initial_events: streaming list (KEP-3157): begin with the state no older than `resource_version`, mark
+                its end by a bookmark.
+            idle_seconds: without a byte for so long, the iterator raises TransportError.
+        """
+        query = _selectors(label_selector, field_selector)
+        query |= {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": str(timeout_seconds)}
+        if bookmarks:
+            query["allowWatchBookmarks"] = "true"
+        if send_initial_events:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        target = _target(resource.path(namespace), query)
+        async with self._transport.stream(target, idle_seconds=idle_seconds) as lines:
+            yield lines
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> RawResponse:
+        """Any request, for probes and discovery: no error for any status.
+
+        Args:
+            method: HTTP method.
+            path: beginning with a slash, quoted, with its query if any.
+            body: sent as it is.
+            content_type: of `body`.
+            timeout: seconds; None means the configured limit.
+
+        Raises:
+            TransportError: no complete answer.
+        """
+        return await self._transport.exchange(method, path, body=body, content_type=content_type, timeout=timeout)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> RawResponse:
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        answer = await self._transport.exchange(
+            method, _target(path, query), body=data, content_type=content_type, max_bytes=max_bytes
+        )
+        if not 200 <= answer.status < 300:
+            raise from_response(answer.status, answer.body, answer.headers.get("retry-after"))
+        return answer
+
+
+def _target(path: str, query: Mapping[str, str]) -> str:
+    quoted = quote(path, safe="/:")
+    return f"{quoted}?{urlencode(query)}" if query else quoted
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in query.items() if value}
+
+
+def _decode(resource: Resource[T], body: bytes) -> T:
+    try:
+        return resource.decode(body)
+    except UNDECODABLE as error:
+        raise DecodeError(f"{resource}: {error}") from error

@@ -1,0 +1,286 @@
+"""What a client needs to know about one API server, and where that comes from: a kubeconfig or a service account.
+
+kubernetes-asyncio reads the formats and obtains the credentials (exec plugins, token files, OIDC, GCP). It is imported
+inside the two loaders, because it costs 60 MB and most of a second, which a member's client, whose ClientConfig comes
+from a Secret, need not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from informers.errors import ConfigError, KubeError
+from workqueue.clock import Clock, RealClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+MAX_TOKEN_AGE_SECONDS = 300.0
+"""Longest life of a cached token, as Karmada has it for the Secrets of its clusters."""
+
+_INCLUSTER_TOKEN_AGE_SECONDS = 60.0
+"""client-go re-reads a projected service account token every minute."""
+
+_CREDENTIALS_TIMEOUT_SECONDS = 60.0
+"""For an exec plugin or an identity provider that hangs."""
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class TokenSource(Protocol):
+    """Where a client takes its bearer token from, before every request."""
+
+    async def token(self) -> str | None:
+        """The bare token, or None to send none. Raises KubeError if there should be one and it cannot be had."""
+        ...
+
+    def invalidate(self) -> None:
+        """Forget what is cached: the server answered 401 to it."""
+        ...
+
+
+class StaticToken:
+    """A token that never changes."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def token(self) -> str | None:
+        """See :meth:`TokenSource.token`."""
+        return self._token
+
+    def invalidate(self) -> None:
+        """Does nothing: there is no other token."""
+
+
+class CachedToken:
+    """A token fetched when first needed and kept for a while.
+
+    Callers that need it at the same time share one fetch. If a fetch fails the error goes to the caller, and the next
+    caller tries again. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[str | None]],
+        *,
+        clock: Clock,
+        max_age_seconds: float = MAX_TOKEN_AGE_SECONDS,
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._max_age = max_age_seconds
+        self._token: str | None = None
+        self._expires: float | None = None
+        self._generation = 0
+        self._fetching = asyncio.Lock()
+
+    async def token(self) -> str | None:
+        """See :meth:`TokenSource.token`."""
+        if self._fresh():
+            return self._token
+        async with self._fetching:
+            if not self._fresh():
+                generation, started = self._generation, self._clock.monotonic()
+                token = await self._fetch()
+                if generation != self._generation:
+                    return token  # invalidated meanwhile: good enough for this caller, not for the next
+                self._token, self._expires = token, started + self._max_age
+            return self._token
+
+    def invalidate(self) -> None:
+        """See :meth:`TokenSource.invalidate`."""
+        self._generation += 1
+        self._expires = None
+
+    def _fresh(self) -> bool:
+        return self._expires is not None and self._clock.monotonic() < self._expires
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """One API server and how to reach it. Secrets are left out of `repr`.
+
+    Attributes:
+        server: base URL, `https://host:port` with an optional path prefix.
+        ca_pem: the authorities to trust; None means the system's.
+        insecure_skip_tls_verify: accept any certificate. Only when an administrator said so for this server.
+        client_cert_pem: client certificate, with its intermediates.
+        client_key_pem: the key of it.
+        token_source: where the bearer token comes from.
+        proxy_url: `http://`, `https://`, `socks4://`, `socks5://` or `socks5h://` proxy for this server. Proxy settings
+            in the environment are not looked at.
+        proxy_headers: sent to an HTTP proxy with CONNECT.
+        tls_server_name: name expected in the server's certificate, if not the URL's host.
+        timeout_seconds: limit for a whole request, except watches.
+    """
+
+    server: str
+    ca_pem: bytes | None = None
+    insecure_skip_tls_verify: bool = False
+    client_cert_pem: bytes | None = field(default=None, repr=False)
+    client_key_pem: bytes | None = field(default=None, repr=False)
+    token_source: TokenSource | None = field(default=None, repr=False)
+    proxy_url: str = field(default="", repr=False)
+    proxy_headers: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    tls_server_name: str = ""
+    timeout_seconds: float = 32.0
+
+
+async def load_kubeconfig(path: str | None, context: str | None = None, *, clock: Clock | None = None) -> ClientConfig:
+    """The configuration for one context of a kubeconfig.
+
+    Certificates and keys are read here, once. Tokens from a file, an exec plugin or a provider are obtained here, to
+    fail early, and again when five minutes old or refused.
+
+    Args:
+        path: the file, or several joined by colons as in $KUBECONFIG; None means $KUBECONFIG, then `~/.kube/config`.
+        context: its name; None means the current one.
+        clock: for the age of tokens.
+
+    Raises:
+        ConfigError: with the file, the context and what is wrong.
+    """
+    from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger  # see the module docstring
+
+    paths = path or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    where = f"kubeconfig {paths}" + (f", context {context}" if context else "")
+
+    async def load() -> _Loaded:
+        loaded = _Loaded()
+        try:
+            merged = KubeConfigMerger(paths).config
+            if merged is None:
+                raise ConfigError("no such file")
+            chosen = context or merged["current-context"]
+            names = _named(merged, "contexts", chosen)["context"]
+            cluster = _named(merged, "clusters", names["cluster"])["cluster"]
+            user_name = names.safe_get("user")
+            user = _named(merged, "users", user_name)["user"] if user_name else None
+            loaded.read_tls(cluster, user)
+            async with asyncio.timeout(_CREDENTIALS_TIMEOUT_SECONDS):
+                await KubeConfigLoader(merged, active_context=chosen, config_base_path=None).load_and_set(loaded)
+            loaded.read_exec_certificates()
+        except KubeError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        except TimeoutError as error:
+            raise ConfigError(f"{where}: no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s") from error
+        except Exception as error:  # whatever malformed YAML makes a foreign library raise
+            raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+        return loaded
+
+    async def fetch_token() -> str | None:
+        return (await load()).token()
+
+    first = await load()
+    if not first.host:
+        raise ConfigError(f"{where}: the cluster has no server")
+    source: TokenSource | None = None
+    try:
+        if first.token() is not None:
+            source = CachedToken(fetch_token, clock=clock or RealClock())
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return ClientConfig(
+        server=first.host,
+        ca_pem=first.ca,
+        insecure_skip_tls_verify=not first.verify_ssl,
+        client_cert_pem=first.cert,
+        client_key_pem=first.key,
+        token_source=source,
+        proxy_url=first.proxy or "",
+        tls_server_name=first.tls_server_name or "",
+    )
+
+
+def load_incluster(*, service_account: Path = _SERVICE_ACCOUNT, clock: Clock | None = None) -> ClientConfig:
+    """The configuration of a pod: its service account, whose token file is read again every minute, as it rotates.
+
+    Raises:
+        ConfigError: not in a pod, or without a service account.
+    """
+    from kubernetes_asyncio.config.config_exception import ConfigException  # see the module docstring
+    from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
+
+    token_file, ca_file = service_account / "token", service_account / "ca.crt"
+    loaded = _Loaded()
+    try:
+        InClusterConfigLoader(str(token_file), str(ca_file), try_refresh_token=False).load_and_set(cast("Any", loaded))
+        ca = ca_file.read_bytes()
+    except (ConfigException, OSError) as error:
+        raise ConfigError(f"in-cluster configuration: {error}") from error
+
+    async def fetch_token() -> str | None:
+        try:
+            return token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"service account token {token_file}: {error}") from error
+
+    source = CachedToken(fetch_token, clock=clock or RealClock(), max_age_seconds=_INCLUSTER_TOKEN_AGE_SECONDS)
+    return ClientConfig(server=loaded.host, ca_pem=ca, token_source=source)
+
+
+class _Loaded:
+    """Receives what kubernetes-asyncio finds; stands in for its Configuration. Its config nodes are untyped to us.
+
+    Certificates and keys are read by :meth:`read_tls` and taken out of the loader's sight, because it would write keys
+    that are embedded in the kubeconfig into temporary files that stay until the process ends.
+    """
+
+    def __init__(self) -> None:
+        self.api_key: dict[str, str] = {}
+        self.host = ""
+        self.ssl_ca_cert: str | None = None
+        self.cert_file: str | None = None
+        self.key_file: str | None = None
+        self.verify_ssl = True
+        self.tls_server_name: str | None = None
+        self.proxy: str | None = None
+        self.ca: bytes | None = None
+        self.cert: bytes | None = None
+        self.key: bytes | None = None
+
+    def token(self) -> str | None:
+        authorization = self.api_key.get("BearerToken")
+        if authorization is None:
+            return None
+        scheme, _, token = authorization.partition(" ")
+        if scheme != "Bearer":
+            raise ConfigError(f"{scheme} authentication is not supported: API servers dropped it in Kubernetes 1.19")
+        return token.strip()
+
+    def read_tls(self, cluster: Any, user: Any) -> None:
+        self.ca = _take_pem(cluster, "certificate-authority")
+        if user is not None:
+            self.cert = _take_pem(user, "client-certificate")
+            self.key = _take_pem(user, "client-key")
+
+    def read_exec_certificates(self) -> None:
+        """Exec plugins may answer with a client certificate instead of a token."""
+        if self.cert_file and self.key_file:
+            self.cert = Path(self.cert_file).read_bytes()
+            self.key = Path(self.key_file).read_bytes()
+
+
+def _named(config: Any, section: str, name: Any) -> Any:
+    return config[section].get_with_name(name)
+
+
+def _take_pem(node: Any, name: str) -> bytes | None:
+    """Remove `name` and `name-data` from a kubeconfig node and return what they mean. Data wins, as in kubectl."""
+    data, file = node.value.pop(f"{name}-data", None), node.value.pop(name, None)
+    if data:
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ConfigError(f"{node.name}: {name}-data is not base64: {error}") from error
+    if file:
+        # Relative to the kubeconfig that names it, which with several files need not be the first.
+        return Path(node.path or ".").parent.joinpath(file).read_bytes()
+    return None

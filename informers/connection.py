@@ -1,0 +1,135 @@
+"""Sockets, TLS and proxies for :mod:`informers.client`: everything between a ClientConfig and an aiohttp session."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import tempfile
+from typing import TYPE_CHECKING, TypedDict
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from aiohttp_socks import ProxyConnector
+from multidict import CIMultiDict
+
+from informers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aiohttp.connector import AddrInfoType
+
+    from informers.config import ClientConfig
+
+_MAX_CONNECTIONS = 256
+"""Per API server. A watch occupies one for minutes, so this is far above the number of informers of one cluster."""
+
+_KEEPALIVE_SECONDS = 60.0
+"""Idle connections are dropped before kube-apiserver drops them (90 s), so a write never meets a closing connection."""
+
+_PROBE_IDLE_SECONDS, _PROBE_INTERVAL_SECONDS, _PROBES = 30, 10, 3
+"""TCP keep-alive: a peer that vanished without a word is noticed after a minute, also while we wait for it."""
+
+_UNACKNOWLEDGED_MILLISECONDS = 30_000
+"""A request that the peer's TCP does not acknowledge for this long fails. Linux only."""
+
+
+class RequestOptions(TypedDict, total=False):
+    """Keyword arguments of every request that goes through a session made here."""
+
+    proxy: str
+    proxy_headers: CIMultiDict[str]
+    server_hostname: str
+
+
+def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
+    """TLS settings, or None for a plain http server.
+
+    Raises:
+        ConfigError: a certificate or key cannot be used.
+    """
+    if not config.server.startswith("https://"):
+        return None
+    try:
+        context = ssl.create_default_context(cadata=config.ca_pem.decode("ascii") if config.ca_pem else None)
+        # Python 3.13 began to ask of every CA what RFC 5280 asks; many clusters' own CAs lack the key identifiers.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if config.insecure_skip_tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if config.client_cert_pem and config.client_key_pem:
+            _load_client_certificate(context, config.client_cert_pem, config.client_key_pem)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigError(f"TLS material for {config.server}: {error}") from error
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
+    # OpenSSL's Python binding reads these from a path only. The file is mode 0600 and gone before this returns.
+    with tempfile.NamedTemporaryFile(prefix="informers-") as file:
+        file.write(cert + b"\n" + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aiohttp.ClientSession, RequestOptions]:
+    """A session and the options for each of its requests. Must be called inside the event loop.
+
+    Raises:
+        ConfigError: the proxy URL cannot be used.
+    """
+    options = RequestOptions()
+    if config.tls_server_name:
+        options["server_hostname"] = config.tls_server_name
+    verify: ssl.SSLContext | bool = tls if tls is not None else True
+    scheme = urlsplit(config.proxy_url).scheme.lower()
+    connector: aiohttp.TCPConnector
+    if scheme in ("socks4", "socks5", "socks5h"):
+        url = urlunsplit(urlsplit(config.proxy_url)._replace(scheme=scheme.removesuffix("h")))
+        try:
+            # As Go does: names are resolved by the proxy, which may be the only one that knows them.
+            connector = ProxyConnector.from_url(
+                url,
+                rdns=scheme != "socks4",
+                ssl=verify,
+                limit=_MAX_CONNECTIONS,
+                keepalive_timeout=_KEEPALIVE_SECONDS,
+            )
+        except ValueError as error:
+            raise ConfigError(f"proxy URL for {config.server}: {error}") from error
+    else:
+        if scheme in ("http", "https"):
+            options["proxy"] = config.proxy_url
+            options["proxy_headers"] = CIMultiDict(
+                (name, value) for name, values in config.proxy_headers.items() for value in values
+            )
+        elif config.proxy_url:
+            raise ConfigError(f"proxy URL for {config.server}: unknown scheme {scheme!r}")
+        connector = aiohttp.TCPConnector(
+            ssl=verify,
+            limit=_MAX_CONNECTIONS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            socket_factory=_socket_with_keepalive,
+        )
+    # No environment: it would add proxies, and credentials from ~/.netrc. No cookies: a load balancer's stickiness
+    # would outlive the backend.
+    session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+    return session, options
+
+
+def _socket_with_keepalive(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", _PROBE_IDLE_SECONDS),
+            ("TCP_KEEPINTVL", _PROBE_INTERVAL_SECONDS),
+            ("TCP_KEEPCNT", _PROBES),
+            ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MILLISECONDS),
+        ):
+            if hasattr(socket, option):  # their names differ between systems
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    except OSError:
+        sock.close()
+        raise
+    return sock

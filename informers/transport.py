@@ -1,0 +1,271 @@
+"""One HTTP exchange with an API server: credentials, rate limit, size limits, metrics, and errors in our own terms.
+
+What the exchanges mean is in :mod:`informers.client`; sockets and TLS are in :mod:`informers.connection`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
+from yarl import URL
+
+from informers.connection import RequestOptions, open_session, ssl_context
+from informers.errors import ConfigError, DecodeError, TransportError, from_response
+from informers.wire import LineSplitter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from informers.config import ClientConfig
+    from workqueue.clock import Clock
+    from workqueue.token_bucket import TokenBucket
+
+MAX_RESPONSE_BYTES: Final = 64 << 20
+"""Longest answer that is read: a page of 500 objects of 128 KiB each."""
+
+MAX_EVENT_BYTES: Final = 8 << 20
+"""Longest line of a watch. etcd refuses objects above 1.5 MiB; JSON makes them somewhat longer."""
+
+Lines: TypeAlias = "AsyncIterator[list[bytes]]"
+"""The lines of a stream, as they arrive."""
+
+_CONNECT_SECONDS: Final = 10.0
+
+_NETWORK_ERRORS: Final = (
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,  # includes ssl.SSLError
+    ProxyError,
+    ProxyConnectionError,
+    ProxyTimeoutError,
+)
+
+
+class ClientMetrics(Protocol):
+    """Told about every request."""
+
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        """A request was answered, `code` being the HTTP status, or failed (`<error>`).
+
+        `method` is the HTTP method. A watch counts when its headers arrive.
+        """
+        ...
+
+
+class _NoClientMetrics:
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        pass
+
+
+NO_CLIENT_METRICS: Final[ClientMetrics] = _NoClientMetrics()
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """An answer as it came, whatever its status.
+
+    Attributes:
+        status: HTTP status code.
+        body: the whole body, decompressed.
+        headers: by lower-case name; of a repeated header, the last.
+    """
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transport:
+    """One API server, one connection pool. Belongs to one event loop, from its first request on."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        clock: Clock,
+        user_agent: str,
+        limiter: TokenBucket | None,
+        metrics: ClientMetrics,
+    ) -> None:
+        """Opens no connection yet.
+
+        Raises:
+            ConfigError: the URL or the TLS material cannot be used.
+        """
+        try:
+            parts = urlsplit(config.server)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError as error:
+            raise ConfigError(f"server {config.server!r}: {error}") from error
+        if not usable or parts.query or parts.fragment:
+            raise ConfigError(f"server {config.server!r} is not a URL like https://host:port")
+        self.host = parts.netloc.rpartition("@")[2]
+        self._base = config.server.rstrip("/")
+        self._config = config
+        self._tls = ssl_context(config)
+        self._clock = clock
+        self._limiter = limiter
+        self._metrics = metrics
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._session: aiohttp.ClientSession | None = None
+        self._options = RequestOptions()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close all connections, also those of running streams. Later requests fail with TransportError."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def exchange(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> RawResponse:
+        """Send a request and read the whole answer, whatever its status.
+
+        Args:
+            method: HTTP method.
+            target: path and query, quoted.
+            body: sent as it is.
+            content_type: of `body`.
+            timeout: seconds for everything but waiting for the limiter; None means the configured limit.
+            max_bytes: a longer answer is a DecodeError.
+        """
+        seconds = self._config.timeout_seconds if timeout is None else timeout
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
+        headers = await self._authorized(None if body is None else content_type)
+        what = self._describe(method, target)
+        started, code = self._clock.monotonic(), "<error>"
+        try:
+            async with self._open().request(
+                method,
+                self._url(target),
+                data=body,
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,  # the token is for this server only
+                **self._options,
+            ) as response:
+                content = await _read(response, what, max_bytes)
+                code = str(response.status)
+        except _NETWORK_ERRORS as error:
+            raise _transport_error(what, error) from error
+        finally:
+            self._metrics.request(method, self.host, code, self._clock.monotonic() - started)
+        self._check_credentials(response.status)
+        return RawResponse(response.status, content, {name.lower(): value for name, value in response.headers.items()})
+
+    @asynccontextmanager
+    async def stream(self, target: str, *, idle_seconds: float) -> AsyncIterator[Lines]:
+        """GET a stream of lines; entered when the server has answered 200, raises ApiError if it answers otherwise.
+
+        See :meth:`informers.client.ApiClient.watch` for the iterator.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=idle_seconds)
+        headers = await self._authorized(None)
+        what = self._describe("WATCH", target)
+        started, code = self._clock.monotonic(), "<error>"
+        try:
+            response = await self._open().get(
+                self._url(target), headers=headers, timeout=limits, allow_redirects=False, **self._options
+            )
+            code = str(response.status)
+        except _NETWORK_ERRORS as error:
+            raise _transport_error(what, error) from error
+        finally:
+            self._metrics.request("GET", self.host, code, self._clock.monotonic() - started)
+        try:
+            if response.status != 200:
+                self._check_credentials(response.status)
+                try:
+                    content = await _read(response, what, MAX_RESPONSE_BYTES)
+                except _NETWORK_ERRORS as error:
+                    raise _transport_error(what, error) from error
+                raise from_response(response.status, content, response.headers.get("Retry-After"))
+            yield _Lines(response.content, what)
+        finally:
+            response.close()  # not released to the pool: the rest of the stream is still to come
+
+    async def _authorized(self, content_type: str | None) -> dict[str, str]:
+        if self._limiter is not None:
+            await self._limiter.wait()
+        headers = self._headers.copy()
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        if self._config.token_source is not None:
+            token = await self._config.token_source.token()
+            if token is not None:
+                if not (token.isascii() and token.isprintable()):
+                    raise ConfigError(f"the token for {self.host} has characters that no HTTP header can carry")
+                headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def _check_credentials(self, status: int) -> None:
+        if status == 401 and self._config.token_source is not None:
+            self._config.token_source.invalidate()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise TransportError(f"the client for {self.host} is closed")
+        if self._session is None:
+            self._session, self._options = open_session(self._config, self._tls)
+        return self._session
+
+    def _url(self, target: str) -> URL:
+        return URL(self._base + target, encoded=True)
+
+    def _describe(self, method: str, target: str) -> str:
+        # Without the query: continue tokens are long, and say nothing.
+        return f"{method} {target.partition('?')[0]} at {self.host}"
+
+
+class _Lines:
+    """The lines of a stream, those of each read together."""
+
+    def __init__(self, content: aiohttp.StreamReader, what: str) -> None:
+        self._content = content
+        self._what = what
+        self._splitter = LineSplitter(MAX_EVENT_BYTES)
+
+    def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        return self
+
+    async def __anext__(self) -> list[bytes]:
+        while True:
+            try:
+                chunk = await self._content.readany()
+            except _NETWORK_ERRORS as error:
+                raise _transport_error(self._what, error) from error
+            if not chunk:
+                raise StopAsyncIteration
+            if lines := self._splitter.feed(chunk):
+                return lines
+
+
+async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> bytes:
+    """The decompressed body. Its length is checked as it grows: it may be compressed, and the server may lie."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > max_bytes:
+            raise DecodeError(f"{what}: the answer is longer than {max_bytes} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _transport_error(what: str, error: BaseException) -> TransportError:
+    # An error about a proxy's answer would quote the proxy's URL, which may hold a password.
+    words = f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return TransportError(f"{what}: {type(error).__name__}: {words}".rstrip(": "))

@@ -1,0 +1,213 @@
+"""The bytes of list and watch answers, without any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import msgspec
+
+from informers.errors import DecodeError
+from informers.meta import KubeObject, ObjectKey
+
+if TYPE_CHECKING:
+    from informers.resource import Resource
+
+T = TypeVar("T", bound=KubeObject)
+
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+"""Annotation of the bookmark that ends the initial events of a streaming list (KEP-3157)."""
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object that the server sent and we cannot read.
+
+    Attributes:
+        key: which one, or None if not even its metadata can be read.
+        error: what is wrong.
+    """
+
+    key: ObjectKey | None
+    error: DecodeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage(Generic[T]):
+    """One answer to a list request.
+
+    Attributes:
+        items: the objects that could be decoded, in the server's order (by key).
+        resource_version: of the collection, the same on all pages of one list.
+        continue_token: asks for the next page; empty on the last one.
+        rejected: the objects that could not be decoded. They exist; they are not deleted.
+    """
+
+    items: list[T]
+    resource_version: str
+    continue_token: str = ""
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str | None = msgspec.field(default=None, name="continue")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None  # Go encodes an empty slice as null
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    """The least that tells objects apart: read of an object that cannot be read otherwise."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+    @property
+    def key(self) -> ObjectKey:
+        """The object's key in a store."""
+        return ObjectKey(self.namespace, self.name)
+
+
+class _Identified(msgspec.Struct):
+    metadata: Identity
+
+
+class _BookmarkMeta(msgspec.Struct, rename="camel"):
+    resource_version: str
+    annotations: dict[str, str] = {}
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _BookmarkMeta
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+_decode_list = msgspec.json.Decoder(_List).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_identified = msgspec.json.Decoder(_Identified).decode
+_decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+def decode_page(resource: Resource[T], body: bytes) -> ListPage[T]:
+    """The page in a list answer; one bad item costs that item only.
+
+    The page's buffer is free again as soon as this returns: decoders copy what they keep.
+
+    Raises:
+        DecodeError: the envelope is not a list.
+    """
+    try:
+        page = _decode_list(body)
+    except UNDECODABLE as error:
+        raise DecodeError(f"list of {resource}: {error}") from error
+    items: list[T] = []
+    rejected: list[Rejected] = []
+    decode = resource.decode
+    for raw in page.items or ():
+        try:
+            items.append(decode(raw))
+        except UNDECODABLE as error:
+            rejected.append(reject(resource, raw, error))
+    return ListPage(
+        items=items,
+        resource_version=page.metadata.resource_version,
+        continue_token=page.metadata.continue_ or "",
+        rejected=rejected,
+    )
+
+
+def decode_event(line: bytes) -> tuple[str, msgspec.Raw]:
+    """Type and object of one line of a watch.
+
+    Raises:
+        DecodeError: the line is not a watch event.
+    """
+    try:
+        event = _decode_event(line)
+    except UNDECODABLE as error:
+        raise DecodeError(f"watch event of {len(line)} bytes: {error}") from error
+    return event.type, event.object
+
+
+def decode_bookmark(raw: bytes | msgspec.Raw) -> tuple[str, bool]:
+    """The resourceVersion of a BOOKMARK event, and whether it ends the initial events of a streaming list.
+
+    Raises:
+        DecodeError: it is not a bookmark.
+    """
+    try:
+        metadata = _decode_bookmark(raw).metadata
+    except UNDECODABLE as error:
+        raise DecodeError(f"bookmark: {error}") from error
+    return metadata.resource_version, metadata.annotations.get(INITIAL_EVENTS_END) == "true"
+
+
+def decode_identity(raw: bytes | msgspec.Raw) -> Identity | None:
+    """Which object it is, or None if even that cannot be read."""
+    try:
+        return _decode_identified(raw).metadata
+    except UNDECODABLE:
+        return None
+
+
+def decode_kind(body: bytes) -> str:
+    """The `kind` of an answer, or "" if it has none."""
+    try:
+        return _decode_kind(body).kind
+    except UNDECODABLE:
+        return ""
+
+
+def reject(resource: Resource[T], raw: bytes | msgspec.Raw, error: Exception) -> Rejected:
+    """Describe an object that `resource.decode` refused."""
+    identity = decode_identity(raw)
+    name = "an object without readable metadata" if identity is None else str(identity.key)
+    described = DecodeError(f"{resource} {name}: {error}")
+    described.__cause__ = error
+    return Rejected(None if identity is None else identity.key, described)
+
+
+class LineSplitter:
+    """Cuts a byte stream into lines. Half a line waits for the next chunk; at the end of the stream it is lost."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self._max = max_line_bytes
+        self._parts: list[bytes] = []  # of the line under way: joined once, so that a long line costs linear time
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines completed by `chunk`, without their newlines and without empty ones.
+
+        Raises:
+            DecodeError: a line is longer than allowed. The stream is of no use any more.
+        """
+        lines = chunk.split(b"\n")
+        last = lines.pop()
+        if lines and self._parts:
+            self._parts.append(lines[0])
+            lines[0] = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+        if last:
+            self._parts.append(last)
+            self._size += len(last)
+        if self._size > self._max or any(len(line) > self._max for line in lines):
+            raise DecodeError(f"watch event of more than {self._max} bytes")
+        return [line for line in lines if line]

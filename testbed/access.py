@@ -7,9 +7,9 @@ import os
 import ssl
 import tempfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import yaml
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Literal, Self, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -17,8 +17,9 @@ import aiohttp
 from testbed.errors import ApiStatusError, NotYet, WaitTimeout
 
 if TYPE_CHECKING:
-    from testbed.access import ClusterAccess
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from testbed.access import ClusterAccess
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -92,7 +93,7 @@ class Api:
             resource, namespace=namespace, label_selector=label_selector, field_selector=field_selector
         )
         kind = answer["kind"].removesuffix("List")
-        return [{"apiVersion": answer["apiVersion"], "kind": kind, **item} for item in answer["items"]]
+        return [{"apiVersion": answer["apiVersion"], "kind": kind, **item} for item in answer["items"] or ()]
 
     async def list_raw(
         self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
@@ -241,7 +242,7 @@ class Api:
         api_version, kind = manifest["apiVersion"], manifest["kind"]
         if (api_version, kind) not in self._kinds:
             base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-            for each in (await self.raw("GET", base))["resources"]:
+            for each in (await self.raw("GET", base))["resources"] or ():
                 if "/" not in each["name"]:
                     self._kinds[api_version, each["kind"]] = (each["name"], each["namespaced"])
         try:

@@ -12,13 +12,13 @@ The log is written before a request is answered, so a request whose answer has b
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import msgspec
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from testbed.commands import HOST_CONTROLLERS, MEMBER_CONTROLLERS
 from testbed.controlplane import ControlPlane, PlaneSpec
@@ -18,11 +18,13 @@ from testbed.errors import BedError
 from testbed.etcd import Etcd
 from testbed.identity import kill_leftovers
 from testbed.kubelet import KubeletFactory, StandInKubelet
+from testbed.tasks import together
 from tools.components import resolve
 
 if TYPE_CHECKING:
-    from testbed.processes import Process
     from types import TracebackType
+
+    from testbed.processes import Process
 
 HOST_NAME = "karmada"
 MAX_MEMBERS = 70
@@ -162,17 +164,10 @@ class Bed:
             await plane.start()
             self._on_progress(f"{plane.name} is ready ({time.monotonic() - began:.1f} s)")
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for plane in self._planes.values():
-                    tasks.create_task(start(plane))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from failures  # the first is the cause, the others were cancelled or follow
+        await together(start(plane) for plane in self._planes.values())
 
     async def _kubelets(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for plane in self.members.values():
-                tasks.create_task(self._kubelet(plane).run())
+        await together(self._kubelet(plane).run() for plane in self.members.values())
 
 
 @contextlib.asynccontextmanager

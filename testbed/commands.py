@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from testbed.etcd import EtcdClient
-    from pathlib import Path
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from testbed.etcd import EtcdClient
 
 # Every request, once, when it is answered: tests count writes and reads by user. Bodies would only cost time.
 AUDIT_POLICY = """\

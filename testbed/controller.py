@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
-from typing import Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
@@ -15,8 +15,8 @@ from testbed.ports import free_ports
 from testbed.processes import Process
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from collections.abc import Sequence
+    from types import TracebackType
 
 BINARY = "mcs-controller-manager"
 READY_SECONDS = 30.0
@@ -41,7 +41,7 @@ class ControllerProcess:
     Use as an async context manager, or call :meth:`start` and :meth:`terminate`.
 
     Args:
-        kubeconfig: of the control plane; :func:`testbed.karmada.controller_kubeconfig` makes one with the manifests' rights.
+        kubeconfig: of the control plane; :func:`testbed.karmada.controller_kubeconfig` makes one with the least rights.
         root: the bed's directory; the log goes to ``<root>/<name>.log``.
         name: tells replicas apart.
         feature_gates: the flag's value; empty leaves the flag out.

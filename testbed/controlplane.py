@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -15,12 +16,12 @@ from testbed.commands import AUDIT_POLICY, PlaneFiles, apiserver_command, contro
 from testbed.errors import ApiStatusError
 from testbed.ports import PortReservation
 from testbed.processes import Process
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from testbed.etcd import EtcdClient
-    from pathlib import Path
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from testbed.etcd import EtcdClient
 
 READY_SECONDS = 60.0
 
@@ -51,7 +52,7 @@ class ControlPlane:
         spec: what it shall be.
         binaries: paths of ``kube-apiserver`` and, if needed, ``kube-controller-manager``.
         etcd: where it keeps its objects.
-        root: the bed's directory; the plane's files go to ``<root>/<name>/``, its kubeconfig to ``<root>/<name>.kubeconfig``.
+        root: the bed's directory; the plane's files go to ``<name>/`` there, its kubeconfig to ``<name>.kubeconfig``.
     """
 
     def __init__(self, spec: PlaneSpec, *, binaries: Mapping[str, Path], etcd: EtcdClient, root: Path) -> None:
@@ -134,6 +135,8 @@ class ControlPlane:
         """Start the kube-controller-manager, if this plane has one, and wait until it is seen to work."""
         if self.controller_manager is None:
             return
+        # Gone before it starts, so that its being there afterwards is the new process's doing.
+        await self.api.delete("v1/serviceaccounts", "default", namespace="default", missing_ok=True)
         await self.controller_manager.start()
         await self.controller_manager.until(self._controllers_work, timeout=READY_SECONDS)
 
@@ -215,17 +218,10 @@ class ControlPlane:
         return False
 
     async def _controllers_work(self) -> bool:
-        """Whether the service-account controller answers to something new: it then has its caches and its rights."""
-        namespace = "testbed-probe"
-        try:
-            if await self.api.find("v1/namespaces", namespace) is None:
-                await self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-            if await self.api.find("v1/serviceaccounts", "default", namespace=namespace) is None:
-                return False
-            await self.api.delete("v1/namespaces", namespace)
-        except (ApiStatusError, aiohttp.ClientError, OSError):
-            return False
-        return True
+        """Whether the service-account controller has made ``default/default``: it then has its caches and its rights."""
+        with contextlib.suppress(ApiStatusError, aiohttp.ClientError, OSError):
+            return await self.api.find("v1/serviceaccounts", "default", namespace="default") is not None
+        return False
 
 
 async def namespace_gone(api: Api, name: str, *, timeout: float = 30.0) -> None:

@@ -25,7 +25,7 @@ class ApiStatusError(BedError):
 
     Attributes:
         status: the HTTP status code.
-        reason: Kubernetes' machine-readable word for it (``NotFound``, ``AlreadyExists``, ``Conflict``, ...); may be empty.
+        reason: Kubernetes' word for it (``NotFound``, ``AlreadyExists``, ``Conflict``, ...); may be empty.
         message: the server's sentence.
     """
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from testbed.access import write_private
 from testbed.certificates import Authority
 from testbed.ports import PortReservation
 from testbed.processes import Process
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,21 +5,22 @@ Everything a person would do by hand with ``kubectl apply``, by the same files, 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from testbed.api import Api, Object, wait_for
 from testbed.errors import BedError, NotYet
-from typing import TYPE_CHECKING
+from testbed.tasks import together
 
 if TYPE_CHECKING:
-    from testbed.controlplane import ControlPlane
-    from testbed.bed import Bed
-    from testbed.access import ClusterAccess
     from collections.abc import Iterable, Iterator
+
+    from testbed.access import ClusterAccess
+    from testbed.bed import Bed
+    from testbed.controlplane import ControlPlane
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 SYSTEM_NAMESPACE = "karmada-system"
@@ -100,9 +101,7 @@ async def join(bed: Bed, member: str, *, manifests: Path = MANIFESTS, labels: di
 
 async def join_all(bed: Bed, *, manifests: Path = MANIFESTS) -> None:
     """:meth:`join` every member of the bed, at the same time."""
-    async with asyncio.TaskGroup() as tasks:
-        for member in bed.members:
-            tasks.create_task(join(bed, member, manifests=manifests))
+    await together(join(bed, member, manifests=manifests) for member in bed.members)
 
 
 async def unjoin(bed: Bed, member: str, *, timeout: float = 60.0) -> None:
@@ -178,9 +177,7 @@ async def apply_all(api: Api, objects: Iterable[Object]) -> None:
     first = [each for each in ordered if each["kind"] == "Namespace"]
     for each in first:
         await api.apply(each)
-    async with asyncio.TaskGroup() as tasks:
-        for crd in crds:
-            tasks.create_task(_apply_crd(api, crd))
+    await together(_apply_crd(api, crd) for crd in crds)
     for each in ordered:
         if each["kind"] not in ("Namespace", "CustomResourceDefinition"):
             await api.apply(each)
@@ -192,7 +189,7 @@ async def _apply_crd(api: Api, crd: Object) -> None:
 
     async def served() -> bool | None:
         current = await api.get("apiextensions.k8s.io/v1/customresourcedefinitions", name)
-        conditions = {each["type"]: each for each in current.get("status", {}).get("conditions", [])}
+        conditions = {each["type"]: each for each in current.get("status", {}).get("conditions") or ()}
         if conditions.get("Established", {}).get("status") != "True":
             raise NotYet(f"conditions {list(conditions.values())}")
         # Established comes a moment before discovery and the paths themselves.
@@ -202,7 +199,7 @@ async def _apply_crd(api: Api, crd: Object) -> None:
                     "GET", f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}", query={"limit": "1"}
                 )
                 known = await api.raw("GET", f"/apis/{spec['group']}/{version['name']}")
-                if spec["names"]["plural"] not in {each["name"] for each in known["resources"]}:
+                if spec["names"]["plural"] not in {each["name"] for each in known["resources"] or ()}:
                     raise NotYet(f"not in discovery of {version['name']}")
         return True
 

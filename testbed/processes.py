@@ -7,14 +7,14 @@ import contextlib
 import ctypes
 import os
 import signal
+from typing import TYPE_CHECKING
 
 from testbed.errors import ProcessFailed
 from testbed.identity import BED_VARIABLE, ProcessIdentity
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
 TERM_GRACE_SECONDS = 10.0
 TAIL_LINES = 30

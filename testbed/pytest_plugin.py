@@ -30,20 +30,22 @@ that builds them; where the variable ``CI`` is set it fails, so that no pipeline
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
 from testbed import karmada
 from testbed.bed import Bed, required_components
+from testbed.tasks import together
 from tools.components import ComponentError, missing, resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NewBed = Callable[..., Awaitable[Bed]]
 
@@ -100,10 +102,6 @@ async def namespace(bed: Bed) -> AsyncIterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     planes = [bed.host, *bed.members.values()]
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    async with asyncio.TaskGroup() as tasks:
-        for plane in planes:
-            tasks.create_task(plane.api.create(manifest))
+    await together(plane.api.create(manifest) for plane in planes)
     yield name
-    async with asyncio.TaskGroup() as tasks:
-        for plane in planes:
-            tasks.create_task(plane.api.delete("v1/namespaces", name, missing_ok=True))
+    await together(plane.api.delete("v1/namespaces", name, missing_ok=True) for plane in planes)

@@ -64,8 +64,8 @@ def build_once(
         go = shutil.which("go")
         if go is None:
             raise BuildFailed(
-                f"{target.name} {version} must be built, but there is no `go` on PATH:"
-                f" install Go {go_version_wanted(module)} or newer, or set {assets_variable} to a directory that holds {target.name}"
+                f"{target.name} {version} must be built, but there is no `go` on PATH: install"
+                f" Go {go_version_wanted(module)} or newer, or set {assets_variable} to a directory with it"
             )
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:

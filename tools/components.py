@@ -1,8 +1,8 @@
 """Which components there are, at which version, and where their binaries are.
 
 The order is always the same: a binary in ``$KUBEBUILDER_ASSETS`` (the envtest convention) wins, then the one in the
-cache folder (``mcs-controller/bin/<component>/<version>/<os>-<arch>/<name>`` under ``$XDG_CACHE_HOME`` or ``~/.cache``),
-and only then is it built. What is there is never built again; remove the folder to force it.
+cache folder (``mcs-controller/bin/<component>/<version>/<os>-<arch>/`` under ``$XDG_CACHE_HOME`` or ``~/.cache``), and
+only then is it built. What is there is never built again; remove the folder to force it.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Self, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.console import Console
     from rich.status import Status
+
     from tools.components import Progress
-    from types import TracebackType
 
 PLAIN_EVERY_SECONDS = 15.0
 

@@ -1,0 +1,146 @@
+"""``python -m testbed``: a named bed that stays up, to play with."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from typing import TYPE_CHECKING, cast
+
+import click
+import msgspec
+from rich.console import Console
+
+from testbed import lifecycle
+from testbed.bed import MAX_MEMBERS, required_components
+from testbed.errors import BedError
+from testbed.state import DEFAULT_NAME, BedDirectory, BedState
+from testbed.supervisor import Extent, plane_names, supervise
+from tools.components import ComponentError, resolve
+from tools.progress import ProgressPrinter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Beds of different names coexist.")
+_output_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What goes to stdout."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A control plane and member clusters on this machine, left running until taken down."""
+
+
+@main.command()
+@click.option(
+    "--members",
+    type=click.IntRange(0, MAX_MEMBERS),
+    default=2,
+    show_default=True,
+    help="How many member clusters: member1, member2, ... (about 0.5 GB and 2 s each).",
+)
+@_name_option
+@click.option(
+    "--no-controller", is_flag=True, help="Apply the manifests and join the members, but start no controller."
+)
+@click.option("--planes-only", is_flag=True, help="Bare API servers: no manifests, nothing joined, no controller.")
+@_output_option
+def up(members: int, name: str, no_controller: bool, planes_only: bool, output: str) -> None:
+    """Bring a bed up and print how to use it. If it is up already, say so."""
+    console = Console(stderr=True)
+    extent: Extent = "planes" if planes_only else "fleet" if no_controller else "controller"
+    wanted = [f"member{number}" for number in range(1, members + 1)]
+    try:
+        directory = BedDirectory(name)
+        with ProgressPrinter(console) as printer:
+            paths = resolve([*required_components(), "kubectl"], on_progress=printer)
+        with console.status(f"starting bed {name!r}") as status:
+
+            def tell(text: str) -> None:
+                console.print(f"  {text}", highlight=False, markup=False)
+                status.update(text)
+
+            outcome = lifecycle.up(directory, members=wanted, extent=extent, on_progress=tell)
+    except (BedError, ComponentError) as error:
+        raise click.ClickException(str(error)) from error
+    if outcome.already_up:
+        differs = f", with {len(outcome.state.members)} members" if outcome.state.members != wanted else ""
+        console.print(f"bed {name!r} is up already{differs}", highlight=False)
+    _show(outcome.state, output, paths["kubectl"])
+
+
+@main.command()
+@_name_option
+def down(name: str) -> None:
+    """Take a bed down: no process and no file of it is left, also after a crash."""
+    try:
+        found = lifecycle.down(BedDirectory(name))
+    except BedError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"bed {name!r} is gone" if found else f"there is no bed {name!r}", err=True)
+
+
+@main.command()
+@click.option("--name", default="", help="Only this bed (default: all).")
+@_output_option
+def status(name: str, output: str) -> None:
+    """Show the beds and whether their processes run. Exit code 1 if one is not as it should be."""
+    try:
+        directories = [BedDirectory(each) for each in ([name] if name else lifecycle.names())]
+    except BedError as error:
+        raise click.ClickException(str(error)) from error
+    states = [state for directory in directories if (state := lifecycle.status(directory)) is not None]
+    dead = {
+        state.name: [each for each, identity in state.processes.items() if not identity.alive()] for state in states
+    }
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(states)).decode())
+    else:
+        for state in states:
+            click.echo(f"{state.name}: {state.phase}, {', '.join(plane_names(state))} {state.message}".rstrip())
+            for each in state.processes:
+                click.echo(f"  {each:<44}{'not running' if each in dead[state.name] else 'running'}")
+        if not states:
+            click.echo(f"there is no bed {name!r}" if name else "there are no beds", err=True)
+    if (name and not states) or any(state.phase != "ready" or dead[state.name] for state in states):
+        sys.exit(1)
+
+
+@main.command(name="supervise", hidden=True)
+@click.option("--name", required=True)
+@click.option("--extent", type=click.Choice(["controller", "fleet", "planes"]), required=True)
+@click.argument("members", nargs=-1)
+def supervise_command(name: str, extent: str, members: tuple[str, ...]) -> None:
+    """Own a bed; started by `up`."""
+    asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent)))
+
+
+def _show(state: BedState, output: str, kubectl: Path) -> None:
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode({**msgspec.to_builtins(state), "kubectl": str(kubectl)})))
+        return
+    planes = plane_names(state)
+    files = [state.kubeconfigs[plane] for plane in planes]
+    say: Callable[[str], None] = click.echo
+    say(f"bed {state.name!r} is up: {', '.join(planes)} (took {state.seconds:g} s). To use it, paste:")
+    say("")
+    say(f"  export KUBECONFIG={shlex.quote(':'.join(files))}")
+    say(f"  export PATH={shlex.quote(str(kubectl.parent))}:$PATH")
+    say("")
+    joined = "controller" in state.kubeconfigs
+    say(f"  kubectl --context {planes[0]} get {'clusters' if joined else 'namespaces'}")
+    for plane in planes[1:]:
+        say(f"  kubectl --context {plane} get pods -A")
+    say("")
+    say("One file per plane:")
+    for plane, file in zip(planes, files, strict=True):
+        say(f"  {plane:<12}{file}")
+    suffix = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
+    say(f"To end it: python -m testbed down{suffix}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Bring a named bed up, look at it, take it down: what ``python -m testbed`` does, without the talking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbed.errors import BedError, StateError
+from testbed.identity import BED_VARIABLE, ProcessIdentity, kill_leftovers, processes_of
+from testbed.state import BEDS, BedDirectory, BedState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from testbed.supervisor import Extent
+
+START_SECONDS = 180.0
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What :func:`up` found or did."""
+
+    state: BedState
+    already_up: bool
+
+
+def up(
+    directory: BedDirectory, *, members: Sequence[str], extent: Extent, on_progress: Callable[[str], None]
+) -> Outcome:
+    """Make sure that the bed is up. What a crashed bed of this name left behind is removed first.
+
+    A bed that is up already is left as it is, whatever was asked for.
+
+    Args:
+        directory: of the bed.
+        members: names of the members.
+        extent: see :func:`testbed.supervisor.supervise`.
+        on_progress: called with a short sentence when something has been reached.
+
+    Raises:
+        BedError: it did not come up; the reason is in the text, the logs are kept until the next up or down.
+    """
+    with directory.lock():
+        state = directory.read()
+        if state is not None and state.supervisor.alive():
+            if state.phase == "ready":
+                return Outcome(state=state, already_up=True)
+            supervisor = state.supervisor  # whoever started it was killed meanwhile: wait in its place
+        else:
+            if directory.root.exists():
+                on_progress(f"removing what is left of an earlier bed {directory.name!r}")
+            _clear(directory)
+            supervisor = _spawn(directory, members, extent)
+        try:
+            return Outcome(state=_until_ready(directory, supervisor, on_progress), already_up=False)
+        except BaseException as error:
+            _end(supervisor)
+            kill_leftovers(directory.root)
+            if not isinstance(error, BedError):  # Ctrl-C: nothing to read in the logs
+                _clear(directory)
+            raise
+
+
+def down(directory: BedDirectory) -> bool:
+    """Take the bed down: no process and no file of it is left. Also after a crash, and when it was never up.
+
+    Returns:
+        Whether there was anything to remove.
+
+    Raises:
+        StateError: a process of it does not end.
+    """
+    with directory.lock():
+        state = directory.read()
+        found = directory.root.exists() or any(True for _ in processes_of(directory.root))
+        if state is not None:
+            _end(state.supervisor)
+        _clear(directory)
+        return found
+
+
+def status(directory: BedDirectory) -> BedState | None:
+    """The bed as it is now; None if it is not up. A dead supervisor shows as ``failed``."""
+    state = directory.read()
+    if state is not None and state.phase != "failed" and not state.supervisor.alive():
+        state.phase = "failed"
+        state.message = "its supervisor was killed; `python -m testbed down` clears up, and so does the next up"
+    return state
+
+
+def names() -> list[str]:
+    """The named beds that have a directory."""
+    return sorted(path.name for path in BEDS.iterdir() if path.is_dir()) if BEDS.is_dir() else []
+
+
+def _spawn(directory: BedDirectory, members: Sequence[str], extent: Extent) -> ProcessIdentity:
+    directory.root.mkdir(parents=True, mode=0o700)
+    directory.progress_log.touch()
+    command = [sys.executable, "-m", "testbed", "supervise", "--name", directory.name, "--extent", extent]
+    with directory.supervisor_log.open("ab") as log:
+        process = subprocess.Popen(
+            [*command, *members],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=BEDS.parent,
+            env={**os.environ, BED_VARIABLE: str(directory.root)},
+            start_new_session=True,
+        )
+    identity = ProcessIdentity.of(process.pid)
+    # It outlives us on purpose; without this, Python warns about a child that nobody waited for.
+    process.returncode = 0
+    if identity is None:
+        raise _failure(directory, "the supervisor ended at once")
+    return identity
+
+
+def _until_ready(directory: BedDirectory, supervisor: ProcessIdentity, on_progress: Callable[[str], None]) -> BedState:
+    told = 0
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        alive = supervisor.alive()  # asked first: what it wrote before it ended is then seen below
+        lines = directory.progress_log.read_text().splitlines() if directory.progress_log.exists() else []
+        for line in lines[told:]:
+            on_progress(line)
+        told = max(told, len(lines))
+        state = directory.read()
+        if state is not None and state.phase == "ready" and alive:
+            return state
+        if state is not None and state.phase == "failed":
+            raise BedError(f"{state.message}\nall logs are in {directory.root}, until the next up or down")
+        if not alive:
+            raise _failure(directory, "the supervisor ended")
+        if time.monotonic() > deadline:
+            raise _failure(directory, f"it was not ready within {START_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _failure(directory: BedDirectory, what: str) -> BedError:
+    log = directory.supervisor_log
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
+    return BedError(f"bed {directory.name!r}: {what}; the end of {log}:\n{tail}")
+
+
+def _end(supervisor: ProcessIdentity) -> None:
+    """SIGTERM, wait, SIGKILL; only ever to this very process."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        supervisor.send(signum)
+        deadline = time.monotonic() + STOP_SECONDS
+        while supervisor.alive():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+    raise StateError(f"process {supervisor.pid} does not end")
+
+
+def _clear(directory: BedDirectory) -> None:
+    """Remove every process and file of a bed whose supervisor is gone."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(True for _ in processes_of(directory.root)):
+        kill_leftovers(directory.root)
+        if time.monotonic() > deadline:
+            raise StateError(f"processes of {directory.root} do not end")
+        time.sleep(POLL_SECONDS)
+    shutil.rmtree(directory.root, ignore_errors=True)

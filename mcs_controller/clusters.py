@@ -1,0 +1,372 @@
+"""Member clusters: one client and one informer factory for each Cluster that can be talked to (contract 1.4).
+
+The only place that makes clients for members. Each Cluster has one supervising task: it reads the Secret, builds the
+client, announces the member, runs its informers, and begins anew when the endpoint, the CA, the Secret's name or the
+proxy changes. Whether a member is *ready* is not looked at here: a client for a member that is down is kept, because
+what its informers know is what keeps its endpoints alive elsewhere.
+
+What a Cluster's Secret says is noticed without a watch on Secrets: by the token's age, by a 401, and, as long as there
+is no client or the Cluster is not ready, by reading it again every now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from informers.client import ApiClient
+from informers.config import CachedToken, ClientConfig
+from informers.errors import ConfigError, KubeError, NotFound, TransportError
+from informers.factory import InformerFactory
+from informers.meta import ObjectKey
+from informers.transport import NO_CLIENT_METRICS, ClientMetrics
+from mcs_controller.api.resources import SECRETS
+from mcs_controller.domain.clusters import Connection, connection_of
+from workqueue.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from informers.informer import Event, SharedInformer
+    from mcs_controller.api.cluster import Cluster, SecretRef
+    from mcs_controller.api.core import Secret
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS: Final = 0.5
+_LAST_RETRY_SECONDS: Final = 30.0
+
+_PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5", "socks5h")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberCluster:
+    """One member that we can talk to.
+
+    Attributes:
+        name: the Cluster's name.
+        client: for the member's API server; closed after `left` was announced.
+        informers: started on demand by whoever asks for one, and stopped with the client.
+    """
+
+    name: str
+    client: ApiClient
+    informers: InformerFactory
+
+
+class _Unusable(Exception):
+    """No client can be made of what the Cluster and its Secret say now; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Credentials:
+    token: str
+    ca_pem: bytes | None
+
+
+class _SecretCredentials:
+    """A member's token and CA in the control plane, and the TokenSource of its client.
+
+    The token is read when it is needed and kept for five minutes at most. If the CA turns out to be another than the
+    one the client was built with, `on_new_ca` is called, because a client cannot change its CA.
+    """
+
+    def __init__(self, host: ApiClient, cluster: Cluster, *, clock: Clock, on_new_ca: Callable[[], None]) -> None:
+        self.outdated = False
+        """Whether the Secret holds another CA by now than the one that `open` returned."""
+        self._host = host
+        self._cluster = cluster
+        self._on_new_ca = on_new_ca
+        self._ca: bytes | None = None
+        self._cached = CachedToken(self._fetch, clock=clock)
+
+    def __repr__(self) -> str:
+        return f"credentials of cluster {self._cluster.name}"
+
+    async def open(self) -> bytes | None:
+        """Read the Secret and return the CA that it holds.
+
+        Raises:
+            _Unusable: there is no Secret, or it does not hold what it should.
+        """
+        self._ca = (await self._read()).ca_pem
+        return self._ca
+
+    async def check(self) -> None:
+        """Read the Secret now, to notice a new CA; that it cannot be read is left to the next request to report."""
+        try:
+            await self._fetch()
+        except TransportError as error:
+            _log.debug("cannot read the credentials again", extra={"cluster": self._cluster.name, "error": str(error)})
+
+    async def token(self) -> str | None:
+        """See `TokenSource.token`."""
+        return await self._cached.token()
+
+    def invalidate(self) -> None:
+        """See `TokenSource.invalidate`."""
+        self._cached.invalidate()
+
+    async def _fetch(self) -> str:
+        try:
+            credentials = await self._read()
+        except _Unusable as problem:
+            # Not the host's own error: a NotFound for the Secret must not read as "the member does not have it".
+            raise TransportError(f"credentials of cluster {self._cluster.name}: {problem}") from problem
+        if credentials.ca_pem != self._ca and not self.outdated:
+            self.outdated = True
+            self._on_new_ca()
+        return credentials.token
+
+    async def _read(self) -> _Credentials:
+        ref = self._cluster.spec.secret_ref
+        if ref is None:
+            raise _Unusable("spec.secretRef is not set")
+        try:
+            secret = await self._host.get(SECRETS, ref.name, ref.namespace)
+        except NotFound as error:
+            raise _Unusable(f"Secret {ref.namespace}/{ref.name} not found") from error
+        except KubeError as error:
+            raise _Unusable(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
+        return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
+
+
+def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credentials:
+    token = _value(secret, ref, "token")
+    if not token:
+        raise _Unusable(f"Secret {ref.namespace}/{ref.name} has no token")
+    if insecure:
+        return _Credentials(token.decode("ascii", "replace").strip(), None)
+    ca_pem = _value(secret, ref, "caBundle")
+    if not ca_pem:
+        raise _Unusable(f"Secret {ref.namespace}/{ref.name} has no caBundle, nor may TLS go unverified")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca_pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise _Unusable(f"caBundle of Secret {ref.namespace}/{ref.name} is not a PEM certificate") from error
+    return _Credentials(token.decode("ascii", "replace").strip(), ca_pem)
+
+
+def _value(secret: Secret, ref: SecretRef, key: str) -> bytes:
+    try:
+        return base64.b64decode(secret.data.get(key, ""), validate=True).strip()
+    except (binascii.Error, ValueError) as error:
+        raise _Unusable(f"{key} of Secret {ref.namespace}/{ref.name} is not base64") from error
+
+
+def _check_urls(cluster: Cluster) -> None:
+    spec = cluster.spec
+    if not spec.api_endpoint:
+        raise _Unusable("spec.apiEndpoint is empty")
+    for field, url, schemes in (
+        ("apiEndpoint", spec.api_endpoint, ("https", "http")),
+        ("proxyURL", spec.proxy_url, _PROXY_SCHEMES),
+    ):
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if url and not usable:
+            # The URL itself is left out: a proxy's may hold a password.
+            raise _Unusable(f"spec.{field} is not a URL with a host and one of the schemes {', '.join(schemes)}")
+
+
+class MemberClusters:
+    """All members, and who wants to hear of them. A runnable that needs leadership.
+
+    Belongs to one event loop. Listeners are called between two awaits, so they must not block, and must only enqueue.
+    """
+
+    def __init__(
+        self,
+        clusters: SharedInformer[Cluster],
+        host: ApiClient,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        user_agent: str,
+        qps: float = 40,
+        burst: int = 60,
+        client_metrics: ClientMetrics = NO_CLIENT_METRICS,
+    ) -> None:
+        """Makes no connection yet.
+
+        Args:
+            clusters: the control plane's Clusters.
+            host: client for the control plane, to read Secrets with.
+            clock: for back-off, and for the age of tokens.
+            rng: jitter of the informers.
+            user_agent: what the members' audit logs will show.
+            qps: requests a second to one member, all controllers together.
+            burst: how many of them at once.
+            client_metrics: told about every request to a member.
+        """
+        self._clusters = clusters
+        self._host = host
+        self._clock = clock
+        self._rng = rng
+        self._user_agent = user_agent
+        self._qps = qps
+        self._burst = burst
+        self._client_metrics = client_metrics
+        self._members: dict[str, MemberCluster] = {}
+        self._problems: dict[str, str] = {}
+        self._listeners: list[tuple[Callable[[MemberCluster], None], Callable[[str], None]]] = []
+        self._wakeups: dict[str, asyncio.Event] = {}
+        """One for each supervised Cluster: set whenever it may have changed."""
+
+    def get(self, name: str) -> MemberCluster | None:
+        """The member, or None for an unknown or Pull mode cluster, or one whose client cannot be built (yet)."""
+        return self._members.get(name)
+
+    def problem(self, name: str) -> str | None:
+        """Why there is no client for a Push cluster, in words for its user; None if nothing is known to be wrong."""
+        return self._problems.get(name)
+
+    def add_listener(self, *, joined: Callable[[MemberCluster], None], left: Callable[[str], None]) -> None:
+        """Hear of members that can be talked to from now on, and of those that cannot be any more.
+
+        `joined` is called at once for the members that are there. A member whose connection changes leaves and joins,
+        with other informers: nothing it told is withdrawn by that, so `left` alone is no reason to withdraw anything.
+        """
+        self._listeners.append((joined, left))
+        for member in list(self._members.values()):
+            joined(member)
+
+    async def run(self) -> None:
+        """Keep the members up to date until cancelled."""
+        changed: asyncio.Queue[str] = asyncio.Queue()
+
+        def enqueue(event: Event[Cluster]) -> None:
+            changed.put_nowait(event.key.name)
+
+        registration = self._clusters.add_handler(enqueue, name="member-clusters")
+        try:
+            async with asyncio.TaskGroup() as supervisors:
+                while True:
+                    name = await changed.get()
+                    wakeup = self._wakeups.get(name)
+                    if wakeup is not None:
+                        wakeup.set()
+                    elif self._wanted(name) is not None:
+                        self._wakeups[name] = asyncio.Event()
+                        supervisors.create_task(self._supervise(name, self._wakeups[name]), name=f"member {name}")
+        finally:
+            registration.remove()
+
+    def _wanted(self, name: str) -> Cluster | None:
+        cluster = self._clusters.store.get(ObjectKey("", name))
+        return cluster if cluster is not None and cluster.is_push else None
+
+    async def _supervise(self, name: str, wakeup: asyncio.Event) -> None:
+        """One Cluster from its first appearance until it is gone (being deleted is not gone)."""
+        delay = _FIRST_RETRY_SECONDS
+        try:
+            while (cluster := self._wanted(name)) is not None:
+                wakeup.clear()
+                try:
+                    client, credentials = await self._connect(cluster, wakeup)
+                except _Unusable as problem:
+                    self._report(cluster, str(problem))
+                    await self._wait(wakeup, delay)
+                    delay = min(delay * 2, _LAST_RETRY_SECONDS)
+                    continue
+                delay = _FIRST_RETRY_SECONDS
+                self._problems.pop(name, None)
+                async with client:
+                    await self._serve(cluster, client, credentials, wakeup)
+        finally:
+            # No await since the store said that the Cluster is gone, so no event for it can fall between.
+            del self._wakeups[name]
+            self._problems.pop(name, None)
+
+    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, _SecretCredentials]:
+        _check_urls(cluster)
+        connection = connection_of(cluster)
+        credentials = _SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
+        ca_pem = await credentials.open()
+        config = ClientConfig(
+            server=connection.endpoint,
+            ca_pem=ca_pem,
+            insecure_skip_tls_verify=connection.insecure,
+            token_source=credentials,
+            proxy_url=connection.proxy_url,
+            proxy_headers=dict(connection.proxy_header),
+        )
+        try:
+            client = ApiClient(
+                config,
+                clock=self._clock,
+                user_agent=self._user_agent,
+                limiter=TokenBucket(self._qps, self._burst, clock=self._clock),
+                metrics=self._client_metrics,
+            )
+        except ConfigError as error:
+            raise _Unusable(str(error)) from error
+        return client, credentials
+
+    async def _serve(
+        self, cluster: Cluster, client: ApiClient, credentials: _SecretCredentials, wakeup: asyncio.Event
+    ) -> None:
+        """Run the member's informers until its connection is another or the Cluster is gone."""
+        name, connection = cluster.name, connection_of(cluster)
+        member = MemberCluster(name, client, InformerFactory(client, clock=self._clock, rng=self._rng))
+        async with asyncio.TaskGroup() as tasks:
+            informers = tasks.create_task(member.informers.run(), name=f"informers of {name}")
+            self._members[name] = member
+            try:
+                _log.info("member cluster connected", extra={"cluster": name, "host": client.host})
+                for joined, _ in list(self._listeners):
+                    joined(member)
+                await self._watch_connection(member, connection, credentials, wakeup)
+            finally:
+                del self._members[name]
+            _log.info("member cluster disconnected", extra={"cluster": name, "host": client.host})
+            for _, left in list(self._listeners):
+                left(name)
+            informers.cancel()
+
+    async def _watch_connection(
+        self, member: MemberCluster, connection: Connection, credentials: _SecretCredentials, wakeup: asyncio.Event
+    ) -> None:
+        """Return when the member's client is not the right one any more."""
+        was_ready = True
+        next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+        while (cluster := self._wanted(member.name)) is not None:
+            wakeup.clear()
+            if connection_of(cluster) != connection or credentials.outdated:
+                return
+            if cluster.is_ready and not was_ready:
+                member.informers.wake()
+            was_ready = cluster.is_ready
+            if was_ready:
+                await wakeup.wait()
+                next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+            elif not await self._wait(wakeup, next_check - self._clock.monotonic()):
+                # A new CA shows as a failed handshake, after which no request gets as far as a 401.
+                await credentials.check()
+                next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+
+    async def _wait(self, wakeup: asyncio.Event, seconds: float) -> bool:
+        """Wait for the event, but not longer than this; whether it is set."""
+        async with asyncio.TaskGroup() as tasks:
+            waiters = (tasks.create_task(wakeup.wait()), tasks.create_task(self._clock.sleep(seconds)))
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+            for waiter in waiters:
+                waiter.cancel()
+        return wakeup.is_set()
+
+    def _report(self, cluster: Cluster, problem: str) -> None:
+        """Say once what is wrong, not again with every try."""
+        if self._problems.get(cluster.name) != problem:
+            self._problems[cluster.name] = problem
+            _log.warning("member cluster cannot be connected", extra={"cluster": cluster.name, "problem": problem})

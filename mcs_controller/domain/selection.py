@@ -44,7 +44,7 @@ def consumers_of(mcs: MultiClusterService, clusters: Iterable[Cluster]) -> tuple
     return select(mcs.consumers, clusters)
 
 
-def names_cluster(mcs: MultiClusterService, cluster: str, names: frozenset[str] | None) -> bool:
+def names_cluster(cluster: str, names: frozenset[str] | None) -> bool:
     """Whether a list of the service means this cluster, explicitly or because it is empty."""
     return names is None or cluster in names
 

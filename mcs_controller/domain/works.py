@@ -90,6 +90,11 @@ class CreateWork:
     namespace: str
     body: JsonObject
 
+    @property
+    def name(self) -> str:
+        """The Work's name."""
+        return str(self.body["metadata"]["name"])
+
 
 @dataclass(frozen=True, slots=True)
 class PatchWork:

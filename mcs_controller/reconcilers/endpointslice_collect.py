@@ -1,0 +1,166 @@
+"""endpointslice-collect-controller: from the providers' slices to Works in the control plane (contract 3.2).
+
+Two queues. `endpointslice-collect-controller` takes Works that carry a MultiClusterService: they say where to watch,
+and each brings a full comparison of that service's slices with what was collected. `endpointslice-collect` takes single
+slices and is the only place that writes collected Works, so no two workers write one Work at the same time.
+
+Watches: Works; MultiClusterServices; Clusters; and, in each provider, EndpointSlices (see `provider_watches`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from informers.meta import ObjectKey
+from mcs_controller.domain.endpointslice import plan_collect, withdraw_collected
+from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
+from mcs_controller.reconcilers.apply import apply_work
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from informers.cached import CachedResource
+    from informers.informer import Event
+    from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import EndpointSlice
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.provider_watches import ProviderWatches
+
+
+class EndpointSliceCollectReconciler:
+    """Watches a provider as long as a Work asks for it, and compares a whole service there with what was collected."""
+
+    def __init__(
+        self,
+        *,
+        works: Store[Work],
+        watches: ProviderWatches,
+        enqueue_slice: Callable[[ClusterRequest], None],
+    ) -> None:
+        self._works = works
+        self._watches = watches
+        self._enqueue_slice = enqueue_slice
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. A provider that cannot be watched yet is no error: its first complete list leads back here."""
+        work = self._works.get(ObjectKey(request.namespace, request.name))
+        if work is None or role_of(work) is not Role.SERVICE or work.metadata.deletion_timestamp is not None:
+            return Result()
+        cluster, service = cluster_of(work), service_of(work)
+        if cluster is None or service is None:
+            return Result()
+        for other in self._works.by_index(BY_SERVICE, service):
+            origin = origin_of(other)
+            if origin is not None and origin.cluster == cluster and role_of(other) is Role.COLLECTED:
+                self._enqueue_slice(ClusterRequest(*origin))
+        self._watches.ensure(cluster)
+        slices = self._watches.slices(cluster)
+        for slice_ in slices.by_index(BY_SERVICE, service) if slices is not None else ():
+            self._enqueue_slice(ClusterRequest(cluster, slice_.metadata.namespace, slice_.metadata.name))
+        return Result()
+
+    def requests_for_work(self, event: Event[Work]) -> Iterable[Request]:
+        """Works that ask for collection."""
+        work = event.object
+        return (Request(work.metadata.namespace, work.metadata.name),) if role_of(work) is Role.SERVICE else ()
+
+    def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
+        """The Works that ask for collection in that cluster."""
+        return self.requests_in(event.object.name)
+
+    def requests_in(self, cluster: str) -> list[Request]:
+        """The Works that ask for collection in that cluster."""
+        works = self._works.by_index(BY_PROVIDER, (Role.SERVICE, cluster))
+        return [Request(work.metadata.namespace, work.metadata.name) for work in works]
+
+
+class SliceCollector:
+    """Brings the control plane's copy of one provider's slice in line with it."""
+
+    def __init__(
+        self,
+        *,
+        works: CachedResource[Work],
+        services: Store[MultiClusterService],
+        watches: ProviderWatches,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._works = works
+        self._services = services
+        self._watches = watches
+        self._new_id = new_id
+
+    async def reconcile(self, request: ClusterRequest) -> Result:
+        """See the class. Raises what the API server says."""
+        origin = SliceRef(*request)
+        collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
+
+        def wanted(service: tuple[str, str]) -> bool:
+            return self._is_wanted(origin.cluster, service)
+
+        slices = self._watches.slices(origin.cluster)
+        if slices is None:
+            # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
+            unwanted = [work for work in collected if (filed := service_of(work)) is not None and not wanted(filed)]
+            writes = withdraw_collected(unwanted)
+        else:
+            observed = slices.get(ObjectKey(origin.namespace, origin.name))
+            writes = plan_collect(origin, observed, wanted, collected, self._works.get, self._new_id)
+        for write in writes:
+            await apply_work(self._works, write)
+        return Result()
+
+    def _is_wanted(self, cluster: str, service: tuple[str, str]) -> bool:
+        """Whether a Work asks for the service's endpoints here, and the service itself still does."""
+        mcs = self._services.get(ObjectKey(*service))
+        if mcs is None or mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
+            return False
+        if not names_cluster(cluster, mcs.providers):
+            return False
+        namespace = execution_namespace(cluster)
+        return any(
+            work.metadata.namespace == namespace
+            and role_of(work) is Role.SERVICE
+            and work.metadata.deletion_timestamp is None
+            for work in self._works.store.by_index(BY_SERVICE, service)
+        )
+
+    def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
+        """The slices whose copies changed, and those that a vanished request to collect leaves behind."""
+        found: set[ClusterRequest] = set()
+        for work in (event.old, event.new):
+            if work is None:
+                continue
+            role, origin = role_of(work), origin_of(work)
+            if role is Role.COLLECTED and origin is not None:
+                found.add(ClusterRequest(*origin))
+            elif role is Role.SERVICE and (event.new is None or work.metadata.deletion_timestamp is not None):
+                found.update(self._collected_in(cluster_of(work), service_of(work)))
+        return sorted(found)
+
+    def requests_for_service(self, event: Event[MultiClusterService]) -> Iterable[ClusterRequest]:
+        """What was collected for the service: its providers may have changed."""
+        meta = event.object.metadata
+        return sorted(self._collected_in(None, (meta.namespace, meta.name)))
+
+    def _collected_in(self, cluster: str | None, service: tuple[str, str] | None) -> Iterable[ClusterRequest]:
+        for work in self._works.store.by_index(BY_SERVICE, service) if service is not None else ():
+            origin = origin_of(work)
+            if role_of(work) is Role.COLLECTED and origin is not None and cluster in (None, origin.cluster):
+                yield ClusterRequest(*origin)
+
+
+def requests_for_slice(cluster: str) -> Callable[[Event[EndpointSlice]], Iterable[ClusterRequest]]:
+    """Maps a provider's slice events to that slice."""
+
+    def mapper(event: Event[EndpointSlice]) -> Iterable[ClusterRequest]:
+        meta = event.object.metadata
+        return (ClusterRequest(cluster, meta.namespace, meta.name),)
+
+    return mapper

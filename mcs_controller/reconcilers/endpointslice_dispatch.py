@@ -1,0 +1,135 @@
+"""endpointslice-dispatch-controller: from collected slices to Works in the consumers (contract 3.3).
+
+Key: a provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
+Watches: Works; MultiClusterServices; Clusters. The verdict over all slices of a service is `service_status`'s to write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from informers.meta import ObjectKey
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
+from mcs_controller.domain.indexes import BY_CLUSTER, BY_ORIGIN, BY_SERVICE, EVERY_CLUSTER
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of
+from mcs_controller.reconcilers.apply import Failures, apply_work, settle
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from informers.cached import CachedResource
+    from informers.informer import Event
+    from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.service_status import StatusBoard
+
+
+class EndpointSliceDispatchReconciler:
+    """Brings the consumers' copies of one provider's slice in line with what was collected."""
+
+    def __init__(
+        self,
+        *,
+        works: CachedResource[Work],
+        services: Store[MultiClusterService],
+        clusters: Store[Cluster],
+        board: StatusBoard,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._works = works
+        self._services = services
+        self._clusters = clusters
+        self._board = board
+        self._new_id = new_id
+
+    async def reconcile(self, request: ClusterRequest) -> Result:
+        """See the class. Raises what the API server says; the outcome is on the board before that."""
+        if not request.namespace:
+            await self._release_unreadable(request)
+            return Result()
+        origin = SliceRef(*request)
+        plan = plan_dispatch(
+            origin,
+            self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)),
+            self._works.store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin)),
+            lambda service: self._services.get(ObjectKey(*service)),
+            {cluster.name: cluster for cluster in self._clusters.values()},
+            self._works.get,
+            self._new_id,
+        )
+        failures = Failures()
+        await settle(
+            (
+                (
+                    f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {copy.cluster}",
+                    apply_work(self._works, copy.write),
+                )
+                for copy in plan.copies
+            ),
+            failures,
+        )
+        service = Request(*plan.service) if plan.service is not None else None
+        self._board.report_slice(origin, service, Outcome(skips=plan.skips, errors=failures.reportable))
+        failures.raise_if_any()
+        # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
+        for release in plan.release:
+            await apply_work(self._works, release)
+        return Result()
+
+    async def _release_unreadable(self, request: ClusterRequest) -> None:
+        """Let go of a collected Work that is being deleted and no longer holds a slice. Its copies are found by theirs."""
+        work = self._works.get(execution_namespace(request.cluster), request.name)
+        if work is not None and _is_unreadable(work) and (release := release_collected(work)) is not None:
+            await apply_work(self._works, release)
+
+    # --- what to look at when something changes -----------------------------------------------------------------------
+
+    def requests_for_service(self, event: Event[MultiClusterService]) -> Iterable[ClusterRequest]:
+        """All slices of the service."""
+        meta = event.object.metadata
+        return self._slices_of(meta.namespace, meta.name)
+
+    def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[ClusterRequest]:
+        """All slices of the services that the cluster consumes."""
+        cluster = event.object.name
+        found = {
+            request
+            for name in (cluster, EVERY_CLUSTER)
+            for mcs in self._services.by_index(BY_CLUSTER, name)
+            if names_cluster(cluster, mcs.consumers)
+            for request in self._slices_of(mcs.metadata.namespace, mcs.metadata.name)
+        }
+        return sorted(found)
+
+    def _slices_of(self, namespace: str, name: str) -> list[ClusterRequest]:
+        works = self._works.store.by_index(BY_SERVICE, (namespace, name))
+        return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
+
+
+def requests_for_work(event: Event[Work]) -> Iterable[ClusterRequest]:
+    """The slice that the Work is, or was, a copy of."""
+    found: set[ClusterRequest] = set()
+    for work in (event.old, event.new):
+        if work is None:
+            continue
+        origin = origin_of(work)
+        if origin is not None:
+            found.add(ClusterRequest(*origin))
+        elif work is event.new and _is_unreadable(work):
+            found.add(ClusterRequest(cluster_of(work) or "", "", work.metadata.name))
+    return sorted(found)
+
+
+def _is_unreadable(work: Work) -> bool:
+    return (
+        work.metadata.deletion_timestamp is not None
+        and wk.DISPATCH_FINALIZER in work.metadata.finalizers
+        and origin_of(work) is None
+    )

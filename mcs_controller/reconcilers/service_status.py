@@ -1,0 +1,180 @@
+"""The conditions and events of MultiClusterServices, from all reconcilers that work for one.
+
+The reconcilers report outcomes to a `StatusBoard`; one reconciler turns them into conditions, so the two conditions of
+a service are written by one hand, in one request, and only when they differ from what the service says already. Events
+follow the conditions: one per change, none per try, and none after a restart in which nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from informers.errors import Conflict, NotFound
+from mcs_controller.api.common import Condition, find_condition
+from mcs_controller.domain import conditions
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.indexes import BY_SERVICE
+from mcs_controller.domain.works import Role, SliceRef, origin_of, role_of
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from informers.cached import CachedResource
+    from informers.store import Store
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+    from mcs_controller.domain.conditions import Outcome
+    from mcs_controller.domain.selection import Skip
+    from mcs_controller.runtime.events import Recorder
+    from workqueue.clock import Clock
+
+_EVENTS = {
+    wk.SERVICE_APPLIED: (wk.MCS_CONTROLLER, wk.EVENT_SYNC_SERVICE_SUCCEED, wk.EVENT_SYNC_SERVICE_FAILED),
+    wk.SLICE_DISPATCHED: (wk.DISPATCH_CONTROLLER, wk.EVENT_DISPATCH_SUCCEED, wk.EVENT_DISPATCH_FAILED),
+}
+
+
+class StatusBoard:
+    """The latest outcome of each piece of work, by service. In memory only: after a restart it fills again."""
+
+    def __init__(self) -> None:
+        self._services: dict[Request, Outcome] = {}
+        self._slices: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
+        self._filed_under: dict[SliceRef, Request] = {}
+        self._listeners: list[Callable[[Request], None]] = []
+
+    def subscribe(self, listener: Callable[[Request], None]) -> None:
+        """Call `listener` with each service that got a report."""
+        self._listeners.append(listener)
+
+    def report_service(self, service: Request, outcome: Outcome) -> None:
+        """How propagating the Service ended."""
+        self._services[service] = outcome
+        self._tell(service)
+
+    def report_slice(self, origin: SliceRef, service: Request | None, outcome: Outcome) -> None:
+        """How dispatching one slice ended; `service` is None if it is not dispatched (any more)."""
+        before = self._filed_under.get(origin)
+        if before is not None and before != service:
+            self._slices[before].pop(origin, None)
+            self._tell(before)
+        if service is None:
+            self._filed_under.pop(origin, None)
+            return
+        self._filed_under[origin] = service
+        self._slices[service][origin] = outcome
+        self._tell(service)
+
+    def forget(self, service: Request) -> None:
+        """The service is gone."""
+        self._services.pop(service, None)
+        for origin in self._slices.pop(service, {}):
+            self._filed_under.pop(origin, None)
+
+    def service_outcome(self, service: Request) -> Outcome | None:
+        """The latest report on the Service itself."""
+        return self._services.get(service)
+
+    def slice_outcomes(self, service: Request) -> dict[SliceRef, Outcome]:
+        """The latest reports on its slices."""
+        return self._slices.get(service, {})
+
+    def _tell(self, service: Request) -> None:
+        for listener in self._listeners:
+            listener(service)
+
+
+class ServiceStatusReconciler:
+    """Writes the conditions of one MultiClusterService, if they changed, and the events that go with the change."""
+
+    def __init__(
+        self,
+        *,
+        board: StatusBoard,
+        services: CachedResource[MultiClusterService],
+        works: Store[Work],
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._board = board
+        self._services = services
+        self._works = works
+        self._recorder = recorder
+        self._clock = clock
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Raises what the API server says, except that the service is gone."""
+        mcs = self._services.get(request.namespace, request.name)
+        if mcs is None:
+            self._board.forget(request)
+            return Result()
+        if mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
+            return Result()
+        wanted = self._wanted(request, mcs)
+        now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+        merged = conditions.merge(mcs.conditions, wanted, now)
+        if merged == mcs.conditions:
+            return Result()
+        body = {
+            "metadata": {"resourceVersion": mcs.metadata.resource_version},
+            "status": {"conditions": msgspec.to_builtins(merged)},
+        }
+        try:
+            await self._services.patch(request.namespace, request.name, body, subresource="status")
+        except NotFound:
+            return Result()
+        except Conflict:
+            # The watch is about to deliver what we have not seen; the same report is then written over it.
+            return Result(requeue_after=0.05)
+        for condition in wanted:
+            if not conditions.says_the_same(find_condition(mcs.conditions, condition.type), condition):
+                self._tell(mcs, request, condition)
+        return Result()
+
+    def _wanted(self, request: Request, mcs: MultiClusterService) -> list[Condition]:
+        wanted: list[Condition] = []
+        outcome = self._board.service_outcome(request)
+        if outcome is not None:
+            wanted.append(conditions.service_applied(outcome))
+        reported = self._board.slice_outcomes(request)
+        collected = {
+            origin
+            for work in self._works.by_index(BY_SERVICE, (request.namespace, request.name))
+            if role_of(work) is Role.COLLECTED
+            and work.metadata.deletion_timestamp is None
+            and (origin := origin_of(work)) is not None
+        }
+        # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
+        if not collected <= reported.keys():
+            return wanted
+        if collected or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
+            wanted.append(conditions.slices_dispatched(reported[origin] for origin in sorted(collected)))
+        return wanted
+
+    def _tell(self, mcs: MultiClusterService, request: Request, condition: Condition) -> None:
+        component, succeed, failed = _EVENTS[condition.type]
+        reference = ObjectReference(
+            api_version=wk.MCS_API_VERSION,
+            kind=wk.MCS_KIND,
+            namespace=mcs.metadata.namespace,
+            name=mcs.metadata.name,
+            uid=mcs.metadata.uid,
+        )
+        recorder = self._recorder.for_component(component)
+        if condition.status == "True":
+            recorder.event(reference, "Normal", succeed, condition.message)
+        else:
+            recorder.event(reference, "Warning", failed, condition.message)
+        for skip in self._skips(request, condition.type):
+            recorder.event(reference, "Warning", skip.reason, f"{skip.cluster}: {skip.message}")
+
+    def _skips(self, request: Request, kind: str) -> list[Skip]:
+        if kind == wk.SERVICE_APPLIED:
+            outcome = self._board.service_outcome(request)
+            return sorted(set(outcome.skips)) if outcome is not None else []
+        return sorted({skip for one in self._board.slice_outcomes(request).values() for skip in one.skips})

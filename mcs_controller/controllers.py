@@ -1,0 +1,88 @@
+"""The controllers that this binary has, and how `--controllers` picks among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mcs_controller.features import MULTI_CLUSTER_SERVICE
+
+STANDALONE: Final = "standalone"
+"""In `--controllers`: all controllers that do what Karmada's own would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerInfo:
+    """One controller, under the key that upstream has for it.
+
+    Attributes:
+        key: name in `--controllers`.
+        about: what it does, in a line.
+        gate: feature gate without which it does not run.
+        standalone: does the work of a Karmada component; off unless named, or `standalone` is.
+    """
+
+    key: str
+    about: str
+    gate: str | None = None
+    standalone: bool = False
+
+
+CONTROLLERS: Final[tuple[ControllerInfo, ...]] = (
+    ControllerInfo(
+        "multiclusterservice", "providers' Works, the Service's claim and its binding", gate=MULTI_CLUSTER_SERVICE
+    ),
+    ControllerInfo("endpointsliceCollect", "slices of providers into the control plane", gate=MULTI_CLUSTER_SERVICE),
+    ControllerInfo("endpointsliceDispatch", "collected slices out to consumers", gate=MULTI_CLUSTER_SERVICE),
+    ControllerInfo("cluster", "execution namespaces, and the end of a cluster", standalone=True),
+    ControllerInfo("clusterStatus", "readiness and APIs of members", standalone=True),
+    ControllerInfo("namespace", "namespaces of the control plane in members", standalone=True),
+    ControllerInfo("scheduler", "placement of ResourceBindings", standalone=True),
+    ControllerInfo("binding", "Works of scheduled ResourceBindings", standalone=True),
+    ControllerInfo("execution", "Works applied in members", standalone=True),
+    ControllerInfo("bindingStatus", "what became of a ResourceBinding's Works", standalone=True),
+)
+
+
+class InvalidControllers(ValueError):
+    """`--controllers` names something that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSet:
+    """What `--controllers` says."""
+
+    enabled: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> ControllerSet:
+        """Read a comma-separated list of `*`, `name`, `-name` and `standalone`; the first mention of a name wins.
+
+        Raises:
+            InvalidControllers: an unknown name; the text lists the known ones.
+        """
+        known = {info.key: info for info in CONTROLLERS}
+        said: dict[str, bool] = {}
+        star = False
+        for item in (part.strip() for part in text.split(",")):
+            if not item:
+                continue
+            if item == "*":
+                star = True
+                continue
+            wanted, name = not item.startswith("-"), item.removeprefix("-")
+            if name == STANDALONE:
+                names = [info.key for info in CONTROLLERS if info.standalone]
+            elif name in known:
+                names = [name]
+            else:
+                raise InvalidControllers(
+                    f"unknown controller {name!r}; known are {', '.join([*known, STANDALONE, '*'])}"
+                )
+            for one in names:
+                said.setdefault(one, wanted)
+        on = {key for key, info in known.items() if said.get(key, star and not info.standalone)}
+        return cls(frozenset(on))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.enabled

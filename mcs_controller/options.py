@@ -1,0 +1,383 @@
+"""What the flags mean: names and defaults are those of karmada-controller-manager (contract, chapter 7).
+
+`FLAGS` is the one list of flags; the command line, the environment variables, `--help` and docs/reference/flags.md are
+made from it. `Options.of` checks what no single flag can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ENVIRONMENT_PREFIX: Final = "MCS"
+
+
+class InvalidOptions(ValueError):
+    """Flags that cannot be worked with; the text says which, and what would do."""
+
+
+class Duration(click.ParamType[float]):
+    """A Go duration ("15s", "2m0s", "1h30m", "500ms", "0"), as seconds."""
+
+    name = "duration"
+    _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+    _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse, or fail with an example."""
+        if isinstance(value, float):
+            return value
+        text = str(value)
+        if text == "0":
+            return 0.0
+        parts = self._PART.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            self.fail(f"{text!r} is not a duration; write it like 15s, 2m0s or 500ms", param, ctx)
+        return sum(float(number) * self._UNITS[unit] for number, unit in parts)
+
+
+DURATION: Final = Duration()
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: without the dashes.
+        default: as one would write it.
+        kind: how its value is parsed.
+        group: heading in --help.
+        help: one or two sentences; what it does, and its unit.
+    """
+
+    name: str
+    default: Any
+    kind: click.ParamType[Any] | type
+    group: str
+    help: str
+    multiple: bool = False
+
+
+_WHAT = "What runs"
+_WHERE = "Control plane"
+_LEADER = "Leader election"
+_LIMITS = "Request limits"
+_MEMBERS = "Members"
+_PACE = "Pace"
+_SIGHT = "Observation"
+
+FLAGS: Final[tuple[Flag, ...]] = (
+    Flag(
+        "controllers",
+        "*",
+        str,
+        _WHAT,
+        "Comma-separated controllers to run. '*' is every controller that is on by default, 'name' switches one on, "
+        f"'-name' off, and the first mention of a name wins. '{STANDALONE}' stands for the controllers that replace "
+        "Karmada's own scheduler, binding, execution, cluster and namespace controllers.",
+    ),
+    Flag(
+        "feature-gates",
+        "",
+        str,
+        _WHAT,
+        "Comma-separated Gate=true|false. MultiClusterService (alpha, default false) switches the MultiClusterService "
+        "controllers on. AllAlpha and AllBeta set every gate of their stage.",
+    ),
+    Flag(
+        "kubeconfig",
+        "",
+        str,
+        _WHERE,
+        "Kubeconfig of the control plane. Empty: the service account inside a pod, else $KUBECONFIG or ~/.kube/config.",
+    ),
+    Flag("context", "", str, _WHERE, "Context in the kubeconfig. Empty: its current context."),
+    Flag(
+        "leader-elect",
+        True,
+        bool,
+        _LEADER,
+        "Work only while holding a Lease, so that of several replicas one works and the others stand by.",
+    ),
+    Flag(
+        "leader-elect-resource-namespace",
+        "karmada-system",
+        str,
+        _LEADER,
+        "Namespace of the Lease, in the control plane.",
+    ),
+    Flag(
+        "leader-elect-resource-name",
+        "mcs-controller-manager",
+        str,
+        _LEADER,
+        "Name of the Lease. Not karmada-controller-manager's own: that one goes on running beside this one, with its "
+        "MultiClusterService gate off.",
+    ),
+    Flag(
+        "leader-elect-lease-duration",
+        "15s",
+        DURATION,
+        _LEADER,
+        "How long a replica that stands by waits after the last renewal it saw before it takes the Lease.",
+    ),
+    Flag(
+        "leader-elect-renew-deadline",
+        "10s",
+        DURATION,
+        _LEADER,
+        "How long the leader tries to renew before it gives up and exits. Less than the lease duration.",
+    ),
+    Flag(
+        "leader-elect-retry-period",
+        "2s",
+        DURATION,
+        _LEADER,
+        "Time between tries to take or renew the Lease. Times 1.2 it is less than the renew deadline.",
+    ),
+    Flag("kube-api-qps", 40.0, float, _LIMITS, "Requests a second to the control plane, over time."),
+    Flag("kube-api-burst", 60, int, _LIMITS, "Requests to the control plane at once."),
+    Flag("cluster-api-qps", 40.0, float, _LIMITS, "Requests a second to each member, over time."),
+    Flag("cluster-api-burst", 60, int, _LIMITS, "Requests to each member at once."),
+    Flag(
+        "rate-limiter-base-delay",
+        "5ms",
+        DURATION,
+        _LIMITS,
+        "First delay before a failed reconcile is tried again; it doubles.",
+    ),
+    Flag(
+        "rate-limiter-max-delay", "1000s", DURATION, _LIMITS, "Longest delay before a failed reconcile is tried again."
+    ),
+    Flag("rate-limiter-qps", 10.0, float, _LIMITS, "Retries a second of each controller, over time."),
+    Flag("rate-limiter-bucket-size", 100, int, _LIMITS, "Retries of each controller at once."),
+    Flag(
+        "cluster-cache-sync-timeout",
+        "2m0s",
+        DURATION,
+        _MEMBERS,
+        "How long the first complete list of a kind in a member may take before it is reported as a problem.",
+    ),
+    Flag(
+        "cluster-status-update-frequency",
+        "10s",
+        DURATION,
+        _MEMBERS,
+        "Time between probes of each member (clusterStatus).",
+    ),
+    Flag(
+        "cluster-success-threshold",
+        "30s",
+        DURATION,
+        _MEMBERS,
+        "How long a member that was not ready has to answer before it is called ready.",
+    ),
+    Flag(
+        "cluster-failure-threshold",
+        "30s",
+        DURATION,
+        _MEMBERS,
+        "How long a ready member has to fail before it is called not ready.",
+    ),
+    Flag(
+        "skipped-propagating-namespaces",
+        "kube-.*",
+        str,
+        _MEMBERS,
+        "Comma-separated regular expressions of namespaces that are not made in members (namespace).",
+    ),
+    Flag("resync-period", "0", DURATION, _PACE, "Time between reconciles of everything from the caches; 0 is never."),
+    Flag("concurrent-work-syncs", 5, int, _PACE, "Works reconciled at once, per controller."),
+    Flag("concurrent-resourcebinding-syncs", 5, int, _PACE, "ResourceBindings reconciled at once (binding)."),
+    Flag("concurrent-cluster-syncs", 5, int, _PACE, "Clusters reconciled at once (cluster, clusterStatus)."),
+    Flag("concurrent-namespace-syncs", 1, int, _PACE, "Namespaces reconciled at once (namespace)."),
+    Flag(
+        "shutdown-grace-period",
+        "20s",
+        DURATION,
+        _PACE,
+        "How long reconciles under way may take to end after SIGTERM, before the Lease is released.",
+    ),
+    Flag("metrics-bind-address", ":8080", str, _SIGHT, "Where /metrics is served; 0 switches it off."),
+    Flag(
+        "health-probe-bind-address", ":10357", str, _SIGHT, "Where /healthz and /readyz are served; 0 switches it off."
+    ),
+    Flag("v", 2, int, _SIGHT, "Log level: 2 tells what happens, 4 each reconcile, 6 each request."),
+    Flag("logging-format", "text", click.Choice(["text", "json"]), _SIGHT, "How log lines are written."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """All flags, parsed and checked. Durations are seconds."""
+
+    controllers: ControllerSet
+    feature_gates: str
+    kubeconfig: str
+    context: str
+    leader_elect: bool
+    leader_elect_resource_namespace: str
+    leader_elect_resource_name: str
+    leader_elect_lease_duration: float
+    leader_elect_renew_deadline: float
+    leader_elect_retry_period: float
+    kube_api_qps: float
+    kube_api_burst: int
+    cluster_api_qps: float
+    cluster_api_burst: int
+    rate_limiter_base_delay: float
+    rate_limiter_max_delay: float
+    rate_limiter_qps: float
+    rate_limiter_bucket_size: int
+    cluster_cache_sync_timeout: float
+    cluster_status_update_frequency: float
+    cluster_success_threshold: float
+    cluster_failure_threshold: float
+    skipped_propagating_namespaces: tuple[re.Pattern[str], ...]
+    resync_period: float
+    concurrent_work_syncs: int
+    concurrent_resourcebinding_syncs: int
+    concurrent_cluster_syncs: int
+    concurrent_namespace_syncs: int
+    shutdown_grace_period: float
+    metrics_bind_address: str
+    health_probe_bind_address: str
+    v: int
+    logging_format: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Options:
+        """Check what the flags say together.
+
+        Args:
+            values: by field name, each parsed by its flag's kind.
+
+        Raises:
+            InvalidOptions: something cannot be worked with.
+        """
+        checked = dict(values)
+        try:
+            checked["controllers"] = ControllerSet.parse(values["controllers"])
+        except InvalidControllers as error:
+            raise InvalidOptions(f"--controllers: {error}") from error
+        checked["skipped_propagating_namespaces"] = _patterns(values["skipped_propagating_namespaces"])
+        _check_lease(values)
+        _check_positive(values)
+        path = values["kubeconfig"]
+        if path and not Path(path).is_file():
+            raise InvalidOptions(f"--kubeconfig: {path} is not a file that can be read")
+        return cls(**checked)
+
+
+def _check_lease(values: Mapping[str, Any]) -> None:
+    lease, renew, retry = (
+        values[f"leader_elect_{name}"] for name in ("lease_duration", "renew_deadline", "retry_period")
+    )
+    if not lease > renew:
+        raise InvalidOptions(
+            f"--leader-elect-lease-duration ({lease:g}s) must be longer than --leader-elect-renew-deadline "
+            f"({renew:g}s), or a leader could still work while another takes over"
+        )
+    if not renew > retry * 1.2:
+        raise InvalidOptions(
+            f"--leader-elect-renew-deadline ({renew:g}s) must be longer than 1.2 times --leader-elect-retry-period "
+            f"({retry:g}s), or a leader would give up before its second try"
+        )
+
+
+_POSITIVE: Final = (
+    "leader_elect_retry_period",
+    "kube_api_qps",
+    "kube_api_burst",
+    "cluster_api_qps",
+    "cluster_api_burst",
+    "rate_limiter_base_delay",
+    "rate_limiter_max_delay",
+    "rate_limiter_qps",
+    "rate_limiter_bucket_size",
+    "cluster_cache_sync_timeout",
+    "cluster_status_update_frequency",
+    "concurrent_work_syncs",
+    "concurrent_resourcebinding_syncs",
+    "concurrent_cluster_syncs",
+    "concurrent_namespace_syncs",
+)
+
+
+def _check_positive(values: Mapping[str, Any]) -> None:
+    for name in _POSITIVE:
+        if not values[name] > 0:
+            raise InvalidOptions(f"--{name.replace('_', '-')} must be more than 0, got {values[name]:g}")
+
+
+def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
+    patterns = []
+    for one in text.split(","):
+        if not one.strip():
+            continue
+        try:
+            patterns.append(re.compile(one.strip()))
+        except re.error as error:
+            raise InvalidOptions(
+                f"--skipped-propagating-namespaces: {one.strip()!r} is no regular expression: {error}"
+            ) from error
+    return tuple(patterns)
+
+
+class _GroupedCommand(click.Command):
+    """A command whose --help sorts the flags under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, group by group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        group_of = {flag.name.replace("-", "_"): flag.group for flag in FLAGS}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(group_of.get(param.name or "", "Help"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def command(name: str, version: str, epilog: str) -> click.Command:
+    """The click command whose callback returns the parsed values by field name."""
+    params: list[click.Parameter] = []
+    for flag in FLAGS:
+        is_bool = flag.kind is bool
+        params.append(
+            click.Option(
+                [f"--{flag.name}"],
+                type=flag.kind,
+                default=flag.default,
+                show_default=True if flag.default != "" else "empty",
+                show_envvar=True,
+                help=flag.help,
+                # As with Go's flags, `--leader-elect` alone means true.
+                **({"is_flag": False, "flag_value": True} if is_bool else {}),
+            )
+        )
+    options: Sequence[click.Parameter] = params
+    made = _GroupedCommand(
+        name,
+        params=list(options),
+        callback=lambda **values: values,
+        help=(
+            "Make Services of some member clusters answer in others, as their MultiClusterService objects say.\n\n"
+            "Runs beside Karmada, taking over its MultiClusterService controllers, or on its own with "
+            f"--controllers=*,{STANDALONE}. The MultiClusterService gate is off by default."
+        ),
+        epilog=epilog,
+        context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "max_content_width": 100},
+    )
+    return click.version_option(version, prog_name=name)(made)

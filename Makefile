@@ -1,0 +1,72 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# The rest is for people who work on the project; `make` alone lists it.
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+MEMBERS ?= 2
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup components demo up down status test test-unit test-integration check fmt lint types imports docs clean
+
+help: ## list what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the Python environment
+
+$(READY): pyproject.toml
+	@echo "making the Python environment in $(VENV) ..."
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
+	@python3 -m venv $(VENV)
+	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --group dev --editable .
+	@touch $@
+
+components: $(READY) ## find or build etcd, kube-apiserver, kube-controller-manager, kubectl (once; minutes)
+	@$(PY) -m tools resolve
+
+demo: components ## watch the official walkthrough work, on real API servers
+	@$(PY) -m testbed.demo $(ARGS)
+
+up: components ## the same bed, left running: make up [MEMBERS=5]
+	@$(PY) -m testbed up --members $(MEMBERS) $(ARGS)
+
+down: $(READY) ## take the bed down; leaves nothing behind
+	@$(PY) -m testbed down $(ARGS)
+
+status: $(READY) ## show the beds that are up
+	@$(PY) -m testbed status $(ARGS)
+
+test: $(READY) ## every tier that this machine can run, and which it cannot
+	@$(PY) -m tests.tiers $(ARGS)
+
+test-unit: $(READY) ## no sockets, no sleeping; seconds
+	@$(PY) -m pytest tests/unit $(ARGS)
+
+test-integration: components ## against real etcd and kube-apiserver
+	@$(PY) -m pytest tests/integration $(ARGS)
+
+check: lint types imports ## what has to be green before a merge
+
+fmt: $(READY) ## format, and fix what can be fixed by itself
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+lint: $(READY) ## ruff, formatting, spelling
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/codespell
+	@$(PY) -m tools.reference --check
+
+types: $(READY) ## mypy --strict
+	@$(VENV)/bin/mypy
+
+imports: $(READY) ## the layers of docs/architecture.md
+	@$(VENV)/bin/lint-imports
+
+docs: $(READY) ## make docs/reference from the code
+	@$(PY) -m tools.reference
+
+clean: down ## remove everything that was made here, except the components' cache
+	@rm -rf $(VENV) .bed build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

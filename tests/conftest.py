@@ -1,0 +1,3 @@
+"""What all tiers share."""
+
+pytest_plugins = ["testbed.pytest_plugin"]

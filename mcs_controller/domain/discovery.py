@@ -1,0 +1,185 @@
+"""Which kinds an API server serves, read from its discovery documents.
+
+Two forms: aggregated (KEP-3352), where `/api` and `/apis` tell everything in one document each, and the older one with
+a document for each group version. Subresources are left out of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcs_controller.api.common import JsonObject
+
+AGGREGATED: Final = ",".join(
+    (
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+        "application/json",
+    )
+)
+"""What to accept for `/api` and `/apis`; servers that know no aggregated form answer with the older one."""
+
+Resources: TypeAlias = "Mapping[str, str]"
+"""Kinds by resource name."""
+
+
+class Malformed(ValueError):
+    """A document is not what a discovery endpoint should answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What an API server said about itself.
+
+    Attributes:
+        apis: the resources of each group version that could be read.
+        failed: group versions (or paths, where not even those are known) that could not.
+    """
+
+    apis: Mapping[str, Resources]
+    failed: frozenset[str] = frozenset()
+
+    def enablements(self) -> list[JsonObject]:
+        """`status.apiEnablements` of a Cluster: sorted by group version, and by resource name within."""
+        return [
+            {
+                "groupVersion": group_version,
+                "resources": [{"name": name, "kind": kind} for name, kind in sorted(resources.items())],
+            }
+            for group_version, resources in sorted(self.apis.items())
+        ]
+
+    def kinds(self) -> dict[str, frozenset[str]]:
+        """Kinds by group version, as `Cluster.api_enablements` has them."""
+        return {group_version: frozenset(resources.values()) for group_version, resources in self.apis.items()}
+
+    def __or__(self, other: Discovery) -> Discovery:
+        return Discovery({**self.apis, **other.apis}, self.failed | other.failed)
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+class _Resource(msgspec.Struct, rename="camel"):
+    resource: str
+    response_kind: _Kind | None = None
+
+
+class _Version(msgspec.Struct):
+    version: str
+    resources: list[_Resource] = []
+    freshness: str = ""
+
+
+class _GroupMeta(msgspec.Struct):
+    name: str = ""
+
+
+class _Group(msgspec.Struct):
+    metadata: _GroupMeta = _GroupMeta()
+    versions: list[_Version] = []
+
+
+class _Aggregated(msgspec.Struct, tag_field="kind", tag="APIGroupDiscoveryList"):
+    items: list[_Group] = []
+
+
+class _LegacyVersions(msgspec.Struct, tag_field="kind", tag="APIVersions"):
+    versions: list[str] = []
+
+
+class _GroupVersion(msgspec.Struct, rename="camel"):
+    group_version: str
+
+
+class _LegacyGroup(msgspec.Struct):
+    versions: list[_GroupVersion] = []
+
+
+class _LegacyGroups(msgspec.Struct, tag_field="kind", tag="APIGroupList"):
+    groups: list[_LegacyGroup] = []
+
+
+class _LegacyResource(msgspec.Struct):
+    name: str
+    kind: str = ""
+
+
+class _LegacyResources(msgspec.Struct, tag_field="kind", tag="APIResourceList"):
+    resources: list[_LegacyResource] = []
+
+
+class _Info(msgspec.Struct, rename="camel"):
+    git_version: str = ""
+
+
+_root = msgspec.json.Decoder(_Aggregated | _LegacyVersions | _LegacyGroups)
+_resources = msgspec.json.Decoder(_LegacyResources)
+_info = msgspec.json.Decoder(_Info)
+
+
+def parse_root(body: bytes) -> Discovery | list[str]:
+    """What `/api` or `/apis` answered: everything, or the group versions to ask for one by one.
+
+    Raises:
+        Malformed: neither of the two.
+    """
+    try:
+        root = _root.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(str(error)) from error
+    if isinstance(root, _Aggregated):
+        return _from_aggregated(root)
+    if isinstance(root, _LegacyVersions):
+        return list(root.versions)
+    return [version.group_version for group in root.groups for version in group.versions]
+
+
+def _from_aggregated(root: _Aggregated) -> Discovery:
+    apis: dict[str, Resources] = {}
+    failed: set[str] = set()
+    for group in root.items:
+        for version in group.versions:
+            name = f"{group.metadata.name}/{version.version}" if group.metadata.name else version.version
+            if version.freshness == "Stale":
+                # An extension server that does not answer: what is listed for it is from some earlier time.
+                failed.add(name)
+                continue
+            apis[name] = {
+                one.resource: one.response_kind.kind
+                for one in version.resources
+                if one.response_kind is not None and one.response_kind.kind
+            }
+    return Discovery(apis, frozenset(failed))
+
+
+def parse_resources(body: bytes) -> Resources:
+    """What `/api/v1` or `/apis/<group>/<version>` answered.
+
+    Raises:
+        Malformed: not a list of resources.
+    """
+    try:
+        listed = _resources.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(str(error)) from error
+    return {one.name: one.kind for one in listed.resources if "/" not in one.name}
+
+
+def parse_version(body: bytes) -> str:
+    """`gitVersion` of what `/version` answered.
+
+    Raises:
+        Malformed: not version information.
+    """
+    try:
+        return _info.decode(body).git_version
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(str(error)) from error

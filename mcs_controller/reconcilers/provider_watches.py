@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.clusters import MemberCluster, MemberClusters
-    from mcs_controller.runtime.controller import Controller
+    from mcs_controller.runtime.controller import Controller, Registration
     from mcs_controller.runtime.reconcile import ClusterRequest
 
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class _Watch:
     member: MemberCluster
     informer: SharedInformer[EndpointSlice]
+    registration: Registration
 
 
 class ProviderWatches:
@@ -56,9 +57,9 @@ class ProviderWatches:
         if watch is not None and watch.member is member:
             return
         informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
-        watch = _Watch(member, informer)
+        registration = self._controller.add_source(informer, requests_for_slice(cluster), slice_changed)
+        watch = _Watch(member, informer, registration)
         self._watches[cluster] = watch
-        self._controller.add_source(informer, requests_for_slice(cluster), slice_changed)
         self._begun.put_nowait((cluster, watch))
 
     def slices(self, cluster: str) -> Store[EndpointSlice] | None:
@@ -85,4 +86,6 @@ class ProviderWatches:
             listener(member.name)
 
     def _left(self, cluster: str) -> None:
-        self._watches.pop(cluster, None)
+        watch = self._watches.pop(cluster, None)
+        if watch is not None:
+            watch.registration.remove()

@@ -1,0 +1,67 @@
+"""Make the pages of docs/reference that follow from the code; `--check` tells whether they are up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mcs_controller.controllers import CONTROLLERS, STANDALONE
+from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+
+
+def flags_page() -> str:
+    """docs/reference/flags.md."""
+    lines = [
+        "# Flags and controllers",
+        "",
+        "Made from `mcs_controller/options.py` and `mcs_controller/controllers.py` by `make docs`. Names and defaults are those "
+        f"of karmada-controller-manager. Every flag can also be set by an environment variable: `{ENVIRONMENT_PREFIX}_` and "
+        "the name in upper case with underscores.",
+    ]
+    for group in dict.fromkeys(flag.group for flag in FLAGS):
+        lines += ["", f"## {group}", "", "| flag | default | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `--{flag.name}` | {_default(flag.default)} | {flag.help} |" for flag in FLAGS if flag.group == group
+        ]
+    lines += ["", "## Controllers", "", "| key | on by default | feature gate | what it does |", "|---|---|---|---|"]
+    for info in CONTROLLERS:
+        on = f"no (`{STANDALONE}`)" if info.standalone else "yes"
+        lines.append(f"| `{info.key}` | {on} | {info.gate or ''} | {info.about} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    if value == "":
+        return "empty"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+PAGES = {"flags.md": flags_page}
+
+
+@click.command(help=__doc__)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a page is out of date.")
+def main(check: bool) -> None:
+    """Write or check every page."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            stale.append(name)
+        else:
+            REFERENCE.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            click.echo(f"wrote {path}")
+    if stale:
+        click.echo(f"out of date: {', '.join(stale)}; run `make docs`", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What a store holds when the server's events and the answers to our own writes arrive in any order.
+
+A watch tells us of our own write some milliseconds after the write was answered. A reconciler that runs in between
+would act on the state before its own write: do it twice, or run into a conflict with itself. So the answer is put into
+the store at once, and from then on the store is *ahead* of the watch for that object, until the watch has caught up.
+Events and lists that are older than what we have seen with our own eyes are not allowed to undo it. (client-go's
+MutationCache has the same purpose, as a layer over a cache.)
+
+Two facts carry the rules:
+
+- Resource versions of one kind grow with every write (KEP-5504, Kubernetes 1.35, says so officially; with etcd it has
+  always been so). They are compared as integers if both are integers, and for equality otherwise.
+- A uid is never used again: an object whose deletion was answered cannot come back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from informers.event import Event
+from informers.meta import KubeObject, ObjectKey, key_of
+from informers.store import Indexers, StoreWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from informers.wire import Identity
+
+T = TypeVar("T", bound=KubeObject)
+
+MAX_REMEMBERED: Final = 4096
+"""Deletions of our own that the watch has yet to confirm. A forgotten one costs a short-lived ghost in the store."""
+
+
+def parse_resource_version(text: str) -> int | None:
+    """The version as a number, or None if it is not one."""
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+class Cache(Generic[T]):
+    """A store fed by two sources: the server's lists and watches, and our own writes.
+
+    Each method returns the events that follow from it, the store being up to date already. Not thread-safe.
+    """
+
+    def __init__(self, indexers: Indexers[T] | None = None) -> None:
+        self.writer: StoreWriter[T] = StoreWriter(indexers)
+        self.store = self.writer.store
+        self._seen: int | None = None  # the server has told us everything up to this resource version
+        self._ahead: dict[
+            ObjectKey, int
+        ] = {}  # objects stored from our own writes: versions the watch has yet to reach
+        self._listed = False
+        self._deleted: dict[str, ObjectKey] = {}  # uids deleted by ourselves, whose DELETED event has yet to come
+
+    def replace(self, objects: Iterable[T], resource_version: str, keep: Collection[ObjectKey] = ()) -> list[Event[T]]:
+        """Make the store equal to a list: one swap, during which nobody else runs.
+
+        Objects of unchanged uid and resource version give no event. What is missing from the list gives a tombstone,
+        except keys in `keep` (the list has them, but they could not be read: they stay as they were) and objects of our
+        own that are newer than the list. The events of the first list are `initial`.
+
+        A list with a lower version than we have seen means that the server lost history: it was restored from a backup.
+        Then the list counts and nothing else.
+        """
+        version = parse_resource_version(resource_version)
+        if version is None or (self._seen is not None and version < self._seen):
+            self._ahead.clear()
+            self._deleted.clear()
+        else:
+            self._ahead = {key: own for key, own in self._ahead.items() if own > version}
+        self._seen = version
+        initial, self._listed = not self._listed, True
+
+        listed = {key_of(obj): obj for obj in objects}
+        gone = sorted(self.store.keys() - listed.keys() - self._ahead.keys() - set(keep))
+        events: list[Event[T]] = [Event(old=self.writer.remove(key), tombstone=True) for key in gone]
+        for key, obj in listed.items():
+            if key not in self._ahead and obj.metadata.uid not in self._deleted:
+                events += self._put(obj, initial=initial)
+        return events
+
+    def put(self, obj: T) -> list[Event[T]]:
+        """An ADDED or MODIFIED event of the watch."""
+        version = self._advance(obj.metadata.resource_version)
+        if self._is_behind(key_of(obj), version) or obj.metadata.uid in self._deleted:
+            return []
+        return self._put(obj)
+
+    def remove(self, identity: Identity, final: T | None) -> list[Event[T]]:
+        """A DELETED event of the watch. `final` is the object as it was at the end, if it can be read."""
+        self._deleted.pop(identity.uid, None)
+        version = self._advance(identity.resource_version)
+        if self._is_behind(identity.key, version):
+            return []
+        old = self.writer.remove(identity.key)
+        return [] if old is None else [Event(old=final if final is not None else old)]
+
+    def skip(self, identity: Identity) -> None:
+        """An event of the watch whose object cannot be read: the store keeps the state before it."""
+        self._is_behind(identity.key, self._advance(identity.resource_version))
+
+    def advance(self, resource_version: str) -> None:
+        """A bookmark: the server has told everything up to this version."""
+        version = self._advance(resource_version)
+        if version is not None and self._ahead:
+            self._ahead = {key: own for key, own in self._ahead.items() if own > version}
+
+    def observe(self, obj: T, *, selected: bool = True) -> list[Event[T]]:
+        """The answer to a write of our own. With `selected` false, the write took the object out of this collection.
+
+        Ignored if the watch has passed it (then the store knows as much or more, a deletion for example), if the store
+        holds a newer state, if the object is known to be deleted, or if its version is not a number.
+        """
+        version = parse_resource_version(obj.metadata.resource_version)
+        if version is None or obj.metadata.uid in self._deleted:
+            return []
+        key = key_of(obj)
+        if (self._seen is not None and version <= self._seen) or version <= self._ahead.get(key, 0):
+            return []
+        self._ahead[key] = version
+        if selected:
+            return self._put(obj)
+        old = self.writer.remove(key)
+        return [] if old is None else [Event(old=obj)]
+
+    def observe_deleted(self, key: ObjectKey, uid: str) -> list[Event[T]]:
+        """The answer to a delete of our own, of the object with this uid."""
+        if not uid:
+            return []  # without the uid it may have been another object than the cached one: the watch will tell
+        self._deleted[uid] = key
+        if len(self._deleted) > MAX_REMEMBERED:
+            del self._deleted[next(iter(self._deleted))]
+        cached = self.store.get(key)
+        if cached is None or cached.metadata.uid != uid:
+            return []
+        self._ahead.pop(key, None)
+        self.writer.remove(key)
+        return [Event(old=cached)]
+
+    def _put(self, obj: T, *, initial: bool = False) -> list[Event[T]]:
+        old = self.store.get(key_of(obj))
+        if old is not None and _same(old, obj):
+            return []
+        self.writer.put(obj)
+        return [Event(old=old, new=obj, initial=initial)]
+
+    def _advance(self, resource_version: str) -> int | None:
+        version = parse_resource_version(resource_version)
+        if version is not None and (self._seen is None or version > self._seen):
+            self._seen = version
+        return version
+
+    def _is_behind(self, key: ObjectKey, version: int | None) -> bool:
+        """Whether an event of the watch is older than what we wrote ourselves. Ends being ahead if it is not."""
+        if not self._ahead:
+            return False
+        own = self._ahead.get(key)
+        if own is None:
+            return False
+        if version is not None and version < own:
+            return True
+        del self._ahead[key]
+        return False
+
+
+def _same(old: KubeObject, new: KubeObject) -> bool:
+    """Whether both are the same state. Objects without a version are never taken to be."""
+    version = new.metadata.resource_version
+    return bool(version) and old.metadata.resource_version == version and old.metadata.uid == new.metadata.uid

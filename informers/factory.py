@@ -1,0 +1,137 @@
+"""The informers of one API server, started and stopped together or one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from informers.informer import SharedInformer
+from informers.meta import KubeObject
+from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
+
+if TYPE_CHECKING:
+    import random
+
+    from informers.reflector import ListWatch
+    from informers.resource import Resource
+    from informers.store import Indexers
+    from workqueue.clock import Clock
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class _Collection(NamedTuple):
+    resource: Resource[Any]
+    namespace: str
+    label_selector: str
+    field_selector: str
+
+
+class InformerFactory:
+    """At most one informer, and so one watch and one copy of the objects, for each collection. Not thread-safe.
+
+    Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins, later
+    ones at once.
+    """
+
+    def __init__(
+        self,
+        client: ListWatch,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        resync_seconds: float = 0.0,
+        page_size: int = 500,
+        metrics: InformerMetrics = NO_INFORMER_METRICS,
+    ) -> None:
+        """The arguments are those of every :class:`~informers.informer.SharedInformer` made here."""
+        self._client = client
+        self._clock = clock
+        self._rng = rng
+        self._resync_seconds = resync_seconds
+        self._page_size = page_size
+        self._metrics = metrics
+        self._informers: dict[_Collection, SharedInformer[Any]] = {}
+        self._tasks: dict[SharedInformer[Any], asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def informer(
+        self,
+        resource: Resource[T],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Indexers[T] | None = None,
+    ) -> SharedInformer[T]:
+        """The informer for this collection: the same one for the same arguments. Indexers are added to it.
+
+        Raises:
+            ValueError: a bad label selector, or the informer has another index of the same name.
+        """
+        collection = _Collection(resource, namespace, label_selector, field_selector)
+        known = self._informers.get(collection)
+        if known is not None:
+            known.add_indexers(indexers or {})
+            return cast("SharedInformer[T]", known)
+        informer = SharedInformer(
+            self._client,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            indexers=indexers,
+            resync_seconds=self._resync_seconds,
+            clock=self._clock,
+            rng=self._rng,
+            page_size=self._page_size,
+            metrics=self._metrics,
+        )
+        self._informers[collection] = informer
+        self._start(informer)
+        return informer
+
+    async def run(self) -> None:
+        """Run all informers until cancelled.
+
+        Raises:
+            RuntimeError: it runs already.
+            ExceptionGroup: an informer failed by a defect; the others have been stopped.
+        """
+        if self._group is not None:
+            raise RuntimeError("the informer factory runs already")
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for informer in self._informers.values():
+                    self._start(informer)
+                await asyncio.Event().wait()  # also without informers: more may come
+        finally:
+            self._group = None
+            self._tasks.clear()
+
+    async def wait_synced(self) -> None:
+        """Return once every informer that exists now has synced. Never, if one cannot: use a time-out."""
+        for informer in list(self._informers.values()):
+            await informer.wait_synced()
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether all informers have synced."""
+        return all(informer.has_synced for informer in self._informers.values())
+
+    def wake(self) -> None:
+        """Let every informer that waits after a failure try again now: the server is known to answer again."""
+        for informer in self._informers.values():
+            informer.wake()
+
+    async def stop(self, informer: SharedInformer[T]) -> None:
+        """Stop one informer and forget it; return when it has stopped. Whoever asks for it again gets a new one."""
+        self._informers = {name: other for name, other in self._informers.items() if other is not informer}
+        task = self._tasks.pop(informer, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])  # its error, if it had one, is the task group's business
+
+    def _start(self, informer: SharedInformer[Any]) -> None:
+        if self._group is not None:
+            self._tasks[informer] = self._group.create_task(informer.run(), name=f"informer of {informer.resource}")

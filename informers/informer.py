@@ -1,0 +1,269 @@
+"""One cached collection, shared by all who are interested in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from informers.cache import Cache
+from informers.event import Event, Handler
+from informers.meta import KubeObject, ObjectKey
+from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
+from informers.reflector import ListWatch, Reflector
+from informers.selectors import LabelSelector
+from informers.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
+
+if TYPE_CHECKING:
+    import random
+
+    from informers.errors import KubeError
+    from informers.resource import Resource
+    from informers.store import Indexers, Store
+    from workqueue.clock import Clock
+
+__all__ = ["Event", "Handler", "Registration", "SharedInformer"]
+
+T = TypeVar("T", bound=KubeObject)
+
+_log = logging.getLogger(__name__)
+
+
+class Registration(Generic[T]):
+    """One handler of one informer."""
+
+    def __init__(self, informer: SharedInformer[T], handler: Handler[T], name: str) -> None:
+        self._informer = informer
+        self._handler = handler
+        self.name = name
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has been told of every object of the first complete list."""
+        return self._informer.has_synced
+
+    def remove(self) -> None:
+        """Tell the handler nothing more, from now on. May be called twice, and by the handler itself."""
+        self._informer._registrations.pop(self, None)
+
+    def _call(self, event: Event[T]) -> None:
+        try:
+            self._handler(event)
+        except Exception:  # a stranger's code: whatever it does, the other handlers and the cache must not suffer
+            _log.exception(
+                "handler failed: handler=%s resource=%s key=%s", self.name, self._informer.resource, event.key
+            )
+            self._informer._metrics.handler_failed(self._informer._name, self.name)
+
+
+class SharedInformer(Generic[T]):
+    """Keeps a :class:`~informers.store.Store` in step with the API server and tells handlers of every change.
+
+    What is promised (client-go's SharedInformer, restated for one event loop):
+
+    - *Eventually equal.* The store becomes equal to the server's collection, or a later state of it, as long as the
+      server can be reached now and then. No deletion is lost in any gap.
+    - *In order.* The states of one object appear in the store, and to each handler, in the order the server had them.
+      Some may be left out. Between different objects there is no order.
+    - *Store first.* A handler is called in the same step of the event loop as the change of the store, after it, so
+      the store is at least as new as the event.
+    - *Handlers are apart.* Each is told everything, from a replay of the store's objects when it is added (`initial`)
+      to the last change. An exception in one is logged and counted, and harms no other. They run inside the loop, so
+      they must return at once, and must not call :meth:`add_handler` or :meth:`observe`.
+    - *Whole lists.* A list replaces the store's content in one step; nobody sees half of it.
+    - *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
+      :mod:`informers.cache`.
+    - *One bad object costs one object.* What cannot be decoded is skipped with an error in the log. If the store has
+      an older state of it, that stays, out of date.
+
+    A uid is no part of an object's identity: see :class:`~informers.event.Event`. Not thread-safe.
+
+    Attributes:
+        resource: what is cached.
+        store: the cached objects. Incomplete before :attr:`has_synced`.
+    """
+
+    def __init__(
+        self,
+        client: ListWatch,
+        resource: Resource[T],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Indexers[T] | None = None,
+        resync_seconds: float = 0.0,
+        clock: Clock,
+        rng: random.Random,
+        page_size: int = 500,
+        metrics: InformerMetrics = NO_INFORMER_METRICS,
+    ) -> None:
+        """Makes no request before :meth:`run`.
+
+        Args:
+            client: the API server.
+            resource: what to cache.
+            namespace: only this one; empty means all.
+            label_selector: only objects whose labels match.
+            field_selector: only objects whose fields match.
+            indexers: see :class:`~informers.store.Store`.
+            resync_seconds: tell the handlers of every object again at this interval; 0 means never. Makes no requests.
+            clock: for pauses and resyncs.
+            rng: for jitter.
+            page_size: objects on a page, where the server has no streaming lists.
+            metrics: told what happens.
+
+        Raises:
+            ValueError: the label selector cannot be read.
+        """
+        self.resource = resource
+        self._name = str(resource)
+        self._namespace = namespace
+        self._selector = LabelSelector.parse(label_selector)
+        self._field_selector = field_selector
+        self._resync_seconds = resync_seconds
+        self._clock = clock
+        self._metrics = metrics
+        self._cache: Cache[T] = Cache(indexers)
+        self.store: Store[T] = self._cache.store
+        self._reflector = Reflector(
+            client,
+            resource,
+            self._apply,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            page_size=page_size,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+        )
+        self._registrations: dict[Registration[T], None] = {}  # a set in order of registration
+        self._delivering = False
+        self._running = False
+        self._synced = asyncio.Event()
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the store has held a complete list, and all handlers have been told of it."""
+        return self._synced.is_set()
+
+    @property
+    def last_error(self) -> KubeError | None:
+        """Why the store may be out of date at the moment; None while lists and watches succeed."""
+        return self._reflector.last_error
+
+    @property
+    def last_contact_monotonic(self) -> float | None:
+        """When the server was heard of last, on the clock's monotonic time; None before the first time."""
+        return self._reflector.last_contact
+
+    async def wait_synced(self) -> None:
+        """Return once :attr:`has_synced`. Never, if the server is never reached: use a time-out."""
+        await self._synced.wait()
+
+    def add_handler(self, handler: Handler[T], *, name: str = "") -> Registration[T]:
+        """Tell `handler` of the objects in the store, before returning, and of every change from now on.
+
+        Raises:
+            RuntimeError: called by a handler.
+        """
+        self._refuse_handlers("add_handler")
+        registration = Registration(self, handler, name or getattr(handler, "__qualname__", repr(handler)))
+        self._registrations[registration] = None
+        self._delivering = True
+        try:
+            for obj in self.store.values():
+                registration._call(Event(new=obj, initial=True))
+        finally:
+            self._delivering = False
+        return registration
+
+    def add_indexers(self, indexers: Indexers[T]) -> None:
+        """Index the store by more, at any time. Raises ValueError if a name is taken by another function."""
+        self._cache.writer.add_indexers(indexers)
+
+    async def run(self) -> None:
+        """Follow the server until cancelled. The store stays as it is then.
+
+        Raises:
+            RuntimeError: it runs already.
+            ExceptionGroup: a defect, for example an indexer that raises. Servers and networks cannot cause it.
+        """
+        if self._running:
+            raise RuntimeError(f"the informer of {self.resource} runs already")
+        self._running = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reflector.run(), name=f"reflector of {self.resource}")
+                if self._resync_seconds > 0:
+                    group.create_task(self._resync(), name=f"resync of {self.resource}")
+        finally:
+            self._running = False
+
+    def wake(self) -> None:
+        """Try again now, if waiting after a failure."""
+        self._reflector.wake()
+
+    def observe(self, obj: T) -> None:
+        """Put the answer to one's own write into the store, ahead of the watch, and tell the handlers.
+
+        Ignored if the store knows as much already, if it is outside of the informer's namespace, and by informers with
+        a field selector, as only the server can evaluate those. The watch event for the same write is then no news.
+
+        Raises:
+            RuntimeError: called by a handler.
+        """
+        self._refuse_handlers("observe")
+        if self._field_selector or (self._namespace and obj.metadata.namespace != self._namespace):
+            return
+        self._deliver(self._cache.observe(obj, selected=self._selector.matches(obj.metadata.labels)))
+
+    def observe_deleted(self, key: ObjectKey, uid: str) -> None:
+        """Take the object that one has deleted, and that is gone, out of the store ahead of the watch.
+
+        Args:
+            key: its key.
+            uid: its uid, as the server confirmed it (a precondition of the delete, say). Nothing happens without: the
+                object deleted may have been another one than that in the store.
+
+        Raises:
+            RuntimeError: called by a handler.
+        """
+        self._refuse_handlers("observe_deleted")
+        self._deliver(self._cache.observe_deleted(key, uid))
+
+    def _apply(self, output: Output[T]) -> None:
+        match output:
+            case Put(obj):
+                self._deliver(self._cache.put(obj))
+            case Removed(identity=identity, final=final):
+                self._deliver(self._cache.remove(identity, final))
+            case Advanced(resource_version):
+                self._cache.advance(resource_version)
+            case Skipped(identity):
+                self._cache.skip(identity)
+            case Replaced(objects=objects, resource_version=resource_version, keep=keep):
+                self._deliver(self._cache.replace(objects, resource_version, keep))
+                self._synced.set()
+
+    def _deliver(self, events: list[Event[T]]) -> None:
+        self._delivering = True
+        try:
+            for event in events:
+                self._metrics.event(self._name, event.kind)
+                for registration in tuple(self._registrations):
+                    if registration in self._registrations:  # not removed by a handler before it
+                        registration._call(event)
+        finally:
+            self._delivering = False
+
+    def _refuse_handlers(self, method: str) -> None:
+        if self._delivering:
+            # It would tell some handlers of a later change before the present one.
+            raise RuntimeError(f"{method}() called by a handler, which should do no more than put a key in a queue")
+
+    async def _resync(self) -> None:
+        while True:
+            await self._clock.sleep(self._resync_seconds)
+            self._deliver([Event(old=obj, new=obj) for obj in self.store.values()])

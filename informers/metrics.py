@@ -1,0 +1,52 @@
+"""What an informer counts. Who exports metrics, and how, is none of this package's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from informers.errors import KubeError
+
+
+class InformerMetrics(Protocol):
+    """Told what happens to one or many informers. `resource` reads like `endpointslices.v1.discovery.k8s.io`."""
+
+    def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
+        """The store changed and the handlers were told."""
+        ...
+
+    def listed(self, resource: str, objects: int) -> None:
+        """The store was made equal to a complete list."""
+        ...
+
+    def failed(self, resource: str, error: KubeError) -> None:
+        """A request for a list or a watch failed, or a watch broke."""
+        ...
+
+    def rejected(self, resource: str) -> None:
+        """The server sent an object that cannot be decoded."""
+        ...
+
+    def handler_failed(self, resource: str, handler: str) -> None:
+        """A handler raised an exception."""
+        ...
+
+
+class _NoInformerMetrics:
+    def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
+        pass
+
+    def listed(self, resource: str, objects: int) -> None:
+        pass
+
+    def failed(self, resource: str, error: KubeError) -> None:
+        pass
+
+    def rejected(self, resource: str) -> None:
+        pass
+
+    def handler_failed(self, resource: str, handler: str) -> None:
+        pass
+
+
+NO_INFORMER_METRICS: Final[InformerMetrics] = _NoInformerMetrics()

@@ -1,0 +1,216 @@
+"""Makes a cache follow the server: does what the state machine of :mod:`informers.watcher` asks for, for ever.
+
+Here are the requests, the pauses and the log lines; what answers mean is over there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
+
+from informers.backoff import Backoff
+from informers.errors import DecodeError, Gone, KubeError
+from informers.meta import KubeObject
+from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
+from informers.watcher import (
+    Ended,
+    Failed,
+    Input,
+    Line,
+    ListRequest,
+    Page,
+    Pause,
+    Replaced,
+    Step,
+    Watcher,
+    WatchRequest,
+)
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from informers.resource import Resource
+    from informers.transport import Lines
+    from informers.watcher import Output
+    from informers.wire import ListPage
+    from workqueue.clock import Clock
+
+T = TypeVar("T", bound=KubeObject)
+
+MIN_WATCH_SECONDS: Final = 300
+MAX_WATCH_SECONDS: Final = 600
+"""Watches are asked to end after a random time between these, so that the load moves to new API servers (client-go)."""
+
+SHORT_WATCH_SECONDS: Final = 1.0
+"""A watch that ends sooner counts as a failure: resuming at once would be a tight loop."""
+
+MAX_RETRY_AFTER_SECONDS: Final = 300.0
+"""A server may ask for patience, but not for ever."""
+
+_log = logging.getLogger(__name__)
+
+
+class ListWatch(Protocol):
+    """The part of :class:`~informers.client.ApiClient` that an informer needs."""
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        resource_version: str = "",
+        continue_token: str = "",
+    ) -> ListPage[T]:
+        """See :meth:`informers.client.ApiClient.list`."""
+        ...
+
+    def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int,
+        bookmarks: bool = True,
+        send_initial_events: bool = False,
+    ) -> AbstractAsyncContextManager[Lines]:
+        """See :meth:`informers.client.ApiClient.watch`."""
+        ...
+
+
+class Reflector(Generic[T]):
+    """Follows one collection.
+
+    Attributes:
+        last_error: why the cache may be out of date at the moment; None while lists and watches succeed.
+        last_contact: monotonic time of the last sign of life from the server; None before the first.
+    """
+
+    def __init__(
+        self,
+        client: ListWatch,
+        resource: Resource[T],
+        apply: Callable[[Output[T]], None],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        page_size: int = 500,
+        clock: Clock,
+        rng: random.Random,
+        metrics: InformerMetrics = NO_INFORMER_METRICS,
+    ) -> None:
+        """`apply` is called with every change, in the order in which the server tells them."""
+        self._client = client
+        self._resource = resource
+        self._apply = apply
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._watcher = Watcher(resource, page_size=page_size)
+        self._backoff = Backoff(clock=clock, rng=rng)
+        self._sleeping: asyncio.Task[None] | None = None
+        self.last_error: KubeError | None = None
+        self.last_contact: float | None = None
+
+    async def run(self) -> NoReturn:
+        """Follow the server until cancelled. Errors of the API server and of the network never end it."""
+        while True:
+            request = self._watcher.request()
+            step = await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
+            if step.pause is not None:
+                await self._pause(step.pause)
+
+    def wake(self) -> None:
+        """The server seems to answer again: end the pause, if there is one, and begin anew with short ones."""
+        self._backoff.reset()
+        if self._sleeping is not None:
+            self._sleeping.cancel()
+
+    async def _list(self, request: ListRequest) -> Step[T]:
+        try:
+            page = await self._client.list(
+                self._resource,
+                self._namespace,
+                label_selector=self._label_selector,
+                field_selector=self._field_selector,
+                limit=request.limit,
+                continue_token=request.continue_token,
+            )
+        except KubeError as error:
+            return self._take(Failed(error))
+        return self._take(Page(page))
+
+    async def _watch(self, request: WatchRequest) -> Step[T]:
+        opened: float | None = None
+        ended: KubeError | None = None
+        try:
+            async with self._client.watch(
+                self._resource,
+                self._namespace,
+                resource_version=request.resource_version,
+                label_selector=self._label_selector,
+                field_selector=self._field_selector,
+                timeout_seconds=int(self._rng.uniform(MIN_WATCH_SECONDS, MAX_WATCH_SECONDS)),
+                send_initial_events=request.send_initial_events,
+            ) as stream:
+                opened = self._clock.monotonic()
+                async for lines in stream:
+                    for line in lines:
+                        step = self._take(Line(line))
+                        if step.again:
+                            return step
+        except DecodeError as error:
+            return self._take(Failed(error))
+        except KubeError as error:
+            ended = error
+        if opened is None:
+            assert ended is not None
+            return self._take(Failed(ended))
+        return self._take(Ended(ended, short=self._clock.monotonic() - opened < SHORT_WATCH_SECONDS))
+
+    def _take(self, received: Input[T]) -> Step[T]:
+        step = self._watcher.step(received)
+        for rejected in step.rejected:
+            self._metrics.rejected(str(self._resource))
+            _log.error("skipped an object that cannot be decoded: %s", rejected.error)
+        if step.error is not None:
+            self._report(step.error)
+        elif not isinstance(received, Ended | Failed):
+            self._healthy()
+        if step.output is not None:
+            self._apply(step.output)
+            if isinstance(step.output, Replaced):
+                self._metrics.listed(str(self._resource), len(step.output.objects))
+        return step
+
+    def _report(self, error: KubeError) -> None:
+        """One log line per change of the trouble, not one per attempt: a cluster may be away for days."""
+        self._metrics.failed(str(self._resource), error)
+        news = str(error) != str(self.last_error)
+        level = logging.DEBUG if not news else logging.INFO if isinstance(error, Gone) else logging.WARNING
+        _log.log(level, "list or watch failed, will try again: resource=%s error=%s", self._resource, error)
+        self.last_error = error
+
+    def _healthy(self) -> None:
+        self.last_contact = self._clock.monotonic()
+        if self.last_error is not None:
+            _log.info("list and watch work again: resource=%s", self._resource)
+            self.last_error = None
+
+    async def _pause(self, pause: Pause) -> None:
+        seconds = max(self._backoff.next(), min(pause.seconds, MAX_RETRY_AFTER_SECONDS))
+        async with asyncio.TaskGroup() as group:  # a task of its own, so that wake() can end it and nothing else
+            self._sleeping = group.create_task(self._clock.sleep(seconds))
+        self._sleeping = None

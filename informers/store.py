@@ -1,0 +1,123 @@
+"""Objects in memory, with indexes. Reading and writing are two types, so that only the owner of a store can change it.
+
+After client-go's ThreadSafeStore, without locks: one event loop, and no method awaits. What may enter the store when
+the server's events and our own writes disagree is decided in :mod:`informers.cache`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from informers.meta import KubeObject, ObjectKey, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import KeysView, Set
+
+T = TypeVar("T", bound=KubeObject)
+
+Indexers: TypeAlias = Mapping[str, Callable[[T], Iterable[Hashable]]]
+"""By index name: the values under which an object is found. Pure, total and cheap: called at each change."""
+
+
+class Store(Generic[T]):
+    """Read access to the cached objects of one kind.
+
+    Answers come from one state of the cache: nothing changes between two reads without an await in between. Objects are
+    shared with every other reader; whoever changes one corrupts the cache (make a changed copy with
+    `msgspec.structs.replace`). Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[ObjectKey, T] = {}
+        self._indexers: dict[str, Callable[[T], Iterable[Hashable]]] = {}
+        self._indexes: dict[str, dict[Hashable, set[ObjectKey]]] = {}
+
+    def get(self, key: ObjectKey) -> T | None:
+        """The object, or None."""
+        return self._objects.get(key)
+
+    def by_index(self, index: str, value: Hashable) -> list[T]:
+        """The objects that `index` files under `value`, ordered by key. Raises KeyError if there is no such index."""
+        return [self._objects[key] for key in sorted(self._indexes[index].get(value, ()))]
+
+    def index_keys(self, index: str, value: Hashable) -> Set[ObjectKey]:
+        """The keys of :meth:`by_index`, unordered. Raises KeyError if there is no such index."""
+        return frozenset(self._indexes[index].get(value, ()))
+
+    def index_values(self, index: str) -> list[Hashable]:
+        """Every value that at least one object is filed under, unordered. Raises KeyError if there is no such index."""
+        return list(self._indexes[index])
+
+    def values(self) -> list[T]:
+        """All objects, unordered."""
+        return list(self._objects.values())
+
+    def keys(self) -> KeysView[ObjectKey]:
+        """A live view of all keys, unordered."""
+        return self._objects.keys()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._objects
+
+
+class StoreWriter(Generic[T]):
+    """Write access. There is one per store, and :attr:`store` is what everybody else gets."""
+
+    def __init__(self, indexers: Indexers[T] | None = None) -> None:
+        self.store: Store[T] = Store()
+        self.add_indexers(indexers or {})
+
+    def add_indexers(self, indexers: Indexers[T]) -> None:
+        """Index by more, also what is stored already. The same function under the same name again is fine.
+
+        Raises:
+            ValueError: an index of that name with another function exists.
+        """
+        store = self.store
+        for name, indexer in indexers.items():
+            known = store._indexers.get(name)
+            if known is indexer:
+                continue
+            if known is not None:
+                raise ValueError(f"index {name!r} exists with another function")
+            index: dict[Hashable, set[ObjectKey]] = {}
+            for key, obj in store._objects.items():
+                for value in indexer(obj):
+                    index.setdefault(value, set()).add(key)
+            store._indexers[name] = indexer
+            store._indexes[name] = index
+
+    def put(self, obj: T) -> T | None:
+        """Store an object and return the one it replaces."""
+        key = key_of(obj)
+        old = self.store._objects.get(key)
+        self._index(key, old, obj)
+        self.store._objects[key] = obj
+        return old
+
+    def remove(self, key: ObjectKey) -> T | None:
+        """Remove an object and return it, or None if there was none."""
+        old = self.store._objects.get(key)
+        if old is not None:
+            self._index(key, old, None)
+            del self.store._objects[key]
+        return old
+
+    def _index(self, key: ObjectKey, old: T | None, new: T | None) -> None:
+        for name, indexer in self.store._indexers.items():
+            before = frozenset() if old is None else frozenset(indexer(old))
+            after = frozenset() if new is None else frozenset(indexer(new))
+            if before == after:
+                continue
+            index = self.store._indexes[name]
+            for value in before - after:
+                keys = index[value]
+                keys.discard(key)
+                if not keys:
+                    del index[value]  # or every value ever seen would stay
+            for value in after - before:
+                index.setdefault(value, set()).add(key)

@@ -1,0 +1,423 @@
+"""Keeping up with one collection, as a state machine without I/O: what to ask the server next, what its answers mean.
+
+                        page, more to come
+                             ┌──────┐
+                             ▼      │
+    ┌────────┐  page      ┌─────────┴──┐  last page
+    │  Must  ├───────────►│   Paging   ├───────────────┐
+    │  list  │            └────────────┘               ▼
+    │        │  event     ┌────────────┐  end     ┌──────────┐ ◄─┐ event, bookmark,
+    │        ├───────────►│ Streaming  ├─────────►│ Watching │ ──┘ EOF, no answer
+    └────────┘            └────────────┘ bookmark └────┬─────┘
+         ▲                                             │
+         └──────── 410, ERROR event, garbage ──────────┘
+
+:meth:`Watcher.request` says what the present state asks for, :meth:`Watcher.step` takes in one thing that came back and
+says what follows: the next state, a change for the cache, and whether to pause first. :mod:`informers.reflector` does
+the asking and the pausing. Semantics: Kubernetes "API concepts", KEP-365 (pages), KEP-956 (bookmarks), KEP-3157
+(streaming lists) and client-go's reflector.go, with these differences: a list page that fails is asked for again
+instead of the whole list, and a failed start of a watch resumes where it was instead of listing again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+from informers.errors import (
+    ApiError,
+    BadRequest,
+    DecodeError,
+    Gone,
+    Invalid,
+    KubeError,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+    Unauthorized,
+    from_watch_status,
+)
+from informers.meta import KubeObject, ObjectKey, key_of
+from informers.wire import (
+    UNDECODABLE,
+    Identity,
+    ListPage,
+    Rejected,
+    decode_bookmark,
+    decode_event,
+    decode_identity,
+    reject,
+)
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from informers.resource import Resource
+
+T = TypeVar("T", bound=KubeObject)
+
+MAX_RESUME_FAILURES: Final = 5
+"""After so many server errors in a row a watch is not resumed any more but listed anew: it may be this resource version
+that the server fails over."""
+
+
+# --- what to ask the server -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRequest:
+    """Ask for a page. `limit` 0 means everything at once."""
+
+    limit: int
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """Open a watch after `resource_version`; with `send_initial_events`, a streaming list."""
+
+    resource_version: str
+    send_initial_events: bool = False
+
+
+# --- what came back ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """The answer to a ListRequest."""
+
+    page: ListPage[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a watch."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The watch was open and is not any more; nothing it said is in doubt.
+
+    Attributes:
+        error: why, if not in good order.
+        short: it was over so soon that asking again at once would be a tight loop.
+    """
+
+    error: KubeError | None = None
+    short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request failed before it gave anything, or the stream gave something that cannot be a watch event."""
+
+    error: KubeError
+
+
+Input: TypeAlias = Page[T] | Line | Ended | Failed
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+class By(Enum):
+    """How to list."""
+
+    STREAM = "streaming list"
+    PAGES = "pages"
+    WHOLE = "everything at once"
+    """Only when a continue token has expired: it needs no token, and so it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class MustList:
+    """There is nothing to resume from."""
+
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Some of the objects are here and wait for the others. Owned by the machine, which adds to it in place."""
+
+    objects: dict[ObjectKey, T] = field(default_factory=dict)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paging(Generic[T]):
+    """In the middle of a list by pages."""
+
+    listing: Listing[T]
+    continue_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streaming(Generic[T]):
+    """In the middle of the initial events of a streaming list."""
+
+    listing: Listing[T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """In step with the server up to `resource_version`. `failures`: server errors in a row when resuming."""
+
+    resource_version: str
+    failures: int = 0
+
+
+State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching
+
+
+# --- what follows -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced(Generic[T]):
+    """The whole collection as of `resource_version`. `keep`: objects it has that cannot be read."""
+
+    objects: list[T]
+    resource_version: str
+    keep: frozenset[ObjectKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Generic[T]):
+    """An object was added or modified."""
+
+    object: T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed(Generic[T]):
+    """An object was deleted, or left the selection. `final` is its last state, if it can be read."""
+
+    identity: Identity
+    final: T | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event about an object that cannot be read."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Nothing new up to this resource version."""
+
+    resource_version: str
+
+
+Output: TypeAlias = Replaced[T] | Put[T] | Removed[T] | Skipped | Advanced
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before the next request: a back-off, and at least `seconds` if the server said so."""
+
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[T]):
+    """What follows from one input.
+
+    Attributes:
+        output: the change for the cache, if any.
+        again: the present request is over: make the one of the new state. Else the stream goes on.
+        pause: wait before that.
+        rejected: objects that cannot be decoded, to be reported.
+        error: what went wrong with the request, to be reported; None also when a watch ended as watches do.
+    """
+
+    output: Output[T] | None = None
+    again: bool = False
+    pause: Pause | None = None
+    rejected: tuple[Rejected, ...] = ()
+    error: KubeError | None = None
+
+
+class Watcher(Generic[T]):
+    """The machine for one collection. Not thread-safe; :attr:`state` is for reading."""
+
+    def __init__(self, resource: Resource[T], *, page_size: int = 500, streaming: bool = True) -> None:
+        """Begins with a list.
+
+        Args:
+            resource: what is watched; decodes the objects.
+            page_size: objects on a page, when listing by pages.
+            streaming: try streaming lists, until the server refuses one.
+        """
+        self._resource = resource
+        self._page_size = page_size
+        self._preferred = By.STREAM if streaming else By.PAGES
+        self.state: State[T] = MustList(self._preferred)
+
+    def request(self) -> ListRequest | WatchRequest:
+        """What to ask the server in the present state."""
+        match self.state:
+            case MustList(By.STREAM) | Streaming():
+                return WatchRequest(resource_version="", send_initial_events=True)
+            case MustList(By.PAGES):
+                return ListRequest(limit=self._page_size)
+            case MustList():
+                return ListRequest(limit=0)
+            case Paging(continue_token=token):
+                return ListRequest(limit=self._page_size, continue_token=token)
+            case Watching(resource_version=version):
+                return WatchRequest(resource_version=version)
+
+    def step(self, received: Input[T]) -> Step[T]:
+        """Take in what came back for the present request."""
+        match received:
+            case Line(data):
+                return self._line(data)
+            case Page(page):
+                return self._page(page)
+            case Ended(error, short):
+                return self._ended(error, short=short)
+            case Failed(error):
+                return self._failed(error)
+
+    def _page(self, page: ListPage[T]) -> Step[T]:
+        if not page.resource_version:
+            return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
+        listing = self.state.listing if isinstance(self.state, Paging) else Listing[T]()
+        listing.objects.update((key_of(obj), obj) for obj in page.items)
+        listing.rejected.extend(page.rejected)
+        if page.continue_token:
+            self.state = Paging(listing=listing, continue_token=page.continue_token)
+            return Step(again=True)
+        return self._listed(listing, page.resource_version, again=True)
+
+    def _line(self, data: bytes) -> Step[T]:
+        try:
+            kind, raw = decode_event(data)
+            if kind == "BOOKMARK":
+                return self._bookmark(*decode_bookmark(raw))
+        except DecodeError as error:
+            return self._failed(error)
+        if kind == "ERROR":
+            return self._error_event(from_watch_status(bytes(raw)))
+        if kind in ("ADDED", "MODIFIED"):
+            try:
+                return self._changed(self._resource.decode(raw))
+            except UNDECODABLE as error:
+                return self._undecodable(reject(self._resource, raw, error), decode_identity(raw))
+        if kind == "DELETED":
+            return self._deleted(raw)
+        unknown = DecodeError(f"watch event of unknown type {kind[:64]!r}")
+        return self._undecodable(reject(self._resource, raw, unknown), None)
+
+    def _changed(self, obj: T) -> Step[T]:
+        if isinstance(self.state, Watching):
+            self._reached(obj.metadata.resource_version)
+            return Step(output=Put(obj))
+        self._initial_events().objects[key_of(obj)] = obj
+        return Step()
+
+    def _deleted(self, raw: msgspec.Raw) -> Step[T]:
+        identity = decode_identity(raw)
+        if identity is None:
+            return self._undecodable(reject(self._resource, raw, DecodeError("DELETED event")), None)
+        if not isinstance(self.state, Watching):
+            self._initial_events().objects.pop(identity.key, None)
+            return Step()
+        self._reached(identity.resource_version)
+        try:
+            final = self._resource.decode(raw)
+        except UNDECODABLE:
+            final = None  # gone is gone; the cache knows what it had
+        return Step(output=Removed(identity=identity, final=final))
+
+    def _undecodable(self, rejected: Rejected, identity: Identity | None) -> Step[T]:
+        """Skip one object. What the cache has of it goes out of date until a later event of it can be read."""
+        if not isinstance(self.state, Watching):
+            self._initial_events().rejected.append(rejected)
+            return Step()
+        if identity is None:
+            return Step(rejected=(rejected,))
+        self._reached(identity.resource_version)
+        return Step(output=Skipped(identity), rejected=(rejected,))
+
+    def _bookmark(self, resource_version: str, end_of_initial_events: bool) -> Step[T]:
+        if isinstance(self.state, Watching):
+            self._reached(resource_version)
+            return Step(output=Advanced(resource_version))
+        if not end_of_initial_events:
+            return Step()
+        return self._listed(self._initial_events(), resource_version, again=False)
+
+    def _error_event(self, error: KubeError) -> Step[T]:
+        """The server ends the watch and says why. Whatever it says but "too busy", its position in the log is lost."""
+        if isinstance(error, TooManyRequests) and isinstance(self.state, Watching):
+            return Step(again=True, pause=_pause(error), error=error)
+        return self._start_over(self._preferred, error)
+
+    def _ended(self, error: KubeError | None, *, short: bool) -> Step[T]:
+        if isinstance(self.state, Watching):
+            self.state = Watching(resource_version=self.state.resource_version)
+            return Step(again=True, pause=Pause() if short else None, error=error)
+        # A server that ignores sendInitialEvents looks like this too: so by pages this time, which every server knows.
+        early = error if error is not None else TransportError("streaming list ended before its initial events did")
+        return self._start_over(By.PAGES, early)
+
+    def _failed(self, error: KubeError) -> Step[T]:
+        match self.state, error:
+            case MustList(By.STREAM), BadRequest() | Invalid():
+                self._preferred = By.PAGES  # a server without streaming lists
+                self.state = MustList(By.PAGES)
+                return Step(again=True)
+            case Paging(), Gone():
+                self.state = MustList(By.WHOLE)
+                return Step(again=True, error=error)
+            case ((MustList(By.STREAM) | Streaming()), DecodeError()):
+                return self._start_over(By.PAGES, error)
+            case MustList(By.STREAM | By.PAGES), _:
+                return Step(again=True, pause=_pause(error), error=error)
+            case ((Paging() | Watching()), TooManyRequests() | TransportError() | Unauthorized()):
+                return Step(again=True, pause=_pause(error), error=error)
+            case Paging(), ServerError():
+                return Step(again=True, pause=_pause(error), error=error)
+            case Watching(resource_version=version, failures=failures), ServerError() if failures < MAX_RESUME_FAILURES:
+                self.state = Watching(resource_version=version, failures=failures + 1)
+                return Step(again=True, pause=_pause(error), error=error)
+            case _:
+                return self._start_over(self._preferred, error)
+
+    def _start_over(self, by: By, error: KubeError) -> Step[T]:
+        self.state = MustList(by)
+        return Step(again=True, pause=_pause(error), error=error)
+
+    def _listed(self, listing: Listing[T], resource_version: str, *, again: bool) -> Step[T]:
+        self.state = Watching(resource_version=resource_version)
+        keep = frozenset(rejected.key for rejected in listing.rejected if rejected.key is not None)
+        output = Replaced(
+            objects=list(listing.objects.values()),
+            resource_version=resource_version,
+            keep=keep - listing.objects.keys(),  # those a later event could be read of
+        )
+        return Step(output=output, again=again, rejected=tuple(listing.rejected))
+
+    def _initial_events(self) -> Listing[T]:
+        if isinstance(self.state, Streaming):
+            return self.state.listing
+        listing = Listing[T]()
+        self.state = Streaming(listing=listing)
+        return listing
+
+    def _reached(self, resource_version: str) -> None:
+        if resource_version:
+            self.state = Watching(resource_version=resource_version)
+
+
+def _pause(error: KubeError) -> Pause:
+    retry_after = error.retry_after if isinstance(error, ApiError) else None
+    return Pause(retry_after or 0.0)

@@ -18,20 +18,26 @@ def flags_page() -> str:
     lines = [
         "# Flags and controllers",
         "",
-        "Made from `mcs_controller/options.py` and `mcs_controller/controllers.py` by `make docs`. Names and defaults are those "
-        f"of karmada-controller-manager. Every flag can also be set by an environment variable: `{ENVIRONMENT_PREFIX}_` and "
-        "the name in upper case with underscores.",
+        "Made from `mcs_controller/options.py` and `mcs_controller/controllers.py` by `make docs`. Names and defaults are "
+        "those of karmada-controller-manager. Every flag can also be set by an environment variable: "
+        f"`{ENVIRONMENT_PREFIX}_` and the name in upper case with underscores.",
     ]
     for group in dict.fromkeys(flag.group for flag in FLAGS):
         lines += ["", f"## {group}", "", "| flag | default | meaning |", "|---|---|---|"]
         lines += [
-            f"| `--{flag.name}` | {_default(flag.default)} | {flag.help} |" for flag in FLAGS if flag.group == group
+            f"| `--{flag.name}` | {_default(flag.default)} | {_cell(flag.help)} |"
+            for flag in FLAGS
+            if flag.group == group
         ]
     lines += ["", "## Controllers", "", "| key | on by default | feature gate | what it does |", "|---|---|---|---|"]
     for info in CONTROLLERS:
         on = f"no (`{STANDALONE}`)" if info.standalone else "yes"
         lines.append(f"| `{info.key}` | {on} | {info.gate or ''} | {info.about} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _default(value: object) -> str:

@@ -1,0 +1,315 @@
+"""Every manifest on a real API server: accepted, effective, and printed as promised."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from testbed.errors import ApiStatusError
+from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, create_strictly, ensure_namespace
+
+if TYPE_CHECKING:
+    from testbed.api import Api, Object
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CRDS = {
+    "multiclusterservices.networking.karmada.io",
+    "works.work.karmada.io",
+    "resourcebindings.work.karmada.io",
+    "serviceexports.multicluster.x-k8s.io",
+    "serviceimports.multicluster.x-k8s.io",
+    "clusters.cluster.karmada.io",
+}
+ACCOUNT = "system:serviceaccount:karmada-system:mcs-controller-manager"
+
+
+def deployment() -> Object:
+    manifest: Object = yaml.safe_load((MANIFESTS / "controller" / "deployment.yaml").read_text())
+    return manifest
+
+
+VERSIONS = "-o jsonpath='{range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion}{\"\\n\"}{end}'"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+async def test_applying_a_folder_again_changes_nothing(installed, shell, folder):
+    # Not by what kubectl says: it calls a PodDisruptionBudget "configured" each time.
+    await shell(f"kubectl apply --validate=strict -f manifests/{folder}/")
+    before = await shell(f"kubectl get -f manifests/{folder}/ {VERSIONS}")
+    await shell(f"kubectl apply --validate=strict -f manifests/{folder}/")
+    after = await shell(f"kubectl get -f manifests/{folder}/ {VERSIONS}")
+    assert "=" in before.stdout
+    assert after.stdout == before.stdout
+
+
+async def test_applying_to_a_member_again_changes_nothing(member, shell):
+    before = await shell(f"kubectl get -f manifests/member/ {VERSIONS}", plane=member)
+    await shell("kubectl apply --validate=strict -f manifests/member/", plane=member)
+    after = await shell(f"kubectl get -f manifests/member/ {VERSIONS}", plane=member)
+    assert "=" in before.stdout
+    assert after.stdout == before.stdout
+
+
+@pytest.mark.parametrize("file", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda file: file.name)
+async def test_file_is_accepted_by_server_side_apply_too(installed, shell, file):
+    # What GitOps tools use; it knows list keys and finds duplicates that client-side apply merges away.
+    await shell(f"kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f {file}")
+
+
+async def test_strict_validation_would_find_a_misspelt_field(installed, shell, tmp_path):
+    misspelt = deployment()
+    misspelt["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    (tmp_path / "deployment.yaml").write_text(yaml.safe_dump(misspelt))
+    result = await shell(f"kubectl apply --dry-run=server --validate=strict -f {tmp_path}", check=False)
+    assert "unknown field" in result.stderr
+    assert "readinesProbe" in result.stderr
+
+
+async def test_crds_are_established_and_without_complaints(installed):
+    crds = {
+        each["metadata"]["name"]: each
+        for each in await installed.api.list("apiextensions.k8s.io/v1/customresourcedefinitions")
+    }
+    assert crds.keys() == CRDS
+    for name, crd in crds.items():
+        conditions = {each["type"]: each["status"] for each in crd["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}, name
+
+
+@pytest.mark.parametrize(
+    ("short", "header"),
+    [
+        ("mcs", "NAME AGE"),
+        ("wk", "NAME WORKLOAD-KIND APPLIED AGE"),
+        ("rb", "NAME SCHEDULED FULLYAPPLIED AGE"),
+        ("svcex", "NAME AGE"),
+        ("svcim", "NAME TYPE IP AGE"),
+        ("clusters", "NAME VERSION MODE READY AGE"),
+        ("clusters -o wide", "NAME VERSION MODE READY AGE ZONES REGION PROVIDER API-ENDPOINT PROXY-URL"),
+    ],
+)
+async def test_kubectl_prints_the_columns(installed, shell, short, header):
+    namespace = "columns"
+    await ensure_namespace(installed.api, namespace)
+    samples: dict[str, Object] = {
+        "networking.karmada.io/v1alpha1/multiclusterservices": {"kind": "MultiClusterService", "spec": {"types": []}},
+        "work.karmada.io/v1alpha1/works": {"kind": "Work", "spec": {}},
+        "work.karmada.io/v1alpha2/resourcebindings": {
+            "kind": "ResourceBinding",
+            "spec": {"resource": {"apiVersion": "v1", "kind": "Service", "name": "a"}},
+        },
+        "multicluster.x-k8s.io/v1alpha1/serviceexports": {"kind": "ServiceExport"},
+        "multicluster.x-k8s.io/v1alpha1/serviceimports": {
+            "kind": "ServiceImport",
+            "spec": {"type": "Headless", "ports": []},
+        },
+        "cluster.karmada.io/v1alpha1/clusters": {"kind": "Cluster", "spec": {"syncMode": "Push"}},
+    }
+    for resource, manifest in samples.items():
+        name = "columns"
+        where = None if manifest["kind"] == "Cluster" else namespace
+        if await installed.api.find(resource, name, namespace=where) is None:
+            metadata = {"name": name} | ({"namespace": where} if where else {})
+            api_version = resource.rpartition("/")[0]
+            await create_strictly(
+                installed.api, resource, {"apiVersion": api_version, "metadata": metadata, **manifest}
+            )
+    printed = await shell(f"kubectl -n {namespace} get {short}")
+    assert printed.stdout.splitlines()[0].split() == header.split()
+
+
+async def test_columns_show_the_workload_and_its_state(installed, shell):
+    name, namespace = "printed", "columns"
+    await ensure_namespace(installed.api, namespace)
+    await installed.api.create(
+        {
+            "apiVersion": "work.karmada.io/v1alpha1",
+            "kind": "Work",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"workload": {"manifests": [{"apiVersion": "v1", "kind": "Service"}]}},
+        }
+    )
+    condition = {
+        "type": "Applied",
+        "status": "False",
+        "reason": "AppliedFailed",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await installed.api.patch(
+        "work.karmada.io/v1alpha1/works", name, {"status": {"conditions": [condition]}},
+        namespace=namespace, subresource="status",
+    )  # fmt: skip
+    printed = await shell(f"kubectl -n {namespace} get work {name} --no-headers")
+    assert printed.stdout.split()[:3] == [name, "Service", "False"]
+
+
+async def test_karmada_io_category_lists_the_karmada_kinds(installed, shell):
+    names = (await shell("kubectl api-resources --categories=karmada-io -o name")).stdout.split()
+    assert set(names) == {name for name in CRDS if name.endswith("karmada.io")}
+
+
+async def may(api: Api, verb: str, group: str = "", resource: str = "", namespace: str = "", url: str = "") -> bool:
+    """What the server's authorizer says of the service account.
+
+    Without its groups: those give everybody some rights, which would hide a missing one.
+    """
+    attributes: Object = (
+        {"nonResourceAttributes": {"verb": verb, "path": url}}
+        if url
+        else {
+            "resourceAttributes": {
+                "verb": verb,
+                "group": group,
+                "resource": resource.partition("/")[0],
+                "subresource": resource.partition("/")[2],
+                "namespace": namespace,
+            }
+        }
+    )
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": {"user": ACCOUNT, **attributes},
+    }
+    answer = await api.raw("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
+    allowed: bool = answer["status"]["allowed"]
+    return allowed
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "namespace", "allowed"),
+    [
+        ("patch", "networking.karmada.io", "multiclusterservices", "any", True),
+        ("patch", "networking.karmada.io", "multiclusterservices/status", "any", True),
+        ("update", "networking.karmada.io", "multiclusterservices", "any", False),
+        ("delete", "networking.karmada.io", "multiclusterservices", "any", False),
+        ("delete", "work.karmada.io", "works", "karmada-es-member1", True),
+        ("patch", "work.karmada.io", "resourcebindings", "any", True),
+        ("delete", "work.karmada.io", "resourcebindings", "any", False),
+        ("delete", "", "services", "any", False),
+        ("create", "", "events", "any", True),
+        ("get", "", "secrets", "karmada-cluster", True),
+        ("list", "", "secrets", "karmada-cluster", False),
+        ("get", "", "secrets", "karmada-system", False),
+        ("get", "", "secrets", "default", False),
+        ("update", "coordination.k8s.io", "leases", "karmada-system", True),
+        ("create", "coordination.k8s.io", "leases", "karmada-system", True),
+        ("delete", "coordination.k8s.io", "leases", "karmada-system", False),
+        ("update", "coordination.k8s.io", "leases", "kube-system", False),
+        ("create", "rbac.authorization.k8s.io", "clusterroles", "", False),
+    ],
+)
+async def test_server_grants_the_controller(installed, verb, group, resource, namespace, allowed):
+    assert await may(installed.api, verb, group, resource, namespace) is allowed
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "allowed"),
+    [
+        ("watch", "discovery.k8s.io", "endpointslices", True),
+        ("patch", "discovery.k8s.io", "endpointslices", True),
+        ("update", "discovery.k8s.io", "endpointslices", False),
+        ("create", "", "services", True),
+        ("delete", "", "namespaces", True),
+        ("get", "", "secrets", False),
+        ("get", "", "pods", False),
+    ],
+)
+async def test_member_grants_the_controller(member, verb, group, resource, allowed):
+    assert await may(member.api, verb, group, resource, "any") is allowed
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [("/readyz", True), ("/healthz", True), ("/version", True), ("/api/v1", True), ("/apis/apps/v1", True),
+     ("/metrics", False)],
+)  # fmt: skip
+async def test_member_grants_the_status_probe(member, url, allowed):
+    assert await may(member.api, "get", url=url) is allowed
+
+
+async def test_service_account_can_use_the_api_with_a_token(installed, shell):
+    token = (await shell("kubectl -n karmada-system create token mcs-controller-manager")).stdout.strip()
+    # Without its certificate, the kubeconfig's user would win.
+    base = (
+        f"kubectl --kubeconfig /dev/null --server {installed.access.server} --insecure-skip-tls-verify --token {token}"
+    )
+    assert (await shell(f"{base} get works -A")).returncode == 0
+    refused = await shell(f"{base} get secrets -n default", check=False)
+    assert "forbidden" in refused.stderr
+
+
+# --- the Deployment
+
+
+async def test_pod_is_admitted_where_only_restricted_pods_are(installed):
+    namespace = f"restricted-{uuid.uuid4().hex[:6]}"
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await installed.api.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": enforce}}
+    )
+    template = deployment()["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": namespace},
+        "spec": template["spec"],
+    }
+    await create_strictly(installed.api, "v1/pods", pod, dryRun="All")
+
+    del pod["spec"]["securityContext"]["runAsNonRoot"]
+    with pytest.raises(ApiStatusError, match="runAsNonRoot"):
+        await create_strictly(installed.api, "v1/pods", pod, dryRun="All")
+
+
+async def test_one_liner_of_the_walkthrough_switches_the_gate_on(installed, shell):
+    readme = (ROOT / "examples" / "01-walkthrough" / "README.md").read_text()
+    (one_liner,) = re.findall(r"^kubectl .* \| sed .*$", readme, re.MULTILINE)
+    await shell("kubectl apply -f manifests/controller/deployment.yaml")
+    before = await installed.api.get("apps/v1/deployments", "mcs-controller-manager", namespace="karmada-system")
+    assert "feature-gates" not in str(before["spec"])
+
+    await shell(one_liner)
+
+    after = await installed.api.get("apps/v1/deployments", "mcs-controller-manager", namespace="karmada-system")
+    command = after["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert "--feature-gates=MultiClusterService=true" in command
+    command.remove("--feature-gates=MultiClusterService=true")
+    assert after["spec"] == before["spec"]  # and nothing else
+
+
+async def test_applying_the_manifest_again_takes_the_gate_away(installed, shell):
+    await shell("kubectl apply -f manifests/controller/deployment.yaml")
+    found = await installed.api.get("apps/v1/deployments", "mcs-controller-manager", namespace="karmada-system")
+    assert (
+        found["spec"]["template"]["spec"]["containers"][0]["command"]
+        == (deployment()["spec"]["template"]["spec"]["containers"][0]["command"])
+    )
+
+
+async def test_commands_for_a_separate_control_plane_give_the_deployment_its_kubeconfig(installed, shell):
+    readme = (MANIFESTS / "README.md").read_text()
+    (block,) = [each for each in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "karmada.config" in each]
+    kubeconfig = installed.access.kubeconfig
+    try:
+        await shell(block.replace("<kubeconfig>", str(kubeconfig)))
+        found = await installed.api.get("apps/v1/deployments", "mcs-controller-manager", namespace="karmada-system")
+        pod = found["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["command"][:2] == ["mcs-controller-manager", "--kubeconfig=/etc/karmada/config/karmada.config"]
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "config"]
+        assert "/etc/karmada/config/karmada.config".startswith(mount["mountPath"])
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "config"]
+        secret = await installed.api.get("v1/secrets", volume["secret"]["secretName"], namespace="karmada-system")
+        assert set(secret["data"]) == {"karmada.config"}
+    finally:
+        await shell("kubectl -n karmada-system delete secret mcs-controller-manager-config --ignore-not-found")
+        await shell("kubectl -n karmada-system delete deployment mcs-controller-manager")
+        await shell("kubectl apply -f manifests/controller/deployment.yaml")

@@ -1,0 +1,161 @@
+"""From a scheduled ResourceBinding to the Works that carry its resource into the clusters (contract 4.2).
+
+Semantics: Karmada's pkg/controllers/binding. Differences, all of them about Works that Karmada would lose sight of:
+they are found by the binding's name as well as by its permanent id, and a binding without an id gets one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.domain.works import DeleteWork, WorkIntent, cluster_of, delete_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from mcs_controller.api.common import JsonObject, Unstructured
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+
+BY_BINDING = "binding"
+"""Works by the (namespace, name) of the ResourceBinding that their annotations name."""
+
+BY_BINDING_ID = "binding-id"
+"""Works by their ResourceBinding's permanent id."""
+
+BY_TEMPLATE = "template"
+"""ResourceBindings by (apiVersion, kind, namespace, name) of the resource they speak of."""
+
+_PURGE_DIRECTLY = "Directly"
+_OVERWRITE = "Overwrite"
+
+
+def binding_of(work: Work) -> tuple[str, str] | None:
+    """(namespace, name) of the ResourceBinding that the Work says it was made from."""
+    namespace = work.metadata.annotations.get(wk.BINDING_NAMESPACE)
+    name = work.metadata.annotations.get(wk.BINDING_NAME)
+    return (namespace, name) if namespace and name else None
+
+
+def _work_binding(work: Work) -> Iterable[Hashable]:
+    binding = binding_of(work)
+    return (binding,) if binding is not None else ()
+
+
+def _work_binding_id(work: Work) -> Iterable[Hashable]:
+    # An empty id selects nothing: it would find the Works of every binding that has none.
+    permanent_id = work.metadata.labels.get(wk.BINDING_PERMANENT_ID)
+    return (permanent_id,) if permanent_id else ()
+
+
+def _binding_template(binding: ResourceBinding) -> Iterable[Hashable]:
+    resource = binding.spec.resource
+    return ((resource.api_version, resource.kind, resource.namespace, resource.name),)
+
+
+WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
+    BY_BINDING: _work_binding,
+    BY_BINDING_ID: _work_binding_id,
+}
+BINDING_INDEXES: Mapping[str, Callable[[ResourceBinding], Iterable[Hashable]]] = {BY_TEMPLATE: _binding_template}
+
+
+def targets(binding: ResourceBinding) -> tuple[str, ...]:
+    """Clusters that get the resource: those the scheduler chose, and those where another binding requires it."""
+    required = {cluster.name for other in binding.spec.required_by for cluster in other.clusters}
+    return tuple(sorted({cluster.name for cluster in binding.spec.clusters} | required))
+
+
+def occupied(binding: ResourceBinding) -> frozenset[str]:
+    """Clusters that may have a Work: the targets, and those whose eviction waits for a replacement."""
+    evicted = {task.from_cluster for task in binding.spec.graceful_eviction_tasks if task.purge_mode != _PURGE_DIRECTLY}
+    return frozenset(targets(binding)) | evicted
+
+
+def plan_adopt(binding: ResourceBinding, new_id: Callable[[], str]) -> JsonObject | None:
+    """The merge patch that gives a binding its permanent id and our finalizer; None if it has both.
+
+    Usually the webhook and the binding's maker have done so. Without an id its Works could be told from nobody else's;
+    without the finalizer they would outlive it.
+    """
+    meta = binding.metadata
+    metadata: JsonObject = {}
+    if not meta.labels.get(wk.BINDING_PERMANENT_ID):
+        metadata["labels"] = {wk.BINDING_PERMANENT_ID: new_id()}
+    if wk.BINDING_FINALIZER not in meta.finalizers:
+        metadata["finalizers"] = [*meta.finalizers, wk.BINDING_FINALIZER]
+    return {"metadata": metadata | {"resourceVersion": meta.resource_version}} if metadata else None
+
+
+def plan_release(binding: ResourceBinding) -> JsonObject | None:
+    """The merge patch that drops our finalizer from a binding whose Works are deleted; None if it is not there."""
+    meta = binding.metadata
+    if wk.BINDING_FINALIZER not in meta.finalizers:
+        return None
+    left = [finalizer for finalizer in meta.finalizers if finalizer != wk.BINDING_FINALIZER]
+    return {"metadata": {"finalizers": left, "resourceVersion": meta.resource_version}}
+
+
+def plan_cleanup(binding: ResourceBinding, works: Iterable[Work]) -> tuple[DeleteWork, ...]:
+    """Deletions of the binding's Works in clusters that are not, or no longer, meant; of all if it is being deleted."""
+    wanted = frozenset[str]() if binding.metadata.deletion_timestamp is not None else occupied(binding)
+    return tuple(
+        delete_work(work)
+        for work in works
+        if work.metadata.deletion_timestamp is None and (cluster_of(work) or "") not in wanted
+    )
+
+
+def plan_works(binding: ResourceBinding, template: Unstructured) -> tuple[WorkIntent, ...]:
+    """One Work for each target cluster, by name of the cluster. The binding must have its permanent id."""
+    return tuple(_intent(binding, template, cluster) for cluster in targets(binding))
+
+
+def is_older(template: Unstructured, binding: ResourceBinding) -> bool:
+    """Whether the binding speaks of a newer state of the template than this one.
+
+    Both arrive by their own watch. Acting on the older state would put it into the clusters, and nothing would correct
+    it once the newer one arrives, since a change of the template as such is no reason to act.
+    """
+    have, meant = template.metadata.resource_version, binding.spec.resource.resource_version
+    return have.isdigit() and meant.isdigit() and int(have) < int(meant)
+
+
+def _intent(binding: ResourceBinding, template: Unstructured, cluster: str) -> WorkIntent:
+    meta, source = binding.metadata, template.metadata
+    kind = binding.spec.resource.kind
+    permanent_id = meta.labels[wk.BINDING_PERMANENT_ID]
+    origin = {wk.BINDING_NAMESPACE: meta.namespace, wk.BINDING_NAME: meta.name}
+    annotations = {**source.annotations, **origin}
+    if source.generation > 0:
+        annotations[wk.TEMPLATE_GENERATION] = str(source.generation)
+    labels = {**source.labels, wk.BINDING_PERMANENT_ID: permanent_id}
+    metadata = template.content["metadata"] | {"labels": labels, "annotations": annotations}
+    return WorkIntent(
+        namespace=execution_namespace(cluster),
+        name=work_name(kind, source.namespace, source.name),
+        manifest=template.content | {"metadata": metadata},
+        source_uid=source.uid,
+        labels={wk.BINDING_PERMANENT_ID: permanent_id},
+        annotations=origin | {wk.CONFLICT_RESOLUTION: _conflict_resolution(binding, template)},
+        finalizers=(wk.EXECUTION_FINALIZER,),
+        suspend_dispatching=_is_suspended(binding, cluster),
+        preserve_resources_on_deletion=bool(binding.spec.preserve_resources_on_deletion),
+    )
+
+
+def _conflict_resolution(binding: ResourceBinding, template: Unstructured) -> str:
+    own = template.metadata.annotations.get(wk.CONFLICT_RESOLUTION, "")
+    if own in (wk.CONFLICT_OVERWRITE, wk.CONFLICT_ABORT):
+        return own
+    return wk.CONFLICT_OVERWRITE if binding.spec.conflict_resolution == _OVERWRITE else wk.CONFLICT_ABORT
+
+
+def _is_suspended(binding: ResourceBinding, cluster: str) -> bool:
+    suspension = binding.spec.suspension
+    if suspension is None:
+        return False
+    on_clusters = suspension.dispatching_on_clusters
+    return bool(suspension.dispatching) or (on_clusters is not None and cluster in on_clusters.cluster_names)

@@ -1,0 +1,344 @@
+"""Which change of a member's object makes it what a Work says, and whether the Work may make it (contract 4.3).
+
+Semantics: Karmada's pkg/util/objectwatcher and the Retain of its default interpreter. Karmada replaces the object; here
+the difference is sent as a merge patch, so the member's own fields are never sent back to it. That takes knowing which
+fields those are: what the server fills in where the manifest says nothing must not count as a difference, or a steady
+world would be written to for ever. The knowledge is in `_FILLED_IN`, for the kinds that this project makes; nothing has
+to be recorded in the objects or remembered over a restart.
+
+Two rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider mirror
+the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the
+object of the Work that merely holds its copy. And two Works that carry the same object do not take it from each other
+in turns: the first one keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from mcs_controller.api.common import JsonObject, Unstructured
+    from mcs_controller.api.work import Manifest, Work
+
+BY_EXECUTION_CLUSTER = "execution-cluster"
+"""Works by the cluster whose execution namespace they are in."""
+
+BY_MEMBER_NAMESPACE = "member-namespace"
+"""Works by (cluster, namespace) of the objects they carry."""
+
+BY_MEMBER_OBJECT = "member-object"
+"""Works by (cluster, apiVersion, kind, namespace, name) of the objects they carry."""
+
+_STRIPPED_LABELS = (wk.BINDING_PERMANENT_ID, wk.WORK_PERMANENT_ID, wk.MANAGED)
+_STRIPPED_ANNOTATIONS = (
+    wk.MANAGED_LABELS,
+    wk.MANAGED_ANNOTATIONS,
+    wk.TEMPLATE_UID,
+    wk.TEMPLATE_GENERATION,
+    wk.BINDING_NAMESPACE,
+    wk.BINDING_NAME,
+    wk.WORK_NAMESPACE,
+    wk.WORK_NAME,
+    *wk.POLICY_ANNOTATIONS,
+)
+_UNMANAGED_PARTS = ("apiVersion", "kind", "metadata", "status")
+_SERVER_METADATA = ("resourceVersion", "managedFields", "generation")
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+class InvalidManifest(Exception):
+    """The manifest is not an object that could be applied; only a change of the Work helps."""
+
+
+class NotOurs(Exception):
+    """The member has an object of that name that the Work must not touch."""
+
+
+def _work_cluster(work: Work) -> Iterable[Hashable]:
+    cluster = cluster_of(work)
+    return (cluster,) if cluster is not None else ()
+
+
+def _work_namespaces(work: Work) -> Iterable[Hashable]:
+    cluster = cluster_of(work)
+    if cluster is None:
+        return ()
+    return {(cluster, one.ref.namespace) for one in work.manifests if one.ref is not None and one.ref.namespace}
+
+
+def _work_objects(work: Work) -> Iterable[Hashable]:
+    cluster = cluster_of(work)
+    if cluster is None:
+        return ()
+    refs = [one.ref for one in work.manifests if one.ref is not None]
+    return {(cluster, ref.api_version, ref.kind, ref.namespace, ref.name) for ref in refs}
+
+
+WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
+    BY_EXECUTION_CLUSTER: _work_cluster,
+    BY_MEMBER_NAMESPACE: _work_namespaces,
+    BY_MEMBER_OBJECT: _work_objects,
+}
+
+
+# --- whose object is it ----------------------------------------------------------------------------------------------
+
+
+def is_managed(obj: Unstructured) -> bool:
+    """Whether the object carries the label that everything applied by a Work carries (and some other things too)."""
+    return obj.metadata.labels.get(wk.MANAGED) == wk.TRUE
+
+
+def applier_of(obj: Unstructured) -> tuple[str, str] | None:
+    """(namespace, name) of the Work that the object says it was applied by."""
+    namespace = obj.metadata.annotations.get(wk.WORK_NAMESPACE)
+    name = obj.metadata.annotations.get(wk.WORK_NAME)
+    return (namespace, name) if namespace and name else None
+
+
+def belongs_to(obj: Unstructured, work: Work) -> bool:
+    """Whether this very Work applied the object."""
+    return applier_of(obj) == (work.metadata.namespace, work.metadata.name)
+
+
+def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, applier: Work | None) -> None:
+    """Refuse to write over an object that is somebody else's.
+
+    `applier` is the Work that the object names, if there is such a Work. An object that names this Work is ours even if
+    somebody took the label off: that is drift, and repaired.
+
+    Raises:
+        NotOurs: it is unmanaged and the manifest does not say to overwrite it, or another living Work applies it.
+    """
+    meta = observed.metadata
+    what = f"{observed.content.get('kind')} {'/'.join(part for part in (meta.namespace, meta.name) if part)}"
+    if belongs_to(observed, work):
+        return
+    if applier is not None and _carries(applier, manifest):
+        where = f"{applier.metadata.namespace}/{applier.metadata.name}"
+        raise NotOurs(f"{what} is applied by another Work already, {where}")
+    annotations = manifest["metadata"].get("annotations") or {}
+    if is_managed(observed) or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
+        return
+    raise NotOurs(
+        f"{what} exists in the cluster and is not managed by Karmada; delete it there, or allow it to be overwritten "
+        f"with the annotation {wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}"
+    )
+
+
+def may_delete(observed: Unstructured, work: Work) -> bool:
+    """Whether the object goes with the Work: managed, and applied by this very Work."""
+    return is_managed(observed) and belongs_to(observed, work)
+
+
+def _carries(work: Work, manifest: JsonObject) -> bool:
+    if work.metadata.deletion_timestamp is not None or work.suspend_dispatching:
+        return False
+    metadata = manifest["metadata"]
+    wanted = (manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+    refs = (one.ref for one in work.manifests)
+    return any(ref is not None and (ref.api_version, ref.kind, ref.namespace, ref.name) == wanted for ref in refs)
+
+
+# --- what to send ----------------------------------------------------------------------------------------------------
+
+
+def manifest_of(work: Work, manifest: Manifest) -> JsonObject:
+    """The object to apply: the manifest with all marks by which it is found again.
+
+    The marks are there already unless somebody made the Work by hand, without a webhook.
+
+    Raises:
+        InvalidManifest: the JSON is not an object with apiVersion, kind and name.
+    """
+    if manifest.ref is None:
+        raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
+    content = prune(manifest.decode())
+    meta = work.metadata
+    labels = content["metadata"].get("labels") or {}
+    annotations = content["metadata"].get("annotations") or {}
+    marks = (annotations.get(wk.WORK_NAMESPACE), annotations.get(wk.WORK_NAME), labels.get(wk.MANAGED))
+    if marks == (meta.namespace, meta.name, wk.TRUE):
+        return content
+    conflict = annotations.get(wk.CONFLICT_RESOLUTION) or meta.annotations.get(wk.CONFLICT_RESOLUTION)
+    intent = WorkIntent(
+        namespace=meta.namespace,
+        name=meta.name,
+        manifest=content,
+        source_uid=annotations.get(wk.TEMPLATE_UID, ""),
+        annotations={wk.CONFLICT_RESOLUTION: conflict} if conflict else {},
+    )
+    return finish_manifest(intent, meta.labels.get(wk.WORK_PERMANENT_ID) or meta.uid)
+
+
+def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | None:
+    """The merge patch that makes the member's object what the manifest says; None if it is so already.
+
+    Labels and annotations of others stay. Everything else that the manifest does not name goes, unless the server
+    filled it in. Lists are replaced as a whole. The patch names the resourceVersion that it was computed from.
+    """
+    wanted = _own_parts(manifest)
+    there = _own_parts(observed.content)
+    fill_in = _FILLED_IN.get((manifest["apiVersion"], manifest["kind"]))
+    if fill_in is not None:
+        fill_in(wanted, there)
+    body = _difference(there, wanted)
+    meta = observed.metadata
+    desired = manifest["metadata"]
+    labels = _merged(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
+    annotations = _merged(meta.annotations, desired.get("annotations"), meta.annotations.get(wk.MANAGED_ANNOTATIONS))
+    metadata = changed_keys("labels", meta.labels, labels) | changed_keys("annotations", meta.annotations, annotations)
+    if not body and not metadata:
+        return None
+    return body | {"metadata": metadata | {"resourceVersion": meta.resource_version}}
+
+
+def plan_let_go(observed: Unstructured, work: Work) -> JsonObject | None:
+    """The merge patch that takes the Work's marks off an object that is to stay; None if it is not the Work's."""
+    if not belongs_to(observed, work):
+        return None
+    meta = observed.metadata
+    labels = {key: None for key in _STRIPPED_LABELS if key in meta.labels}
+    annotations = {key: None for key in _STRIPPED_ANNOTATIONS if key in meta.annotations}
+    return {
+        "metadata": {"labels": labels, "annotations": annotations, "resourceVersion": meta.resource_version},
+    }
+
+
+def has_drifted(old: Unstructured, new: Unstructured) -> bool:
+    """Whether more than the status changed."""
+    return _without_status(old) != _without_status(new)
+
+
+def _without_status(obj: Unstructured) -> JsonObject:
+    metadata = {key: value for key, value in obj.content["metadata"].items() if key not in _SERVER_METADATA}
+    return {key: value for key, value in obj.content.items() if key not in ("metadata", "status")} | {
+        "metadata": metadata
+    }
+
+
+def _own_parts(content: JsonObject) -> JsonObject:
+    # Null is how Go encodes an empty list, and in a merge patch the word for "remove": both mean absent here.
+    return {
+        key: _without_nulls(value)
+        for key, value in content.items()
+        if key not in _UNMANAGED_PARTS and value is not None
+    }
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    return value
+
+
+def _merged(observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None) -> dict[str, str]:
+    desired = desired or {}
+    # What an earlier manifest brought along, and this one does not have any more.
+    dropped = set((managed or "").split(",")) - desired.keys()
+    return {key: value for key, value in observed.items() if key not in dropped} | dict(desired)
+
+
+def _difference(before: JsonObject, after: JsonObject) -> JsonObject:
+    """The merge patch (RFC 7386) from one object to the other."""
+    patch: JsonObject = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        known = before.get(key)
+        if key not in before:
+            patch[key] = value
+        elif isinstance(value, dict) and isinstance(known, dict):
+            if nested := _difference(known, value):
+                patch[key] = nested
+        elif value != known:
+            patch[key] = value
+    return patch
+
+
+# --- what servers fill in --------------------------------------------------------------------------------------------
+# Each function completes what is wanted and what is there, both its own copies, so that they differ only where the
+# difference is meant. Semantics: pkg/apis/{core,discovery}/v1/defaults.go and the Service registry of Kubernetes.
+
+_NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
+
+
+def _fill_in_service(wanted: JsonObject, there: JsonObject) -> None:
+    spec, observed = dict(wanted.get("spec") or {}), dict(there.get("spec") or {})
+    if spec.get("type") != "ExternalName":
+        # Allocated by the member and immutable there, whatever address the template has elsewhere.
+        spec |= {key: observed[key] for key in ("clusterIP", "clusterIPs") if observed.get(key)}
+        for key in ("ipFamilies", "ipFamilyPolicy"):
+            if observed.get(key):
+                spec.setdefault(key, observed[key])
+    if (observed.get("healthCheckNodePort") or 0) > 0:
+        spec["healthCheckNodePort"] = observed["healthCheckNodePort"]
+    if spec.get("type") in _NODE_PORT_TYPES:
+        spec["ports"] = _with_node_ports(spec.get("ports") or [], observed.get("ports") or [])
+    wanted["spec"] = _complete_service(spec)
+    there["spec"] = _complete_service(observed)
+
+
+def _with_node_ports(ports: list[JsonObject], observed: list[JsonObject]) -> list[JsonObject]:
+    """The server keeps a node port that an update does not name, by the name of the port; so do we."""
+    taken = {port.get("nodePort") for port in ports}
+    known = {port.get("name", ""): port["nodePort"] for port in observed if port.get("nodePort") not in (*taken, 0)}
+    filled = []
+    for port in ports:
+        node_port = port.get("nodePort") or known.get(port.get("name", ""))
+        filled.append(port | {"nodePort": node_port} if node_port else port)
+    return filled
+
+
+def _complete_service(spec: JsonObject) -> JsonObject:
+    spec = {key: value for key, value in spec.items() if value not in _EMPTY}
+    if spec.get("publishNotReadyAddresses") is False:
+        del spec["publishNotReadyAddresses"]
+    kind = spec.setdefault("type", "ClusterIP")
+    if spec.setdefault("sessionAffinity", "None") == "ClientIP":
+        spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
+    else:
+        spec.pop("sessionAffinityConfig", None)
+    if kind != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if kind in _NODE_PORT_TYPES or (kind == "ClusterIP" and spec.get("externalIPs")):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if kind == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if "ports" in spec:
+        spec["ports"] = [_complete_service_port(port) for port in spec["ports"]]
+    return spec
+
+
+def _complete_service_port(port: JsonObject) -> JsonObject:
+    port = {key: value for key, value in port.items() if value not in (*_EMPTY, 0)}
+    return {"protocol": "TCP", "targetPort": port.get("port")} | port
+
+
+def _fill_in_slice(wanted: JsonObject, there: JsonObject) -> None:
+    for slice_ in (wanted, there):
+        ports = [{"name": "", "protocol": "TCP"} | port for port in slice_.get("ports") or ()]
+        for key, value in (("ports", ports), ("endpoints", slice_.get("endpoints"))):
+            slice_.pop(key, None)
+            if value:
+                slice_[key] = value
+
+
+def _fill_in_namespace(wanted: JsonObject, there: JsonObject) -> None:
+    # Its finalizers go through a subresource of their own, and "kubernetes" is put there by the server.
+    for namespace in (wanted, there):
+        spec = {key: value for key, value in (namespace.pop("spec", None) or {}).items() if key != "finalizers"}
+        if spec:
+            namespace["spec"] = spec
+
+
+_FILLED_IN: Mapping[tuple[str, str], Callable[[JsonObject, JsonObject], None]] = {
+    ("v1", wk.SERVICE_KIND): _fill_in_service,
+    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _fill_in_slice,
+    ("v1", "Namespace"): _fill_in_namespace,
+}

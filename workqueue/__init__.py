@@ -1,6 +1,6 @@
 """Queues of work for controllers: deduplicated, delayed, rate limited. Knows no Kubernetes."""
 
-from workqueue.clock import Clock, RealClock
+from workqueue.clock import Clock, RealClock, time_limit
 from workqueue.delaying import DelayingQueue
 from workqueue.metrics import NO_METRICS, MetricsProvider, QueueMetrics, QueueState
 from workqueue.queue import Queue, ShutDown
@@ -31,4 +31,5 @@ __all__ = [
     "ShutDown",
     "TokenBucket",
     "default_controller_rate_limiter",
+    "time_limit",
 ]

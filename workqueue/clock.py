@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class Clock(Protocol):
@@ -42,3 +46,31 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """See :meth:`Clock.sleep`."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+@asynccontextmanager
+async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """As `asyncio.timeout(seconds)`, but by `clock`: cancels its body when the time is over.
+
+    Raises:
+        TimeoutError: the body took longer. `expired()` of the yielded object tells it from one that the body raised.
+    """
+
+    async def expire(scope: asyncio.Timeout) -> None:
+        await clock.sleep(seconds)
+        scope.reschedule(asyncio.get_running_loop().time())
+
+    error: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group, asyncio.timeout(None) as scope:
+            timer = group.create_task(expire(scope), name="time limit")
+            try:
+                yield scope
+            finally:
+                timer.cancel()
+    except BaseExceptionGroup as failed:
+        # The timer does not fail, so this is the body's error and no other. It leaves as it came, not in a group; and
+        # it is raised outside of this clause to keep its own cause and context.
+        (error,) = failed.exceptions
+    if error is not None:
+        raise error

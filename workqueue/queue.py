@@ -157,14 +157,13 @@ class Queue(Generic[T]):
         except asyncio.CancelledError:
             with contextlib.suppress(ValueError):
                 self._getters.remove(woken)
-            # Woken for an item and cancelled before running: the item is for the next in line.
+            # It may have been woken for an item, or not been woken because it was cancelled: that is the next one's.
             if self._order:
                 self._wake_getter()
             raise
 
     def _wake_getter(self) -> None:
-        while self._getters:
+        if self._getters:
             woken = self._getters.popleft()
-            if not woken.done():
+            if not woken.done():  # one already cancelled wakes the next itself, see above
                 woken.set_result(None)
-                return

@@ -26,9 +26,12 @@ class RateLimitingQueue(DelayingQueue[T]):
         super().__init__(name, clock=clock, metrics=metrics)
         self._rate_limiter = rate_limiter
 
-    def add_rate_limited(self, item: T) -> None:
-        """Add `item` when the rate limiter says it may be tried again."""
-        self.add_after(item, self._rate_limiter.when(item))
+    def add_rate_limited(self, item: T, *, at_least: float = 0.0) -> None:
+        """Add `item` when the rate limiter says it may be tried again, but not within `at_least` seconds.
+
+        The latter is for servers that say when to come back.
+        """
+        self.add_after(item, max(at_least, self._rate_limiter.when(item)))
 
     def forget(self, item: T) -> None:
         """Tell the rate limiter that `item` needs no more retries. Does not touch the queue: call `done` as well."""

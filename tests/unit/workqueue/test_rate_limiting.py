@@ -96,6 +96,21 @@ async def test_failed_item_returns_after_its_back_off_and_forget_resets_it():
         queue.shut_down()
 
 
+async def test_failed_item_waits_as_long_as_a_server_asked_for():
+    clock = FakeClock()
+    limiter: ItemExponentialFailureRateLimiter[str] = ItemExponentialFailureRateLimiter(1, 1000)
+    queue: RateLimitingQueue[str] = RateLimitingQueue("q", clock=clock, rate_limiter=limiter)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run())
+        queue.add_rate_limited("a", at_least=7)
+        await clock.advance(6.999)
+        assert len(queue) == 0
+        await clock.advance(0.001)
+        assert len(queue) == 1
+        assert queue.num_requeues("a") == 1
+        queue.shut_down()
+
+
 async def test_rate_limited_item_is_ignored_after_shutdown():
     clock = FakeClock()
     queue: RateLimitingQueue[str] = RateLimitingQueue(

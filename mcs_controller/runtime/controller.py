@@ -1,0 +1,290 @@
+"""Workers over a queue that watches fill.
+
+Semantics of controller-runtime `pkg/internal/controller/controller.go`. What to watch is wired with plain callables:
+
+    controller = Controller("endpointslice-collect", reconciler, clock=clock, rate_limiter=limiter, workers=5)
+    controller.watch(slices, enqueue_object, content_changed)
+    manager.add_controller(controller)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Iterable
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from informers.meta import KubeObject
+from mcs_controller.runtime.logging import log_fields
+from mcs_controller.runtime.reconcile import ReconcileTimeout, Request, failure_of
+from workqueue import NO_METRICS, RateLimitingQueue, ShutDown, time_limit
+
+if TYPE_CHECKING:
+    from informers.event import Event
+    from mcs_controller.runtime.reconcile import Reconciler, Result
+    from workqueue import Clock, MetricsProvider, RateLimiter
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Hashable)
+T = TypeVar("T", bound=KubeObject)
+
+Mapper: TypeAlias = "Callable[[Event[T]], Iterable[R]]"
+Predicate: TypeAlias = "Callable[[Event[T]], bool]"
+Outcome: TypeAlias = Literal["success", "requeue_after", "error", "terminal", "timeout", "panic", "cancelled"]
+
+
+class Registration(Protocol):
+    """A handler's place in an informer."""
+
+    def remove(self) -> None:
+        """Deliver no more events."""
+        ...
+
+
+class Source(Protocol[T]):
+    """What a controller watches: a SharedInformer."""
+
+    def add_handler(self, handler: Callable[[Event[T]], None], *, name: str = "") -> Registration:
+        """Deliver all events from now on, beginning with the objects that are there already."""
+        ...
+
+    async def wait_synced(self) -> None:
+        """Return once the first list is complete and delivered."""
+        ...
+
+
+class ControllerMetrics(Protocol):
+    """Told what the workers of controllers do. Called in the hot path: must be cheap and must not raise."""
+
+    def created(self, controller: str, workers: int) -> None:
+        """There is such a controller, with so many workers."""
+        ...
+
+    def began(self, controller: str) -> None:
+        """A worker begins to reconcile."""
+        ...
+
+    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None:
+        """A worker is done. "terminal", "timeout" and "panic" are kinds of errors, counted as such and on their own.
+
+        A "cancelled" one was cut short by the end of the process and is neither.
+        """
+        ...
+
+
+class _NoControllerMetrics:
+    def created(self, controller: str, workers: int) -> None: ...
+
+    def began(self, controller: str) -> None: ...
+
+    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None: ...
+
+
+NO_CONTROLLER_METRICS: Final[ControllerMetrics] = _NoControllerMetrics()
+
+
+def enqueue_object(event: Event[T]) -> Iterable[Request]:
+    """The mapper for controllers that reconcile the watched object itself."""
+    return (Request(*event.key),)
+
+
+class _Watch(Generic[T]):
+    """One source of a controller: registered while the controller runs, until removed from its watches."""
+
+    def __init__(
+        self, name: str, source: Source[T], handler: Callable[[Event[T]], None], watches: list[_Watch[Any]]
+    ) -> None:
+        self.source = source
+        self._name = name
+        self._handler = handler
+        self._watches = watches
+        self._registration: Registration | None = None
+
+    def register(self) -> None:
+        self._registration = self.source.add_handler(self._handler, name=self._name)
+
+    def unregister(self) -> None:
+        if self._registration is not None:
+            self._registration.remove()
+            self._registration = None
+
+    def remove(self) -> None:
+        self.unregister()
+        if self in self._watches:
+            self._watches.remove(self)
+
+
+class Controller(Generic[R]):
+    """Runs a reconciler for every request that its watches put into its queue.
+
+    One request is never reconciled by two workers at a time; changes meanwhile lead to one more reconcile. A reconcile
+    that fails, in whatever way, is logged once, counted and tried again with back-off, and never ends its worker.
+    Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reconciler: Reconciler[R],
+        *,
+        clock: Clock,
+        rate_limiter: RateLimiter[R],
+        metrics: ControllerMetrics = NO_CONTROLLER_METRICS,
+        queue_metrics: MetricsProvider = NO_METRICS,
+        workers: int = 1,
+        reconcile_timeout: float | None = None,
+    ) -> None:
+        """Starts nothing.
+
+        Args:
+            name: label of metrics and log lines, and name of the queue.
+            reconciler: asked once for each request in the queue.
+            clock: for delays, time-outs and measurements.
+            rate_limiter: back-off of failed requests; not shared with other controllers.
+            metrics: told about each reconcile.
+            queue_metrics: told about the queue.
+            workers: how many requests are reconciled at a time.
+            reconcile_timeout: seconds after which a reconcile is cancelled and counts as failed; None for no limit.
+
+        Raises:
+            ValueError: no workers.
+        """
+        if workers < 1:
+            raise ValueError(f"controller {name} needs at least one worker, got {workers}")
+        self.name = name
+        self.queue: RateLimitingQueue[R] = RateLimitingQueue(
+            name, clock=clock, rate_limiter=rate_limiter, metrics=queue_metrics
+        )
+        self._reconciler = reconciler
+        self._clock = clock
+        self._metrics = metrics
+        self._workers = workers
+        self._timeout = reconcile_timeout
+        self._watches: list[_Watch[Any]] = []
+        self._running = False
+        self._ids = count(1)
+        metrics.created(name, workers)
+
+    def watch(self, source: Source[T], mapper: Mapper[T, R], predicate: Predicate[T] | None = None) -> None:
+        """Enqueue what `mapper` makes of each event of `source` that `predicate` lets pass.
+
+        The handler is registered when the controller starts, not before: the queue of a standby stays empty, and the
+        replay at the start brings everything.
+        """
+        self.add_source(source, mapper, predicate)
+
+    def add_source(
+        self, source: Source[T], mapper: Mapper[T, R], predicate: Predicate[T] | None = None
+    ) -> Registration:
+        """As :meth:`watch`, but may be called at any time, and what it returns ends the watch when removed.
+
+        A running controller registers at once and does not wait for the source to be synced.
+        """
+
+        def handle(event: Event[T]) -> None:
+            if predicate is None or predicate(event):
+                for request in mapper(event):
+                    self.queue.add(request)
+
+        watch = _Watch(self.name, source, handle, self._watches)
+        self._watches.append(watch)
+        if self._running:
+            watch.register()
+        return watch
+
+    def enqueue(self, request: R) -> None:
+        """Reconcile `request` soon."""
+        self.queue.add(request)
+
+    def enqueue_after(self, request: R, seconds: float) -> None:
+        """Reconcile `request` after `seconds`."""
+        self.queue.add_after(request, seconds)
+
+    async def run(self) -> None:
+        """Register the watches, wait until their sources are synced, then work until stopped. Can be run once.
+
+        Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well.
+        """
+        self._running = True
+        try:
+            declared = list(self._watches)
+            for watch in declared:
+                watch.register()
+            for watch in declared:
+                await watch.source.wait_synced()
+            log.info("Starting workers", extra={"controller": self.name, "workers": self._workers})
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.queue.run(), name=f"{self.name} delays")
+                for number in range(self._workers):
+                    group.create_task(self._work(), name=f"{self.name} worker {number}")
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take no more requests. What still waits is left to the next leader, who looks at everything anyway."""
+        self._running = False
+        self.queue.shut_down()
+        for watch in self._watches:
+            watch.unregister()
+
+    async def _work(self) -> None:
+        while self._running:
+            try:
+                request = await self.queue.get()
+            except ShutDown:
+                return
+            with log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)):
+                await self._process(request)
+
+    async def _process(self, request: R) -> None:
+        started = self._clock.monotonic()
+        outcome: Outcome = "cancelled"
+        self._metrics.began(self.name)
+        try:
+            result = await self._reconcile(request)
+        except asyncio.CancelledError as error:
+            # A reconcile may raise this without our being cancelled, for example by awaiting a task that was. The task
+            # group would take it for the worker's end and say nothing.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = self._failed(request, error)
+        except Exception as error:
+            outcome = self._failed(request, error)
+        else:
+            self.queue.forget(request)
+            outcome = "success"
+            if result.requeue_after is not None:
+                self.queue.add_after(request, result.requeue_after)
+                outcome = "requeue_after"
+        finally:
+            self.queue.done(request)
+            self._metrics.ended(self.name, outcome, self._clock.monotonic() - started)
+
+    async def _reconcile(self, request: R) -> Result:
+        if self._timeout is None:
+            return await self._reconciler.reconcile(request)
+        try:
+            async with time_limit(self._clock, self._timeout) as limit:
+                return await self._reconciler.reconcile(request)
+        except TimeoutError:
+            if limit.expired():
+                raise ReconcileTimeout(f"took longer than {self._timeout:g} s") from None
+            raise
+
+    def _failed(self, request: R, error: BaseException) -> Outcome:
+        failure = failure_of(error)
+        fields: dict[str, object] = {"error": failure.message, "retries": self.queue.num_requeues(request)}
+        if failure.terminal:
+            # controller-runtime keeps the count of failures here, so that a later change is retried late. We clear it.
+            self.queue.forget(request)
+            log.error("Reconcile failed for good", extra=fields)
+            return "terminal"
+        self.queue.add_rate_limited(request, at_least=failure.retry_after)
+        if failure.expected:
+            log.warning("Reconcile failed", extra=fields)
+            return "timeout" if isinstance(error, ReconcileTimeout) else "error"
+        log.error("Reconcile failed unexpectedly", extra=fields, exc_info=error)
+        return "panic"

@@ -1,0 +1,387 @@
+"""Which of several processes may act: a Lease held by one of them at a time.
+
+Rules of client-go `tools/leaderelection/leaderelection.go`:
+
+- A candidate takes a lease that nobody holds, or whose record it has seen unchanged for the lease duration by its own
+  monotonic clock. Time stamps in the Lease are for people; clocks of different machines are never compared.
+- The leader renews at every retry period. If it has not succeeded for long enough (below) it stops leading, well before
+  any candidate may take over.
+- Every write names the resourceVersion it is based on, so of two candidates one gets a conflict.
+
+Where we are stricter than client-go: the leader counts from when it *sent* the last successful renewal, so a slow
+answer does not stretch its term; the term is shorter than the lease duration whatever the configured times; and it ends
+at once when somebody else is seen in the Lease, instead of at the deadline.
+
+As with client-go this does not fence: a leader whose process is frozen may finish a request when it wakes although
+another one leads by then, and who deletes the Lease makes room for a second leader until the first one notices. The
+writes of controllers are guarded by resourceVersions and repaired by the next comparison.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import socket
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+import msgspec
+
+from informers.errors import Conflict, KubeError, NotFound
+from informers.meta import ObjectMeta
+from informers.resource import Resource
+from workqueue import time_limit
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from workqueue import Clock
+
+log = logging.getLogger(__name__)
+
+JITTER_FACTOR: Final = 1.2
+"""Candidates wait between 1 and 1 + this many retry periods, so that they do not all ask at once."""
+
+
+_SILENCE: Final = "the API server did not answer in time"
+
+
+class LeadershipLost(Exception):
+    """This process must not act any more, at once: another may lead already or soon."""
+
+
+class _LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class _LeaseFields(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
+    spec: _LeaseSpec = _LeaseSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """coordination.k8s.io/v1 Lease.
+
+    Attributes:
+        metadata: decoded.
+        spec: decoded, as far as we use it.
+        document: all of it. Updates replace the object, and must not drop what others put there.
+    """
+
+    metadata: ObjectMeta
+    spec: _LeaseSpec
+    document: Mapping[str, Any]
+
+
+def _decode_lease(body: bytes | msgspec.Raw) -> Lease:
+    fields = msgspec.json.decode(body, type=_LeaseFields)
+    return Lease(fields.metadata, fields.spec, msgspec.json.decode(body))
+
+
+LEASES: Final[Resource[Lease]] = Resource(
+    group="coordination.k8s.io", version="v1", plural="leases", kind="Lease", decode=_decode_lease
+)
+
+
+class LeaseClient(Protocol):
+    """The three verbs that are needed: part of `informers.client.ApiClient`."""
+
+    async def get(self, resource: Resource[Lease], name: str, namespace: str = "") -> Lease:
+        """Read. Raises NotFound."""
+        ...
+
+    async def create(self, resource: Resource[Lease], body: Mapping[str, Any], namespace: str = "") -> Lease:
+        """Create. Raises AlreadyExists."""
+        ...
+
+    async def update(self, resource: Resource[Lease], name: str, body: Mapping[str, Any], namespace: str = "") -> Lease:
+        """Replace. Raises Conflict if the body's resourceVersion is old."""
+        ...
+
+
+class LeaderElectionMetrics(Protocol):
+    """Told who leads."""
+
+    def leading(self, name: str, leads: bool) -> None:
+        """Whether this process holds the lease of this name. Called once at the start, too."""
+        ...
+
+
+class _NoLeaderElectionMetrics:
+    def leading(self, name: str, leads: bool) -> None: ...
+
+
+NO_LEADER_ELECTION_METRICS: Final[LeaderElectionMetrics] = _NoLeaderElectionMetrics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderElectionConfig:
+    """Times in seconds. Defaults as in client-go's users.
+
+    Attributes:
+        namespace: of the Lease; must exist.
+        name: of the Lease.
+        identity: of this process, different from every other's.
+        lease_duration: how long candidates wait for a sign of the leader before one takes over. Rounded up to whole
+            seconds, which is what a Lease can say.
+        renew_deadline: how long the leader tries to renew before it gives up.
+        retry_period: between two tries, of leaders and candidates.
+    """
+
+    namespace: str
+    name: str
+    identity: str
+    lease_duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the times could lead to two leaders, or something is missing."""
+        if not (self.namespace and self.name and self.identity):
+            raise ValueError("leader election needs a namespace, a name and an identity")
+        if self.retry_period <= 0:
+            raise ValueError(f"retry period must be positive, got {self.retry_period:g} s")
+        if self.lease_duration <= self.renew_deadline:
+            raise ValueError(
+                f"lease duration ({self.lease_duration:g} s) must be longer than renew deadline"
+                f" ({self.renew_deadline:g} s)"
+            )
+        if self.renew_deadline <= JITTER_FACTOR * self.retry_period:
+            raise ValueError(
+                f"renew deadline ({self.renew_deadline:g} s) must be longer than {JITTER_FACTOR} times the retry period"
+                f" ({self.retry_period:g} s)"
+            )
+
+    @property
+    def term(self) -> float:
+        """How long after sending its last successful renewal the leader stops leading.
+
+        As in client-go it begins to worry one retry period after a success and then tries for the renew deadline. But
+        it stays below the lease duration whatever the numbers; client-go does not (with 15 s, 14 s and 5 s it may
+        lead for 19 s).
+        """
+        return max(
+            self.renew_deadline, min(self.renew_deadline + self.retry_period, self.lease_duration - self.retry_period)
+        )
+
+
+def default_identity() -> str:
+    """Host name, which is the Pod's name in a cluster, and something that no other process on it has."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
+
+
+class LeaderElector:
+    """One process's part in an election: :meth:`acquire`, then :meth:`renew` until it ends, then :meth:`release`."""
+
+    def __init__(
+        self,
+        client: LeaseClient,
+        config: LeaderElectionConfig,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        metrics: LeaderElectionMetrics = NO_LEADER_ELECTION_METRICS,
+    ) -> None:
+        self.config = config
+        self._client = client
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._lease: Lease | None = None  # as last seen or written
+        self._observed_at = 0.0  # when its spec was first seen, on this process's clock
+        self._renewed_at = 0.0  # when the last successful renewal was sent
+        self._leading = False
+        self._trouble = ""
+        metrics.leading(config.name, False)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process may act. True from the end of :meth:`acquire` until lost or released."""
+        return self._leading
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease as far as we know; empty if nobody."""
+        return "" if self._lease is None else self._lease.spec.holder_identity or ""
+
+    async def acquire(self) -> None:
+        """Return once this process leads. Failures are logged and retried for ever."""
+        log.info("Waiting for the lease", extra=self._fields())
+        while not await self._try(self._take):
+            await self._clock.sleep(self.config.retry_period * (1 + JITTER_FACTOR * self._rng.random()))
+        self._set_leading(True)
+        log.info("Became leader", extra=self._fields())
+
+    async def renew(self) -> NoReturn:
+        """Keep the lease until cancelled.
+
+        Raises:
+            LeadershipLost: it could not be renewed in time, or somebody else holds it.
+        """
+        try:
+            while True:
+                await self._clock.sleep(self.config.retry_period)
+                await self._renew_in_time()
+        except LeadershipLost as lost:
+            self._set_leading(False)
+            log.error("Lost the lease", extra=self._fields(error=str(lost)))
+            raise
+
+    async def release(self) -> None:
+        """Let another take over at once. Only call it when all work that the lease guards has ended.
+
+        Also cleans up after an :meth:`acquire` that was cancelled when the server had already heard of it. Failures are
+        logged; the lease then runs out by itself. Takes at most the renew deadline.
+        """
+        self._set_leading(False)
+        try:
+            async with time_limit(self._clock, self.config.renew_deadline):
+                while not await self._try_release():
+                    pass
+        except NotFound:
+            return
+        except (KubeError, TimeoutError) as error:
+            log.warning("Could not release the lease", extra=self._fields(error=str(error) or _SILENCE))
+
+    async def _renew_in_time(self) -> None:
+        left = self._renewed_at + self.config.term - self._clock.monotonic()
+        if left > 0:
+            with contextlib.suppress(TimeoutError):
+                async with time_limit(self._clock, left):
+                    while not await self._try(self._keep):
+                        await self._clock.sleep(self.config.retry_period)
+                    return
+        raise LeadershipLost(f"not renewed for {self.config.term:g} s: {self._trouble or 'this process stood still'}")
+
+    async def _try(self, step: Callable[[], Awaitable[bool]]) -> bool:
+        """One try with a time-out of its own: a server that hangs must leave time for another."""
+        try:
+            async with time_limit(self._clock, self.config.renew_deadline / 2):
+                done = await step()
+        except (KubeError, TimeoutError) as error:
+            self._report(str(error) or _SILENCE)
+            return False
+        self._trouble = ""
+        return done
+
+    async def _take(self) -> bool:
+        """Take the lease if it is free."""
+        lease = await self._read()
+        if lease is None:
+            await self._create()
+            return True
+        held = lease.spec.holder_identity not in (None, "", self.config.identity)
+        if held and self._clock.monotonic() < self._observed_at + self._promised(lease):
+            return False
+        await self._replace(lease)
+        return True
+
+    async def _keep(self) -> bool:
+        """Renew the lease: as we know it, or else as it really is."""
+        if self._lease is not None:
+            with contextlib.suppress(Conflict, NotFound):  # changed or deleted by somebody: see by whom
+                await self._replace(self._lease)
+                return True
+        lease = await self._read()
+        if lease is None:
+            await self._create()
+            return True
+        if lease.spec.holder_identity not in (None, "", self.config.identity):
+            raise LeadershipLost(f"{lease.spec.holder_identity} holds it")
+        await self._replace(lease)
+        return True
+
+    async def _try_release(self) -> bool:
+        lease = await self._client.get(LEASES, self.config.name, self.config.namespace)
+        if lease.spec.holder_identity != self.config.identity:
+            return True
+        now = _micro_time(self._clock.utcnow())
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+        try:
+            await self._client.update(LEASES, self.config.name, _changed(lease, spec), self.config.namespace)
+        except Conflict:
+            return False
+        log.info("Released the lease", extra=self._fields())
+        return True
+
+    async def _read(self) -> Lease | None:
+        try:
+            lease = await self._client.get(LEASES, self.config.name, self.config.namespace)
+        except NotFound:
+            return None
+        if self._lease is None or lease.spec != self._lease.spec:
+            self._observed_at = self._clock.monotonic()
+            self._log_holder(lease)
+        self._lease = lease
+        return lease
+
+    async def _create(self) -> None:
+        sent = self._clock.monotonic()
+        claim = self._claim()
+        body = {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"name": self.config.name, "namespace": self.config.namespace},
+            "spec": {**claim, "acquireTime": claim["renewTime"], "leaseTransitions": 0},
+        }
+        self._lease = await self._client.create(LEASES, body, self.config.namespace)
+        self._renewed_at = sent
+
+    async def _replace(self, lease: Lease) -> None:
+        sent = self._clock.monotonic()
+        spec = self._claim()
+        if lease.spec.holder_identity != self.config.identity:
+            spec["acquireTime"] = spec["renewTime"]
+            spec["leaseTransitions"] = (lease.spec.lease_transitions or 0) + 1
+        body = _changed(lease, spec)
+        self._lease = await self._client.update(LEASES, self.config.name, body, self.config.namespace)
+        self._renewed_at = sent
+
+    def _claim(self) -> dict[str, Any]:
+        return {
+            "holderIdentity": self.config.identity,
+            "leaseDurationSeconds": math.ceil(self.config.lease_duration),
+            "renewTime": _micro_time(self._clock.utcnow()),
+        }
+
+    def _promised(self, lease: Lease) -> float:
+        """For how long the holder may count on the lease: what it wrote there, not what we would have written."""
+        return lease.spec.lease_duration_seconds or self.config.lease_duration
+
+    def _set_leading(self, leads: bool) -> None:
+        self._leading = leads
+        self._metrics.leading(self.config.name, leads)
+
+    def _report(self, trouble: str) -> None:
+        # The same trouble at every retry period is one line, not hundreds.
+        level = logging.DEBUG if trouble == self._trouble else logging.WARNING
+        log.log(level, "Could not get or renew the lease; will retry", extra=self._fields(error=trouble))
+        self._trouble = trouble
+
+    def _log_holder(self, lease: Lease) -> None:
+        before = "" if self._lease is None else self._lease.spec.holder_identity or ""
+        now = lease.spec.holder_identity or ""
+        if now not in (before, "", self.config.identity):
+            log.info("Another process leads", extra=self._fields(holder=now))
+
+    def _fields(self, **more: str) -> dict[str, str]:
+        return {"lease": f"{self.config.namespace}/{self.config.name}", "identity": self.config.identity, **more}
+
+
+def _changed(lease: Lease, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole object with some fields of its spec changed, and its resourceVersion to guard the write."""
+    return {**lease.document, "spec": {**lease.document.get("spec", {}), **spec}}
+
+
+def _micro_time(moment: datetime) -> str:
+    """metav1.MicroTime: always six digits of a second."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
+from mcs_controller.features import FEATURES
+from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,8 +93,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "",
         str,
         _WHAT,
-        "Comma-separated Gate=true|false. MultiClusterService (alpha, default false) switches the MultiClusterService "
-        "controllers on. AllAlpha and AllBeta set every gate of their stage.",
+        f"Comma-separated feature gates: {'; '.join(feature_gates_help(FEATURES).splitlines())}",
     ),
     Flag(
         "kubeconfig",
@@ -222,7 +223,7 @@ class Options:
     """All flags, parsed and checked. Durations are seconds."""
 
     controllers: ControllerSet
-    feature_gates: str
+    feature_gates: FeatureGates
     kubeconfig: str
     context: str
     leader_elect: bool
@@ -270,6 +271,10 @@ class Options:
             checked["controllers"] = ControllerSet.parse(values["controllers"])
         except InvalidControllers as error:
             raise InvalidOptions(f"--controllers: {error}") from error
+        try:
+            checked["feature_gates"] = FeatureGates(FEATURES, values["feature_gates"])
+        except ValueError as error:
+            raise InvalidOptions(f"--feature-gates: {error}") from error
         checked["skipped_propagating_namespaces"] = _patterns(values["skipped_propagating_namespaces"])
         _check_lease(values)
         _check_positive(values)

@@ -18,8 +18,8 @@ def flags_page() -> str:
     lines = [
         "# Flags and controllers",
         "",
-        "Made from `mcs_controller/options.py` and `mcs_controller/controllers.py` by `make docs`. Names and defaults are "
-        "those of karmada-controller-manager. Every flag can also be set by an environment variable: "
+        "Made from `mcs_controller/options.py` and `mcs_controller/controllers.py` by `make docs`. Names and defaults "
+        "are those of karmada-controller-manager. Every flag can also be set by an environment variable: "
         f"`{ENVIRONMENT_PREFIX}_` and the name in upper case with underscores.",
     ]
     for group in dict.fromkeys(flag.group for flag in FLAGS):

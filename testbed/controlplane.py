@@ -218,7 +218,7 @@ class ControlPlane:
         return False
 
     async def _controllers_work(self) -> bool:
-        """Whether the service-account controller has made ``default/default``: it has its caches and its rights then."""
+        """Whether the service-account controller has made ``default/default``: it has caches and rights then."""
         with contextlib.suppress(ApiStatusError, aiohttp.ClientError, OSError):
             return await self.api.find("v1/serviceaccounts", "default", namespace="default") is not None
         return False

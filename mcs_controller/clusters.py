@@ -27,7 +27,9 @@ from informers.factory import InformerFactory
 from informers.meta import ObjectKey
 from informers.transport import NO_CLIENT_METRICS, ClientMetrics
 from mcs_controller.api.resources import SECRETS
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import Connection, connection_of
+from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from informers.informer import Event, SharedInformer
     from mcs_controller.api.cluster import Cluster, SecretRef
     from mcs_controller.api.core import Secret
+    from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -105,7 +108,7 @@ class _SecretCredentials:
         try:
             await self._fetch()
         except TransportError as error:
-            _log.debug("cannot read the credentials again", extra={"cluster": self._cluster.name, "error": str(error)})
+            _log.debug("Cannot read the credentials again", extra={"cluster": self._cluster.name, "error": str(error)})
 
     async def token(self) -> str | None:
         """See `TokenSource.token`."""
@@ -194,6 +197,7 @@ class MemberClusters:
         clock: Clock,
         rng: random.Random,
         user_agent: str,
+        recorder: Recorder,
         qps: float = 40,
         burst: int = 60,
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
@@ -206,6 +210,7 @@ class MemberClusters:
             clock: for back-off, and for the age of tokens.
             rng: jitter of the informers.
             user_agent: what the members' audit logs will show.
+            recorder: for events on Clusters that cannot be connected.
             qps: requests a second to one member, all controllers together.
             burst: how many of them at once.
             client_metrics: told about every request to a member.
@@ -215,6 +220,7 @@ class MemberClusters:
         self._clock = clock
         self._rng = rng
         self._user_agent = user_agent
+        self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
         self._qps = qps
         self._burst = burst
         self._client_metrics = client_metrics
@@ -324,13 +330,13 @@ class MemberClusters:
             informers = tasks.create_task(member.informers.run(), name=f"informers of {name}")
             self._members[name] = member
             try:
-                _log.info("member cluster connected", extra={"cluster": name, "host": client.host})
+                _log.info("Connected to the member", extra={"cluster": name, "host": client.host})
                 for joined, _ in list(self._listeners):
                     joined(member)
                 await self._watch_connection(member, connection, credentials, wakeup)
             finally:
                 del self._members[name]
-            _log.info("member cluster disconnected", extra={"cluster": name, "host": client.host})
+            _log.info("Disconnected from the member", extra={"cluster": name, "host": client.host})
             for _, left in list(self._listeners):
                 left(name)
             informers.cancel()
@@ -369,4 +375,12 @@ class MemberClusters:
         """Say once what is wrong, not again with every try."""
         if self._problems.get(cluster.name) != problem:
             self._problems[cluster.name] = problem
-            _log.warning("member cluster cannot be connected", extra={"cluster": cluster.name, "problem": problem})
+            _log.warning("Cannot connect to the member", extra={"cluster": cluster.name, "problem": problem})
+            reference = ObjectReference(
+                api_version=wk.CLUSTER_API_VERSION,
+                kind=wk.CLUSTER_KIND,
+                namespace="",
+                name=cluster.name,
+                uid=cluster.metadata.uid,
+            )
+            self._recorder.event(reference, "Warning", wk.EVENT_CLUSTER_CONNECTION_FAILED, problem)

@@ -1,0 +1,191 @@
+"""`cluster-controller` (key `cluster`): execution namespaces, taints, and how a Cluster leaves (contract 4.1, 4.4).
+
+Watches, all of the control plane:
+
+    Clusters            requests_for_cluster       if cluster_changed
+    Namespaces          requests_for_namespace
+    ResourceBindings    requests_for_binding
+
+Indexes: `EXECUTION_WORK_INDEXES` on Works, `SCHEDULED_BINDING_INDEXES` on ResourceBindings.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from informers.client import JSON_PATCH
+from informers.errors import AlreadyExists, KubeError, NotFound
+from mcs_controller.api.common import find_condition
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER, BY_SCHEDULED_CLUSTER, ClusterPlan, plan_cluster
+from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from informers.cached import CachedResource
+    from informers.client import ApiClient
+    from informers.event import Event
+    from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.common import JsonObject
+    from mcs_controller.api.core import Namespace
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+    from mcs_controller.runtime.events import Recorder
+
+_log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 10.0
+"""How often a leaving cluster is looked at when no event says that its turn has come."""
+
+
+class ClusterReconciler:
+    """Gives every Cluster its execution namespace, and takes it away when the Cluster leaves."""
+
+    def __init__(
+        self,
+        *,
+        host: ApiClient,
+        clusters: CachedResource[Cluster],
+        namespaces: CachedResource[Namespace],
+        works: CachedResource[Work],
+        bindings: Store[ResourceBinding],
+        recorder: Recorder,
+    ) -> None:
+        """Args are the control plane's client and caches, and where the events go.
+
+        Args:
+            host: for the one write that is a JSON patch.
+            clusters: all of them.
+            namespaces: all of them.
+            works: all of them, with `EXECUTION_WORK_INDEXES`.
+            bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
+            recorder: for events on Clusters.
+        """
+        self._host = host
+        self._clusters = clusters
+        self._namespaces = namespaces
+        self._works = works
+        self._bindings = bindings
+        self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Raises what the API server says, except that the Cluster is gone."""
+        cluster = self._clusters.get("", request.name)
+        if cluster is None:
+            return Result()
+        plan = plan_cluster(
+            cluster,
+            self._namespaces.get("", execution_namespace(cluster.name)),
+            self._works.store.by_index(BY_EXECUTION_CLUSTER, cluster.name),
+            self._bindings.by_index(BY_SCHEDULED_CLUSTER, cluster.name),
+        )
+        await self._apply(cluster, plan)
+        if plan.waiting_for:
+            _log.info("Waiting", extra={"waiting_for": plan.waiting_for})
+            return Result(requeue_after=POLL_SECONDS)
+        return Result()
+
+    async def _apply(self, cluster: Cluster, plan: ClusterPlan) -> None:
+        for release in plan.release:
+            try:
+                await self._works.patch(release.namespace, release.name, release.body)
+            except NotFound:
+                continue  # that is what it was released for
+        if plan.create_namespace is not None:
+            await self._create_namespace(cluster, plan.create_namespace)
+        if plan.delete_namespace is not None:
+            await self._delete_namespace(cluster, plan.delete_namespace)
+        try:
+            if plan.taints:
+                operations = msgspec.json.encode(plan.taints)
+                resource = self._clusters.informer.resource
+                patched = await self._host.patch(resource, cluster.name, operations, content_type=JSON_PATCH)
+                self._clusters.informer.observe(patched)
+                cluster = patched
+            if plan.finalizers is not None:
+                body = plan.finalizers["metadata"] | {"resourceVersion": cluster.metadata.resource_version}
+                await self._clusters.patch("", cluster.name, {"metadata": body})
+        except NotFound:
+            return  # it left while we looked
+
+    async def _create_namespace(self, cluster: Cluster, body: JsonObject) -> None:
+        name = body["metadata"]["name"]
+        try:
+            await self._namespaces.create(body)
+        except AlreadyExists:
+            return  # the cache is about to know
+        except KubeError as error:
+            message = f"Failed to create execution space({name}): {error}"
+            self._recorder.event(_reference(cluster), "Warning", wk.EVENT_CREATE_EXECUTION_SPACE_FAILED, message)
+            raise
+        message = f"Created execution space({name}) for cluster({cluster.name})."
+        self._recorder.event(_reference(cluster), "Normal", wk.EVENT_CREATE_EXECUTION_SPACE_SUCCEED, message)
+
+    async def _delete_namespace(self, cluster: Cluster, namespace: Namespace) -> None:
+        name = namespace.metadata.name
+        try:
+            await self._namespaces.delete("", name, uid=namespace.metadata.uid)
+        except KubeError as error:
+            message = f"Failed to remove execution space({name}): {error}"
+            self._recorder.event(_reference(cluster), "Warning", wk.EVENT_REMOVE_EXECUTION_SPACE_FAILED, message)
+            raise
+        message = f"Removed execution space({name}) for cluster({cluster.name})."
+        self._recorder.event(_reference(cluster), "Normal", wk.EVENT_REMOVE_EXECUTION_SPACE_SUCCEED, message)
+
+
+def _reference(cluster: Cluster) -> ObjectReference:
+    return ObjectReference(
+        api_version=wk.CLUSTER_API_VERSION,
+        kind=wk.CLUSTER_KIND,
+        name=cluster.name,
+        namespace="",
+        uid=cluster.metadata.uid,
+    )
+
+
+def requests_for_cluster(event: Event[Cluster]) -> Iterable[Request]:
+    """The Cluster itself."""
+    return (Request("", event.key.name),)
+
+
+def cluster_changed(event: Event[Cluster]) -> bool:
+    """Whether a Cluster came, began to leave, or differs in readiness, taints or finalizers, or it is a resync."""
+    old, new = event.old, event.new
+    if new is None:
+        return False
+    return old is None or old is new or _relevant(old) != _relevant(new)
+
+
+def _relevant(cluster: Cluster) -> tuple[object, ...]:
+    meta = cluster.metadata
+    ready = find_condition(cluster.conditions, wk.READY)
+    return (
+        meta.uid,
+        meta.deletion_timestamp,
+        meta.finalizers,
+        cluster.spec.taints,
+        cluster.spec.sync_mode,
+        ready.status if ready is not None else "",
+    )
+
+
+def requests_for_namespace(event: Event[Namespace]) -> Iterable[Request]:
+    """The Cluster whose execution namespace it is."""
+    try:
+        return (Request("", cluster_of_namespace(event.key.name)),)
+    except NotAnExecutionNamespace:
+        return ()
+
+
+def requests_for_binding(event: Event[ResourceBinding]) -> Iterable[Request]:
+    """The Clusters that the ResourceBinding has just left: one of them may be waiting for that."""
+    before = {target.name for target in event.old.spec.clusters} if event.old is not None else set()
+    after = {target.name for target in event.new.spec.clusters} if event.new is not None else set()
+    return [Request("", name) for name in sorted(before - after)]

@@ -1,0 +1,243 @@
+"""`cluster-status-controller` (key `clusterStatus`): what each member is, seen from here (contract 4.5).
+
+Watches, all of the control plane:
+
+    Clusters    requests_for_cluster    if cluster_changed
+
+and `members.add_listener(joined=lambda member: controller.enqueue(request_for_member(member.name)), ...)`, so that a
+member is probed as soon as it can be. From then on each Cluster comes back by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from prometheus_client import Gauge, Histogram
+
+from informers.errors import Conflict, KubeError, NotFound
+from mcs_controller.domain import cluster_status
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import connection_of
+from mcs_controller.reconcilers.member_probe import MemberProbe
+from mcs_controller.runtime.reconcile import Request, Result
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+    from prometheus_client import CollectorRegistry
+
+    from informers.cached import CachedResource
+    from informers.event import Event
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.common import Condition
+    from mcs_controller.clusters import MemberCluster
+    from mcs_controller.domain.cluster_status import Collected, Streak, Thresholds
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_PROBE_SECONDS: Final = 5.0
+"""Longest wait for one answer. Less than the interval, so that slow members do not keep the workers for themselves."""
+
+_CONNECTING_SECONDS: Final = 1.0
+_CONFLICT_SECONDS: Final = 0.05
+
+_GO_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""client_golang's DefBuckets, which Karmada uses here."""
+
+
+class Members(Protocol):
+    """The part of MemberClusters that is needed here."""
+
+    def get(self, name: str) -> MemberCluster | None:
+        """See `MemberClusters.get`."""
+        ...
+
+    def problem(self, name: str) -> str | None:
+        """See `MemberClusters.problem`."""
+        ...
+
+
+class ClusterMetrics(Protocol):
+    """Told how members are doing."""
+
+    def ready_state(self, cluster: str, *, ready: bool) -> None:
+        """What is published about the cluster."""
+        ...
+
+    def synced(self, cluster: str, seconds: float) -> None:
+        """One look at the cluster took so long."""
+        ...
+
+    def forget(self, cluster: str) -> None:
+        """The cluster is gone."""
+        ...
+
+
+class PrometheusClusterMetrics:
+    """`cluster_ready_state` and `cluster_sync_status_duration_seconds`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Raises ValueError if the registry has them already."""
+        self._ready = Gauge(
+            "cluster_ready_state",
+            "State of the cluster(1 if ready, 0 otherwise).",
+            ["member_cluster"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "cluster_sync_status_duration_seconds",
+            "Duration in seconds for syncing the status of the cluster once.",
+            ["member_cluster"],
+            buckets=_GO_BUCKETS,
+            registry=registry,
+        )
+
+    def ready_state(self, cluster: str, *, ready: bool) -> None:
+        """See `ClusterMetrics.ready_state`."""
+        self._ready.labels(cluster).set(1 if ready else 0)
+
+    def synced(self, cluster: str, seconds: float) -> None:
+        """See `ClusterMetrics.synced`."""
+        self._duration.labels(cluster).observe(seconds)
+
+    def forget(self, cluster: str) -> None:
+        """See `ClusterMetrics.forget`."""
+        for metric in (self._ready, self._duration):
+            with suppress(KeyError):  # never probed
+                metric.remove(cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What is remembered of a Cluster between two probes; another uid is another Cluster."""
+
+    uid: str
+    streak: Streak | None
+
+
+class ClusterStatusReconciler:
+    """Probes one member and publishes what that says, if it says anything new."""
+
+    def __init__(
+        self,
+        *,
+        clusters: CachedResource[Cluster],
+        members: Members,
+        clock: Clock,
+        rng: random.Random,
+        metrics: ClusterMetrics,
+        thresholds: Thresholds,
+        frequency_seconds: float = 10.0,
+    ) -> None:
+        """Probes nothing yet.
+
+        Args:
+            clusters: the control plane's.
+            members: who has the clients.
+            clock: for the thresholds and the time stamps.
+            rng: spreads the probes of many members over time.
+            metrics: told about each look.
+            thresholds: `--cluster-success-threshold` and `--cluster-failure-threshold`.
+            frequency_seconds: `--cluster-status-update-frequency`.
+        """
+        self._clusters = clusters
+        self._members = members
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._thresholds = thresholds
+        self._frequency = frequency_seconds
+        self._memories: dict[str, _Memory] = {}
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Errors of the control plane are logged, not raised: a back-off would stop the probes."""
+        cluster = self._observed(request.name)
+        if cluster is None:
+            return Result()
+        member, problem = self._members.get(cluster.name), self._members.problem(cluster.name)
+        if member is None and problem is None:
+            return Result(requeue_after=_CONNECTING_SECONDS)
+        started = self._clock.monotonic()
+        collected: Collected | None = None
+        if member is None:
+            ready = cluster_status.collection_failed(problem or "")
+        else:
+            ready, collected = await self._look(cluster, member)
+        # The Cluster may have changed while the member took its time; planning with what it is now saves a conflict.
+        latest = self._observed(request.name)
+        if latest is None or latest.metadata.uid != cluster.metadata.uid:
+            return Result(requeue_after=_CONFLICT_SECONDS)
+        result = await self._publish(latest, ready, collected)
+        self._metrics.ready_state(cluster.name, ready=ready.status == "True")
+        self._metrics.synced(cluster.name, self._clock.monotonic() - started)
+        return result
+
+    def _observed(self, name: str) -> Cluster | None:
+        """The Cluster, if it is one to look at: Push mode, with credentials, and with the cluster controller's consent.
+
+        That consent is the finalizer: its execution namespace exists, and it will not vanish behind our back.
+        """
+        cluster = self._clusters.get("", name)
+        if cluster is None:
+            self._memories.pop(name, None)
+            self._metrics.forget(name)
+            return None
+        has_consent = wk.CLUSTER_FINALIZER in cluster.metadata.finalizers
+        if not cluster.is_push or cluster.spec.secret_ref is None or not has_consent:
+            return None
+        return cluster
+
+    async def _look(self, cluster: Cluster, member: MemberCluster) -> tuple[Condition, Collected | None]:
+        probe = MemberProbe(member.client, timeout=min(_PROBE_SECONDS, self._frequency))
+        observed = await probe.health()
+        memory = self._memories.get(cluster.name)
+        streak = memory.streak if memory is not None and memory.uid == cluster.metadata.uid else None
+        published = cluster_status.published_ready(cluster)
+        now = self._clock.monotonic()
+        ready, streak = cluster_status.damp(observed, published, streak, now, self._thresholds)
+        self._memories[cluster.name] = _Memory(cluster.metadata.uid, streak)
+        if observed.status == "True" and ready.status == "True":
+            return ready, await probe.collect()
+        return ready, None
+
+    async def _publish(self, cluster: Cluster, ready: Condition, collected: Collected | None) -> Result:
+        now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = cluster_status.plan_status(cluster, ready, collected, now)
+        if patch is not None:
+            try:
+                await self._clusters.patch("", cluster.name, patch, subresource="status")
+            except Conflict:
+                return Result(requeue_after=_CONFLICT_SECONDS)
+            except NotFound:
+                return Result()
+            except KubeError as error:
+                _log.warning("Cannot publish the status", extra={"cluster": cluster.name, "error": str(error)})
+        # Drifting apart: members that were all found at the same start are not probed at the same moment for ever.
+        return Result(requeue_after=self._frequency * self._rng.uniform(0.9, 1.1))
+
+
+def request_for_member(name: str) -> Request:
+    """The request that probes a member."""
+    return Request("", name)
+
+
+def requests_for_cluster(event: Event[Cluster]) -> Iterable[Request]:
+    """The Cluster itself."""
+    return (request_for_member(event.key.name),)
+
+
+def cluster_changed(event: Event[Cluster]) -> bool:
+    """Whether a Cluster came or went, got its finalizer or another connection, or it is a resync."""
+    old, new = event.old, event.new
+    if old is None or new is None or old is new:
+        return True
+    return (old.metadata.finalizers, old.spec.sync_mode, connection_of(old)) != (
+        new.metadata.finalizers,
+        new.spec.sync_mode,
+        connection_of(new),
+    )

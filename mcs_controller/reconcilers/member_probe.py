@@ -1,0 +1,88 @@
+"""What `cluster-status-controller` asks a member's API server: is it well, and what does it serve (contract 4.5)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from informers.errors import DecodeError, KubeError, TransportError
+from mcs_controller.domain import cluster_status
+from mcs_controller.domain.cluster_status import Collected
+from mcs_controller.domain.discovery import Discovery, Malformed, Resources, parse_resources, parse_root, parse_version
+
+if TYPE_CHECKING:
+    from informers.transport import RawResponse
+    from mcs_controller.api.common import Condition
+
+_PARALLEL: Final = 4
+"""Documents read at a time from a server without aggregated discovery; the rest of the rate limit is for others."""
+
+
+class RawClient(Protocol):
+    """The part of ApiClient that is needed here."""
+
+    async def raw(self, method: str, path: str, *, timeout: float | None = None) -> RawResponse:
+        """See `ApiClient.raw`."""
+        ...
+
+
+class MemberProbe:
+    """Asks one member. Nothing raises: whatever a member answers, or does not, is a result."""
+
+    def __init__(self, client: RawClient, *, timeout: float) -> None:
+        """Args: the member's client, and how many seconds each answer may take."""
+        self._client = client
+        self._timeout = timeout
+
+    async def health(self) -> Condition:
+        """Condition Ready as the member's health endpoint has it. `/healthz` is for servers without `/readyz`."""
+        try:
+            path, answer = "/readyz", await self._get("/readyz")
+            if answer.status == 404:
+                path, answer = "/healthz", await self._get("/healthz")
+        except KubeError as error:
+            return cluster_status.not_reachable(str(error))
+        return cluster_status.from_probe(path, answer.status)
+
+    async def collect(self) -> Collected:
+        """Version and kinds of a healthy member."""
+        try:
+            version: str | None = parse_version(await self._read("/version"))
+        except (KubeError, Malformed):
+            version = None
+        return Collected(version, await self._discover("/api") | await self._discover("/apis"))
+
+    async def _discover(self, root: str) -> Discovery:
+        try:
+            found = parse_root(await self._read(root))
+        except (KubeError, Malformed):
+            return Discovery({}, frozenset({root}))
+        if isinstance(found, Discovery):
+            return found
+        apis: dict[str, Resources] = {}
+        failed: set[str] = set()
+        slots = asyncio.Semaphore(_PARALLEL)
+
+        async def read(group_version: str) -> None:
+            async with slots:
+                try:
+                    apis[group_version] = parse_resources(await self._read(f"{root}/{group_version}"))
+                except (KubeError, Malformed):
+                    failed.add(group_version)
+
+        async with asyncio.TaskGroup() as readers:
+            for group_version in found:
+                readers.create_task(read(group_version))
+        return Discovery(apis, frozenset(failed))
+
+    async def _read(self, path: str) -> bytes:
+        answer = await self._get(path)
+        if answer.status != 200:
+            raise DecodeError(f"{path} answered {answer.status}")
+        return answer.body
+
+    async def _get(self, path: str) -> RawResponse:
+        try:
+            return await self._client.raw("GET", path, timeout=self._timeout)
+        except TimeoutError as error:
+            raise TransportError(f"{path}: no answer within {self._timeout:g} s") from error

@@ -104,6 +104,7 @@ MCS_CONTROLLER: Final = "multiclusterservice-controller"
 COLLECT_CONTROLLER: Final = "endpointslice-collect-controller"
 COLLECT_QUEUE: Final = "endpointslice-collect"
 DISPATCH_CONTROLLER: Final = "endpointslice-dispatch-controller"
+STATUS_CONTROLLER: Final = "multiclusterservice-status-controller"
 
 # --- binding and execution (contract 4.2, 4.3, 4.6) ----------------------------------------------------------------
 

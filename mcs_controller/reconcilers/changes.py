@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mcs_controller.domain.clusters import relevant_change
+
 if TYPE_CHECKING:
     from informers.informer import Event
     from informers.meta import KubeObject
+    from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import EndpointSlice, Service
 
 
@@ -25,6 +28,12 @@ def service_changed(event: Event[Service]) -> bool:
     """As `content_changed`, for Services, whose generation counts nothing."""
     old, new = event.old, event.new
     return content_changed(event) or (old is not None and new is not None and old.spec != new.spec)
+
+
+def cluster_changed(event: Event[Cluster]) -> bool:
+    """Whether a Cluster came or went, or differs in more than a heartbeat, or it is a resync."""
+    old, new = event.old, event.new
+    return old is None or new is None or old is new or relevant_change(old, new)
 
 
 def slice_changed(event: Event[EndpointSlice]) -> bool:

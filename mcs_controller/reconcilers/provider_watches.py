@@ -36,13 +36,17 @@ class _Watch:
 class ProviderWatches:
     """The slice watches of all providers. A Runnable: what it waits for is waited for in its own tasks."""
 
-    def __init__(self, members: MemberClusters, controller: Controller[ClusterRequest]) -> None:
+    def __init__(self, members: MemberClusters) -> None:
         self._members = members
-        self._controller = controller
+        self._controller: Controller[ClusterRequest] | None = None
         self._watches: dict[str, _Watch] = {}
         self._on_synced: list[Callable[[str], None]] = []
         self._begun: asyncio.Queue[tuple[str, _Watch]] = asyncio.Queue()
         members.add_listener(joined=self._joined, left=self._left)
+
+    def feed(self, controller: Controller[ClusterRequest]) -> None:
+        """Let this controller reconcile the slices that change. To be called once, before anything is watched."""
+        self._controller = controller
 
     def on_synced(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the cluster's name each time a watch has its first complete list."""
@@ -51,7 +55,7 @@ class ProviderWatches:
     def ensure(self, cluster: str) -> None:
         """Watch the cluster's slices from now on. One watch per cluster, however often it is asked for."""
         member = self._members.get(cluster)
-        if member is None:
+        if member is None or self._controller is None:
             return
         watch = self._watches.get(cluster)
         if watch is not None and watch.member is member:

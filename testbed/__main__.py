@@ -55,20 +55,21 @@ def up(members: int, name: str, no_controller: bool, planes_only: bool, output: 
     wanted = [f"member{number}" for number in range(1, members + 1)]
     try:
         directory = BedDirectory(name)
-        with ProgressPrinter(console) as printer:
+        with ProgressPrinter(console, found=False) as printer:
             paths = resolve([*required_components(), "kubectl"], on_progress=printer)
-        with console.status(f"starting bed {name!r}") as status:
+        with console.status(f"starting bed {name!r}"):
 
             def tell(text: str) -> None:
                 console.print(f"  {text}", highlight=False, markup=False)
-                status.update(text)
 
             outcome = lifecycle.up(directory, members=wanted, extent=extent, on_progress=tell)
     except (BedError, ComponentError) as error:
         raise click.ClickException(str(error)) from error
     if outcome.already_up:
         differs = f", with {len(outcome.state.members)} members" if outcome.state.members != wanted else ""
-        console.print(f"bed {name!r} is up already{differs}", highlight=False)
+        console.print(f"bed {name!r} is up already{differs}", highlight=False, markup=False)
+        if dead := lifecycle.not_running(outcome.state):
+            console.print(f"not running: {', '.join(dead)}; down and up mend that", highlight=False, markup=False)
     _show(outcome.state, output, paths["kubectl"])
 
 
@@ -93,9 +94,7 @@ def status(name: str, output: str) -> None:
     except BedError as error:
         raise click.ClickException(str(error)) from error
     states = [state for directory in directories if (state := lifecycle.status(directory)) is not None]
-    dead = {
-        state.name: [each for each, identity in state.processes.items() if not identity.alive()] for state in states
-    }
+    dead = {state.name: lifecycle.not_running(state) for state in states}
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(states)).decode())
     else:

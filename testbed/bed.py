@@ -131,7 +131,9 @@ class Bed:
         except BaseException as error:
             await self._stack.aclose()
             if isinstance(error, BedError):
-                raise type(error)(f"{error}\nall logs are kept in {root}") from error
+                error.add_note(f"all logs are kept in {root}")
+            else:  # cancelled: there is nothing to be learned from the logs
+                shutil.rmtree(root, ignore_errors=True)
             raise
         self._on_progress(f"{len(self._planes)} planes are ready ({time.monotonic() - began:.1f} s)")
         return self

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from testbed.access import ClusterAccess, write_private
-from testbed.api import Api, wait_for
+from testbed.api import Api
 from testbed.certificates import Authority, token_signing_key
 from testbed.commands import AUDIT_POLICY, PlaneFiles, apiserver_command, controller_manager_command
 from testbed.errors import ApiStatusError
@@ -222,12 +222,3 @@ class ControlPlane:
         with contextlib.suppress(ApiStatusError, aiohttp.ClientError, OSError):
             return await self.api.find("v1/serviceaccounts", "default", namespace="default") is not None
         return False
-
-
-async def namespace_gone(api: Api, name: str, *, timeout: float = 30.0) -> None:
-    """Wait until a deleted namespace is really gone."""
-
-    async def gone() -> bool | None:
-        return True if await api.find("v1/namespaces", name) is None else None
-
-    await wait_for(f"namespace {name} to be gone", gone, timeout)

@@ -51,13 +51,16 @@ def up(
     """
     with directory.lock():
         state = directory.read()
-        if state is not None and state.supervisor.alive():
-            if state.phase == "ready":
-                return Outcome(state=state, already_up=True)
+        alive = state is not None and state.supervisor.alive()
+        if state is not None and alive and state.phase == "ready":
+            return Outcome(state=state, already_up=True)
+        if state is not None and alive and state.phase == "starting":
             supervisor = state.supervisor  # whoever started it was killed meanwhile: wait in its place
         else:
             if directory.root.exists():
                 on_progress(f"removing what is left of an earlier bed {directory.name!r}")
+            if state is not None:
+                _end(state.supervisor)
             _clear(directory)
             supervisor = _spawn(directory, members, extent)
         try:
@@ -95,6 +98,11 @@ def status(directory: BedDirectory) -> BedState | None:
         state.phase = "failed"
         state.message = "its supervisor was killed; `python -m testbed down` clears up, and so does the next up"
     return state
+
+
+def not_running(state: BedState) -> list[str]:
+    """The names of those processes of a bed that have ended."""
+    return [name for name, identity in state.processes.items() if not identity.alive()]
 
 
 def names() -> list[str]:

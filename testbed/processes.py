@@ -20,7 +20,8 @@ TERM_GRACE_SECONDS = 10.0
 TAIL_LINES = 30
 
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+# Looked up here, not between fork and exec: the dynamic loader's lock may be held by another thread then.
+_prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent() -> Callable[[], None]:
@@ -32,7 +33,7 @@ def die_with_parent() -> Callable[[], None]:
     parent = os.getpid()
 
     def in_child() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # the parent died before the call above: nobody would tell us
             os._exit(1)
 

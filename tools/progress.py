@@ -20,10 +20,15 @@ class ProgressPrinter:
     """A callback for :func:`tools.components.resolve` that writes to a console.
 
     Use as a context manager, so that the live line goes away on errors too.
+
+    Args:
+        console: where to write.
+        found: whether to name what needed no building, too.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, found: bool = True) -> None:
         self._console = console
+        self._found = found
         self._stack = ExitStack()
         self._status: Status | None = None
         self._told: dict[str, float] = {}
@@ -41,6 +46,8 @@ class ProgressPrinter:
         if progress.phase in ("found", "built"):
             if self._status is not None:
                 self._status.stop()
+            if progress.phase == "found" and not self._found:
+                return
             how = f"({progress.detail})" if progress.phase == "found" else f"(built in {progress.seconds:.0f} s)"
             self._console.print(
                 f"{progress.component} {how} {progress.path}", highlight=False, markup=False, soft_wrap=True

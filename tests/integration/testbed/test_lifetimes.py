@@ -140,4 +140,4 @@ async def test_a_component_that_fails_is_named_with_the_end_of_its_log(tmp_path,
         await bed.__aenter__()
     assert "etcd ended before it was ready (exit code 3)" in str(failure.value)
     assert "no space left on device" in str(failure.value)
-    assert f"all logs are kept in {tmp_path / 'bed'}" in str(failure.value)
+    assert failure.value.__notes__ == [f"all logs are kept in {tmp_path / 'bed'}"]

@@ -9,6 +9,7 @@ import yaml
 
 from mcs_controller import __version__
 from mcs_controller.domain.naming import work_name
+from mcs_controller.options import FLAGS, command
 
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
@@ -233,6 +234,17 @@ def test_flags_stand_one_a_line_and_the_gate_is_off():
     assert all(re.fullmatch(r"--[a-z-]+=\S+", flag) for flag in command[1:]), command
     assert command.count("--v=4") == 1
     assert not any("feature-gates" in flag for flag in command)
+
+
+def test_flags_are_those_of_the_binary():
+    _, *flags = container()["command"]
+    gate = GATE.removeprefix("        - ")
+    parsed = command("mcs-controller-manager", __version__, "").make_context("mcs-controller-manager", [*flags, gate])
+    assert parsed.params
+    given = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+    defaults = {flag.name: str(flag.default) for flag in FLAGS}
+    # Spelled out to be found and edited, not to differ; the log level is higher for the first weeks.
+    assert {name for name, value in given.items() if value.lower() != defaults[name].lower()} == {"v"}
 
 
 def insert_gate(text: str) -> str:

@@ -289,7 +289,7 @@ class Watcher(Generic[T]):
     def _page(self, page: ListPage[T]) -> Step[T]:
         if not page.resource_version:
             return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
-        listing = self.state.listing if isinstance(self.state, Paging) else Listing[T]()
+        listing: Listing[T] = self.state.listing if isinstance(self.state, Paging) else Listing()
         listing.objects.update((key_of(obj), obj) for obj in page.items)
         listing.rejected.extend(page.rejected)
         if page.continue_token:
@@ -409,7 +409,7 @@ class Watcher(Generic[T]):
     def _initial_events(self) -> Listing[T]:
         if isinstance(self.state, Streaming):
             return self.state.listing
-        listing = Listing[T]()
+        listing: Listing[T] = Listing()
         self.state = Streaming(listing=listing)
         return listing
 

@@ -48,7 +48,8 @@ class ProgressPrinter:
                 self._status.stop()
             if progress.phase == "found" and not self._found:
                 return
-            how = f"({progress.detail})" if progress.phase == "found" else f"(built in {progress.seconds:.0f} s)"
+            built = f"built in {progress.seconds:.0f} s" if progress.seconds else "built by another process"
+            how = f"({progress.detail if progress.phase == 'found' else built})"
             self._console.print(
                 f"{progress.component} {how} {progress.path}", highlight=False, markup=False, soft_wrap=True
             )

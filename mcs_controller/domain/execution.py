@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from mcs_controller.api.common import JsonObject, Unstructured
+    from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Manifest, Work
 
 BY_EXECUTION_CLUSTER = "execution-cluster"
@@ -53,6 +56,32 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 class InvalidManifest(Exception):
     """The manifest is not an object that could be applied; only a change of the Work helps."""
+
+
+class _Meta(msgspec.Struct):
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Shape(msgspec.Struct):
+    metadata: _Meta
+
+
+class _ServiceSpec(msgspec.Struct):
+    ports: list[JsonObject] | None = None
+
+
+class _ServiceShape(_Shape):
+    spec: _ServiceSpec | None = None
+
+
+class _SliceShape(_Shape):
+    endpoints: list[msgspec.Raw] | None = None
+    ports: list[JsonObject] | None = None
+
+
+class _NamespaceShape(_Shape):
+    spec: JsonObject | None = None
 
 
 class NotOurs(Exception):
@@ -154,10 +183,16 @@ def manifest_of(work: Work, manifest: Manifest) -> JsonObject:
     The marks are there already unless somebody made the Work by hand, without a webhook.
 
     Raises:
-        InvalidManifest: the JSON is not an object with apiVersion, kind and name.
+        InvalidManifest: the JSON is not an object with apiVersion, kind and name, or its parts have the wrong types.
     """
     if manifest.ref is None:
         raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
+    shape = _SHAPES.get((manifest.ref.api_version, manifest.ref.kind), _Shape)
+    try:
+        msgspec.json.decode(manifest.raw, type=shape)
+    except msgspec.ValidationError as error:
+        what = f"{manifest.ref.kind} {manifest.ref.name}"
+        raise InvalidManifest(f"the manifest of {what} is malformed: {error}") from error
     content = prune(manifest.decode())
     meta = work.metadata
     labels = content["metadata"].get("labels") or {}
@@ -342,3 +377,9 @@ _FILLED_IN: Mapping[tuple[str, str], Callable[[JsonObject, JsonObject], None]] =
     (wk.SLICE_API_VERSION, wk.SLICE_KIND): _fill_in_slice,
     ("v1", "Namespace"): _fill_in_namespace,
 }
+_SHAPES: Mapping[tuple[str, str], type[_Shape]] = {
+    ("v1", wk.SERVICE_KIND): _ServiceShape,
+    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
+    ("v1", "Namespace"): _NamespaceShape,
+}
+"""As much of each kind as the rules above take for granted."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcs_controller.api.common import Condition, JsonObject, canonical
+from mcs_controller.api.common import Condition, JsonObject, canonical, find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import merge
 
@@ -45,6 +45,12 @@ def applied(total: int, errors: Sequence[str]) -> Condition:
     if len(message) > _MAX_MESSAGE:
         message = f"{message[: _MAX_MESSAGE - 1]}…"
     return Condition(type=wk.APPLIED, status="False", reason=wk.APPLIED_FAILED, message=message)
+
+
+def was_applied(work: Work) -> bool:
+    """Whether the Work's objects were applied when it was last tried."""
+    condition = find_condition(work.conditions, wk.APPLIED)
+    return condition is not None and condition.status == "True"
 
 
 def reflected(obj: Unstructured) -> JsonObject | None:

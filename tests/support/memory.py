@@ -28,6 +28,7 @@ from informers.client import ApiClient
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.event import Event, Handler
 from informers.meta import KubeObject, ObjectKey
+from informers.selectors import LabelSelector
 from informers.wire import Identity, ListPage
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class MemoryInformer(Generic[T]):
         self.last_error: KubeError | None = None
         self.has_synced = True
         self.wakes = 0
-        self._selectors = (label_selector, field_selector)
+        self._labels = LabelSelector.parse(label_selector)
+        self._field_selector = field_selector
         self._cache: Cache[T] = Cache(indexers)
         self._handlers: list[Handler[T]] = []
 
@@ -101,7 +103,8 @@ class MemoryInformer(Generic[T]):
             handler(Event(new=obj, initial=True))
 
     def observe(self, obj: T) -> None:
-        self._tell(self._cache.observe(obj))
+        if not self._field_selector:  # as in SharedInformer: only a server can evaluate those
+            self._tell(self._cache.observe(obj, selected=self._labels.matches(obj.metadata.labels)))
 
     def observe_deleted(self, key: ObjectKey, *, uid: str = "") -> None:
         self._tell(self._cache.observe_deleted(key, uid))
@@ -126,12 +129,9 @@ class MemoryInformer(Generic[T]):
             self._tell(self._cache.put(obj))
 
     def _selects(self, content: Json) -> bool:
-        labels = content["metadata"].get("labels") or {}
-        label_selector, field_selector = self._selectors
-        wanted = dict(term.split("=", 1) for term in label_selector.split(",") if term)
-        if any(labels.get(key) != value for key, value in wanted.items()):
+        if not self._labels.matches(content["metadata"].get("labels") or {}):
             return False
-        for term in (term for term in field_selector.split(",") if term):
+        for term in (term for term in self._field_selector.split(",") if term):
             path, value = term.split("=", 1)
             found: Any = content
             for step in path.split("."):
@@ -414,7 +414,7 @@ class MemoryRecorder:
         return MemoryRecorder(self.events, component)
 
     def event(self, ref: Any, type: str, reason: str, message: str) -> None:
-        self.events.append((self.component, ref.kind, f"{ref.namespace}/{ref.name}", type, reason, message))
+        self.events.append((self.component, ref.kind, f"{ref.namespace}/{ref.name}", type_, reason, message))
 
     def take(self) -> list[tuple[str, str]]:
         """(kind, reason) of what came since the last call."""

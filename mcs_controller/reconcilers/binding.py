@@ -1,0 +1,237 @@
+"""binding-controller: the Works of scheduled ResourceBindings (contract 4.2).
+
+Key: the ResourceBinding. Watches, all of the control plane:
+
+    ResourceBindings   itself                    if `content_changed`; indexed by `domain.binding.BINDING_INDEXES`
+    Works              `requests_for_work`       if `work_changed`: repairs what somebody does to a Work;
+                                                 indexed by `domain.binding.WORK_INDEXES`
+    Services           `requests_for_template`   closes the gap between two watches, see `domain.binding.is_older`
+
+Reads only from caches, writes only what differs: a second pass over an unchanged world writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from informers.meta import ObjectKey, key_of
+from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.binding import (
+    BY_BINDING,
+    BY_BINDING_ID,
+    BY_TEMPLATE,
+    binding_of,
+    is_older,
+    plan_adopt,
+    plan_cleanup,
+    plan_release,
+    plan_works,
+)
+from mcs_controller.domain.works import DeleteWork, WorkTerminating, plan_work
+from mcs_controller.reconcilers.apply import Failures, apply_work, settle
+from mcs_controller.reconcilers.changes import content_changed
+from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from informers.cached import CachedResource
+    from informers.event import Event
+    from informers.store import Store
+    from mcs_controller.api.core import Service
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+    from mcs_controller.runtime.events import Recorder
+    from workqueue.clock import Clock
+
+    Lookup = Callable[[str, str], Unstructured | None]
+    """(namespace, name) to the template, from a cache."""
+
+
+def service_templates(services: Store[Service]) -> Mapping[tuple[str, str], Lookup]:
+    """The templates that exist so far, by (apiVersion, kind): Services."""
+
+    def find(namespace: str, name: str) -> Unstructured | None:
+        service = services.get(ObjectKey(namespace, name))
+        return decode_unstructured(service.raw) if service is not None else None
+
+    return {("v1", wk.SERVICE_KIND): find}
+
+
+class BindingReconciler:
+    """Keeps one Work per target cluster of a ResourceBinding, and none elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        bindings: CachedResource[ResourceBinding],
+        works: CachedResource[Work],
+        templates: Mapping[tuple[str, str], Lookup],
+        recorder: Recorder,
+        new_id: Callable[[], str],
+        clock: Clock,
+        metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
+    ) -> None:
+        """`templates` finds what bindings speak of; bindings for kinds that are not in it are reported and left alone.
+
+        `new_id` makes permanent ids for objects that no webhook gave one.
+        """
+        self._bindings = bindings
+        self._works = works
+        self._templates = templates
+        self._recorder = recorder.for_component(wk.BINDING_CONTROLLER)
+        self._new_id = new_id
+        self._clock = clock
+        self._metrics = metrics
+        self._failing: dict[Request, str] = {}
+        """What was last reported about bindings that could not be synced, so that it is reported once."""
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Raises what the API server says."""
+        binding = self._bindings.get(request.namespace, request.name)
+        if binding is None:
+            self._failing.pop(request, None)
+            return Result()
+        if binding.metadata.deletion_timestamp is not None:
+            await self._withdraw(binding)
+            return Result()
+        started = self._clock.monotonic()
+        ok = False
+        try:
+            await self._sync(request, binding)
+            ok = True
+        finally:
+            self._metrics.binding_synced(self._clock.monotonic() - started, ok=ok)
+        return Result()
+
+    async def _sync(self, request: Request, binding: ResourceBinding) -> None:
+        if (adopt := plan_adopt(binding, self._new_id)) is not None:
+            binding = await self._bindings.patch(request.namespace, request.name, adopt)
+        deletes = plan_cleanup(binding, works_of(binding, self._works.store))
+        failures = Failures()
+        await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
+        if failures.reportable:
+            self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
+        problem, wrote = await self._ensure(binding, failures)
+        texts = (*failures.reportable, *((problem,) if problem else ()))
+        if texts:
+            self._report(request, binding, wk.EVENT_SYNC_WORK_FAILED, "; ".join(texts))
+        failures.raise_if_any()
+        if not texts and (wrote or request in self._failing):
+            self._succeeded(request, binding)
+
+    async def _ensure(self, binding: ResourceBinding, failures: Failures) -> tuple[str, bool]:
+        """Bring the Works into the target clusters.
+
+        Returns what has to change before this can go on, if anything does, and whether there was anything to write.
+        """
+        resource = binding.spec.resource
+        lookup = self._templates.get((resource.api_version, resource.kind))
+        if lookup is None:
+            return f"{resource.api_version} {resource.kind} is not a kind that is propagated here", False
+        template = lookup(resource.namespace, resource.name)
+        if template is None or is_older(template, binding):
+            return "", False
+        writes: list[tuple[str, Awaitable[object]]] = []
+        waiting: list[str] = []
+        for intent in plan_works(binding, template):
+            try:
+                write = plan_work(intent, self._works.get(intent.namespace, intent.name), self._new_id)
+            except WorkTerminating as error:
+                waiting.append(str(error))  # its deletion is an event that leads back here
+                continue
+            if write is not None:
+                writes.append((f"Work {intent.namespace}/{intent.name}", apply_work(self._works, write)))
+        await settle(writes, failures)
+        return "; ".join(waiting), bool(writes)
+
+    async def _withdraw(self, binding: ResourceBinding) -> None:
+        """Delete all Works of a binding that is being deleted, then let it go."""
+        request = Request(binding.metadata.namespace, binding.metadata.name)
+        failures = Failures()
+        deletes = plan_cleanup(binding, works_of(binding, self._works.store))
+        await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
+        if failures.reportable:
+            self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
+        failures.raise_if_any()
+        if (release := plan_release(binding)) is not None:
+            await self._bindings.patch(request.namespace, request.name, release)
+
+    def _report(self, request: Request, binding: ResourceBinding, reason: str, text: str) -> None:
+        if self._failing.get(request) == text:
+            return
+        self._failing[request] = text
+        message = f"Failed to sync work of ResourceBinding({request}): {text}"
+        self._recorder.event(binding_reference(binding), "Warning", reason, message)
+        if reason == wk.EVENT_SYNC_WORK_FAILED:
+            self._recorder.event(template_reference(binding), "Warning", reason, message)
+
+    def _succeeded(self, request: Request, binding: ResourceBinding) -> None:
+        self._failing.pop(request, None)
+        message = f"Sync work of ResourceBinding({request}) successful."
+        for reference in (binding_reference(binding), template_reference(binding)):
+            self._recorder.event(reference, "Normal", wk.EVENT_SYNC_WORK_SUCCEED, message)
+
+    def requests_for_template(self, event: Event[Service]) -> Iterable[Request]:
+        """Bindings that could not be acted on before this state of their Service arrived."""
+        new, old = event.new, event.old
+        if new is None:
+            return ()
+        meta = new.metadata
+        found = self._bindings.store.by_index(BY_TEMPLATE, ("v1", wk.SERVICE_KIND, meta.namespace, meta.name))
+        return [
+            Request(binding.metadata.namespace, binding.metadata.name)
+            for binding in found
+            if old is None or is_older(Unstructured(metadata=old.metadata, content={}), binding)
+        ]
+
+
+def works_of(binding: ResourceBinding, works: Store[Work]) -> list[Work]:
+    """The binding's Works: by its id, and by its name for those made under an id that somebody wiped off since."""
+    meta = binding.metadata
+    found = {key_of(work): work for work in works.by_index(BY_BINDING, (meta.namespace, meta.name))}
+    if permanent_id := meta.labels.get(wk.BINDING_PERMANENT_ID):
+        found |= {key_of(work): work for work in works.by_index(BY_BINDING_ID, permanent_id)}
+    return [found[key] for key in sorted(found)]
+
+
+def binding_reference(binding: ResourceBinding) -> ObjectReference:
+    """The binding, as the subject of an event."""
+    meta = binding.metadata
+    return ObjectReference(
+        api_version=wk.BINDING_API_VERSION,
+        kind=wk.BINDING_KIND,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+    )
+
+
+def template_reference(binding: ResourceBinding) -> ObjectReference:
+    """What the binding speaks of, as the subject of an event."""
+    resource = binding.spec.resource
+    return ObjectReference(
+        api_version=resource.api_version,
+        kind=resource.kind,
+        namespace=resource.namespace,
+        name=resource.name,
+        uid=resource.uid,
+    )
+
+
+def requests_for_work(event: Event[Work]) -> Iterable[Request]:
+    """The ResourceBinding that the Work was made from, by what it says now and said before."""
+    bindings = {binding_of(work) for work in (event.old, event.new) if work is not None}
+    return [Request(*binding) for binding in sorted(one for one in bindings if one is not None)]
+
+
+def work_changed(event: Event[Work]) -> bool:
+    """Whether the Work is gone, or more than its status changed. New ones are our own."""
+    return event.old is not None and content_changed(event)
+
+
+def _name(write: DeleteWork) -> str:
+    return f"Work {write.namespace}/{write.name}"

@@ -1,0 +1,272 @@
+"""execution-controller: Works applied in their member clusters (contract 4.3), and what became of it (4.6).
+
+Key: the Work. Watches:
+
+    Works      itself                  if `work_changed`; indexed by `domain.execution.WORK_INDEXES`
+    Clusters   `requests_for_cluster`  if `cluster_changed`: above all when a member turns Ready
+    members' objects                   `follow_members` joins them, and members just connected or listed, to a queue
+
+Reads only from caches, with one GET where a cache cannot know: if an object that is not managed is in the way, and
+before a finalizer is dropped. Writes only what differs, in the member and in the Work's status.
+
+A failed Work is tried again with the controller's back-off, and at once when what it waits for appears: its member
+turns ready or is connected, its namespace is created, the object in its way is gone. A kind or manifest that cannot be
+applied at all is not tried again before the Work changes.
+
+Deviations from Karmada, besides those in `domain.execution`: a Work that is applied gets the finalizer if its maker did
+not put it there; a Work whose Cluster is gone altogether can be deleted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from informers.errors import KubeError, NotFound
+from informers.meta import ObjectKey
+from mcs_controller.api.common import Condition, find_condition
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.conditions import says_the_same
+from mcs_controller.domain.execution import (
+    BY_EXECUTION_CLUSTER,
+    BY_MEMBER_NAMESPACE,
+    BY_MEMBER_OBJECT,
+    InvalidManifest,
+    NotOurs,
+    applier_of,
+    has_drifted,
+    is_managed,
+)
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.work_status import (
+    applied,
+    dispatching,
+    kept_status,
+    manifest_status,
+    plan_status,
+    reflected,
+    was_applied,
+)
+from mcs_controller.domain.works import cluster_of
+from mcs_controller.reconcilers.member_objects import NAMESPACES, MemberObjects, MemberUnavailable, NotSynced
+from mcs_controller.reconcilers.member_writer import MemberWriter, NamespaceMissing
+from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
+from mcs_controller.reconcilers.work_events import WorkEvents
+from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from informers.cached import CachedResource
+    from informers.event import Event
+    from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.common import JsonObject, Unstructured
+    from mcs_controller.api.work import Work
+    from mcs_controller.runtime.events import Recorder
+    from workqueue.clock import Clock
+
+
+class ApplyFailed(ReconcileError):
+    """Some manifests of a Work could not be applied; its condition says which and why."""
+
+
+class ExecutionReconciler:
+    """Makes the objects in a member what the Works in its execution namespace say. For Push clusters."""
+
+    def __init__(
+        self,
+        *,
+        works: CachedResource[Work],
+        clusters: Store[Cluster],
+        objects: MemberObjects,
+        recorder: Recorder,
+        clock: Clock,
+        metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
+    ) -> None:
+        self._works = works
+        self._clusters = clusters
+        self._writer = MemberWriter(objects, works.store, metrics)
+        self._events = WorkEvents(recorder)
+        self._clock = clock
+        self._metrics = metrics
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Raises what API servers say, and ReconcileError for a cluster that cannot be written to."""
+        work = self._works.get(request.namespace, request.name)
+        name = cluster_of(work) if work is not None else None
+        if work is None or name is None:
+            return Result()
+        cluster = self._clusters.get(ObjectKey("", name))
+        if cluster is not None and not cluster.is_push:
+            return Result()
+        started = self._clock.monotonic()
+        ok = False
+        try:
+            if work.metadata.deletion_timestamp is not None:
+                await self._clean_up(work, name, cluster)
+            else:
+                await self._dispatch(work, name, cluster)
+            ok = True
+        except NotSynced:
+            ok = True  # `available` leads back here
+        finally:
+            self._metrics.work_synced(self._clock.monotonic() - started, ok=ok)
+        return Result()
+
+    async def _dispatch(self, work: Work, name: str, cluster: Cluster | None) -> None:
+        if cluster is None:
+            raise MemberUnavailable(f"cluster {name} does not exist")
+        if work.suspend_dispatching:
+            await self._report(work, [dispatching(work)])
+            return
+        if not cluster.is_ready:
+            await self._report(work, [dispatching(work)])
+            raise MemberUnavailable(f"cluster {name} is not ready")
+        if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
+            work = await self._set_finalizers(work, [*work.metadata.finalizers, wk.EXECUTION_FINALIZER])
+        await self._apply(work, name)
+
+    async def _apply(self, work: Work, cluster: str) -> None:
+        errors: list[Exception] = []
+        statuses: list[JsonObject] = []
+        for ordinal, manifest in enumerate(work.manifests):
+            known = kept_status(ordinal, work)
+            try:
+                obj = await self._writer.apply(work, cluster, manifest)
+            except (KubeError, InvalidManifest, NotOurs, NamespaceMissing) as error:
+                errors.append(error)
+                statuses += [known] if known is not None else []
+            else:
+                if manifest.ref is not None:
+                    statuses.append(manifest_status(ordinal, manifest.ref, obj))
+        verdict = applied(len(work.manifests), [str(error) for error in errors])
+        await self._report(work, [dispatching(work), verdict], statuses)
+        if errors and all(isinstance(error, InvalidManifest) for error in errors):
+            raise TerminalError(verdict.message)
+        if errors:
+            raise ApplyFailed(verdict.message) from errors[0]
+
+    async def _clean_up(self, work: Work, name: str, cluster: Cluster | None) -> None:
+        if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
+            return  # then nothing was applied: the finalizer is put there before
+        if cluster is not None:
+            await self._remove_objects(work, name, cluster)
+        left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
+        await self._set_finalizers(work, left)
+
+    async def _remove_objects(self, work: Work, name: str, cluster: Cluster) -> None:
+        leaving = cluster.metadata.deletion_timestamp is not None
+        if not cluster.is_ready:
+            if not leaving:
+                raise MemberUnavailable(f"cluster {name} is not ready")
+            return
+        try:
+            for manifest in work.manifests:
+                await self._writer.remove(work, name, manifest)
+        except MemberUnavailable:
+            if not leaving:
+                raise
+
+    async def _set_finalizers(self, work: Work, finalizers: Sequence[str]) -> Work:
+        meta = work.metadata
+        body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
+        return await self._works.patch(meta.namespace, meta.name, body)
+
+    async def _report(
+        self, work: Work, conditions: Sequence[Condition], statuses: Sequence[JsonObject] | None = None
+    ) -> None:
+        """Write the status if it changed, in one request, and then tell of the changes."""
+        now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = plan_status(work, conditions, statuses, now)
+        if patch is None:
+            return
+        try:
+            await self._works.patch(work.metadata.namespace, work.metadata.name, patch, subresource="status")
+        except NotFound:
+            return
+        for condition in conditions:
+            if not says_the_same(find_condition(work.conditions, condition.type), condition):
+                self._events.condition_changed(work, condition)
+        for status in statuses or ():
+            self._events.status_seen(work, status)
+
+    # --- what to look at when something changes ----------------------------------------------------------------------
+
+    def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
+        """All Works of the cluster."""
+        return self.requests_for_cluster_name(event.object.name)
+
+    def requests_for_cluster_name(self, cluster: str) -> Iterable[Request]:
+        """All Works of the cluster."""
+        return [Request(*key) for key in sorted(self._works.store.index_keys(BY_EXECUTION_CLUSTER, cluster))]
+
+    def requests_for_object(self, cluster: str, event: Event[Unstructured]) -> Iterable[Request]:
+        """Works that must look at a change of a member's object.
+
+        That is the Work that it says it was applied by, if the object was deleted or changed other than in a status
+        that nobody reports; and those that failed for want of a namespace that is there now, or for an object in their
+        way that is gone.
+        """
+        old, new = event.old, event.new
+        if old is None:
+            return () if event.initial else sorted(self._failed_for_namespace(cluster, event.object))
+        if new is not None and not has_drifted(old, new) and reflected(old) == reflected(new):
+            return ()
+        found = set[Request]()
+        if is_managed(old) and (named := applier_of(old)) is not None and named[0] == execution_namespace(cluster):
+            found.add(Request(*named))
+        if new is None:
+            found |= self._failed_for_object(cluster, old)
+        return sorted(found)
+
+    def _failed_for_namespace(self, cluster: str, obj: Unstructured) -> set[Request]:
+        resource = NAMESPACES.resource
+        if (obj.content.get("apiVersion"), obj.content.get("kind")) != (resource.api_version, resource.kind):
+            return set()
+        return _failed(self._works.store.by_index(BY_MEMBER_NAMESPACE, (cluster, obj.metadata.name)))
+
+    def _failed_for_object(self, cluster: str, obj: Unstructured) -> set[Request]:
+        meta, content = obj.metadata, obj.content
+        value = (cluster, content.get("apiVersion"), content.get("kind"), meta.namespace, meta.name)
+        return _failed(self._works.store.by_index(BY_MEMBER_OBJECT, value))
+
+
+def follow_members(objects: MemberObjects, reconciler: ExecutionReconciler, enqueue: Callable[[Request], None]) -> None:
+    """Enqueue what the changes in the members, and their coming within reach, ask to be looked at."""
+
+    def changed(cluster: str, event: Event[Unstructured]) -> None:
+        for request in reconciler.requests_for_object(cluster, event):
+            enqueue(request)
+
+    def available(cluster: str) -> None:
+        for request in reconciler.requests_for_cluster_name(cluster):
+            enqueue(request)
+
+    objects.subscribe(changed=changed, available=available)
+
+
+def work_changed(event: Event[Work]) -> bool:
+    """Whether spec or being deleted changed (both count a generation), or it is a resync."""
+    old, new = event.old, event.new
+    if old is None or new is None or old is new:
+        return True
+    before, after = old.metadata, new.metadata
+    return (before.uid, before.generation, before.deletion_timestamp) != (
+        after.uid,
+        after.generation,
+        after.deletion_timestamp,
+    )
+
+
+def cluster_changed(event: Event[Cluster]) -> bool:
+    """Whether the cluster came, left or is leaving, turned ready, or changed its mode. Heartbeats are none of that."""
+    old, new = event.old, event.new
+    if old is None or new is None or old is new:
+        return True
+    if new.is_ready and not old.is_ready:
+        return True
+    return (old.is_push, old.metadata.deletion_timestamp) != (new.is_push, new.metadata.deletion_timestamp)
+
+
+def _failed(works: Iterable[Work]) -> set[Request]:
+    return {Request(work.metadata.namespace, work.metadata.name) for work in works if not was_applied(work)}

@@ -1,0 +1,209 @@
+"""The objects of members that Works carry: one informer per member and kind, started when the first Work needs it.
+
+Which kinds there are is a table, `MEMBER_KINDS`; an object is the same to everything here whatever its kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from informers.cached import CachedResource
+from informers.errors import KubeError
+from informers.resource import Resource
+from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.domain import well_known as wk
+from mcs_controller.runtime.reconcile import ReconcileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from informers.client import ApiClient
+    from informers.event import Event
+    from informers.factory import InformerFactory
+    from informers.informer import SharedInformer
+
+
+class MemberUnavailable(ReconcileError):
+    """Nothing can be asked of the member, and the text says why."""
+
+
+class NotListed(KubeError):
+    """The member's API server does not give us the objects of a kind; they are asked for again and again."""
+
+    retryable = True
+
+
+class NotSynced(Exception):
+    """The first list of a member's objects is still under way; `available` listeners are told when it is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberKind:
+    """One kind of objects that Works carry.
+
+    Attributes:
+        resource: where it lives.
+        label_selector: which objects are worth remembering. Those that it leaves out are met when creating them fails.
+    """
+
+    resource: Resource[Unstructured]
+    label_selector: str = f"{wk.MANAGED}={wk.TRUE}"
+
+
+NAMESPACES: Final = MemberKind(
+    resource=Resource(
+        group="", version="v1", plural="namespaces", kind="Namespace", decode=decode_unstructured, namespaced=False
+    ),
+    # All of them: whether a namespace exists decides whether anything can be created in it, whoever made it.
+    label_selector="",
+)
+_SERVICES: Final = MemberKind(
+    resource=Resource(group="", version="v1", plural="services", kind=wk.SERVICE_KIND, decode=decode_unstructured)
+)
+_SLICES: Final = MemberKind(
+    resource=Resource(
+        group="discovery.k8s.io",
+        version="v1",
+        plural="endpointslices",
+        kind=wk.SLICE_KIND,
+        decode=decode_unstructured,
+    )
+)
+MEMBER_KINDS: Final[Mapping[tuple[str, str], MemberKind]] = {
+    (kind.resource.api_version, kind.resource.kind): kind for kind in (NAMESPACES, _SERVICES, _SLICES)
+}
+
+
+class Member(Protocol):
+    """What is needed of a `clusters.MemberCluster`."""
+
+    @property
+    def name(self) -> str:
+        """The Cluster's name."""
+        ...
+
+    @property
+    def client(self) -> ApiClient:
+        """For its API server."""
+        ...
+
+    @property
+    def informers(self) -> InformerFactory:
+        """Started by whoever asks for one."""
+        ...
+
+
+class Members(Protocol):
+    """What is needed of `clusters.MemberClusters`."""
+
+    def get(self, name: str) -> Member | None:
+        """The member, if it can be talked to."""
+        ...
+
+    def problem(self, name: str) -> str | None:
+        """Why it cannot."""
+        ...
+
+    def add_listener(self, *, joined: Callable[[Member], None], left: Callable[[str], None]) -> None:
+        """Hear of members that come and go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    informer: SharedInformer[Unstructured]
+    objects: CachedResource[Unstructured]
+
+
+class MemberObjects:
+    """The managed objects of all members. A runnable that needs leadership, like those who use it."""
+
+    def __init__(self, members: Members, kinds: Mapping[tuple[str, str], MemberKind] = MEMBER_KINDS) -> None:
+        self._members = members
+        self._kinds = kinds
+        self._opened: dict[str, dict[MemberKind, _Opened]] = {}
+        self._waiting: dict[str, list[asyncio.Task[None]]] = {}
+        self._unsynced: asyncio.Queue[tuple[str, SharedInformer[Unstructured]]] = asyncio.Queue()
+        self._changed: list[Callable[[str, Event[Unstructured]], None]] = []
+        self._available: list[Callable[[str], None]] = []
+        members.add_listener(joined=self._joined, left=self._left)
+
+    def subscribe(
+        self, *, changed: Callable[[str, Event[Unstructured]], None], available: Callable[[str], None]
+    ) -> None:
+        """Hear of changed objects, with the name of their cluster, and of clusters of which more can be known now.
+
+        Both are called between two awaits, so they must do no more than enqueue.
+        """
+        self._changed.append(changed)
+        self._available.append(available)
+
+    def kind(self, api_version: str, kind: str) -> MemberKind | None:
+        """How to handle a kind; None for one that this project does not put into members."""
+        return self._kinds.get((api_version, kind))
+
+    def client(self, cluster: str) -> ApiClient:
+        """The member's client. Raises MemberUnavailable if there is none."""
+        return self._member(cluster).client
+
+    def open(self, cluster: str, kind: MemberKind) -> CachedResource[Unstructured]:
+        """The member's objects of that kind, complete.
+
+        Raises:
+            MemberUnavailable: there is no client for the member.
+            NotListed: listing them failed so far.
+            NotSynced: they are being listed.
+        """
+        member = self._member(cluster)
+        opened = self._opened.setdefault(cluster, {})
+        if kind not in opened:
+            informer = member.informers.informer(kind.resource, label_selector=kind.label_selector)
+            opened[kind] = _Opened(informer, CachedResource(member.client, informer))
+            informer.add_handler(self._forward(cluster), name=f"objects of {cluster}")
+            if not informer.has_synced:
+                self._unsynced.put_nowait((cluster, informer))
+        informer = opened[kind].informer
+        if informer.has_synced:
+            return opened[kind].objects
+        if informer.last_error is not None:
+            raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {informer.last_error}")
+        raise NotSynced(f"{kind.resource} of cluster {cluster} are being listed")
+
+    async def run(self) -> None:
+        """Tell the listeners when first lists arrive, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                cluster, informer = await self._unsynced.get()
+                task = group.create_task(self._announce(cluster, informer), name=f"{informer.resource} of {cluster}")
+                self._waiting.setdefault(cluster, []).append(task)
+
+    async def _announce(self, cluster: str, informer: SharedInformer[Unstructured]) -> None:
+        await informer.wait_synced()
+        self._tell_available(cluster)
+
+    def _member(self, cluster: str) -> Member:
+        member = self._members.get(cluster)
+        if member is None:
+            raise MemberUnavailable(self._members.problem(cluster) or f"cluster {cluster} is not connected")
+        return member
+
+    def _forward(self, cluster: str) -> Callable[[Event[Unstructured]], None]:
+        def forward(event: Event[Unstructured]) -> None:
+            for listener in self._changed:
+                listener(cluster, event)
+
+        return forward
+
+    def _joined(self, member: Member) -> None:
+        self._tell_available(member.name)
+
+    def _left(self, cluster: str) -> None:
+        self._opened.pop(cluster, None)
+        for task in self._waiting.pop(cluster, ()):
+            task.cancel()  # its informer never will be synced
+
+    def _tell_available(self, cluster: str) -> None:
+        for listener in self._available:
+            listener(cluster)

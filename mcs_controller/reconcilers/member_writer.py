@@ -1,0 +1,181 @@
+"""One object of a Work and its counterpart in the member: brought in line, or taken away.
+
+The rules are in `domain.execution`; here is what they take from caches and API servers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
+from informers.meta import ObjectKey
+from mcs_controller.domain.execution import (
+    InvalidManifest,
+    applier_of,
+    check_overwrite,
+    manifest_of,
+    may_delete,
+    plan_let_go,
+    plan_update,
+)
+from mcs_controller.domain.work_status import was_applied
+from mcs_controller.reconcilers.member_objects import NAMESPACES, MemberKind
+
+if TYPE_CHECKING:
+    from informers.cached import CachedResource
+    from informers.store import Store
+    from mcs_controller.api.common import JsonObject, Unstructured
+    from mcs_controller.api.work import Manifest, ManifestRef, Work
+    from mcs_controller.reconcilers.member_objects import MemberObjects
+    from mcs_controller.reconcilers.propagation_metrics import PropagationMetrics
+
+
+class NamespaceMissing(Exception):
+    """The object's namespace does not exist in the member (yet)."""
+
+
+class _Target(NamedTuple):
+    """Which object of which member."""
+
+    cluster: str
+    kind: MemberKind
+    namespace: str
+    name: str
+
+
+class MemberWriter:
+    """Writes objects of members, for all Works. Not thread-safe; of one object only one write at a time is expected."""
+
+    def __init__(self, objects: MemberObjects, works: Store[Work], metrics: PropagationMetrics) -> None:
+        self._objects = objects
+        self._works = works
+        self._metrics = metrics
+        self._stubborn: dict[_Target, tuple[bytes, str]] = {}
+        """Objects that still differ from the manifest after it was written, as (manifest, resourceVersion).
+
+        Their server fills in or rewrites more than the rules know of: an admission webhook, or a newer Kubernetes.
+        Writing the same again would go on for ever. This is a safety net, it need not survive a restart.
+        """
+
+    async def apply(self, work: Work, cluster: str, manifest: Manifest) -> Unstructured:
+        """Make the member's object what the manifest says, and return it.
+
+        Raises:
+            InvalidManifest: it cannot be applied, whatever the member looks like.
+            NotOurs: the member has another object of that name.
+            NamespaceMissing: there is no place for it.
+            MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
+        """
+        content = manifest_of(work, manifest)
+        target = self._target(cluster, manifest.ref)
+        if target is None:
+            raise InvalidManifest(
+                f"{content['apiVersion']} {content['kind']} is not a kind that is applied to member clusters here"
+            )
+        if target.kind.resource.namespaced and not target.namespace:
+            raise InvalidManifest(f"{content['kind']} {target.name} has no namespace")
+        objects = self._objects.open(cluster, target.kind)
+        if target.namespace and self._objects.open(cluster, NAMESPACES).get("", target.namespace) is None:
+            raise NamespaceMissing(f"namespace {target.namespace} does not exist in cluster {cluster}")
+        observed = objects.get(target.namespace, target.name)
+        try:
+            obj = await self._bring(objects, work, target, content, manifest.raw, observed)
+        except (Conflict, NotFound):
+            # The cache does not hold what is there: it is behind, or the object is not managed.
+            live = await self._read(target)
+            obj = await self._bring(objects, work, target, content, manifest.raw, live)
+        return obj
+
+    async def remove(self, work: Work, cluster: str, manifest: Manifest) -> None:
+        """Delete the member's object, or let it go if the Work says to preserve it; only if this Work applied it.
+
+        Raises:
+            MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
+        """
+        target = self._target(cluster, manifest.ref)
+        if target is None:
+            return
+        self._stubborn.pop(target, None)
+        objects = self._objects.open(cluster, target.kind)
+        observed = objects.get(target.namespace, target.name) or await self._read(target)
+        if observed is None:
+            return
+        if work.preserve_resources_on_deletion:
+            if (patch := plan_let_go(observed, work)) is not None:
+                await objects.patch(target.namespace, target.name, patch)
+        elif may_delete(observed, work):
+            await self._delete(objects, target, observed)
+
+    async def _bring(
+        self,
+        objects: CachedResource[Unstructured],
+        work: Work,
+        target: _Target,
+        content: JsonObject,
+        raw: bytes,
+        observed: Unstructured | None,
+    ) -> Unstructured:
+        if observed is None:
+            return await self._create(objects, work, target, content)
+        check_overwrite(content, observed, work, self._applier(observed))
+        patch = plan_update(content, observed)
+        if patch is None or self._stubborn.get(target) == (raw, observed.metadata.resource_version):
+            resource = target.kind.resource
+            self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="unchanged")
+            return observed
+        patched = await self._patch(objects, target, patch)
+        if plan_update(content, patched) is not None:
+            self._stubborn[target] = (raw, patched.metadata.resource_version)
+        else:
+            self._stubborn.pop(target, None)
+        return patched
+
+    async def _create(
+        self, objects: CachedResource[Unstructured], work: Work, target: _Target, content: JsonObject
+    ) -> Unstructured:
+        resource, recreate = target.kind.resource, was_applied(work)
+        try:
+            created = await objects.create(content, target.namespace)
+        except AlreadyExists:
+            raise  # no failure, but a fact that the cache did not hold
+        except KubeError:
+            self._metrics.created(target.cluster, resource.api_version, resource.kind, ok=False, recreate=recreate)
+            raise
+        self._metrics.created(target.cluster, resource.api_version, resource.kind, ok=True, recreate=recreate)
+        return created
+
+    async def _patch(self, objects: CachedResource[Unstructured], target: _Target, patch: JsonObject) -> Unstructured:
+        resource = target.kind.resource
+        try:
+            patched = await objects.patch(target.namespace, target.name, patch)
+        except KubeError:
+            self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=False, result="none")
+            raise
+        self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="updated")
+        return patched
+
+    async def _delete(self, objects: CachedResource[Unstructured], target: _Target, observed: Unstructured) -> None:
+        resource, meta = target.kind.resource, observed.metadata
+        try:
+            await objects.delete(target.namespace, target.name, uid=meta.uid, resource_version=meta.resource_version)
+        except KubeError:
+            self._metrics.deleted(target.cluster, resource.api_version, resource.kind, ok=False)
+            raise
+        self._metrics.deleted(target.cluster, resource.api_version, resource.kind, ok=True)
+
+    async def _read(self, target: _Target) -> Unstructured | None:
+        client = self._objects.client(target.cluster)
+        try:
+            return await client.get(target.kind.resource, target.name, target.namespace)
+        except NotFound:
+            return None
+
+    def _target(self, cluster: str, ref: ManifestRef | None) -> _Target | None:
+        kind = self._objects.kind(ref.api_version, ref.kind) if ref is not None else None
+        if ref is None or kind is None:
+            return None
+        return _Target(cluster, kind, ref.namespace if kind.resource.namespaced else "", ref.name)
+
+    def _applier(self, observed: Unstructured) -> Work | None:
+        named = applier_of(observed)
+        return self._works.get(ObjectKey(*named)) if named is not None else None

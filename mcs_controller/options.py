@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
+from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 
@@ -326,17 +327,10 @@ def _check_positive(values: Mapping[str, Any]) -> None:
 
 
 def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
-    patterns = []
-    for one in text.split(","):
-        if not one.strip():
-            continue
-        try:
-            patterns.append(re.compile(one.strip()))
-        except re.error as error:
-            raise InvalidOptions(
-                f"--skipped-propagating-namespaces: {one.strip()!r} is no regular expression: {error}"
-            ) from error
-    return tuple(patterns)
+    try:
+        return compile_skipped(one.strip() for one in text.split(",") if one.strip())
+    except ValueError as error:
+        raise InvalidOptions(f"--skipped-propagating-namespaces: {error}") from error
 
 
 class _GroupedCommand(click.Command):

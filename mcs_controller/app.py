@@ -1,0 +1,175 @@
+"""The composition root: from flags to a running process, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+from prometheus_client import CollectorRegistry
+
+from informers.client import ApiClient
+from informers.config import load_incluster, load_kubeconfig
+from informers.errors import ConfigError
+from mcs_controller import __version__
+from mcs_controller.metrics import Metrics
+from mcs_controller.options import InvalidOptions, Options, command
+from mcs_controller.runtime.events import EventBroadcaster
+from mcs_controller.runtime.http import ListenError
+from mcs_controller.runtime.leader_election import (
+    LeaderElectionConfig,
+    LeaderElector,
+    LeadershipLost,
+    default_identity,
+)
+from mcs_controller.runtime.logging import setup_logging
+from mcs_controller.runtime.manager import Manager
+from mcs_controller.runtime.signals import stop_on_signals
+from mcs_controller.standalone import wire_standalone
+from mcs_controller.wiring import Wiring, wire_multi_cluster_service
+from workqueue.clock import RealClock
+from workqueue.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from informers.config import ClientConfig
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+NAME: Final = "mcs-controller-manager"
+
+EXIT_FAILED: Final = 1
+"""The process could not go on: lost lease, crashed controller, address in use."""
+
+EXIT_USAGE: Final = 2
+"""Flags, or the files that they name, cannot be worked with. Nothing was started."""
+
+_EPILOG: Final = (
+    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not go on, for example because the Lease was lost; "
+    "2 flags or kubeconfig cannot be worked with."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the controller manager until it is told to stop.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        values = command(NAME, __version__, _EPILOG).main(
+            args=None if argv is None else list(argv), prog_name=NAME, standalone_mode=False
+        )
+        if not isinstance(values, dict):
+            return 0  # --help and --version have said what they had to say
+        options = Options.of(values)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except click.exceptions.Abort:
+        return EXIT_FAILED
+    except InvalidOptions as error:
+        return _refuse(error)
+    setup_logging(options.v, "json" if options.logging_format == "json" else "text", sys.stderr)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run(options))
+    except (ConfigError, ListenError) as error:
+        return _refuse(error)
+    except LeadershipLost:
+        _log.error("Lost the lease; exiting so that nothing is written that another leader may write")
+        return EXIT_FAILED
+    except Exception:
+        _log.exception("Cannot go on")
+        return EXIT_FAILED
+    return 0
+
+
+async def run(options: Options) -> None:
+    """Run everything that the options ask for, until a signal stops it.
+
+    Raises:
+        ConfigError: there is no way to the control plane.
+        LeadershipLost: another process may lead.
+        ListenError: an address for probes or metrics cannot be used.
+    """
+    clock = RealClock()
+    rng = random.Random()
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    user_agent = f"{NAME}/{__version__}"
+    config = await _control_plane(options, clock)
+    limiter = TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
+    async with (
+        ApiClient(config, limiter=limiter, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as host,
+        # Without the limit: a burst of reconciles must not starve the renewal of the lease.
+        ApiClient(config, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as unlimited,
+    ):
+        elector = None
+        if options.leader_elect:
+            election = LeaderElectionConfig(
+                namespace=options.leader_elect_resource_namespace,
+                name=options.leader_elect_resource_name,
+                identity=default_identity(),
+                lease_duration=options.leader_elect_lease_duration,
+                renew_deadline=options.leader_elect_renew_deadline,
+                retry_period=options.leader_elect_retry_period,
+            )
+            elector = LeaderElector(unlimited, election, clock=clock, rng=rng, metrics=metrics.runtime.leader_election)
+        manager = Manager(
+            clock=clock,
+            registry=registry,
+            elector=elector,
+            health_address=options.health_probe_bind_address,
+            metrics_address=options.metrics_bind_address,
+            grace_seconds=options.shutdown_grace_period,
+        )
+        events = EventBroadcaster(host, clock=clock)
+        manager.add_runnable(events, needs_leader=False)
+        wiring = Wiring(
+            options,
+            manager,
+            host,
+            clock=clock,
+            rng=rng,
+            user_agent=user_agent,
+            recorder=events.for_component(NAME),
+            metrics=metrics,
+        )
+        wire_multi_cluster_service(wiring)
+        wire_standalone(wiring)
+        wiring.announce()
+        # What was made until now lives as long as the process; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        with stop_on_signals(manager.stop):
+            await manager.run()
+
+
+async def _control_plane(options: Options, clock: Clock) -> ClientConfig:
+    if not options.kubeconfig and not options.context and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return load_incluster(clock=clock)
+    return await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=clock)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    if sys.platform != "linux":
+        return None
+    import uvloop  # not installed elsewhere
+
+    return uvloop.Loop
+
+
+def _refuse(error: Exception) -> int:
+    click.echo(f"{NAME}: {error}", err=True)
+    return EXIT_USAGE

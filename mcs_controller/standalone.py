@@ -1,0 +1,110 @@
+"""Which stand-alone controller watches what: those that do the work of Karmada's own.
+
+Continues `wiring`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcs_controller.api import resources
+from mcs_controller.domain import clusters
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.cluster_status import Thresholds
+from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.reconcilers import (
+    cluster,
+    cluster_status,
+    namespace_sync,
+    scheduler,
+)
+from mcs_controller.reconcilers.changes import cluster_changed
+from mcs_controller.runtime.controller import enqueue_object
+from mcs_controller.wiring import new_id
+
+if TYPE_CHECKING:
+    from mcs_controller.wiring import Wiring
+
+
+def wire_standalone(wiring: Wiring) -> None:
+    """The controllers that do what Karmada's own would do."""
+    options, enabled = wiring.options, wiring.options.controllers
+    if "cluster" in enabled:
+        namespaces = wiring.cached(resources.NAMESPACES)
+        works = wiring.cached(resources.WORKS, clusters.EXECUTION_WORK_INDEXES)
+        bindings = wiring.cached(resources.RESOURCEBINDINGS, clusters.SCHEDULED_BINDING_INDEXES)
+        controller = wiring.controller(
+            wk.CLUSTER_CONTROLLER,
+            cluster.ClusterReconciler(
+                host=wiring.host,
+                clusters=wiring.clusters,
+                namespaces=namespaces,
+                works=works,
+                bindings=bindings.store,
+                recorder=wiring.recorder,
+            ),
+            workers=options.concurrent_cluster_syncs,
+        )
+        controller.watch(wiring.clusters.informer, cluster.requests_for_cluster, cluster.cluster_changed)
+        controller.watch(namespaces.informer, cluster.requests_for_namespace)
+        controller.watch(bindings.informer, cluster.requests_for_binding)
+    if "clusterStatus" in enabled:
+        probes = wiring.controller(
+            wk.CLUSTER_STATUS_CONTROLLER,
+            cluster_status.ClusterStatusReconciler(
+                clusters=wiring.clusters,
+                members=wiring.members,
+                clock=wiring.clock,
+                rng=wiring.rng,
+                metrics=wiring.metrics.clusters,
+                thresholds=Thresholds(options.cluster_success_threshold, options.cluster_failure_threshold),
+                frequency_seconds=options.cluster_status_update_frequency,
+            ),
+            workers=options.concurrent_cluster_syncs,
+        )
+        probes.watch(wiring.clusters.informer, cluster_status.requests_for_cluster, cluster_status.cluster_changed)
+
+        def probe(name: str) -> None:
+            probes.enqueue(cluster_status.request_for_member(name))
+
+        wiring.members.add_listener(joined=lambda member: probe(member.name), left=probe)
+    if "namespace" in enabled:
+        namespaces = wiring.cached(resources.NAMESPACES)
+        sync = wiring.controller(
+            wk.NAMESPACE_SYNC_CONTROLLER,
+            namespace_sync.NamespaceSyncReconciler(
+                namespaces=namespaces.store,
+                clusters=wiring.clusters.store,
+                works=wiring.works,
+                new_id=new_id,
+                skipped=options.skipped_propagating_namespaces,
+            ),
+            workers=options.concurrent_namespace_syncs,
+        )
+        sync.watch(namespaces.informer, namespace_sync.requests_for_namespace(namespaces.store))
+        sync.watch(
+            wiring.clusters.informer,
+            namespace_sync.requests_for_cluster(namespaces.store),
+            namespace_sync.cluster_appeared,
+        )
+        sync.watch(wiring.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
+    if "scheduler" in enabled:
+        bindings = wiring.cached(resources.RESOURCEBINDINGS, PLACED_BINDING_INDEXES)
+        schedule = wiring.controller(
+            wk.DEFAULT_SCHEDULER,
+            scheduler.SchedulerReconciler(
+                bindings=bindings,
+                clusters=wiring.clusters.store,
+                recorder=wiring.recorder,
+                clock=wiring.clock,
+            ),
+            workers=1,
+        )
+        schedule.watch(bindings.informer, enqueue_object, scheduler.binding_changed)
+        schedule.watch(wiring.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
+    _wire_propagation(wiring)
+
+
+def _wire_propagation(wiring: Wiring) -> None:
+    """binding, execution and bindingStatus: from a scheduled binding to objects in members, and back."""
+    options, enabled = wiring.options, wiring.options.controllers

@@ -1,0 +1,238 @@
+"""Which controller watches what.
+
+Everything that connects a reconciler to the caches, to its queue and to the others is visible here; nothing is
+registered behind the scenes.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from informers.cached import CachedResource
+from informers.factory import InformerFactory
+from informers.meta import KubeObject
+from mcs_controller.api import resources
+from mcs_controller.clusters import MemberClusters
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
+from mcs_controller.features import MULTI_CLUSTER_SERVICE
+from mcs_controller.reconcilers import endpointslice_dispatch, multiclusterservice
+from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
+from mcs_controller.reconcilers.endpointslice_collect import EndpointSliceCollectReconciler, SliceCollector
+from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
+from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
+from mcs_controller.reconcilers.provider_watches import ProviderWatches
+from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
+from mcs_controller.runtime.controller import Controller, enqueue_object
+from workqueue import default_controller_rate_limiter
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Hashable
+
+    from informers.client import ApiClient
+    from informers.resource import Resource
+    from informers.store import Indexers
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import Service
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+    from mcs_controller.metrics import Metrics
+    from mcs_controller.options import Options
+    from mcs_controller.runtime.events import Recorder
+    from mcs_controller.runtime.manager import Manager
+    from mcs_controller.runtime.reconcile import Reconciler
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+R = TypeVar("R", bound="Hashable")
+
+COLLECT_WORKERS = 3
+"""Slices collected at once; upstream fixes the number."""
+
+
+class Wiring:
+    """What all controllers share. Only what an enabled controller asks for is watched."""
+
+    def __init__(
+        self,
+        options: Options,
+        manager: Manager,
+        host: ApiClient,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        user_agent: str,
+        recorder: Recorder,
+        metrics: Metrics,
+    ) -> None:
+        self.options = options
+        self.manager = manager
+        self.host = host
+        self.clock = clock
+        self.rng = rng
+        self.recorder = recorder
+        self.metrics = metrics
+        self.informers = InformerFactory(
+            host, clock=clock, rng=rng, resync_seconds=options.resync_period, metrics=metrics.informers
+        )
+        self._user_agent = user_agent
+        self._started: list[str] = []
+        manager.add_informers(self.informers)
+
+    @cached_property
+    def works(self) -> CachedResource[Work]:
+        """All Works."""
+        return self.cached(resources.WORKS, WORK_INDEXES)
+
+    @cached_property
+    def services(self) -> CachedResource[Service]:
+        """All Services of the control plane."""
+        return self.cached(resources.SERVICES)
+
+    @cached_property
+    def bindings(self) -> CachedResource[ResourceBinding]:
+        """All ResourceBindings."""
+        return self.cached(resources.RESOURCEBINDINGS)
+
+    @cached_property
+    def clusters(self) -> CachedResource[Cluster]:
+        """All Clusters."""
+        return self.cached(resources.CLUSTERS)
+
+    @cached_property
+    def members(self) -> MemberClusters:
+        """Connections to all members."""
+        members = MemberClusters(
+            self.clusters.informer,
+            self.host,
+            clock=self.clock,
+            rng=self.rng,
+            recorder=self.recorder,
+            user_agent=self._user_agent,
+            qps=self.options.cluster_api_qps,
+            burst=self.options.cluster_api_burst,
+            client_metrics=self.metrics.runtime.client,
+        )
+        self.manager.add_runnable(members, needs_leader=True)
+        return members
+
+    def announce(self) -> None:
+        """Say in the log what runs, above all if nothing does."""
+        if self._started:
+            _log.info("Controllers", extra={"enabled": ",".join(self._started)})
+        else:
+            _log.warning(
+                "No controller runs: the feature gate is off and no stand-alone controller is named",
+                extra={"switch_on": f"--feature-gates={MULTI_CLUSTER_SERVICE}=true"},
+            )
+
+    def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None) -> CachedResource[T]:
+        """The control plane's objects of a kind; one cache per kind, however often it is asked for."""
+        return CachedResource(self.host, self.informers.informer(resource, indexers=indexers))
+
+    def controller(self, name: str, reconciler: Reconciler[R], workers: int) -> Controller[R]:
+        """A controller with the limits and metrics that the flags say, run by the manager."""
+        options = self.options
+        controller = Controller(
+            name,
+            reconciler,
+            clock=self.clock,
+            rate_limiter=default_controller_rate_limiter(
+                clock=self.clock,
+                base_delay=options.rate_limiter_base_delay,
+                max_delay=options.rate_limiter_max_delay,
+                qps=options.rate_limiter_qps,
+                burst=options.rate_limiter_bucket_size,
+            ),
+            metrics=self.metrics.runtime.controllers,
+            queue_metrics=self.metrics.runtime.queues,
+            workers=workers,
+        )
+        self.manager.add_controller(controller)
+        self._started.append(name)
+        return controller
+
+
+def new_id() -> str:
+    """A permanent id, as the webhooks make them."""
+    return str(uuid.uuid4())
+
+
+def wire_multi_cluster_service(wiring: Wiring) -> None:
+    """The three controllers behind the MultiClusterService gate, and the status that they share."""
+    if not wiring.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
+        return
+    enabled = wiring.options.controllers
+    services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
+    board = StatusBoard()
+    if "multiclusterservice" in enabled:
+        reconciler = MultiClusterServiceReconciler(
+            multiclusterservices=services,
+            services=wiring.services,
+            bindings=wiring.bindings,
+            works=wiring.works,
+            clusters=wiring.clusters.store,
+            board=board,
+            new_id=new_id,
+        )
+        controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
+        controller.watch(services.informer, enqueue_object, content_changed)
+        controller.watch(wiring.services.informer, reconciler.requests_for_service, service_changed)
+        controller.watch(wiring.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
+        controller.watch(wiring.bindings.informer, reconciler.requests_for_binding, content_changed)
+        controller.watch(wiring.works.informer, multiclusterservice.requests_for_work, content_changed)
+    if "endpointsliceCollect" in enabled:
+        _wire_collect(wiring, services)
+    if "endpointsliceDispatch" in enabled:
+        dispatcher = EndpointSliceDispatchReconciler(
+            works=wiring.works,
+            services=services.store,
+            clusters=wiring.clusters.store,
+            board=board,
+            new_id=new_id,
+        )
+        dispatch = wiring.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=wiring.options.concurrent_work_syncs)
+        dispatch.watch(wiring.works.informer, endpointslice_dispatch.requests_for_work, content_changed)
+        dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
+        dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
+    if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
+        status = wiring.controller(
+            wk.STATUS_CONTROLLER,
+            ServiceStatusReconciler(
+                board=board,
+                services=services,
+                works=wiring.works.store,
+                recorder=wiring.recorder,
+                clock=wiring.clock,
+            ),
+            workers=1,
+        )
+        board.subscribe(status.enqueue)
+
+
+def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService]) -> None:
+    watches = ProviderWatches(wiring.members)
+    collector = SliceCollector(works=wiring.works, services=services.store, watches=watches, new_id=new_id)
+    slices = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
+    watches.feed(slices)
+    wiring.manager.add_runnable(watches, needs_leader=True)
+    slices.watch(wiring.works.informer, collector.requests_for_work, content_changed)
+    slices.watch(services.informer, collector.requests_for_service, content_changed)
+
+    reconciler = EndpointSliceCollectReconciler(works=wiring.works.store, watches=watches, enqueue_slice=slices.enqueue)
+    collect = wiring.controller(wk.COLLECT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs)
+    collect.watch(wiring.works.informer, reconciler.requests_for_work, content_changed)
+    collect.watch(wiring.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
+
+    def compare_all(cluster: str) -> None:
+        for request in reconciler.requests_in(cluster):
+            collect.enqueue(request)
+
+    watches.on_synced(compare_all)

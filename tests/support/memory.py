@@ -15,6 +15,7 @@ What somebody else does on the server is written with `seed`, `edit` and `remove
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ class MemoryInformer(Generic[T]):
     def __init__(self, resource: Resource[T], indexers: Indexers[T], label_selector: str, field_selector: str) -> None:
         self.resource = resource
         self.last_error: KubeError | None = None
-        self.has_synced = True
+        self.synced = asyncio.Event()
+        self.synced.set()
         self.wakes = 0
         self._labels = LabelSelector.parse(label_selector)
         self._field_selector = field_selector
@@ -109,8 +111,13 @@ class MemoryInformer(Generic[T]):
     def observe_deleted(self, key: ObjectKey, *, uid: str = "") -> None:
         self._tell(self._cache.observe_deleted(key, uid))
 
+    @property
+    def has_synced(self) -> bool:
+        return self.synced.is_set()
+
     async def wait_synced(self) -> None:
-        """Synced from the beginning, unless a test says otherwise."""
+        """Synced from the beginning, unless a test clears `synced`."""
+        await self.synced.wait()
 
     def wake(self) -> None:
         self.wakes += 1
@@ -413,7 +420,7 @@ class MemoryRecorder:
     def for_component(self, component: str) -> MemoryRecorder:
         return MemoryRecorder(self.events, component)
 
-    def event(self, ref: Any, type: str, reason: str, message: str) -> None:
+    def event(self, ref: Any, type_: str, reason: str, message: str) -> None:
         self.events.append((self.component, ref.kind, f"{ref.namespace}/{ref.name}", type_, reason, message))
 
     def take(self) -> list[tuple[str, str]]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from testbed import temporary
 from testbed.commands import HOST_CONTROLLERS, MEMBER_CONTROLLERS
 from testbed.controlplane import ControlPlane, PlaneSpec
 from testbed.errors import BedError
 from testbed.etcd import Etcd
-from testbed.identity import kill_leftovers
+from testbed.identity import ProcessIdentity, kill_leftovers
 from testbed.kubelet import KubeletFactory, StandInKubelet
 from testbed.tasks import together
 from tools.components import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from testbed.processes import Process
@@ -113,7 +114,9 @@ class Bed:
         # A thread: a first build takes minutes. Children are started from this thread, not from that one.
         binaries = await asyncio.to_thread(resolve, wanted)
         if self._wanted_root is None:
-            self._wanted_root = Path(tempfile.mkdtemp(prefix="mcs-testbed-"))
+            owner = ProcessIdentity.of(os.getpid())
+            assert owner is not None
+            self._wanted_root = temporary.make(owner)
         root = self._wanted_root = self._wanted_root.resolve()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -131,6 +134,7 @@ class Bed:
         except BaseException as error:
             await self._stack.aclose()
             if isinstance(error, BedError):
+                temporary.keep(root)
                 error.add_note(f"all logs are kept in {root}")
             else:  # cancelled: there is nothing to be learned from the logs
                 shutil.rmtree(root, ignore_errors=True)
@@ -147,6 +151,7 @@ class Bed:
         finally:
             kill_leftovers(self.root)
             if error is not None and self._keep_on_failure:
+                temporary.keep(self.root)
                 error.add_note(f"the bed's logs are kept in {self.root}")
             else:
                 shutil.rmtree(self.root, ignore_errors=True)

@@ -7,10 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from testbed import temporary
 from testbed.identity import BED_VARIABLE, ProcessIdentity, carries_mark, kill_leftovers, processes_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -70,3 +76,25 @@ def test_killing_leftovers_ends_marked_processes(sleeper, tmp_path):
     assert sleeper.poll() is None
     assert kill_leftovers(tmp_path / "bed") == 1
     assert sleeper.wait() == -signal.SIGKILL
+
+
+def owned_directory(parent: Path, name: str, owner: ProcessIdentity | None) -> Path:
+    path = parent / name
+    path.mkdir()
+    if owner is not None:
+        (path / "owner.json").write_bytes(msgspec.json.encode(owner))
+    return path
+
+
+def test_only_directories_whose_owner_is_gone_are_swept(sleeper, tmp_path):
+    alive = identity_of(sleeper)
+    dead = dataclasses.replace(alive, started=1)
+    living = owned_directory(tmp_path, f"{temporary.PREFIX}living", alive)
+    crashed = owned_directory(tmp_path, f"{temporary.PREFIX}crashed", dead)
+    kept = owned_directory(tmp_path, f"{temporary.PREFIX}kept", dead)
+    temporary.keep(kept)
+    foreign = owned_directory(tmp_path, "foreign", dead)
+    assert temporary.sweep(tmp_path) == [crashed]
+    assert not crashed.exists()
+    assert all(each.exists() for each in (living, kept, foreign))
+    assert sleeper.poll() is None

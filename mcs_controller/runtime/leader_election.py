@@ -200,6 +200,7 @@ class LeaderElector:
         self._observed_at = 0.0  # when its spec was first seen, on this process's clock
         self._renewed_at = 0.0  # when the last successful renewal was sent
         self._leading = False
+        self._claimed = False  # the server may have us down as the holder
         self._trouble = ""
         metrics.leading(config.name, False)
 
@@ -233,15 +234,20 @@ class LeaderElector:
                 await self._renew_in_time()
         except LeadershipLost as lost:
             self._set_leading(False)
+            self._claimed = False
             log.error("Lost the lease", extra=self._fields(error=str(lost)))
             raise
 
     async def release(self) -> None:
         """Let another take over at once. Only call it when all work that the lease guards has ended.
 
-        Also cleans up after an :meth:`acquire` that was cancelled when the server had already heard of it. Failures are
-        logged; the lease then runs out by itself. Takes at most the renew deadline.
+        Also cleans up after an :meth:`acquire` that was cancelled when the server had already heard of it. Does
+        nothing if the lease was lost or never claimed. Failures are logged; the lease then runs out by itself. Takes
+        at most the renew deadline.
         """
+        if not self._claimed:
+            return
+        self._claimed = False
         self._set_leading(False)
         try:
             async with time_limit(self._clock, self.config.renew_deadline):
@@ -333,6 +339,7 @@ class LeaderElector:
             "metadata": {"name": self.config.name, "namespace": self.config.namespace},
             "spec": {**claim, "acquireTime": claim["renewTime"], "leaseTransitions": 0},
         }
+        self._claimed = True
         self._lease = await self._client.create(LEASES, body, self.config.namespace)
         self._renewed_at = sent
 
@@ -342,6 +349,7 @@ class LeaderElector:
         if lease.spec.holder_identity != self.config.identity:
             spec["acquireTime"] = spec["renewTime"]
             spec["leaseTransitions"] = (lease.spec.lease_transitions or 0) + 1
+        self._claimed = True
         body = _changed(lease, spec)
         self._lease = await self._client.update(LEASES, self.config.name, body, self.config.namespace)
         self._renewed_at = sent

@@ -1,0 +1,116 @@
+"""Probes and metrics over HTTP.
+
+Paths and bodies as Kubernetes' components have them (`apiserver/pkg/server/healthz`):
+
+    GET /healthz            200 "ok", or 500 and what failed
+    GET /healthz?verbose    the same, check by check: "[+]ping ok"
+    GET /healthz/ping       one check
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from mcs_controller.runtime.metrics import render_metrics
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from prometheus_client import CollectorRegistry
+
+Check: TypeAlias = Callable[[], str]
+"""Says what is wrong; empty if all is well. Called from the event loop: must not block."""
+
+_SHUTDOWN_SECONDS = 1.0
+"""For requests that are being answered when the server stops; the answers are small."""
+
+
+class ListenError(Exception):
+    """A server cannot listen on its address."""
+
+
+def parse_address(text: str) -> tuple[str | None, int] | None:
+    """Host and port of a bind address as Go's flags have it; None for "0", which switches a server off.
+
+    ":8080" means all interfaces (host None), "[::1]:8080" one IPv6 address, and port 0 any free port.
+
+    Raises:
+        ValueError: none of these.
+    """
+    if text in ("", "0"):
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise ValueError(f"bind address {text!r} is not host:port, :port or 0")
+    return host.strip("[]") or None, int(port)
+
+
+def health_routes(path: str, checks: Mapping[str, Check]) -> list[web.RouteDef]:
+    """`path` for all checks, `path/<name>` for one of them. The mapping may grow while they are served."""
+    name_of_all = path.strip("/")
+
+    async def answer_all(request: web.Request) -> web.Response:
+        excluded = request.query.getall("exclude", [])
+        problems = {name: check() for name, check in sorted(checks.items()) if name not in excluded}
+        healthy = not any(problems.values())
+        lines = [f"[-]{name} failed: {problem}" if problem else f"[+]{name} ok" for name, problem in problems.items()]
+        lines.append(f"{name_of_all} check {'passed' if healthy else 'failed'}\n")
+        text = "ok" if healthy and "verbose" not in request.query else "\n".join(lines)
+        return web.Response(text=text, status=200 if healthy else 500)
+
+    async def answer_one(request: web.Request) -> web.Response:
+        check = checks.get(request.match_info["check"])
+        if check is None:
+            raise web.HTTPNotFound
+        problem = check()
+        return web.Response(text=problem or "ok", status=500 if problem else 200)
+
+    return [web.get(path, answer_all), web.get(f"{path}/{{check}}", answer_one)]
+
+
+def metrics_routes(registry: CollectorRegistry) -> list[web.RouteDef]:
+    """`/metrics` in Prometheus' text format."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=render_metrics(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [web.get("/metrics", answer)]
+
+
+class HttpServer:
+    """Serves some routes on one address, from entering to leaving. Does nothing if the address is "0"."""
+
+    def __init__(self, name: str, address: str, routes: list[web.RouteDef]) -> None:
+        """Opens nothing yet. Raises ValueError for an address that is none."""
+        self._name = name
+        self._text = address
+        self._address = parse_address(address)
+        app = web.Application()
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+
+    @property
+    def port(self) -> int | None:
+        """The port it listens on; None if it does not."""
+        return self._runner.addresses[0][1] if self._runner.addresses else None
+
+    async def __aenter__(self) -> Self:
+        """Raises ListenError if the address is taken or not ours."""
+        if self._address is not None:
+            host, port = self._address
+            await self._runner.setup()
+            try:
+                await web.TCPSite(self._runner, host, port).start()
+            except OSError as error:
+                await self._runner.cleanup()
+                raise ListenError(f"{self._name} cannot be served on {self._text!r}: {error.strerror}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()

@@ -1,0 +1,217 @@
+"""Prometheus adapters for everything in the runtime that reports metrics.
+
+Names, labels and buckets are those of controller-runtime and client-go, so that existing dashboards and alerts work.
+The registry is an argument: two managers in one process do not meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+    from mcs_controller.runtime.controller import Outcome
+    from workqueue import QueueMetrics, QueueState
+
+_QUEUE_BUCKETS: Final = tuple(1e-8 * 10**exponent for exponent in range(12))
+_RECONCILE_BUCKETS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9),
+    *(1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 60),
+)
+_RESULTS: Final = ("success", "error", "requeue", "requeue_after")
+"""`requeue` is never counted here, but dashboards expect it."""
+
+
+class RuntimeMetrics:
+    """The metrics of one process (or of one manager, if there are several in it).
+
+    Attributes:
+        queues: for `Controller(queue_metrics=...)`.
+        controllers: for `Controller(metrics=...)`.
+        client: for `ApiClient(metrics=...)`.
+        leader_election: for `LeaderElector(metrics=...)`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers all of them. Raises ValueError if the registry has them already."""
+        self.queues = PrometheusQueueMetrics(registry)
+        self.controllers = PrometheusControllerMetrics(registry)
+        self.client = PrometheusClientMetrics(registry)
+        self.leader_election = PrometheusLeaderElectionMetrics(registry)
+
+
+class PrometheusQueueMetrics:
+    """A `workqueue.MetricsProvider`. Gauges are read from the queue when scraped, and keep it alive."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("name", "controller")
+        self._depth = Gauge("workqueue_depth", "Items waiting.", (*labels, "priority"), registry=registry)
+        self._adds = Counter("workqueue_adds", "Items added.", labels, registry=registry)
+        self._retries = Counter("workqueue_retries", "Items added with a delay.", labels, registry=registry)
+        self._waited = Histogram(
+            "workqueue_queue_duration_seconds",
+            "How long items wait before being processed.",
+            labels,
+            registry=registry,
+            buckets=_QUEUE_BUCKETS,
+        )
+        self._worked = Histogram(
+            "workqueue_work_duration_seconds",
+            "How long processing an item takes.",
+            labels,
+            registry=registry,
+            buckets=_QUEUE_BUCKETS,
+        )
+        self._unfinished = Gauge(
+            "workqueue_unfinished_work_seconds",
+            "Sum of the ages of the items in processing; growth means stuck workers.",
+            labels,
+            registry=registry,
+        )
+        self._longest = Gauge(
+            "workqueue_longest_running_processor_seconds",
+            "Age of the item longest in processing.",
+            labels,
+            registry=registry,
+        )
+
+    def register(self, name: str, state: QueueState) -> QueueMetrics:
+        """See :meth:`workqueue.MetricsProvider.register`. The queue's name is its controller's as well."""
+        self._depth.labels(name, name, "").set_function(state.depth)
+        self._unfinished.labels(name, name).set_function(state.unfinished_work_seconds)
+        self._longest.labels(name, name).set_function(state.longest_running_seconds)
+        return _OneQueue(
+            self._adds.labels(name, name),
+            self._retries.labels(name, name),
+            self._waited.labels(name, name),
+            self._worked.labels(name, name),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _OneQueue:
+    adds: Counter
+    retries: Counter
+    waits: Histogram
+    works: Histogram
+
+    def added(self) -> None:
+        self.adds.inc()
+
+    def retried(self) -> None:
+        self.retries.inc()
+
+    def waited(self, seconds: float) -> None:
+        self.waits.observe(seconds)
+
+    def worked(self, seconds: float) -> None:
+        self.works.observe(seconds)
+
+
+class PrometheusControllerMetrics:
+    """A `ControllerMetrics`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        label = ("controller",)
+        self._total = Counter(
+            "controller_runtime_reconcile", "Reconciles by result.", (*label, "result"), registry=registry
+        )
+        self._errors = Counter("controller_runtime_reconcile_errors", "Failed.", label, registry=registry)
+        self._kinds = {
+            "terminal": Counter(
+                "controller_runtime_terminal_reconcile_errors", "Failed, not to be retried.", label, registry=registry
+            ),
+            "panic": Counter(
+                "controller_runtime_reconcile_panics", "Failed by a mistake in the program.", label, registry=registry
+            ),
+            "timeout": Counter(
+                "controller_runtime_reconcile_timeouts", "Failed by taking too long.", label, registry=registry
+            ),
+        }
+        self._seconds = Histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of reconciles.",
+            label,
+            registry=registry,
+            buckets=_RECONCILE_BUCKETS,
+        )
+        self._max = Gauge("controller_runtime_max_concurrent_reconciles", "Workers.", label, registry=registry)
+        self._active = Gauge("controller_runtime_active_workers", "Busy workers.", label, registry=registry)
+
+    def created(self, controller: str, workers: int) -> None:
+        """See :meth:`ControllerMetrics.created`. Every series exists from here on, so that rates start from 0."""
+        self._max.labels(controller).set(workers)
+        self._active.labels(controller).set(0)
+        self._errors.labels(controller)
+        self._seconds.labels(controller)
+        for counter in self._kinds.values():
+            counter.labels(controller)
+        for result in _RESULTS:
+            self._total.labels(controller, result)
+
+    def began(self, controller: str) -> None:
+        """See :meth:`ControllerMetrics.began`."""
+        self._active.labels(controller).inc()
+
+    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None:
+        """See :meth:`ControllerMetrics.ended`."""
+        self._active.labels(controller).dec()
+        if outcome == "cancelled":
+            return
+        self._seconds.labels(controller).observe(seconds)
+        if outcome in ("success", "requeue_after"):
+            self._total.labels(controller, outcome).inc()
+            return
+        self._total.labels(controller, "error").inc()
+        self._errors.labels(controller).inc()
+        if outcome in self._kinds:
+            self._kinds[outcome].labels(controller).inc()
+
+
+class PrometheusClientMetrics:
+    """An `informers.client.ClientMetrics`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "rest_client_requests", "Requests to API servers.", ("code", "method", "host"), registry=registry
+        )
+
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        """See :meth:`informers.client.ClientMetrics.request`. client-go counts a watch as the GET that it is."""
+        self._requests.labels(code, "GET" if method == "WATCH" else method, host).inc()
+
+
+class PrometheusLeaderElectionMetrics:
+    """A `LeaderElectionMetrics`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._status = Gauge(
+            "leader_election_master_status", "1 if this process holds the lease.", ("name",), registry=registry
+        )
+
+    def leading(self, name: str, leads: bool) -> None:
+        """See :meth:`LeaderElectionMetrics.leading`."""
+        self._status.labels(name).set(leads)
+
+
+class _WithoutCreated:
+    """A registry without the `_created` series that this client library adds for each counter and Go's does not."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+def render_metrics(registry: CollectorRegistry) -> bytes:
+    """The registry in Prometheus' text format."""
+    return generate_latest(_WithoutCreated(registry))

@@ -1,0 +1,530 @@
+"""Leader election against one lease, candidates of this process and faults between them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from informers.errors import Forbidden, ServerError, TransportError
+from mcs_controller.runtime.leader_election import (
+    LeaderElectionConfig,
+    LeaderElector,
+    LeadershipLost,
+    default_identity,
+)
+from tests.support.clock import FakeClock, settle
+from tests.support.leases import LeaseConnection, LeaseServer
+
+START = "2026-01-01T00:00:00.000000Z"
+
+
+class Leaders:
+    """Metrics of all candidates, which see to it that there is one leader at most."""
+
+    def __init__(self) -> None:
+        self.now: set[str] = set()
+        self.ever: list[str] = []
+
+    def of(self, identity: str) -> Leaders._One:
+        return self._One(self, identity)
+
+    class _One:
+        def __init__(self, leaders: Leaders, identity: str) -> None:
+            self._leaders, self._identity = leaders, identity
+
+        def leading(self, name: str, leads: bool) -> None:
+            assert name == "the-lease"
+            if not leads:
+                self._leaders.now.discard(self._identity)
+                return
+            self._leaders.now.add(self._identity)
+            self._leaders.ever.append(self._identity)
+            assert len(self._leaders.now) == 1, f"two leaders: {self._leaders.now}"
+
+
+class World:
+    """A clock, a server, and any number of candidates."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.server = LeaseServer(self.clock)
+        self.leaders = Leaders()
+
+    def candidate(
+        self, identity: str = "me", clock: FakeClock | None = None, seed: int = 0
+    ) -> tuple[LeaderElector, LeaseConnection]:
+        connection = LeaseConnection(self.server)
+        elector = LeaderElector(
+            connection,
+            LeaderElectionConfig(namespace="karmada-system", name="the-lease", identity=identity),
+            clock=clock or self.clock,
+            rng=random.Random(seed),
+            metrics=self.leaders.of(identity),
+        )
+        return elector, connection
+
+    def hold(self, holder: str, **spec: Any) -> None:
+        """There is a lease, held by somebody."""
+        self.server.create(
+            {
+                "metadata": {"name": "the-lease", "namespace": "karmada-system", "labels": {"keep": "me"}},
+                "spec": {
+                    "holderIdentity": holder,
+                    "leaseDurationSeconds": 15,
+                    "acquireTime": START,
+                    "renewTime": START,
+                    "leaseTransitions": 3,
+                    **spec,
+                },
+            }
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_missing_lease_is_created_in_the_wire_format_of_client_go(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    assert elector.is_leader
+    assert elector.holder == "me"
+    assert connection.calls == ["get", "create"]
+    assert world.server.lease == {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "the-lease", "namespace": "karmada-system", "resourceVersion": "101"},
+        "spec": {
+            "holderIdentity": "me",
+            "leaseDurationSeconds": 15,
+            "acquireTime": START,
+            "renewTime": START,
+            "leaseTransitions": 0,
+        },
+    }
+
+
+async def test_missing_namespace_is_logged_once_and_waited_for(world: World, caplog: pytest.LogCaptureFixture):
+    world.server.namespace_exists = False
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(60)
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert 'namespaces "karmada-system" not found' in vars(warnings[0])["error"]
+    assert not waiting.done()
+    world.server.namespace_exists = True
+    await world.clock.advance(5)
+    await waiting
+
+
+@pytest.mark.parametrize("renewed", ["1999-01-01T00:00:00.000000Z", "2099-01-01T00:00:00.000000Z"])
+async def test_held_lease_is_left_alone_for_its_duration_by_our_own_clock(world: World, renewed: str):
+    world.hold("other", renewTime=renewed)
+    elector, connection = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(14.9)
+    assert set(connection.calls) == {"get"}
+    await world.clock.advance(5)
+    await waiting
+
+
+async def test_duration_that_the_holder_wrote_counts_not_our_own(world: World):
+    world.hold("other", leaseDurationSeconds=60)
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(59.9)
+    assert not waiting.done()
+    await world.clock.advance(5)
+    await waiting
+
+
+async def test_every_renewal_seen_makes_a_candidate_wait_anew(world: World):
+    world.hold("other")
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    for second in range(10):
+        await world.clock.advance(10)
+        world.server.edit(lambda lease, second=second: lease["spec"].update(renewTime=f"at {second}"))  # type: ignore[misc]
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_edit_that_is_no_renewal_does_not_make_a_candidate_wait_anew(world: World):
+    world.hold("other")
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(10)
+    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    await world.clock.advance(9.4)
+    await waiting
+
+
+async def test_taking_over_counts_the_transition_and_keeps_what_others_put_there(world: World):
+    world.hold("other", preferredHolder="somebody")
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(20)
+    await waiting
+    spec = world.server.spec
+    assert spec["leaseTransitions"] == 4
+    assert spec["acquireTime"] == spec["renewTime"] > START
+    assert spec["preferredHolder"] == "somebody"
+    assert world.server.lease is not None
+    assert world.server.lease["metadata"]["labels"] == {"keep": "me"}
+
+
+async def test_released_lease_is_taken_at_the_next_try(world: World):
+    world.hold("other")
+    elector, _ = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(3)
+    world.server.edit(lambda lease: lease["spec"].update(holderIdentity=""))
+    await world.clock.advance(4.4)
+    await waiting
+    assert world.server.spec["leaseTransitions"] == 4
+
+
+async def test_candidates_try_at_jittered_intervals(world: World):
+    world.hold("other")
+    times: list[float] = []
+
+    class Noting(LeaseConnection):
+        async def get(self, *args: Any, **kwargs: Any) -> Any:
+            times.append(world.clock.monotonic())
+            world.server.edit(lambda lease: lease["spec"].update(renewTime=str(len(times))))
+            return await super().get(*args, **kwargs)
+
+    elector, _ = world.candidate()
+    elector._client = Noting(world.server)
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(300)
+    waiting.cancel()
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert min(gaps) >= 2
+    assert max(gaps) <= 4.4
+    assert max(gaps) - min(gaps) > 1
+
+
+async def test_leader_renews_every_retry_period_with_one_request(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.calls.clear()
+    renewing = asyncio.create_task(elector.renew())
+    await world.clock.advance(20)
+    assert connection.calls == ["update"] * 10
+    assert world.server.spec["renewTime"] == "2026-01-01T00:00:20.000000Z"
+    assert world.server.spec["acquireTime"] == START
+    assert world.server.spec["leaseTransitions"] == 0
+    assert not renewing.done()
+    renewing.cancel()
+
+
+async def lost_after(world: World, elector: LeaderElector) -> tuple[float, str]:
+    """When the leader gives up, in seconds from now, and why."""
+    started = world.clock.monotonic()
+    renewing = asyncio.create_task(elector.renew())
+    while not renewing.done():
+        await world.clock.advance(0.1)
+    with pytest.raises(LeadershipLost) as lost:
+        await renewing
+    assert not elector.is_leader
+    assert not world.leaders.now
+    return round(world.clock.monotonic() - started, 6), str(lost.value)
+
+
+async def test_leader_gives_up_in_time_when_the_server_hangs(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.hangs = True
+    assert await lost_after(world, elector) == (12, "not renewed for 12 s: the API server did not answer in time")
+    assert connection.calls[2:] == ["update", "update"]
+
+
+async def test_leader_gives_up_in_time_when_the_server_only_fails(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.error = ServerError(500, "", "etcd is away")
+    assert await lost_after(world, elector) == (12, "not renewed for 12 s: 500: etcd is away")
+
+
+async def test_slow_answer_does_not_stretch_the_term(world: World):
+    elector, connection = world.candidate()
+    connection.delay_after = 2.4
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(4.8)
+    await waiting
+    # The lease has been written 2.4 s ago: others count from then.
+    connection.hangs = True
+    assert (await lost_after(world, elector))[0] == pytest.approx(12 - 2.4)
+
+
+async def test_leader_that_stood_still_gives_up_without_another_request(world: World):
+    class Freezing(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(60)
+
+    clock = Freezing()
+    elector, connection = world.candidate(clock=clock)
+    await elector.acquire()
+    connection.calls.clear()
+    renewing = asyncio.create_task(elector.renew())
+    await clock.advance(60)
+    with pytest.raises(LeadershipLost, match="stood still"):
+        await renewing
+    assert connection.calls == []
+
+
+async def test_stolen_lease_ends_leadership_at_the_next_renewal(world: World):
+    elector, _ = world.candidate()
+    await elector.acquire()
+    world.server.edit(lambda lease: lease["spec"].update(holderIdentity="thief"))
+    assert await lost_after(world, elector) == (2, "thief holds it")
+    writes = world.server.writes
+    await elector.release()
+    assert (world.server.holder, world.server.writes) == ("thief", writes)
+
+
+async def test_harmless_edit_costs_one_more_read_and_is_kept(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.calls.clear()
+    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    renewing = asyncio.create_task(elector.renew())
+    await world.clock.advance(4)
+    assert connection.calls == ["update", "get", "update", "update"]
+    assert world.server.lease is not None
+    assert world.server.lease["metadata"]["labels"] == {"a": "b"}
+    assert world.server.spec["leaseTransitions"] == 0
+    renewing.cancel()
+
+
+async def test_deleted_lease_is_created_anew(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.calls.clear()
+    world.server.lease = None
+    renewing = asyncio.create_task(elector.renew())
+    await world.clock.advance(2)
+    assert connection.calls == ["update", "get", "create"]
+    assert world.server.holder == "me"
+    renewing.cancel()
+
+
+async def test_leader_survives_an_api_server_that_is_away_for_nine_seconds(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    renewing = asyncio.create_task(elector.renew())
+    await world.clock.advance(4)
+    connection.error = TransportError("connection refused")
+    await world.clock.advance(9)
+    connection.error = None
+    await world.clock.advance(60)
+    assert elector.is_leader
+    assert not renewing.done()
+    renewing.cancel()
+
+
+async def test_wall_clock_jumps_change_nothing(world: World):
+    elector, _ = world.candidate()
+    await elector.acquire()
+    renewing = asyncio.create_task(elector.renew())
+    rival, _ = world.candidate("rival")
+    waiting = asyncio.create_task(rival.acquire())
+    for jump in (3600, -7200, 86400):
+        await world.clock.advance(20)
+        world.clock.jump_wall_clock(jump)
+    await world.clock.advance(20)
+    assert elector.is_leader
+    assert not waiting.done()
+    renewing.cancel()
+    waiting.cancel()
+
+
+async def test_release_empties_the_holder_and_keeps_the_rest(world: World):
+    world.hold("")
+    elector, _ = world.candidate()
+    await elector.acquire()
+    await elector.release()
+    assert not elector.is_leader
+    assert not world.leaders.now
+    assert world.server.spec == {
+        "holderIdentity": "",
+        "leaseDurationSeconds": 1,
+        "acquireTime": START,
+        "renewTime": START,
+        "leaseTransitions": 4,
+    }
+
+
+async def test_release_repeats_after_a_conflict(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.delay_before = 1
+    releasing = asyncio.create_task(elector.release())
+    await world.clock.advance(1.5)
+    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    await world.clock.advance(3)
+    await releasing
+    assert world.server.holder == ""
+    assert connection.calls[2:] == ["get", "update", "get", "update"]
+
+
+@pytest.mark.parametrize("error", [None, Forbidden(403, "Forbidden", "no")], ids=["hanging", "refused"])
+async def test_release_that_fails_ends_in_time(world: World, error: Forbidden | None):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    connection.hangs, connection.error = error is None, error
+    releasing = asyncio.create_task(elector.release())
+    await world.clock.advance(10)
+    await releasing
+    assert world.server.holder == "me"
+
+
+async def test_release_after_an_acquire_cut_short_frees_what_the_server_granted(world: World):
+    elector, connection = world.candidate()
+    connection.delay_after = 1
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(1.5)
+    assert world.server.holder == "me"
+    waiting.cancel()
+    await settle()
+    connection.delay_after = 0
+    await elector.release()
+    assert world.server.holder == ""
+
+
+async def test_release_without_a_claim_asks_nobody(world: World):
+    world.hold("other")
+    elector, connection = world.candidate()
+    waiting = asyncio.create_task(elector.acquire())
+    await world.clock.advance(3)
+    waiting.cancel()
+    await settle()
+    connection.calls.clear()
+    await elector.release()
+    assert connection.calls == []
+
+
+class Pod:
+    """Runs a candidate, which may lose, be killed or stop in good order, and then begins again as somebody new."""
+
+    def __init__(self, world: World, rng: random.Random, name: str) -> None:
+        self.world, self.rng, self.name = world, rng, name
+        self.connection = LeaseConnection(world.server)
+        self.life: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        for number in range(1_000_000):
+            self.life = asyncio.create_task(self.live(f"{self.name}-{number}"))
+            await asyncio.wait({self.life})
+            await self.world.clock.sleep(self.rng.uniform(0, 5))
+
+    async def live(self, identity: str) -> None:
+        elector, self.connection = self.world.candidate(identity, seed=self.rng.randrange(1000))
+        try:
+            await elector.acquire()
+            await elector.renew()
+        except LeadershipLost:
+            pass
+        except asyncio.CancelledError:
+            if self.rng.random() < 0.5:
+                await elector.release()
+            self.world.leaders.now.discard(identity)
+
+    def inject_fault(self) -> None:
+        self.heal()
+        match self.rng.randrange(8):
+            case 0:
+                self.connection.hangs = True
+            case 1:
+                self.connection.error = ServerError(500, "", "boom")
+            case 2:
+                self.connection.delay_before = self.rng.uniform(0, 6)
+            case 3:
+                self.connection.delay_after = self.rng.uniform(0, 6)
+            case 4:
+                self.world.clock.jump_wall_clock(self.rng.uniform(-3600, 3600))
+            case 5:
+                if self.world.server.lease is not None:
+                    self.world.server.edit(lambda lease: lease["metadata"].update(labels={}))
+            case 6:
+                if self.life is not None:
+                    self.life.cancel()
+            case _:
+                pass
+
+    def heal(self) -> None:
+        self.connection.hangs, self.connection.error = False, None
+        self.connection.delay_before = self.connection.delay_after = 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_there_are_never_two_leaders_and_always_one_after_the_faults(seed: int):
+    world, rng = World(), random.Random(seed)
+    pods = [Pod(world, rng, name) for name in "abc"]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(pod.run()) for pod in pods]
+        for _ in range(150):
+            rng.choice(pods).inject_fault()
+            await world.clock.advance(rng.uniform(0, 4))
+        for pod in pods:
+            pod.heal()
+        await world.clock.advance(30)
+        assert len(world.leaders.now) == 1
+        assert world.server.holder in world.leaders.now
+        assert len(world.leaders.ever) > 3
+        for task, pod in zip(tasks, pods, strict=True):
+            task.cancel()
+            assert pod.life is not None
+            pod.life.cancel()
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ({"lease_duration": 10}, "lease duration (10 s) must be longer than renew deadline (10 s)"),
+        ({"renew_deadline": 2.4}, "renew deadline (2.4 s) must be longer than 1.2 times the retry period (2 s)"),
+        ({"retry_period": 0}, "retry period must be positive, got 0 s"),
+        ({"identity": ""}, "leader election needs a namespace, a name and an identity"),
+    ],
+    ids=["duration", "deadline", "period", "identity"],
+)
+def test_times_that_do_not_fit_are_refused(times: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match="^" + message.replace("(", "\\(").replace(")", "\\)") + "$"):
+        LeaderElectionConfig(**{"namespace": "ns", "name": "n", "identity": "i", **times})
+
+
+@given(
+    retry=st.floats(0.1, 100),
+    deadline=st.floats(1.001, 10),
+    duration=st.floats(1.001, 10),
+)
+def test_term_is_at_least_the_renew_deadline_and_below_the_lease_duration(
+    retry: float, deadline: float, duration: float
+):
+    config = LeaderElectionConfig(
+        namespace="ns",
+        name="n",
+        identity="i",
+        retry_period=retry,
+        renew_deadline=retry * 1.2 * deadline,
+        lease_duration=retry * 1.2 * deadline * duration,
+    )
+    assert config.renew_deadline <= config.term < config.lease_duration
+
+
+def test_default_term_is_that_of_client_go():
+    assert LeaderElectionConfig(namespace="ns", name="n", identity="i").term == 12
+
+
+def test_identities_differ_between_processes_on_one_host():
+    assert default_identity() != default_identity()

@@ -7,7 +7,7 @@ a document for each group version. Subresources are left out of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -78,7 +78,7 @@ class _Version(msgspec.Struct):
     freshness: str = ""
 
 
-class _GroupMeta(msgspec.Struct):
+class _GroupMeta(msgspec.Struct, frozen=True):
     name: str = ""
 
 
@@ -112,7 +112,8 @@ class _LegacyResource(msgspec.Struct):
     kind: str = ""
 
 
-class _LegacyResources(msgspec.Struct, tag_field="kind", tag="APIResourceList"):
+class _LegacyResources(msgspec.Struct):
+    kind: Literal["APIResourceList"]
     resources: list[_LegacyResource] = []
 
 

@@ -85,11 +85,8 @@ class SchedulerReconciler:
         meta, resource = binding.metadata, binding.spec.resource
         message = decision.condition.message
         if decision.succeeded:
-            kind, reason = "Normal", wk.EVENT_SCHEDULE_BINDING_SUCCEED
             result = ", ".join(f"{name}:0" for name in decision.clusters)
             message = f"{message} Result: {{{result}}}"
-        else:
-            kind, reason = "Warning", wk.EVENT_SCHEDULE_BINDING_FAILED
         for reference in (
             ObjectReference(
                 api_version=wk.BINDING_API_VERSION,
@@ -106,7 +103,10 @@ class SchedulerReconciler:
                 uid=resource.uid,
             ),
         ):
-            self._recorder.event(reference, kind, reason, message)
+            if decision.succeeded:
+                self._recorder.event(reference, "Normal", wk.EVENT_SCHEDULE_BINDING_SUCCEED, message)
+            else:
+                self._recorder.event(reference, "Warning", wk.EVENT_SCHEDULE_BINDING_FAILED, message)
 
 
 def binding_changed(event: Event[ResourceBinding]) -> bool:

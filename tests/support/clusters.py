@@ -1,0 +1,262 @@
+"""Clusters, namespaces and bindings for the tests of the stand-alone controllers, and members that answer probes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from informers.client import JSON_PATCH
+from informers.errors import KubeError, TransportError
+from informers.meta import KubeObject
+from informers.transport import RawResponse
+from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS
+from tests.support.memory import Json, MemoryApi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from informers.resource import Resource
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import Namespace
+    from mcs_controller.api.resourcebinding import ResourceBinding
+
+T = TypeVar("T", bound=KubeObject)
+
+FINALIZER = "karmada.io/cluster-controller"
+GOLDEN = Path(__file__).parents[1] / "golden"
+SERVICES_API = {"v1": {"services": "Service"}}
+
+
+def golden(name: str) -> list[Json]:
+    """The objects in a golden file."""
+    content: Json = json.loads((GOLDEN / name).read_text())
+    items: list[Json] = content.get("items", [content])
+    return items
+
+
+def condition(kind: str, status: str, reason: str = "Because", message: str = "") -> Json:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+
+
+def cluster_json(
+    name: str = "m1",
+    *,
+    ready: str | None = "True",
+    complete: str | None = "True",
+    apis: Mapping[str, Mapping[str, str]] = SERVICES_API,
+    finalizers: tuple[str, ...] = (FINALIZER,),
+    deleting: bool = False,
+    labels: Mapping[str, str] | None = None,
+    uid: str = "",
+    **spec: Any,
+) -> Json:
+    """A Cluster as the API server has it; `spec` as on the wire."""
+    conditions = [condition("Ready", ready)] if ready else []
+    conditions += [condition("CompleteAPIEnablements", complete)] if complete else []
+    metadata: Json = {
+        "name": name,
+        "uid": uid or f"uid-{name}",
+        "resourceVersion": "7",
+        "labels": dict(labels or {}),
+        "finalizers": list(finalizers),
+    }
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    return {
+        "apiVersion": "cluster.karmada.io/v1alpha1",
+        "kind": "Cluster",
+        "metadata": metadata,
+        "spec": {
+            "syncMode": "Push",
+            "apiEndpoint": f"https://{name}.example:6443",
+            "secretRef": {"namespace": "karmada-cluster", "name": name},
+        }
+        | spec,
+        "status": {
+            "conditions": conditions,
+            "apiEnablements": [
+                {
+                    "groupVersion": version,
+                    "resources": [{"name": plural, "kind": kind} for plural, kind in resources.items()],
+                }
+                for version, resources in apis.items()
+            ],
+        },
+    }
+
+
+def cluster(name: str = "m1", **fields: Any) -> Cluster:
+    return CLUSTERS.decode(msgspec.json.encode(cluster_json(name, **fields)))
+
+
+def namespace_json(name: str, *, labels: Mapping[str, str] | None = None, deleting: bool = False) -> Json:
+    metadata: Json = {
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": "3",
+        "labels": {"kubernetes.io/metadata.name": name, **(labels or {})},
+    }
+    if deleting:
+        metadata |= {"deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": ["test/held"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata,
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Terminating" if deleting else "Active"},
+    }
+
+
+def namespace(name: str, **fields: Any) -> Namespace:
+    return NAMESPACES.decode(msgspec.json.encode(namespace_json(name, **fields)))
+
+
+def binding_json(
+    *names: str,
+    clusters: tuple[str, ...] = (),
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    status: Json | None = None,
+    placement: Json | None = None,
+    generation: int = 1,
+    **spec: Any,
+) -> Json:
+    """A ResourceBinding of Service default/nginx, to be placed on the clusters of these names."""
+    return {
+        "apiVersion": "work.karmada.io/v1alpha2",
+        "kind": "ResourceBinding",
+        "metadata": {
+            "name": "nginx-service",
+            "namespace": "default",
+            "uid": "uid-nginx-service",
+            "resourceVersion": "9",
+            "generation": generation,
+            "labels": {"binding.karmada.io/managed-by": "MultiClusterService"} if labels is None else dict(labels),
+            "annotations": dict(annotations or {}),
+        },
+        "spec": {
+            "resource": {"apiVersion": "v1", "kind": "Service", "namespace": "default", "name": "nginx", "uid": "u-s"},
+            "placement": {"clusterAffinity": {"clusterNames": list(names)}} if placement is None else placement,
+            "clusters": [{"name": name} for name in clusters],
+        }
+        | spec,
+        "status": status or {},
+    }
+
+
+def binding(*names: str, **fields: Any) -> ResourceBinding:
+    return RESOURCEBINDINGS.decode(msgspec.json.encode(binding_json(*names, **fields)))
+
+
+class JsonPatchApi(MemoryApi):
+    """A MemoryApi that also understands the JSON patches of the cluster controller."""
+
+    async def patch(
+        self,
+        resource: Resource[T],
+        name: str,
+        body: Any,
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        content_type: str = "",
+        **_: Any,
+    ) -> T:
+        if content_type != JSON_PATCH:
+            return await super().patch(resource, name, body, namespace, subresource=subresource)
+        content = self.find(resource.kind, namespace, name) or {}
+        merged = apply_json_patch(content, msgspec.json.decode(body))
+        # The resourceVersion in it decides about conflicts, as on a real server.
+        return await super().patch(resource, name, merged, namespace, subresource=subresource)
+
+
+def apply_json_patch(content: Json, operations: list[Json]) -> Json:
+    """RFC 6902, as far as needed: add, remove and replace, in objects and lists."""
+    for operation in operations:
+        *parents, last = operation["path"].strip("/").split("/")
+        target: Any = content
+        for step in parents:
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        if operation["op"] == "remove":
+            del target[int(last) if isinstance(target, list) else last]
+        elif isinstance(target, list):
+            target.insert(len(target) if last == "-" else int(last), operation["value"])
+        else:
+            target[last] = operation["value"]
+    return content
+
+
+@dataclass
+class FakeMember:
+    """A member's API server for probes: answers by path, and what was asked.
+
+    An answer is (status, body) or an error. Paths without one are 404.
+    """
+
+    answers: dict[str, tuple[int, Any] | KubeError] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def raw(self, method: str, path: str, *, timeout: float | None = None, **_: Any) -> RawResponse:
+        self.asked.append(path)
+        answer = self.answers.get(path, (404, b"no such path"))
+        if isinstance(answer, KubeError):
+            raise answer
+        status, body = answer
+        return RawResponse(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    @classmethod
+    def healthy(cls) -> FakeMember:
+        """A member with Services and EndpointSlices, aggregated discovery and a version."""
+        return cls(
+            {
+                "/readyz": (200, b"ok"),
+                "/version": (200, {"gitVersion": "v1.36.1"}),
+                "/api": (200, aggregated({"v1": {"services": "Service"}})),
+                "/apis": (200, aggregated({"discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"}})),
+            }
+        )
+
+    def down(self) -> None:
+        """Nothing answers any more."""
+        self.answers = dict.fromkeys(("/readyz", "/version", "/api", "/apis"), TransportError("connection refused"))
+
+
+def aggregated(apis: Mapping[str, Mapping[str, str]], *, stale: tuple[str, ...] = ()) -> Json:
+    """An APIGroupDiscoveryList."""
+    groups: dict[str, list[Json]] = {}
+    for group_version, resources in apis.items():
+        group, _, version = group_version.rpartition("/")
+        groups.setdefault(group, []).append(
+            {
+                "version": version,
+                "freshness": "Stale" if group_version in stale else "Current",
+                "resources": [
+                    {
+                        "resource": plural,
+                        "responseKind": {"group": group, "version": version, "kind": kind},
+                        "scope": "Namespaced",
+                        "verbs": ["get"],
+                        "subresources": [{"subresource": "status", "verbs": ["get"]}],
+                    }
+                    for plural, kind in resources.items()
+                ],
+            }
+        )
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": [
+            {"metadata": {"name": group} if group else {}, "versions": versions} for group, versions in groups.items()
+        ],
+    }

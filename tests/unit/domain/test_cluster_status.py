@@ -1,0 +1,202 @@
+"""What a Cluster's status should say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from mcs_controller.api.resources import CLUSTERS
+from mcs_controller.domain.cluster_status import (
+    Collected,
+    Streak,
+    Thresholds,
+    collection_failed,
+    damp,
+    enablements_condition,
+    from_probe,
+    not_reachable,
+    plan_status,
+)
+from mcs_controller.domain.discovery import Discovery, parse_root
+from tests.support.clusters import aggregated, cluster, cluster_json, golden
+
+if TYPE_CHECKING:
+    from mcs_controller.api.common import Condition
+
+NOW = "2026-11-22T13:21:56Z"
+READY = from_probe("/readyz", 200)
+DOWN = not_reachable("connection refused")
+LIMITS = Thresholds(success=30, failure=30)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (200, "ClusterReady"),
+        (201, "ClusterNotReady"),
+        (206, "ClusterNotReady"),
+        (207, "ClusterNotReachable"),
+        (302, "ClusterNotReachable"),
+        (401, "ClusterNotReachable"),
+        (500, "ClusterNotReachable"),
+    ],
+)
+def test_answer_of_the_health_endpoint(status: int, reason: str) -> None:
+    condition = from_probe("/readyz", status)
+    assert (condition.reason, condition.status) == (reason, "True" if status == 200 else "False")
+
+
+def test_foreign_text_in_a_condition_is_capped() -> None:
+    assert len(not_reachable("x" * 10_000).message) == 512
+    assert len(collection_failed("x" * 10_000).message) == 512
+
+
+# --- thresholds ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("observed", "published"), [(DOWN, READY), (READY, DOWN)], ids=["goes-down", "comes-back"])
+@pytest.mark.parametrize(
+    ("seconds", "is_new"),
+    [
+        pytest.param(0.0, False, id="case-88-just-flipped"),
+        pytest.param(29.9, False, id="case-88-not-over"),
+        pytest.param(30.0, True, id="case-88-over"),
+    ],
+)
+def test_flip_is_published_when_it_lasted(
+    observed: Condition, published: Condition, seconds: float, is_new: bool
+) -> None:
+    _, streak = damp(published, published, None, 0.0, LIMITS)
+    first, streak = damp(observed, published, streak, 100.0, LIMITS)
+    assert first == published
+    later, streak = damp(observed, published, streak, 100.0 + seconds, LIMITS)
+    assert later == (observed if is_new else published)
+    assert streak == Streak(observed.status, 100.0)
+
+
+def test_relapse_begins_the_wait_anew() -> None:
+    streak = Streak("True", 0.0)
+    _, streak = damp(DOWN, READY, streak, 100.0, LIMITS)
+    _, streak = damp(READY, READY, streak, 120.0, LIMITS)
+    condition, _ = damp(DOWN, READY, streak, 131.0, LIMITS)
+    assert condition == READY
+
+
+@pytest.mark.parametrize(
+    ("limits", "observed", "published"),
+    [(Thresholds(success=0, failure=30), READY, DOWN), (Thresholds(success=30, failure=0), DOWN, READY)],
+    ids=["success", "failure"],
+)
+def test_each_direction_has_its_own_threshold(limits: Thresholds, observed: Condition, published: Condition) -> None:
+    condition, streak = damp(observed, published, Streak(published.status, 0.0), 1.0, limits)
+    assert condition == observed
+    back, _ = damp(published, observed, streak, 2.0, limits)
+    assert back == observed
+
+
+def test_first_observation_counts_at_once() -> None:
+    assert damp(DOWN, READY, None, 5.0, LIMITS) == (DOWN, Streak("False", 5.0))
+
+
+def test_without_a_published_condition_there_is_nothing_to_protect() -> None:
+    assert damp(DOWN, None, Streak("True", 0.0), 5.0, LIMITS)[0] == DOWN
+
+
+def test_other_reason_for_the_same_status_does_not_wait() -> None:
+    not_ready = from_probe("/readyz", 201)
+    assert damp(not_ready, DOWN, Streak("False", 0.0), 1.0, LIMITS)[0] == not_ready
+
+
+# --- the status ----------------------------------------------------------------------------------------------------
+
+
+def from_golden(content: dict[str, Any]) -> Collected:
+    apis = {
+        one["groupVersion"]: {resource["name"]: resource["kind"] for resource in reversed(one["resources"])}
+        for one in reversed(content["status"]["apiEnablements"])
+    }
+    found = parse_root(msgspec.json.encode(aggregated(apis)))
+    assert isinstance(found, Discovery)
+    return Collected(content["status"]["kubernetesVersion"], found)
+
+
+@pytest.mark.parametrize("content", golden("host-clusters.json"), ids=lambda content: content["metadata"]["name"])
+def test_status_of_a_new_cluster_is_karmadas(content: dict[str, Any]) -> None:
+    fresh = CLUSTERS.decode(msgspec.json.encode(content | {"status": {}}))
+    now = content["status"]["conditions"][0]["lastTransitionTime"]
+    patch = plan_status(fresh, READY, from_golden(content), now)
+    assert patch is not None
+    wanted = {name: content["status"][name] for name in ("apiEnablements", "conditions", "kubernetesVersion")}
+    sent = msgspec.json.decode(msgspec.json.encode(patch))
+    assert sent == {"metadata": {"resourceVersion": content["metadata"]["resourceVersion"]}, "status": wanted}
+
+
+@pytest.mark.parametrize("content", golden("host-clusters.json"), ids=lambda content: content["metadata"]["name"])
+def test_status_that_is_right_is_not_written(content: dict[str, Any]) -> None:
+    known = CLUSTERS.decode(msgspec.json.encode(content))
+    assert plan_status(known, READY, from_golden(content), "2027-01-01T00:00:00Z") is None
+
+
+def test_cluster_that_is_not_ready_keeps_what_was_collected() -> None:
+    patch = plan_status(cluster(), DOWN, None, NOW)
+    assert patch is not None
+    assert list(patch["status"]) == ["conditions"]
+    ready, complete = patch["status"]["conditions"]
+    assert (ready["status"], ready["lastTransitionTime"]) == ("False", NOW)
+    assert complete["status"] == "True"
+
+
+def test_conditions_of_others_are_kept() -> None:
+    content = cluster_json()
+    foreign = {"type": "Foreign", "status": "True", "observedGeneration": 4, "lastTransitionTime": NOW}
+    content["status"]["conditions"].insert(0, foreign)
+    patch = plan_status(CLUSTERS.decode(msgspec.json.encode(content)), DOWN, None, NOW)
+    assert patch is not None
+    assert patch["status"]["conditions"][0] == foreign
+
+
+@pytest.mark.parametrize(
+    ("discovery", "status", "reason"),
+    [
+        (Discovery({"v1": {}}), "True", "Complete"),
+        (Discovery({"v1": {}}, frozenset({"b/v1", "a/v1"})), "False", "Partial"),
+        (Discovery({}), "False", "Empty"),
+        (Discovery({}, frozenset({"/api"})), "False", "Empty"),
+    ],
+    ids=["complete", "partial", "empty", "nothing-answered"],
+)
+def test_condition_of_the_api_list(discovery: Discovery, status: str, reason: str) -> None:
+    condition = enablements_condition(discovery)
+    assert (condition.status, condition.reason) == (status, reason)
+    for failed in discovery.failed if discovery.apis else ():
+        assert failed in condition.message
+
+
+def test_list_of_an_earlier_time_survives_a_failed_discovery() -> None:
+    failed = Collected(None, Discovery({}, frozenset({"/api", "/apis"})))
+    patch = plan_status(cluster(), READY, failed, NOW)
+    assert patch is not None
+    assert list(patch["status"]) == ["conditions"]
+    complete = next(one for one in patch["status"]["conditions"] if one["type"] == "CompleteAPIEnablements")
+    assert (complete["status"], complete["reason"]) == ("False", "Partial")
+
+
+def test_server_that_serves_nothing_has_its_list_cleared() -> None:
+    patch = plan_status(cluster(), READY, Collected("v1", Discovery({})), NOW)
+    assert patch is not None
+    assert patch["status"]["apiEnablements"] == []
+
+
+def test_version_that_could_not_be_read_is_left_as_it_was() -> None:
+    content = cluster_json()
+    content["status"]["kubernetesVersion"] = "v1.36.0"
+    known = CLUSTERS.decode(msgspec.json.encode(content))
+    same = Discovery({"v1": {"services": "Service"}})
+    patch = plan_status(known, READY, Collected(None, same), NOW)
+    assert patch is not None
+    assert "kubernetesVersion" not in patch["status"]
+    patch = plan_status(known, READY, Collected("v1.36.1", same), NOW)
+    assert patch is not None
+    assert patch["status"]["kubernetesVersion"] == "v1.36.1"

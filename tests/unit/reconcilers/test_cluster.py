@@ -1,0 +1,194 @@
+"""The cluster controller: a Cluster comes, is not ready, and leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from informers.errors import Conflict, Forbidden, NotFound
+from informers.event import Event
+from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
+from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
+from mcs_controller.reconcilers.cluster import (
+    ClusterReconciler,
+    cluster_changed,
+    requests_for_binding,
+    requests_for_cluster,
+    requests_for_namespace,
+)
+from mcs_controller.runtime.reconcile import Request, Result
+from tests.support.clusters import (
+    FINALIZER,
+    JsonPatchApi,
+    binding,
+    binding_json,
+    cluster,
+    cluster_json,
+    namespace,
+    namespace_json,
+)
+from tests.support.memory import MemoryRecorder
+
+if TYPE_CHECKING:
+    from informers.client import ApiClient
+
+M1 = Request("", "m1")
+
+
+class World:
+    def __init__(self) -> None:
+        self.api = JsonPatchApi()
+        self.recorder = MemoryRecorder()
+        self.reconciler = ClusterReconciler(
+            host=cast("ApiClient", self.api),
+            clusters=self.api.cached(CLUSTERS),
+            namespaces=self.api.cached(NAMESPACES),
+            works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),
+            bindings=self.api.informer(RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES).store,
+            recorder=self.recorder,
+        )
+
+    async def reconcile(self) -> Result:
+        return await self.reconciler.reconcile(M1)
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        found = self.api.find("Cluster", "", "m1")
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_new_cluster_gets_namespace_and_finalizer_and_then_nothing_more(world: World) -> None:
+    world.api.seed(cluster_json(finalizers=()))
+    assert await world.reconcile() == Result()
+    space = world.api.find("Namespace", "", "karmada-es-m1")
+    assert space is not None
+    assert space["metadata"]["labels"] == {"karmada.io/system": "true"}
+    assert world.cluster["metadata"]["finalizers"] == [FINALIZER]
+    assert world.recorder.take() == [("Cluster", "CreateExecutionSpaceSucceed")]
+    world.api.calls.clear()
+    assert await world.reconcile() == Result()
+    assert world.api.calls == []
+
+
+async def test_finalizer_does_not_come_before_the_namespace(world: World) -> None:
+    world.api.seed(cluster_json(finalizers=()))
+    world.api.fail(Forbidden(403, "Forbidden", "no"), "create", "Namespace")
+    with pytest.raises(Forbidden):
+        await world.reconcile()
+    assert world.cluster["metadata"]["finalizers"] == []
+    assert world.recorder.take() == [("Cluster", "CreateExecutionSpaceFailed")]
+
+
+async def test_namespace_that_the_cache_does_not_know_yet_is_no_failure(world: World) -> None:
+    world.api.seed(cluster_json(finalizers=()))
+    world.api.hold_watches()
+    world.api.seed(namespace_json("karmada-es-m1"))
+    await world.reconcile()
+    assert world.cluster["metadata"]["finalizers"] == [FINALIZER]
+    assert world.recorder.take() == []
+
+
+async def test_cluster_that_is_not_ready_is_tainted_and_untainted(world: World) -> None:
+    foreign = {"key": "foreign", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}
+    world.api.seed(cluster_json(finalizers=(), ready="False", taints=[foreign]))
+    await world.reconcile()
+    not_ready = {"key": "cluster.karmada.io/not-ready", "effect": "NoSchedule"}
+    assert world.cluster["spec"]["taints"] == [foreign, not_ready]
+    assert world.cluster["metadata"]["finalizers"] == [FINALIZER]
+    world.api.edit("Cluster", "", "m1", {"status": {"conditions": cluster_json()["status"]["conditions"]}})
+    await world.reconcile()
+    assert world.cluster["spec"]["taints"] == [foreign]
+
+
+async def test_taint_computed_from_an_old_state_is_refused(world: World) -> None:
+    world.api.seed(cluster_json(ready="False"))
+    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.hold_watches()
+    world.api.edit("Cluster", "", "m1", {"metadata": {"labels": {"a": "b"}}})
+    with pytest.raises(Conflict):
+        await world.reconcile()
+
+
+async def test_cluster_leaves_step_by_step(world: World) -> None:
+    world.api.seed(cluster_json())
+    world.api.seed(namespace_json("karmada-es-m1") | {"metadata": {"name": "karmada-es-m1", "finalizers": ["kube"]}})
+    world.api.seed(binding_json("m1", clusters=("m1",)))
+    world.api.remove("Cluster", "", "m1")
+
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert world.recorder.take() == [("Cluster", "RemoveExecutionSpaceSucceed")]
+    world.api.calls.clear()
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert world.api.calls == [], "the namespace is terminating: nothing to do but wait"
+
+    world.api.edit("Namespace", "", "karmada-es-m1", {"metadata": {"finalizers": []}})
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert world.api.calls == [], "a binding still uses the cluster"
+
+    world.api.edit("ResourceBinding", "default", "nginx-service", {"spec": {"clusters": None}})
+    assert await world.reconcile() == Result()
+    assert world.api.find("Cluster", "", "m1") is None
+    assert await world.reconcile() == Result()
+
+
+async def test_namespace_that_cannot_be_deleted_is_told_and_tried_again(world: World) -> None:
+    world.api.seed(cluster_json())
+    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.remove("Cluster", "", "m1")
+    world.api.fail(Forbidden(403, "Forbidden", "no"), "delete")
+    with pytest.raises(Forbidden):
+        await world.reconcile()
+    assert world.recorder.take() == [("Cluster", "RemoveExecutionSpaceFailed")]
+
+
+async def test_works_of_a_silent_pull_cluster_are_released(world: World) -> None:
+    world.api.seed(cluster_json(syncMode="Pull", ready="Unknown"))
+    world.api.seed(namespace_json("karmada-es-m1"))
+    for name in ("a", "b"):
+        metadata = {"name": name, "namespace": "karmada-es-m1", "finalizers": ["karmada.io/execution-controller", "x"]}
+        world.api.seed({"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": metadata, "spec": {}})
+    world.api.remove("Cluster", "", "m1")
+    world.api.fail(NotFound(404, "NotFound", "gone"), "patch", "Work", "a")
+    await world.reconcile()
+    works = {work["metadata"]["name"]: work["metadata"]["finalizers"] for work in world.api.all("Work")}
+    assert works["b"] == ["x"]
+
+
+async def test_cluster_that_left_meanwhile_is_no_failure(world: World) -> None:
+    world.api.seed(cluster_json(finalizers=()))
+    world.api.fail(NotFound(404, "NotFound", "gone"), "patch", "Cluster")
+    assert await world.reconcile() == Result()
+
+
+# --- which events matter -------------------------------------------------------------------------------------------
+
+
+def test_events_of_clusters() -> None:
+    one = cluster()
+    assert list(requests_for_cluster(Event(new=one))) == [M1]
+    assert cluster_changed(Event(new=one))
+    assert cluster_changed(Event(old=one, new=one)), "a resync"
+    assert not cluster_changed(Event(old=one))
+    assert not cluster_changed(Event(old=one, new=cluster(apis={}, labels={"a": "b"})))
+    for change in ({"ready": "Unknown"}, {"deleting": True}, {"finalizers": ()}, {"uid": "new"}, {"syncMode": "Pull"}):
+        assert cluster_changed(Event(old=one, new=cluster(**cast("Any", change)))), change
+
+
+def test_events_of_namespaces() -> None:
+    assert list(requests_for_namespace(Event(old=namespace("karmada-es-m1")))) == [M1]
+    assert list(requests_for_namespace(Event(new=namespace("prod")))) == []
+
+
+def test_only_bindings_that_left_a_cluster_matter() -> None:
+    on_both, on_m1 = binding(clusters=("m1", "m2")), binding(clusters=("m1",))
+    assert list(requests_for_binding(Event(old=on_both, new=on_m1))) == [Request("", "m2")]
+    assert list(requests_for_binding(Event(old=on_m1))) == [M1]
+    assert list(requests_for_binding(Event(old=on_m1, new=on_both))) == []
+    assert list(requests_for_binding(Event(new=on_both))) == []

@@ -1,0 +1,72 @@
+"""What is asked of a member."""
+
+from __future__ import annotations
+
+import pytest
+
+from informers.errors import TransportError
+from mcs_controller.domain.discovery import Discovery
+from mcs_controller.reconcilers.member_probe import MemberProbe
+from tests.support.clusters import FakeMember
+
+
+def probe(member: FakeMember) -> MemberProbe:
+    return MemberProbe(member, timeout=5.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "reason"),
+    [
+        ({"/readyz": (200, b"ok")}, ["/readyz"], "ClusterReady"),
+        ({"/healthz": (200, b"ok")}, ["/readyz", "/healthz"], "ClusterReady"),
+        ({"/readyz": (500, b"no"), "/healthz": (200, b"ok")}, ["/readyz"], "ClusterNotReachable"),
+        ({"/readyz": (202, b"")}, ["/readyz"], "ClusterNotReady"),
+        ({}, ["/readyz", "/healthz"], "ClusterNotReachable"),
+        ({"/readyz": TransportError("refused")}, ["/readyz"], "ClusterNotReachable"),
+    ],
+    ids=["ready", "healthz-only-after-404", "no-fallback-after-500", "not-ok", "neither", "no-answer"],
+)
+async def test_health(answers: dict, asked: list[str], reason: str) -> None:  # type: ignore[type-arg]
+    member = FakeMember(answers)
+    condition = await probe(member).health()
+    assert (member.asked, condition.reason) == (asked, reason)
+
+
+async def test_reason_for_not_reaching_it_is_told() -> None:
+    condition = await probe(FakeMember({"/readyz": TransportError("connection refused")})).health()
+    assert condition.message == "cluster is not reachable: connection refused"
+    condition = await probe(FakeMember({"/readyz": (503, b"")})).health()
+    assert condition.message == "cluster is not reachable: /readyz answered 503"
+
+
+async def test_aggregated_discovery_takes_one_document_for_each_root() -> None:
+    member = FakeMember.healthy()
+    collected = await probe(member).collect()
+    assert collected.version == "v1.36.1"
+    expected = {"v1": {"services": "Service"}, "discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"}}
+    assert collected.discovery == Discovery(expected)
+    assert sorted(member.asked) == ["/api", "/apis", "/version"]
+
+
+async def test_older_servers_are_read_document_by_document() -> None:
+    groups = [{"name": "apps", "versions": [{"groupVersion": "apps/v1"}, {"groupVersion": "apps/v1beta1"}]}]
+    member = FakeMember(
+        {
+            "/api": (200, {"kind": "APIVersions", "versions": ["v1"]}),
+            "/api/v1": (200, {"kind": "APIResourceList", "resources": [{"name": "pods", "kind": "Pod"}]}),
+            "/apis": (200, {"kind": "APIGroupList", "groups": groups}),
+            "/apis/apps/v1": (200, {"kind": "APIResourceList", "resources": [{"name": "d", "kind": "D"}]}),
+            "/apis/apps/v1beta1": (503, b"not now"),
+        }
+    )
+    collected = await probe(member).collect()
+    assert collected.version is None
+    assert collected.discovery == Discovery({"v1": {"pods": "Pod"}, "apps/v1": {"d": "D"}}, frozenset({"apps/v1beta1"}))
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (500, b""), TransportError("reset")], ids=str)
+async def test_root_that_does_not_answer_is_a_failure_of_its_own(answer: object) -> None:
+    member = FakeMember.healthy()
+    member.answers["/apis"] = answer  # type: ignore[assignment]
+    collected = await probe(member).collect()
+    assert collected.discovery == Discovery({"v1": {"services": "Service"}}, frozenset({"/apis"}))

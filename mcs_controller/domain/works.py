@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -242,9 +242,20 @@ def _same_spec(observed: Work, spec: JsonObject) -> bool:
 
 
 def same_json(raw: bytes, wanted: JsonObject) -> bool:
-    """Whether JSON text says the same as an object; cheap when it was written by an encoder that sorts keys."""
-    expected = canonical(wanted)
-    return raw == expected or canonical(msgspec.json.decode(raw)) == expected
+    """Whether JSON text says the same as an object; cheap when it was written by an encoder that sorts keys.
+
+    A key that is null counts as absent: a server keeps such keys when it creates an object, and drops them, inside of
+    lists as well, when it applies a merge patch.
+    """
+    return raw == canonical(wanted) or _without_nulls(msgspec.json.decode(raw)) == _without_nulls(wanted)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nulls(one) for one in value]
+    return value
 
 
 def changed_keys(field_name: str, before: Mapping[str, str], after: Mapping[str, str]) -> JsonObject:

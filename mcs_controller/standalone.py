@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from informers.cached import CachedResource
 from mcs_controller.api import resources
+from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import clusters
+from mcs_controller.domain import execution as execution_rules
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.reconcilers import (
+    binding,
+    binding_status,
     cluster,
     cluster_status,
+    execution,
     namespace_sync,
     scheduler,
 )
-from mcs_controller.reconcilers.changes import cluster_changed
+from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
+from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.wiring import new_id
 
@@ -106,5 +113,56 @@ def wire_standalone(wiring: Wiring) -> None:
 
 
 def _wire_propagation(wiring: Wiring) -> None:
-    """binding, execution and bindingStatus: from a scheduled binding to objects in members, and back."""
+    """From a scheduled binding to objects in members, and back."""
     options, enabled = wiring.options, wiring.options.controllers
+    if "binding" in enabled:
+        works = wiring.cached(resources.WORKS, binding_rules.WORK_INDEXES)
+        bindings = wiring.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
+        binder = binding.BindingReconciler(
+            bindings=bindings,
+            works=works,
+            templates=binding.service_templates(wiring.services.store),
+            recorder=wiring.recorder,
+            new_id=new_id,
+            clock=wiring.clock,
+            metrics=wiring.metrics.propagation,
+        )
+        controller = wiring.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
+        controller.watch(bindings.informer, enqueue_object, content_changed)
+        controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
+        controller.watch(wiring.services.informer, binder.requests_for_template, service_changed)
+    if "execution" in enabled:
+        works = wiring.cached(resources.WORKS, execution_rules.WORK_INDEXES)
+        objects = MemberObjects(wiring.members)
+        wiring.manager.add_runnable(objects, needs_leader=True)
+        executor = execution.ExecutionReconciler(
+            works=works,
+            clusters=wiring.clusters.store,
+            objects=objects,
+            recorder=wiring.recorder,
+            clock=wiring.clock,
+            metrics=wiring.metrics.propagation,
+        )
+        controller = wiring.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
+        controller.watch(works.informer, enqueue_object, execution.work_changed)
+        controller.watch(wiring.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
+        execution.follow_members(objects, executor, controller.enqueue)
+    if "bindingStatus" in enabled:
+        works = wiring.cached(resources.WORKS, binding_rules.WORK_INDEXES)
+        bindings = wiring.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
+        balancers = wiring.informers.informer(
+            binding_status.LOADBALANCERS, field_selector=binding_status.LOADBALANCER_SELECTOR
+        )
+        reflector = binding_status.BindingStatusReconciler(
+            bindings=bindings,
+            works=works.store,
+            loadbalancers=CachedResource(wiring.host, balancers),
+            recorder=wiring.recorder,
+            clock=wiring.clock,
+        )
+        controller = wiring.controller(
+            wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
+        )
+        controller.watch(bindings.informer, enqueue_object)
+        controller.watch(works.informer, binding.requests_for_work)
+        controller.watch(balancers, reflector.requests_for_service)

@@ -20,6 +20,7 @@ import msgspec
 
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
 from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Manifest, Work
-
-BY_EXECUTION_CLUSTER = "execution-cluster"
-"""Works by the cluster whose execution namespace they are in."""
 
 BY_MEMBER_NAMESPACE = "member-namespace"
 """Works by (cluster, namespace) of the objects they carry."""
@@ -88,11 +86,6 @@ class NotOurs(Exception):
     """The member has an object of that name that the Work must not touch."""
 
 
-def _work_cluster(work: Work) -> Iterable[Hashable]:
-    cluster = cluster_of(work)
-    return (cluster,) if cluster is not None else ()
-
-
 def _work_namespaces(work: Work) -> Iterable[Hashable]:
     cluster = cluster_of(work)
     if cluster is None:
@@ -109,7 +102,7 @@ def _work_objects(work: Work) -> Iterable[Hashable]:
 
 
 WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
-    BY_EXECUTION_CLUSTER: _work_cluster,
+    **EXECUTION_WORK_INDEXES,
     BY_MEMBER_NAMESPACE: _work_namespaces,
     BY_MEMBER_OBJECT: _work_objects,
 }

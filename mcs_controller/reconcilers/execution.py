@@ -25,9 +25,9 @@ from informers.errors import KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
 from mcs_controller.domain.conditions import says_the_same
 from mcs_controller.domain.execution import (
-    BY_EXECUTION_CLUSTER,
     BY_MEMBER_NAMESPACE,
     BY_MEMBER_OBJECT,
     InvalidManifest,

@@ -46,11 +46,11 @@ class LoadBalancer(msgspec.Struct, frozen=True):
     ingress: tuple[dict[str, Any], ...] = ()
 
 
-class _LoadBalancerStatus(msgspec.Struct):
+class _LoadBalancerStatus(msgspec.Struct, frozen=True):
     ingress: tuple[dict[str, Any], ...] | None = None
 
 
-class _ServiceStatus(msgspec.Struct, rename="camel"):
+class _ServiceStatus(msgspec.Struct, frozen=True, rename="camel"):
     load_balancer: _LoadBalancerStatus = _LoadBalancerStatus()
 
 

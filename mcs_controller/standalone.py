@@ -24,7 +24,7 @@ from mcs_controller.reconcilers import (
     namespace_sync,
     scheduler,
 )
-from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
+from mcs_controller.reconcilers.changes import cluster_changed, content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.wiring import new_id
@@ -130,7 +130,8 @@ def _wire_propagation(wiring: Wiring) -> None:
         controller = wiring.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
         controller.watch(bindings.informer, enqueue_object, content_changed)
         controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
-        controller.watch(wiring.services.informer, binder.requests_for_template, service_changed)
+        # No predicate: a binding may wait for a Service's version in which nothing but the status is new.
+        controller.watch(wiring.services.informer, binder.requests_for_template)
     if "execution" in enabled:
         works = wiring.cached(resources.WORKS, execution_rules.WORK_INDEXES)
         objects = MemberObjects(wiring.members)

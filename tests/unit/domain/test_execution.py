@@ -1,0 +1,437 @@
+"""Manifests against what members have. Numbers are cases of the wire contract, chapter 8."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import msgspec
+import pytest
+
+from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
+from mcs_controller.domain.execution import (
+    BY_MEMBER_NAMESPACE,
+    BY_MEMBER_OBJECT,
+    WORK_INDEXES,
+    InvalidManifest,
+    NotOurs,
+    check_overwrite,
+    has_drifted,
+    manifest_of,
+    may_delete,
+    plan_let_go,
+    plan_update,
+)
+from tests.support.builders import a_work, service, slice_, work
+from tests.support.clusters import golden
+from tests.support.memory import Json, merge_patch
+
+NAMESPACE = "karmada-es-m1"
+MARKS = {wk.WORK_NAMESPACE: NAMESPACE, wk.WORK_NAME: "w"}
+
+
+def _object(content: Json) -> Unstructured:
+    return decode_unstructured(msgspec.json.encode(content))
+
+
+def _marked(content: Json, **annotations: str) -> Json:
+    """As a Work carries it: with the marks, and without what servers set."""
+    marked = copy.deepcopy(content)
+    metadata = marked["metadata"]
+    for name in ("uid", "resourceVersion"):
+        metadata.pop(name, None)
+    metadata["labels"] = {**metadata.get("labels", {}), wk.MANAGED: "true"}
+    metadata["annotations"] = {**metadata.get("annotations", {}), **MARKS, **annotations}
+    return marked
+
+
+def _stored(manifest: Json, **spec: Any) -> Json:
+    """As the member stores it: with a uid, a version and what its server fills in."""
+    stored = copy.deepcopy(manifest)
+    stored["metadata"] |= {"uid": "u", "resourceVersion": "5", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    if "spec" in stored:
+        stored["spec"] |= spec
+    return stored
+
+
+def _update(manifest: Json, stored: Json) -> tuple[Json | None, Json]:
+    """The plan, and what the member has after it was carried out; a second pass has nothing to do."""
+    patch = plan_update(manifest, _object(stored))
+    after = merge_patch(stored, patch or {})
+    assert plan_update(manifest, _object(after)) is None
+    return patch, after
+
+
+# --- no request in a steady world ------------------------------------------------------------------------------------
+
+CLUSTER_IP = {
+    "clusterIP": "10.1.1.1",
+    "clusterIPs": ["10.1.1.1"],
+    "ipFamilies": ["IPv4"],
+    "ipFamilyPolicy": "SingleStack",
+}
+DEFAULTED = {"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}
+PORT = {"port": 80, "protocol": "TCP", "targetPort": 80}
+
+
+@pytest.mark.parametrize(
+    ("spec", "stored"),
+    [
+        pytest.param({"ports": [{"port": 80}]}, {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]}, id="the-shortest-of-all"),
+        pytest.param(
+            {"ports": [PORT], "publishNotReadyAddresses": False, "externalIPs": [], "selector": {}},
+            {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]},
+            id="empty-is-absent",
+        ),
+        pytest.param(
+            {"ports": [PORT], "sessionAffinity": "ClientIP"},
+            {
+                **DEFAULTED,
+                **CLUSTER_IP,
+                "ports": [PORT],
+                "sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}},
+            },
+            id="client-ip-affinity",
+        ),
+        pytest.param(
+            {"type": "NodePort", "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]},
+            {
+                **DEFAULTED,
+                **CLUSTER_IP,
+                "type": "NodePort",
+                "externalTrafficPolicy": "Cluster",
+                "ports": [
+                    {"name": "a", "port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30001},
+                    {"name": "b", "port": 81, "protocol": "TCP", "targetPort": 81, "nodePort": 30002},
+                ],
+            },
+            id="node-ports-that-the-member-chose",
+        ),
+        pytest.param(
+            {"type": "LoadBalancer", "ports": [PORT], "externalTrafficPolicy": "Local"},
+            {
+                **DEFAULTED,
+                **CLUSTER_IP,
+                "type": "LoadBalancer",
+                "externalTrafficPolicy": "Local",
+                "allocateLoadBalancerNodePorts": True,
+                "healthCheckNodePort": 32000,
+                "ports": [PORT | {"nodePort": 30001}],
+            },
+            id="load-balancer-with-a-health-check-port",
+        ),
+        pytest.param(
+            {"type": "LoadBalancer", "ports": [PORT], "allocateLoadBalancerNodePorts": False},
+            {
+                **DEFAULTED,
+                **CLUSTER_IP,
+                "type": "LoadBalancer",
+                "externalTrafficPolicy": "Cluster",
+                "allocateLoadBalancerNodePorts": False,
+                "ports": [PORT],
+            },
+            id="load-balancer-without-node-ports",
+        ),
+        pytest.param(
+            {"ports": [PORT], "clusterIP": "None", "clusterIPs": ["None"]},
+            {**DEFAULTED, **CLUSTER_IP, "clusterIP": "None", "clusterIPs": ["None"], "ports": [PORT]},
+            id="headless",
+        ),
+        pytest.param(
+            {"type": "ExternalName", "externalName": "example.org"},
+            {"type": "ExternalName", "externalName": "example.org", "sessionAffinity": "None"},
+            id="external-name",
+        ),
+    ],
+)
+def test_what_a_server_fills_in_is_no_difference(spec: Json, stored: Json) -> None:
+    manifest = _marked(service() | {"spec": spec})
+    assert plan_update(manifest, _object(_stored(manifest) | {"spec": stored})) is None
+
+
+@pytest.mark.parametrize(
+    ("works", "objects", "name"),
+    [
+        ("host-works-karmada-es-member1.json", "member1-service.json", "nginx-64b7849b5"),
+        ("host-works-karmada-es-member2.json", "member2-service.json", "nginx-64b7849b5"),
+        ("host-works-karmada-es-member2.json", "member2-endpointslices.json", "nginx-b5zrb-7b6c849b87"),
+    ],
+)
+def test_what_karmada_applied_needs_no_write(works: str, objects: str, name: str) -> None:
+    content = next(one for one in golden(works) if one["metadata"]["name"] == name)
+    [manifest] = content["spec"]["workload"]["manifests"]
+    made = next(one for one in golden(objects) if one["metadata"]["name"] == manifest["metadata"]["name"])
+    assert manifest_of(a_work(content), a_work(content).manifests[0]) == manifest
+    assert plan_update(manifest, _object(made)) is None
+
+
+@pytest.mark.parametrize("empty", [None, []])
+def test_an_empty_slice_is_stored_as_null_and_needs_no_write(empty: list[Any] | None) -> None:
+    manifest = _marked(slice_(endpoints=empty, ports=empty))
+    stored = _stored(manifest) | {"endpoints": None, "ports": None}
+    assert plan_update(manifest, _object(stored)) is None
+
+
+def test_a_namespace_needs_no_write_for_what_the_server_puts_there() -> None:
+    manifest = _marked({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}})
+    stored = _stored(manifest) | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+    stored["metadata"]["labels"] |= {"kubernetes.io/metadata.name": "prod"}
+    assert plan_update(manifest, _object(stored)) is None
+
+
+# --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_names_the_version_it_was_computed_from() -> None:
+    manifest = _marked(service())
+    patch, _ = _update(manifest, _stored(manifest, **DEFAULTED, **CLUSTER_IP, selector={"app": "other"}))
+    assert patch == {"metadata": {"resourceVersion": "5"}, "spec": {"selector": {"app": "web"}}}
+
+
+def test_a_field_that_the_manifest_no_longer_names_is_removed() -> None:
+    manifest = _marked(service())
+    stored = _stored(manifest, **DEFAULTED, **CLUSTER_IP, externalIPs=["1.2.3.4"], publishNotReadyAddresses=True)
+    patch, after = _update(manifest, stored)
+    assert patch is not None
+    assert patch["spec"] == {"externalIPs": None, "publishNotReadyAddresses": None, "externalTrafficPolicy": None}
+    assert "externalIPs" not in after["spec"]
+
+
+def test_a_nested_field_that_the_manifest_no_longer_names_is_removed() -> None:
+    manifest = _marked(
+        {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"a": {"b": 1}}}
+    )
+    patch, _ = _update(manifest, _stored(manifest) | {"spec": {"a": {"b": 1, "c": 2}}, "data": {"x": 1}})
+    assert patch == {"metadata": {"resourceVersion": "5"}, "spec": {"a": {"c": None}}, "data": None}
+
+
+def test_the_members_own_cluster_ip_and_health_check_port_are_carried_over() -> None:
+    manifest = _marked(service(clusterIP="None", clusterIPs=["None"], type="ClusterIP", healthCheckNodePort=31000))
+    patch, after = _update(
+        manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "healthCheckNodePort": 32000}}
+    )
+    assert patch is not None
+    assert (after["spec"]["clusterIP"], after["spec"]["clusterIPs"]) == ("10.1.1.1", ["10.1.1.1"])
+    assert after["spec"]["healthCheckNodePort"] == 32000
+
+
+def test_a_node_port_of_the_manifest_wins_and_one_of_the_member_is_kept() -> None:
+    ports = [{"name": "a", "port": 80, "nodePort": 30010}, {"name": "b", "port": 82}]
+    manifest = _marked(service(type="NodePort", ports=ports))
+    there = [PORT | {"name": "a", "nodePort": 30001}, PORT | {"name": "b", "port": 81, "nodePort": 30002}]
+    _, after = _update(
+        manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "type": "NodePort", "ports": there}}
+    )
+    assert [port["nodePort"] for port in after["spec"]["ports"]] == [30010, 30002]
+
+
+def test_node_ports_go_when_the_type_does() -> None:
+    manifest = _marked(service(type="ClusterIP"))
+    stored = _stored(
+        manifest, **CLUSTER_IP, type="NodePort", externalTrafficPolicy="Local", ports=[PORT | {"nodePort": 30001}]
+    )
+    _, after = _update(manifest, stored)
+    assert after["spec"]["ports"] == [PORT]
+    assert "externalTrafficPolicy" not in after["spec"]
+
+
+def test_cluster_ips_go_when_a_service_becomes_an_external_name() -> None:
+    manifest = _marked(service()) | {"spec": {"type": "ExternalName", "externalName": "example.org"}}
+    patch, after = _update(manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]}})
+    assert patch is not None
+    assert after["spec"] == {"type": "ExternalName", "externalName": "example.org", "sessionAffinity": "None"}
+
+
+def test_the_lists_of_a_slice_are_replaced_as_a_whole() -> None:
+    manifest = _marked(slice_(addresses=["10.0.0.1", "10.0.0.2"]))
+    patch, _ = _update(manifest, _stored(_marked(slice_(addresses=["10.0.0.3"]))))
+    assert patch == {"metadata": {"resourceVersion": "5"}, "endpoints": manifest["endpoints"]}
+
+
+def test_a_slice_that_became_empty_loses_its_lists() -> None:
+    manifest = _marked(slice_(endpoints=None, ports=None))
+    patch, _ = _update(manifest, _stored(_marked(slice_())))
+    assert patch == {"metadata": {"resourceVersion": "5"}, "endpoints": None, "ports": None}
+
+
+def test_labels_and_annotations_of_others_stay_and_the_manifest_wins() -> None:
+    manifest = _marked(service(labels={"shared": "manifest"}))
+    stored = _stored(manifest, **DEFAULTED, **CLUSTER_IP)
+    stored["metadata"]["labels"] |= {"own": "x", "shared": "member"}
+    stored["metadata"]["annotations"] |= {"own": "y"}
+    patch, _ = _update(manifest, stored)
+    assert patch == {"metadata": {"labels": {"shared": "manifest"}, "resourceVersion": "5"}}
+
+
+def test_managed_labels_and_annotations_that_left_the_manifest_are_removed() -> None:
+    manifest = _marked(service(labels={"kept": "1"}), **{wk.MANAGED_LABELS: "kept", wk.MANAGED_ANNOTATIONS: ""})
+    stored = _stored(manifest, **DEFAULTED, **CLUSTER_IP)
+    stored["metadata"]["labels"] |= {"gone": "1", "own": "1"}
+    stored["metadata"]["annotations"] |= {"a": "1", wk.MANAGED_LABELS: "gone,kept", wk.MANAGED_ANNOTATIONS: "a"}
+    patch, _ = _update(manifest, stored)
+    assert patch is not None
+    assert patch["metadata"]["labels"] == {"gone": None}
+    assert patch["metadata"]["annotations"] == {"a": None, wk.MANAGED_LABELS: "kept", wk.MANAGED_ANNOTATIONS: ""}
+
+
+# --- whose object ----------------------------------------------------------------------------------------------------
+
+
+def _mine(*manifests: Json, **fields: Any) -> Any:
+    return a_work(work("m1", "w", *(manifests or (_marked(service()),)), **fields))
+
+
+def test_an_unmanaged_object_is_not_written_over() -> None:
+    with pytest.raises(NotOurs, match=r"Service default/web exists in the cluster and is not managed by Karmada"):
+        check_overwrite(_marked(service()), _object(service()), _mine(), None)
+
+
+def test_an_unmanaged_object_is_written_over_if_the_manifest_says_so() -> None:
+    check_overwrite(_marked(service(), **{wk.CONFLICT_RESOLUTION: "overwrite"}), _object(service()), _mine(), None)
+
+
+def test_a_managed_object_is_written_over() -> None:
+    check_overwrite(_marked(service()), _object(service(labels={wk.MANAGED: "true"})), _mine(), None)
+
+
+def test_an_object_of_this_work_without_its_label_is_repaired() -> None:
+    check_overwrite(_marked(service()), _object(service(annotations=MARKS)), _mine(), None)
+
+
+def test_an_object_of_another_living_work_is_not_taken_over() -> None:
+    other = a_work(work("m1", "other", _marked(service())))
+    observed = _object(service(labels={wk.MANAGED: "true"}, annotations=MARKS | {wk.WORK_NAME: "other"}))
+    with pytest.raises(NotOurs, match="applied by another Work already, karmada-es-m1/other"):
+        check_overwrite(_marked(service()), observed, _mine(), other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(None, id="gone"),
+        pytest.param(work("m1", "other", service(), deleting=True, finalizers=["x"]), id="being-deleted"),
+        pytest.param(work("m1", "other", service(), suspended=True), id="suspended"),
+        pytest.param(work("m1", "other", service("else")), id="carries-something-else"),
+    ],
+)
+def test_an_object_whose_work_does_not_apply_it_any_more_is_taken_over(other: Json | None) -> None:
+    observed = _object(service(labels={wk.MANAGED: "true"}, annotations=MARKS | {wk.WORK_NAME: "other"}))
+    check_overwrite(_marked(service()), observed, _mine(), a_work(other) if other else None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "deleted"),
+    [
+        pytest.param({wk.MANAGED: "true"}, MARKS, True, id="applied-by-the-work"),
+        pytest.param({wk.MANAGED: "true"}, {}, False, id="native-slice-with-its-services-labels"),
+        pytest.param({wk.MANAGED: "true"}, MARKS | {wk.WORK_NAME: "other"}, False, id="applied-by-another"),
+        pytest.param({}, MARKS, False, id="not-managed"),
+    ],
+)
+def test_only_what_the_work_applied_is_deleted_with_it(
+    labels: dict[str, str], annotations: dict[str, str], deleted: bool
+) -> None:
+    assert may_delete(_object(slice_(labels=labels, annotations=annotations)), _mine()) is deleted
+
+
+def test_golden_native_slices_are_never_deleted() -> None:
+    for cluster in ("member1", "member2"):
+        works = [a_work(one) for one in golden(f"host-works-karmada-es-{cluster}.json")]
+        native = [
+            _object(one)
+            for one in golden(f"{cluster}-endpointslices.json")
+            if one["metadata"]["labels"].get(wk.SLICE_MANAGED_BY) == "endpointslice-controller.k8s.io"
+        ]
+        assert native
+        assert not any(may_delete(one, owner) for one in native for owner in works)
+
+
+def test_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own() -> None:
+    marks = dict.fromkeys((wk.BINDING_PERMANENT_ID, wk.WORK_PERMANENT_ID, wk.MANAGED), "true")
+    notes = dict.fromkeys(
+        (wk.MANAGED_LABELS, wk.MANAGED_ANNOTATIONS, wk.TEMPLATE_UID, wk.BINDING_NAME, wk.POLICY_NAME), "x"
+    )
+    observed = _object(service(labels=marks | {"own": "1"}, annotations=MARKS | notes | {"own": "1"}))
+    patch = plan_let_go(observed, _mine())
+    assert patch == {
+        "metadata": {
+            "labels": dict.fromkeys(marks),
+            "annotations": dict.fromkeys([*MARKS, *notes]),
+            "resourceVersion": "7",
+        }
+    }
+
+
+def test_an_object_of_another_work_is_not_stripped() -> None:
+    assert plan_let_go(_object(service(annotations=MARKS | {wk.WORK_NAME: "other"})), _mine()) is None
+
+
+# --- drift -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "drifted"),
+    [
+        pytest.param({"status": {"loadBalancer": {"ingress": []}}}, False, id="case-85-status"),
+        pytest.param({"metadata": {"resourceVersion": "9"}}, False, id="case-85-nothing"),
+        pytest.param({"spec": {"selector": {"app": "x"}}}, True, id="case-85-spec"),
+        pytest.param({"metadata": {"labels": None}}, True, id="case-85-labels-stripped"),
+        pytest.param({"metadata": {"annotations": {"a": "b"}}}, True, id="case-85-annotations"),
+    ],
+)
+def test_drift_is_any_change_outside_of_the_status(change: Json, drifted: bool) -> None:
+    before = _marked(service())
+    assert has_drifted(_object(before), _object(merge_patch(before, change))) is drifted
+
+
+# --- manifests -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        pytest.param("garbage", "is not an object with apiVersion, kind and metadata.name", id="a-string"),
+        pytest.param({"kind": "Service"}, "is not an object with", id="no-name"),
+        pytest.param(service() | {"spec": "garbage"}, "malformed", id="spec-is-a-string"),
+        pytest.param(service(ports=["garbage"]), "malformed", id="ports-are-strings"),
+        pytest.param(service(metadata={"labels": ["a"]}), "malformed", id="labels-are-a-list"),
+        pytest.param(slice_(endpoints="garbage"), "malformed", id="endpoints-are-a-string"),
+    ],
+)
+def test_a_garbage_manifest_is_refused_with_words(manifest: Any, words: str) -> None:
+    carrier = a_work(work("m1", "w", manifest))
+    with pytest.raises(InvalidManifest, match=words):
+        manifest_of(carrier, carrier.manifests[0])
+
+
+def test_a_work_made_by_hand_still_marks_what_it_applies() -> None:
+    carrier = a_work(
+        work(
+            "m1",
+            "w",
+            service(metadata={"ownerReferences": [{}]}),
+            labels={wk.WORK_PERMANENT_ID: "id"},
+            annotations={wk.CONFLICT_RESOLUTION: "overwrite"},
+        )
+    )
+    metadata = manifest_of(carrier, carrier.manifests[0])["metadata"]
+    assert metadata["labels"] == {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "id"}
+    assert metadata["annotations"] | MARKS == metadata["annotations"]
+    assert metadata["annotations"][wk.CONFLICT_RESOLUTION] == "overwrite"
+    assert "ownerReferences" not in metadata
+
+
+def test_works_are_found_by_cluster_namespace_and_object() -> None:
+    carrier = a_work(work("m1", "w", service(), "garbage"))
+    elsewhere = a_work(work("m1", "w", service(), namespace="default"))
+    expected = {
+        BY_EXECUTION_CLUSTER: ["m1"],
+        BY_MEMBER_NAMESPACE: [("m1", "default")],
+        BY_MEMBER_OBJECT: [("m1", "v1", "Service", "default", "web")],
+    }
+    for index, values in expected.items():
+        assert list(WORK_INDEXES[index](carrier)) == values
+        assert list(WORK_INDEXES[index](elsewhere)) == []

@@ -12,23 +12,20 @@ is no client or the Cluster is not ready, by reading it again every now and then
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from informers.client import ApiClient
-from informers.config import CachedToken, ClientConfig
-from informers.errors import ConfigError, KubeError, NotFound, TransportError
+from informers.config import ClientConfig
+from informers.errors import ConfigError
 from informers.factory import InformerFactory
 from informers.meta import ObjectKey
 from informers.transport import NO_CLIENT_METRICS, ClientMetrics
-from mcs_controller.api.resources import SECRETS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import Connection, connection_of
+from mcs_controller.member_credentials import SecretCredentials, Unusable
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
 
@@ -37,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from informers.informer import Event, SharedInformer
-    from mcs_controller.api.cluster import Cluster, SecretRef
-    from mcs_controller.api.core import Secret
+    from mcs_controller.api.cluster import Cluster
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -65,110 +61,10 @@ class MemberCluster:
     informers: InformerFactory
 
 
-class _Unusable(Exception):
-    """No client can be made of what the Cluster and its Secret say now; the text is for the user."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Credentials:
-    token: str
-    ca_pem: bytes | None
-
-
-class _SecretCredentials:
-    """A member's token and CA in the control plane, and the TokenSource of its client.
-
-    The token is read when it is needed and kept for five minutes at most. If the CA turns out to be another than the
-    one the client was built with, `on_new_ca` is called, because a client cannot change its CA.
-    """
-
-    def __init__(self, host: ApiClient, cluster: Cluster, *, clock: Clock, on_new_ca: Callable[[], None]) -> None:
-        self.outdated = False
-        """Whether the Secret holds another CA by now than the one that `open` returned."""
-        self._host = host
-        self._cluster = cluster
-        self._on_new_ca = on_new_ca
-        self._ca: bytes | None = None
-        self._cached = CachedToken(self._fetch, clock=clock)
-
-    def __repr__(self) -> str:
-        return f"credentials of cluster {self._cluster.name}"
-
-    async def open(self) -> bytes | None:
-        """Read the Secret and return the CA that it holds.
-
-        Raises:
-            _Unusable: there is no Secret, or it does not hold what it should.
-        """
-        self._ca = (await self._read()).ca_pem
-        return self._ca
-
-    async def check(self) -> None:
-        """Read the Secret now, to notice a new CA; that it cannot be read is left to the next request to report."""
-        try:
-            await self._fetch()
-        except TransportError as error:
-            _log.debug("Cannot read the credentials again", extra={"cluster": self._cluster.name, "error": str(error)})
-
-    async def token(self) -> str | None:
-        """See `TokenSource.token`."""
-        return await self._cached.token()
-
-    def invalidate(self) -> None:
-        """See `TokenSource.invalidate`."""
-        self._cached.invalidate()
-
-    async def _fetch(self) -> str:
-        try:
-            credentials = await self._read()
-        except _Unusable as problem:
-            # Not the host's own error: a NotFound for the Secret must not read as "the member does not have it".
-            raise TransportError(f"credentials of cluster {self._cluster.name}: {problem}") from problem
-        if credentials.ca_pem != self._ca and not self.outdated:
-            self.outdated = True
-            self._on_new_ca()
-        return credentials.token
-
-    async def _read(self) -> _Credentials:
-        ref = self._cluster.spec.secret_ref
-        if ref is None:
-            raise _Unusable("spec.secretRef is not set")
-        try:
-            secret = await self._host.get(SECRETS, ref.name, ref.namespace)
-        except NotFound as error:
-            raise _Unusable(f"Secret {ref.namespace}/{ref.name} not found") from error
-        except KubeError as error:
-            raise _Unusable(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
-        return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
-
-
-def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credentials:
-    token = _value(secret, ref, "token")
-    if not token:
-        raise _Unusable(f"Secret {ref.namespace}/{ref.name} has no token")
-    if insecure:
-        return _Credentials(token.decode("ascii", "replace").strip(), None)
-    ca_pem = _value(secret, ref, "caBundle")
-    if not ca_pem:
-        raise _Unusable(f"Secret {ref.namespace}/{ref.name} has no caBundle, nor may TLS go unverified")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca_pem.decode("ascii"))
-    except (ssl.SSLError, ValueError) as error:
-        raise _Unusable(f"caBundle of Secret {ref.namespace}/{ref.name} is not a PEM certificate") from error
-    return _Credentials(token.decode("ascii", "replace").strip(), ca_pem)
-
-
-def _value(secret: Secret, ref: SecretRef, key: str) -> bytes:
-    try:
-        return base64.b64decode(secret.data.get(key, ""), validate=True).strip()
-    except (binascii.Error, ValueError) as error:
-        raise _Unusable(f"{key} of Secret {ref.namespace}/{ref.name} is not base64") from error
-
-
 def _check_urls(cluster: Cluster) -> None:
     spec = cluster.spec
     if not spec.api_endpoint:
-        raise _Unusable("spec.apiEndpoint is empty")
+        raise Unusable("spec.apiEndpoint is empty")
     for field, url, schemes in (
         ("apiEndpoint", spec.api_endpoint, ("https", "http")),
         ("proxyURL", spec.proxy_url, _PROXY_SCHEMES),
@@ -180,7 +76,7 @@ def _check_urls(cluster: Cluster) -> None:
             usable = False
         if url and not usable:
             # The URL itself is left out: a proxy's may hold a password.
-            raise _Unusable(f"spec.{field} is not a URL with a host and one of the schemes {', '.join(schemes)}")
+            raise Unusable(f"spec.{field} is not a URL with a host and one of the schemes {', '.join(schemes)}")
 
 
 class MemberClusters:
@@ -281,7 +177,7 @@ class MemberClusters:
                 wakeup.clear()
                 try:
                     client, credentials = await self._connect(cluster, wakeup)
-                except _Unusable as problem:
+                except Unusable as problem:
                     self._report(cluster, str(problem))
                     await self._wait(wakeup, delay)
                     delay = min(delay * 2, _LAST_RETRY_SECONDS)
@@ -295,10 +191,10 @@ class MemberClusters:
             del self._wakeups[name]
             self._problems.pop(name, None)
 
-    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, _SecretCredentials]:
+    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, SecretCredentials]:
         _check_urls(cluster)
         connection = connection_of(cluster)
-        credentials = _SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
+        credentials = SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
         ca_pem = await credentials.open()
         config = ClientConfig(
             server=connection.endpoint,
@@ -317,11 +213,11 @@ class MemberClusters:
                 metrics=self._client_metrics,
             )
         except ConfigError as error:
-            raise _Unusable(str(error)) from error
+            raise Unusable(str(error)) from error
         return client, credentials
 
     async def _serve(
-        self, cluster: Cluster, client: ApiClient, credentials: _SecretCredentials, wakeup: asyncio.Event
+        self, cluster: Cluster, client: ApiClient, credentials: SecretCredentials, wakeup: asyncio.Event
     ) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
         name, connection = cluster.name, connection_of(cluster)
@@ -342,7 +238,7 @@ class MemberClusters:
             informers.cancel()
 
     async def _watch_connection(
-        self, member: MemberCluster, connection: Connection, credentials: _SecretCredentials, wakeup: asyncio.Event
+        self, member: MemberCluster, connection: Connection, credentials: SecretCredentials, wakeup: asyncio.Event
     ) -> None:
         """Return when the member's client is not the right one any more."""
         was_ready = True

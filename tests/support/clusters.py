@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,29 @@ T = TypeVar("T", bound=KubeObject)
 FINALIZER = "karmada.io/cluster-controller"
 GOLDEN = Path(__file__).parents[1] / "golden"
 SERVICES_API = {"v1": {"services": "Service"}}
+
+CA = """\
+-----BEGIN CERTIFICATE-----
+MIIBIzCByqADAgECAgEBMAoGCCqGSM49BAMCMBAxDjAMBgNVBAMMBWZpcnN0MCAX
+DTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAQMQ4wDAYDVQQDDAVmaXJz
+dDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCHkkxULJy6su5bDmN0ep2EmSE3h
+eHQ1hjHIOrt/BZEHf9sfpD5KZMB2Tah/K1DwbUuCwgSH4GBRiPWG097qXI6jEzAR
+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhANpPcp6mXmO/kdJI
+DlyabZHQ5pjU+b1tXkkUPoliPXsAAiBxYAcuGLbRmEXKPtbpXU0Qvl/ZfyBzDTLQ
+5Ao+uvsbZQ==
+-----END CERTIFICATE-----"""
+
+OTHER_CA = """\
+-----BEGIN CERTIFICATE-----
+MIIBJjCBzKADAgECAgEBMAoGCCqGSM49BAMCMBExDzANBgNVBAMMBnNlY29uZDAg
+Fw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowETEPMA0GA1UEAwwGc2Vj
+b25kMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzVE+OC13uptURcbUs0y8SqL2
+nBkW6zgFz/x2OjKDoFzhGnzOGx4iSGjx/v9zmMpnyrLhEaFzr9RNuraEJ7/KoaMT
+MBEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEApGjvQEip5EXf
+SeKz5Tn2QM8ZVQkFtNqsPi0GoR3TvcwCIQDNdiQdOWHw5rdnVFwf/e7FNoPHghLN
+vZZTGZEnUVfEOw==
+-----END CERTIFICATE-----"""
+"""Two self-signed authorities, valid until 2120, whose keys nobody has."""
 
 
 def golden(name: str) -> list[Json]:
@@ -259,4 +283,19 @@ def aggregated(apis: Mapping[str, Mapping[str, str]], *, stale: tuple[str, ...] 
         "items": [
             {"metadata": {"name": group} if group else {}, "versions": versions} for group, versions in groups.items()
         ],
+    }
+
+
+def encoded(text: str) -> str:
+    """As in the `data` of a Secret."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def secret_json(name: str) -> Json:
+    """A cluster's Secret."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": "karmada-cluster"},
+        "data": {"token": encoded(f"token-of-{name}"), "caBundle": encoded(CA)},
     }

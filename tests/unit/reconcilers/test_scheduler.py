@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -184,5 +184,6 @@ def test_events_of_clusters_mean_the_bindings_that_name_them() -> None:
     assert cluster_changed(Event(new=one))
     assert cluster_changed(Event(old=one))
     assert not cluster_changed(Event(old=one, new=cluster("m1")))
-    for change in ({"labels": {"a": "b"}}, {"deleting": True}, {"apis": {}}, {"taints": [{"key": "k", "effect": "e"}]}):
-        assert cluster_changed(Event(old=one, new=cluster("m1", **cast("Any", change)))), change
+    changes: list[dict[str, Any]] = [{"labels": {"a": "b"}}, {"deleting": True}, {"apis": {}}]
+    for change in [*changes, {"taints": [{"key": "k", "effect": "NoSchedule"}]}]:
+        assert cluster_changed(Event(old=one, new=cluster("m1", **change))), change

@@ -1,0 +1,127 @@
+"""A member's token and CA, from the Secret that its Cluster names (contract 1.4)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from informers.config import CachedToken
+from informers.errors import KubeError, NotFound, TransportError
+from mcs_controller.api.resources import SECRETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from informers.client import ApiClient
+    from mcs_controller.api.cluster import Cluster, SecretRef
+    from mcs_controller.api.core import Secret
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+
+class Unusable(Exception):
+    """No client can be made of what a Cluster and its Secret say now; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Credentials:
+    token: str
+    ca_pem: bytes | None
+
+
+class SecretCredentials:
+    """A member's token and CA in the control plane, and the TokenSource of its client.
+
+    The token is read when it is needed and kept for five minutes at most. If the CA turns out to be another than the
+    one the client was built with, `on_new_ca` is called, because a client cannot change its CA.
+    """
+
+    def __init__(self, host: ApiClient, cluster: Cluster, *, clock: Clock, on_new_ca: Callable[[], None]) -> None:
+        self.outdated = False
+        """Whether the Secret holds another CA by now than the one that `open` returned."""
+        self._host = host
+        self._cluster = cluster
+        self._on_new_ca = on_new_ca
+        self._ca: bytes | None = None
+        self._cached = CachedToken(self._fetch, clock=clock)
+
+    def __repr__(self) -> str:
+        return f"credentials of cluster {self._cluster.name}"
+
+    async def open(self) -> bytes | None:
+        """Read the Secret and return the CA that it holds.
+
+        Raises:
+            Unusable: there is no Secret, or it does not hold what it should.
+        """
+        self._ca = (await self._read()).ca_pem
+        return self._ca
+
+    async def check(self) -> None:
+        """Read the Secret now, to notice a new CA; that it cannot be read is left to the next request to report."""
+        try:
+            await self._fetch()
+        except TransportError as error:
+            _log.debug("Cannot read the credentials again", extra={"cluster": self._cluster.name, "error": str(error)})
+
+    async def token(self) -> str | None:
+        """See `TokenSource.token`."""
+        return await self._cached.token()
+
+    def invalidate(self) -> None:
+        """See `TokenSource.invalidate`."""
+        self._cached.invalidate()
+
+    async def _fetch(self) -> str:
+        try:
+            credentials = await self._read()
+        except Unusable as problem:
+            # Not the host's own error: a NotFound for the Secret must not read as "the member does not have it".
+            raise TransportError(f"credentials of cluster {self._cluster.name}: {problem}") from problem
+        if credentials.ca_pem != self._ca and not self.outdated:
+            self.outdated = True
+            self._on_new_ca()
+        return credentials.token
+
+    async def _read(self) -> _Credentials:
+        ref = self._cluster.spec.secret_ref
+        if ref is None:
+            raise Unusable("spec.secretRef is not set")
+        try:
+            secret = await self._host.get(SECRETS, ref.name, ref.namespace)
+        except NotFound as error:
+            raise Unusable(f"Secret {ref.namespace}/{ref.name} not found") from error
+        except KubeError as error:
+            raise Unusable(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
+        return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
+
+
+def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credentials:
+    where = f"Secret {ref.namespace}/{ref.name}"
+    token = _value(secret, ref, "token").decode("utf-8", "replace")
+    if not token:
+        raise Unusable(f"{where} has no token")
+    if not (token.isascii() and token.isprintable()):
+        raise Unusable(f"token of {where} has characters that no HTTP header can carry")
+    if insecure:
+        return _Credentials(token, None)
+    ca_pem = _value(secret, ref, "caBundle")
+    if not ca_pem:
+        raise Unusable(f"{where} has no caBundle, nor may TLS go unverified")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca_pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise Unusable(f"caBundle of {where} is not a PEM certificate") from error
+    return _Credentials(token, ca_pem)
+
+
+def _value(secret: Secret, ref: SecretRef, key: str) -> bytes:
+    try:
+        return base64.b64decode(secret.data.get(key, ""), validate=True).strip()
+    except (binascii.Error, ValueError) as error:
+        raise Unusable(f"{key} of Secret {ref.namespace}/{ref.name} is not base64") from error

@@ -180,3 +180,12 @@ async def test_binding_without_conflict_resolution_aborts(installed):
     }
     created = await create_strictly(installed.api, RESOURCES["ResourceBinding"], binding)
     assert created["spec"]["conflictResolution"] == "Abort"
+
+
+async def test_applied_status_of_a_work_may_be_anything(installed):
+    """None of the golden Works has one: only Services of type LoadBalancer get it."""
+    carrying = work(f"applied-{uuid.uuid4().hex[:6]}", {"apiVersion": "v1", "kind": "Service"})
+    identifier = {"ordinal": 0, "version": "v1", "kind": "Service", "resource": "", "name": "a"}
+    applied = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}, "later": [None]}
+    carrying["status"] = {"manifestStatuses": [{"identifier": identifier, "status": applied, "health": "Healthy"}]}
+    assert stripped(await store(installed.api, carrying)) == carrying

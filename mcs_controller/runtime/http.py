@@ -94,9 +94,14 @@ class HttpServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
 
     @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return [(address[0], address[1]) for address in self._runner.addresses]
+
+    @property
     def port(self) -> int | None:
         """The port it listens on; None if it does not."""
-        return self._runner.addresses[0][1] if self._runner.addresses else None
+        return self.addresses[0][1] if self.addresses else None
 
     async def __aenter__(self) -> Self:
         """Raises ListenError if the address is taken or not ours."""

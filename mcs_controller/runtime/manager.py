@@ -24,7 +24,7 @@ from mcs_controller.runtime.reconcile import leaf_errors
 from workqueue import time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -53,7 +53,13 @@ class Informers(Runnable, Protocol):
 
 
 class Manager:
-    """Runs controllers and what they need. Add everything first, then :meth:`run` once."""
+    """Runs controllers and what they need. Add everything first, then :meth:`run` once.
+
+    Attributes:
+        synced: whether all informers have their first lists.
+        health: the server of the probes.
+        metrics: the server of the metrics.
+    """
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class Manager:
         self._elector = elector
         self._grace_seconds = grace_seconds
         self._stopping = asyncio.Event()
-        self._synced = False
+        self.synced = False
         self._informers: list[Informers] = []
         self._runnables: list[Runnable] = []
         self._leader_runnables: list[Runnable] = []
@@ -141,10 +147,10 @@ class Manager:
             log.info("Serving", extra={"health_port": self.health.port, "metrics_port": self.metrics.port})
             await stack.enter_async_context(self._running(self._runnables))
             await stack.enter_async_context(self._running(self._informers))
-            await self._unless_stopping(self._sync())
+            await self._unless_stopping(self._sync)
             if self._elector is not None:
                 stack.push_async_callback(self._elector.release)  # nothing, if it was lost or never claimed
-                await self._unless_stopping(self._elector.acquire())
+                await self._unless_stopping(self._elector.acquire)
             if not self._stopping.is_set():
                 await stack.enter_async_context(self._leading())
                 await stack.enter_async_context(self._working())
@@ -161,7 +167,7 @@ class Manager:
     async def _sync(self) -> None:
         for informers in self._informers:
             await informers.wait_synced()
-        self._synced = True
+        self.synced = True
         log.info("Informers are synced")
 
     @asynccontextmanager
@@ -193,19 +199,18 @@ class Manager:
                 for task in late:
                     task.cancel()
 
-    async def _unless_stopping(self, step: Coroutine[Any, Any, None]) -> None:
-        """Wait for `step`, but cancel it when stopping."""
+    async def _unless_stopping(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Take a step of the start, but not when stopping, and cut it short by stopping."""
+        if self._stopping.is_set():
+            return
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(step), group.create_task(self._wait_stopping())]
+            tasks = {group.create_task(step()), group.create_task(self._stopping.wait())}
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
 
-    async def _wait_stopping(self) -> None:
-        await self._stopping.wait()
-
     def _check_synced(self) -> str:
-        return "" if self._synced else "the first lists are not complete"
+        return "" if self.synced else "the first lists are not complete"
 
 
 async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,0 +1,57 @@
+"""Signals, sent to a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+PROGRAM = """
+import asyncio, logging, sys
+from mcs_controller.runtime.logging import setup_logging
+from mcs_controller.runtime.signals import stop_on_signals
+
+async def main(drains):
+    stopping = asyncio.Event()
+    with stop_on_signals(stopping.set):
+        print("ready", flush=True)
+        await stopping.wait()
+        print("stopping", flush=True)
+        if not drains:
+            await asyncio.Event().wait()
+
+setup_logging(2, "text", sys.stderr)
+asyncio.run(main(sys.argv[1] == "drains"))
+print("drained", flush=True)
+"""
+
+
+async def start(how: str) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, how, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_first_signal_asks_to_stop(number: signal.Signals):
+    process = await start("drains")
+    process.send_signal(number)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, out) == (0, b"stopping\ndrained\n")
+    assert f"Stopping signal={number.name}" in err.decode()
+
+
+async def test_second_signal_ends_the_process_at_once():
+    process = await start("hangs")
+    assert process.stdout is not None
+    process.send_signal(signal.SIGTERM)
+    assert await process.stdout.readline() == b"stopping\n"
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, out) == (1, b"")
+    assert "Second signal: exiting at once signal=SIGINT" in err.decode()

@@ -1,0 +1,107 @@
+"""What log lines look like."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from mcs_controller.runtime.logging import log_fields, setup_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def restore_logging() -> Iterator[None]:
+    names = ("", "mcs_controller", "informers", "workqueue")
+    before = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def lines(log_format: Literal["text", "json"], verbosity: int = 2) -> io.StringIO:
+    stream = io.StringIO()
+    setup_logging(verbosity, log_format, stream)
+    return stream
+
+
+def test_text_line_has_level_logger_message_and_fields():
+    stream = lines("text")
+    logging.getLogger("mcs_controller.x").warning("Reconcile failed", extra={"retries": 3, "error": 'no "such" thing'})
+    time, rest = stream.getvalue().split(" ", 1)
+    assert time.endswith("Z")
+    assert rest == 'WARNING mcs_controller.x Reconcile failed retries=3 error="no \\"such\\" thing"\n'
+
+
+def test_text_field_with_a_line_break_stays_on_its_line():
+    stream = lines("text")
+    logging.getLogger("informers").info("Hello", extra={"a": "x\ny", "b": ""})
+    assert stream.getvalue().endswith(' Hello a="x\\ny" b=""\n')
+
+
+def test_json_line_is_one_object():
+    stream = lines("json")
+    with log_fields(controller="c"):
+        logging.getLogger("informers").error("Went wrong", extra={"cluster": "member1", "level": "mine"})
+    line = json.loads(stream.getvalue())
+    assert line.pop("ts").endswith("Z")
+    assert line == {
+        "level": "error",
+        "logger": "informers",
+        "msg": "Went wrong",
+        "controller": "c",
+        "cluster": "member1",
+    }
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_traceback_goes_with_the_line(log_format: Literal["text", "json"]):
+    stream = lines(log_format)
+    try:
+        raise ZeroDivisionError("oops")
+    except ZeroDivisionError as error:
+        logging.getLogger("x").error("Went wrong", exc_info=error)
+    text = json.loads(stream.getvalue())["stacktrace"] if log_format == "json" else stream.getvalue()
+    assert text.rstrip().endswith("ZeroDivisionError: oops")
+
+
+async def test_fields_around_a_reconcile_reach_its_tasks_and_nobody_else():
+    stream = lines("text")
+    log = logging.getLogger("x")
+
+    async def reconcile(number: int) -> None:
+        with log_fields(controller="c", reconcile_id=number), log_fields(request=f"ns/{number}"):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(say(number))
+
+    async def say(number: int) -> None:
+        await asyncio.sleep(0)
+        log.info("Wrote %d", number)
+
+    await asyncio.gather(reconcile(1), reconcile(2))
+    log.info("Outside")
+    assert [line.split(" x ", 1)[1] for line in stream.getvalue().splitlines()] == [
+        "Wrote 1 controller=c reconcile_id=1 request=ns/1",
+        "Wrote 2 controller=c reconcile_id=2 request=ns/2",
+        "Outside",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "said"),
+    [(0, ["info"]), (3, ["info"]), (4, ["debug", "info"]), (6, ["debug", "library", "info"])],
+)
+def test_verbosity_decides_whose_details_are_shown(verbosity: int, said: list[str]):
+    stream = lines("text", verbosity)
+    logging.getLogger("mcs_controller.x").debug("debug")
+    logging.getLogger("aiohttp").debug("library")
+    logging.getLogger("aiohttp").info("info")
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == said

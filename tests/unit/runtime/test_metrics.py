@@ -1,0 +1,138 @@
+"""What a scrape shows: names, labels and buckets of controller-runtime and client-go."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mcs_controller.runtime.metrics import RuntimeMetrics, render_metrics
+from tests.support.clock import FakeClock
+from workqueue import DelayingQueue
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> RuntimeMetrics:
+    return RuntimeMetrics(registry)
+
+
+def scrape(registry: CollectorRegistry) -> dict[str, float]:
+    """Every series and its value."""
+    lines = render_metrics(registry).decode().splitlines()
+    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+
+def test_series_of_a_controller_exist_from_the_start(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    metrics.controllers.created("c", 5)
+    series = {name: value for name, value in scrape(registry).items() if "_bucket" not in name}
+    assert series == {
+        'controller_runtime_active_workers{controller="c"}': 0,
+        'controller_runtime_max_concurrent_reconciles{controller="c"}': 5,
+        'controller_runtime_reconcile_errors_total{controller="c"}': 0,
+        'controller_runtime_reconcile_panics_total{controller="c"}': 0,
+        'controller_runtime_reconcile_time_seconds_count{controller="c"}': 0,
+        'controller_runtime_reconcile_time_seconds_sum{controller="c"}': 0,
+        'controller_runtime_reconcile_timeouts_total{controller="c"}': 0,
+        'controller_runtime_reconcile_total{controller="c",result="error"}': 0,
+        'controller_runtime_reconcile_total{controller="c",result="requeue"}': 0,
+        'controller_runtime_reconcile_total{controller="c",result="requeue_after"}': 0,
+        'controller_runtime_reconcile_total{controller="c",result="success"}': 0,
+        'controller_runtime_terminal_reconcile_errors_total{controller="c"}': 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted"),
+    [
+        ("success", {"reconcile_total:success"}),
+        ("requeue_after", {"reconcile_total:requeue_after"}),
+        ("error", {"reconcile_total:error", "reconcile_errors_total"}),
+        ("terminal", {"reconcile_total:error", "reconcile_errors_total", "terminal_reconcile_errors_total"}),
+        ("timeout", {"reconcile_total:error", "reconcile_errors_total", "reconcile_timeouts_total"}),
+        ("panic", {"reconcile_total:error", "reconcile_errors_total", "reconcile_panics_total"}),
+        ("cancelled", set()),
+    ],
+)
+def test_outcomes_are_counted_as_controller_runtime_does(
+    registry: CollectorRegistry, metrics: RuntimeMetrics, outcome: str, counted: set[str]
+):
+    metrics.controllers.created("c", 1)
+    metrics.controllers.began("c")
+    assert scrape(registry)['controller_runtime_active_workers{controller="c"}'] == 1
+    metrics.controllers.ended("c", outcome, 0.3)  # type: ignore[arg-type]
+    series = scrape(registry)
+    assert series['controller_runtime_active_workers{controller="c"}'] == 0
+    assert series['controller_runtime_reconcile_time_seconds_count{controller="c"}'] == (outcome != "cancelled")
+    names = {
+        name.removeprefix("controller_runtime_")
+        .replace('{controller="c"}', "")
+        .replace('{controller="c",result="', ":")
+        .replace('"}', "")
+        for name, value in series.items()
+        if value and "_total" in name
+    }
+    assert names == counted
+
+
+def bucket_bounds(registry: CollectorRegistry, name: str) -> list[float]:
+    return [
+        float(series.split('le="')[1].split('"')[0]) for series in scrape(registry) if series.startswith(f"{name}_bu")
+    ]
+
+
+def test_buckets_are_those_of_the_models(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    metrics.controllers.created("c", 1)
+    queue: DelayingQueue[str] = DelayingQueue("c", clock=FakeClock(), metrics=metrics.queues)
+    assert queue.name == "c"
+    reconcile = bucket_bounds(registry, "controller_runtime_reconcile_time_seconds")
+    assert (reconcile[0], reconcile[-2], len(reconcile)) == (0.005, 60, 41)
+    for name in ("workqueue_queue_duration_seconds", "workqueue_work_duration_seconds"):
+        assert bucket_bounds(registry, name) == pytest.approx([*(10.0**e for e in range(-8, 4)), float("inf")])
+
+
+async def test_queue_shows_its_state_when_scraped(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    clock = FakeClock()
+    queue: DelayingQueue[str] = DelayingQueue("c", clock=clock, metrics=metrics.queues)
+    labels = '{controller="c",name="c"}'
+    assert scrape(registry)[f"workqueue_retries_total{labels}"] == 0
+    queue.add("a")
+    queue.add("b")
+    queue.add_after("c", 60)
+    await clock.advance(2)
+    await queue.get()
+    await clock.advance(3)
+    series = scrape(registry)
+    assert series['workqueue_depth{controller="c",name="c",priority=""}'] == 1
+    assert series[f"workqueue_adds_total{labels}"] == 2
+    assert series[f"workqueue_retries_total{labels}"] == 1
+    assert series[f"workqueue_queue_duration_seconds_sum{labels}"] == 2
+    assert series[f"workqueue_unfinished_work_seconds{labels}"] == 3
+    assert series[f"workqueue_longest_running_processor_seconds{labels}"] == 3
+    queue.done("a")
+    series = scrape(registry)
+    assert series[f"workqueue_work_duration_seconds_sum{labels}"] == 3
+    assert series[f"workqueue_unfinished_work_seconds{labels}"] == 0
+
+
+def test_requests_are_counted_by_code_method_and_host(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    metrics.client.request("PUT", "10.0.0.1:6443", "409", 0.1)
+    metrics.client.request("WATCH", "10.0.0.1:6443", "200", 0.1)
+    assert scrape(registry) == {
+        'rest_client_requests_total{code="409",host="10.0.0.1:6443",method="PUT"}': 1,
+        'rest_client_requests_total{code="200",host="10.0.0.1:6443",method="GET"}': 1,
+    }
+
+
+def test_leader_shows_as_one(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    for leads in (False, True, False):
+        metrics.leader_election.leading("lease", leads)
+        assert scrape(registry) == {'leader_election_master_status{name="lease"}': leads}
+
+
+def test_two_managers_in_one_process_do_not_meet():
+    RuntimeMetrics(CollectorRegistry())
+    RuntimeMetrics(CollectorRegistry())

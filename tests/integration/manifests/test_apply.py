@@ -195,6 +195,7 @@ async def may(api: Api, verb: str, group: str = "", resource: str = "", namespac
         ("patch", "work.karmada.io", "resourcebindings", "any", True),
         ("delete", "work.karmada.io", "resourcebindings", "any", False),
         ("delete", "", "services", "any", False),
+        ("patch", "", "services/status", "any", True),
         ("create", "", "events", "any", True),
         ("get", "", "secrets", "karmada-cluster", True),
         ("list", "", "secrets", "karmada-cluster", False),

@@ -3,7 +3,7 @@
 Watches, all of the control plane:
 
     ResourceBindings    enqueue_object                      if binding_changed
-    Clusters            requests_for_cluster(bindings)      if cluster_changed
+    Clusters            requests_for_cluster(bindings)      if changes.cluster_changed
 
 Index: `PLACED_BINDING_INDEXES` on ResourceBindings.
 
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from informers.errors import NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import relevant_change
 from mcs_controller.domain.scheduling import (
     BY_PLACED_CLUSTER,
     Schedule,
@@ -118,12 +117,6 @@ def binding_changed(event: Event[ResourceBinding]) -> bool:
         return True
     before, after = old.metadata, new.metadata
     return (before.uid, before.generation, before.labels) != (after.uid, after.generation, after.labels)
-
-
-def cluster_changed(event: Event[Cluster]) -> bool:
-    """Whether a Cluster came or went, or differs in anything that a placement may turn on."""
-    old, new = event.old, event.new
-    return old is None or new is None or relevant_change(old, new)
 
 
 def requests_for_cluster(bindings: Store[ResourceBinding]) -> Callable[[Event[Cluster]], Iterable[Request]]:

@@ -10,12 +10,8 @@ from informers.errors import Conflict, NotFound, ServerError
 from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
-from mcs_controller.reconcilers.scheduler import (
-    SchedulerReconciler,
-    binding_changed,
-    cluster_changed,
-    requests_for_cluster,
-)
+from mcs_controller.reconcilers.changes import cluster_changed
+from mcs_controller.reconcilers.scheduler import SchedulerReconciler, binding_changed, requests_for_cluster
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json

@@ -12,15 +12,19 @@ JsonObject = dict[str, Any]
 """A decoded JSON object whose keys we do not know beforehand."""
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """metav1.Condition."""
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    """metav1.Condition.
+
+    Lists of conditions are written as a whole, so those of others have to come out as they went in: all five strings
+    are required on the wire, `message` even when it is empty. A time of None is Go's zero time.
+    """
 
     type: str
     status: str
     reason: str = ""
     message: str = ""
-    last_transition_time: str = ""
-    observed_generation: int | None = None
+    last_transition_time: str | None = ""
+    observed_generation: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def find_condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:

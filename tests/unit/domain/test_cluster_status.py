@@ -150,7 +150,14 @@ def test_cluster_that_is_not_ready_keeps_what_was_collected() -> None:
 
 def test_conditions_of_others_are_kept() -> None:
     content = cluster_json()
-    foreign = {"type": "Foreign", "status": "True", "observedGeneration": 4, "lastTransitionTime": NOW}
+    foreign = {
+        "type": "Foreign",
+        "status": "True",
+        "reason": "R",
+        "message": "",
+        "observedGeneration": 4,
+        "lastTransitionTime": NOW,
+    }
     content["status"]["conditions"].insert(0, foreign)
     patch = plan_status(CLUSTERS.decode(msgspec.json.encode(content)), DOWN, None, NOW)
     assert patch is not None

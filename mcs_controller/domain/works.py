@@ -135,7 +135,7 @@ def cluster_of(work: Work) -> str | None:
 def role_of(work: Work) -> Role:
     """What the Work is for."""
     ref = work.ref
-    if ref is None:
+    if ref is None or not ref.namespace:  # all kinds that matter here live in namespaces
         return Role.OTHER
     if ref.kind == wk.MCS_KIND and ref.api_version.startswith("networking.karmada.io/"):
         return Role.SERVICE

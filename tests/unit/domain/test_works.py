@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def stored(write: CreateWork | PatchWork | None, before: dict[str, Any] | None =
     if isinstance(write, CreateWork):
         return write.body | {"metadata": write.body["metadata"] | {"uid": "u", "resourceVersion": "1"}}
     assert before is not None
-    return merge_patch(before, write.body)
+    return cast(dict[str, Any], merge_patch(before, write.body))
 
 
 # --- what a Work is for -----------------------------------------------------------------------------------------------
@@ -68,6 +68,13 @@ GARBAGE: list[Any] = [
     pytest.param({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"}, id="no metadata"),
     pytest.param({"apiVersion": 1, "kind": "EndpointSlice", "metadata": {"name": "x"}}, id="numeric apiVersion"),
     pytest.param({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {}}, id="no name"),
+    pytest.param(
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "x"}}, id="no namespace"
+    ),
+    pytest.param(
+        {"apiVersion": "networking.karmada.io/v1alpha1", "kind": "MultiClusterService", "metadata": {"name": "x"}},
+        id="an MCS without namespace",
+    ),
 ]
 
 
@@ -84,7 +91,6 @@ def test_a_work_with_an_unreadable_manifest_decodes_and_is_nobodys(manifest: Any
             deleting=deleting,
         )
     )
-    assert found.ref is None
     assert role_of(found) is Role.OTHER
     assert origin_of(found) is None
     assert service_of(found) == ("default", "web")

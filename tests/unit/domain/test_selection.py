@@ -1,0 +1,101 @@
+"""Which clusters a service means, and which of them can be used (contract 1.1, 1.4, 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable, validate
+from tests.support.builders import DELETED_AT, a_cluster, an_mcs
+
+
+def test_repeated_names_collapse_and_order_means_nothing():
+    service = an_mcs(providers=["m2", "m1", "m2"], consumers=["m2", "m2"])
+    assert providers_of(service, []) == ("m1", "m2")
+    assert consumers_of(service, []) == ("m2",)
+
+
+@pytest.mark.parametrize("names", [None, []], ids=["absent", "empty"])
+def test_no_names_mean_every_cluster_in_whatever_state(names: list[str] | None):
+    registered = [a_cluster("m3", mode="Pull"), a_cluster("m1", ready="False"), a_cluster("m2", ready=None)]
+    service = an_mcs(providers=names, consumers=names)
+    assert providers_of(service, registered) == ("m1", "m2", "m3")
+    assert consumers_of(service, registered) == ("m1", "m2", "m3")
+
+
+def test_a_cluster_that_is_leaving_is_not_among_every_cluster():
+    registered = [a_cluster("m1"), a_cluster("m2", metadata={"deletionTimestamp": DELETED_AT})]
+    assert providers_of(an_mcs(), registered) == ("m1",)
+    assert providers_of(an_mcs(providers=["m2"]), registered) == ("m2",), "a cluster named explicitly is meant"
+
+
+def test_an_empty_list_names_every_cluster():
+    assert names_cluster("m1", None)
+    assert names_cluster("m1", frozenset({"m1"}))
+    assert not names_cluster("m1", frozenset({"m2"}))
+
+
+SERVED = {"discovery.k8s.io/v1": ["EndpointSlice"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        pytest.param({}, None, id="ready, serves slices"),
+        pytest.param({"ready": "False"}, wk.EVENT_SYNC_SERVICE_FAILED, id="case-06 not ready"),
+        pytest.param({"ready": "Unknown"}, wk.EVENT_SYNC_SERVICE_FAILED, id="ready unknown"),
+        pytest.param({"ready": None}, wk.EVENT_SYNC_SERVICE_FAILED, id="never reported"),
+        pytest.param(
+            {"apis": {"v1": ["Service"]}}, wk.EVENT_API_INCOMPATIBLE, id="case-07 complete list without slices"
+        ),
+        pytest.param(
+            {"apis": {"discovery.k8s.io/v1beta1": ["EndpointSlice"]}}, wk.EVENT_API_INCOMPATIBLE, id="old version"
+        ),
+        pytest.param({"apis": {}, "complete": "False"}, None, id="partial list without slices"),
+        pytest.param({"apis": {}, "complete": None}, None, id="no word on completeness"),
+        pytest.param({"apis": SERVED, "complete": "False"}, None, id="partial list with slices"),
+        pytest.param({"mode": "Pull"}, None, id="pull mode"),
+        pytest.param({"metadata": {"deletionTimestamp": DELETED_AT}}, wk.EVENT_SYNC_SERVICE_FAILED, id="being removed"),
+    ],
+)
+def test_a_cluster_is_usable_unless_it_is_known_not_to_be(fields: dict[str, Any], reason: str | None):
+    skip = unusable("m1", {"m1": a_cluster("m1", **fields)})
+    assert (skip.reason if skip else None) == reason
+
+
+def test_a_cluster_that_is_not_registered_is_skipped_by_name():
+    assert unusable("m9", {"m1": a_cluster("m1")}) == Skip("m9", "ClusterNotFound", "no such Cluster is registered")
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        pytest.param({"apis": SERVED}, "Enabled", id="case-89 found"),
+        pytest.param({"apis": {}}, "Disabled", id="case-89 absent in a complete list"),
+        pytest.param({"apis": {}, "complete": "False"}, "Unknown", id="case-89 absent in a partial list"),
+        pytest.param({"apis": {}, "complete": None}, "Unknown", id="case-89 no condition"),
+    ],
+)
+def test_whether_an_api_is_served_has_three_answers(fields: dict[str, Any], answer: str):
+    assert a_cluster("m1", **fields).serves("discovery.k8s.io/v1", "EndpointSlice") == answer
+
+
+@pytest.mark.parametrize(
+    ("types", "problem"),
+    [
+        pytest.param(["CrossCluster"], None, id="one type"),
+        pytest.param(["CrossCluster", "CrossCluster"], None, id="one type twice"),
+        pytest.param([], None, id="none"),
+        pytest.param(["LoadBalancer"], None, id="the other type"),
+        pytest.param(
+            ["CrossCluster", "LoadBalancer"],
+            "spec.types: MultiClusterService types should not contain more than one type",
+            id="two types",
+        ),
+        pytest.param(["CrossCluster", "Foo", "Bar"], "spec.types: ExposureType Error: Bar, Foo", id="unknown types"),
+    ],
+)
+def test_what_admission_should_have_refused_is_said(types: list[str], problem: str | None):
+    assert validate(an_mcs(types=types)) == problem

@@ -249,6 +249,14 @@ class MemoryApi:
         for plural, content, deleted in held:
             self._notify(plural, content, deleted=deleted)
 
+    def release_watches_of(self, plural: str) -> None:
+        """Deliver what was held back of one kind; the others wait on. Every kind has a watch of its own."""
+        held, self._held = self._held or [], None
+        for one, content, deleted in held:
+            if one == plural:
+                self._notify(one, content, deleted=deleted)
+        self._held = [entry for entry in held if entry[0] != plural]
+
     # --- ApiClient --------------------------------------------------------------------------------------------------
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:

@@ -1,0 +1,294 @@
+"""binding-controller over an API server in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from informers.errors import ServerError
+from informers.event import Event
+from mcs_controller.api.resources import RESOURCEBINDINGS, SERVICES, WORKS
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
+from mcs_controller.reconcilers.apply import WritesFailed
+from mcs_controller.reconcilers.binding import BindingReconciler, requests_for_work, service_templates, work_changed
+from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.runtime.reconcile import Request
+from tests.support.builders import a_work, binding, ids, service, work
+from tests.support.clock import FakeClock
+from tests.support.clusters import golden
+from tests.support.memory import Json, MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from informers.cached import CachedResource
+    from mcs_controller.api.core import Service
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+
+KEY = Request("default", "web-service")
+NAME = "web-5df7d8bb9f"
+SUCCEED = [("ResourceBinding", "SyncWorkSucceed"), ("Service", "SyncWorkSucceed")]
+FAILED = [("ResourceBinding", "SyncWorkFailed"), ("Service", "SyncWorkFailed")]
+
+
+@dataclass
+class World:
+    """A control plane and the reconciler under test."""
+
+    api: MemoryApi = field(default_factory=MemoryApi)
+    recorder: MemoryRecorder = field(default_factory=MemoryRecorder)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.bindings: CachedResource[ResourceBinding] = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
+        self.works: CachedResource[Work] = self.api.cached(WORKS, WORK_INDEXES)
+        self.services: CachedResource[Service] = self.api.cached(SERVICES)
+        self.metrics = PrometheusPropagationMetrics(self.registry)
+        self.restart()
+
+    def restart(self) -> None:
+        self.reconciler = BindingReconciler(
+            bindings=self.bindings,
+            works=self.works,
+            templates=service_templates(self.services.store),
+            recorder=self.recorder,
+            new_id=ids(),
+            clock=FakeClock(),
+            metrics=self.metrics,
+        )
+
+    def schedule(self, *clusters: str, **spec: object) -> None:
+        self.api.seed(service())
+        content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"})
+        content["spec"] |= {"clusters": [{"name": cluster} for cluster in clusters], **spec}
+        self.api.seed(content)
+
+    async def reconcile(self) -> list[str]:
+        """One pass; what it asked of the API server."""
+        self.api.calls.clear()
+        await self.reconciler.reconcile(KEY)
+        return sorted(f"{call.verb} {call.plural} {call.namespace}" for call in self.api.calls)
+
+    @property
+    def places(self) -> list[str]:
+        """Namespaces of the Works that are to stay: the execution controller's finalizer holds the others."""
+        return [one["metadata"]["namespace"] for one in self.living]
+
+    @property
+    def living(self) -> list[Json]:
+        return [one for one in self.api.all("Work") if "deletionTimestamp" not in one["metadata"]]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_scheduled_service_gets_a_work_in_each_cluster_and_a_second_pass_asks_nothing(world: World) -> None:
+    world.schedule("m2", "m1")
+    assert await world.reconcile() == ["create works karmada-es-m1", "create works karmada-es-m2"]
+    assert world.recorder.take() == SUCCEED
+    assert await world.reconcile() == []
+    world.restart()
+    assert await world.reconcile() == []
+    assert world.recorder.take() == []
+
+
+async def test_the_walkthrough_gives_karmadas_works(world: World) -> None:
+    world.api.seed(golden("host-service.json")[0])
+    content = golden("host-resourcebinding.json")[0]
+    content["spec"]["resource"]["resourceVersion"] = ""
+    world.api.seed(content)
+    await world.reconciler.reconcile(Request("default", "nginx-service"))
+    for cluster in ("member1", "member2"):
+        expected = next(
+            one
+            for one in golden(f"host-works-karmada-es-{cluster}.json")
+            if one["metadata"]["name"] == "nginx-64b7849b5"
+        )
+        made = world.api.find("Work", f"karmada-es-{cluster}", "nginx-64b7849b5")
+        assert made is not None
+        own_id = made["metadata"]["labels"][wk.WORK_PERMANENT_ID]
+        expected_id = expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]
+        assert made["spec"] == _with_id(expected["spec"], expected_id, own_id)
+        assert made["metadata"]["annotations"] == expected["metadata"]["annotations"]
+        assert made["metadata"]["finalizers"] == expected["metadata"]["finalizers"]
+    assert [message for *_, message in world.recorder.events] == [
+        "Sync work of ResourceBinding(default/nginx-service) successful."
+    ] * 2
+
+
+def _with_id(spec: Json, old: str, new: str) -> Json:
+    [manifest] = spec["workload"]["manifests"]
+    assert manifest["metadata"]["labels"][wk.WORK_PERMANENT_ID] == old
+    manifest["metadata"]["labels"][wk.WORK_PERMANENT_ID] = new
+    return spec
+
+
+async def test_a_work_of_a_cluster_that_is_no_longer_scheduled_goes(world: World) -> None:
+    world.schedule("m1", "m2")
+    await world.reconcile()
+    world.api.edit("ResourceBinding", *KEY, {"spec": {"clusters": [{"name": "m1"}]}})
+    assert await world.reconcile() == ["delete works karmada-es-m2"]
+
+
+async def test_works_of_other_bindings_are_never_touched(world: World) -> None:
+    world.api.seed(work("m3", "foreign", service("other")))
+    world.api.seed(work("m3", "empty", service("other"), labels={wk.BINDING_PERMANENT_ID: ""}))
+    world.schedule("m1")
+    await world.reconcile()
+    world.api.remove("ResourceBinding", *KEY)
+    await world.reconcile()
+    assert world.places == ["karmada-es-m3", "karmada-es-m3"]
+
+
+async def test_deletion_takes_all_works_along_and_drops_only_our_finalizer(world: World) -> None:
+    world.schedule("m1", "m2")
+    world.api.edit("ResourceBinding", *KEY, {"metadata": {"finalizers": ["foreign", wk.BINDING_FINALIZER]}})
+    await world.reconcile()
+    world.api.remove("ResourceBinding", *KEY)
+    assert await world.reconcile() == [
+        "delete works karmada-es-m1",
+        "delete works karmada-es-m2",
+        "patch resourcebindings default",
+    ]
+    left = world.api.find("ResourceBinding", *KEY)
+    assert left is not None
+    assert left["metadata"]["finalizers"] == ["foreign"]
+    assert await world.reconcile() == []
+
+
+async def test_the_finalizer_stays_until_every_work_could_be_deleted(world: World) -> None:
+    world.schedule("m1", "m2")
+    await world.reconcile()
+    world.recorder.take()
+    world.api.remove("ResourceBinding", *KEY)
+    world.api.fail(ServerError(500, "", "broken"), "delete", "Work")
+    with pytest.raises(WritesFailed):
+        await world.reconcile()
+    assert world.recorder.take() == [("ResourceBinding", "CleanupWorkFailed")]
+    assert world.api.find("ResourceBinding", *KEY) is not None
+    await world.reconcile()
+    assert world.api.find("ResourceBinding", *KEY) is None
+    assert world.places == []
+
+
+async def test_works_under_an_id_that_was_wiped_off_are_found_and_relabelled(world: World) -> None:
+    world.schedule("m1", "m2")
+    await world.reconcile()
+    world.api.edit("ResourceBinding", *KEY, {"metadata": {"labels": None}, "spec": {"clusters": [{"name": "m1"}]}})
+    await world.reconcile()
+    [left] = world.living
+    assert left["metadata"]["namespace"] == "karmada-es-m1"
+    assert left["metadata"]["labels"][wk.BINDING_PERMANENT_ID].startswith("id-")
+    assert await world.reconcile() == []
+
+
+async def test_foreign_labels_and_finalizers_of_a_work_stay(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    [made] = world.api.all("Work")
+    name = made["metadata"]["name"]
+    foreign = {"metadata": {"labels": {"own": "1"}, "finalizers": ["a-foreign", wk.EXECUTION_FINALIZER]}}
+    world.api.edit("Work", "karmada-es-m1", name, foreign)
+    assert await world.reconcile() == []
+    world.api.edit("Work", "karmada-es-m1", name, {"spec": {"suspendDispatching": True}})
+    assert await world.reconcile() == ["patch works karmada-es-m1"]
+    [repaired] = world.api.all("Work")
+    assert repaired["spec"]["suspendDispatching"] is False
+    assert repaired["metadata"]["labels"]["own"] == "1"
+    assert repaired["metadata"]["finalizers"] == ["a-foreign", wk.EXECUTION_FINALIZER]
+
+
+async def test_a_missing_service_leaves_the_works_as_they_are(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    world.api.remove("Service", "default", "web")
+    assert await world.reconcile() == []
+    assert world.places == ["karmada-es-m1"]
+
+
+async def test_a_binding_waits_for_the_service_that_it_speaks_of(world: World) -> None:
+    world.schedule("m1")
+    world.api.hold_watches()
+    newer = world.api.edit("Service", "default", "web", {"spec": {"selector": {"app": "new"}}})
+    world.api.release_watches_of("resourcebindings")
+    world.api.edit(
+        "ResourceBinding", *KEY, {"spec": {"resource": {"resourceVersion": newer["metadata"]["resourceVersion"]}}}
+    )
+    world.api.release_watches_of("resourcebindings")
+    assert await world.reconcile() == []
+
+    woken: list[Request] = []
+    world.services.informer.add_handler(lambda event: woken.extend(world.reconciler.requests_for_template(event)))
+    woken.clear()
+    world.api.release_watches()
+    assert woken == [KEY]
+    assert await world.reconcile() == ["create works karmada-es-m1"]
+    world.api.edit("Service", "default", "web", {"spec": {"selector": {"app": "newest"}}})
+    assert woken == [KEY]  # not a change that the binding asked for
+
+
+async def test_a_work_that_is_being_deleted_is_waited_for_and_reported_once(world: World) -> None:
+    world.schedule("m1", "m2")
+    await world.reconcile()
+    world.recorder.take()
+    [first, _] = world.api.all("Work")
+    world.api.remove("Work", "karmada-es-m1", first["metadata"]["name"])
+    assert await world.reconcile() == []
+    assert await world.reconcile() == []
+    assert world.recorder.take() == FAILED
+    world.api.edit("Work", "karmada-es-m1", first["metadata"]["name"], {"metadata": {"finalizers": None}})
+    assert await world.reconcile() == ["create works karmada-es-m1"]
+    assert world.recorder.take() == SUCCEED
+
+
+async def test_one_cluster_that_fails_keeps_no_other_back_and_is_reported_once(world: World) -> None:
+    world.schedule("m1", "m2")
+    world.api.fail(ServerError(500, "", "broken"), "create", "Work", times=2)
+    world.api.fail(ServerError(500, "", "broken"), "create", "Work", times=1)
+    with pytest.raises(WritesFailed):
+        await world.reconcile()
+    with pytest.raises(WritesFailed):
+        await world.reconcile()
+    assert await world.reconcile() == ["create works karmada-es-m1"]
+    assert world.recorder.take() == [*FAILED, *FAILED, *SUCCEED]
+
+
+async def test_a_kind_that_is_not_propagated_is_reported_once(world: World) -> None:
+    world.schedule("m1", resource={"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "a"})
+    assert await world.reconcile() == []
+    assert await world.reconcile() == []
+    assert world.recorder.take() == [("ResourceBinding", "SyncWorkFailed"), ("Deployment", "SyncWorkFailed")]
+
+
+async def test_time_is_measured_by_result(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    world.api.remove("Work", "karmada-es-m1", world.api.all("Work")[0]["metadata"]["name"])
+    await world.reconcile()
+    count = "binding_sync_work_duration_seconds_count"
+    assert world.registry.get_sample_value(count, {"result": "success"}) == 2
+    assert world.registry.get_sample_value(count, {"result": "error"}) == 0
+
+
+async def test_an_absent_binding_needs_nothing(world: World) -> None:
+    assert await world.reconcile() == []
+
+
+def test_events_of_works_lead_to_the_binding_they_name() -> None:
+    annotations = {wk.BINDING_NAMESPACE: "default", wk.BINDING_NAME: "web-service"}
+    before = a_work(work("m1", NAME, service(), annotations=annotations, metadata={"generation": 1}))
+    spec = a_work(work("m1", NAME, service(), annotations=annotations, metadata={"generation": 2}))
+    stripped = a_work(work("m1", NAME, service(), metadata={"generation": 1}))
+    status = a_work(work("m1", NAME, service(), annotations=annotations, metadata={"resourceVersion": "9"}))
+    assert list(requests_for_work(Event(old=before, new=stripped))) == [KEY]
+    assert list(requests_for_work(Event(new=stripped))) == []
+    assert work_changed(Event(old=before, new=spec))
+    assert work_changed(Event(old=before, new=stripped))
+    assert work_changed(Event(old=before))
+    assert not work_changed(Event(new=before))
+    assert not work_changed(Event(old=before, new=status))

@@ -131,7 +131,8 @@ class MemoryInformer(Generic[T]):
         if deleted or not self._selects(content):
             meta = obj.metadata
             identity = Identity(meta.name, meta.namespace, meta.uid, meta.resource_version)
-            self._tell(self._cache.remove(identity, obj))
+            # Of an object that leaves the selection a server shows the state before, and so does the store.
+            self._tell(self._cache.remove(identity, obj if deleted else None))
         else:
             self._tell(self._cache.put(obj))
 

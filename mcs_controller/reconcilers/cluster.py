@@ -61,7 +61,7 @@ class ClusterReconciler:
         """Args are the control plane's client and caches, and where the events go.
 
         Args:
-            host: for the one write that is a JSON patch.
+            host: for the writes that the caches cannot do: a JSON patch, and the deletion of a namespace.
             clusters: all of them.
             namespaces: all of them.
             works: all of them, with `EXECUTION_WORK_INDEXES`.
@@ -131,11 +131,18 @@ class ClusterReconciler:
     async def _delete_namespace(self, cluster: Cluster, namespace: Namespace) -> None:
         name = namespace.metadata.name
         try:
-            await self._namespaces.delete("", name, uid=namespace.metadata.uid)
+            resource = self._namespaces.informer.resource
+            left = await self._host.delete(resource, name, uid=namespace.metadata.uid)
+        except NotFound:
+            return
         except KubeError as error:
             message = f"Failed to remove execution space({name}): {error}"
             self._recorder.event(_reference(cluster), "Warning", wk.EVENT_REMOVE_EXECUTION_SPACE_FAILED, message)
             raise
+        if left is not None:
+            # Not by the cache's own delete: it takes an object without metadata.finalizers for gone, but what holds a
+            # namespace is spec.finalizers. Believing that it was gone would let the Cluster go too early.
+            self._namespaces.informer.observe(left)
         message = f"Removed execution space({name}) for cluster({cluster.name})."
         self._recorder.event(_reference(cluster), "Normal", wk.EVENT_REMOVE_EXECUTION_SPACE_SUCCEED, message)
 

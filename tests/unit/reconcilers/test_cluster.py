@@ -20,7 +20,7 @@ from mcs_controller.reconcilers.cluster import (
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clusters import (
     FINALIZER,
-    JsonPatchApi,
+    ControlPlaneApi,
     binding,
     binding_json,
     cluster,
@@ -38,7 +38,7 @@ M1 = Request("", "m1")
 
 class World:
     def __init__(self) -> None:
-        self.api = JsonPatchApi()
+        self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
         self.reconciler = ClusterReconciler(
             host=cast("ApiClient", self.api),
@@ -118,7 +118,7 @@ async def test_taint_computed_from_an_old_state_is_refused(world: World) -> None
 
 async def test_cluster_leaves_step_by_step(world: World) -> None:
     world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1") | {"metadata": {"name": "karmada-es-m1", "finalizers": ["kube"]}})
+    world.api.seed(namespace_json("karmada-es-m1"))
     world.api.seed(binding_json("m1", clusters=("m1",)))
     world.api.remove("Cluster", "", "m1")
 
@@ -127,6 +127,7 @@ async def test_cluster_leaves_step_by_step(world: World) -> None:
     world.api.calls.clear()
     assert await world.reconcile() == Result(requeue_after=10.0)
     assert world.api.calls == [], "the namespace is terminating: nothing to do but wait"
+    assert FINALIZER in world.cluster["metadata"]["finalizers"]
 
     world.api.edit("Namespace", "", "karmada-es-m1", {"metadata": {"finalizers": []}})
     assert await world.reconcile() == Result(requeue_after=10.0)

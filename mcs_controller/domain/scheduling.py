@@ -90,7 +90,7 @@ def schedule(binding: ResourceBinding, cluster_of: Callable[[str], Cluster | Non
         message = f"this scheduler does not support placement fields {', '.join(unsupported)}"
         chosen = tuple(target.name for target in binding.spec.clusters)
         return Schedule(None, chosen, _failed(wk.SCHEDULED_UNSCHEDULABLE, message))
-    scheduled = {target.name for target in binding.spec.clusters}
+    scheduled = [target.name for target in binding.spec.clusters]
     fitting: list[str] = []
     rejected: list[str] = []
     for name in dict.fromkeys(binding.cluster_names):
@@ -99,7 +99,10 @@ def schedule(binding: ResourceBinding, cluster_of: Callable[[str], Cluster | Non
             fitting.append(name)
         else:
             rejected.append(f"{name} {why}")
-    clusters = tuple(sorted(fitting, key=lambda name: (name not in scheduled, name)))
+    # Those that were chosen before keep their order. Sorting them as well would put a cluster that has just been
+    # appended somewhere else the next time round, for nothing.
+    kept = [name for name in dict.fromkeys(scheduled) if name in fitting]
+    clusters = (*kept, *sorted(set(fitting) - set(kept)))
     if clusters:
         condition = Condition(type=wk.SCHEDULED, status="True", reason=wk.SCHEDULED_SUCCESS, message=SUCCESS_MESSAGE)
     else:

@@ -1,0 +1,145 @@
+"""``python -m testbed.demo``: the official walkthrough on real API servers, told step by step.
+
+::
+
+    demo             the command line: options, signals, exit code
+    demo_chapters    what is told, as data: add a step or a chapter here
+    demo_setting     its first chapters: the bed, and the controller without its gate
+    demo_walkthrough what there is to see and to do in the others
+    demo_story       chapters and steps, and how they are gone through
+    demo_world       what is played with: bed, controller, view
+    demo_view        live copies of collections, by watches
+    demo_diagnosis   why something is not there
+    demo_output      how it is told
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from testbed.bed import required_components
+from testbed.demo_chapters import WALKTHROUGH
+from testbed.demo_output import Narrator, document, make_console
+from testbed.demo_story import tell
+from testbed.demo_world import World
+from tools.components import ComponentError, resolve
+from tools.progress import ProgressPrinter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbed.demo_story import Result
+
+STEP_SECONDS = 30.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to stdout; with json the narration goes to stderr.",
+)
+@click.option("--keep", is_flag=True, help="In the end, whatever the result, leave everything up until Ctrl-C.")
+@click.option(
+    "--controller-flag",
+    "controller_flags",
+    multiple=True,
+    metavar="FLAG",
+    help="Add a flag of the controller's, such as --controller-flag=--v=4. May be repeated; wins over the demo's own.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=STEP_SECONDS,
+    show_default=True,
+    help="Seconds that a step may take before it counts as failed.",
+)
+def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float) -> None:
+    """Watch the walkthrough work: a control plane, member1, member2, and the controller as a user starts it.
+
+    Exit code 0 if every step was observed on the API servers, 1 if one was not; nothing is left behind.
+    """
+    console = make_console(stderr=output == "json")
+    try:
+        with ProgressPrinter(console, found=False) as printer:
+            resolve(required_components(), on_progress=printer)
+    except ComponentError as error:
+        raise click.ClickException(str(error)) from error
+    with Narrator(console) as narrator:
+        demo = Demo(narrator, keep=keep, controller_flags=controller_flags, timeout=timeout)
+        try:
+            asyncio.run(demo.run())
+        except asyncio.CancelledError:
+            sys.exit(128 + demo.stopped_by if demo.stopped_by else 1)
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(document(demo.results, demo.seconds))).decode())
+    sys.exit(0 if demo.results and all(each.ok for each in demo.results) else 1)
+
+
+class Demo:
+    """One run of the demo.
+
+    Args:
+        narrator: is told everything.
+        keep: see the command's help, also for the others.
+        controller_flags: see there.
+        timeout: see there.
+
+    Attributes:
+        results: of the steps, when it is over.
+        seconds: that it took, without stopping everything.
+        stopped_by: number of the signal that ended it early, or 0.
+    """
+
+    def __init__(self, narrator: Narrator, *, keep: bool, controller_flags: Sequence[str], timeout: float) -> None:
+        self.results: list[Result] = []
+        self.seconds = 0.0
+        self.stopped_by = 0
+        self._narrator = narrator
+        self._keep = keep
+        self._controller_flags = controller_flags
+        self._timeout = timeout
+        self._held: asyncio.Event | None = None
+
+    async def run(self) -> None:
+        """Tell it from beginning to end; nothing is left afterwards, also if a signal comes."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(signum, self._stop, signum, task)
+        began = time.monotonic()
+        self._narrator.title()
+        async with World(
+            controller_flags=self._controller_flags, timeout=self._timeout, on_progress=self._narrator.progress
+        ) as world:
+            self.results = await tell(world, WALKTHROUGH, self._narrator)
+            self.seconds = time.monotonic() - began
+            self._narrator.closing(self.results, self.seconds)
+            if self._keep and world.up:
+                self._held = asyncio.Event()
+                planes = (world.bed.host, *world.bed.members.values())
+                command = world.command_line() if world.started else ""
+                self._narrator.holding([str(plane.access.kubeconfig) for plane in planes], command)
+                await self._held.wait()
+
+    def _stop(self, signum: signal.Signals, task: asyncio.Task[None]) -> None:
+        """The first signal ends the demo; what comes while everything is being stopped changes nothing."""
+        if self._held is not None:
+            self._held.set()
+        elif not self.stopped_by:
+            self.stopped_by = signum
+            self._narrator.stopping(signum.name)
+            task.cancel()
+
+
+if __name__ == "__main__":
+    main()

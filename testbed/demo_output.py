@@ -1,0 +1,164 @@
+"""How the demo is told to people: coloured on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.status import Status
+
+    from testbed.demo_story import Chapter, Result, Step
+
+PLAIN_WIDTH = 140
+
+
+def make_console(*, stderr: bool) -> Console:
+    """A console that does not cut or fold lines where nobody looks at a terminal."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    return console
+
+
+class Narrator:
+    """Tells a demo on a console; a :class:`testbed.demo_story.Teller`.
+
+    Use as a context manager, so that the live line goes away in the end.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+
+    def __enter__(self) -> Narrator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._quiet()
+
+    def title(self) -> None:
+        """The first lines."""
+        self._line("The official walkthrough, on real API servers", "bold")
+        self._line(
+            "A Service whose Pods run in member1 gets its endpoints in member2, and keeps them up to date.", "dim"
+        )
+
+    def progress(self, text: str) -> None:
+        """Something that is no step."""
+        self._line(f"    · {text}", "dim")
+
+    def chapter(self, number: int, chapter: Chapter) -> None:
+        """See the protocol."""
+        self._line("")
+        self._line(f"{number}. {chapter.title}", "bold cyan")
+        self._line(f"   {chapter.about}", "dim")
+        for command in chapter.commands:
+            self._line(f"   $ {command}", "magenta")
+
+    def waiting(self, step: Step) -> None:
+        """See the protocol."""
+        if self._console.is_terminal:
+            if self._status is None:
+                self._status = self._console.status("")
+                self._status.start()
+            self._status.update(Text(f"waiting for: {step.title}", "dim"))
+
+    def step(self, result: Result) -> None:
+        """See the protocol."""
+        mark, style = ("✓", "green") if result.ok else ("✗", "bold red")
+        line = Text.assemble("  ", (mark, style), " ", (result.title, "bold"), "  ", (_times(result), "dim"))
+        self._console.print(line, soft_wrap=True)
+        self._field("looking at", result.looking_at, "")
+        self._field("expected", result.expected, "")
+        self._field("observed", result.observed, style)
+        if result.findings:
+            self._quiet()
+            self._line(f"    why, as far as can be known: {result.looking_at}", "bold")
+        for finding in result.findings:
+            self._line(f"      {finding.about}:", "yellow")
+            for line_of in finding.lines:
+                self._line(f"        {line_of}")
+
+    def closing(self, results: Sequence[Result], seconds: float) -> None:
+        """The table, and one line that says it all."""
+        self._quiet()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("")
+        table.add_column("step", overflow="fold")
+        table.add_column("object", overflow="fold")
+        table.add_column("hop", justify="right", no_wrap=True)
+        chapter = ""
+        for each in results:
+            if each.chapter != chapter:
+                chapter = each.chapter
+                table.add_row("", Text(chapter, "bold cyan"), "", "")
+            mark = Text("✓", "green") if each.ok else Text("✗", "bold red") if each.reached else Text("-", "dim")
+            hop = f"{each.seconds:.2f} s" if each.reached else ""
+            table.add_row(mark, Text(each.title), Text(each.looking_at, "dim"), hop)
+        self._line("")
+        self._console.print(table)
+        self._line("")
+        missing = [each for each in results if not each.ok and each.reached]
+        if missing:
+            rest = sum(not each.reached for each in results)
+            self._line(f"✗ Not as it should be: {missing[0].title}: {missing[0].looking_at}", "bold red")
+            self._line(f"  {missing[0].observed}", "red")
+            self._line(f"  {len(results) - rest} of {len(results)} steps in {seconds:.1f} s, {len(missing)} failed")
+        else:
+            self._line(f"✓ All {len(results)} steps were observed on the API servers, in {seconds:.1f} s", "bold green")
+
+    def holding(self, kubeconfigs: Sequence[str], command: str) -> None:
+        """How to use a bed that is kept."""
+        self._quiet()
+        self._line("")
+        self._line("Everything stays up until Ctrl-C. In another terminal:", "bold")
+        self._line(f"  export KUBECONFIG={':'.join(kubeconfigs)}")
+        self._line("  kubectl --context karmada get works -A")
+        if command:
+            self._line("The controller was started as (ports may be taken by now):")
+            self._line(f"  {command}")
+
+    def stopping(self, why: str) -> None:
+        """Everything is being stopped."""
+        self._quiet()
+        self._line(f"{why}: stopping everything", "dim")
+
+    def _field(self, name: str, value: str, style: str) -> None:
+        first, *rest = value.splitlines() or [""]
+        self._console.print(Text.assemble("      ", (f"{name:<11}", "dim"), (first, style)), soft_wrap=True)
+        for line in rest:
+            self._line(f"{' ' * 17}{line}", style)
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style), soft_wrap=True)
+
+    def _quiet(self) -> None:
+        if self._status is not None:
+            status, self._status = self._status, None
+            with contextlib.suppress(Exception):
+                status.stop()
+
+
+def document(results: Sequence[Result], seconds: float) -> dict[str, Any]:
+    """The demo as one JSON document."""
+    return {
+        "ok": all(each.ok for each in results),
+        "seconds": round(seconds, 3),
+        "steps": [msgspec.to_builtins(each) for each in results],
+    }
+
+
+def _times(result: Result) -> str:
+    if result.after:
+        return f"at {result.at:.2f} s, {result.seconds:.2f} s after: {result.after}"
+    return f"{result.seconds:.2f} s"

@@ -51,10 +51,17 @@ class ForeignController(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
-    """Writes that make the providers' Works right, and the providers that have to wait."""
+    """Writes that make the providers' Works right, and the providers that have to wait.
+
+    Attributes:
+        writes: independent of each other.
+        skips: providers that cannot be used now.
+        blocked: a place is taken by a Work that is being deleted and whose end will not be noticed.
+    """
 
     writes: tuple[WorkWrite, ...]
     skips: tuple[Skip, ...]
+    blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +112,10 @@ def plan_provider_works(
         new_id: see `plan_work`.
 
     A Work of a cluster that is still a provider is kept even when the cluster is not ready or has lost the API.
-    A Work that is being deleted is left alone; its deletion event leads back here.
+    A Work that is being deleted is left alone; its deletion event leads back here, unless it is garbage (`blocked`).
     """
     meta = mcs.metadata
+    blocked = False
     providers = providers_of(mcs, clusters.values())
     writes: list[WorkWrite] = []
     skips: list[Skip] = []
@@ -130,13 +138,15 @@ def plan_provider_works(
             },
             suspend_dispatching=True,
         )
+        there = find(namespace, name)
         try:
-            write = plan_work(intent, find(namespace, name), new_id)
+            write = plan_work(intent, there, new_id)
         except WorkTerminating:
+            blocked = blocked or (there is not None and role_of(there) is not Role.SERVICE)
             continue
         if write is not None:
             writes.append(write)
-    return ProviderPlan((*writes, *plan_withdraw(filed, keep=providers)), tuple(skips))
+    return ProviderPlan((*writes, *plan_withdraw(filed, keep=providers)), tuple(skips), blocked)
 
 
 def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[WorkWrite, ...]:
@@ -174,21 +184,30 @@ def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:
 
 
 def plan_release(meta: ObjectMeta) -> JsonObject | None:
-    """The merge patch that takes the claim off a Service. Its annotations stay, as the peer leaves them."""
-    labels = {key: None for key in (wk.CLAIMED_BY, wk.MCS_PERMANENT_ID) if key in meta.labels}
+    """The merge patch that takes the claim off a Service. Its annotations stay, as the peer leaves them.
+
+    Somebody else's claim stays as well.
+    """
+    labels = _ours(meta.labels, {wk.CLAIMED_BY: wk.CLAIMED_BY_MCS})
     return {"metadata": {"labels": labels}} if labels else None
 
 
 def plan_release_binding(meta: ObjectMeta) -> JsonObject | None:
     """The merge patch that takes our marks off a ResourceBinding. The Service keeps running where it was placed."""
     metadata: JsonObject = {}
-    labels = {key: None for key in (wk.BINDING_MANAGED_BY, wk.MCS_PERMANENT_ID) if key in meta.labels}
+    labels = _ours(meta.labels, {wk.BINDING_MANAGED_BY: wk.BINDING_MANAGED_BY_MCS})
     annotations = {key: None for key in (wk.MCS_NAMESPACE, wk.MCS_NAME) if key in meta.annotations}
     if labels:
         metadata["labels"] = labels
     if annotations:
         metadata["annotations"] = annotations
     return {"metadata": metadata} if metadata else None
+
+
+def _ours(labels: Mapping[str, str], marks: Mapping[str, str]) -> JsonObject:
+    """The removal of the permanent id, and of the marks as far as they have our values."""
+    gone: JsonObject = {key: None for key, value in marks.items() if labels.get(key) == value}
+    return gone | ({wk.MCS_PERMANENT_ID: None} if wk.MCS_PERMANENT_ID in labels else {})
 
 
 def plan_binding(

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from mcs_controller.reconcilers.service_status import StatusBoard
 
 
+_BLOCKED_SECONDS = 1.0
+"""Until the next look at a place that somebody else's Work is about to leave."""
+
+
 class MultiClusterServiceReconciler:
     """Brings providers' Works, the Service and its ResourceBinding in line with one MultiClusterService."""
 
@@ -78,10 +82,9 @@ class MultiClusterServiceReconciler:
         if (problem := validate(mcs)) is not None:
             self._board.report_service(request, Outcome(errors=(problem,)))
             return Result()
-        await self._propagate(request, mcs)
-        return Result()
+        return await self._propagate(request, mcs)
 
-    async def _propagate(self, request: Request, mcs: MultiClusterService) -> None:
+    async def _propagate(self, request: Request, mcs: MultiClusterService) -> Result:
         if (adopt := plan_adopt(mcs, self._new_id)) is not None:
             mcs = await self._multiclusterservices.patch(request.namespace, request.name, adopt)
         clusters = {cluster.name: cluster for cluster in self._clusters.values()}
@@ -93,6 +96,7 @@ class MultiClusterServiceReconciler:
         errors = (*failures.reportable, *((problem,) if problem else ()))
         self._board.report_service(request, Outcome(skips=plan.skips, errors=errors))
         failures.raise_if_any()
+        return Result(requeue_after=_BLOCKED_SECONDS if plan.blocked else None)
 
     async def _bind(self, request: Request, mcs: MultiClusterService, clusters: Iterable[Cluster]) -> str | None:
         """Claim the Service and bind it. Returns what stands in the way until some object changes, if anything does."""

@@ -9,6 +9,7 @@ Every builder takes only what tests vary; `metadata=` merges anything else into 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -62,6 +63,32 @@ def _metadata(name: str, namespace: str, extra: Mapping[str, Any] | None, **fiel
         metadata["namespace"] = namespace
     metadata |= {key: value for key, value in fields.items() if value}
     return metadata | dict(extra or {})
+
+
+_GOLDEN = Path(__file__).parents[1] / "golden"
+_SERVER_ADDS = ("creationTimestamp", "generation", "resourceVersion", "uid", "managedFields")
+
+
+def golden(name: str) -> Json:
+    """What Karmada wrote (tests/golden/README.md): `golden("host-service")`."""
+    return cast(Json, msgspec.json.decode((_GOLDEN / f"{name}.json").read_bytes()))
+
+
+def golden_work(cluster: str, kind: str) -> Json:
+    """The Work in a cluster's execution namespace that carries an object of that kind."""
+    found = [
+        one
+        for one in golden(f"host-works-karmada-es-{cluster}")["items"]
+        if one["spec"]["workload"]["manifests"][0]["kind"] == kind
+    ]
+    assert len(found) == 1
+    return cast(Json, found[0])
+
+
+def as_written(content: Mapping[str, Any]) -> Json:
+    """An object without what the server and other controllers add to it: as its writer sent it."""
+    metadata = {key: value for key, value in content["metadata"].items() if key not in _SERVER_ADDS}
+    return {key: value for key, value in content.items() if key != "status"} | {"metadata": metadata}
 
 
 # --- control plane ----------------------------------------------------------------------------------------------------
@@ -172,7 +199,7 @@ def binding(
     name: str = "web-service",
     namespace: str = "default",
     *,
-    clusters: Sequence[str] = (),
+    placed: Sequence[str] = (),
     resource: Mapping[str, Any] | None = None,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
@@ -197,7 +224,7 @@ def binding(
         ),
         "spec": {
             "resource": dict(resource or about),
-            "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
+            "placement": {"clusterAffinity": {"clusterNames": list(placed)}},
             "conflictResolution": "Overwrite",
             **spec,
         },

@@ -263,6 +263,7 @@ class ApiClient:
         *,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "",
         timeout: float | None = None,
     ) -> RawResponse:
         """Any request, for probes and discovery: no error for any status.
@@ -272,12 +273,15 @@ class ApiClient:
             path: beginning with a slash, quoted, with its query if any.
             body: sent as it is.
             content_type: of `body`.
+            accept: media types to ask for; empty means JSON.
             timeout: seconds; None means the configured limit.
 
         Raises:
             TransportError: no complete answer.
         """
-        return await self._transport.exchange(method, path, body=body, content_type=content_type, timeout=timeout)
+        return await self._transport.exchange(
+            method, path, body=body, content_type=content_type, accept=accept, timeout=timeout
+        )
 
     async def _call(
         self,

@@ -129,6 +129,7 @@ class Transport:
         *,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "",
         timeout: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> RawResponse:
@@ -139,12 +140,15 @@ class Transport:
             target: path and query, quoted.
             body: sent as it is.
             content_type: of `body`.
+            accept: media types to ask for; empty means JSON.
             timeout: seconds for everything but waiting for the limiter; None means the configured limit.
             max_bytes: a longer answer is a DecodeError.
         """
         seconds = self._config.timeout_seconds if timeout is None else timeout
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
         headers = await self._authorized(None if body is None else content_type)
+        if accept:
+            headers["Accept"] = accept
         what = self._describe(method, target)
         started, code = self._clock.monotonic(), "<error>"
         try:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from informers.errors import DecodeError, KubeError, TransportError
 from mcs_controller.domain import cluster_status
 from mcs_controller.domain.cluster_status import Collected
-from mcs_controller.domain.discovery import Discovery, Malformed, Resources, parse_resources, parse_root, parse_version
+from mcs_controller.domain.discovery import (
+    AGGREGATED,
+    Discovery,
+    Malformed,
+    Resources,
+    parse_resources,
+    parse_root,
+    parse_version,
+)
 
 if TYPE_CHECKING:
     from informers.transport import RawResponse
@@ -21,7 +29,7 @@ _PARALLEL: Final = 4
 class RawClient(Protocol):
     """The part of ApiClient that is needed here."""
 
-    async def raw(self, method: str, path: str, *, timeout: float | None = None) -> RawResponse:
+    async def raw(self, method: str, path: str, *, accept: str = "", timeout: float | None = None) -> RawResponse:
         """See `ApiClient.raw`."""
         ...
 
@@ -54,7 +62,7 @@ class MemberProbe:
 
     async def _discover(self, root: str) -> Discovery:
         try:
-            found = parse_root(await self._read(root))
+            found = parse_root(await self._read(root, AGGREGATED))
         except (KubeError, Malformed):
             return Discovery({}, frozenset({root}))
         if isinstance(found, Discovery):
@@ -75,14 +83,14 @@ class MemberProbe:
                 readers.create_task(read(group_version))
         return Discovery(apis, frozenset(failed))
 
-    async def _read(self, path: str) -> bytes:
-        answer = await self._get(path)
+    async def _read(self, path: str, accept: str = "") -> bytes:
+        answer = await self._get(path, accept)
         if answer.status != 200:
             raise DecodeError(f"{path} answered {answer.status}")
         return answer.body
 
-    async def _get(self, path: str) -> RawResponse:
+    async def _get(self, path: str, accept: str = "") -> RawResponse:
         try:
-            return await self._client.raw("GET", path, timeout=self._timeout)
+            return await self._client.raw("GET", path, accept=accept, timeout=self._timeout)
         except TimeoutError as error:
             raise TransportError(f"{path}: no answer within {self._timeout:g} s") from error

@@ -19,7 +19,7 @@ not put it there; a Work whose Cluster is gone altogether can be deleted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
 from informers.meta import ObjectKey
@@ -66,6 +66,10 @@ if TYPE_CHECKING:
     from workqueue.clock import Clock
 
 
+_LOOK_AGAIN_SECONDS: Final = 5.0
+"""While a member is being connected or listed. Success leads back here at once, but failure is not announced."""
+
+
 class ApplyFailed(ReconcileError):
     """Some manifests of a Work could not be applied; its condition says which and why."""
 
@@ -108,7 +112,8 @@ class ExecutionReconciler:
                 await self._dispatch(work, name, cluster)
             ok = True
         except NotSynced:
-            ok = True  # `available` leads back here
+            ok = True
+            return Result(requeue_after=_LOOK_AGAIN_SECONDS)
         finally:
             self._metrics.work_synced(self._clock.monotonic() - started, ok=ok)
         return Result()

@@ -36,7 +36,7 @@ class NotListed(KubeError):
 
 
 class NotSynced(Exception):
-    """The first list of a member's objects is still under way; `available` listeners are told when it is there."""
+    """The member is being connected to, or its objects are being listed; `available` listeners hear when it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,16 +145,16 @@ class MemberObjects:
         return self._kinds.get((api_version, kind))
 
     def client(self, cluster: str) -> ApiClient:
-        """The member's client. Raises MemberUnavailable if there is none."""
+        """The member's client. Raises MemberUnavailable or NotSynced if there is none."""
         return self._member(cluster).client
 
     def open(self, cluster: str, kind: MemberKind) -> CachedResource[Unstructured]:
         """The member's objects of that kind, complete.
 
         Raises:
-            MemberUnavailable: there is no client for the member.
+            MemberUnavailable: no client can be made for the member.
             NotListed: listing them failed so far.
-            NotSynced: they are being listed.
+            NotSynced: all that is under way.
         """
         member = self._member(cluster)
         opened = self._opened.setdefault(cluster, {})
@@ -185,9 +185,11 @@ class MemberObjects:
 
     def _member(self, cluster: str) -> Member:
         member = self._members.get(cluster)
-        if member is None:
-            raise MemberUnavailable(self._members.problem(cluster) or f"cluster {cluster} is not connected")
-        return member
+        if member is not None:
+            return member
+        if (problem := self._members.problem(cluster)) is not None:
+            raise MemberUnavailable(f"cluster {cluster} cannot be connected to: {problem}")
+        raise NotSynced(f"cluster {cluster} is being connected to")
 
     def _forward(self, cluster: str) -> Callable[[Event[Unstructured]], None]:
         def forward(event: Event[Unstructured]) -> None:

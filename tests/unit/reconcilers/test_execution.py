@@ -441,6 +441,7 @@ async def test_a_work_of_a_cluster_that_leaves_can_be_deleted(world: World, gone
         world.ready("Unknown")
     if gone == "leaving-without-client":
         world.members.leave("m1")
+        world.members.problems["m1"] = "its Secret is gone"
     if gone == "gone":
         world.host.edit("Cluster", "", "m1", {"metadata": {"finalizers": None}})
     world.host.remove("Work", *KEY)
@@ -460,6 +461,18 @@ async def test_a_cluster_that_is_not_ready_is_waited_for(world: World) -> None:
     assert world.has_condition("Dispatching")
     assert not world.has_condition("Applied")
     world.ready("True")
+    assert await world.reconcile() == ["create services/default/web", STATUS]
+
+
+async def test_a_member_that_is_being_connected_is_no_failure(world: World) -> None:
+    world.carry(service())
+    world.members.leave("m1")
+    result = await world.reconciler.reconcile(KEY)
+    assert result.requeue_after == 5.0
+    assert world.host.writes == []
+    world.woken.clear()
+    world.members.join("m1", world.member)
+    assert world.woken == [KEY]
     assert await world.reconcile() == ["create services/default/web", STATUS]
 
 

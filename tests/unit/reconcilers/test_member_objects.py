@@ -61,7 +61,7 @@ async def test_only_managed_objects_are_kept() -> None:
 async def test_a_member_that_cannot_be_talked_to_is_named_with_its_problem() -> None:
     members = MemoryMembers()
     objects = MemberObjects(members)
-    with pytest.raises(MemberUnavailable, match="cluster m1 is not connected"):
+    with pytest.raises(NotSynced, match="cluster m1 is being connected to"):
         objects.open("m1", SERVICES)
     members.problems["m1"] = "spec.apiEndpoint is empty"
     with pytest.raises(MemberUnavailable, match=r"spec\.apiEndpoint is empty"):

@@ -29,7 +29,9 @@ class FakeEvents:
         self.events: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[str] = []
         self.error: KubeError | None = None
-        self.loses_answers = self.hangs = False
+        self.loses_answers = False
+        self.gate = asyncio.Event()  # requests wait for it
+        self.gate.set()
 
     async def create(
         self, resource: Resource[PartialObject], body: Mapping[str, Any], namespace: str = ""
@@ -53,8 +55,7 @@ class FakeEvents:
     async def _request(self, verb: str, resource: Resource[PartialObject]) -> None:
         assert resource is EVENTS
         self.requests.append(verb)
-        if self.hangs:
-            await asyncio.Event().wait()
+        await self.gate.wait()
         if self.error is not None:
             raise self.error
 
@@ -160,6 +161,18 @@ async def test_repetitions_while_waiting_are_one_request(bench: Bench):
     assert bench.api.requests == ["create", "patch"]
 
 
+async def test_repetition_while_the_first_is_being_written_is_not_lost(bench: Bench):
+    bench.api.gate.clear()
+    async with bench.running():
+        bench.recorder.event(MCS, "Normal", "R", "m")
+        await settle()
+        bench.recorder.event(MCS, "Normal", "R", "m")
+        bench.api.gate.set()
+        await settle()
+        assert [event["count"] for event in bench.api.all] == [2]
+    assert bench.api.requests == ["create", "patch"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -247,7 +260,10 @@ async def test_lost_answer_does_not_make_a_second_event(bench: Bench):
         await settle()
         bench.api.loses_answers = False
         await bench.clock.advance(10)
-    assert [event["count"] for event in bench.api.all] == [1]
+        assert [event["count"] for event in bench.api.all] == [1]
+        bench.recorder.event(MCS, "Normal", "R", "m")
+        await settle()
+    assert [event["count"] for event in bench.api.all] == [2]
 
 
 async def test_event_is_given_up_after_twelve_tries_and_the_next_goes_on(
@@ -297,7 +313,7 @@ async def test_stopping_writes_what_is_left(bench: Bench):
 
 
 async def test_stopping_takes_five_seconds_at_most(bench: Bench, caplog: pytest.LogCaptureFixture):
-    bench.api.hangs = True
+    bench.api.gate.clear()
     running = asyncio.create_task(bench.broadcaster.run())
     bench.recorder.event(MCS, "Normal", "R", "m")
     await settle()

@@ -267,6 +267,20 @@ async def test_slow_answer_does_not_stretch_the_term(world: World):
     assert (await lost_after(world, elector))[0] == pytest.approx(12 - 2.4)
 
 
+async def test_slow_renewal_does_not_stretch_the_term_either(world: World):
+    elector, connection = world.candidate()
+    await elector.acquire()
+    renewing = asyncio.create_task(elector.renew())
+    connection.delay_after = 3
+    await world.clock.advance(2)
+    connection.hangs = True
+    await world.clock.advance(11.9)
+    assert elector.is_leader
+    await world.clock.advance(0.1)
+    with pytest.raises(LeadershipLost):
+        await renewing
+
+
 async def test_leader_that_stood_still_gives_up_without_another_request(world: World):
     class Freezing(FakeClock):
         async def sleep(self, seconds: float) -> None:
@@ -467,7 +481,7 @@ class Pod:
         self.connection.delay_before = self.connection.delay_after = 0
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(20))
 async def test_there_are_never_two_leaders_and_always_one_after_the_faults(seed: int):
     world, rng = World(), random.Random(seed)
     pods = [Pod(world, rng, name) for name in "abc"]

@@ -233,16 +233,18 @@ def apply_json_patch(content: Json, operations: list[Json]) -> Json:
 
 @dataclass
 class FakeMember:
-    """A member's API server for probes: answers by path, and what was asked.
+    """A member's API server for probes: answers by path, what was asked, and which media types were accepted.
 
     An answer is (status, body) or an error. Paths without one are 404.
     """
 
     answers: dict[str, tuple[int, Any] | KubeError] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    accepted: dict[str, str] = field(default_factory=dict)
 
-    async def raw(self, method: str, path: str, *, timeout: float | None = None, **_: Any) -> RawResponse:
+    async def raw(self, method: str, path: str, *, accept: str = "", timeout: float | None = None) -> RawResponse:
         self.asked.append(path)
+        self.accepted[path] = accept
         answer = self.answers.get(path, (404, b"no such path"))
         if isinstance(answer, KubeError):
             raise answer

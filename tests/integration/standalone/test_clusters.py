@@ -92,6 +92,9 @@ async def test_cluster_becomes_ready_and_leaves_without_a_trace(joined: Bed) -> 
         assert {"name": "endpointslices", "kind": "EndpointSlice"} in served["discovery.k8s.io/v1"]
         assert not [one for resources in served.values() for one in resources if "/" in one["name"]]
         await until(joined, "CompleteAPIEnablements", "True", "Complete")
+        answered = AuditLog(joined.members["m1"].audit_log).start().events()
+        asked = {event.uri for event in answered if event.user_agent.startswith(USER_AGENT)}
+        assert asked - {"/readyz"} == {"/version", "/api", "/apis"}, "aggregated discovery takes two documents"
 
         async def told() -> bool | None:
             events = await host.list("v1/events", namespace="default")

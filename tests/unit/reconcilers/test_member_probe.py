@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from informers.errors import TransportError
-from mcs_controller.domain.discovery import Discovery
+from mcs_controller.domain.discovery import AGGREGATED, Discovery
 from mcs_controller.reconcilers.member_probe import MemberProbe
 from tests.support.clusters import FakeMember
 
@@ -45,7 +45,8 @@ async def test_aggregated_discovery_takes_one_document_for_each_root() -> None:
     assert collected.version == "v1.36.1"
     expected = {"v1": {"services": "Service"}, "discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"}}
     assert collected.discovery == Discovery(expected)
-    assert sorted(member.asked) == ["/api", "/apis", "/version"]
+    assert member.accepted == {"/api": AGGREGATED, "/apis": AGGREGATED, "/version": ""}
+    assert len(member.asked) == 3
 
 
 async def test_older_servers_are_read_document_by_document() -> None:

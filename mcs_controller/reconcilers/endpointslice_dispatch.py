@@ -84,7 +84,7 @@ class EndpointSliceDispatchReconciler:
         return Result()
 
     async def _release_unreadable(self, request: ClusterRequest) -> None:
-        """Let go of a collected Work that is being deleted and no longer holds a slice. Its copies are found by theirs."""
+        """Let go of a collected Work that is being deleted and holds no slice (any more)."""
         work = self._works.get(execution_namespace(request.cluster), request.name)
         if work is not None and _is_unreadable(work) and (release := release_collected(work)) is not None:
             await apply_work(self._works, release)

@@ -68,6 +68,9 @@ def plan_collect(
         collected: the copies that are there (one, unless something went wrong).
         find: looks up any Work by namespace and name.
         new_id: see `plan_work`.
+
+    Raises:
+        WorkTerminating: garbage that is being deleted has the slice's place. Its end leads nowhere, so look again.
     """
     service = service_of_slice(observed) if observed is not None and not is_managed_by_peer(observed) else None
     if observed is None or service is None or not wanted(service):
@@ -83,10 +86,7 @@ def plan_collect(
         there = find(namespace, name)
     else:
         name = there.metadata.name
-    try:
-        write = plan_work(_collected_intent(namespace, name, service, observed, there), there, new_id)
-    except WorkTerminating:
-        return ()
+    write = plan_work(_collected_intent(namespace, name, service, observed, there), there, new_id)
     spare = [work for work in live if work.metadata.name != name]
     return (*([write] if write is not None else []), *withdraw_collected(spare))
 
@@ -154,8 +154,16 @@ def _collected_names(origin: SliceRef) -> Iterator[str]:
 
 
 def _may_hold_collected(work: Work) -> bool:
-    """Whether a Work that has the name already may become the collected copy: not if it has a job of its own."""
-    return role_of(work) is not Role.DISPATCHED and wk.BINDING_PERMANENT_ID not in work.metadata.labels
+    """Whether a Work that has the name already may become the collected copy: not if it has a job of its own.
+
+    That may be the copy of another slice: names of Works are hashes, and collide now and then.
+    """
+    meta = work.metadata
+    return (
+        role_of(work) is Role.OTHER
+        and wk.BINDING_PERMANENT_ID not in meta.labels
+        and wk.PROVISION_CLUSTER not in meta.annotations
+    )
 
 
 def _free_name(namespace: str, candidates: Iterator[str], find: FindWork, usable: Callable[[Work], bool]) -> str:

@@ -16,7 +16,7 @@ from mcs_controller.domain.endpointslice import plan_collect, withdraw_collected
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
-from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
+from mcs_controller.domain.works import Role, SliceRef, WorkTerminating, cluster_of, origin_of, role_of, service_of
 from mcs_controller.reconcilers.apply import apply_work
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.reconcilers.provider_watches import ProviderWatches
+
+
+_BLOCKED_SECONDS = 1.0
+"""Until the next look at a place that somebody else's Work is about to leave."""
 
 
 class EndpointSliceCollectReconciler:
@@ -111,7 +115,10 @@ class SliceCollector:
             writes = withdraw_collected(unwanted)
         else:
             observed = slices.get(ObjectKey(origin.namespace, origin.name))
-            writes = plan_collect(origin, observed, wanted, collected, self._works.get, self._new_id)
+            try:
+                writes = plan_collect(origin, observed, wanted, collected, self._works.get, self._new_id)
+            except WorkTerminating:
+                return Result(requeue_after=_BLOCKED_SECONDS)
         for write in writes:
             await apply_work(self._works, write)
         return Result()

@@ -61,7 +61,7 @@ def provide(content: Json, *present: Json, clusters: dict[str, Any] | None = Non
     return plan_provider_works(service, clusters, works, lambda *key: by_key.get(key), ids())
 
 
-def targets(writes: Any, kind: type) -> list[str]:
+def targets(writes: Any, kind: type[Any]) -> list[str]:
     return [f"{one.namespace}/{one.name}" for one in writes if isinstance(one, kind)]
 
 
@@ -326,7 +326,7 @@ def test_conflicts_are_resolved_in_favour_of_the_control_plane():
 
 
 def test_what_the_scheduler_and_others_wrote_into_a_binding_stays():
-    others = {
+    others: dict[str, Any] = {
         "clusters": [{"name": "c1", "replicas": 3}],
         "suspension": {"dispatching": True},
         "requiredBy": [{"namespace": "default", "name": "x", "clusters": [{"name": "c9"}]}],
@@ -414,7 +414,7 @@ def test_releasing_a_binding_takes_our_marks_off_and_leaves_its_clusters():
 
 def test_golden_the_providers_work_is_reproduced_field_by_field():
     expected = golden_work("member1", wk.MCS_KIND)
-    clusters = {one["metadata"]["name"]: decode(one) for one in golden("host-clusters")["items"]}
+    clusters: dict[str, Any] = {one["metadata"]["name"]: decode(one) for one in golden("host-clusters")["items"]}
     plan = plan_provider_works(
         decode(golden("host-multiclusterservice")),
         clusters,
@@ -430,7 +430,7 @@ def test_golden_the_providers_work_is_reproduced_field_by_field():
 
 def test_golden_works_are_as_intended_already():
     works = [a_work(one) for name in ("member1", "member2") for one in golden(f"host-works-karmada-es-{name}")["items"]]
-    clusters = {one["metadata"]["name"]: decode(one) for one in golden("host-clusters")["items"]}
+    clusters: dict[str, Any] = {one["metadata"]["name"]: decode(one) for one in golden("host-clusters")["items"]}
     by_key = {(one.metadata.namespace, one.metadata.name): one for one in works}
     plan = plan_provider_works(
         decode(golden("host-multiclusterservice")), clusters, works, lambda *key: by_key.get(key), ids()
@@ -461,7 +461,7 @@ def test_golden_the_binding_is_reproduced_field_by_field():
         key: value for key, value in written["metadata"]["annotations"].items() if key != wk.APPLIED_PLACEMENT
     }
     written["spec"] = {key: value for key, value in written["spec"].items() if key != "clusters"}
-    arguments: Any = (
+    arguments: tuple[Any, Any, list[str]] = (
         decode(golden("host-multiclusterservice")),
         decode(golden("host-service")),
         ["member1", "member2"],

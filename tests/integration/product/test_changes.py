@@ -1,0 +1,229 @@
+"""A world that changes: what the consumers have follows, and what is no longer wanted goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import wait_for
+from tests.support.fleet import (
+    BINDINGS,
+    DEPLOYMENTS,
+    MCS,
+    SERVICES,
+    SLICES,
+    Object,
+    Space,
+    deployment,
+    endpointslice,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLAIM = {"resourcetemplate.karmada.io/claimed-by", "multiclusterservice.karmada.io/permanent-id"}
+ONE, TWO = {"providerClusters": [{"name": "member1"}]}, {"providerClusters": [{"name": "member2"}]}
+
+
+async def offered(
+    space: Space, *, providers: Sequence[str] = ("member1",), consumers: Sequence[str] = ("member2",)
+) -> None:
+    """A service `web` whose slice `web-a` in each provider has an address of its own; all dispatched."""
+    await space.create(service("web"), multiclusterservice("web", providers, consumers))
+    for provider in space.bed.members:
+        if not providers or provider in providers:
+            await space.create_in(provider, endpointslice("web-a", "web", [ADDRESS[provider]]))
+    for consumer in space.bed.members:
+        if not consumers or consumer in consumers:
+            await space.dispatched_are(
+                consumer,
+                {
+                    f"{provider}-web-a": [ADDRESS[provider]]
+                    for provider in space.bed.members
+                    if provider != consumer and (not providers or provider in providers)
+                },
+            )
+    await space.succeeded("web")
+
+
+ADDRESS = {"member1": "192.0.2.1", "member2": "192.0.2.2"}
+
+
+async def service_in(space: Space, cluster: str) -> Object | None:
+    return await space.member(cluster).find(SERVICES, "web", namespace=space.namespace)
+
+
+async def test_the_consumer_follows_from_two_pods_to_three_to_one_to_none(space):
+    await space.create(service("web", selector={"app": "web"}), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", deployment("web", 2))
+    addresses = await space.ready_addresses("member1", 2, "web")
+    name = await space.dispatched_name("member2")
+    await space.dispatched_are("member2", {name: addresses})
+    for replicas in (3, 1, 0):
+        body = {"spec": {"replicas": replicas}}
+        await space.member("member1").patch(DEPLOYMENTS, "web", body, namespace=space.namespace)
+        await space.dispatched_are("member2", {name: await space.ready_addresses("member1", replicas, "web")})
+
+
+async def test_a_removed_provider_takes_its_endpoints_and_the_service_with_it(space):
+    await offered(space)
+    await space.patch_mcs("web", TWO)
+    await space.dispatched_are("member2", {})
+    await eventually("the Works about the service in member1", lambda: space.work_names("member1"), [])
+    assert await service_in(space, "member2")
+    await gone(space.member("member1"), SERVICES, "web", space.namespace)
+    # Its own slice is not the controller's, though it mirrors the labels of the Service that was.
+    assert await space.member("member1").find(SLICES, "web-a", namespace=space.namespace)
+    await space.patch_mcs("web", ONE)
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+
+
+async def test_consumers_come_and_go(space):
+    await offered(space, providers=("member1",), consumers=("member2",))
+    await space.create_in("member2", endpointslice("web-a", "web", [ADDRESS["member2"]]))
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
+    await space.dispatched_are("member2", {})
+    await gone(space.member("member2"), SERVICES, "web", space.namespace)
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}, {"name": "member2"}]})
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+    assert await space.dispatched("member1") == {}
+
+
+async def test_a_deleted_multiclusterservice_leaves_the_service_running_and_nothing_else(space):
+    await offered(space)
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await gone(space.host, MCS, "web", space.namespace)
+    await space.dispatched_are("member2", {})
+    for cluster in space.bed.members:
+
+        async def kinds(cluster: str = cluster) -> list[str]:
+            return await kinds_of_works(space, cluster)
+
+        await eventually(f"only the Work of the Service in {cluster}", kinds, ["Service"])
+        assert await service_in(space, cluster)
+    released = await space.host.get(SERVICES, "web", namespace=space.namespace)
+    assert not CLAIM & released["metadata"].get("labels", {}).keys()
+    # Contract, case 1: the annotations stay.
+    assert released["metadata"]["annotations"]["multiclusterservice.karmada.io/name"] == "web"
+    binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
+    assert binding["metadata"]["labels"].keys() == {"resourcebinding.karmada.io/permanent-id"}
+    assert "multiclusterservice.karmada.io/name" not in binding["metadata"]["annotations"]
+
+
+async def kinds_of_works(space: Space, cluster: str) -> list[str]:
+    return sorted(work["spec"]["workload"]["manifests"][0]["kind"] for work in await space.works(cluster))
+
+
+async def test_a_deleted_service_leaves_the_members_and_comes_back_when_it_is_made_again(space):
+    await offered(space)
+    await space.host.delete(SERVICES, "web", namespace=space.namespace)
+    for cluster in space.bed.members:
+        await gone(space.member(cluster), SERVICES, "web", space.namespace)
+    status, reason, message = await wait_for("the condition to say so", lambda: condition_unless_true(space), 30)
+    assert (status, reason) == ("False", "ServiceAppliedFailed")
+    assert f"Service {space.namespace}/web does not exist" in message
+
+    await space.create(service("web"))
+    await space.succeeded("web")
+    for cluster in space.bed.members:
+
+        async def there(cluster: str = cluster) -> Object | None:
+            return await service_in(space, cluster)
+
+        await wait_for(f"the Service in {cluster}", there, 30)
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+    recreated = await space.host.get(SERVICES, "web", namespace=space.namespace)
+    binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
+    assert [owner["uid"] for owner in binding["metadata"]["ownerReferences"]] == [recreated["metadata"]["uid"]]
+
+
+async def condition_unless_true(space: Space) -> tuple[str, str, str] | None:
+    found = await space.condition("web", "ServiceApplied")
+    return found if found[0] != "True" else None
+
+
+async def test_empty_lists_mean_every_cluster(space):
+    """Contract, case 95."""
+    await offered(space, providers=(), consumers=())
+    assert await space.dispatched("member1") == {"member2-web-a": [ADDRESS["member2"]]}
+    assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
+
+
+async def test_a_provider_that_consumes_too_gets_the_others_endpoints_and_not_its_own(space):
+    """Contract, case 93."""
+    await offered(space, providers=("member1", "member2"), consumers=("member2",))
+    assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
+    assert await space.dispatched("member1") == {}
+
+
+async def test_the_success_is_told_by_conditions_and_events(space):
+    """Contract, case 92."""
+    await offered(space)
+    expected = {("Normal", "SyncServiceSucceed"), ("Normal", "DispatchEndpointSliceSucceed")}
+    await eventually("the events", lambda: space.event_reasons("MultiClusterService", "web"), expected)
+
+
+async def test_a_cluster_that_nobody_registered_is_named_and_the_others_go_on(space):
+    """Contract, case 94; heals when the list is mended."""
+    await space.create(service("web"), multiclusterservice("web", ["nowhere", "member1"], ["member2", "nirvana"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    await space.succeeded("web")
+    assert (await space.condition("web", "ServiceApplied"))[2] == (
+        "Service is propagated to target clusters. Left out for now: nowhere: no such Cluster is registered."
+    )
+    assert (await space.condition("web", "EndpointSliceDispatched"))[2] == (
+        "EndpointSlice are dispatched successfully Left out for now: nirvana: no such Cluster is registered."
+    )
+
+    async def warnings() -> set[tuple[str, str]]:
+        return {event[1:] for event in await space.events("MultiClusterService", "web") if event[0] == "Warning"}
+
+    expected = {
+        ("ClusterNotFound", "nowhere: no such Cluster is registered"),
+        ("ClusterNotFound", "nirvana: no such Cluster is registered"),
+    }
+    await eventually("one event for each", warnings, expected)
+
+    await space.patch_mcs("web", ONE | {"consumerClusters": [{"name": "member2"}]})
+    await eventually(
+        "a message without them",
+        lambda: space.condition("web", "ServiceApplied"),
+        ("True", "ServiceAppliedSucceed", "Service is propagated to target clusters."),
+    )
+
+
+async def test_a_slice_that_moves_to_another_service_is_filed_there(space):
+    """Opening 4."""
+    await offered(space)
+    await space.create(service("other"), multiclusterservice("other", ["member1"], ["member2"]))
+    await space.member("member1").patch(
+        SLICES,
+        "web-a",
+        {"metadata": {"labels": {"kubernetes.io/service-name": "other"}}},
+        namespace=space.namespace,
+    )
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]}, "other")
+    await space.dispatched_are("member2", {}, "web")
+
+
+async def test_what_people_do_to_copies_and_services_in_members_is_undone(space):
+    await offered(space)
+    member, namespace = space.member("member2"), space.namespace
+    await member.delete(SLICES, "member1-web-a", namespace=namespace)
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+    await space.set_addresses("member2", "member1-web-a", ["198.51.100.1"])
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+    await member.delete(SERVICES, "web", namespace=namespace)
+
+    async def there() -> Object | None:
+        return await service_in(space, "member2")
+
+    await wait_for("the Service in member2", there, 30)

@@ -1,0 +1,156 @@
+"""What the controller asks of API servers, from their audit logs, and how to know that it is done asking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from testbed import AuditLog, WaitTimeout
+from testbed.karmada import CONTROLLER_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from testbed import AuditEvent, AuditMark, Bed, ControllerProcess
+    from testbed.controlplane import ControlPlane
+
+QUIET_SECONDS = 1.5
+_TIMED = frozenset({"cluster-status-controller", "cluster-controller"})
+"""Controllers that work by the clock, also when nothing changes."""
+
+
+class Asked(NamedTuple):
+    """One kind of request."""
+
+    plane: str
+    verb: str
+    resource: str
+
+
+class Traffic:
+    """All requests of the controller's user, on every plane, since this was made. Leases and watches do not count."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._planes = [bed.host, *bed.members.values()]
+        self._marks: dict[str, AuditMark] = {plane.name: AuditLog(plane.audit_log).mark() for plane in self._planes}
+
+    def events(self) -> Iterator[tuple[str, AuditEvent]]:
+        """(plane, request)."""
+        for plane, mark in self._marks.items():
+            for event in mark.events():
+                if event.user == CONTROLLER_USER and event.resource not in ("", "leases") and event.verb != "watch":
+                    yield plane, event
+
+    def requests(self) -> Counter[Asked]:
+        """How many requests of each kind."""
+        return Counter(Asked(plane, event.verb, _full(event)) for plane, event in self.events())
+
+    def writes(self) -> Counter[Asked]:
+        """How many writes of each kind, failed ones too."""
+        return Counter(Asked(plane, event.verb, _full(event)) for plane, event in self.events() if event.is_write)
+
+    def told(self) -> str:
+        """One line for each write, for failure messages."""
+        return "\n".join(
+            f"{plane}: {event.code} {event.verb} {event.uri}" for plane, event in self.events() if event.is_write
+        )
+
+
+def _full(event: AuditEvent) -> str:
+    return f"{event.resource}/{event.subresource}" if event.subresource else event.resource
+
+
+async def idle(controller: ControllerProcess, traffic: Traffic | None = None, *, timeout: float = 60.0) -> None:
+    """Wait until the leader has had nothing to do for a while, other than what it does by the clock.
+
+    It has nothing to do when no queue holds an item, no worker works, no reconcile has ended since the last look,
+    and no request was made.
+    """
+    began = last_change = time.monotonic()
+    before: object = None
+    while True:
+        now = await _activity(controller), traffic.requests() if traffic is not None else None
+        if now != before or now[0].busy or not now[0].leads:
+            last_change, before = time.monotonic(), now
+        elif time.monotonic() - last_change >= QUIET_SECONDS:
+            return
+        if time.monotonic() - began > timeout:
+            raise WaitTimeout(f"{controller.name} has not come to rest within {timeout:g} s: {now}")
+        await asyncio.sleep(0.1)
+
+
+class _Activity(NamedTuple):
+    leads: bool
+    busy: float
+    reconciles: tuple[tuple[str, float], ...]
+
+
+async def _activity(controller: ControllerProcess) -> _Activity:
+    busy = leads = 0.0
+    reconciles: Counter[str] = Counter()
+    for name, labels, value in await samples(controller):
+        of = labels.get("controller", "")
+        if name == "leader_election_master_status":
+            leads += value
+        elif name in ("workqueue_depth", "controller_runtime_active_workers") and of not in _TIMED:
+            busy += value
+        elif name == "controller_runtime_reconcile_total" and of not in _TIMED:
+            reconciles[of] += int(value)
+    return _Activity(leads > 0, busy, tuple(sorted(reconciles.items())))
+
+
+async def samples(controller: ControllerProcess) -> list[tuple[str, dict[str, str], float]]:
+    """What `/metrics` says: name, labels and value of each."""
+    async with aiohttp.ClientSession() as session, session.get(controller.metrics_url) as response:
+        text = await response.text()
+    families = text_string_to_metric_families(text)
+    return [(one.name, one.labels, one.value) for family in families for one in family.samples]
+
+
+# --- permissions ------------------------------------------------------------------------------------------------------
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    stage: str = ""
+    verb: str = ""
+    request_uri: str = msgspec.field(default="", name="requestURI")
+    user: dict[str, object] = {}
+    annotations: dict[str, str] = {}
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What RBAC forbade the controller since this was made. Other reasons for a 403, such as quotas, do not count."""
+
+    offsets: Sequence[tuple[str, Path, int]]
+
+    @classmethod
+    def since_now(cls, bed: Bed) -> Refusals:
+        planes: list[ControlPlane] = [bed.host, *bed.members.values()]
+        return cls([(plane.name, plane.audit_log, plane.audit_log.stat().st_size) for plane in planes])
+
+    def found(self) -> list[str]:
+        """One line for each."""
+        result = []
+        for plane, path, offset in self.offsets:
+            with path.open("rb") as log:
+                log.seek(offset)
+                for raw in log:
+                    if not raw.endswith(b"\n"):
+                        break
+                    line = _DECODER.decode(raw)
+                    forbidden = line.annotations.get("authorization.k8s.io/decision") == "forbid"
+                    if forbidden and line.user.get("username") == CONTROLLER_USER:
+                        result.append(f"{plane}: {line.verb} {line.request_uri}")
+        return result

@@ -1,0 +1,147 @@
+"""Informers started and stopped together, or one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from informers.errors import TransportError
+from informers.factory import InformerFactory
+from tests.support.clock import FakeClock, settle
+from tests.support.list_watch import ScriptedListWatch
+from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_line, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SYNCED = bookmark_line(10, initial_events_end=True)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.server = ScriptedListWatch()
+        self.clock = FakeClock()
+        self.factory = InformerFactory(self.server, clock=self.clock, rng=random.Random(1))
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Bench]:
+    bench = Bench()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.factory.run())
+        await settle()
+        yield bench
+        task.cancel()
+
+
+def by_name(obj: ConfigMap) -> list[str]:
+    return [obj.metadata.name]
+
+
+async def test_same_collection_is_cached_once() -> None:
+    factory = Bench().factory
+    informer = factory.informer(CONFIG_MAPS, namespace="ns")
+    assert factory.informer(CONFIG_MAPS, namespace="ns", indexers={"name": by_name}) is informer
+    assert informer.store.by_index("name", "a") == []
+    assert factory.informer(CONFIG_MAPS) is not informer
+    assert factory.informer(CONFIG_MAPS, namespace="ns", label_selector="a=b") is not informer
+    assert factory.informer(CONFIG_MAPS, namespace="ns", field_selector="a=b") is not informer
+
+
+async def test_index_of_the_same_name_with_another_function_is_refused() -> None:
+    factory = Bench().factory
+    factory.informer(CONFIG_MAPS, indexers={"name": by_name})
+    with pytest.raises(ValueError, match="name"):
+        factory.informer(CONFIG_MAPS, indexers={"name": lambda obj: []})
+
+
+async def test_informers_start_with_the_factory_and_later_ones_at_once() -> None:
+    bench = Bench()
+    bench.factory.informer(CONFIG_MAPS, namespace="one")
+    await settle()
+    assert bench.server.requests == []
+    task = asyncio.ensure_future(bench.factory.run())
+    await settle()
+    assert len(bench.server.requests) == 1
+    bench.factory.informer(CONFIG_MAPS, namespace="two")
+    await settle()
+    assert [request.options["namespace"] for request in bench.server.waiting] == ["one", "two"]
+    task.cancel()
+    await asyncio.wait([task])
+    assert bench.server.waiting == []
+
+
+async def test_wait_synced_waits_for_all() -> None:
+    async with running() as bench:
+        for namespace in ("one", "two"):
+            bench.factory.informer(CONFIG_MAPS, namespace=namespace)
+        waiting = asyncio.ensure_future(bench.factory.wait_synced())
+        await settle()
+        first, second = bench.server.waiting
+        first.open(SYNCED)
+        await settle()
+        assert [waiting.done(), bench.factory.has_synced] == [False, False]
+        second.open(SYNCED)
+        await settle()
+        assert [waiting.done(), bench.factory.has_synced] == [True, True]
+
+
+async def test_one_informer_can_be_stopped_and_asked_for_again() -> None:
+    async with running() as bench:
+        informer = bench.factory.informer(CONFIG_MAPS, namespace="one")
+        bench.factory.informer(CONFIG_MAPS, namespace="two")
+        await settle()
+        await bench.factory.stop(informer)
+        assert [request.options["namespace"] for request in bench.server.waiting] == ["two"]
+        await bench.factory.stop(informer)
+        assert bench.factory.informer(CONFIG_MAPS, namespace="one") is not informer
+        await settle()
+        assert [request.options["namespace"] for request in bench.server.waiting] == ["two", "one"]
+
+
+async def test_informer_that_crashes_takes_the_others_down_with_its_error() -> None:
+    def broken(obj: ConfigMap) -> list[str]:
+        raise ZeroDivisionError("boom")
+
+    bench = Bench()
+    bench.factory.informer(CONFIG_MAPS, namespace="healthy")
+    bench.factory.informer(CONFIG_MAPS, indexers={"broken": broken})
+    task = asyncio.ensure_future(bench.factory.run())
+    await settle()
+    bench.server.waiting[1].open(event_line("ADDED", manifest("a", 1)), SYNCED)
+    with pytest.raises(ExceptionGroup) as caught:
+        await task
+    assert caught.group_contains(ZeroDivisionError, match="boom")
+    assert bench.server.waiting == []
+
+
+async def test_wake_wakes_all() -> None:
+    async with running() as bench:
+        for namespace in ("one", "two"):
+            bench.factory.informer(CONFIG_MAPS, namespace=namespace)
+        await settle()
+        for request in tuple(bench.server.waiting):
+            request.fail(TransportError("refused"))
+        await settle()
+        assert bench.server.waiting == []
+        bench.factory.wake()
+        await settle()
+        assert len(bench.server.waiting) == 2
+
+
+async def test_it_runs_once_at_a_time_and_again_afterwards() -> None:
+    async with running() as bench:
+        bench.factory.informer(CONFIG_MAPS)
+        await settle()
+        with pytest.raises(RuntimeError, match="runs already"):
+            await bench.factory.run()
+        assert len(bench.server.waiting) == 1
+    again = asyncio.ensure_future(bench.factory.run())
+    await settle()
+    assert len(bench.server.waiting) == 1
+    again.cancel()
+    await asyncio.wait([again])

@@ -1,0 +1,362 @@
+"""The promises of SharedInformer, one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from informers.errors import TransportError
+from informers.informer import SharedInformer
+from informers.metrics import InformerMetrics
+from tests.support.clock import FakeClock, settle
+from tests.support.list_watch import ScriptedListWatch, Stream
+from tests.support.mutation import MutationDetector
+from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, key, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from informers.errors import KubeError
+    from informers.event import Event
+
+
+class CountingMetrics(InformerMetrics):
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def event(self, resource: str, kind: str) -> None:
+        self.seen.append((resource, kind))
+
+    def listed(self, resource: str, objects: int) -> None:
+        self.seen.append((resource, "listed", objects))
+
+    def failed(self, resource: str, error: KubeError) -> None:
+        self.seen.append((resource, "failed", error))
+
+    def rejected(self, resource: str) -> None:
+        self.seen.append((resource, "rejected"))
+
+    def handler_failed(self, resource: str, handler: str) -> None:
+        self.seen.append((resource, "handler failed", handler))
+
+
+class Bench:
+    def __init__(self, **options: Any) -> None:
+        self.server = ScriptedListWatch()
+        self.clock = FakeClock()
+        self.metrics = CountingMetrics()
+        self.informer: SharedInformer[ConfigMap] = SharedInformer(
+            self.server, CONFIG_MAPS, clock=self.clock, rng=random.Random(1), metrics=self.metrics, **options
+        )
+        self.told: list[str] = []
+        self.detector = MutationDetector()
+
+    def handler(self, event: Event[ConfigMap]) -> None:
+        """Writes events down in short: `added a 5`."""
+        flags = " initial" * event.initial + " tombstone" * event.tombstone
+        self.told.append(f"{event.kind} {event.key.name} {event.object.metadata.resource_version}{flags}")
+        self.detector.remember(event.object)
+
+    async def synced(self, *objects: tuple[str, int]) -> Stream:
+        """Answer the first request: a streaming list as of 10, which goes on as a watch."""
+        await settle()
+        lines = [event_line("ADDED", manifest(name, version)) for name, version in objects]
+        stream = self.server.pending.open(*lines, bookmark_line(10, initial_events_end=True))
+        await settle()
+        return stream
+
+    async def send(self, stream: Stream, kind: str, name: str, version: int) -> None:
+        stream.send(event_line(kind, manifest(name, version)))
+        await settle()
+
+
+@asynccontextmanager
+async def running(**options: Any) -> AsyncIterator[Bench]:
+    bench = Bench(**options)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.informer.run())
+        yield bench
+        task.cancel()
+    bench.detector.check()
+
+
+async def test_store_becomes_what_the_server_has_and_follows_it() -> None:
+    async with running() as bench:
+        stream = await bench.synced(("a", 1), ("b", 2))
+        assert set(bench.informer.store.keys()) == {key("a"), key("b")}
+        await bench.send(stream, "MODIFIED", "a", 11)
+        await bench.send(stream, "DELETED", "b", 12)
+        assert bench.informer.store.values() == [config_map("a", 11)]
+
+
+async def test_handlers_are_told_everything_in_order() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "ADDED", "b", 11)
+        await bench.send(stream, "MODIFIED", "a", 12)
+        await bench.send(stream, "DELETED", "b", 13)
+        assert bench.told == ["added a 1 initial", "added b 11", "updated a 12", "deleted b 13"]
+
+
+async def test_deletion_missed_in_a_gap_comes_as_a_tombstone() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1), ("b", 2))
+        stream.send(event_line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}))
+        await bench.clock.advance(1)
+        bench.told.clear()
+        bench.server.pending.open(event_line("ADDED", manifest("a", 1)), bookmark_line(30, initial_events_end=True))
+        await settle()
+        assert bench.told == ["deleted b 2 tombstone"]
+
+
+async def test_handler_sees_a_store_at_least_as_new_as_its_event() -> None:
+    async with running() as bench:
+        store = bench.informer.store
+        seen: list[bool] = []
+        bench.informer.add_handler(lambda event: seen.append(store.get(event.key) is event.new))
+        stream = await bench.synced(("a", 1), ("b", 2))
+        await bench.send(stream, "MODIFIED", "a", 11)
+        await bench.send(stream, "DELETED", "b", 12)
+        assert seen == [True] * 4
+
+
+async def test_list_is_swapped_in_whole_before_the_first_handler_hears_of_it() -> None:
+    async with running() as bench:
+        sizes: list[int] = []
+        bench.informer.add_handler(lambda _: sizes.append(len(bench.informer.store)))
+        await bench.synced(("a", 1), ("b", 2), ("c", 3))
+        assert sizes == [3, 3, 3]
+
+
+async def test_late_handler_is_told_what_is_there_and_then_what_comes() -> None:
+    async with running() as bench:
+        stream = await bench.synced(("a", 1))
+        registration = bench.informer.add_handler(bench.handler)
+        assert bench.told == ["added a 1 initial"]
+        assert registration.has_synced
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert bench.told == ["added a 1 initial", "updated a 11"]
+
+
+async def test_has_synced_turns_true_after_the_handlers_were_told() -> None:
+    async with running() as bench:
+        synced_when_told: list[bool] = []
+        registration = bench.informer.add_handler(lambda _: synced_when_told.append(bench.informer.has_synced))
+        waiting = asyncio.ensure_future(bench.informer.wait_synced())
+        await settle()
+        assert [registration.has_synced, waiting.done()] == [False, False]
+        await bench.synced(("a", 1))
+        assert synced_when_told == [False]
+        assert [registration.has_synced, waiting.done()] == [True, True]
+
+
+async def test_failing_handler_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(event: Event[ConfigMap]) -> None:
+        raise ZeroDivisionError("boom")
+
+    async with running() as bench:
+        bench.informer.add_handler(broken, name="broken")
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert bench.told == ["added a 1 initial", "updated a 11"]
+    assert bench.metrics.seen.count(("configmaps.v1", "handler failed", "broken")) == 2
+    assert "handler failed: handler=broken resource=configmaps.v1 key=ns/a" in caplog.text
+    assert "boom" in caplog.text
+
+
+async def test_removed_handler_is_told_nothing_more() -> None:
+    async with running() as bench:
+        registration = bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        registration.remove()
+        registration.remove()
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert bench.told == ["added a 1 initial"]
+
+
+async def test_handler_removed_by_another_in_the_middle_of_an_event_is_not_told_of_it() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(lambda _: registration.remove())
+        registration = bench.informer.add_handler(bench.handler)
+        await bench.synced(("a", 1))
+        assert bench.told == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda informer: informer.add_handler(lambda _: None),
+        lambda informer: informer.observe(config_map("a", 99)),
+        lambda informer: informer.observe_deleted(key("a"), "uid-a"),
+    ],
+    ids=["add_handler", "observe", "observe_deleted"],
+)
+async def test_handlers_cannot_call_back(call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as bench:
+        bench.informer.add_handler(lambda _: call(bench.informer))
+        bench.informer.add_handler(bench.handler)
+        await bench.synced(("a", 1))
+        assert bench.told == ["added a 1 initial"]
+    assert "should do no more than put a key in a queue" in caplog.text
+
+
+async def test_own_write_is_visible_at_once_and_its_watch_event_is_silent() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        bench.told.clear()
+        bench.informer.observe(config_map("a", 12))
+        assert bench.informer.store.get(key("a")) == config_map("a", 12)
+        await bench.send(stream, "MODIFIED", "a", 11)
+        await bench.send(stream, "MODIFIED", "a", 12)
+        assert bench.told == ["updated a 12"]
+
+
+async def test_own_deletion_is_visible_at_once_and_its_watch_event_is_silent() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        bench.told.clear()
+        bench.informer.observe_deleted(key("a"), "uid-a")
+        assert len(bench.informer.store) == 0
+        await bench.send(stream, "DELETED", "a", 11)
+        assert bench.told == ["deleted a 1"]
+
+
+async def test_own_write_outside_of_the_namespace_is_none_of_its_business() -> None:
+    async with running(namespace="other") as bench:
+        await bench.synced()
+        bench.informer.observe(config_map("a", 12))
+        assert len(bench.informer.store) == 0
+
+
+async def test_own_write_that_leaves_the_label_selection_leaves_the_store() -> None:
+    async with running(label_selector="app=x") as bench:
+        bench.informer.add_handler(bench.handler)
+        await bench.synced()
+        bench.informer.observe(config_map("a", 12, labels={"app": "x"}))
+        bench.informer.observe(config_map("a", 13, labels={"app": "y"}))
+        assert bench.told == ["added a 12", "deleted a 13"]
+        assert len(bench.informer.store) == 0
+
+
+async def test_own_write_is_left_to_the_watch_when_there_is_a_field_selector() -> None:
+    async with running(field_selector="metadata.name=a") as bench:
+        await bench.synced()
+        bench.informer.observe(config_map("a", 12))
+        assert len(bench.informer.store) == 0
+
+
+async def test_resync_tells_of_every_object_without_asking_the_server() -> None:
+    async with running(resync_seconds=30.0) as bench:
+        bench.informer.add_handler(bench.handler)
+        await bench.synced(("a", 1), ("b", 2))
+        bench.told.clear()
+        await bench.clock.advance(29.9)
+        assert bench.told == []
+        await bench.clock.advance(0.1)
+        assert bench.told == ["updated a 1", "updated b 2"]
+        await bench.clock.advance(30)
+        assert len(bench.told) == 4
+        assert bench.server.requests == ["stream"]
+
+
+async def test_undecodable_object_costs_itself_only_and_stays_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        stream.send(event_line("MODIFIED", manifest("a", 11) | {"data": 7}), event_line("ADDED", manifest("b", 12)))
+        await settle()
+        assert bench.told == ["added a 1 initial", "added b 12"]
+        assert bench.informer.store.get(key("a")) == config_map("a", 1)
+        await bench.send(stream, "MODIFIED", "a", 13)
+        assert bench.told[-1] == "updated a 13"
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "configmaps.v1 ns/a: Expected `object`, got `int` - at `$.data`" in record.getMessage()
+    assert ("configmaps.v1", "rejected") in bench.metrics.seen
+
+
+async def test_indexes_follow_the_store() -> None:
+    async with running(indexers={"version": lambda obj: [obj.metadata.resource_version]}) as bench:
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert bench.informer.store.index_values("version") == ["11"]
+        bench.informer.add_indexers({"name": lambda obj: [obj.metadata.name]})
+        assert bench.informer.store.by_index("name", "a") == [config_map("a", 11)]
+
+
+async def test_indexer_that_raises_ends_the_informer() -> None:
+    def broken(obj: ConfigMap) -> list[str]:
+        raise ZeroDivisionError("boom")
+
+    bench = Bench(indexers={"broken": broken})
+    running = asyncio.ensure_future(bench.informer.run())
+    await bench.synced(("a", 1))
+    with pytest.raises(ExceptionGroup) as caught:
+        await running
+    assert caught.group_contains(ZeroDivisionError, match="boom")
+
+
+async def test_it_runs_once_at_a_time() -> None:
+    async with running() as bench:
+        await settle()
+        with pytest.raises(RuntimeError, match="runs already"):
+            await bench.informer.run()
+
+
+async def test_store_stays_when_it_stops_and_catches_up_when_it_runs_again() -> None:
+    async with running() as bench:
+        await bench.synced(("a", 1))
+    assert len(bench.informer.store) == 1
+    again = asyncio.ensure_future(bench.informer.run())
+    await settle()
+    assert bench.server.requests == ["stream", "watch 10"]
+    again.cancel()
+    await asyncio.wait([again])
+
+
+async def test_last_error_and_last_contact_tell_how_things_are() -> None:
+    async with running() as bench:
+        await settle()
+        bench.server.pending.fail(TransportError("refused"))
+        await settle()
+        assert str(bench.informer.last_error) == "refused"
+        bench.informer.wake()
+        await bench.synced()
+        assert [bench.informer.last_error, bench.informer.last_contact_monotonic] == [None, bench.clock.monotonic()]
+
+
+async def test_metrics_count_what_happens() -> None:
+    async with running() as bench:
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "DELETED", "a", 11)
+        assert bench.metrics.seen == [
+            ("configmaps.v1", "added"),
+            ("configmaps.v1", "listed", 1),
+            ("configmaps.v1", "deleted"),
+        ]
+
+
+@pytest.mark.parametrize("bad", ["a in", "=x"])
+def test_bad_label_selector_is_refused_at_once(bad: str) -> None:
+    with pytest.raises(ValueError, match="label selector"):
+        Bench(label_selector=bad)
+
+
+async def test_mutation_of_a_cached_object_is_detected() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        await bench.synced(("a", 1))
+        cached = bench.informer.store.get(key("a"))
+        assert cached is not None
+        cached.metadata.labels["oops"] = "1"
+        with pytest.raises(AssertionError, match=r"ns/a was changed.*oops"):
+            bench.detector.check()
+        del cached.metadata.labels["oops"]

@@ -1,0 +1,284 @@
+"""Pauses, requests and log lines of the reflector; what answers mean is tested in test_watcher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from informers.errors import (
+    DecodeError,
+    Forbidden,
+    Gone,
+    Invalid,
+    KubeError,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+)
+from informers.reflector import Reflector
+from informers.watcher import Advanced, Put, Replaced
+from tests.support.clock import FakeClock, settle
+from tests.support.list_watch import ScriptedListWatch
+from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+REFUSED = TransportError("connection refused")
+SYNCED = bookmark_line(10, initial_events_end=True)
+
+
+class LongestDelay(random.Random):
+    """No luck at all: every random delay is as long as it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Bench:
+    def __init__(self, **options: Any) -> None:
+        self.server = ScriptedListWatch()
+        self.clock = FakeClock()
+        self.outputs: list[Any] = []
+        self.reflector: Reflector[ConfigMap] = Reflector(
+            self.server, CONFIG_MAPS, self.outputs.append, clock=self.clock, rng=LongestDelay(), **options
+        )
+
+    async def pause_after(self, error: KubeError) -> float:
+        """Fail the pending request and return how long it takes until the next one."""
+        self.server.pending.fail(error)
+        return await self.until_next_request()
+
+    async def until_next_request(self) -> float:
+        """Let time pass until the next request and return how many seconds that took."""
+        await settle()
+        before = self.clock.monotonic()
+        while not self.server.waiting:
+            assert self.clock.next_deadline is not None, "nobody waits for anything"
+            await self.clock.advance(self.clock.next_deadline / 1e9 - self.clock.monotonic())
+        return round(self.clock.monotonic() - before, 6)
+
+
+@asynccontextmanager
+async def running(**options: Any) -> AsyncIterator[Bench]:
+    bench = Bench(**options)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.reflector.run())
+        await settle()
+        yield bench
+        task.cancel()
+
+
+async def test_failures_pause_twice_as_long_each_time_up_to_half_a_minute() -> None:
+    async with running() as bench:
+        pauses = [await bench.pause_after(REFUSED) for _ in range(8)]
+    assert pauses == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
+
+
+async def test_delays_are_spread_over_the_whole_range() -> None:
+    bench = Bench()
+    bench.reflector._backoff._rng = random.Random(1)
+    delays = [bench.reflector._backoff.next() for _ in range(1000)][10:]
+    assert min(delays) < 1
+    assert max(delays) > 29
+
+
+async def test_pauses_are_short_again_after_two_good_minutes() -> None:
+    async with running() as bench:
+        for _ in range(4):
+            await bench.pause_after(REFUSED)
+        stream = bench.server.pending.open(SYNCED)
+        await bench.clock.advance(120.001)
+        stream.fail(REFUSED)
+        await settle()
+        assert await bench.pause_after(REFUSED) == 0.8
+
+
+async def test_pauses_go_on_growing_when_the_good_time_was_short() -> None:
+    async with running() as bench:
+        for _ in range(4):
+            await bench.pause_after(REFUSED)
+        stream = bench.server.pending.open(SYNCED)
+        await bench.clock.advance(119)
+        stream.fail(REFUSED)
+        await settle()
+        assert await bench.pause_after(REFUSED) == 12.8
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(7.0, 7.0), (0.1, 0.8), (86400.0, 300.0)])
+async def test_server_decides_the_pause_within_reason(asked: float, waited: float) -> None:
+    async with running() as bench:
+        assert await bench.pause_after(TooManyRequests(429, retry_after=asked)) == waited
+        assert bench.server.requests == ["stream", "stream"]
+
+
+async def test_wake_ends_a_pause_and_makes_the_next_one_short() -> None:
+    async with running() as bench:
+        for _ in range(5):
+            await bench.pause_after(REFUSED)
+        bench.server.pending.fail(REFUSED)
+        await settle()
+        assert bench.server.waiting == []
+        bench.reflector.wake()
+        await settle()
+        assert await bench.pause_after(REFUSED) == 0.8
+
+
+async def test_wake_while_nothing_is_wrong_changes_nothing() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED)
+        await settle()
+        bench.reflector.wake()
+        await settle()
+        assert not stream.closed
+        assert bench.server.requests == ["stream"]
+
+
+async def test_watch_that_ends_in_good_order_is_resumed_at_once() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED, bookmark_line(20))
+        await bench.clock.advance(300)
+        stream.end()
+        await settle()
+        assert stream.closed
+        assert str(bench.server.pending) == "watch 20"
+        assert bench.reflector.last_error is None
+
+
+async def test_watch_that_breaks_after_a_while_is_resumed_at_once() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED)
+        await bench.clock.advance(5)
+        stream.fail(REFUSED)
+        await settle()
+        assert str(bench.server.pending) == "watch 10"
+
+
+async def test_watches_that_end_at_once_do_not_become_a_tight_loop() -> None:
+    async with running() as bench:
+        bench.server.pending.open(SYNCED).end()
+        pauses = [await bench.until_next_request()]
+        for _ in range(3):
+            bench.server.pending.open().end()
+            pauses.append(await bench.until_next_request())
+        assert pauses == [0.8, 1.6, 3.2, 6.4]
+
+
+async def test_lists_answered_by_410_watches_do_not_become_a_tight_loop() -> None:
+    async with running() as bench:
+        bench.server.pending.fail(Invalid(422))
+        pauses = []
+        for _ in range(4):
+            await settle()
+            bench.server.pending.page(version=10)
+            await settle()
+            pauses.append(await bench.pause_after(Gone(410, "Expired")))
+        assert pauses == [0.8, 1.6, 3.2, 6.4]
+
+
+async def test_requests_carry_the_selection_and_a_time_limit() -> None:
+    async with running(namespace="ns", label_selector="a=b", field_selector="c=d", page_size=7) as bench:
+        request = bench.server.pending
+        assert request.options["namespace"] == "ns"
+        assert request.options["label_selector"] == "a=b"
+        assert request.options["field_selector"] == "c=d"
+        assert request.options["timeout_seconds"] == 600
+        request.fail(Invalid(422))
+        await settle()
+        assert str(bench.server.pending) == "list limit=7 continue="
+        assert bench.server.pending.options["label_selector"] == "a=b"
+
+
+async def test_time_limits_of_watches_are_spread() -> None:
+    seen = set()
+    for seed in range(20):
+        bench = Bench()
+        bench.reflector._rng = random.Random(seed)
+        task = asyncio.ensure_future(bench.reflector.run())
+        await settle()
+        seen.add(bench.server.pending.options["timeout_seconds"])
+        task.cancel()
+        await asyncio.wait([task])
+    assert all(300 <= seconds <= 600 for seconds in seen)
+    assert len(seen) > 10
+
+
+async def test_lines_of_one_read_become_changes_in_their_order() -> None:
+    async with running() as bench:
+        bench.server.pending.open(SYNCED, event_line("ADDED", manifest("a", 11)), bookmark_line(12))
+        await settle()
+        assert bench.outputs == [
+            Replaced(objects=[], resource_version="10", keep=frozenset()),
+            Put(config_map("a", 11)),
+            Advanced("12"),
+        ]
+
+
+async def test_rest_of_a_read_after_garbage_is_not_believed() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED, b"<html>", event_line("ADDED", manifest("a", 11)))
+        await settle()
+        assert [type(output) for output in bench.outputs] == [Replaced]
+        assert stream.closed
+
+
+async def test_oversized_event_ends_in_a_list() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED)
+        await settle()
+        stream.fail(DecodeError("watch event of more than 8388608 bytes"))
+        await bench.clock.advance(0.8)
+        assert bench.server.requests == ["stream", "stream"]
+
+
+async def test_trouble_shows_in_last_error_until_it_is_over() -> None:
+    async with running() as bench:
+        await bench.pause_after(REFUSED)
+        assert [bench.reflector.last_contact] == [None]
+        assert [bench.reflector.last_error] == [REFUSED]
+        await bench.clock.advance(5)
+        bench.server.pending.open(SYNCED)
+        await settle()
+        assert bench.reflector.last_error is None
+        assert bench.reflector.last_contact == bench.clock.monotonic()
+
+
+async def test_trouble_is_logged_when_it_changes_and_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running() as bench:
+        for error in (
+            REFUSED,
+            TransportError("connection refused"),
+            Forbidden(403, "Forbidden", "no"),
+            ServerError(500),
+        ):
+            await bench.pause_after(error)
+        bench.server.pending.open(SYNCED)
+        await settle()
+    assert [(record.levelname, record.getMessage().partition("error=")[2]) for record in caplog.records] == [
+        ("WARNING", "connection refused"),
+        ("WARNING", "403 Forbidden: no"),
+        ("WARNING", "500: "),
+        ("INFO", ""),
+    ]
+
+
+@pytest.mark.parametrize("when", ["listing", "watching", "pausing"])
+async def test_cancelled_anywhere_it_stops_at_once(when: str) -> None:
+    bench = Bench()
+    task = asyncio.ensure_future(bench.reflector.run())
+    await settle()
+    stream = bench.server.pending.open(SYNCED) if when == "watching" else None
+    if when == "pausing":
+        bench.server.pending.fail(REFUSED)
+    await settle()
+    task.cancel()
+    await settle()
+    assert task.cancelled()
+    assert bench.server.waiting == []
+    assert stream is None or stream.closed

@@ -139,6 +139,26 @@ async def test_cluster_leaves_step_by_step(world: World) -> None:
     assert await world.reconcile() == Result()
 
 
+async def test_own_writes_are_seen_before_the_watch_tells_of_them(world: World) -> None:
+    world.api.seed(cluster_json(ready="False", taints=[{"key": "foreign", "effect": "NoExecute"}]))
+    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.hold_watches()
+    await world.reconcile()
+    assert len(world.api.calls) == 1
+    assert await world.reconcile() == Result()
+    assert len(world.api.calls) == 1
+
+
+async def test_cluster_is_not_let_go_while_the_watch_has_not_told_of_its_terminating_namespace(world: World) -> None:
+    world.api.seed(cluster_json())
+    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.remove("Cluster", "", "m1")
+    world.api.hold_watches()
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert world.cluster["metadata"]["finalizers"] == [FINALIZER]
+
+
 async def test_namespace_that_cannot_be_deleted_is_told_and_tried_again(world: World) -> None:
     world.api.seed(cluster_json())
     world.api.seed(namespace_json("karmada-es-m1"))

@@ -19,6 +19,7 @@ import asyncio
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -71,11 +72,13 @@ def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: fl
     console = make_console(stderr=output == "json")
     try:
         with ProgressPrinter(console, found=False) as printer:
-            resolve(required_components(), on_progress=printer)
+            wanted = [*required_components(), *(["kubectl"] if keep else [])]
+            binaries = resolve(wanted, on_progress=printer)
     except ComponentError as error:
         raise click.ClickException(str(error)) from error
     with Narrator(console) as narrator:
-        demo = Demo(narrator, keep=keep, controller_flags=controller_flags, timeout=timeout)
+        path = [str(binaries["kubectl"].parent), str(Path(sys.executable).parent)] if keep else []
+        demo = Demo(narrator, keep=path, controller_flags=controller_flags, timeout=timeout)
         try:
             asyncio.run(demo.run())
         except asyncio.CancelledError:
@@ -90,8 +93,8 @@ class Demo:
 
     Args:
         narrator: is told everything.
-        keep: see the command's help, also for the others.
-        controller_flags: see there.
+        keep: not empty: leave everything up in the end; directories of what is useful then.
+        controller_flags: see the command's help.
         timeout: see there.
 
     Attributes:
@@ -100,7 +103,9 @@ class Demo:
         stopped_by: number of the signal that ended it early, or 0.
     """
 
-    def __init__(self, narrator: Narrator, *, keep: bool, controller_flags: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self, narrator: Narrator, *, keep: Sequence[str], controller_flags: Sequence[str], timeout: float
+    ) -> None:
         self.results: list[Result] = []
         self.seconds = 0.0
         self.stopped_by = 0
@@ -128,7 +133,7 @@ class Demo:
                 self._held = asyncio.Event()
                 planes = (world.bed.host, *world.bed.members.values())
                 command = world.command_line() if world.started else ""
-                self._narrator.holding([str(plane.access.kubeconfig) for plane in planes], command)
+                self._narrator.holding([str(plane.access.kubeconfig) for plane in planes], self._keep, command)
                 await self._held.wait()
 
     def _stop(self, signum: signal.Signals, task: asyncio.Task[None]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from rich import box
@@ -40,7 +41,7 @@ class Narrator:
         self._console = console
         self._status: Status | None = None
 
-    def __enter__(self) -> Narrator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +80,8 @@ class Narrator:
         line = Text.assemble("  ", (mark, style), " ", (result.title, "bold"), "  ", (_times(result), "dim"))
         self._console.print(line, soft_wrap=True)
         self._field("looking at", result.looking_at, "")
-        self._field("expected", result.expected, "")
+        if result.expected != result.observed:
+            self._field("expected", result.expected, "")
         self._field("observed", result.observed, style)
         if result.findings:
             self._quiet()
@@ -97,35 +99,47 @@ class Narrator:
         table.add_column("step", overflow="fold")
         table.add_column("object", overflow="fold")
         table.add_column("hop", justify="right", no_wrap=True)
-        chapter = ""
-        for each in results:
-            if each.chapter != chapter:
-                chapter = each.chapter
-                table.add_row("", Text(chapter, "bold cyan"), "", "")
-            mark = Text("✓", "green") if each.ok else Text("✗", "bold red") if each.reached else Text("-", "dim")
-            hop = f"{each.seconds:.2f} s" if each.reached else ""
-            table.add_row(mark, Text(each.title), Text(each.looking_at, "dim"), hop)
+        for chapter, steps in itertools.groupby(results, key=lambda each: each.chapter):
+            table.add_row("", Text(chapter, "bold cyan"), "", "")
+            left_out = 0
+            for each in steps:
+                if not each.reached:
+                    left_out += 1
+                    continue
+                mark = Text("✓", "green") if each.ok else Text("✗", "bold red")
+                table.add_row(mark, Text(each.title), Text(each.looking_at, "dim"), f"{each.seconds:.2f} s")
+            if left_out:
+                table.add_row(Text("-", "dim"), Text(f"{left_out} not reached", "dim"), "", "")
         self._line("")
         self._console.print(table)
         self._line("")
         missing = [each for each in results if not each.ok and each.reached]
         if missing:
-            rest = sum(not each.reached for each in results)
+            reached = sum(each.reached for each in results)
             self._line(f"✗ Not as it should be: {missing[0].title}: {missing[0].looking_at}", "bold red")
-            self._line(f"  {missing[0].observed}", "red")
-            self._line(f"  {len(results) - rest} of {len(results)} steps in {seconds:.1f} s, {len(missing)} failed")
+            self._line(f"  {missing[0].observed.partition(chr(10))[0]}", "red")
+            self._line(f"  {reached} of {len(results)} steps in {seconds:.1f} s, {len(missing)} of them failed")
         else:
             self._line(f"✓ All {len(results)} steps were observed on the API servers, in {seconds:.1f} s", "bold green")
 
-    def holding(self, kubeconfigs: Sequence[str], command: str) -> None:
-        """How to use a bed that is kept."""
+    def holding(self, kubeconfigs: Sequence[str], path: Sequence[str], command: str) -> None:
+        """How to use a bed that is kept.
+
+        Args:
+            kubeconfigs: of the planes.
+            path: directories with the executables that are useful now.
+            command: how the controller was started, or empty.
+        """
         self._quiet()
         self._line("")
         self._line("Everything stays up until Ctrl-C. In another terminal:", "bold")
-        self._line(f"  export KUBECONFIG={':'.join(kubeconfigs)}")
+        self._line(f"  export KUBECONFIG={shlex.quote(':'.join(kubeconfigs))}")
+        self._line(f"  export PATH={shlex.quote(':'.join(path))}:$PATH")
         self._line("  kubectl --context karmada get works -A")
         if command:
-            self._line("The controller was started as (ports may be taken by now):")
+            self._line(
+                "The controller was started like this; start it again, or a second one beside it, in the same way:"
+            )
             self._line(f"  {command}")
 
     def stopping(self, why: str) -> None:
@@ -145,8 +159,7 @@ class Narrator:
     def _quiet(self) -> None:
         if self._status is not None:
             status, self._status = self._status, None
-            with contextlib.suppress(Exception):
-                status.stop()
+            status.stop()
 
 
 def document(results: Sequence[Result], seconds: float) -> dict[str, Any]:

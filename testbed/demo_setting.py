@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from testbed import karmada
@@ -157,11 +158,12 @@ async def _nothing_written(world: World) -> str:
     for member in (PROVIDER, CONSUMER):
         for resource in (SERVICES, SLICES):
             objects = await world.member(member).list(resource, namespace=NAMESPACE)
-            left = [name for name in _names(objects) if NAME in name]
-            found[f"{resource.rpartition('/')[2]} in {member}"] = left
+            found[f"{resource.rpartition('/')[2]} in {member}"] = [name for name in _names(objects) if NAME in name]
     writes = [each for plane in (world.bed.host, *world.bed.members.values()) for each in _writes(plane)]
-    found["requests by the controller"] = [f"{each.verb} {each.uri}" for each in _of_the_feature(writes, works)]
-    require(not any(found.values()), "; ".join(f"{what}: {listing(some)}" for what, some in found.items() if some))
+    requests = Counter(f"{each.verb} {each.uri}" for each in _of_the_feature(writes, works))
+    found["requests by the controller"] = [f"{count} x {request}" for request, count in requests.items()]
+    left = [f"{what}: {listing(some)}" for what, some in found.items() if some]
+    require(not left, "\n".join(["it left something behind", *left]))
     return (
         "MultiClusterService and Service as they were applied; no ResourceBinding, no event; "
         f"{len(works)} Works, each of a Namespace; audit logs: {len(writes)} writes by the controller, "

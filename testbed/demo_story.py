@@ -159,7 +159,8 @@ class _Telling:
         try:
             seen = await step.observe(self._world)
         except (BedError, NotYet, aiohttp.ClientError, OSError) as error:
-            return False, str(error) or type(error).__name__, time.monotonic() - self._began
+            text = "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
+            return False, text, time.monotonic() - self._began
         return True, seen, time.monotonic() - self._began
 
     async def _tell(self, step: Step, ok: bool, observed: str, at: float) -> None:

@@ -281,6 +281,12 @@ async def stayed(world: World) -> str:
         uids.append(must(service, f"Service {NAMESPACE}/{NAME} in {member}")["metadata"]["uid"])
     require(uids == world.seen["services"], "a Service was replaced")
     name = world.names["slice"]
-    slices = await world.member(PROVIDER).find(SLICES, name, namespace=NAMESPACE)
-    must(slices, f"EndpointSlice {NAMESPACE}/{name} in {PROVIDER}")
-    return f"the same objects as before; so is {PROVIDER}'s own EndpointSlice"
+    must(
+        await world.member(PROVIDER).find(SLICES, name, namespace=NAMESPACE),
+        f"EndpointSlice {NAMESPACE}/{name} in {PROVIDER}",
+    )
+    must(
+        await world.host.find(RESOURCEBINDINGS, BINDING, namespace=NAMESPACE),
+        f"ResourceBinding {NAMESPACE}/{BINDING} on {HOST}",
+    )
+    return f"the same objects as before; so are ResourceBinding {BINDING} and {PROVIDER}'s own EndpointSlice"

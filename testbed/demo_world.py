@@ -74,7 +74,8 @@ class World:
         self._stack = AsyncExitStack()
         self._bed: Bed | None = None
         self._controller: ControllerProcess | None = None
-        self._stopping = False
+        # Whether it is meant to run just now, and has had its start.
+        self._running = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,15 +138,18 @@ class World:
             ProcessFailed: it ended, or did not become ready.
         """
         kubeconfig = await karmada.controller_kubeconfig(self.bed)
-        self._stopping = False
+        self._running = False
         self._controller = ControllerProcess(
             kubeconfig, root=self.bed.root, name=name, feature_gates=feature_gates, extra_args=self._flags
         )
-        await self._stack.enter_async_context(self._controller)
+        try:
+            await self._stack.enter_async_context(self._controller)
+        finally:
+            self._running = True
 
     async def stop_controller(self) -> int | None:
         """SIGTERM; the exit code."""
-        self._stopping = True
+        self._running = False
         return await self.controller.terminate()
 
     def command_line(self) -> str:
@@ -159,8 +163,8 @@ class World:
         Raises:
             ProcessFailed: it ended by itself; the end of its log is among the findings.
         """
-        if self._controller is not None and not self._stopping and self._controller.returncode is not None:
-            raise ProcessFailed(f"the controller ended by itself, with exit code {self._controller.returncode}")
+        if self._running and self.controller.returncode is not None:
+            raise ProcessFailed(f"the controller ended by itself, with exit code {self.controller.returncode}")
 
 
 def seen(what: str, probe: Callable[[World], str]) -> Callable[[World], Awaitable[str]]:

@@ -1,0 +1,128 @@
+"""``python -m testbed.demo`` as people and pipelines run it: what it says, its exit code, that it leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.identity import processes_of
+from testbed.temporary import PREFIX
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+pytestmark = pytest.mark.usefixtures("binaries")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a demo whose bed is made below ``tmp_path``."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "testbed.demo", *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(start, tmp_path):
+    """Runs a demo to its end: the exit code, its document, its narration. It must leave nothing behind."""
+
+    def to_the_end(*arguments: str) -> tuple[int, dict[str, Any], str]:
+        process = start("--output", "json", *arguments)
+        stdout, stderr = process.communicate(timeout=150)
+        assert not list(tmp_path.glob(f"{PREFIX}*"))
+        return process.returncode, json.loads(stdout), stderr
+
+    return to_the_end
+
+
+def test_every_step_is_observed_and_the_exit_code_is_0(run):
+    code, document, narration = run()
+    assert [each for each in document["steps"] if not each["ok"]] == [], narration
+    assert (code, document["ok"]) == (0, True)
+    by_title = {each["title"]: each for each in document["steps"]}
+    assert by_title["MCS-Work"]["looking_at"] == "Work karmada-es-member1/nginx-747889f6c4 on karmada"
+    native, imported = by_title["Slice in member1"], by_title["Slice in member2"]
+    name = native["looking_at"].split()[1].removeprefix("default/")
+    assert imported["looking_at"] == f"EndpointSlice default/member1-{name} in member2"
+    assert by_title["Collected Work"]["looking_at"].startswith(f"Work karmada-es-member1/{name}-")
+    assert imported["observed"].partition(";")[0] == native["observed"].partition(": ")[2]
+    assert by_title["Nothing was written for the MultiClusterService"]["observed"].startswith("MultiClusterService and")
+    assert "✓ Slice in member2" in narration
+
+
+def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(run):
+    code, document, narration = run(
+        "--timeout=20", "--controller-flag=--controllers=*,standalone,-endpointsliceDispatch"
+    )
+    assert (code, document["ok"]) == (1, False)
+    failed = [each for each in document["steps"] if each["reached"] and not each["ok"]]
+    assert [each["title"] for each in failed] == ["Dispatched Work", "Slice in member2", "Conditions"], narration
+    missing = failed[0]["looking_at"]
+    assert missing.startswith("Work karmada-es-member2/nginx-")
+    assert f"last seen: no {missing}" in failed[0]["observed"]
+    findings = {each["about"]: "\n".join(each["lines"]) for each in failed[0]["findings"]}
+    assert "made by endpointslice-dispatch-controller, which does not run" in findings["why"]
+    assert "ServiceApplied=True" in findings["conditions of MultiClusterService default/nginx"]
+    assert "SyncServiceSucceed" in findings["events of MultiClusterService default/nginx"]
+    assert "Applied=True AppliedSuccessful" in findings["Works"]
+    assert "Became leader" in findings["the controller runs; the end of its log"]
+    assert f"✗ Not as it should be: Dispatched Work: {missing}" in narration
+    assert not any(each["reached"] for each in document["steps"] if each["chapter"].startswith("Scaled"))
+
+
+def test_a_controller_that_writes_although_its_gate_should_be_off_is_caught(run):
+    code, document, narration = run("--controller-flag=--feature-gates=MultiClusterService=true")
+    assert (code, document["ok"]) == (1, False)
+    (failed,) = [each for each in document["steps"] if each["reached"] and not each["ok"]]
+    assert failed["title"] == "Nothing was written for the MultiClusterService", narration
+    for left in (
+        "finalizers: ",
+        "claim labels: ",
+        "changes of the Service: ",
+        "Works: ",
+        "requests by the controller: ",
+    ):
+        assert left in failed["observed"]
+
+
+@pytest.mark.parametrize(
+    ("signum", "moment"),
+    [(signal.SIGTERM, "etcd is up"), (signal.SIGINT, "Members are registered")],
+    ids=["SIGTERM while the bed starts", "SIGINT while the controller starts"],
+)
+def test_a_signal_ends_it_and_nothing_is_left(start, tmp_path, signum, moment):
+    process = start()
+    line = ""
+    while moment not in line:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+    (root,) = tmp_path.glob(f"{PREFIX}*")
+    process.send_signal(signum)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum, stderr
+    assert f"{signum.name}: stopping everything" in stdout
+    assert "Traceback" not in stderr
+    assert not list(processes_of(root))
+    assert not root.exists()

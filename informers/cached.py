@@ -6,13 +6,17 @@ that follows sees what the one before it wrote, and neither repeats it nor runs 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
+
+from informers.client import JSON_PATCH
 from informers.errors import NotFound
 from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from informers.client import ApiClient
     from informers.informer import SharedInformer
@@ -47,10 +51,29 @@ class CachedResource(Generic[T]):
         self.informer.observe(created)
         return created
 
-    async def patch(self, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = "") -> T:
-        """Apply a merge patch. One that names a resourceVersion fails with Conflict if the object has changed since."""
-        patched = await self._client.patch(self.informer.resource, name, body, namespace, subresource=subresource)
-        self._took(patched)
+    async def patch(
+        self, namespace: str, name: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, subresource: str = ""
+    ) -> T:
+        """Apply a merge patch (a mapping) or a JSON patch (a sequence of operations).
+
+        A patch that sets the resourceVersion fails with Conflict if the object has changed since. An API server drops
+        nulls inside of lists when it applies a merge patch; a JSON patch keeps them.
+        """
+        resource = self.informer.resource
+        if not isinstance(body, Mapping):
+            operations = msgspec.json.encode(body)
+            patched = await self._client.patch(
+                resource, name, operations, namespace, subresource=subresource, content_type=JSON_PATCH
+            )
+            self.informer.observe(patched)
+            return patched
+        patched = await self._client.patch(resource, name, body, namespace, subresource=subresource)
+        meta = patched.metadata
+        if meta.deletion_timestamp is not None and not meta.finalizers and "finalizers" in body.get("metadata", {}):
+            # Whoever removes the last finalizer of an object that is being deleted is shown what has just gone.
+            self.informer.observe_deleted(ObjectKey(namespace, name), uid=meta.uid)
+        else:
+            self.informer.observe(patched)
         return patched
 
     async def delete(self, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
@@ -64,15 +87,8 @@ class CachedResource(Generic[T]):
             left = await self._client.delete(resource, name, namespace, uid=uid, resource_version=resource_version)
         except NotFound:
             left = None
-        if left is not None:
-            self._took(left)
+        if left is not None and left.metadata.deletion_timestamp is not None:
+            # Kept by finalizers, by a grace period, or, as Namespaces are, by something that metadata does not tell.
+            self.informer.observe(left)
         else:
             self.informer.observe_deleted(ObjectKey(namespace, name), uid=uid)
-
-    def _took(self, answer: T) -> None:
-        # Removing the last finalizer of an object that is being deleted answers with the object as it was when it went.
-        meta = answer.metadata
-        if meta.deletion_timestamp is not None and not meta.finalizers:
-            self.informer.observe_deleted(ObjectKey(meta.namespace, meta.name), uid=meta.uid)
-        else:
-            self.informer.observe(answer)

@@ -43,7 +43,6 @@ def wire_standalone(wiring: Wiring) -> None:
         controller = wiring.controller(
             wk.CLUSTER_CONTROLLER,
             cluster.ClusterReconciler(
-                host=wiring.host,
                 clusters=wiring.clusters,
                 namespaces=namespaces,
                 works=works,

@@ -14,9 +14,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from informers.client import JSON_PATCH
 from informers.errors import AlreadyExists, KubeError, NotFound
 from mcs_controller.api.common import find_condition
 from mcs_controller.domain import well_known as wk
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from informers.cached import CachedResource
-    from informers.client import ApiClient
     from informers.event import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -51,24 +47,21 @@ class ClusterReconciler:
     def __init__(
         self,
         *,
-        host: ApiClient,
         clusters: CachedResource[Cluster],
         namespaces: CachedResource[Namespace],
         works: CachedResource[Work],
         bindings: Store[ResourceBinding],
         recorder: Recorder,
     ) -> None:
-        """Args are the control plane's client and caches, and where the events go.
+        """Args are the control plane's caches, and where the events go.
 
         Args:
-            host: for the writes that the caches cannot do: a JSON patch, and the deletion of a namespace.
             clusters: all of them.
             namespaces: all of them.
             works: all of them, with `EXECUTION_WORK_INDEXES`.
             bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
             recorder: for events on Clusters.
         """
-        self._host = host
         self._clusters = clusters
         self._namespaces = namespaces
         self._works = works
@@ -104,11 +97,7 @@ class ClusterReconciler:
             await self._delete_namespace(cluster, plan.delete_namespace)
         try:
             if plan.taints:
-                operations = msgspec.json.encode(plan.taints)
-                resource = self._clusters.informer.resource
-                patched = await self._host.patch(resource, cluster.name, operations, content_type=JSON_PATCH)
-                self._clusters.informer.observe(patched)
-                cluster = patched
+                cluster = await self._clusters.patch("", cluster.name, plan.taints)
             if plan.finalizers is not None:
                 body = plan.finalizers["metadata"] | {"resourceVersion": cluster.metadata.resource_version}
                 await self._clusters.patch("", cluster.name, {"metadata": body})
@@ -131,18 +120,11 @@ class ClusterReconciler:
     async def _delete_namespace(self, cluster: Cluster, namespace: Namespace) -> None:
         name = namespace.metadata.name
         try:
-            resource = self._namespaces.informer.resource
-            left = await self._host.delete(resource, name, uid=namespace.metadata.uid)
-        except NotFound:
-            return
+            await self._namespaces.delete("", name, uid=namespace.metadata.uid)
         except KubeError as error:
             message = f"Failed to remove execution space({name}): {error}"
             self._recorder.event(_reference(cluster), "Warning", wk.EVENT_REMOVE_EXECUTION_SPACE_FAILED, message)
             raise
-        if left is not None:
-            # Not by the cache's own delete: it takes an object without metadata.finalizers for gone, but what holds a
-            # namespace is spec.finalizers. Believing that it was gone would let the Cluster go too early.
-            self._namespaces.informer.observe(left)
         message = f"Removed execution space({name}) for cluster({cluster.name})."
         self._recorder.event(_reference(cluster), "Normal", wk.EVENT_REMOVE_EXECUTION_SPACE_SUCCEED, message)
 

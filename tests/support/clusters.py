@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from informers.client import JSON_PATCH
 from informers.errors import KubeError, TransportError
 from informers.meta import KubeObject
 from informers.transport import RawResponse
@@ -183,7 +182,7 @@ def binding(*names: str, **fields: Any) -> ResourceBinding:
 
 
 class ControlPlaneApi(MemoryApi):
-    """A MemoryApi that also understands JSON patches, and that lets namespaces go as slowly as a real one does.
+    """A MemoryApi that lets namespaces go as slowly as a real one does.
 
     A deleted namespace stays until its metadata.finalizers are edited away. The answer to the deletion does not show
     them, because on a real server it is spec.finalizers that holds it.
@@ -195,40 +194,6 @@ class ControlPlaneApi(MemoryApi):
         self.edit("Namespace", "", name, {"metadata": {"finalizers": ["spec.finalizers"]}})
         left: Any = await super().delete(resource, name, namespace, **options)
         return cast("T", msgspec.structs.replace(left, metadata=msgspec.structs.replace(left.metadata, finalizers=())))
-
-    async def patch(
-        self,
-        resource: Resource[T],
-        name: str,
-        body: Any,
-        namespace: str = "",
-        *,
-        subresource: str = "",
-        content_type: str = "",
-        **_: Any,
-    ) -> T:
-        if content_type != JSON_PATCH:
-            return await super().patch(resource, name, body, namespace, subresource=subresource)
-        content = self.find(resource.kind, namespace, name) or {}
-        merged = apply_json_patch(content, msgspec.json.decode(body))
-        # The resourceVersion in it decides about conflicts, as on a real server.
-        return await super().patch(resource, name, merged, namespace, subresource=subresource)
-
-
-def apply_json_patch(content: Json, operations: list[Json]) -> Json:
-    """RFC 6902, as far as needed: add, remove and replace, in objects and lists."""
-    for operation in operations:
-        *parents, last = operation["path"].strip("/").split("/")
-        target: Any = content
-        for step in parents:
-            target = target[int(step)] if isinstance(target, list) else target[step]
-        if operation["op"] == "remove":
-            del target[int(last) if isinstance(target, list) else last]
-        elif isinstance(target, list):
-            target.insert(len(target) if last == "-" else int(last), operation["value"])
-        else:
-            target[last] = operation["value"]
-    return content
 
 
 @dataclass

@@ -7,8 +7,8 @@
     assert api.writes == []
 
 Faithful where reconcilers depend on it: resourceVersions and conflicts, uids, generations, status as a subresource,
-finalizers, deletion preconditions, merge patches, writes that change nothing, namespaces that do not exist. Objects are
-kept and handed out as JSON, through the same decoders and the same cache (`informers.cache`) as in production.
+finalizers, deletion preconditions, merge and JSON patches, writes that change nothing, namespaces that do not exist.
+Objects are kept and handed out as JSON, through the same decoders and the same cache (`informers.cache`) as in production.
 
 What somebody else does on the server is written with `seed`, `edit` and `remove`, which are not in `calls`.
 """
@@ -293,10 +293,10 @@ class MemoryApi:
     async def patch(
         self, resource: Resource[T], name: str, body: Any, namespace: str = "", *, subresource: str = "", **_: Any
     ) -> T:
-        patch = _decode(body)
+        patch: Any = _decode(body)
         self._called("patch", resource, namespace, name, patch, subresource)
         before = self._existing(resource, namespace, name)
-        after = merge_patch(before, patch)
+        after = apply_json_patch(before, patch) if isinstance(patch, list) else merge_patch(before, patch)
         if after["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", f'{resource.plural} "{name}": the object has been modified')
         if subresource == "status":
@@ -450,6 +450,23 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def apply_json_patch(content: Json, operations: list[Json]) -> Json:
+    """RFC 6902, as far as needed: add, remove and replace, in objects and lists."""
+    content = copy.deepcopy(content)
+    for operation in operations:
+        *parents, last = (step.replace("~1", "/").replace("~0", "~") for step in operation["path"][1:].split("/"))
+        target: Any = content
+        for step in parents:
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        if operation["op"] == "remove":
+            del target[int(last) if isinstance(target, list) else last]
+        elif isinstance(target, list):
+            target.insert(len(target) if last == "-" else int(last), operation["value"])
+        else:
+            target[last] = operation["value"]
+    return content
 
 
 def plural_of(obj: Mapping[str, Any]) -> str:

@@ -58,7 +58,6 @@ async def standalone_controllers(
         spaces = controller(
             "cluster",
             cluster.ClusterReconciler(
-                host=host,
                 clusters=clusters,
                 namespaces=namespaces,
                 works=works,

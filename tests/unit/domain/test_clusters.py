@@ -12,7 +12,6 @@ from mcs_controller.domain.clusters import connection_of, plan_cluster, relevant
 from mcs_controller.domain.naming import execution_namespace
 from tests.support.clusters import (
     FINALIZER,
-    apply_json_patch,
     binding,
     cluster,
     cluster_json,
@@ -20,6 +19,7 @@ from tests.support.clusters import (
     golden,
     namespace,
 )
+from tests.support.memory import apply_json_patch
 
 GOLDEN = [CLUSTERS.decode(msgspec.json.encode(one)) for one in golden("host-clusters.json")]
 

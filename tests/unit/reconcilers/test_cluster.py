@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -30,9 +30,6 @@ from tests.support.clusters import (
 )
 from tests.support.memory import MemoryRecorder
 
-if TYPE_CHECKING:
-    from informers.client import ApiClient
-
 M1 = Request("", "m1")
 
 
@@ -41,7 +38,6 @@ class World:
         self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
         self.reconciler = ClusterReconciler(
-            host=cast("ApiClient", self.api),
             clusters=self.api.cached(CLUSTERS),
             namespaces=self.api.cached(NAMESPACES),
             works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),

@@ -70,10 +70,16 @@ def test_fully_applied_when_scheduled_and_applied_clusters_coincide() -> None:
         pytest.param([_work("m1"), _work("m2", None)], id="one-was-not-tried"),
         pytest.param([_work("m1"), _work("m2", "False")], id="one-failed"),
         pytest.param([_work("m1"), _work("m2"), _work("m3")], id="one-too-many"),
+        pytest.param([_work("m1"), _work("m2"), _work("m3", "False")], id="one-too-many-that-failed"),
     ],
 )
 def test_not_fully_applied(works: list[Work]) -> None:
     assert _verdict(plan_status(_binding("m1", "m2"), works, NOW)) == ("False", "FullyAppliedFailed")
+
+
+def test_not_fully_applied_without_any_cluster() -> None:
+    before = {"conditions": [condition("FullyApplied", "True", "FullyAppliedSuccess")]}
+    assert _verdict(plan_status(_binding(status=before), [], NOW)) == ("False", "FullyAppliedFailed")
 
 
 def test_a_failure_says_why_and_nothing_of_its_health() -> None:

@@ -175,6 +175,12 @@ def test_an_empty_slice_is_stored_as_null_and_needs_no_write(empty: list[Any] | 
     assert plan_update(manifest, _object(stored)) is None
 
 
+def test_a_slice_port_needs_no_write_for_its_defaults() -> None:
+    manifest = _marked(slice_(ports=[{"port": 80}]))
+    stored = _stored(manifest) | {"ports": [{"name": "", "port": 80, "protocol": "TCP"}]}
+    assert plan_update(manifest, _object(stored)) is None
+
+
 def test_a_namespace_needs_no_write_for_what_the_server_puts_there() -> None:
     manifest = _marked({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}})
     stored = _stored(manifest) | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}

@@ -607,6 +607,16 @@ async def test_member_objects_that_no_work_here_applied_are_ignored(world: World
     assert world.woken == []
 
 
+async def test_case_84_an_unmanaged_namespace_is_ignored_whatever_its_annotations_say(world: World) -> None:
+    world.carry({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}})
+    await world.reconcile()
+    world.member.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs", "annotations": MARKS}})
+    world.woken.clear()
+    world.member.edit("Namespace", "", "theirs", {"metadata": {"labels": {"a": "b"}}})
+    world.member.remove("Namespace", "", "theirs")
+    assert world.woken == []
+
+
 async def test_addresses_of_a_load_balancer_are_reported(world: World) -> None:
     await _applied(world, service(type="LoadBalancer"))
     ingress = [{"ip": "1.2.3.4"}]

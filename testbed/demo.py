@@ -132,8 +132,12 @@ class Demo:
             if self._keep and world.up:
                 self._held = asyncio.Event()
                 planes = (world.bed.host, *world.bed.members.values())
-                command = world.command_line() if world.started else ""
-                self._narrator.holding([str(plane.access.kubeconfig) for plane in planes], self._keep, command)
+                self._narrator.holding(
+                    [str(plane.access.kubeconfig) for plane in planes],
+                    self._keep,
+                    world.command_line() if world.started else "",
+                    running=world.started and world.controller.returncode is None,
+                )
                 await self._held.wait()
 
     def _stop(self, signum: signal.Signals, task: asyncio.Task[None]) -> None:

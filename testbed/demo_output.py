@@ -122,13 +122,14 @@ class Narrator:
         else:
             self._line(f"✓ All {len(results)} steps were observed on the API servers, in {seconds:.1f} s", "bold green")
 
-    def holding(self, kubeconfigs: Sequence[str], path: Sequence[str], command: str) -> None:
+    def holding(self, kubeconfigs: Sequence[str], path: Sequence[str], command: str, *, running: bool) -> None:
         """How to use a bed that is kept.
 
         Args:
             kubeconfigs: of the planes.
             path: directories with the executables that are useful now.
-            command: how the controller was started, or empty.
+            command: of the controller, or empty if it was never started.
+            running: whether it runs.
         """
         self._quiet()
         self._line("")

@@ -19,7 +19,7 @@ from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
-from mcs_controller.reconcilers import endpointslice_dispatch, multiclusterservice
+from mcs_controller.reconcilers import multiclusterservice
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
 from mcs_controller.reconcilers.endpointslice_collect import EndpointSliceCollectReconciler, SliceCollector
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
@@ -199,7 +199,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             new_id=new_id,
         )
         dispatch = wiring.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=wiring.options.concurrent_work_syncs)
-        dispatch.watch(wiring.works.informer, endpointslice_dispatch.requests_for_work, content_changed)
+        dispatch.watch(wiring.works.informer, dispatcher.requests_for_work, content_changed)
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import dispatched_slice_name, execution_namespace, work_name
+from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Skip, consumers_of, unusable
 from mcs_controller.domain.works import (
     DeleteWork,
     PatchWork,
     Role,
     SliceRef,
+    Target,
     WorkIntent,
     WorkTerminating,
     WorkWrite,
     cluster_of,
     delete_work,
+    origin_of,
     plan_work,
     role_of,
     service_of,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
     FindWork = Callable[[str, str], Work | None]
     """The Work of that namespace and name, or None."""
+
+    FindRivals = Callable[[Target], Sequence[Work]]
+    """The dispatched Works that make that slice in a consumer."""
 
 
 def is_managed_by_peer(slice_: EndpointSlice) -> bool:
@@ -209,6 +214,7 @@ def plan_dispatch(
     service: Callable[[tuple[str, str]], MultiClusterService | None],
     clusters: Mapping[str, Cluster],
     find: FindWork,
+    rivals: FindRivals,
     new_id: Callable[[], str],
 ) -> DispatchPlan:
     """Which Works the consumers' execution namespaces should hold for one provider's slice.
@@ -220,6 +226,7 @@ def plan_dispatch(
         service: looks up a MultiClusterService.
         clusters: every registered Cluster, by name.
         find: looks up any Work by namespace and name.
+        rivals: looks up dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
 
     A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have.
@@ -246,9 +253,11 @@ def plan_dispatch(
         if (skip := unusable(consumer, clusters)) is not None:
             skips.append(skip)
             continue
+        slice_name = _slice_name(namespace, origin, there, rivals)
         name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
+        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, source)
         try:
-            write = plan_work(_dispatched_intent(namespace, name, origin, mcs, source), there, new_id)
+            write = plan_work(intent, there or find(namespace, name), new_id)
         except WorkTerminating:
             continue
         if write is not None:
@@ -286,7 +295,36 @@ def _copy_name(namespace: str, origin: SliceRef, source: Work, find: FindWork) -
 
     That happens when two providers have slices of the same name, or the consumer provides one itself.
     """
-    return _free_name(namespace, _copy_names(origin, source), find, lambda _: False)
+    service = service_of(source)
+
+    def usable(occupant: Work) -> bool:
+        """Whether it is this very copy, garbled."""
+        meta = occupant.metadata
+        return (
+            role_of(occupant) is Role.OTHER
+            and meta.annotations.get(wk.PROVISION_CLUSTER) == origin.cluster
+            and service_of(occupant) == service
+            and meta.deletion_timestamp is None
+        )
+
+    return _free_name(namespace, _copy_names(origin, source), find, usable)
+
+
+def _slice_name(namespace: str, origin: SliceRef, there: Work | None, rivals: FindRivals) -> str:
+    """What the copy is called in the consumer: as the contract has it, unless another slice is called so already.
+
+    Cluster a-b with slice c and cluster a with slice b-c both ask for a-b-c. Who comes second gets another name, and
+    keeps it: a slice that is renamed leaves its former self behind in the member. Should both have come at once, the
+    one that sorts last gives way.
+    """
+    usual = dispatched_slice_name(origin.cluster, origin.name)
+    distinct = distinct_slice_name(origin.cluster, origin.name)
+    if there is not None and there.ref is not None and there.ref.name == distinct:
+        return distinct
+    found = (origin_of(work) for work in rivals(Target(namespace, origin.namespace, usual)))
+    claimants = [one for one in found if one is not None]
+    gives_way = bool(claimants) and (there is None or min(claimants) < origin)
+    return distinct if gives_way else usual
 
 
 def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:
@@ -298,11 +336,14 @@ def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:
 
 
 def _dispatched_intent(
-    namespace: str, name: str, origin: SliceRef, mcs: MultiClusterService, source: Work
+    namespace: str, name: str, slice_name: str, origin: SliceRef, mcs: MultiClusterService, source: Work
 ) -> WorkIntent:
+    annotations = {wk.PROVISION_CLUSTER: origin.cluster}
+    if slice_name != dispatched_slice_name(origin.cluster, origin.name):
+        annotations[wk.PROVISION_NAME] = origin.name
     manifest = source.manifests[0].decode()
     metadata: JsonObject = {
-        "name": dispatched_slice_name(origin.cluster, origin.name),
+        "name": slice_name,
         "namespace": origin.namespace,
         "labels": {wk.SERVICE_NAME: mcs.metadata.name, wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER},
         "annotations": {wk.PROVISION_CLUSTER: origin.cluster},
@@ -322,6 +363,6 @@ def _dispatched_intent(
             "ports": manifest.get("ports") or None,
         },
         labels={wk.MCS_NAMESPACE: mcs.metadata.namespace, wk.MCS_NAME: mcs.metadata.name},
-        annotations={wk.PROVISION_CLUSTER: origin.cluster},
+        annotations=annotations,
         finalizers=(wk.EXECUTION_FINALIZER,),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of
+from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -22,6 +22,9 @@ BY_PERMANENT_ID = "permanent-id"
 
 BY_ORIGIN = "origin"
 """Works that are copies of a slice, by (role, the provider's slice)."""
+
+BY_TARGET = "target"
+"""Dispatched Works by what they make in the consumer, `Target`: two of one target overwrite each other's slice."""
 
 BY_PROVIDER = "provider"
 """Works that carry a MultiClusterService, or a collected slice, by (role, cluster)."""
@@ -48,6 +51,11 @@ def _work_origin(work: Work) -> Iterable[Hashable]:
     return ((role_of(work), origin),) if origin is not None else ()
 
 
+def _work_target(work: Work) -> Iterable[Hashable]:
+    target = target_of(work)
+    return (target,) if target is not None else ()
+
+
 def _work_provider(work: Work) -> Iterable[Hashable]:
     role, cluster = role_of(work), cluster_of(work)
     return ((role, cluster),) if cluster is not None and role in (Role.SERVICE, Role.COLLECTED) else ()
@@ -67,6 +75,7 @@ WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
     BY_SERVICE: _work_service,
     BY_PERMANENT_ID: _work_permanent_id,
     BY_ORIGIN: _work_origin,
+    BY_TARGET: _work_target,
     BY_PROVIDER: _work_provider,
 }
 SERVICE_INDEXES: Mapping[str, Callable[[MultiClusterService], Iterable[Hashable]]] = {BY_CLUSTER: _service_clusters}

@@ -38,7 +38,7 @@ def work_name(kind: str, namespace: str, name: str) -> str:
     """Name of the Work that carries the object; `namespace` is empty for cluster-scoped objects."""
     safe = go_lower(name.replace(":", "."))
     key = go_lower(f"{namespace}-{safe}-{kind}" if namespace else f"{safe}-{kind}")
-    return f"{safe}-{str(_fnv1a(key.encode())).translate(_SAFE_DIGITS)}"
+    return f"{safe}-{_suffix(key)}"
 
 
 def binding_name(kind: str, name: str) -> str:
@@ -51,11 +51,20 @@ def dispatched_slice_name(provider: str, name: str) -> str:
     return f"{provider}-{name}"
 
 
+def distinct_slice_name(provider: str, name: str) -> str:
+    """Name in the consumers of a slice whose usual name is taken: cluster a-b has slice c, cluster a has slice b-c."""
+    return f"{provider}-{name}-{_suffix(f'{provider}/{name}')}"
+
+
 def go_lower(text: str) -> str:
     """Lower case as Go's strings.ToLower: one code point becomes one code point, whatever stands around it."""
     if text.isascii():
         return text.lower()
     return "".join(letter.lower()[0] for letter in text)
+
+
+def _suffix(key: str) -> str:
+    return str(_fnv1a(key.encode())).translate(_SAFE_DIGITS)
 
 
 def _fnv1a(data: bytes) -> int:

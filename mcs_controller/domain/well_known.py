@@ -21,6 +21,8 @@ COLLECTED_BY: Final = "endpointslice.karmada.io/managed-by"
 COLLECTED_BY_MCS: Final = "MultiClusterService"
 COLLECTED_BY_EXPORT: Final = "ServiceExport"
 PROVISION_CLUSTER: Final = "endpointslice.karmada.io/provision-cluster"
+PROVISION_NAME: Final = "endpointslice.karmada.io/provision-name"
+"""Ours, on a dispatched Work only: the slice's name in the provider, where the copy's name does not say it."""
 
 CLAIMED_BY: Final = "resourcetemplate.karmada.io/claimed-by"
 CLAIMED_BY_MCS: Final = "MultiClusterService"

@@ -53,6 +53,14 @@ class SliceRef(NamedTuple):
     name: str
 
 
+class Target(NamedTuple):
+    """Identity of a slice in the consumer that gets it."""
+
+    execution_namespace: str
+    namespace: str
+    name: str
+
+
 class WorkTerminating(Exception):
     """The Work is being deleted, so nothing can be put into it; its deletion event brings the next try."""
 
@@ -160,8 +168,17 @@ def origin_of(work: Work) -> SliceRef | None:
         return SliceRef(cluster, ref.namespace, ref.name) if cluster is not None else None
     if role is Role.DISPATCHED:
         provider = work.metadata.annotations[wk.PROVISION_CLUSTER]
-        return SliceRef(provider, ref.namespace, ref.name.removeprefix(f"{provider}-"))
+        name = work.metadata.annotations.get(wk.PROVISION_NAME) or ref.name.removeprefix(f"{provider}-")
+        return SliceRef(provider, ref.namespace, name)
     return None
+
+
+def target_of(work: Work) -> Target | None:
+    """What a dispatched Work makes in its consumer; None for any other Work."""
+    ref = work.ref
+    if ref is None or role_of(work) is not Role.DISPATCHED:
+        return None
+    return Target(work.metadata.namespace, ref.namespace, ref.name)
 
 
 def service_of(work: Work) -> tuple[str, str] | None:

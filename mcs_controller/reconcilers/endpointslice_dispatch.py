@@ -12,10 +12,10 @@ from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome
 from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
-from mcs_controller.domain.indexes import BY_CLUSTER, BY_ORIGIN, BY_SERVICE, EVERY_CLUSTER
+from mcs_controller.domain.indexes import BY_CLUSTER, BY_ORIGIN, BY_SERVICE, BY_TARGET, EVERY_CLUSTER
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
-from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of
+from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, target_of
 from mcs_controller.reconcilers.apply import Failures, apply_work, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
@@ -62,6 +62,7 @@ class EndpointSliceDispatchReconciler:
             lambda service: self._services.get(ObjectKey(*service)),
             {cluster.name: cluster for cluster in self._clusters.values()},
             self._works.get,
+            lambda target: self._works.store.by_index(BY_TARGET, target),
             self._new_id,
         )
         failures = Failures()
@@ -91,6 +92,21 @@ class EndpointSliceDispatchReconciler:
 
     # --- what to look at when something changes -----------------------------------------------------------------------
 
+    def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
+        """The slice that the Work is, or was, a copy of, and another one that has the same name in the consumer."""
+        found: set[ClusterRequest] = set()
+        for work in (event.old, event.new):
+            if work is None:
+                continue
+            origin, target = origin_of(work), target_of(work)
+            if origin is not None:
+                found.add(ClusterRequest(*origin))
+            elif work is event.new and _is_unreadable(work):
+                found.add(ClusterRequest(cluster_of(work) or "", "", work.metadata.name))
+            for rival in self._works.store.by_index(BY_TARGET, target) if target is not None else ():
+                found.update(ClusterRequest(*other) for other in (origin_of(rival),) if other is not None)
+        return sorted(found)
+
     def requests_for_service(self, event: Event[MultiClusterService]) -> Iterable[ClusterRequest]:
         """All slices of the service."""
         meta = event.object.metadata
@@ -111,20 +127,6 @@ class EndpointSliceDispatchReconciler:
     def _slices_of(self, namespace: str, name: str) -> list[ClusterRequest]:
         works = self._works.store.by_index(BY_SERVICE, (namespace, name))
         return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
-
-
-def requests_for_work(event: Event[Work]) -> Iterable[ClusterRequest]:
-    """The slice that the Work is, or was, a copy of."""
-    found: set[ClusterRequest] = set()
-    for work in (event.old, event.new):
-        if work is None:
-            continue
-        origin = origin_of(work)
-        if origin is not None:
-            found.add(ClusterRequest(*origin))
-        elif work is event.new and _is_unreadable(work):
-            found.add(ClusterRequest(cluster_of(work) or "", "", work.metadata.name))
-    return sorted(found)
 
 
 def _is_unreadable(work: Work) -> bool:

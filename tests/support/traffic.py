@@ -94,17 +94,18 @@ class _Activity(NamedTuple):
 
 
 async def _activity(controller: ControllerProcess) -> _Activity:
-    busy = leads = 0.0
+    busy = 0.0
+    leads = []  # stays empty where no leader is elected
     reconciles: Counter[str] = Counter()
     for name, labels, value in await samples(controller):
         of = labels.get("controller", "")
         if name == "leader_election_master_status":
-            leads += value
+            leads.append(value > 0)
         elif name in ("workqueue_depth", "controller_runtime_active_workers") and of not in _TIMED:
             busy += value
         elif name == "controller_runtime_reconcile_total" and of not in _TIMED:
             reconciles[of] += int(value)
-    return _Activity(leads > 0, busy, tuple(sorted(reconciles.items())))
+    return _Activity(all(leads), busy, tuple(sorted(reconciles.items())))
 
 
 async def samples(controller: ControllerProcess) -> list[tuple[str, dict[str, str], float]]:

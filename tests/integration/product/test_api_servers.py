@@ -1,0 +1,145 @@
+"""API servers that go away and come back: nothing is lost meanwhile, and everything arrives afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from testbed import Bed
+from tests.support.fleet import (
+    CLUSTERS,
+    Space,
+    condition_of,
+    endpointslice,
+    eventually,
+    multiclusterservice,
+    service,
+)
+from tests.support.traffic import idle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from testbed import ControllerProcess
+
+from tests.integration.product.conftest import equip
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mortal_bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
+    """A fleet whose planes may be stopped; each test leaves them running."""
+    async with Bed(audit=True) as bed:
+        yield await equip(bed)
+
+
+async def offered(bed: Bed) -> Space:
+    """A service of member1 that member2 consumes, dispatched."""
+    space = await Space.make(bed)
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    await space.succeeded("web")
+    return space
+
+
+async def ready(bed: Bed, cluster: str) -> tuple[str, str]:
+    """Status and reason of a Cluster's condition Ready."""
+    return condition_of(await bed.host.api.get(CLUSTERS, cluster), "Ready")[:2]
+
+
+async def test_a_restarted_control_plane_finds_the_controller_alive_and_watching(mortal_bed, run):
+    """With the usual times of the lease, a restart is shorter than the renew deadline."""
+    process = await run("through-restart", bed=mortal_bed)
+    space = await offered(mortal_bed)
+    await mortal_bed.host.stop_apiserver()
+    # While nobody can be told, things go on happening.
+    await space.set_addresses("member1", "web-a", ["192.0.2.2"])
+    await mortal_bed.host.start_apiserver()
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
+    await space.dispatched_are("member2", {})
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+    assert process.pid is not None
+    assert await process.terminate() == 0
+
+
+async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_process_goes_on(mortal_bed, run):
+    process = await run(
+        "lost",
+        "--leader-elect-lease-duration=4s",
+        "--leader-elect-renew-deadline=3s",
+        "--leader-elect-retry-period=500ms",
+        bed=mortal_bed,
+    )
+    space = await offered(mortal_bed)
+    await mortal_bed.host.kill_apiserver()
+    assert await process.wait() == 1
+    assert "Lost the lease" in process.log.read_text()
+    await space.set_addresses("member1", "web-a", ["192.0.2.3"])
+
+    # Started while the control plane is still away, it waits for it.
+    again = await run("again", bed=mortal_bed, ready=False)
+    await mortal_bed.host.start_apiserver()
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"]})
+    assert await again.terminate() == 0
+
+
+async def test_endpoints_of_an_unreachable_provider_stay_and_its_first_change_afterwards_arrives(mortal_bed, run):
+    process = await run("outage", bed=mortal_bed)
+    space = await offered(mortal_bed)
+    provider = mortal_bed.members["member1"]
+    await provider.kill_apiserver()
+    await eventually("member1 not ready", lambda: ready(mortal_bed, "member1"), ("False", "ClusterNotReachable"))
+    # Whatever else happens, nothing of it is withdrawn: the Service gets another consumer, and the controller restarts.
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}, {"name": "member2"}]})
+    await eventually(
+        "the condition that names it",
+        lambda: space.condition("web", "ServiceApplied"),
+        (
+            "True",
+            "ServiceAppliedSucceed",
+            "Service is propagated to target clusters. Left out for now: member1: the cluster is not ready.",
+        ),
+    )
+    assert await process.terminate() == 0
+    await process.start()
+    await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
+    await idle_but_for_retries(process)
+    assert await space.dispatched("member2") == {"member1-web-a": ["192.0.2.1"]}
+
+    await provider.start_apiserver()
+    await space.set_addresses("member1", "web-a", ["192.0.2.4"])
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.4"]})
+    await eventually("member1 ready", lambda: ready(mortal_bed, "member1"), ("True", "ClusterReady"))
+    await eventually(
+        "a condition without it",
+        lambda: space.condition("web", "ServiceApplied"),
+        ("True", "ServiceAppliedSucceed", "Service is propagated to target clusters."),
+    )
+    assert await process.terminate() == 0
+
+
+async def idle_but_for_retries(process: ControllerProcess) -> None:
+    """Wait until it has done what can be done: it leads, and has seen what there is."""
+    await idle(process)
+
+
+async def test_what_a_consumer_missed_while_it_was_away_is_made_up_for(mortal_bed, run):
+    process = await run("consumer", bed=mortal_bed)
+    space = await offered(mortal_bed)
+    consumer = mortal_bed.members["member2"]
+    await consumer.kill_apiserver()
+    await space.set_addresses("member1", "web-a", ["192.0.2.5"])
+    await space.create_in("member1", endpointslice("web-b", "web", ["192.0.2.6"]))
+    await eventually("member2 not ready", lambda: ready(mortal_bed, "member2"), ("False", "ClusterNotReachable"))
+    await consumer.start_apiserver()
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.5"], "member1-web-b": ["192.0.2.6"]})
+    await eventually("member2 ready", lambda: ready(mortal_bed, "member2"), ("True", "ClusterReady"))
+    await space.succeeded("web")
+    assert await process.terminate() == 0

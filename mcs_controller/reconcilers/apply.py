@@ -37,8 +37,11 @@ class Failures:
         return tuple(sorted(f"{what}: {error}" for what, error in self._errors if not isinstance(error, Conflict)))
 
     def raise_if_any(self) -> None:
-        """Raise WritesFailed, naming everything that failed."""
-        if self._errors:
+        """Raise WritesFailed, naming everything that failed; or Conflict, if it was nothing else."""
+        errors = [error for _, error in self._errors]
+        if errors and all(isinstance(error, Conflict) for error in errors):
+            raise errors[0]
+        if errors:
             raise WritesFailed("; ".join(f"{what}: {error}" for what, error in self._errors))
 
 

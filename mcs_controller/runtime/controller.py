@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Hashable)
 T = TypeVar("T", bound=KubeObject)
 
+_QUIET_CONFLICTS: Final = 5
+"""In a row, for one request."""
+
 Mapper: TypeAlias = "Callable[[Event[T]], Iterable[R]]"
 Predicate: TypeAlias = "Callable[[Event[T]], bool]"
 Outcome: TypeAlias = Literal["success", "requeue_after", "error", "terminal", "timeout", "panic", "cancelled"]
@@ -284,7 +287,9 @@ class Controller(Generic[R]):
             return "terminal"
         self.queue.add_rate_limited(request, at_least=failure.retry_after)
         if failure.expected:
-            log.warning("Reconcile failed", extra=fields)
+            # Two writers of one object take turns by conflicts. That is worth a warning only if it does not end.
+            quiet = failure.conflict and self.queue.num_requeues(request) <= _QUIET_CONFLICTS
+            log.log(logging.DEBUG if quiet else logging.WARNING, "Reconcile failed", extra=fields)
             return "timeout" if isinstance(error, ReconcileTimeout) else "error"
         log.error("Reconcile failed unexpectedly", extra=fields, exc_info=error)
         return "panic"

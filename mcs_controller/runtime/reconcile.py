@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from informers.errors import KubeError
+from informers.errors import Conflict, KubeError
 
 R_contra = TypeVar("R_contra", bound=Hashable, contravariant=True)
 
@@ -81,12 +81,14 @@ class Failure:
     Attributes:
         expected: the world is to blame, not the program: no traceback needed.
         terminal: not to be retried.
+        conflict: another writer was faster, and no more than that: the next try is made of what that one wrote.
         retry_after: seconds that an API server asked to be left alone; 0 if none did.
         message: one line.
     """
 
     expected: bool
     terminal: bool
+    conflict: bool
     retry_after: float
     message: str
 
@@ -96,6 +98,7 @@ def failure_of(error: BaseException) -> Failure:
     leaves = leaf_errors(error)
     return Failure(
         expected=all(isinstance(leaf, (KubeError, ReconcileError)) for leaf in leaves),
+        conflict=all(isinstance(leaf, Conflict) for leaf in leaves),
         terminal=all(isinstance(leaf, TerminalError) for leaf in leaves),
         retry_after=max(getattr(leaf, "retry_after", None) or 0.0 for leaf in leaves),
         message="; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves),

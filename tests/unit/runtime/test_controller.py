@@ -293,9 +293,18 @@ async def test_panic_is_logged_with_traceback_retried_and_kills_no_worker(
     assert bench.metrics.active == 0
 
 
+async def test_conflicts_are_worth_a_warning_only_if_they_do_not_end(bench: Bench, caplog: pytest.LogCaptureFixture):
+    bench.reconciler.fail(*[Conflict(409, "Conflict", "changed")] * 8)
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        await bench.clock.advance(1000)
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [vars(record)["retries"] for record in records] == [5, 6, 7]
+
+
 @pytest.mark.parametrize(
     "error",
-    [Conflict(409, "Conflict", "changed"), ReconcileError("waiting"), ExceptionGroup("", [ServerError(500)])],
+    [ServerError(500, "", "later"), ReconcileError("waiting"), ExceptionGroup("", [ServerError(500)])],
     ids=["api", "expected", "group"],
 )
 async def test_expected_failure_is_one_line_without_traceback(

@@ -1,0 +1,422 @@
+"""Wrong input: one clear word about it, nothing else suffers, and it heals by itself when the input is mended."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbed import ApiStatusError, NotYet, karmada, wait_for
+from tests.support.fleet import (
+    CLUSTERS,
+    CRDS,
+    EVENTS,
+    MCS,
+    SECRETS,
+    SERVICES,
+    SLICES,
+    WORKS,
+    Object,
+    Space,
+    condition_of,
+    endpointslice,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from testbed import Api, ControllerProcess
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MCS_CRD = "multiclusterservices.networking.karmada.io"
+
+
+async def goes_on(space: Space) -> None:
+    """A healthy service, made now, works from one end to the other."""
+    await space.create(service("healthy"), multiclusterservice("healthy", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("healthy-a", "healthy", ["192.0.2.99"]))
+    await space.dispatched_are("member2", {"member1-healthy-a": ["192.0.2.99"]}, "healthy")
+    await space.succeeded("healthy")
+
+
+async def lines_about(controller: ControllerProcess, *words: str) -> list[str]:
+    """Lines of the controller's log that hold all these words."""
+    lines = controller.log.read_text().splitlines()
+    return [line for line in lines if all(word in line for word in words)]
+
+
+# --- MultiClusterServices ---------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def without_validation(api: Api) -> AsyncIterator[None]:
+    """The kind without its CEL rules, as an older or foreign CRD has it; as it was, afterwards."""
+    crd = await api.get(CRDS, MCS_CRD)
+    lax = copy.deepcopy(crd)
+    for version in lax["spec"]["versions"]:
+        strip_rules(version["schema"])
+    await api.patch(CRDS, MCS_CRD, {"spec": {"versions": lax["spec"]["versions"]}})
+    try:
+        yield
+    finally:
+        await api.patch(CRDS, MCS_CRD, {"spec": {"versions": crd["spec"]["versions"]}})
+
+
+def strip_rules(schema: Any) -> None:
+    if isinstance(schema, dict):
+        schema.pop("x-kubernetes-validations", None)
+        for each in schema.values():
+            strip_rules(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            strip_rules(each)
+
+
+TWO_TYPES = ("CrossCluster", "LoadBalancer")
+MORE_THAN_ONE = "MultiClusterService types should not contain more than one type"
+
+
+async def test_a_service_of_two_types_is_refused_by_admission(space):
+    with pytest.raises(ApiStatusError, match=MORE_THAN_ONE) as refused:
+        await space.create(multiclusterservice("both", types=TWO_TYPES))
+    assert refused.value.status == 422
+
+
+async def test_where_admission_lets_it_through_the_condition_says_so(space):
+    async with without_validation(space.host):
+
+        async def admitted() -> bool:
+            # The server takes a moment to notice that its CRD has changed.
+            await space.create(multiclusterservice("both", ["member1"], ["member2"], types=TWO_TYPES))
+            return True
+
+        await wait_for("the lax kind", admitted, 20)
+        await space.create(service("both"))
+        await space.create_in("member1", endpointslice("both-a", "both", ["192.0.2.1"]))
+        await eventually(
+            "the condition",
+            lambda: space.condition("both", "ServiceApplied"),
+            ("False", "ServiceAppliedFailed", f"spec.types: {MORE_THAN_ONE}"),
+        )
+        await goes_on(space)
+        assert await space.dispatched("member2", "both") == {}
+        await space.patch_mcs("both", {"types": ["CrossCluster"]})
+    await space.dispatched_are("member2", {"member1-both-a": ["192.0.2.1"]}, "both")
+    await space.succeeded("both")
+
+
+async def test_a_service_without_service_says_so_and_heals_when_it_is_there(space):
+    await space.create(multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    text = f"Service {space.namespace}/web does not exist; create it in the control plane"
+    await eventually(
+        "the condition",
+        lambda: space.condition("web", "ServiceApplied"),
+        ("False", "ServiceAppliedFailed", text),
+    )
+
+    async def warnings() -> set[tuple[str, str, str]]:
+        return {each for each in await space.events("MultiClusterService", "web") if each[0] == "Warning"}
+
+    await eventually("the event", warnings, {("Warning", "SyncServiceFailed", text)})
+    await goes_on(space)
+    await space.create(service("web"))
+    await space.succeeded("web")
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]}, "web")
+
+
+# --- Clusters ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_heals(space, new_bed):
+    far = await new_bed(members=(), controller_manager=False)
+    await karmada.apply_all(far.host.api, karmada.load(karmada.MANIFESTS / "member"))
+    token = await karmada.request_token(far.host, karmada.SYSTEM_NAMESPACE, karmada.SERVICE_ACCOUNT)
+    cluster: Object = {
+        "apiVersion": "cluster.karmada.io/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": "far"},
+        "spec": {
+            "syncMode": "Push",
+            "apiEndpoint": far.host.access.server,
+            "secretRef": {"namespace": karmada.CLUSTER_NAMESPACE, "name": "far"},
+        },
+    }
+    secret: Object = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "far", "namespace": karmada.CLUSTER_NAMESPACE},
+        "data": {"token": encoded(token.encode()), "caBundle": encoded(space.bed.host.access.ca_pem)},
+    }
+    host = space.host
+
+    async def ready() -> tuple[str, str]:
+        return condition_of(await host.get(CLUSTERS, "far"), "Ready")[:2]
+
+    try:
+        await host.create(cluster)
+        await eventually("the cluster to be called unusable", ready, ("False", "StatusCollectionFailed"))
+        assert "Secret karmada-cluster/far not found" in condition_of(await host.get(CLUSTERS, "far"), "Ready")[2]
+        assert "Secret karmada-cluster/far not found" in await events_of_cluster(host, "far")
+        await space.create(multiclusterservice("web", ["far", "member1"], ["member2"]), service("web"))
+        await eventually(
+            "the condition of a service that names it",
+            lambda: space.condition("web", "ServiceApplied"),
+            (
+                "True",
+                "ServiceAppliedSucceed",
+                "Service is propagated to target clusters. Left out for now: far: the cluster is not ready.",
+            ),
+        )
+        await goes_on(space)
+
+        await host.create(secret)
+        await eventually("the cluster to be called unreachable", ready, ("False", "ClusterNotReachable"))
+        assert "certificate verify failed" in condition_of(await host.get(CLUSTERS, "far"), "Ready")[2].lower()
+
+        mended = {"data": {"caBundle": encoded(far.host.access.ca_pem)}}
+        await host.patch(SECRETS, "far", mended, namespace=karmada.CLUSTER_NAMESPACE)
+        # It is read again every 30 s while something is wrong.
+        await eventually("the cluster to be ready", ready, ("True", "ClusterReady"), timeout=60)
+        await eventually(
+            "the condition of a service that names it",
+            lambda: space.condition("web", "ServiceApplied"),
+            ("True", "ServiceAppliedSucceed", "Service is propagated to target clusters."),
+        )
+        await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace), 30)
+    finally:
+        await space.host.delete(MCS, "web", namespace=space.namespace, missing_ok=True)
+        await host.delete(CLUSTERS, "far", missing_ok=True)
+        await gone(host, CLUSTERS, "far")
+        await host.delete(SECRETS, "far", namespace=karmada.CLUSTER_NAMESPACE, missing_ok=True)
+
+
+def encoded(text: bytes) -> str:
+    return base64.b64encode(text).decode()
+
+
+async def events_of_cluster(api: Api, name: str) -> str:
+    selector = f"involvedObject.kind=Cluster,involvedObject.name={name},type=Warning"
+    return "\n".join(each["message"] for each in await api.list(EVENTS, field_selector=selector))
+
+
+# --- Works ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ({}, "apiVersion"),
+        ({"apiVersion": 5, "kind": ["a"], "metadata": "none"}, "apiVersion"),
+        ({"apiVersion": "v1", "kind": "Service"}, "name"),
+        ({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "labels": 5}}, "label"),
+        ({"apiVersion": "nowhere/v9", "kind": "Nothing", "metadata": {"name": "a"}}, "nowhere/v9 Nothing"),
+    ],
+    ids=["empty", "wrong types", "nameless", "wrong metadata", "unknown kind"],
+)
+async def test_a_work_with_a_garbage_manifest_says_so_and_heals(space, manifest, says):
+    name = f"garbage-{space.namespace}"
+    executed = "karmada-es-member2"
+    work: Object = {
+        "apiVersion": "work.karmada.io/v1alpha1",
+        "kind": "Work",
+        "metadata": {"name": name, "namespace": executed},
+        "spec": {"workload": {"manifests": [manifest]}},
+    }
+    await space.host.create(work)
+    try:
+
+        async def refused() -> str:
+            status, reason, message = condition_of(await space.host.get(WORKS, name, namespace=executed), "Applied")
+            if (status, reason) != ("False", "AppliedFailed"):
+                raise NotYet(f"Applied {status} {reason} {message}")
+            return message
+
+        assert says.lower() in (await wait_for("the condition", refused, 30)).lower()
+        await goes_on(space)
+        mended = service("mended")
+        mended["metadata"]["namespace"] = space.namespace
+        await space.host.patch(
+            WORKS,
+            name,
+            [{"op": "replace", "path": "/spec/workload/manifests", "value": [mended]}],
+            namespace=executed,
+            patch_type="json",
+        )
+
+        async def applied() -> str:
+            return condition_of(await space.host.get(WORKS, name, namespace=executed), "Applied")[1]
+
+        await eventually("the mended Work to be applied", applied, "AppliedSuccessful")
+        assert await space.member("member2").find(SERVICES, "mended", namespace=space.namespace)
+    finally:
+        await space.host.delete(WORKS, name, namespace=executed)
+        await gone(space.host, WORKS, name, executed)
+    assert await space.member("member2").find(SERVICES, "mended", namespace=space.namespace) is None
+
+
+# --- slices -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_slice_of_a_thousand_endpoints_arrives_whole(space):
+    addresses = [f"10.9.{number // 250}.{number % 250}" for number in range(1000)]
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", addresses))
+    await space.dispatched_are("member2", {"member1-web-a": addresses})
+    await space.set_addresses("member1", "web-a", addresses[:999])
+    await space.dispatched_are("member2", {"member1-web-a": addresses[:999]})
+    await space.succeeded("web")
+
+
+async def test_a_slice_whose_name_is_too_long_for_its_work_is_logged_and_the_others_go_on(space, controller):
+    """The name of a Work is that of the slice and up to eleven characters."""
+    name = "w" * 250
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in(
+        "member1", endpointslice(name, "web", ["192.0.2.1"]), endpointslice("web-a", "web", ["192.0.2.2"])
+    )
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+
+    async def logged() -> bool | None:
+        return (
+            bool(await lines_about(controller, "WARNING", f"member1/{space.namespace}/{name}", "must be no more"))
+            or None
+        )
+
+    await wait_for("a line in the log", logged, 20)
+    await goes_on(space)
+    await space.member("member1").delete(SLICES, name, namespace=space.namespace)
+    await space.create_in("member1", endpointslice("w" * 200, "web", ["192.0.2.1"]))
+    await space.dispatched_are(
+        "member2", {"member1-web-a": ["192.0.2.2"], "member1-" + "w" * 200: ["192.0.2.1"]}, "web"
+    )
+
+
+REFUSAL = "no slices like this one, please"
+
+
+def policy(namespace: str) -> list[Object]:
+    """What makes an API server refuse slices called `...-refused`."""
+    group = "admissionregistration.k8s.io/v1"
+    name = f"refuse-{namespace}"
+    return [
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "resourceRules": [
+                        {
+                            "apiGroups": ["discovery.k8s.io"],
+                            "apiVersions": ["v1"],
+                            "resources": ["endpointslices"],
+                            "operations": ["CREATE", "UPDATE"],
+                        }
+                    ]
+                },
+                "validations": [
+                    {"expression": "!object.metadata.name.endsWith('-refused')", "message": REFUSAL},
+                ],
+            },
+        },
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {
+                "policyName": name,
+                "validationActions": ["Deny"],
+                "matchResources": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                },
+            },
+        },
+    ]
+
+
+async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_heals(space):
+    member = space.member("member2")
+    objects = policy(space.namespace)
+    for each in objects:
+        await member.create(each)
+    probe = endpointslice("probe-refused", "x", ["192.0.2.1"])
+
+    async def in_force() -> bool:
+        try:
+            await member.create(probe, namespace=space.namespace)
+        except ApiStatusError as error:
+            if REFUSAL in error.message:
+                return True
+            raise
+        await member.delete(SLICES, "probe-refused", namespace=space.namespace)
+        raise NotYet("it was admitted")
+
+    try:
+        await wait_for("the policy to be in force", in_force, 30, interval=0.2)
+        await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+        await space.create_in(
+            "member1", endpointslice("web-refused", "web", ["192.0.2.1"]), endpointslice("web-a", "web", ["192.0.2.2"])
+        )
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+        (work,) = [
+            work
+            for work in await space.works("member2", "EndpointSlice")
+            if work["spec"]["workload"]["manifests"][0]["metadata"]["name"] == "member1-web-refused"
+        ]
+        name = work["metadata"]["name"]
+
+        async def applied() -> tuple[str, str]:
+            status, reason, message = condition_of(
+                await space.host.get(WORKS, name, namespace="karmada-es-member2"), "Applied"
+            )
+            return f"{status} {reason}", REFUSAL if REFUSAL in message else message
+
+        await eventually("the condition of the Work", applied, ("False AppliedFailed", REFUSAL))
+        selector = f"involvedObject.kind=Work,involvedObject.name={name},reason=SyncFailed"
+
+        async def told() -> int:
+            return len(await space.host.list(EVENTS, namespace="karmada-es-member2", field_selector=selector))
+
+        await eventually("one event", told, 1)
+        await goes_on(space)
+    finally:
+        for kind, each in zip(
+            ("validatingadmissionpolicies", "validatingadmissionpolicybindings"), objects, strict=True
+        ):
+            await member.delete(f"admissionregistration.k8s.io/v1/{kind}", each["metadata"]["name"])
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}, "web")
+    await eventually("the mended Work", lambda: first_of(applied), "True AppliedSuccessful")
+
+
+async def first_of(read: Any) -> str:
+    return str((await read())[0])
+
+
+# --- other people's objects -------------------------------------------------------------------------------------------
+
+
+async def test_a_work_that_somebody_emptied_is_written_anew(space):
+    await goes_on(space)
+    (collected,) = await space.works("member1", "EndpointSlice")
+    await space.host.patch(
+        WORKS,
+        collected["metadata"]["name"],
+        [{"op": "replace", "path": "/spec/workload/manifests", "value": [{"apiVersion": "v1", "kind": "Junk"}]}],
+        namespace="karmada-es-member1",
+        patch_type="json",
+    )
+    await eventually(
+        "the collected Work", lambda: space.work_names("member1", "EndpointSlice"), [collected["metadata"]["name"]]
+    )
+    await space.set_addresses("member1", "healthy-a", ["192.0.2.98"])
+    await space.dispatched_are("member2", {"member1-healthy-a": ["192.0.2.98"]})

@@ -109,7 +109,8 @@ async def test_the_events_of_the_walkthrough(world: World) -> None:
 async def test_a_dispatched_slice_tells_of_no_template(world: World) -> None:
     world.carry(slice_(), source_uid="")
     await world.reconcile()
-    assert {kind for kind, _ in world.recorder.take()} == {"Work"}
+    told = [("Work", "WorkDispatching"), ("Work", "SyncSucceed"), ("Work", "ReflectStatusSucceed")]
+    assert world.recorder.take() == told
 
 
 async def test_a_changed_manifest_is_one_patch_and_no_status_write(world: World) -> None:
@@ -181,6 +182,9 @@ async def test_what_was_known_of_an_object_stays_while_it_cannot_be_reached(worl
     made = world.host.find("Work", *KEY)
     assert made is not None
     assert [one["health"] for one in made["status"]["manifestStatuses"]] == ["Healthy"]
+    world.recorder.take()
+    await world.reconcile()
+    assert world.recorder.take() == [("Service", "SyncSucceed"), ("Work", "SyncSucceed")]
 
 
 @pytest.mark.parametrize(

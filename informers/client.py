@@ -1,6 +1,8 @@
 """The verbs of the Kubernetes API, for one API server.
 
 It retries nothing: who asked knows whether asking again makes sense, and :mod:`informers.errors` tells what failed.
+(Only aiohttp, as RFC 9112 allows, repeats a GET, PUT or DELETE once if a kept-alive connection turns out to be dead. A
+repeated write can then find itself done already, which shows as Conflict or NotFound.)
 How requests travel is in :mod:`informers.transport`, what watch events mean in :mod:`informers.watcher`.
 """
 

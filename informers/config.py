@@ -163,10 +163,12 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
             cluster = _named(merged, "clusters", names["cluster"])["cluster"]
             user_name = names.safe_get("user")
             user = _named(merged, "users", user_name)["user"] if user_name else None
-            loaded.read_tls(cluster, user)
-            async with asyncio.timeout(_CREDENTIALS_TIMEOUT_SECONDS):
-                await KubeConfigLoader(merged, active_context=chosen, config_base_path=None).load_and_set(loaded)
-            loaded.read_exec_certificates()
+            loaded.read_cluster(cluster)
+            if user is not None:  # the loader cannot do without
+                loaded.read_user(user)
+                async with asyncio.timeout(_CREDENTIALS_TIMEOUT_SECONDS):
+                    await KubeConfigLoader(merged, active_context=chosen, config_base_path=None).load_and_set(loaded)
+                loaded.read_exec_certificates()
         except KubeError as error:
             raise ConfigError(f"{where}: {error}") from error
         except TimeoutError as error:
@@ -194,8 +196,8 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
         client_cert_pem=first.cert,
         client_key_pem=first.key,
         token_source=source,
-        proxy_url=first.proxy or "",
-        tls_server_name=first.tls_server_name or "",
+        proxy_url=first.proxy,
+        tls_server_name=first.tls_server_name,
     )
 
 
@@ -229,7 +231,7 @@ def load_incluster(*, service_account: Path = _SERVICE_ACCOUNT, clock: Clock | N
 class _Loaded:
     """Receives what kubernetes-asyncio finds; stands in for its Configuration. Its config nodes are untyped to us.
 
-    Certificates and keys are read by :meth:`read_tls` and taken out of the loader's sight, because it would write keys
+    Certificates and keys are read by :meth:`read_user` and taken out of the loader's sight, because it would write keys
     that are embedded in the kubeconfig into temporary files that stay until the process ends.
     """
 
@@ -240,8 +242,8 @@ class _Loaded:
         self.cert_file: str | None = None
         self.key_file: str | None = None
         self.verify_ssl = True
-        self.tls_server_name: str | None = None
-        self.proxy: str | None = None
+        self.tls_server_name = ""
+        self.proxy = ""
         self.ca: bytes | None = None
         self.cert: bytes | None = None
         self.key: bytes | None = None
@@ -255,11 +257,16 @@ class _Loaded:
             raise ConfigError(f"{scheme} authentication is not supported: API servers dropped it in Kubernetes 1.19")
         return token.strip()
 
-    def read_tls(self, cluster: Any, user: Any) -> None:
+    def read_cluster(self, cluster: Any) -> None:
+        self.host = (cluster.safe_get("server") or "").rstrip("/")
         self.ca = _take_pem(cluster, "certificate-authority")
-        if user is not None:
-            self.cert = _take_pem(user, "client-certificate")
-            self.key = _take_pem(user, "client-key")
+        self.verify_ssl = not cluster.safe_get("insecure-skip-tls-verify")
+        self.tls_server_name = cluster.safe_get("tls-server-name") or ""
+        self.proxy = cluster.safe_get("proxy-url") or ""
+
+    def read_user(self, user: Any) -> None:
+        self.cert = _take_pem(user, "client-certificate")
+        self.key = _take_pem(user, "client-key")
 
     def read_exec_certificates(self) -> None:
         """Exec plugins may answer with a client certificate instead of a token."""

@@ -114,11 +114,15 @@ class Transport:
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._session: aiohttp.ClientSession | None = None
         self._options = RequestOptions()
+        self._streams: set[aiohttp.StreamReader] = set()
         self._closed = False
 
     async def close(self) -> None:
-        """Close all connections, also those of running streams. Later requests fail with TransportError."""
+        """Close all connections. Running streams and later requests fail with TransportError."""
         self._closed = True
+        for content in self._streams:
+            # aiohttp would close the socket and leave whoever reads from it waiting for ever.
+            content.set_exception(ConnectionAbortedError("the client was closed"))
         if self._session is not None:
             await self._session.close()
 
@@ -197,8 +201,10 @@ class Transport:
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error) from error
                 raise from_response(response.status, content, response.headers.get("Retry-After"))
+            self._streams.add(response.content)
             yield _Lines(response.content, what)
         finally:
+            self._streams.discard(response.content)
             response.close()  # not released to the pool: the rest of the stream is still to come
 
     async def _authorized(self, content_type: str | None) -> dict[str, str]:

@@ -1,0 +1,352 @@
+"""Faults of the wire, on real sockets, against a server that misbehaves as told."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from informers.client import ApiClient
+from informers.config import CachedToken, ClientConfig, StaticToken
+from informers.errors import (
+    ApiError,
+    ConfigError,
+    DecodeError,
+    NotFound,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+    Unauthorized,
+)
+from tests.support.api_server import Answer, Exchange, ScriptedApiServer, drop, hang, list_page, reply, stream
+from tests.support.informing import InterceptedListWatch, client_for, informing
+from tests.support.objects import CONFIG_MAPS, bookmark_line, event_line, manifest, status
+from workqueue.clock import RealClock
+from workqueue.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedApiServer]:
+    async with ScriptedApiServer() as server:
+        yield server
+
+
+def to(server: ScriptedApiServer, **options: Any) -> ApiClient:
+    return client_for(ClientConfig(server=server.url, **options))
+
+
+class NoDelay(random.Random):
+    """Every random delay is as short as it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+def added(name: str, version: int) -> bytes:
+    return event_line("ADDED", manifest(name, version))
+
+
+SYNCED = bookmark_line(10, initial_events_end=True)
+LISTED = (added("a", 5), SYNCED)
+NEWS = stream(event_line("MODIFIED", manifest("a", 11)), added("b", 12))
+REFRESHED = stream(event_line("ADDED", manifest("a", 11)), added("b", 12), bookmark_line(12, initial_events_end=True))
+HALF = b'{"type":"ADDED","object":{"metadata":{"name":"half"'
+TOO_OLD = reply(410, status(410, "Expired"))
+EXPIRED = event_line("ERROR", status(410, "Expired"))
+NO_STREAMING = reply(422, status(422, "Invalid", "sendInitialEvents is forbidden for watch"))
+REST = list_page(manifest("b", 12), version=12)
+
+
+@dataclass
+class Fault:
+    id: str
+    script: list[Answer]
+    asked: list[str]
+
+
+PAGE = list_page(manifest("a", 11), version=11)
+FIRST = list_page(manifest("a", 11), version=12, token="t")
+A11 = event_line("MODIFIED", manifest("a", 11))
+B = stream(added("b", 12))
+LONG = b'{"' + b"x" * (9 << 20) + b'"}'
+BAD = event_line("ADDED", manifest("bad", 11) | {"data": 7})
+CUT = stream(*LISTED, end="eof")
+SIX = ["stream", *["watch 10"] * 5]
+
+FAULTS = [
+    Fault("half a line, then EOF", [stream(*LISTED, tail=HALF, end="eof"), NEWS], ["stream", "watch 10"]),
+    Fault("half a line, then a good end", [stream(*LISTED, tail=HALF, end="good"), NEWS], ["stream", "watch 10"]),
+    Fault("half a line, then a reset", [stream(*LISTED, tail=HALF, end="reset"), NEWS], ["stream", "watch 10"]),
+    Fault("byte by byte", [stream(*LISTED, pieces=1, end="good"), NEWS], ["stream", "watch 10"]),
+    Fault("half a list, then EOF",
+          [stream(added("ghost", 4), end="eof"), PAGE, B],
+          ["stream", "list", "watch 11"]),
+    Fault("bookmarks only, then EOF",
+          [stream(*LISTED, bookmark_line(11), end="eof"), stream(A11, added("b", 12))],
+          ["stream", "watch 11"]),
+    Fault("410 as an answer to the resume", [CUT, TOO_OLD, REFRESHED], ["stream", "watch 10", "stream"]),
+    Fault("410 in the watch", [stream(*LISTED, EXPIRED), REFRESHED], ["stream", "stream"]),
+    Fault("410 on a page", [NO_STREAMING, list_page(manifest("ghost", 1), version=10, token="t"), TOO_OLD,
+                            list_page(manifest("a", 11), manifest("b", 12), version=12), stream()],
+          ["stream", "list", "list t", "GET /api/v1/configmaps", "watch 12"]),
+    Fault("500 on a page", [NO_STREAMING, FIRST, reply(500), drop, REST, stream()],
+          ["stream", "list", "list t", "list t", "list t", "watch 12"]),
+    Fault("burst of 500", [CUT, *[reply(500)] * 4, NEWS], SIX),
+    Fault("burst of resets", [CUT, *[drop] * 4, NEWS], SIX),
+    Fault("EOF at once, again and again", [CUT, *[stream(end="good")] * 4, NEWS], SIX),
+    Fault("malformed event", [stream(*LISTED, b'{"type":}', added("ghost", 11)), REFRESHED], ["stream", "stream"]),
+    Fault("undecodable object", [stream(*LISTED, BAD, A11, added("b", 12))],
+          ["stream"]),
+    Fault("oversized event", [stream(*LISTED, LONG, added("ghost", 11)), REFRESHED], ["stream", "stream"]),
+    Fault("oversized event while listing", [stream(LONG[:-2]), PAGE, B],
+          ["stream", "list", "watch 11"]),
+    Fault("no streaming lists", [NO_STREAMING, FIRST, REST, stream()],
+          ["stream", "list", "list t", "watch 12"]),
+    Fault("a page that is no list",
+          [NO_STREAMING, reply(200, ["?"]), FIRST, REST, stream()],
+          ["stream", "list", "list", "list t", "watch 12"]),
+    Fault("answers that are not HTTP",
+          [lambda exchange: exchange.send(b"SSH-2.0-OpenSSH\r\n\r\n"), REFRESHED], ["stream", "stream"]),
+    Fault("401, then well again", [reply(401, status(401, "Unauthorized")), REFRESHED], ["stream", "stream"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.id for fault in FAULTS])
+async def test_informer_ends_up_with_what_the_server_has(server: ScriptedApiServer, fault: Fault) -> None:
+    server.script(*fault.script)
+    async with to(server) as client, informing(client, synced=False, rng=NoDelay()) as observed:
+        await observed.until(lambda: observed.held == {"a": "11", "b": "12"})
+        await observed.until(lambda: len(server.requests) >= len(fault.asked))
+        assert server.asked == fault.asked
+        assert not any("ghost" in told or "half" in told for told in observed.told)
+
+
+async def test_silent_dead_watch_is_given_up_and_resumed(server: ScriptedApiServer) -> None:
+    class Impatient(InterceptedListWatch):
+        def watch(self, *args: Any, **options: Any) -> Any:
+            return super().watch(*args, **options, idle_seconds=0.2)
+
+    server.script(stream(*LISTED), hang, NEWS)
+    async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
+        await observed.until(lambda: observed.held == {"a": "11", "b": "12"})
+        assert server.asked[:3] == ["stream", "watch 10", "watch 10"]
+
+
+async def test_retry_after_is_waited_out(server: ScriptedApiServer) -> None:
+    server.script(reply(429, status(429, "TooManyRequests"), Retry_After="1"), REFRESHED)
+    began = time.monotonic()
+    async with to(server) as client, informing(client, rng=NoDelay()) as observed:
+        assert observed.held == {"a": "11", "b": "12"}
+    assert 1.0 <= time.monotonic() - began < 5.0
+
+
+async def test_rotated_token_is_fetched_after_a_401_and_the_failed_call_is_not_replayed(
+    server: ScriptedApiServer,
+) -> None:
+    tokens = iter(["old", "new"])
+
+    async def fetch() -> str:
+        return next(tokens)
+
+    async def guarded(exchange: Exchange) -> None:
+        allowed = exchange.request.headers["authorization"] == "Bearer new"
+        answer = manifest("a", 5) if allowed else status(401, "Unauthorized")
+        await reply(200 if allowed else 401, answer)(exchange)
+
+    server.script(guarded, guarded, guarded)
+    async with to(server, token_source=CachedToken(fetch, clock=RealClock())) as client:
+        with pytest.raises(Unauthorized):
+            await client.create(CONFIG_MAPS, manifest("a"), "ns")
+        assert len(server.requests) == 1
+        await client.create(CONFIG_MAPS, manifest("a"), "ns")
+        await client.get(CONFIG_MAPS, "a", "ns")
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Bearer old",
+        "Bearer new",
+        "Bearer new",
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [drop, lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")]
+)
+async def test_connection_lost_while_writing_is_told_and_not_replayed(
+    server: ScriptedApiServer, answer: Answer
+) -> None:
+    async def then_reset(exchange: Exchange) -> None:
+        await answer(exchange)
+        exchange.writer.close()
+
+    server.script(then_reset)
+    async with to(server) as client:
+        with pytest.raises(TransportError, match="POST /api/v1/namespaces/ns/configmaps at 127"):
+            await client.create(CONFIG_MAPS, manifest("a"), "ns")
+    assert len(server.requests) == 1
+
+
+async def test_server_that_never_answers_runs_into_the_time_limit(server: ScriptedApiServer) -> None:
+    server.script(hang)
+    async with to(server, timeout_seconds=0.2) as client:
+        with pytest.raises(TransportError, match="Timeout"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_name_that_does_not_resolve_is_a_transport_error() -> None:
+    async with client_for(ClientConfig(server="https://api.cluster.invalid:6443")) as client:
+        with pytest.raises(TransportError, match=r"api\.cluster\.invalid"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_answer_that_expands_beyond_reason_is_not_read_to_its_end(server: ScriptedApiServer) -> None:
+    bomb = gzip.compress(b" " * (65 << 20), compresslevel=1)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(200, bomb, Content_Encoding="gzip")
+
+    server.script(answer)
+    async with to(server) as client:
+        with pytest.raises(DecodeError, match="longer than 67108864 bytes"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_redirects_are_not_followed_so_tokens_stay_home(server: ScriptedApiServer) -> None:
+    async with ScriptedApiServer() as elsewhere:
+        server.script(reply(307, Location=f"{elsewhere.url}/steal"))
+        async with to(server, token_source=StaticToken("secret")) as client:
+            with pytest.raises(ApiError) as caught:
+                await client.get(CONFIG_MAPS, "a", "ns")
+        assert caught.value.status == 307
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("token", ["with\nnewline", "ünicode", "nul\x00"])
+async def test_token_that_no_header_can_carry_is_refused_without_being_quoted(
+    server: ScriptedApiServer, token: str
+) -> None:
+    async with to(server, token_source=StaticToken(token)) as client:
+        with pytest.raises(ConfigError) as caught:
+            await client.get(CONFIG_MAPS, "a", "ns")
+    assert token not in str(caught.value)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "retry_after"),
+    [
+        (reply(404, status(404, "NotFound", "no such thing")), NotFound, None),
+        (reply(404), NotFound, None),
+        (reply(429, None, Retry_After="7"), TooManyRequests, 7.0),
+        (reply(429, status(429, "TooManyRequests") | {"details": {"retryAfterSeconds": 3}}), TooManyRequests, 3.0),
+        (reply(503, None, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), ServerError, None),
+        (lambda exchange: exchange.answer(502, b"<html>" + b"x" * 100_000), ServerError, None),
+    ],
+)
+async def test_refusals_become_exceptions_whatever_their_form(
+    server: ScriptedApiServer, answer: Answer, error: type[ApiError], retry_after: float | None
+) -> None:
+    server.script(answer, answer)
+    async with to(server) as client:
+        with pytest.raises(error) as caught:
+            await client.get(CONFIG_MAPS, "a", "ns")
+        assert caught.value.retry_after == retry_after
+        assert len(str(caught.value)) < 3000
+        with pytest.raises(error):
+            async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9):
+                pass
+
+
+async def test_closing_the_client_ends_its_watches(server: ScriptedApiServer) -> None:
+    server.script(stream(*LISTED))
+    client = to(server)
+    following = asyncio.Event()
+
+    async def follow() -> None:
+        async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
+            async for _ in lines:
+                following.set()
+
+    task = asyncio.ensure_future(follow())
+    await asyncio.wait_for(following.wait(), 5)
+    await client.close()
+    with pytest.raises(TransportError, match="closed"):
+        await asyncio.wait_for(task, 5)
+    with pytest.raises(TransportError, match="closed"):
+        await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_one_connection_serves_many_requests(server: ScriptedApiServer) -> None:
+    server.script(*[reply(200, manifest("a", 5))] * 5)
+    async with to(server) as client:
+        for _ in range(5):
+            await client.get(CONFIG_MAPS, "a", "ns")
+    assert server.connections == 1
+
+
+async def test_cancelled_watch_closes_its_connection(server: ScriptedApiServer) -> None:
+    closed = asyncio.Event()
+
+    async def until_closed(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await exchange.reader.read()
+        closed.set()
+
+    server.script(until_closed)
+    async with to(server) as client:
+        async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9):
+            pass
+        await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_every_request_takes_a_token_and_is_counted(server: ScriptedApiServer) -> None:
+    counted: list[tuple[str, str, str]] = []
+
+    class Metrics:
+        def request(self, method: str, host: str, code: str, seconds: float) -> None:
+            assert seconds >= 0
+            counted.append((method, host, code))
+
+    clock = RealClock()
+    config = ClientConfig(server=server.url, token_source=StaticToken("t"))
+    limiter = TokenBucket(qps=10, burst=1, clock=clock)
+    server.script(reply(200, manifest("a", 5)), reply(404), drop, stream(end="good"))
+    began = time.monotonic()
+    async with ApiClient(config, clock=clock, user_agent="tests/1", limiter=limiter, metrics=Metrics()) as client:
+        await client.get(CONFIG_MAPS, "a", "ns")
+        with pytest.raises(NotFound):
+            await client.patch(CONFIG_MAPS, "a", {}, "ns")
+        with pytest.raises(TransportError):
+            await client.create(CONFIG_MAPS, {}, "ns")
+        async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9):
+            pass
+    assert time.monotonic() - began >= 0.29
+    host = f"127.0.0.1:{server.port}"
+    assert counted == [("GET", host, "200"), ("PATCH", host, "404"), ("POST", host, "<error>"), ("GET", host, "200")]
+    assert {request.headers["user-agent"] for request in server.requests} == {"tests/1"}
+    assert server.requests[1].headers["content-type"] == "application/merge-patch+json"
+
+
+async def test_delete_says_what_it_means(server: ScriptedApiServer) -> None:
+    server.script(reply(200, {"kind": "Status", "status": "Success"}), reply(200, manifest("a", 6)))
+    async with to(server) as client:
+        assert await client.delete(CONFIG_MAPS, "a", "ns", uid="u", resource_version="5") is None
+        left = await client.delete(CONFIG_MAPS, "a", "ns", propagation_policy="Foreground")
+    assert left is not None
+    assert left.metadata.resource_version == "6"
+    assert [msgspec.json.decode(request.body) for request in server.requests] == [
+        {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": "u", "resourceVersion": "5"},
+        },
+        {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"},
+    ]

@@ -1,0 +1,194 @@
+"""Through HTTP and SOCKS proxies to a TLS server, and what TLS accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from informers.config import ClientConfig, StaticToken
+from informers.errors import ConfigError, TransportError
+from testbed.certificates import Authority
+from tests.support.api_server import ScriptedApiServer, reply, stream
+from tests.support.informing import client_for
+from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+Handler = "Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("tests-ca")
+
+
+@pytest.fixture
+async def server(authority: Authority, tmp_path: Path) -> AsyncIterator[ScriptedApiServer]:
+    async with ScriptedApiServer(tls=server_context(authority, tmp_path, "api.example")) as server:
+        yield server
+
+
+def server_context(authority: Authority, directory: Path, name: str) -> ssl.SSLContext:
+    certificate = authority.server(name)
+    file = directory / "server.pem"
+    file.write_bytes(certificate.certificate_pem + certificate.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@asynccontextmanager
+async def listening(handler: Any) -> AsyncIterator[int]:
+    """A proxy; gives its port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.ensure_future(handler(reader, writer)))
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()
+
+
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pump(reader, far_writer))
+        group.create_task(pump(far_reader, writer))
+
+
+def to(server: ScriptedApiServer, authority: Authority, **options: Any) -> ClientConfig:
+    """A server known as api.example, which only the proxy can find."""
+    return ClientConfig(
+        server=f"https://api.example:{server.port}",
+        ca_pem=authority.certificate_pem,
+        token_source=StaticToken("secret"),
+        **options,
+    )
+
+
+async def use(config: ClientConfig, server: ScriptedApiServer) -> None:
+    server.script(reply(200, manifest("a", 5)), stream(bookmark_line(6), end="good"))
+    async with client_for(config) as client:
+        assert (await client.get(CONFIG_MAPS, "a", "ns")).metadata.name == "a"
+        async with client.watch(CONFIG_MAPS, resource_version="5", timeout_seconds=9) as lines:
+            assert [line async for batch in lines for line in batch] == [bookmark_line(6)]
+
+
+async def test_http_proxy_is_asked_to_connect_with_the_headers_given(
+    server: ScriptedApiServer, authority: Authority
+) -> None:
+    heads: list[str] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await join(reader, writer, server.port)
+
+    async with listening(proxy) as port:
+        headers = {"X-Cluster": ["one", "two"], "Proxy-Authorization": ["Basic cHJveHk="]}
+        await use(to(server, authority, proxy_url=f"http://127.0.0.1:{port}", proxy_headers=headers), server)
+    assert heads[0].startswith(f"CONNECT api.example:{server.port} HTTP/1.1\r\n")
+    assert "X-Cluster: one\r\nX-Cluster: two\r\n" in heads[0]
+    assert "Proxy-Authorization: Basic cHJveHk=\r\n" in heads[0]
+    assert "secret" not in "".join(heads)  # the token is for the API server, inside of TLS
+    assert all("x-cluster" not in request.headers for request in server.requests)
+
+
+async def test_http_proxy_that_refuses_is_a_transport_error_without_its_password(
+    server: ScriptedApiServer, authority: Authority
+) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with listening(proxy) as port:
+        config = to(server, authority, proxy_url=f"http://user:passw0rd@127.0.0.1:{port}")
+        async with client_for(config) as client:
+            with pytest.raises(TransportError, match="407") as caught:
+                await client.get(CONFIG_MAPS, "a", "ns")
+    assert "passw0rd" not in f"{caught.value} {config!r}"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+async def test_socks_proxy_resolves_the_name(server: ScriptedApiServer, authority: Authority, scheme: str) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # RFC 1928, CONNECT by name
+        _, methods = await reader.readexactly(2)
+        await reader.readexactly(methods)
+        writer.write(b"\x05\x00")
+        version, command, _, kind = await reader.readexactly(4)
+        assert (version, command, kind) == (5, 1, 3)
+        (length,) = await reader.readexactly(1)
+        name = (await reader.readexactly(length)).decode()
+        asked.append((name, int.from_bytes(await reader.readexactly(2), "big")))
+        writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+        await join(reader, writer, server.port)
+
+    async with listening(proxy) as port:
+        await use(to(server, authority, proxy_url=f"{scheme}://127.0.0.1:{port}"), server)
+    assert asked[0] == ("api.example", server.port)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_proxy_that_is_not_there_is_a_transport_error(
+    server: ScriptedApiServer, authority: Authority, scheme: str
+) -> None:
+    async with client_for(to(server, authority, proxy_url=f"{scheme}://127.0.0.1:9")) as client:
+        with pytest.raises(TransportError):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+@pytest.mark.parametrize("url", ["ftp://proxy", "proxy:3128", "socks5://"])
+async def test_proxy_url_that_makes_no_sense_is_refused(
+    server: ScriptedApiServer, authority: Authority, url: str
+) -> None:
+    async with client_for(to(server, authority, proxy_url=url)) as client:
+        with pytest.raises(ConfigError, match="proxy URL"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_certificate_for_another_name_is_refused_unless_that_name_is_expected(
+    server: ScriptedApiServer, authority: Authority
+) -> None:
+    server.script(reply(200, manifest("a", 5)))
+    options: dict[str, Any] = {"server": f"https://localhost:{server.port}", "ca_pem": authority.certificate_pem}
+    async with client_for(ClientConfig(**options)) as client:
+        with pytest.raises(TransportError, match=r"(?i)hostname mismatch"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+    async with client_for(ClientConfig(**options, tls_server_name="api.example")) as client:
+        assert (await client.get(CONFIG_MAPS, "a", "ns")).metadata.name == "a"
+
+
+async def test_certificate_of_another_authority_is_refused(server: ScriptedApiServer) -> None:
+    other = Authority("other-ca").certificate_pem
+    config = ClientConfig(server=server.url, ca_pem=other, tls_server_name="api.example")
+    async with client_for(config) as client:
+        with pytest.raises(TransportError, match=r"(?i)certificate verify failed"):
+            await client.get(CONFIG_MAPS, "a", "ns")

@@ -13,6 +13,7 @@
 
 What runs is real: one etcd, per plane a kube-apiserver with TLS and RBAC, and a kube-controller-manager that makes
 ReplicaSets, EndpointSlices and so on. What is not real is the node: :mod:`testbed.kubelet` only says that Pods run.
+With ``Bed(dataplane=True)`` nodes and Pods are network namespaces, with the real kube-proxy and CoreDNS between them.
 
 Nothing outlives its owner. Children get SIGKILL from the kernel when the process that started them dies, in whatever
 way; ``python -m testbed up`` therefore keeps a bed in a small supervisor process of its own, and ``down`` ends that.
@@ -28,6 +29,7 @@ Where to look:
 ``api``            :class:`Api` and :func:`wait_for`: plain requests for tests
 ``audit``          who asked an API server for what
 ``kubelet``        what runs Pods, behind a protocol
+``dataplane``      Pods that answer: namespaces, kube-proxy, CoreDNS; run commands in them
 ``pytest_plugin``  fixtures for integration tests
 ``supervisor``     a named bed that stays up (``python -m testbed``)
 =================  ==================================================================================

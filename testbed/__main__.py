@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, cast
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from testbed import lifecycle
 from testbed.bed import MAX_MEMBERS, required_components
+from testbed.dataplane import missing_capabilities, pod_shell
 from testbed.errors import BedError
 from testbed.state import DEFAULT_NAME, BedDirectory, BedState
 from testbed.supervisor import Extent, plane_names, supervise
@@ -47,22 +49,29 @@ def main() -> None:
     "--no-controller", is_flag=True, help="Apply the manifests and join the members, but start no controller."
 )
 @click.option("--planes-only", is_flag=True, help="Bare API servers: no manifests, nothing joined, no controller.")
+@click.option(
+    "--dataplane/--no-dataplane",
+    default=None,
+    help="Whether Pods really run and answer, in network namespaces with kube-proxy and CoreDNS"
+    " (default: if this machine can; needs root and nftables).",
+)
 @_output_option
-def up(members: int, name: str, no_controller: bool, planes_only: bool, output: str) -> None:
+def up(members: int, name: str, no_controller: bool, planes_only: bool, dataplane: bool | None, output: str) -> None:
     """Bring a bed up and print how to use it. If it is up already, say so."""
     console = Console(stderr=True)
+    dataplane = _dataplane(console, dataplane, sensible=members > 0 and not planes_only)
     extent: Extent = "planes" if planes_only else "fleet" if no_controller else "controller"
     wanted = [f"member{number}" for number in range(1, members + 1)]
     try:
         directory = BedDirectory(name)
         with ProgressPrinter(console, found=False) as printer:
-            paths = resolve([*required_components(), "kubectl"], on_progress=printer)
+            paths = resolve([*required_components(dataplane=dataplane), "kubectl"], on_progress=printer)
         with console.status(f"starting bed {name!r}"):
 
             def tell(text: str) -> None:
                 console.print(f"  {text}", highlight=False, markup=False)
 
-            outcome = lifecycle.up(directory, members=wanted, extent=extent, on_progress=tell)
+            outcome = lifecycle.up(directory, members=wanted, extent=extent, on_progress=tell, dataplane=dataplane)
     except (BedError, ComponentError) as error:
         raise click.ClickException(str(error)) from error
     if outcome.already_up:
@@ -111,10 +120,47 @@ def status(name: str, output: str) -> None:
 @main.command(name="supervise", hidden=True)
 @click.option("--name", required=True)
 @click.option("--extent", type=click.Choice(["controller", "fleet", "planes"]), required=True)
+@click.option("--dataplane", is_flag=True)
 @click.argument("members", nargs=-1)
-def supervise_command(name: str, extent: str, members: tuple[str, ...]) -> None:
+def supervise_command(name: str, extent: str, dataplane: bool, members: tuple[str, ...]) -> None:
     """Own a bed; started by `up`."""
-    asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent)))
+    asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent), dataplane=dataplane))
+
+
+@main.command(name="exec")
+@_name_option
+@click.option("--namespace", "-n", default="default", show_default=True, help="The Pod's namespace.")
+@click.argument("member")
+@click.argument("pod")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_command(name: str, namespace: str, member: str, pod: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND inside a Pod of a member and end as it ends.
+
+    POD is the name of a Pod or of its Deployment, as in `python -m testbed exec member2 curl -- curl
+    http://nginx.default`. The command sees the Pod's network and name service, and this machine's programs and files.
+    """
+    try:
+        shell = pod_shell(BedDirectory(name).root, member, pod, namespace=namespace)
+    except BedError as error:
+        raise click.ClickException(str(error)) from error
+    argv = shell.argv(command)
+    sys.stdout.flush()
+    try:
+        os.execvpe(argv[0], argv, shell.environ())
+    except OSError as error:
+        raise click.ClickException(f"cannot run {argv[0]}: {error}") from error
+
+
+def _dataplane(console: Console, wanted: bool | None, *, sensible: bool) -> bool:
+    """Whether the bed gets a data plane; tells why not if nobody said that it should not."""
+    if wanted is False or (wanted is None and not sensible):
+        return False
+    missing = missing_capabilities()
+    if missing and wanted:
+        raise click.ClickException("no data plane is possible here; what is missing: " + "; ".join(missing))
+    for each in missing:
+        console.print(f"no data plane, Pods will not answer; what is missing: {each}", highlight=False, markup=False)
+    return not missing
 
 
 def _show(state: BedState, output: str, kubectl: Path) -> None:
@@ -134,6 +180,11 @@ def _show(state: BedState, output: str, kubectl: Path) -> None:
     for plane in planes[1:]:
         say(f"  kubectl --context {plane} get pods -A")
     say("")
+    if state.dataplane:
+        say("To run something inside a Pod (by its own name, or its Deployment's):")
+        named = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
+        say(f"  python -m testbed exec{named} {planes[-1]} POD -- curl http://SERVICE.NAMESPACE")
+        say("")
     say("One file per plane:")
     for plane, file in zip(planes, files, strict=True):
         say(f"  {plane:<12}{file}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from testbed import temporary
 from testbed.commands import HOST_CONTROLLERS, MEMBER_CONTROLLERS
 from testbed.controlplane import ControlPlane, PlaneSpec
+from testbed.dataplane import DataPlane, leftovers
 from testbed.errors import BedError
 from testbed.etcd import Etcd
 from testbed.identity import ProcessIdentity, kill_leftovers
@@ -33,9 +34,13 @@ MAX_MEMBERS = 70
 OnProgress = Callable[[str], None]
 
 
-def required_components(*, controller_manager: bool = True) -> list[str]:
+def required_components(*, controller_manager: bool = True, dataplane: bool = False) -> list[str]:
     """The names of the components that a bed needs."""
-    return ["etcd", "kube-apiserver", *(["kube-controller-manager"] if controller_manager else [])]
+    return [
+        *("etcd", "kube-apiserver"),
+        *(["kube-controller-manager"] if controller_manager else []),
+        *(["kube-proxy", "coredns"] if dataplane else []),
+    ]
 
 
 class Bed:
@@ -51,12 +56,15 @@ class Bed:
         root: the directory to use, made if need be; None for one in the system's temporary directory.
         keep_on_failure: keep the directory if the block ends with an exception, which then gets a note with the path.
             After a failure during the start it is always kept, and the exception says where it is.
-        kubelet: makes what runs the Pods of a member.
+        kubelet: makes what runs the Pods of a member; of no account with ``dataplane``.
+        dataplane: whether Pods really run, each in a network namespace, with kube-proxy and CoreDNS between them
+            (:mod:`testbed.dataplane`). Needs root and nftables, and takes some seconds more.
         on_progress: called with a short sentence when something has been reached.
 
     Raises (on entering):
         ProcessFailed: a component did not become ready; the end of its log is in the text.
         ComponentError: a binary is missing and cannot be built.
+        BedError: a data plane is asked for, and this machine cannot carry one.
     """
 
     def __init__(
@@ -68,16 +76,21 @@ class Bed:
         root: Path | None = None,
         keep_on_failure: bool = False,
         kubelet: KubeletFactory = StandInKubelet,
+        dataplane: bool = False,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
         if len(members) > MAX_MEMBERS or len({HOST_NAME, *members}) != len(members) + 1:
             raise ValueError(f"members must be at most {MAX_MEMBERS} different names, none of them {HOST_NAME!r}")
+        if dataplane and not controller_manager:
+            raise ValueError("a data plane without controller managers would have no Pods and no EndpointSlices")
         self._names = list(members)
         self._controller_manager = controller_manager
         self._audit = audit
         self._wanted_root = root
         self._keep_on_failure = keep_on_failure
         self._kubelet = kubelet
+        self._wants_dataplane = dataplane
+        self._dataplane: DataPlane | None = None
         self._on_progress = on_progress
         self._stack = AsyncExitStack()
         self._etcd: Etcd | None = None
@@ -100,19 +113,33 @@ class Bed:
         """The member clusters by name."""
         return {name: self._planes[name] for name in self._names if name in self._planes}
 
+    @property
+    def dataplane(self) -> DataPlane:
+        """What carries traffic between Pods.
+
+        Raises:
+            BedError: this bed has none.
+        """
+        if self._dataplane is None:
+            raise BedError("this bed has no data plane: make it with Bed(dataplane=True)")
+        return self._dataplane
+
     def processes(self) -> Iterator[Process]:
         """Every process of the bed, running or not."""
         if self._etcd is not None:
             yield self._etcd.process
         for plane in self._planes.values():
             yield from plane.processes()
+        if self._dataplane is not None:
+            yield from self._dataplane.processes()
 
     async def __aenter__(self) -> Self:
         """Start everything; what can start at the same time does."""
         began = time.monotonic()
-        wanted = required_components(controller_manager=self._controller_manager)
+        wanted = required_components(controller_manager=self._controller_manager, dataplane=self._wants_dataplane)
         # A thread: a first build takes minutes. Children are started from this thread, not from that one.
         binaries = await asyncio.to_thread(resolve, wanted)
+        await asyncio.to_thread(leftovers.sweep)
         if self._wanted_root is None:
             owner = ProcessIdentity.of(os.getpid())
             assert owner is not None
@@ -129,6 +156,11 @@ class Bed:
                 self._planes[name] = plane
                 self._stack.push_async_callback(plane.stop)
             await self._start_planes(began)
+            if self._wants_dataplane:
+                self._dataplane = await self._stack.enter_async_context(
+                    DataPlane(self.members, binaries=binaries, root=root, on_progress=self._on_progress)
+                )
+                self._kubelet = self._dataplane.kubelet
             if self._controller_manager and self._names:
                 await self._stack.enter_async_context(_running(self._kubelets))
         except BaseException as error:

@@ -32,7 +32,7 @@ class PlaneSpec:
 
     Attributes:
         name: of the plane; also its etcd prefix and its kubeconfig's context.
-        pod_cidr: where its Pods' addresses come from. Nothing is ever sent to them.
+        pod_cidr: where its Pods' addresses come from. Without a data plane, nothing is ever sent to them.
         service_cidr: where its Services' cluster IPs come from.
         controllers: what its kube-controller-manager runs; empty: it has none.
         audit: whether requests are logged to :attr:`ControlPlane.audit_log`.

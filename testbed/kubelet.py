@@ -1,8 +1,8 @@
-"""What runs the Pods of a member: for now, somebody who only says that they run.
+"""What runs the Pods of a member; where nobody sends them anything, somebody who only says that they run.
 
 :class:`StandInKubelet` gives each Pod a node, an address and a Ready status, and removes it when it is deleted. That is
-all that the real controllers need to make real ReplicaSets, StatefulSets and EndpointSlices. A data plane (network
-namespaces, kube-proxy, DNS) goes behind the same :class:`Kubelet` protocol.
+all that the real controllers need to make real ReplicaSets, StatefulSets and EndpointSlices. The one that really
+runs them, in network namespaces, is :class:`testbed.dataplane.kubelet.NamespaceKubelet`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import aiohttp
@@ -109,47 +109,12 @@ class StandInKubelet:
             await self._api.close()
 
     async def _follow(self) -> None:
-        """List, then watch, for ever."""
-        while True:
-            try:
-                await self._ensure_node()
-                listed = await self._api.list_raw("v1/pods")
-                for gone in self._pods.keys() - {pod["metadata"]["uid"] for pod in listed["items"]}:
-                    self._forget(gone)
-                for pod in listed["items"]:
-                    self._see(pod)
-                version = listed["metadata"]["resourceVersion"]
-                while True:
-                    async for event in self._api.watch("v1/pods", resource_version=version):
-                        version = event["object"]["metadata"]["resourceVersion"]
-                        if event["type"] == "DELETED":
-                            self._forget(event["object"]["metadata"]["uid"])
-                        elif event["type"] != "BOOKMARK":
-                            self._see(event["object"])
-            except (ApiStatusError, aiohttp.ClientError, OSError) as error:
-                _log.debug("watch of %s starts again: %s", self.node, error)
-            await asyncio.sleep(RETRY_SECONDS)
+        async def prepare() -> None:
+            await register_node(
+                self._api, self.node, pod_cidr=self._pod_cidr, address=self._addresses.node, reason="StandIn"
+            )
 
-    async def _ensure_node(self) -> None:
-        now = _now()
-        await self._api.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": self.node, "labels": {"kubernetes.io/hostname": self.node}},
-                "spec": {"podCIDR": self._pod_cidr, "podCIDRs": [self._pod_cidr]},
-            }
-        )
-        status = {
-            "addresses": [
-                {"type": "InternalIP", "address": self._addresses.node},
-                {"type": "Hostname", "address": self.node},
-            ],
-            "capacity": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
-            "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
-            "conditions": [{"type": "Ready", "status": "True", "reason": "StandIn", "lastTransitionTime": now}],
-        }
-        await self._api.patch("v1/nodes", self.node, {"status": status}, subresource="status")
+        await follow_pods(self._api, prepare=prepare, known=self._pods.keys, see=self._see, forget=self._forget)
 
     def _see(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
@@ -204,13 +169,7 @@ class StandInKubelet:
         if spec.get("nodeName", self.node) != self.node or spec.get("schedulingGates"):
             return
         if not spec.get("nodeName"):
-            binding = {
-                "apiVersion": "v1",
-                "kind": "Binding",
-                "metadata": {"name": name, "uid": uid},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
-            }
-            await self._api.raw("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
+            await bind(self._api, pod, self.node)
         if not status.get("podIP"):
             address = self._addresses.node if spec.get("hostNetwork") else self._addresses.of(uid)
             running = running_status(pod, address=address, host=self._addresses.node)
@@ -224,19 +183,105 @@ class StandInKubelet:
             )
 
 
-def running_status(pod: Object, *, address: str, host: str) -> dict[str, Any]:
-    """The status of a Pod whose containers all run and are ready."""
-    now = _now()
+async def follow_pods(
+    api: Api,
+    *,
+    prepare: Callable[[], Awaitable[None]],
+    known: Callable[[], Iterable[str]],
+    see: Callable[[Object], None],
+    forget: Callable[[str], None],
+) -> None:
+    """List a member's Pods, then watch them, for ever, also after any time that the API server is away.
+
+    Args:
+        api: of the member.
+        prepare: called before each list.
+        known: the uids of the Pods that were seen and not forgotten.
+        see: called with each Pod that is there or has changed.
+        forget: called with the uid of a Pod that is gone.
+    """
+    while True:
+        try:
+            await prepare()
+            listed = await api.list_raw("v1/pods")
+            for gone in set(known()) - {pod["metadata"]["uid"] for pod in listed["items"]}:
+                forget(gone)
+            for pod in listed["items"]:
+                see(pod)
+            version = listed["metadata"]["resourceVersion"]
+            while True:
+                async for event in api.watch("v1/pods", resource_version=version):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] == "DELETED":
+                        forget(event["object"]["metadata"]["uid"])
+                    elif event["type"] != "BOOKMARK":
+                        see(event["object"])
+        except (ApiStatusError, aiohttp.ClientError, OSError) as error:
+            _log.debug("watch of %s starts again: %s", api.access.name, error)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def register_node(api: Api, node: str, *, pod_cidr: str, address: str, reason: str) -> None:
+    """Make sure that the Node is there, ready and with an ``InternalIP`` (kube-proxy does nothing before)."""
+    await api.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": node, "labels": {"kubernetes.io/hostname": node}},
+            "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+        }
+    )
+    status = {
+        "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": node}],
+        "capacity": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
+        "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
+        "conditions": [{"type": "Ready", "status": "True", "reason": reason, "lastTransitionTime": now()}],
+    }
+    await api.patch("v1/nodes", node, {"status": status}, subresource="status")
+
+
+async def bind(api: Api, pod: Object, node: str) -> None:
+    """Give a Pod its node, as a scheduler would."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name, "uid": pod["metadata"]["uid"]},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+    }
+    await api.raw("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
+
+
+def running_status(
+    pod: Object, *, address: str, host: str, ready: bool = True, started: str | None = None
+) -> dict[str, Any]:
+    """The status of a Pod whose containers all run, and are ready or are not.
+
+    Args:
+        pod: the Pod.
+        address: its address.
+        host: its node's address.
+        ready: whether it is ready; it has become so, or ceased to be, now.
+        started: when it started; None: now.
+    """
+    moment = now()
+    started = started or moment
     return {
         "phase": "Running",
         "hostIP": host,
         "hostIPs": [{"ip": host}],
         "podIP": address,
         "podIPs": [{"ip": address}],
-        "startTime": now,
+        "startTime": started,
         "conditions": [
-            {"type": kind, "status": "True", "lastTransitionTime": now}
-            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+            *(
+                {"type": kind, "status": "True", "lastTransitionTime": started}
+                for kind in ("PodScheduled", "Initialized")
+            ),
+            *(
+                {"type": kind, "status": str(ready), "lastTransitionTime": moment}
+                for kind in ("ContainersReady", "Ready")
+            ),
         ],
         "containerStatuses": [
             {
@@ -244,15 +289,16 @@ def running_status(pod: Object, *, address: str, host: str) -> dict[str, Any]:
                 "image": container["image"],
                 "imageID": container["image"],
                 "containerID": f"testbed://{pod['metadata']['uid']}/{container['name']}",
-                "ready": True,
+                "ready": ready,
                 "started": True,
                 "restartCount": 0,
-                "state": {"running": {"startedAt": now}},
+                "state": {"running": {"startedAt": started}},
             }
             for container in pod["spec"]["containers"]
         ],
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as Kubernetes writes it."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

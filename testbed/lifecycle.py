@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from testbed.dataplane import leftovers
 from testbed.errors import BedError, StateError
 from testbed.identity import BED_VARIABLE, ProcessIdentity, kill_leftovers, processes_of
 from testbed.state import BEDS, BedDirectory, BedState
@@ -34,7 +35,12 @@ class Outcome:
 
 
 def up(
-    directory: BedDirectory, *, members: Sequence[str], extent: Extent, on_progress: Callable[[str], None]
+    directory: BedDirectory,
+    *,
+    members: Sequence[str],
+    extent: Extent,
+    on_progress: Callable[[str], None],
+    dataplane: bool = False,
 ) -> Outcome:
     """Make sure that the bed is up. What a crashed bed of this name left behind is removed first.
 
@@ -45,6 +51,7 @@ def up(
         members: names of the members.
         extent: see :func:`testbed.supervisor.supervise`.
         on_progress: called with a short sentence when something has been reached.
+        dataplane: whether its Pods shall answer.
 
     Raises:
         BedError: it did not come up; the reason is in the text, the logs are kept until the next up or down.
@@ -62,7 +69,7 @@ def up(
             if state is not None:
                 _end(state.supervisor)
             _clear(directory)
-            supervisor = _spawn(directory, members, extent)
+            supervisor = _spawn(directory, members, extent, dataplane)
         try:
             return Outcome(state=_until_ready(directory, supervisor, on_progress), already_up=False)
         except BaseException as error:
@@ -87,8 +94,7 @@ def down(directory: BedDirectory) -> bool:
         found = directory.root.exists() or any(True for _ in processes_of(directory.root))
         if state is not None:
             _end(state.supervisor)
-        _clear(directory)
-        return found
+        return _clear(directory) or found
 
 
 def status(directory: BedDirectory) -> BedState | None:
@@ -110,10 +116,11 @@ def names() -> list[str]:
     return sorted(path.name for path in BEDS.iterdir() if path.is_dir()) if BEDS.is_dir() else []
 
 
-def _spawn(directory: BedDirectory, members: Sequence[str], extent: Extent) -> ProcessIdentity:
+def _spawn(directory: BedDirectory, members: Sequence[str], extent: Extent, dataplane: bool) -> ProcessIdentity:
     directory.root.mkdir(parents=True, mode=0o700)
     directory.progress_log.touch()
     command = [sys.executable, "-m", "testbed", "supervise", "--name", directory.name, "--extent", extent]
+    command += ["--dataplane"] if dataplane else []
     with directory.supervisor_log.open("ab") as log:
         process = subprocess.Popen(
             [*command, *members],
@@ -173,12 +180,18 @@ def _end(supervisor: ProcessIdentity) -> None:
     raise StateError(f"process {supervisor.pid} does not end")
 
 
-def _clear(directory: BedDirectory) -> None:
-    """Remove every process and file of a bed whose supervisor is gone."""
+def _clear(directory: BedDirectory) -> bool:
+    """Remove every process, network namespace and file of a bed whose supervisor is gone.
+
+    Returns:
+        Whether there were network namespaces, which a bed that ended in order does not leave.
+    """
     deadline = time.monotonic() + STOP_SECONDS
     while any(True for _ in processes_of(directory.root)):
         kill_leftovers(directory.root)
         if time.monotonic() > deadline:
             raise StateError(f"processes of {directory.root} do not end")
         time.sleep(POLL_SECONDS)
+    found = leftovers.remove_root(directory.root)
     shutil.rmtree(directory.root, ignore_errors=True)
+    return found

@@ -21,11 +21,18 @@ Fixtures:
     It stops when the test ends. About 3 s for a lone plane without controller manager.
 ``namespace``
     The name of a new namespace, made on every plane of ``bed`` and deleted (not waited for) afterwards.
+``dataplane_bed``
+    One more bed for the whole session, audited, with two members whose Pods really answer (:mod:`testbed.dataplane`).
+    Nothing is installed in it. Keep to a namespace of your own.
+``dataplane``
+    Skips the test where the machine cannot carry a data plane, for tests that start such a bed themselves with
+    ``new_bed(dataplane=True)``.
 ``binaries``
     Paths of the components. All of the above depend on it.
 
 A machine without the binaries: nothing is ever built from within a test. Locally the test is skipped, with the command
-that builds them; where the variable ``CI`` is set it fails, so that no pipeline is green for want of a binary.
+that builds them; where the variable ``CI`` is set it fails, so that no pipeline is green for want of a binary. The same
+holds for a machine without root or nftables and the tests that need a data plane.
 """
 
 from __future__ import annotations
@@ -34,13 +41,14 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import pytest_asyncio
 
 from testbed import karmada
 from testbed.bed import Bed, required_components
+from testbed.dataplane import missing_capabilities
 from testbed.tasks import together
 from tools.components import ComponentError, missing, resolve
 
@@ -59,6 +67,11 @@ def require_components(names: list[str]) -> dict[str, Path]:
         reason = f"missing {', '.join(absent)}: run `python -m tools resolve` (builds once, takes minutes)"
     except ComponentError as error:
         reason = str(error)
+    return cannot(reason)
+
+
+def cannot(reason: str) -> NoReturn:
+    """Skip the test, or fail it in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -68,6 +81,21 @@ def require_components(names: list[str]) -> dict[str, Path]:
 def binaries() -> dict[str, Path]:
     """Paths of the components that beds need, and of kubectl."""
     return require_components([*required_components(), "kubectl"])
+
+
+@pytest.fixture(scope="session")
+def dataplane(binaries: dict[str, Path]) -> dict[str, Path]:
+    """Paths of the components that data planes need, too, on a machine that can carry one."""
+    if missing_here := missing_capabilities():
+        cannot("no data plane is possible here; what is missing: " + "; ".join(missing_here))
+    return require_components(required_components(dataplane=True))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def dataplane_bed(dataplane: dict[str, Path]) -> AsyncIterator[Bed]:
+    """The session's shared bed whose Pods answer."""
+    async with Bed(audit=True, dataplane=True) as shared:
+        yield shared
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -41,6 +41,7 @@ class BedState(msgspec.Struct, kw_only=True):
         kubeconfigs: paths by plane, ``karmada`` first; ``controller`` is what the controller itself uses.
         processes: the components by name.
         controller: whether our controller runs.
+        dataplane: whether its Pods answer.
         message: what went wrong.
         seconds: how long it took to get ready.
     """
@@ -52,6 +53,7 @@ class BedState(msgspec.Struct, kw_only=True):
     kubeconfigs: dict[str, str] = {}
     processes: dict[str, ProcessIdentity] = {}
     controller: bool = False
+    dataplane: bool = False
     message: str = ""
     seconds: float = 0.0
 

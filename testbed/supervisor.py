@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Extent = Literal["controller", "fleet", "planes"]
 
 
-async def supervise(directory: BedDirectory, members: Sequence[str], extent: Extent) -> None:
+async def supervise(
+    directory: BedDirectory, members: Sequence[str], extent: Extent, *, dataplane: bool = False
+) -> None:
     """Bring a bed up, describe it in the state file, and keep it until SIGTERM or SIGINT.
 
     Args:
@@ -32,10 +34,13 @@ async def supervise(directory: BedDirectory, members: Sequence[str], extent: Ext
         members: names of the members.
         extent: ``planes``: API servers only; ``fleet``: manifests applied and members joined too; ``controller``: our
             controller runs as well.
+        dataplane: whether Pods shall answer.
     """
     identity = ProcessIdentity.of(os.getpid())
     assert identity is not None
-    state = BedState(name=directory.name, phase="starting", supervisor=identity, members=list(members))
+    state = BedState(
+        name=directory.name, phase="starting", supervisor=identity, members=list(members), dataplane=dataplane
+    )
     directory.write(state)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,7 +77,13 @@ async def _live(directory: BedDirectory, state: BedState, extent: Extent, stop: 
 
     async with AsyncExitStack() as stack:
         bed = await stack.enter_async_context(
-            Bed(members=state.members, root=directory.root, keep_on_failure=True, on_progress=tell)
+            Bed(
+                members=state.members,
+                root=directory.root,
+                keep_on_failure=True,
+                dataplane=state.dataplane,
+                on_progress=tell,
+            )
         )
         state.kubeconfigs = {plane.name: str(plane.access.kubeconfig) for plane in (bed.host, *bed.members.values())}
         if extent != "planes":

@@ -20,6 +20,7 @@ from tools.build import BuildFailed, build_once
 MODULES = Path(__file__).resolve().parent / "modules"
 KUBERNETES_VERSION = "v1.37.2"
 ETCD_VERSION = "v3.6.16"
+COREDNS_VERSION = "v1.14.7"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 
 Source = Literal["assets", "cache", "built"]
@@ -104,6 +105,11 @@ COMPONENTS: Mapping[str, Component] = {
     "kube-apiserver": kubernetes("kube-apiserver"),
     "kube-controller-manager": kubernetes("kube-controller-manager"),
     "kubectl": kubernetes("kubectl"),
+    # These two are for the data plane only (testbed.dataplane).
+    "kube-proxy": kubernetes("kube-proxy"),
+    "coredns": Component(
+        name="coredns", module=MODULES / "coredns", package="github.com/coredns/coredns", version=COREDNS_VERSION
+    ),
 }
 
 

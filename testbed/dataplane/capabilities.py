@@ -1,0 +1,83 @@
+"""Whether this machine can carry a data plane, found out by trying, not by guessing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# name of the program -> the Debian package that has it
+PROGRAMS = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux", "curl": "curl"}
+TRIAL = "mcs-trial-{pid}"
+TRIAL_SECONDS = 20.0
+
+# What is tried inside a namespace, and what a person is told if it does not work.
+_TRIALS = (
+    ("ip link add name trial0 type veth peer name trial1", "the kernel makes no veth pairs: load its module `veth`"),
+    ("ip link add name trialbr type bridge", "the kernel makes no bridges: load its module `bridge`"),
+    ("nft add table ip trial", "the kernel has no nf_tables: load its module `nf_tables`"),
+    (
+        "nft add chain ip trial nat '{ type nat hook prerouting priority -100; }'",
+        "nf_tables translates no addresses: load the kernel module `nft_chain_nat`",
+    ),
+    (
+        "nft add rule ip trial nat ct state new counter",
+        "nf_tables sees no connections: load the kernel modules `nf_conntrack` and `nft_ct`",
+    ),
+    (
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+        "a network namespace may not forward: /proc/sys is read-only (in a container, run it with --privileged)",
+    ),
+)
+
+
+def missing_capabilities(
+    *, which: Callable[[str], str | None] = shutil.which, uid: Callable[[], int] = os.geteuid
+) -> list[str]:
+    """What this machine lacks for a data plane, each as a sentence that says how to get it. Empty: it can.
+
+    Takes about a tenth of a second: a network namespace is made, and removed again.
+
+    Args:
+        which: finds programs.
+        uid: tells who we are.
+    """
+    if sys.platform != "linux":
+        return ["a Linux kernel: its network namespaces are what the nodes are made of"]
+    absent = [
+        f"the program `{program}`: `apt-get install {package}`"
+        for program, package in PROGRAMS.items()
+        if which(program) is None
+    ]
+    if uid() != 0:
+        absent.append("root (to make network namespaces): run it as root, or with sudo")
+    return absent or _tried(TRIAL.format(pid=os.getpid()))
+
+
+def _tried(name: str) -> list[str]:
+    made = _run("ip", "netns", "add", name)
+    if made:
+        return [f"network namespaces: {made} (in a container, run it with --privileged)"]
+    try:
+        for command, advice in _TRIALS:
+            if complaint := _run("ip", "netns", "exec", name, "sh", "-c", command):
+                return [f"{advice} ({complaint})"]
+    finally:
+        _run("ip", "netns", "del", name)
+    return []
+
+
+def _run(*argv: str) -> str:
+    """Empty if the command succeeded, else the last line of what it said."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=TRIAL_SECONDS)
+        if done.returncode == 0:
+            return ""
+        return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return f"`{argv[0]}` does not run"

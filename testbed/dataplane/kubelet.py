@@ -1,0 +1,261 @@
+"""Runs the Pods of one member for real: a network namespace each, and somebody who answers in it.
+
+Every Pod has a task of its own, as in a kubelet: a Pod that takes its time to stop keeps no other waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from testbed.api import Api
+from testbed.dataplane import images, network, status
+from testbed.dataplane.leftovers import kill_in
+from testbed.errors import ApiStatusError, BedError
+from testbed.kubelet import RETRY_SECONDS, Addresses, bind, follow_pods, now, register_node
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from testbed.access import ClusterAccess
+    from testbed.api import Object
+    from testbed.dataplane.names import NodePlan
+    from testbed.dataplane.node_agent import NodeAgent
+
+# A real web server would be given its whole grace period, 30 s by default; nobody wants to wait for that here.
+STOPPING_CAP_SECONDS = 5.0
+FAILURE_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class NamespaceKubelet:
+    """Gives every Pod of a member a network namespace and plays its containers there.
+
+    A Pod without a node is bound to the member's only one. It is ready when its readiness probes say so (at once if it
+    has none) and its annotation ``testbed/ready`` is not ``"false"``. Its status is written when that changes and not
+    otherwise: whoever patches it by hand is not contradicted. A deleted Pod goes on answering for a while
+    (:func:`testbed.dataplane.images.stopping_seconds`), then its address falls silent, and then it is removed.
+
+    Args:
+        access: to the member's API server.
+        plan: the node.
+        agent: of the node.
+        root: the bed's directory.
+    """
+
+    def __init__(self, access: ClusterAccess, *, plan: NodePlan, agent: NodeAgent, root: Path) -> None:
+        self.plan = plan
+        self.agent = agent
+        self.root = root
+        self.api = Api(access)
+        self.addresses = Addresses(plan.pod_cidr)
+        self._pods: dict[str, _Pod] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+
+                def see(manifest: Object) -> None:
+                    uid = manifest["metadata"]["uid"]
+                    if uid in self._pods:
+                        self._pods[uid].see(manifest)
+                    elif manifest["spec"].get("nodeName", self.plan.name) == self.plan.name:
+                        pod = self._pods[uid] = _Pod(self, manifest)
+                        tasks.create_task(self._live(pod))
+
+                def forget(uid: str) -> None:
+                    if uid in self._pods:
+                        self._pods[uid].gone()
+
+                await follow_pods(
+                    self.api, prepare=self.register, known=lambda: tuple(self._pods), see=see, forget=forget
+                )
+        finally:
+            await self.api.close()
+
+    async def register(self) -> None:
+        """Make the Node object."""
+        await register_node(
+            self.api, self.plan.name, pod_cidr=self.plan.pod_cidr, address=self.plan.address, reason="TestBed"
+        )
+
+    async def _live(self, pod: _Pod) -> None:
+        try:
+            await pod.run()
+        finally:
+            self._pods.pop(pod.uid, None)
+
+
+class _Readiness:
+    """What one probe has found so far."""
+
+    def __init__(self, probe: status.Probe, began: float) -> None:
+        self.ready = False
+        self.due = began + probe.delay
+        self._probe = probe
+        self._in_a_row = 0
+
+    async def update(self, agent: NodeAgent, netns: str, address: str) -> None:
+        probe = self._probe
+        answer = await agent.probe(netns, address, probe.port, probe.path, timeout=probe.timeout)
+        good = answer == 0 or (answer is not None and 200 <= answer < 400)
+        self._in_a_row = self._in_a_row + 1 if good != self.ready else 0
+        if self._in_a_row >= (probe.successes if good else probe.failures):
+            self.ready, self._in_a_row = good, 0
+        self.due = time.monotonic() + probe.period
+
+
+class _Pod:
+    """One Pod from the moment that it is seen until nothing of it is left."""
+
+    def __init__(self, kubelet: NamespaceKubelet, manifest: Object) -> None:
+        self.uid: str = manifest["metadata"]["uid"]
+        self._kubelet = kubelet
+        self._manifest = manifest
+        self._changed = asyncio.Event()
+        self._gone = False
+        self._refused = False
+        self._network = ""
+        self._started = ""
+        self._told: bool | None = None
+        self._stop_at: float | None = None
+        self._readiness: list[_Readiness] = []
+
+    @property
+    def _name(self) -> str:
+        return str(self._manifest["metadata"]["name"])
+
+    @property
+    def _namespace(self) -> str:
+        return str(self._manifest["metadata"]["namespace"])
+
+    def see(self, manifest: Object) -> None:
+        """The Pod is like this now."""
+        self._manifest = manifest
+        self._changed.set()
+
+    def gone(self) -> None:
+        """The Pod is no longer in the API: somebody removed it without waiting for us."""
+        self._gone = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work until the Pod is gone. Cancelled, it leaves everything: the whole bed goes then."""
+        while True:
+            self._changed.clear()
+            wait: float
+            try:
+                if self._gone or self._over():
+                    await self._tear_down()
+                    return
+                wait = await self._step()
+            except ApiStatusError as error:
+                # Gone or changed meanwhile: its next event tells.
+                wait = math.inf if error.status in (404, 409) else RETRY_SECONDS
+            except (aiohttp.ClientError, OSError) as error:
+                _log.debug("pod %s is tried again: %s", self._name, error)
+                wait = RETRY_SECONDS
+            except BedError as error:
+                _log.warning("pod %s/%s on %s: %s", self._namespace, self._name, self._kubelet.plan.name, error)
+                wait = FAILURE_SECONDS
+            if self._stop_at is not None:
+                wait = min(wait, self._stop_at - time.monotonic())
+            try:
+                async with asyncio.timeout(None if wait == math.inf else max(wait, 0.0)):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    def _over(self) -> bool:
+        """Whether the Pod is to stop, and has had its time to do so."""
+        if not self._manifest["metadata"].get("deletionTimestamp"):
+            return False
+        allowed = images.stopping_seconds(self._manifest, STOPPING_CAP_SECONDS) if self._network else 0.0
+        # A second deletion with a shorter grace period shortens it.
+        until = time.monotonic() + allowed
+        self._stop_at = until if self._stop_at is None else min(self._stop_at, until)
+        return time.monotonic() >= self._stop_at
+
+    async def _step(self) -> float:
+        """Do what is to be done now; seconds until there may be more."""
+        kubelet, spec = self._kubelet, self._manifest["spec"]
+        if spec.get("schedulingGates") or self._refused:
+            return math.inf
+        if not spec.get("nodeName"):
+            await bind(kubelet.api, self._manifest, kubelet.plan.name)
+            spec["nodeName"] = kubelet.plan.name
+        if not self._started:
+            try:
+                await self._start()
+            except images.Unplayable as refusal:
+                await self._refuse(refusal)
+                return math.inf
+        address = kubelet.addresses.of(self.uid)
+        for each in self._readiness:
+            if each.due <= time.monotonic():
+                await each.update(kubelet.agent, self._network, address)
+        ready = all(each.ready for each in self._readiness) and not status.held_unready(self._manifest)
+        if ready != self._told:
+            running = status.running_status(
+                self._manifest, address=address, host=kubelet.plan.address, ready=ready, started=self._started
+            )
+            await self._patch(running)
+            self._told = ready
+        return min((each.due - time.monotonic() for each in self._readiness), default=math.inf)
+
+    async def _start(self) -> None:
+        kubelet = self._kubelet
+        served = images.play(self._manifest)
+        self._network = await network.make_pod(
+            kubelet.plan,
+            namespace=self._namespace,
+            pod=self._name,
+            uid=self.uid,
+            address=kubelet.addresses.of(self.uid),
+        )
+        await kubelet.agent.close(self._network)  # of a try that failed
+        for each in served:
+            if each.protocol == "TCP":
+                await kubelet.agent.serve_http(self._network, each.port, each.text)
+            else:
+                await kubelet.agent.echo_udp(self._network, each.port, each.text)
+        self._started = now()
+        self._readiness = [_Readiness(each, time.monotonic()) for each in status.probes(self._manifest)]
+
+    async def _refuse(self, refusal: images.Unplayable) -> None:
+        plan, text = self._kubelet.plan, str(refusal)
+        await self._patch(status.waiting_status(self._manifest, reason=refusal.reason, message=text, host=plan.address))
+        event = status.waiting_event(self._manifest, reason=refusal.reason, message=text, node=plan.name)
+        await self._kubelet.api.create(event)
+        self._refused = True
+
+    async def _patch(self, wanted: Object) -> None:
+        await self._kubelet.api.patch(
+            "v1/pods",
+            self._name,
+            {"metadata": {"uid": self.uid}, "status": wanted},
+            namespace=self._namespace,
+            subresource="status",
+            patch_type="strategic",
+        )
+
+    async def _tear_down(self) -> None:
+        """Fall silent, give everything back, and let the Pod go. May be called again after a failure."""
+        kubelet = self._kubelet
+        if self._network:
+            await kubelet.agent.close(self._network)
+            await asyncio.to_thread(kill_in, self._network, kubelet.root)
+            await network.remove_pod(kubelet.plan, self._network, self.uid)
+            self._network = ""
+        if not self._gone:
+            await kubelet.api.delete(
+                "v1/pods", self._name, namespace=self._namespace, grace_seconds=0, uid=self.uid, missing_ok=True
+            )
+        kubelet.addresses.release(self.uid)

@@ -1,0 +1,118 @@
+"""Find and remove what a killed bed left: network namespaces outlive the processes that made them.
+
+A bed with a data plane says who owns it in ``/run/mcs-testbed/<id>/owner.json``, before its first namespace exists and
+until its last one is gone. Namespaces whose names carry an id that no living process owns are garbage, and nothing
+else is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from testbed.access import write_private
+from testbed.dataplane import names
+from testbed.dataplane.network import ETC_NETNS, NETNS
+from testbed.identity import ProcessIdentity, carries_mark, kill_leftovers, processes_of
+
+RUNTIME = Path("/run/mcs-testbed")
+
+
+class Owner(msgspec.Struct, kw_only=True):
+    """Who owns the namespaces of one id.
+
+    Attributes:
+        root: the bed's directory; its processes carry it as their mark.
+        process: the process that the bed lives in.
+    """
+
+    root: str
+    process: ProcessIdentity
+
+
+def directory(bed: str, runtime: Path = RUNTIME) -> Path:
+    """Where a bed keeps its sockets: short, as the name of a Unix socket has at most 107 bytes."""
+    return runtime / bed
+
+
+def claim(root: Path, runtime: Path = RUNTIME) -> str:
+    """Own the id of a bed's directory from now on; what an earlier bed there left is removed. The id."""
+    bed = names.bed_id(root)
+    remove(bed, runtime)
+    process = ProcessIdentity.of(os.getpid())
+    assert process is not None
+    write_private(directory(bed, runtime) / "owner.json", msgspec.json.encode(Owner(root=str(root), process=process)))
+    return bed
+
+
+def remove(bed: str, runtime: Path = RUNTIME) -> bool:
+    """Remove every namespace and file of an id, whoever owns it; whether there was anything."""
+    found = [each for each in _names() if names.bed_of(each) == bed]
+    if mounted := [each for each in found if (NETNS / each).exists()]:
+        lines = "".join(f"netns del {each}\n" for each in mounted)
+        subprocess.run(["ip", "-force", "-batch", "-"], input=lines.encode(), check=False, capture_output=True)
+    for each in found:
+        shutil.rmtree(ETC_NETNS / each, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others use it
+        ETC_NETNS.rmdir()
+    there = directory(bed, runtime).exists()
+    shutil.rmtree(directory(bed, runtime), ignore_errors=True)
+    with contextlib.suppress(OSError):  # there are other beds
+        runtime.rmdir()
+    return bool(found) or there
+
+
+def remove_root(root: Path) -> bool:
+    """:func:`remove` by the bed's directory, which may be gone already."""
+    return _allowed() and remove(names.bed_id(root))
+
+
+def sweep(runtime: Path = RUNTIME) -> list[str]:
+    """Remove what belongs to beds whose owner is gone; their ids. Does nothing for somebody without the rights."""
+    if not _allowed():
+        return []
+    # A directory without an owner is a bed that starts just now.
+    claimed = [each.parent.name for each in runtime.glob("*/owner.json")]
+    ids = {bed for each in _names() if (bed := names.bed_of(each)) is not None} | set(claimed)
+    swept = []
+    for bed in sorted(ids):
+        owner = _owner(bed, runtime)
+        if owner is not None and owner.process.alive():
+            continue
+        if owner is not None:
+            kill_leftovers(Path(owner.root))
+        if remove(bed, runtime):
+            swept.append(bed)
+    return swept
+
+
+def kill_in(network: str, root: Path) -> None:
+    """SIGKILL what the bed in ``root`` runs inside a network namespace (commands that were executed in a Pod)."""
+    with contextlib.suppress(OSError):
+        inode = (NETNS / network).stat().st_ino
+        for identity in list(processes_of(root)):
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{identity.pid}/ns/net").stat().st_ino == inode and carries_mark(identity.pid, root):
+                    identity.send(signal.SIGKILL)
+
+
+def _allowed() -> bool:
+    return os.geteuid() == 0
+
+
+def _names() -> list[str]:
+    """What is named like a network namespace: after a reboot only the files under ``/etc/netns`` are left."""
+    return sorted({each.name for parent in (NETNS, ETC_NETNS) if parent.is_dir() for each in parent.iterdir()})
+
+
+def _owner(bed: str, runtime: Path) -> Owner | None:
+    try:
+        return msgspec.json.decode((directory(bed, runtime) / "owner.json").read_bytes(), type=Owner)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,165 @@
+"""Network namespaces, the wires between them, and their routes: what ``ip`` is asked to do.
+
+::
+
+    Pod eth0 ── p<uid> node eth0 ── m<n> hub m<m> ── eth0 node p<uid> ── eth0 Pod
+                        (routes)      br0 (a bridge)       (routes)
+
+Nothing is wired to the root namespace, so there is no way in or out: a Pod's default route ends at its node, and a
+node knows the ranges of the other members' Pods and nothing else.
+
+A Pod has a /32 and its node a route to it, so there is no bridge on a node and everything passes kube-proxy's rules.
+Links are made inside their namespaces: beds that start at the same time cannot collide over names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.dataplane import names
+from testbed.errors import BedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NETNS = Path("/run/netns")
+ETC_NETNS = Path("/etc/netns")
+HUB_PORT = "m{index}"
+
+# Forward for the Pods; no checks of the way back, as a Pod's way to another member's Pod is not always symmetric.
+_ROUTER_SETTINGS = "\n".join(
+    f"echo {value} > /proc/sys/net/ipv4/{name}"
+    for name, value in (("ip_forward", 1), ("conf/all/rp_filter", 0), ("conf/default/rp_filter", 0))
+)
+
+
+class NetworkError(BedError):
+    """The kernel or ``ip`` refused; the text says what was asked."""
+
+
+async def run(argv: Sequence[str], stdin: str = "") -> str:
+    """Run a short command; its stdout.
+
+    Raises:
+        NetworkError: it ended with another code than 0.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    except OSError as error:
+        raise NetworkError(f"cannot run {argv[0]}: {error}") from error
+    try:
+        output, complaint = await process.communicate(stdin.encode())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None:  # cancelled
+                process.kill()
+    if process.returncode != 0:
+        raise NetworkError(f"`{' '.join(argv)}` ended with {process.returncode}: {complaint.decode().strip()}\n{stdin}")
+    return output.decode()
+
+
+async def ip(lines: Iterable[str], *, namespace: str = "") -> None:
+    """Run lines of ``ip`` in one go, in a network namespace or the root's; the first that fails ends it."""
+    await run(["ip", *(["-n", namespace] if namespace else []), "-batch", "-"], "\n".join(lines) + "\n")
+
+
+async def make_hub(bed: str) -> None:
+    """The switch that the nodes are plugged into."""
+    hub = names.hub_namespace(bed)
+    await ip([f"netns add {hub}"])
+    await ip(["link add name br0 type bridge", "link set br0 up"], namespace=hub)
+
+
+async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> None:
+    """A node on the hub, with routes to the Pods of the others."""
+    hub, port = names.hub_namespace(plan.bed), HUB_PORT.format(index=plan.index)
+    await ip([f"netns add {plan.namespace}"])
+    await run(["ip", "netns", "exec", plan.namespace, "sh", "-ec", _ROUTER_SETTINGS])
+    await ip([f"link add name {port} type veth peer name eth0 netns {plan.namespace}"], namespace=hub)
+    await ip([f"link set {port} master br0", f"link set {port} up"], namespace=hub)
+    await ip(
+        [
+            "link set lo up",
+            f"addr add {plan.address}/{names.NODES.prefixlen} dev eth0",
+            "link set eth0 up",
+            # A Pod that is gone: say so at once, do not send it round.
+            f"route add unreachable {plan.pod_cidr}",
+            *(f"route add {other.pod_cidr} via {other.address}" for other in others if other.index != plan.index),
+        ],
+        namespace=plan.namespace,
+    )
+
+
+async def make_pod(plan: names.NodePlan, *, namespace: str, pod: str, uid: str, address: str) -> str:
+    """A Pod's namespace, wired to its node, with its resolver; its name. What a failed try left is replaced."""
+    network = plan.pod_namespace(namespace, pod, uid)
+    await remove([network])
+    _write_files(
+        ETC_NETNS / network,
+        {
+            "resolv.conf": names.resolv_conf(plan.dns, namespace),
+            "hosts": names.hosts_file(pod, address),
+            # On some machines it names a resolver outside of the namespace.
+            "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+        },
+    )
+    link = names.pod_link(uid)
+    await ip([f"netns add {network}"])
+    await ip(
+        [
+            f"link add name {link} type veth peer name eth0 netns {network}",
+            f"link set {link} up",
+            f"route add {address}/32 dev {link} src {plan.address}",
+        ],
+        namespace=plan.namespace,
+    )
+    await ip(
+        [
+            "link set lo up",
+            f"addr add {address}/32 dev eth0",
+            "link set eth0 up",
+            f"route add {plan.address} dev eth0",
+            f"route add default via {plan.address} dev eth0",
+        ],
+        namespace=network,
+    )
+    return network
+
+
+async def remove_pod(plan: names.NodePlan, network: str, uid: str) -> None:
+    """Remove a Pod's namespace. Its address stops answering at once, whoever still holds a socket in it."""
+    with contextlib.suppress(NetworkError):  # half-made
+        await ip([f"link del {names.pod_link(uid)}"], namespace=plan.namespace)
+    await remove([network])
+
+
+async def remove(networks: Sequence[str]) -> None:
+    """Remove namespaces, and with each the links in it and its files under ``/etc/netns``."""
+    present = [each for each in networks if (NETNS / each).exists()]
+    if present:
+        await ip(f"netns del {each}" for each in present)
+    for each in networks:
+        shutil.rmtree(ETC_NETNS / each, ignore_errors=True)
+
+
+def _write_files(directory: Path, files: Mapping[str, str]) -> None:
+    """What ``ip netns exec`` lays over the files of these names in ``/etc``; it can only do so where there is one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        if (Path("/etc") / name).exists():
+            (directory / name).write_text(content)
+
+
+def existing() -> list[str]:
+    """The named network namespaces of this machine, oldest first."""
+    try:
+        found = [(each.stat().st_mtime_ns, each.name) for each in NETNS.iterdir()]
+    except OSError:  # none was ever made; or one went just now
+        return [each.name for each in NETNS.iterdir()] if NETNS.is_dir() else []
+    return [name for _, name in sorted(found)]

@@ -315,7 +315,11 @@ def _fill_in_service(wanted: JsonObject, there: JsonObject) -> None:
 def _with_node_ports(ports: list[JsonObject], observed: list[JsonObject]) -> list[JsonObject]:
     """The server keeps a node port that an update does not name, by the name of the port; so do we."""
     taken = {port.get("nodePort") for port in ports}
-    known = {port.get("name", ""): port["nodePort"] for port in observed if port.get("nodePort") not in (*taken, 0)}
+    known = {
+        port.get("name", ""): node_port
+        for port in observed
+        if (node_port := port.get("nodePort")) and node_port not in taken
+    }
     filled = []
     for port in ports:
         node_port = port.get("nodePort") or known.get(port.get("name", ""))

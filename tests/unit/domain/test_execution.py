@@ -234,6 +234,13 @@ def test_a_node_port_of_the_manifest_wins_and_one_of_the_member_is_kept() -> Non
     assert [port["nodePort"] for port in after["spec"]["ports"]] == [30010, 30002]
 
 
+def test_node_ports_come_when_a_service_becomes_a_load_balancer() -> None:
+    manifest = _marked(service(type="LoadBalancer", ports=[PORT | {"nodePort": 30010}]))
+    _, after = _update(manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]}})
+    assert after["spec"]["type"] == "LoadBalancer"
+    assert [port["nodePort"] for port in after["spec"]["ports"]] == [30010]
+
+
 def test_node_ports_go_when_the_type_does() -> None:
     manifest = _marked(service(type="ClusterIP"))
     stored = _stored(

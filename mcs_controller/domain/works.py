@@ -106,11 +106,41 @@ class CreateWork:
 
 @dataclass(frozen=True, slots=True)
 class PatchWork:
-    """Apply this merge patch; it names the resourceVersion that it was computed from."""
+    """Change a Work that is still as it was observed.
+
+    Attributes:
+        body: what changes, as a merge patch; it names the resourceVersion that it was computed from.
+        missing: the string maps of the metadata ("labels", "annotations") that the Work does not have yet.
+    """
 
     namespace: str
     name: str
     body: JsonObject
+    missing: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> JsonObject | list[JsonObject]:
+        """What to send: the merge patch, or a JSON patch if the spec is replaced.
+
+        An API server drops nulls inside of lists when it applies a merge patch, but an empty list of endpoints is
+        written as null (contract 3.3); and what others may have put into the spec has to go (2.3 step 4).
+        """
+        if "spec" not in self.body:
+            return self.body
+        metadata = dict(self.body["metadata"])
+        operations = [_operation("replace", metadata.pop("resourceVersion"), "metadata", "resourceVersion")]
+        for field_name, value in metadata.items():
+            if not isinstance(value, dict):
+                operations.append(_operation("add", value, "metadata", field_name))
+                continue
+            if field_name in self.missing:
+                operations.append(_operation("add", {}, "metadata", field_name))
+            operations += [
+                _operation("remove" if one is None else "add", one, "metadata", field_name, key)
+                for key, one in value.items()
+            ]
+        spec = {key: value for key, value in self.body["spec"].items() if value is not None}
+        return [*operations, _operation("replace", spec, "spec")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +154,11 @@ class DeleteWork:
 
 
 WorkWrite: TypeAlias = CreateWork | PatchWork | DeleteWork
+
+
+def _operation(operation: str, value: Any, *path: str) -> JsonObject:
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+    return {"op": operation, "path": pointer} | ({} if operation == "remove" else {"value": value})
 
 
 def delete_work(work: Work) -> DeleteWork:
@@ -244,7 +279,8 @@ def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: Jso
     if not metadata and not body:
         return None
     body["metadata"] = metadata | {"resourceVersion": meta.resource_version}
-    return PatchWork(intent.namespace, intent.name, body)
+    missing = tuple(name for name in ("labels", "annotations") if not getattr(meta, name))
+    return PatchWork(intent.namespace, intent.name, body, missing)
 
 
 def _same_spec(observed: Work, spec: JsonObject) -> bool:

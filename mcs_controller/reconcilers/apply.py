@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from informers.errors import Conflict, KubeError
 from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from informers.cached import CachedResource
     from mcs_controller.api.work import Work
+
+
+T = TypeVar("T")
 
 
 class WritesFailed(KubeError):
@@ -36,6 +39,19 @@ class Failures:
         """Texts for people. A conflict is none: somebody else was faster, and the next try is due in milliseconds."""
         return tuple(sorted(f"{what}: {error}" for what, error in self._errors if not isinstance(error, Conflict)))
 
+    @property
+    def inconclusive(self) -> bool:
+        """Whether the next try is what tells: all that failed were conflicts."""
+        return bool(self._errors) and not self.reportable
+
+    async def guard(self, what: str, write: Awaitable[T]) -> T | None:
+        """The write's answer; None if it failed, which is noted. Only API errors are: anything else is raised."""
+        try:
+            return await write
+        except KubeError as error:
+            self.add(what, error)
+            return None
+
     def raise_if_any(self) -> None:
         """Raise WritesFailed, naming everything that failed; or Conflict, if it was nothing else."""
         errors = [error for _, error in self._errors]
@@ -50,7 +66,7 @@ async def apply_work(works: CachedResource[Work], write: WorkWrite) -> None:
     if isinstance(write, CreateWork):
         await works.create(write.body, write.namespace)
     elif isinstance(write, PatchWork):
-        await works.patch(write.namespace, write.name, write.body)
+        await works.patch(write.namespace, write.name, write.request)
     else:
         await works.delete(write.namespace, write.name, uid=write.uid, resource_version=write.resource_version)
 
@@ -63,13 +79,6 @@ def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[
 
 async def settle(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:
     """Await all of them side by side; API errors are noted under the write's name, anything else ends them all."""
-
-    async def one(what: str, write: Awaitable[object]) -> None:
-        try:
-            await write
-        except KubeError as error:
-            failures.add(what, error)
-
     async with asyncio.TaskGroup() as group:
         for what, write in writes:
-            group.create_task(one(what, write))
+            group.create_task(failures.guard(what, write))

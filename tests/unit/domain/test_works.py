@@ -38,7 +38,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import merge_patch
+from tests.support.memory import Json, apply_json_patch, merge_patch
 
 MANIFEST = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "v"}}
 
@@ -53,7 +53,8 @@ def stored(write: CreateWork | PatchWork | None, before: dict[str, Any] | None =
     if isinstance(write, CreateWork):
         return write.body | {"metadata": write.body["metadata"] | {"uid": "u", "resourceVersion": "1"}}
     assert before is not None
-    return cast(dict[str, Any], merge_patch(before, write.body))
+    request = write.request
+    return apply_json_patch(before, request) if isinstance(request, list) else cast(Json, merge_patch(before, request))
 
 
 # --- what a Work is for -----------------------------------------------------------------------------------------------
@@ -220,6 +221,17 @@ def test_a_flag_that_is_not_given_is_absent_afterwards(flag: str, value: bool):
     after = stored(plan_work(intent(), a_work(before), ids()), before)
     assert after["spec"].keys() == {"workload"}
     assert plan_work(intent(), a_work(after), ids()) is None
+
+
+def test_a_list_that_became_empty_is_written_as_null_into_a_work_without_labels():
+    before = work("m1", "a-1", MANIFEST | {"endpoints": [1]}, metadata={"resourceVersion": "1"})
+    before["spec"]["theirs"] = 1
+    write = plan_work(intent(manifest=MANIFEST | {"endpoints": None}, finalizers=("f",)), a_work(before), ids())
+    after = stored(write, before)
+    assert after["spec"].keys() == {"workload"}
+    assert after["spec"]["workload"]["manifests"][0]["endpoints"] is None
+    assert after["metadata"]["finalizers"] == ["f"]
+    assert after["metadata"]["labels"].keys() == {wk.WORK_PERMANENT_ID}
 
 
 def test_what_others_put_on_a_work_stays():

@@ -440,9 +440,9 @@ class MemoryRecorder:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386, on copies."""
+    """RFC 7386, on copies; inside of lists the server drops nulls as well (seen on kube-apiserver 1.37)."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return _without_nulls(patch)
     merged = copy.deepcopy(dict(target)) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
@@ -450,6 +450,12 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else copy.deepcopy(value)
 
 
 def apply_json_patch(content: Json, operations: list[Json]) -> Json:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
 
 BY_SERVICE = "service"
-"""Works by the (namespace, name) of the MultiClusterService they are filed under; slices by that of their Service."""
+"""Works by the (namespace, name) of the MultiClusterService they are filed under, or carry; slices by their Service's.
 
-BY_PERMANENT_ID = "permanent-id"
-"""Works by the MultiClusterService's permanent id."""
+Never by permanent id: it changes when a client drops it, and is copied along with an object's other labels.
+"""
 
 BY_ORIGIN = "origin"
 """Works that are copies of a slice, by (role, the provider's slice)."""
@@ -37,13 +37,10 @@ EVERY_CLUSTER = "*"
 
 def _work_service(work: Work) -> Iterable[Hashable]:
     service = service_of(work)
-    return (service,) if service is not None else ()
-
-
-def _work_permanent_id(work: Work) -> Iterable[Hashable]:
-    # An empty id selects nothing: it would find the Works of every service that has none.
-    permanent_id = work.metadata.labels.get(wk.MCS_PERMANENT_ID)
-    return (permanent_id,) if permanent_id else ()
+    found = {service} if service is not None else set()
+    if work.ref is not None and role_of(work) is Role.SERVICE:
+        found.add((work.ref.namespace, work.ref.name))
+    return found
 
 
 def _work_origin(work: Work) -> Iterable[Hashable]:
@@ -73,7 +70,6 @@ def _slice_service(slice_: EndpointSlice) -> Iterable[Hashable]:
 
 WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
     BY_SERVICE: _work_service,
-    BY_PERMANENT_ID: _work_permanent_id,
     BY_ORIGIN: _work_origin,
     BY_TARGET: _work_target,
     BY_PROVIDER: _work_provider,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome
-from mcs_controller.domain.indexes import BY_CLUSTER, BY_PERMANENT_ID, BY_SERVICE, EVERY_CLUSTER
+from mcs_controller.domain.indexes import BY_CLUSTER, BY_SERVICE, EVERY_CLUSTER
 from mcs_controller.domain.multiclusterservice import (
     ForeignController,
     plan_adopt,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.selection import Skip
     from mcs_controller.reconcilers.service_status import StatusBoard
 
 
@@ -72,76 +73,87 @@ class MultiClusterServiceReconciler:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         if mcs is None:
-            await self._withdraw(request, permanent_id="")
+            await self._withdraw(request)
+            self._board.forget(request)
             return Result()
-        if mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
+        live = mcs.metadata.deletion_timestamp is None
+        if not live or not mcs.is_cross_cluster:
             if (disown := plan_disown(mcs)) is not None:
-                await self._withdraw(request, mcs.metadata.labels.get(wk.MCS_PERMANENT_ID, ""))
+                await self._withdraw(request)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
-            return Result()
-        if (problem := validate(mcs)) is not None:
+            self._board.forget(request)
+        if live and (problem := validate(mcs)) is not None:
             self._board.report_service(request, Outcome(errors=(problem,)))
-            return Result()
-        return await self._propagate(request, mcs)
+        elif live and mcs.is_cross_cluster:
+            return await self._propagate(request, mcs)
+        return Result()
 
     async def _propagate(self, request: Request, mcs: MultiClusterService) -> Result:
-        if (adopt := plan_adopt(mcs, self._new_id)) is not None:
-            mcs = await self._multiclusterservices.patch(request.namespace, request.name, adopt)
-        clusters = {cluster.name: cluster for cluster in self._clusters.values()}
-        filed = self._filed(request, mcs.metadata.labels.get(wk.MCS_PERMANENT_ID, ""))
-        plan = plan_provider_works(mcs, clusters, filed, self._works.get, self._new_id)
         failures = Failures()
-        await settle(named(self._works, plan.writes), failures)
-        problem = await self._bind(request, mcs, clusters.values())
-        errors = (*failures.reportable, *((problem,) if problem else ()))
-        self._board.report_service(request, Outcome(skips=plan.skips, errors=errors))
+        skips: tuple[Skip, ...] = ()
+        problem: str | None = None
+        blocked = False
+        adopted: MultiClusterService | None = mcs
+        if (adopt := plan_adopt(mcs, self._new_id)) is not None:
+            write = self._multiclusterservices.patch(request.namespace, request.name, adopt)
+            adopted = await failures.guard(f"MultiClusterService {request}", write)
+        if adopted is not None:
+            clusters = {cluster.name: cluster for cluster in self._clusters.values()}
+            plan = plan_provider_works(adopted, clusters, self._filed(request), self._works.get, self._new_id)
+            skips, blocked = plan.skips, plan.blocked
+            await settle(named(self._works, plan.writes), failures)
+            problem = await self._bind(request, adopted, clusters.values(), failures)
+        if problem is not None or not failures.inconclusive:
+            errors = (*failures.reportable, *((problem,) if problem is not None else ()))
+            self._board.report_service(request, Outcome(skips=skips, errors=errors))
         failures.raise_if_any()
-        return Result(requeue_after=_BLOCKED_SECONDS if plan.blocked else None)
+        return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 
-    async def _bind(self, request: Request, mcs: MultiClusterService, clusters: Iterable[Cluster]) -> str | None:
+    async def _bind(
+        self, request: Request, mcs: MultiClusterService, clusters: Iterable[Cluster], failures: Failures
+    ) -> str | None:
         """Claim the Service and bind it. Returns what stands in the way until some object changes, if anything does."""
         service = self._services.get(request.namespace, request.name)
         if service is None or service.metadata.deletion_timestamp is not None:
-            return f"Service {request.namespace}/{request.name} does not exist; create it in the control plane"
+            return f"Service {request} does not exist; create it in the control plane"
         if (claim := plan_claim(service, mcs)) is not None:
-            service = await self._services.patch(request.namespace, request.name, claim)
+            write = self._services.patch(request.namespace, request.name, claim)
+            claimed = await failures.guard(f"Service {request}", write)
+            if claimed is None:
+                return None
+            service = claimed
         clusters = tuple(clusters)
         targets = {*providers_of(mcs, clusters), *consumers_of(mcs, clusters)}
         name = binding_name(wk.SERVICE_KIND, request.name)
         observed = self._bindings.get(request.namespace, name)
         try:
-            write = plan_binding(mcs, service, targets, observed, self._new_id)
+            planned = plan_binding(mcs, service, targets, observed, self._new_id)
         except (ForeignController, WorkTerminating) as waiting:
             return str(waiting)
-        if write is not None and write.create:
-            await self._bindings.create(write.body, request.namespace)
-        elif write is not None:
-            await self._bindings.patch(request.namespace, name, write.body)
+        what = f"ResourceBinding {request.namespace}/{name}"
+        if planned is not None and planned.create:
+            await failures.guard(what, self._bindings.create(planned.body, request.namespace))
+        elif planned is not None:
+            await failures.guard(what, self._bindings.patch(request.namespace, name, planned.body))
         return None
 
-    async def _withdraw(self, request: Request, permanent_id: str) -> None:
+    async def _withdraw(self, request: Request) -> None:
         """Undo everything; also for a service whose finalizer somebody removed by force."""
-        filed = self._filed(request, permanent_id)
         failures = Failures()
-        await settle(named(self._works, plan_withdraw(filed)), failures)
+        await settle(named(self._works, plan_withdraw(self._filed(request))), failures)
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
-            await self._services.patch(request.namespace, request.name, patch)
+            await failures.guard(f"Service {request}", self._services.patch(request.namespace, request.name, patch))
         binding = self._bindings.get(request.namespace, binding_name(wk.SERVICE_KIND, request.name))
         if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
-            await self._bindings.patch(request.namespace, binding.metadata.name, patch)
+            name = binding.metadata.name
+            write = self._bindings.patch(request.namespace, name, patch)
+            await failures.guard(f"ResourceBinding {request.namespace}/{name}", write)
         failures.raise_if_any()
 
-    def _filed(self, request: Request, permanent_id: str) -> list[Work]:
-        """All Works of the service: by its name, and by its id for those whose name labels somebody took off."""
-        filed = {
-            (work.metadata.namespace, work.metadata.name): work
-            for work in self._works.store.by_index(BY_SERVICE, (request.namespace, request.name))
-        }
-        if permanent_id:
-            for work in self._works.store.by_index(BY_PERMANENT_ID, permanent_id):
-                filed.setdefault((work.metadata.namespace, work.metadata.name), work)
-        return [filed[key] for key in sorted(filed)]
+    def _filed(self, request: Request) -> list[Work]:
+        """All Works of the service, in any namespace: those labelled so, and those that carry it."""
+        return self._works.store.by_index(BY_SERVICE, (request.namespace, request.name))
 
     # --- what to look at when something changes -----------------------------------------------------------------------
 
@@ -163,9 +175,9 @@ class MultiClusterServiceReconciler:
 
     def requests_for_binding(self, event: Event[ResourceBinding]) -> Iterable[Request]:
         """The service of the same name as the Service that the binding is about."""
-        resource = event.object.spec.resource
-        request = Request(resource.namespace, resource.name)
-        return (request,) if resource.kind == wk.SERVICE_KIND and self._crosses(request) else ()
+        resources = (binding.spec.resource for binding in (event.old, event.new) if binding is not None)
+        found = {Request(one.namespace, one.name) for one in resources if one.kind == wk.SERVICE_KIND}
+        return sorted(request for request in found if self._crosses(request))
 
     def _crosses(self, request: Request) -> bool:
         mcs = self._multiclusterservices.get(request.namespace, request.name)

@@ -17,6 +17,7 @@ from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
+from mcs_controller.domain.selection import validate
 from mcs_controller.domain.works import Role, SliceRef, origin_of, role_of
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -46,6 +47,7 @@ class StatusBoard:
         self._services: dict[Request, Outcome] = {}
         self._slices: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
         self._filed_under: dict[SliceRef, Request] = {}
+        self._uncollected: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
         self._listeners: list[Callable[[Request], None]] = []
 
     def subscribe(self, listener: Callable[[Request], None]) -> None:
@@ -70,9 +72,21 @@ class StatusBoard:
         self._slices[service][origin] = outcome
         self._tell(service)
 
+    def report_uncollected(self, origin: SliceRef, service: Request | None, outcome: Outcome) -> None:
+        """That a slice could not be collected for the service; `service` is None if it could, or need not."""
+        for filed in [one for one, slices in self._uncollected.items() if origin in slices and one != service]:
+            del self._uncollected[filed][origin]
+            if not self._uncollected[filed]:
+                del self._uncollected[filed]
+            self._tell(filed)
+        if service is not None:
+            self._uncollected[service][origin] = outcome
+            self._tell(service)
+
     def forget(self, service: Request) -> None:
         """The service is gone."""
         self._services.pop(service, None)
+        self._uncollected.pop(service, None)
         for origin in self._slices.pop(service, {}):
             self._filed_under.pop(origin, None)
 
@@ -83,6 +97,10 @@ class StatusBoard:
     def slice_outcomes(self, service: Request) -> dict[SliceRef, Outcome]:
         """The latest reports on its slices."""
         return self._slices.get(service, {})
+
+    def uncollected(self, service: Request) -> list[Outcome]:
+        """What could not be collected, by slice."""
+        return [outcome for _, outcome in sorted(self._uncollected.get(service, {}).items())]
 
     def _tell(self, service: Request) -> None:
         for listener in self._listeners:
@@ -113,7 +131,7 @@ class ServiceStatusReconciler:
         if mcs is None:
             self._board.forget(request)
             return Result()
-        if mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
+        if mcs.metadata.deletion_timestamp is not None or not (mcs.is_cross_cluster or validate(mcs)):
             return Result()
         wanted = self._wanted(request, mcs)
         now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -152,8 +170,9 @@ class ServiceStatusReconciler:
         # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
         if not collected <= reported.keys():
             return wanted
-        if collected or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
-            wanted.append(conditions.slices_dispatched(reported[origin] for origin in sorted(collected)))
+        outcomes = [*(reported[origin] for origin in sorted(collected)), *self._board.uncollected(request)]
+        if outcomes or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
+            wanted.append(conditions.slices_dispatched(outcomes))
         return wanted
 
     def _tell(self, mcs: MultiClusterService, request: Request, condition: Condition) -> None:

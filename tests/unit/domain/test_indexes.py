@@ -16,7 +16,6 @@ from tests.support.builders import (
     collected_work,
     dispatched_work,
     filed,
-    mcs,
     mcs_work,
     service,
     work,
@@ -58,10 +57,10 @@ def test_works_are_filed(content: Any, service: set[Any], origin: set[Any], prov
     assert under(indexes.BY_PROVIDER, content) == provider
 
 
-def test_an_empty_permanent_id_finds_nothing():
-    assert under(indexes.BY_PERMANENT_ID, mcs_work("m1", mcs(permanent_id="x"))) == {"x"}
-    assert under(indexes.BY_PERMANENT_ID, mcs_work("m1", labels=filed() | {wk.MCS_PERMANENT_ID: ""})) == set()
-    assert under(indexes.BY_PERMANENT_ID, mcs_work("m1", labels=filed())) == set()
+def test_openings_11_and_12_a_service_finds_the_works_that_carry_it_whatever_their_labels_say():
+    assert under(indexes.BY_SERVICE, mcs_work("m1", labels={})) == {("default", "web")}
+    assert under(indexes.BY_SERVICE, mcs_work("m1", labels=filed("x"))) == {("default", "web"), ("default", "x")}
+    assert under(indexes.BY_SERVICE, collected_work("m1", labels={wk.MCS_PERMANENT_ID: ""})) == set()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,284 @@
+"""A fleet in memory: the controllers of the MultiClusterService path, wired as in production, over `MemoryApi`s.
+
+    world = World("m1", "m2", "m3")
+    world.host.seed(service()); world.host.seed(mcs(providers=["m1"], consumers=["m2"], adopted=False))
+    world.members["m1"].seed(slice_())
+    await world.settle()
+    assert world.slices_in("m2") == {"m1-web-1"}
+
+Only the queues are plain: one request after the other, in the order they came or in one that `rng` draws; a failed
+one again in the next round. `settle` runs until nothing is left to do. What the neighbours do (execution and binding
+controllers, which let go of what is being deleted) is done between the rounds.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, cast
+
+from mcs_controller import wiring
+from mcs_controller.api import resources
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.indexes import WORK_INDEXES
+from mcs_controller.domain.naming import execution_namespace
+from tests.support.builders import a_work, cluster
+from tests.support.clock import FakeClock
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Hashable, Iterable
+
+    from informers.event import Event
+    from mcs_controller.runtime.reconcile import Reconciler
+
+Json = dict[str, Any]
+CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
+_MAX_ROUNDS = 60
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Registration:
+    """A handler's place in an informer."""
+
+    live = True
+
+    def remove(self) -> None:
+        self.live = False
+
+
+class PlainController:
+    """What `Controller` is to the wiring, with a queue that the test empties."""
+
+    def __init__(self, name: str, reconciler: Reconciler[Any]) -> None:
+        self.name = name
+        self.reconciler = reconciler
+        self.pending: dict[Hashable, None] = {}
+        self.failed: list[tuple[Hashable, Exception]] = []
+        self.later: dict[Hashable, float] = {}
+
+    def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None) -> None:
+        self.add_source(source, mapper, predicate)
+
+    def add_source(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None) -> Any:
+        registration = Registration()
+
+        def handle(event: Event[Any]) -> None:
+            if registration.live and (predicate is None or predicate(event)):
+                for request in mapper(event):
+                    self.enqueue(request)
+
+        source.add_handler(handle)
+        return registration
+
+    def enqueue(self, request: Hashable) -> None:
+        self.pending[request] = None
+
+    async def run_one(self, request: Any) -> None:
+        self.pending.pop(request, None)
+        try:
+            result = await self.reconciler.reconcile(request)
+        except Exception as error:
+            self.failed.append((request, error))
+        else:
+            if result.requeue_after is not None:
+                self.later[request] = result.requeue_after
+
+
+class Member:
+    """A member's connection, and the member behind it."""
+
+    def __init__(self, name: str, api: MemoryApi) -> None:
+        self.name = name
+        self.asked: list[Any] = []
+        self.informers = types.SimpleNamespace(informer=self._informer)
+        self._api = api
+        self._informers: dict[str, Any] = {}
+
+    def _informer(self, resource: Any, *, indexers: Any) -> Any:
+        if resource.plural not in self._informers:
+            self._informers[resource.plural] = self._api.informer(resource, indexers)
+        return self._informers[resource.plural]
+
+
+class Members:
+    """What `MemberClusters` is to the provider watches."""
+
+    def __init__(self, apis: dict[str, MemoryApi]) -> None:
+        self._apis = apis
+        self.connected: dict[str, Member] = {}
+        self._listeners: list[tuple[Callable[[Any], None], Callable[[str], None]]] = []
+
+    def get(self, name: str) -> Member | None:
+        return self.connected.get(name)
+
+    def add_listener(self, *, joined: Callable[[Any], None], left: Callable[[str], None]) -> None:
+        self._listeners.append((joined, left))
+        for member in self.connected.values():
+            joined(member)
+
+    def join(self, name: str) -> None:
+        """A connection is there (again)."""
+        self.leave(name)
+        self.connected[name] = Member(name, self._apis[name])
+        for joined, _ in self._listeners:
+            joined(self.connected[name])
+
+    def leave(self, name: str) -> None:
+        """The connection is closed."""
+        if self.connected.pop(name, None) is not None:
+            for _, left in self._listeners:
+                left(name)
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, *names: str, rng: random.Random | None = None) -> None:
+        self.host = MemoryApi()
+        self.members = {name: MemoryApi() for name in names}
+        self.connections = Members(self.members)
+        self.recorder = MemoryRecorder()
+        self.clock = FakeClock()
+        self.rng = rng
+        self.controllers: dict[str, PlainController] = {}
+        self._ids = 0
+        for name in names:
+            self.host.seed(cluster(name))
+            self.connections.join(name)
+        self.start()
+
+    def start(self) -> None:
+        """The controllers begin, with empty memories; those of before are dead."""
+        self.host._informers.clear()
+        for api in self.members.values():
+            api._informers.clear()
+        connected = list(self.connections.connected)
+        self.connections = Members(self.members)
+        self.controllers = {}
+        caches: dict[str, Any] = {}
+
+        def cached(resource: Any, indexers: Any = None) -> Any:
+            if resource.plural not in caches:
+                caches[resource.plural] = self.host.cached(resource, indexers)
+            return caches[resource.plural]
+
+        def controller(name: str, reconciler: Any, workers: int) -> PlainController:
+            self.controllers[name] = PlainController(name, reconciler)
+            return self.controllers[name]
+
+        self.watches: Any = None
+        manager = types.SimpleNamespace(add_runnable=lambda runnable, **_: setattr(self, "watches", runnable))
+        options = types.SimpleNamespace(
+            feature_gates=types.SimpleNamespace(enabled=lambda _: True),
+            controllers=CONTROLLERS,
+            concurrent_work_syncs=1,
+        )
+        fake = types.SimpleNamespace(
+            options=options,
+            manager=manager,
+            recorder=self.recorder,
+            clock=self.clock,
+            members=self.connections,
+            cached=cached,
+            controller=controller,
+            works=cached(resources.WORKS, WORK_INDEXES),
+            services=cached(resources.SERVICES),
+            bindings=cached(resources.RESOURCEBINDINGS),
+            clusters=cached(resources.CLUSTERS),
+        )
+        wiring.wire_multi_cluster_service(cast(wiring.Wiring, fake))
+        for name in connected:
+            self.connections.join(name)
+
+    def stop(self) -> None:
+        """The controllers are down: they hear of nothing."""
+        self.host._informers.clear()
+        for api in self.members.values():
+            api._informers.clear()
+        self.controllers = {}
+
+    @property
+    def writes(self) -> list[str]:
+        """What the controllers wrote so far."""
+        assert not [call for call in self.host.calls if call.verb in ("get", "list")], "reads come from the caches"
+        return [str(call) for call in self.host.writes]
+
+    def forget_calls(self) -> None:
+        """Begin to count anew."""
+        self.host.calls.clear()
+        self.recorder.events.clear()
+
+    async def settle(self, *, rounds: int = _MAX_ROUNDS, failures: bool = False) -> list[Exception]:
+        """Run until nothing is left to do. Raises what keeps failing, unless `failures`: then it is returned."""
+        for _ in range(rounds):
+            await self._drain()
+            self._neighbours()
+            again = [(one, *pair) for one in self.controllers.values() for pair in one.failed]
+            later = [(one, request) for one in self.controllers.values() for request in one.later]
+            busy = any(one.pending for one in self.controllers.values())
+            if not (again or later or busy):
+                return []
+            for one in self.controllers.values():
+                one.failed.clear()
+                one.later.clear()
+            for owner, request, _ in again:
+                owner.enqueue(request)
+            for owner, request in later:
+                owner.enqueue(request)
+            problems = [error for _, _, error in again]
+            await self.clock.advance(1.0)
+        if failures:
+            return problems
+        raise AssertionError(f"no rest after {rounds} rounds: {problems or 'still busy'}")
+
+    async def _drain(self) -> None:
+        for _ in range(5000):
+            waiting = [(one, request) for one in self.controllers.values() for request in one.pending]
+            if not waiting:
+                return
+            owner, request = self.rng.choice(waiting) if self.rng is not None else waiting[0]
+            await owner.run_one(request)
+        raise AssertionError("the controllers keep each other busy for ever")
+
+    def _neighbours(self) -> None:
+        """Execution and binding controllers let go of what is being deleted."""
+        for kind, finalizer in (("Work", wk.EXECUTION_FINALIZER), ("ResourceBinding", wk.BINDING_FINALIZER)):
+            for obj in self.host.all(kind):
+                meta = obj["metadata"]
+                if "deletionTimestamp" in meta and finalizer in meta.get("finalizers", ()):
+                    rest = [one for one in meta["finalizers"] if one != finalizer]
+                    self.host.edit(kind, meta["namespace"], meta["name"], {"metadata": {"finalizers": rest}})
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def works_in(self, name: str) -> dict[str, Json]:
+        """The Works of a cluster, by name."""
+        return {
+            one["metadata"]["name"]: one
+            for one in self.host.all("Work")
+            if one["metadata"]["namespace"] == execution_namespace(name)
+        }
+
+    def carried(self, name: str, kind: str) -> list[Json]:
+        """The manifests of that kind in a cluster's Works."""
+        found = [a_work(one) for one in self.works_in(name).values()]
+        return [one.manifests[0].decode() for one in found if one.ref is not None and one.ref.kind == kind]
+
+    def slices_in(self, name: str) -> dict[str, list[str]]:
+        """Addresses of the slices that a cluster gets from others, by the slice's name there."""
+        return {
+            manifest["metadata"]["name"]: [one["addresses"][0] for one in manifest.get("endpoints") or ()]
+            for manifest in self.carried(name, wk.SLICE_KIND)
+            if manifest["metadata"].get("labels", {}).get(wk.SLICE_MANAGED_BY) == wk.SLICE_DISPATCHER
+        }
+
+    def condition(self, kind: str, name: str = "web", namespace: str = "default") -> tuple[str, str] | None:
+        """(status, message) of a service's condition."""
+        content = self.host.find(wk.MCS_KIND, namespace, name)
+        assert content is not None
+        found = [one for one in content.get("status", {}).get("conditions", ()) if one["type"] == kind]
+        return (found[0]["status"], found[0]["message"]) if found else None

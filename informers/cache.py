@@ -134,8 +134,7 @@ class Cache(Generic[T]):
         cached = self.store.get(key)
         if cached is None or cached.metadata.uid != uid:
             return []
-        self._ahead.pop(key, None)
-        self.writer.remove(key)
+        self.writer.remove(key)  # still ahead, if it was: an earlier object of this name may yet be in the watch
         return [Event(old=cached)]
 
     def _put(self, obj: T, *, initial: bool = False) -> list[Event[T]]:

@@ -203,6 +203,15 @@ class TestOwnDeletions:
         assert cache.put(config_map("a", 13, uid="new")) == []
         assert held(cache) == {"a": "13"}
 
+    def test_events_of_an_earlier_object_of_the_name_do_not_bring_that_back(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe(config_map("a", 13, uid="second"))
+        cache.observe_deleted(key("a"), "second")
+        assert cache.put(config_map("a", 11)) == []
+        assert cache.remove(identity("a", 12), None) == []
+        assert cache.put(config_map("a", 13, uid="second")) == []
+        assert cache.remove(identity("a", 14, uid="second"), None) == []
+        assert told(cache.put(config_map("a", 15, uid="third"))) == ["added a 15"]
+
     def test_recreated_by_somebody(self, cache: Cache[ConfigMap]) -> None:
         cache.observe_deleted(key("a"), "uid-a")
         cache.remove(identity("a", 12), None)

@@ -19,9 +19,11 @@ import msgspec
 from testbed.access import write_private
 from testbed.dataplane import names
 from testbed.dataplane.network import ETC_NETNS, NETNS
+from testbed.errors import BedError
 from testbed.identity import ProcessIdentity, carries_mark, kill_leftovers, processes_of
 
 RUNTIME = Path("/run/mcs-testbed")
+CLAIM_TRIES = 10
 
 
 class Owner(msgspec.Struct, kw_only=True):
@@ -36,22 +38,27 @@ class Owner(msgspec.Struct, kw_only=True):
     process: ProcessIdentity
 
 
-def directory(bed: str, runtime: Path = RUNTIME) -> Path:
+def directory(bed: str) -> Path:
     """Where a bed keeps its sockets: short, as the name of a Unix socket has at most 107 bytes."""
-    return runtime / bed
+    return RUNTIME / bed
 
 
-def claim(root: Path, runtime: Path = RUNTIME) -> str:
+def claim(root: Path) -> str:
     """Own the id of a bed's directory from now on; what an earlier bed there left is removed. The id."""
     bed = names.bed_id(root)
-    remove(bed, runtime)
+    remove(bed)
     process = ProcessIdentity.of(os.getpid())
     assert process is not None
-    write_private(directory(bed, runtime) / "owner.json", msgspec.json.encode(Owner(root=str(root), process=process)))
-    return bed
+    content = msgspec.json.encode(Owner(root=str(root), process=process))
+    for _ in range(CLAIM_TRIES):
+        # The last bed to go takes the common directory with it, maybe just now.
+        with contextlib.suppress(FileNotFoundError):
+            write_private(directory(bed) / "owner.json", content)
+            return bed
+    raise BedError(f"cannot write to {directory(bed)}")
 
 
-def remove(bed: str, runtime: Path = RUNTIME) -> bool:
+def remove(bed: str) -> bool:
     """Remove every namespace and file of an id, whoever owns it; whether there was anything."""
     found = [each for each in _names() if names.bed_of(each) == bed]
     if mounted := [each for each in found if (NETNS / each).exists()]:
@@ -61,10 +68,10 @@ def remove(bed: str, runtime: Path = RUNTIME) -> bool:
         shutil.rmtree(ETC_NETNS / each, ignore_errors=True)
     with contextlib.suppress(OSError):  # others use it
         ETC_NETNS.rmdir()
-    there = directory(bed, runtime).exists()
-    shutil.rmtree(directory(bed, runtime), ignore_errors=True)
+    there = directory(bed).exists()
+    shutil.rmtree(directory(bed), ignore_errors=True)
     with contextlib.suppress(OSError):  # there are other beds
-        runtime.rmdir()
+        RUNTIME.rmdir()
     return bool(found) or there
 
 
@@ -73,21 +80,21 @@ def remove_root(root: Path) -> bool:
     return _allowed() and remove(names.bed_id(root))
 
 
-def sweep(runtime: Path = RUNTIME) -> list[str]:
+def sweep() -> list[str]:
     """Remove what belongs to beds whose owner is gone; their ids. Does nothing for somebody without the rights."""
     if not _allowed():
         return []
     # A directory without an owner is a bed that starts just now.
-    claimed = [each.parent.name for each in runtime.glob("*/owner.json")]
+    claimed = [each.parent.name for each in RUNTIME.glob("*/owner.json")]
     ids = {bed for each in _names() if (bed := names.bed_of(each)) is not None} | set(claimed)
     swept = []
     for bed in sorted(ids):
-        owner = _owner(bed, runtime)
+        owner = _owner(bed)
         if owner is not None and owner.process.alive():
             continue
         if owner is not None:
             kill_leftovers(Path(owner.root))
-        if remove(bed, runtime):
+        if remove(bed):
             swept.append(bed)
     return swept
 
@@ -108,11 +115,15 @@ def _allowed() -> bool:
 
 def _names() -> list[str]:
     """What is named like a network namespace: after a reboot only the files under ``/etc/netns`` are left."""
-    return sorted({each.name for parent in (NETNS, ETC_NETNS) if parent.is_dir() for each in parent.iterdir()})
+    found: set[str] = set()
+    for parent in (NETNS, ETC_NETNS):
+        with contextlib.suppress(FileNotFoundError):
+            found.update(os.listdir(parent))
+    return sorted(found)
 
 
-def _owner(bed: str, runtime: Path) -> Owner | None:
+def _owner(bed: str) -> Owner | None:
     try:
-        return msgspec.json.decode((directory(bed, runtime) / "owner.json").read_bytes(), type=Owner)
+        return msgspec.json.decode((directory(bed) / "owner.json").read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError):
         return None

@@ -88,8 +88,9 @@ async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> N
             "link set lo up",
             f"addr add {plan.address}/{names.NODES.prefixlen} dev eth0",
             "link set eth0 up",
-            # A Pod that is gone: say so at once, do not send it round.
+            # A Pod that is gone, and the world outside: say so at once.
             f"route add unreachable {plan.pod_cidr}",
+            "route add unreachable default",
             *(f"route add {other.pod_cidr} via {other.address}" for other in others if other.index != plan.index),
         ],
         namespace=plan.namespace,

@@ -189,7 +189,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         controller.watch(wiring.bindings.informer, reconciler.requests_for_binding, content_changed)
         controller.watch(wiring.works.informer, multiclusterservice.requests_for_work, content_changed)
     if "endpointsliceCollect" in enabled:
-        _wire_collect(wiring, services)
+        _wire_collect(wiring, services, board)
     if "endpointsliceDispatch" in enabled:
         dispatcher = EndpointSliceDispatchReconciler(
             works=wiring.works,
@@ -217,9 +217,9 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         board.subscribe(status.enqueue)
 
 
-def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService]) -> None:
+def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
     watches = ProviderWatches(wiring.members)
-    collector = SliceCollector(works=wiring.works, services=services.store, watches=watches, new_id=new_id)
+    collector = SliceCollector(works=wiring.works, services=services.store, watches=watches, board=board, new_id=new_id)
     slices = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
     watches.feed(slices)
     wiring.manager.add_runnable(watches, needs_leader=True)

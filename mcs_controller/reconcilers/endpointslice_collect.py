@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
-from mcs_controller.domain.endpointslice import plan_collect, withdraw_collected
+from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.endpointslice import plan_collect, service_of_slice, withdraw_collected
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
 from mcs_controller.domain.works import Role, SliceRef, WorkTerminating, cluster_of, origin_of, role_of, service_of
-from mcs_controller.reconcilers.apply import apply_work
+from mcs_controller.reconcilers.apply import Failures, apply_work
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.reconcilers.provider_watches import ProviderWatches
+    from mcs_controller.reconcilers.service_status import StatusBoard
 
 
 _BLOCKED_SECONDS = 1.0
@@ -93,16 +95,19 @@ class SliceCollector:
         works: CachedResource[Work],
         services: Store[MultiClusterService],
         watches: ProviderWatches,
+        board: StatusBoard,
         new_id: Callable[[], str],
     ) -> None:
         self._works = works
         self._services = services
         self._watches = watches
+        self._board = board
         self._new_id = new_id
 
     async def reconcile(self, request: ClusterRequest) -> Result:
-        """See the class. Raises what the API server says."""
+        """See the class. Raises what the API server says; the outcome is on the board before that."""
         origin = SliceRef(*request)
+        service: tuple[str, str] | None = None
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
 
         def wanted(service: tuple[str, str]) -> bool:
@@ -119,8 +124,16 @@ class SliceCollector:
                 writes = plan_collect(origin, observed, wanted, collected, self._works.get, self._new_id)
             except WorkTerminating:
                 return Result(requeue_after=_BLOCKED_SECONDS)
+            service = service_of_slice(observed) if observed is not None else None
+        failures = Failures()
         for write in writes:
-            await apply_work(self._works, write)
+            what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
+            await failures.guard(what, apply_work(self._works, write))
+        if not failures.inconclusive:
+            errors = failures.reportable
+            filed_under = Request(*service) if errors and service is not None and wanted(service) else None
+            self._board.report_uncollected(origin, filed_under, Outcome(errors=errors))
+        failures.raise_if_any()
         return Result()
 
     def _is_wanted(self, cluster: str, service: tuple[str, str]) -> bool:

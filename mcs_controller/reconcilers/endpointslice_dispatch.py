@@ -77,7 +77,8 @@ class EndpointSliceDispatchReconciler:
             failures,
         )
         service = Request(*plan.service) if plan.service is not None else None
-        self._board.report_slice(origin, service, Outcome(skips=plan.skips, errors=failures.reportable))
+        if not failures.inconclusive:
+            self._board.report_slice(origin, service, Outcome(skips=plan.skips, errors=failures.reportable))
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
         for release in plan.release:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    member: MemberCluster
     informer: SharedInformer[EndpointSlice]
     registration: Registration
 
@@ -41,6 +40,7 @@ class ProviderWatches:
         self._controller: Controller[ClusterRequest] | None = None
         self._watches: dict[str, _Watch] = {}
         self._on_synced: list[Callable[[str], None]] = []
+        self._waiting: dict[str, asyncio.Task[None]] = {}
         self._begun: asyncio.Queue[tuple[str, _Watch]] = asyncio.Queue()
         members.add_listener(joined=self._joined, left=self._left)
 
@@ -55,14 +55,11 @@ class ProviderWatches:
     def ensure(self, cluster: str) -> None:
         """Watch the cluster's slices from now on. One watch per cluster, however often it is asked for."""
         member = self._members.get(cluster)
-        if member is None or self._controller is None:
-            return
-        watch = self._watches.get(cluster)
-        if watch is not None and watch.member is member:
+        if member is None or self._controller is None or cluster in self._watches:
             return
         informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
         registration = self._controller.add_source(informer, requests_for_slice(cluster), slice_changed)
-        watch = _Watch(member, informer, registration)
+        watch = _Watch(informer, registration)
         self._watches[cluster] = watch
         self._begun.put_nowait((cluster, watch))
 
@@ -76,13 +73,15 @@ class ProviderWatches:
         async with asyncio.TaskGroup() as group:
             while True:
                 cluster, watch = await self._begun.get()
-                group.create_task(self._announce(cluster, watch), name=f"first list of {cluster}")
+                if self._watches.get(cluster) is watch:
+                    task = group.create_task(self._announce(cluster, watch), name=f"first list of {cluster}")
+                    self._waiting[cluster] = task
 
     async def _announce(self, cluster: str, watch: _Watch) -> None:
         await watch.informer.wait_synced()
-        if self._watches.get(cluster) is watch:
-            for listener in self._on_synced:
-                listener(cluster)
+        self._waiting.pop(cluster, None)
+        for listener in self._on_synced:
+            listener(cluster)
 
     def _joined(self, member: MemberCluster) -> None:
         # Whether anybody wants its slices is for the Works to say.
@@ -93,3 +92,5 @@ class ProviderWatches:
         watch = self._watches.pop(cluster, None)
         if watch is not None:
             watch.registration.remove()
+        if (task := self._waiting.pop(cluster, None)) is not None:
+            task.cancel()  # the first list of a connection that is closed never comes

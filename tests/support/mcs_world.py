@@ -53,7 +53,7 @@ class Registration:
 class PlainController:
     """What `Controller` is to the wiring, with a queue that the test empties."""
 
-    def __init__(self, name: str, reconciler: Reconciler[Any]) -> None:
+    def __init__(self, name: str, reconciler: Reconciler[Any] | None) -> None:
         self.name = name
         self.reconciler = reconciler
         self.pending: dict[Hashable, None] = {}
@@ -79,6 +79,7 @@ class PlainController:
 
     async def run_one(self, request: Any) -> None:
         self.pending.pop(request, None)
+        assert self.reconciler is not None
         try:
             result = await self.reconciler.reconcile(request)
         except Exception as error:

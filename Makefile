@@ -8,7 +8,7 @@ MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down status test test-unit test-integration check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	@$(PY) -m pip install --quiet --group dev --editable .
 	@touch $@
 
-components: $(READY) ## find or build etcd, kube-apiserver, kube-controller-manager, kubectl (once; minutes)
+components: $(READY) ## find or build the Kubernetes components (once; minutes)
 	@$(PY) -m tools resolve
 
 demo: components ## watch the official walkthrough work, on real API servers
@@ -34,6 +34,9 @@ up: components ## the same bed, left running: make up [MEMBERS=5]
 
 down: $(READY) ## take the bed down; leaves nothing behind
 	@$(PY) -m testbed down $(ARGS)
+
+exec: $(READY) ## run a command in a pod: make exec MEMBER=member2 POD=curl CMD="curl http://nginx.default"
+	@$(PY) -m testbed exec $(ARGS) $(MEMBER) $(POD) -- $(CMD)
 
 status: $(READY) ## show the beds that are up
 	@$(PY) -m testbed status $(ARGS)

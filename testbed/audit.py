@@ -11,6 +11,7 @@ The log is written before a request is answered, so a request whose answer has b
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_BLOCK_BYTES = 64 * 1024
 
 
 class _User(msgspec.Struct):
@@ -143,8 +145,20 @@ class AuditLog:
     path: Path
 
     def mark(self) -> AuditMark:
-        """The current end: only what is answered from now on counts."""
-        return AuditMark(self.path, self.path.stat().st_size)
+        """The current end: only what is answered from now on counts.
+
+        A line that is being written just now belongs to a request that is not answered yet.
+        """
+        with self.path.open("rb") as handle:
+            end = handle.seek(0, os.SEEK_END)
+            while end:
+                start = max(end - _BLOCK_BYTES, 0)
+                handle.seek(start)
+                newline = handle.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    return AuditMark(self.path, start + newline + 1)
+                end = start
+        return AuditMark(self.path, 0)
 
     def start(self) -> AuditMark:
         """The beginning: everything counts."""

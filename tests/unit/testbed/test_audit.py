@@ -86,3 +86,15 @@ def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
     path = tmp_path / "audit.log"
     path.write_bytes(line() + line()[:40])
     assert len(list(AuditLog(path).start().events())) == 1
+
+
+@pytest.mark.parametrize("before", [0, 1, 2000])
+def test_a_mark_set_while_a_line_is_being_written_sees_that_line_whole(tmp_path, before):
+    path = tmp_path / "audit.log"
+    half = len(line()) // 2
+    path.write_bytes(line(verb="get") * before + line(verb="create")[:half])
+    mark = AuditLog(path).mark()
+    assert list(mark.events()) == []
+    with path.open("ab") as handle:
+        handle.write(line(verb="create")[half:])
+    assert [event.verb for event in mark.events()] == ["create"]

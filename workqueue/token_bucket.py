@@ -6,6 +6,7 @@ the bucket starts full, refills continuously, and a reservation may run it into 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class TokenBucket:
             return
         try:
             await self._clock.sleep(delay)
-        except BaseException:
+        except asyncio.CancelledError:
             self._tokens = min(self._burst, self._tokens + 1.0)
             raise
 

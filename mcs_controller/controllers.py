@@ -37,6 +37,7 @@ CONTROLLERS: Final[tuple[ControllerInfo, ...]] = (
     ControllerInfo("cluster", "execution namespaces, and the end of a cluster", standalone=True),
     ControllerInfo("clusterStatus", "readiness and APIs of members", standalone=True),
     ControllerInfo("namespace", "namespaces of the control plane in members", standalone=True),
+    ControllerInfo("policy", "ResourceBindings of what PropagationPolicies select", standalone=True),
     ControllerInfo("scheduler", "placement of ResourceBindings", standalone=True),
     ControllerInfo("binding", "Works of scheduled ResourceBindings", standalone=True),
     ControllerInfo("execution", "Works applied in members", standalone=True),

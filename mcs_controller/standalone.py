@@ -12,6 +12,7 @@ from mcs_controller.api import resources
 from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import clusters
 from mcs_controller.domain import execution as execution_rules
+from mcs_controller.domain import policy as policy_rules
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
@@ -22,10 +23,13 @@ from mcs_controller.reconcilers import (
     cluster_status,
     execution,
     namespace_sync,
+    policy,
     scheduler,
 )
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
+from mcs_controller.reconcilers.served_kinds import ServedKinds
+from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.wiring import new_id
 
@@ -94,6 +98,12 @@ def wire_standalone(wiring: Wiring) -> None:
             namespace_sync.cluster_appeared,
         )
         sync.watch(wiring.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
+    if "policy" in enabled:
+        templates = Templates(
+            wiring.host, wiring.informers, ServedKinds(wiring.host, clock=wiring.clock), clock=wiring.clock
+        )
+        wiring.manager.add_runnable(templates, needs_leader=True)
+        _wire_policy(wiring, templates)
     if "scheduler" in enabled:
         bindings = wiring.cached(resources.RESOURCEBINDINGS, PLACED_BINDING_INDEXES)
         schedule = wiring.controller(
@@ -109,6 +119,45 @@ def wire_standalone(wiring: Wiring) -> None:
         schedule.watch(bindings.informer, enqueue_object, scheduler.binding_changed)
         schedule.watch(wiring.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
     _wire_propagation(wiring)
+
+
+def _wire_policy(wiring: Wiring, templates: Templates) -> None:
+    """From a policy and a template to a binding that can be scheduled."""
+    options = wiring.options
+    policies = wiring.cached(resources.PROPAGATIONPOLICIES, policy_rules.POLICY_INDEXES)
+    bindings = wiring.cached(resources.RESOURCEBINDINGS, policy_rules.BINDING_INDEXES)
+    detector = wiring.controller(
+        wk.RESOURCE_DETECTOR,
+        policy.ResourceDetector(
+            policies=policies.store,
+            bindings=bindings,
+            templates=templates,
+            recorder=wiring.recorder,
+            new_id=new_id,
+            skipped=options.skipped_propagating_namespaces,
+        ),
+        workers=options.concurrent_resourcebinding_syncs,
+    )
+    detector.watch(bindings.informer, policy.requests_for_binding, content_changed)
+    reconciler = policy.PolicyReconciler(
+        policies=policies,
+        bindings=bindings.store,
+        templates=templates,
+        recorder=wiring.recorder,
+        new_id=new_id,
+        skipped=options.skipped_propagating_namespaces,
+        enqueue_template=detector.enqueue,
+    )
+    controller = wiring.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
+    controller.watch(policies.informer, enqueue_object, content_changed)
+    controller.watch(bindings.informer, reconciler.requests_for_marks, content_changed)
+    policy.follow_templates(
+        templates,
+        bindings.store,
+        reconciler,
+        enqueue_template=detector.enqueue,
+        enqueue_policy=controller.enqueue,
+    )
 
 
 def _wire_propagation(wiring: Wiring) -> None:

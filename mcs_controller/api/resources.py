@@ -14,6 +14,7 @@ from mcs_controller.api.core import (
     decode_service,
 )
 from mcs_controller.api.multiclusterservice import MultiClusterService, decode_multiclusterservice
+from mcs_controller.api.policy import PropagationPolicy
 from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.api.work import Work, decode_work
 
@@ -33,6 +34,13 @@ RESOURCEBINDINGS: Resource[ResourceBinding] = Resource(
     plural="resourcebindings",
     kind="ResourceBinding",
     decode=struct_decoder(ResourceBinding),
+)
+PROPAGATIONPOLICIES: Resource[PropagationPolicy] = Resource(
+    group="policy.karmada.io",
+    version="v1alpha1",
+    plural="propagationpolicies",
+    kind="PropagationPolicy",
+    decode=struct_decoder(PropagationPolicy),
 )
 CLUSTERS: Resource[Cluster] = Resource(
     group="cluster.karmada.io",

@@ -14,6 +14,7 @@ import msgspec
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.policy import is_duplicated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -147,9 +148,10 @@ def _failed(reason: str, message: str) -> Condition:
 
 
 def _unsupported(placement: Mapping[str, Any]) -> list[str]:
-    fields = [
-        name for name, value in placement.items() if value and name not in ("clusterAffinity", "clusterTolerations")
-    ]
+    known = ("clusterAffinity", "clusterTolerations", "replicaScheduling")
+    fields = [name for name, value in placement.items() if value and name not in known]
+    if (replicas := placement.get("replicaScheduling")) and not is_duplicated(replicas):
+        fields.append("replicaScheduling")
     affinity = placement.get("clusterAffinity") or {}
     fields += [f"clusterAffinity.{name}" for name, value in affinity.items() if value and name != "clusterNames"]
     return sorted(fields)

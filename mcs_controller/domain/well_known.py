@@ -69,6 +69,7 @@ DISPATCH_FINALIZER: Final = "karmada.io/mcs-endpointslice-dispatch-controller"
 EXECUTION_FINALIZER: Final = "karmada.io/execution-controller"
 BINDING_FINALIZER: Final = "karmada.io/binding-controller"
 CLUSTER_FINALIZER: Final = "karmada.io/cluster-controller"
+POLICY_FINALIZER: Final = "karmada.io/propagation-policy-controller"
 
 # --- conditions: type, and the reasons for True and False ----------------------------------------------------------
 
@@ -182,3 +183,17 @@ CLUSTER_CONTROLLER: Final = "cluster-controller"
 CLUSTER_STATUS_CONTROLLER: Final = "cluster-status-controller"
 NAMESPACE_SYNC_CONTROLLER: Final = "namespace-sync-controller"
 DEFAULT_SCHEDULER: Final = "default-scheduler"
+
+# --- policies (contract 4.7; Karmada's pkg/detector) ---------------------------------------------------------------
+
+POLICY_API_VERSION: Final = "policy.karmada.io/v1alpha1"
+POLICY_KIND: Final = "PropagationPolicy"
+
+EVENT_APPLY_POLICY_SUCCEED: Final = "ApplyPolicySucceed"
+EVENT_APPLY_POLICY_FAILED: Final = "ApplyPolicyFailed"
+EVENT_POLICY_REFUSED: Final = "PolicyRefused"
+"""Ours alone: the policy asks for what is not done here."""
+
+RESOURCE_DETECTOR: Final = "resource-detector"
+POLICY_CONTROLLER: Final = "propagation-policy-controller"
+"""Two queues of one thing: what happens to a template, and what happens to a policy."""

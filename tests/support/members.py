@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from informers.resource import Resource
+    from informers.store import Indexers
     from mcs_controller.reconcilers.member_objects import Member
     from tests.support.memory import MemoryApi, MemoryInformer
 
@@ -24,13 +25,18 @@ class MemoryFactory:
     listing: bool = False
     informers: dict[tuple[str, str], MemoryInformer[Any]] = field(default_factory=dict)
 
-    def informer(self, resource: Resource[Any], *, label_selector: str = "", **_: Any) -> MemoryInformer[Any]:
+    def informer(
+        self, resource: Resource[Any], *, label_selector: str = "", indexers: Indexers[Any] | None = None
+    ) -> MemoryInformer[Any]:
         key = (resource.plural, label_selector)
         if key not in self.informers:
-            self.informers[key] = self.api.informer(resource, label_selector=label_selector)
+            self.informers[key] = self.api.informer(resource, indexers, label_selector=label_selector)
             if self.listing:
                 self.informers[key].synced.clear()
         return self.informers[key]
+
+    async def stop(self, informer: MemoryInformer[Any]) -> None:
+        self.informers = {key: other for key, other in self.informers.items() if other is not informer}
 
 
 @dataclass(frozen=True, eq=False)

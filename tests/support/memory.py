@@ -43,7 +43,7 @@ Json = dict[str, Any]
 CREATED = "2026-01-01T00:00:00Z"
 DELETED = "2026-01-02T00:00:00Z"
 
-_PLURALS = {"EndpointSlice": "endpointslices"}
+_PLURALS = {"EndpointSlice": "endpointslices", "PropagationPolicy": "propagationpolicies"}
 _NO_GENERATION = {"services", "namespaces", "secrets", "configmaps", "nodes"}
 _STATUS_SUBRESOURCE = {
     "services",

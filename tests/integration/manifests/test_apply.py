@@ -25,6 +25,7 @@ CRDS = {
     "serviceexports.multicluster.x-k8s.io",
     "serviceimports.multicluster.x-k8s.io",
     "clusters.cluster.karmada.io",
+    "propagationpolicies.policy.karmada.io",
 }
 ACCOUNT = "system:serviceaccount:karmada-system:mcs-controller-manager"
 
@@ -91,6 +92,7 @@ async def test_crds_are_established_and_without_complaints(installed):
         ("svcex", "NAME AGE"),
         ("svcim", "NAME TYPE IP AGE"),
         ("clusters", "NAME VERSION MODE READY AGE"),
+        ("pp", "NAME CONFLICT-RESOLUTION PRIORITY AGE"),
         ("clusters -o wide", "NAME VERSION MODE READY AGE ZONES REGION PROVIDER API-ENDPOINT PROXY-URL"),
     ],
 )
@@ -110,6 +112,10 @@ async def test_kubectl_prints_the_columns(installed, shell, short, header):
             "spec": {"type": "Headless", "ports": []},
         },
         "cluster.karmada.io/v1alpha1/clusters": {"kind": "Cluster", "spec": {"syncMode": "Push"}},
+        "policy.karmada.io/v1alpha1/propagationpolicies": {
+            "kind": "PropagationPolicy",
+            "spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "ConfigMap"}]},
+        },
     }
     for resource, manifest in samples.items():
         name = "columns"
@@ -206,6 +212,10 @@ async def may(api: Api, verb: str, group: str = "", resource: str = "", namespac
         ("delete", "coordination.k8s.io", "leases", "karmada-system", False),
         ("update", "coordination.k8s.io", "leases", "kube-system", False),
         ("create", "rbac.authorization.k8s.io", "clusterroles", "", False),
+        ("patch", "policy.karmada.io", "propagationpolicies", "any", True),
+        ("watch", "apps", "deployments", "any", True),
+        ("patch", "", "configmaps", "any", True),
+        ("create", "apps", "deployments", "any", False),
     ],
 )
 async def test_server_grants_the_controller(installed, verb, group, resource, namespace, allowed):

@@ -165,6 +165,23 @@ def test_toleration(toleration: dict[str, str], tolerated: bool) -> None:
     assert decide(binding(placement=placement), cluster(taints=[TAINT])).succeeded is tolerated
 
 
+@pytest.mark.parametrize(
+    ("replicas", "succeeded"),
+    [
+        ({"replicaSchedulingType": "Duplicated"}, True),
+        ({"replicaSchedulingType": "Divided"}, False),
+        ({"replicaSchedulingType": "Duplicated", "weightPreference": {"staticWeightList": [1]}}, False),
+    ],
+    ids=["duplicated", "divided", "weighted"],
+)
+def test_only_the_same_replicas_everywhere_are_scheduled(replicas: dict[str, Any], succeeded: bool) -> None:
+    placement = {"clusterAffinity": {"clusterNames": ["m1"]}, "replicaScheduling": replicas}
+    decision = decide(binding(placement=placement), cluster())
+    assert decision.succeeded is succeeded
+    if not succeeded:
+        assert "replicaScheduling" in decision.condition.message
+
+
 # --- the result ----------------------------------------------------------------------------------------------------
 
 

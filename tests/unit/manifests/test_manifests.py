@@ -108,7 +108,12 @@ def test_namespaced_role_bindings_point_at_their_role_and_our_account():
 
 @pytest.mark.parametrize(
     "crd",
-    [*load(MANIFESTS / "crds"), one("CustomResourceDefinition", "clusters.cluster.karmada.io", "standalone")],
+    [
+        o
+        for folder in ("crds", "standalone")
+        for o in load(MANIFESTS / folder)
+        if o["kind"] == "CustomResourceDefinition"
+    ],
     ids=lambda crd: crd["metadata"]["name"],
 )
 def test_crd_is_filed_under_its_name_and_describes_every_field(crd):
@@ -116,7 +121,8 @@ def test_crd_is_filed_under_its_name_and_describes_every_field(crd):
     assert name == f"{crd['spec']['names']['plural']}.{crd['spec']['group']}"
     assert any(file.name == f"{name}.yaml" for file in MANIFESTS.rglob("*.yaml"))
     (version,) = crd["spec"]["versions"]
-    assert version["subresources"] == {"status": {}}
+    # Karmada's PropagationPolicy has no status.
+    assert version.get("subresources", {}) == ({} if name.startswith("propagationpolicies.") else {"status": {}})
     schema = version["schema"]["openAPIV3Schema"]
     del schema["properties"]["metadata"]  # the server describes that one
     undescribed = [
@@ -187,6 +193,16 @@ def test_standalone_controllers_get_no_more_than_their_difference():
         ("", "namespaces"): READ | {"create", "delete"},
         ("cluster.karmada.io", "clusters"): {"patch"},
         ("cluster.karmada.io", "clusters/status"): {"patch"},
+        ("policy.karmada.io", "propagationpolicies"): READ | {"patch"},
+        ("url", "/api/*"): {"get"},
+        ("url", "/apis/*"): {"get"},
+    }
+
+
+def test_templates_may_be_followed_and_marked_and_no_more():
+    assert grants(one("ClusterRole", "mcs-controller-manager-templates", "standalone")) == {
+        (group, resource): READ | {"patch"}
+        for group, resource in [("apps", "deployments"), ("apps", "statefulsets"), ("", "configmaps"), ("", "services")]
     }
 
 
@@ -216,6 +232,7 @@ def test_user_roles_cover_the_multi_cluster_kinds():
         ("networking.karmada.io", "multiclusterservices/status"),
         ("multicluster.x-k8s.io", "serviceexports"),
         ("multicluster.x-k8s.io", "serviceimports"),
+        ("policy.karmada.io", "propagationpolicies"),
     }
     edit = {"create", "delete", "deletecollection", "patch", "update"}
     for name, verbs in [("karmada-view", READ), ("karmada-edit", edit)]:

@@ -35,12 +35,15 @@ class Asked(NamedTuple):
     resource: str
 
 
+def _planes(bed: Bed) -> list[ControlPlane]:
+    return [bed.host, *bed.members.values()]
+
+
 class Traffic:
     """All requests of the controller's user, on every plane, since this was made. Leases and watches do not count."""
 
     def __init__(self, bed: Bed) -> None:
-        self._planes = [bed.host, *bed.members.values()]
-        self._marks: dict[str, AuditMark] = {plane.name: AuditLog(plane.audit_log).mark() for plane in self._planes}
+        self._marks: dict[str, AuditMark] = {plane.name: AuditLog(plane.audit_log).mark() for plane in _planes(bed)}
 
     def events(self) -> Iterator[tuple[str, AuditEvent]]:
         """(plane, request)."""
@@ -132,14 +135,17 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 @dataclass(frozen=True)
 class Refusals:
-    """What RBAC forbade the controller since this was made. Other reasons for a 403, such as quotas, do not count."""
+    """What RBAC forbade the controller from some moment on. Other reasons for a 403, such as quotas, do not count."""
 
     offsets: Sequence[tuple[str, Path, int]]
 
     @classmethod
     def since_now(cls, bed: Bed) -> Refusals:
-        planes: list[ControlPlane] = [bed.host, *bed.members.values()]
-        return cls([(plane.name, plane.audit_log, plane.audit_log.stat().st_size) for plane in planes])
+        return cls([(each.name, each.audit_log, AuditLog(each.audit_log).mark().offset) for each in _planes(bed)])
+
+    @classmethod
+    def ever(cls, bed: Bed) -> Refusals:
+        return cls([(each.name, each.audit_log, 0) for each in _planes(bed)])
 
     def found(self) -> list[str]:
         """One line for each."""

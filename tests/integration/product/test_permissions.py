@@ -1,0 +1,158 @@
+"""The rights that the manifests give: enough for a whole life of a fleet, and none that is never used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from testbed import AuditLog, karmada, wait_for
+from testbed.karmada import CONTROLLER_USER, MANIFESTS, load
+from tests.support.fleet import (
+    BINDINGS,
+    MCS,
+    NAMESPACES,
+    PATIENCE_SECONDS,
+    SERVICES,
+    Space,
+    endpointslice,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+)
+from tests.support.traffic import Refusals, idle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from testbed import Bed
+    from testbed.controlplane import ControlPlane
+    from tests.integration.product.conftest import Run
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Right(NamedTuple):
+    """One verb on one resource (with its subresource, if any)."""
+
+    group: str
+    resource: str
+    verb: str
+
+
+def granted(directories: Iterable[Path]) -> Iterator[Right]:
+    """What the roles of the controller allow; rights of people are other roles."""
+    for directory in directories:
+        for each in load(directory):
+            ours = each["metadata"]["name"].startswith("mcs-controller-manager")
+            if each["kind"] in ("Role", "ClusterRole") and ours:
+                for rule in each["rules"]:
+                    for group in rule.get("apiGroups", ()):
+                        for resource in rule.get("resources", ()):
+                            for verb in rule["verbs"]:
+                                yield Right(group, resource, verb)
+
+
+def used(plane: ControlPlane) -> set[Right]:
+    """What the controller asked for and got, since the plane was started."""
+    result = set()
+    for event in AuditLog(plane.audit_log).start().events():
+        if event.user == CONTROLLER_USER and event.resource:
+            resource = f"{event.resource}/{event.subresource}" if event.subresource else event.resource
+            result.add(Right(event.api_group, resource, event.verb))
+    return result
+
+
+async def whole_life(bed: Bed, run: Run) -> None:
+    """A service made, changed, broken, mended and deleted; a namespace relabelled; a cluster that leaves."""
+    process = await run("life", bed=bed)
+    space = await Space.make(bed)
+    namespace = space.namespace
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    await space.succeeded("web")
+
+    await space.set_addresses("member1", "web-a", ["192.0.2.2"])
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+    ports = {"spec": {"ports": [{"name": "http", "port": 81}]}}
+    await space.host.patch(SERVICES, "web", ports, namespace=namespace)
+
+    async def port() -> int:
+        found = await space.member("member2").get(SERVICES, "web", namespace=namespace)
+        return int(found["spec"]["ports"][0]["port"])
+
+    await eventually("the Service's new port in member2", port, 81)
+    await space.host.patch(NAMESPACES, namespace, {"metadata": {"labels": {"team": "a"}}})
+
+    async def team() -> str:
+        found = await space.member("member2").get(NAMESPACES, namespace)
+        return str(found["metadata"]["labels"].get("team"))
+
+    await eventually("the namespace's new label in member2", team, "a")
+    await space.host.delete(SERVICES, "web", namespace=namespace)
+    await gone(space.member("member2"), SERVICES, "web", namespace)
+    await space.create(service("web"))
+    await space.succeeded("web")
+
+    # Its load balancers' addresses come back from the members.
+    await space.host.patch(SERVICES, "web", {"spec": {"type": "LoadBalancer"}}, namespace=namespace)
+
+    async def address_given() -> bool:
+        body = {"status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}}
+        member = space.member("member2")
+        await member.patch(SERVICES, "web", body, namespace=namespace, subresource="status")
+        return True
+
+    async def addresses() -> list[str]:
+        found = await space.host.get(SERVICES, "web", namespace=namespace)
+        return [each["ip"] for each in found["status"]["loadBalancer"].get("ingress", ())]
+
+    # Refused until the Service is of that type there, too.
+    await wait_for("the address in member2", address_given, PATIENCE_SECONDS)
+    await eventually("the address in the control plane", addresses, ["198.51.100.7"])
+
+    # A cluster leaves: what it provided goes from the others, and its execution namespace with it.
+    await karmada.unjoin(bed, "member1")
+    await space.dispatched_are("member2", {})
+    await gone(space.host, NAMESPACES, "karmada-es-member1")
+
+    await space.host.delete(MCS, "web", namespace=namespace)
+    await gone(space.host, MCS, "web", namespace)
+    # One after the other, as the namespace controller waits long for what it finds left.
+    await space.host.delete(SERVICES, "web", namespace=namespace)
+    await gone(space.host, BINDINGS, "web-service", namespace)
+    await space.remove()
+
+    async def leaving() -> bool:
+        found = await space.member("member2").find(NAMESPACES, namespace)
+        return found is None or "deletionTimestamp" in found["metadata"]
+
+    await eventually("the namespace in member2 to leave", leaving, True)
+    await idle(process)
+    assert await process.terminate() == 0  # which ends its watches: only then they are in the log
+
+
+async def test_a_whole_life_needs_every_right_that_is_granted_and_no_other(new_fleet, run):
+    bed = await new_fleet()
+    await whole_life(bed, run)
+
+    assert Refusals.ever(bed).found() == []
+    host = set(granted([MANIFESTS / "controller", MANIFESTS / "standalone"]))
+    member = set(granted([MANIFESTS / "member"]))
+    assert host
+    assert member
+    assert superfluous(host, used(bed.host)) == set()
+    assert superfluous(member, used(bed.members["member1"]) | used(bed.members["member2"])) == set()
+
+
+READING = frozenset({"get", "list", "watch"})
+
+
+def superfluous(rights: set[Right], needed: set[Right]) -> set[Right]:
+    """Rights that were never used. The three ways to read go together: a cache lists only where it cannot watch."""
+    read = {(right.group, right.resource) for right in needed if right.verb in READING}
+    unused = rights - needed
+    return {right for right in unused if right.verb not in READING or (right.group, right.resource) not in read}

@@ -22,7 +22,6 @@ from informers.watcher import (
     Page,
     Pause,
     Replaced,
-    Step,
     Watcher,
     WatchRequest,
 )
@@ -128,9 +127,9 @@ class Reflector(Generic[T]):
         """Follow the server until cancelled. Errors of the API server and of the network never end it."""
         while True:
             request = self._watcher.request()
-            step = await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
-            if step.pause is not None:
-                await self._pause(step.pause)
+            pause = await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
+            if pause is not None:
+                await self._pause(pause)
 
     def wake(self) -> None:
         """The server seems to answer again: end the pause, if there is one, and begin anew with short ones."""
@@ -138,7 +137,7 @@ class Reflector(Generic[T]):
         if self._sleeping is not None:
             self._sleeping.cancel()
 
-    async def _list(self, request: ListRequest) -> Step[T]:
+    async def _list(self, request: ListRequest) -> Pause | None:
         try:
             page = await self._client.list(
                 self._resource,
@@ -149,10 +148,10 @@ class Reflector(Generic[T]):
                 continue_token=request.continue_token,
             )
         except KubeError as error:
-            return self._take(Failed(error))
-        return self._take(Page(page))
+            return self._take(Failed(error))[1]
+        return self._take(Page(page))[1]
 
-    async def _watch(self, request: WatchRequest) -> Step[T]:
+    async def _watch(self, request: WatchRequest) -> Pause | None:
         opened: float | None = None
         ended: KubeError | None = None
         try:
@@ -168,19 +167,24 @@ class Reflector(Generic[T]):
                 opened = self._clock.monotonic()
                 async for lines in stream:
                     for line in lines:
-                        step = self._take(Line(line))
-                        if step.again:
-                            return step
+                        again, pause = self._take(Line(line))
+                        if again:
+                            return pause
         except DecodeError as error:
-            return self._take(Failed(error))
+            return self._take(Failed(error))[1]
         except KubeError as error:
             ended = error
         if opened is None:
             assert ended is not None
-            return self._take(Failed(ended))
-        return self._take(Ended(ended, short=self._clock.monotonic() - opened < SHORT_WATCH_SECONDS))
+            return self._take(Failed(ended))[1]
+        return self._take(Ended(ended, short=self._clock.monotonic() - opened < SHORT_WATCH_SECONDS))[1]
 
-    def _take(self, received: Input[T]) -> Step[T]:
+    def _take(self, received: Input[T]) -> tuple[bool, Pause | None]:
+        """Whether the request is over, and the pause before the next one.
+
+        The step itself must not outlive this call: it may hold every object of a list, and the next step may be hours
+        away.
+        """
         step = self._watcher.step(received)
         for rejected in step.rejected:
             self._metrics.rejected(str(self._resource))
@@ -193,7 +197,7 @@ class Reflector(Generic[T]):
             self._apply(step.output)
             if isinstance(step.output, Replaced):
                 self._metrics.listed(str(self._resource), len(step.output.objects))
-        return step
+        return step.again, step.pause
 
     def _report(self, error: KubeError) -> None:
         """One log line per change of the trouble, not one per attempt: a cluster may be away for days."""

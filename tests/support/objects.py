@@ -10,7 +10,7 @@ from informers.meta import ObjectKey, ObjectMeta
 from informers.resource import Resource, struct_decoder
 
 
-class ConfigMap(msgspec.Struct, frozen=True):
+class ConfigMap(msgspec.Struct, frozen=True, weakref=True):
     """core/v1 ConfigMap."""
 
     metadata: ObjectMeta

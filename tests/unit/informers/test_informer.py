@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.errors import TransportError
+from informers.errors import Invalid, TransportError
 from informers.informer import SharedInformer
 from informers.metrics import InformerMetrics
 from tests.support.clock import FakeClock, settle
@@ -281,6 +283,23 @@ async def test_undecodable_object_costs_itself_only_and_stays_as_it_was(caplog: 
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "configmaps.v1 ns/a: Expected `object`, got `int` - at `$.data`" in record.getMessage()
     assert ("configmaps.v1", "rejected") in bench.metrics.seen
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_what_has_left_the_store_is_not_kept_alive(streaming: bool) -> None:
+    async with running() as bench:
+        await settle()
+        if streaming:
+            await bench.synced(("a", 1))
+        else:
+            bench.server.pending.fail(Invalid(422))
+            await settle()
+            bench.server.pending.page(config_map("a", 1), version=10)
+            await settle()
+        first = weakref.ref(bench.informer.store.values()[0])
+        bench.informer.observe(config_map("a", 12))
+        gc.collect()
+        assert first() is None
 
 
 async def test_indexes_follow_the_store() -> None:

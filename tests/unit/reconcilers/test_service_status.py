@@ -1,0 +1,354 @@
+"""The conditions and events of a service: what the reconcilers report, written by one hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from informers.errors import Conflict, NotFound, ServerError
+from mcs_controller.api.resources import MULTICLUSTERSERVICES, WORKS
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
+from mcs_controller.domain.selection import Skip
+from mcs_controller.domain.works import SliceRef
+from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
+from mcs_controller.runtime.reconcile import Request, Result
+from tests.support.builders import collected_work, condition, dispatched_work, mcs, slice_
+from tests.support.clock import FakeClock
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+WEB, API = Request("default", "web"), Request("default", "api")
+ONE, TWO = SliceRef("m1", "default", "web-1"), SliceRef("m1", "default", "web-2")
+NOT_READY = Skip("m2", "SyncServiceFailed", "the cluster is not ready")
+GOOD, BAD = Outcome(), Outcome(errors=("slice default/web-1 of m1 in m2: no",))
+
+
+class Desk:
+    """A status reconciler with a service, and two collected slices if wanted."""
+
+    def __init__(self, *works: Any, **fields: Any) -> None:
+        self.api = MemoryApi()
+        self.board = StatusBoard()
+        self.told: list[Request] = []
+        self.board.subscribe(self.told.append)
+        self.recorder = MemoryRecorder()
+        self.clock = FakeClock()
+        self.api.seed(mcs(**fields))
+        for one in works:
+            self.api.seed(one)
+        self.reconciler = ServiceStatusReconciler(
+            board=self.board,
+            services=self.api.cached(MULTICLUSTERSERVICES, SERVICE_INDEXES),
+            works=self.api.informer(WORKS, WORK_INDEXES).store,
+            recorder=self.recorder,
+            clock=self.clock,
+        )
+
+    async def look(self) -> Result:
+        return await self.reconciler.reconcile(WEB)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        content = self.api.find(wk.MCS_KIND, "default", "web") or {}
+        return {one["type"]: one for one in content.get("status", {}).get("conditions", ())}
+
+    def reasons(self) -> list[str]:
+        return [reason for _, reason in self.recorder.take()]
+
+
+async def test_nothing_is_said_before_anything_is_reported():
+    desk = Desk(collected_work("m1"))
+    await desk.look()
+    assert desk.api.writes == []
+    assert desk.reasons() == []
+
+
+async def test_both_conditions_go_out_in_one_request_with_their_events():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, GOOD)
+    assert desk.told == [WEB, WEB]
+    await desk.look()
+    assert [str(call) for call in desk.api.writes] == ["patch multiclusterservices/default/web/status"]
+    assert {kind: one["status"] for kind, one in desk.conditions.items()} == {
+        wk.SERVICE_APPLIED: "True",
+        wk.SLICE_DISPATCHED: "True",
+    }
+    assert {one["lastTransitionTime"] for one in desk.conditions.values()} == {"2026-01-01T00:00:00Z"}
+    assert desk.recorder.events == [
+        (
+            "multiclusterservice-controller",
+            wk.MCS_KIND,
+            "default/web",
+            "Normal",
+            "SyncServiceSucceed",
+            "Service is propagated to target clusters.",
+        ),
+        (
+            "endpointslice-dispatch-controller",
+            wk.MCS_KIND,
+            "default/web",
+            "Normal",
+            "DispatchEndpointSliceSucceed",
+            "EndpointSlice are dispatched successfully",
+        ),
+    ]
+
+
+async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, GOOD)
+    await desk.look()
+    assert desk.conditions == {
+        wk.SLICE_DISPATCHED: {
+            "type": "EndpointSliceDispatched",
+            "status": "True",
+            "reason": "EndpointSliceDispatchedSucceed",
+            "message": "EndpointSlice are dispatched successfully",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    }
+
+
+async def test_the_same_outcome_again_is_neither_written_nor_said():
+    desk = Desk(collected_work("m1"))
+    for _ in range(3):
+        desk.board.report_service(WEB, Outcome(errors=("no",)))
+        desk.board.report_slice(ONE, WEB, BAD)
+        await desk.look()
+        await desk.clock.advance(5)
+    assert len(desk.api.writes) == 1
+    assert {event[3] for event in desk.recorder.events} == {"Warning"}
+    assert desk.reasons() == ["SyncServiceFailed", "DispatchEndpointSliceFailed"]
+
+
+async def test_a_change_of_one_condition_is_one_event_and_leaves_the_others_time_alone():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, GOOD)
+    await desk.look()
+    desk.reasons()
+    await desk.clock.advance(60)
+    desk.board.report_slice(ONE, WEB, BAD)
+    await desk.look()
+    assert desk.reasons() == ["DispatchEndpointSliceFailed"]
+    assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert desk.conditions[wk.SLICE_DISPATCHED]["lastTransitionTime"] == "2026-01-01T00:01:00Z"
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+
+
+async def test_other_words_keep_the_time_and_are_said():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    await desk.look()
+    desk.reasons()
+    await desk.clock.advance(60)
+    desk.board.report_service(WEB, Outcome(skips=(NOT_READY,)))
+    await desk.look()
+    assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert desk.reasons() == ["SyncServiceSucceed", "SyncServiceFailed"]
+    assert (await desk.look(), desk.reasons()) == (Result(), [])
+
+
+@pytest.mark.parametrize(
+    "reason", [wk.EVENT_CLUSTER_NOT_FOUND, wk.EVENT_API_INCOMPATIBLE, wk.EVENT_SYNC_SERVICE_FAILED]
+)
+async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reason: str):
+    skip = Skip("m2", reason, "because")
+    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    for one in (ONE, TWO):
+        desk.board.report_slice(one, WEB, Outcome(skips=(skip,)))
+    await desk.look()
+    assert [event[3:] for event in desk.recorder.events[1:]] == [("Warning", reason, "m2: because")]
+
+
+# --- the verdict over all slices --------------------------------------------------------------------------------------
+
+
+async def test_the_verdict_waits_until_every_collected_slice_has_reported():
+    desk = Desk(
+        collected_work("m1"),
+        collected_work("m1", slice_("web-2")),
+        collected_work("m1", slice_("web-3"), deleting=True),
+        dispatched_work("m9", "m1", slice_("web-9")),
+        collected_work("m1", slice_("api-1", service="api")),
+    )
+    desk.board.report_slice(TWO, WEB, GOOD)
+    await desk.look()
+    assert desk.conditions == {}
+    desk.board.report_slice(ONE, WEB, BAD)
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
+
+
+async def test_a_report_on_a_slice_that_is_collected_no_more_does_not_count():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, GOOD)
+    desk.board.report_slice(TWO, WEB, BAD)
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+
+
+async def test_opening_10_a_later_success_does_not_hide_an_earlier_failure():
+    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    desk.board.report_slice(ONE, WEB, BAD)
+    desk.board.report_slice(TWO, WEB, GOOD)
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+
+
+async def test_a_service_without_any_slice_never_gets_the_condition_on_them():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    await desk.look()
+    assert desk.conditions.keys() == {wk.SERVICE_APPLIED}
+
+
+async def test_a_failure_ends_with_the_slice_it_was_about():
+    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    desk.board.report_slice(ONE, WEB, BAD)
+    desk.board.report_slice(TWO, WEB, GOOD)
+    await desk.look()
+    for one in desk.api.all("Work"):
+        desk.api.edit("Work", "karmada-es-m1", one["metadata"]["name"], {"metadata": {"finalizers": []}})
+        desk.api.remove("Work", "karmada-es-m1", one["metadata"]["name"])
+    for origin in (ONE, TWO):
+        desk.board.report_slice(origin, None, GOOD)
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+
+
+async def test_after_a_restart_the_verdict_stands_until_all_have_reported_again():
+    before = [condition(wk.SLICE_DISPATCHED, "False", wk.SLICE_DISPATCHED_FAILED, BAD.errors[0])]
+    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")), conditions=before)
+    desk.board.report_slice(TWO, WEB, GOOD)
+    await desk.look()
+    desk.board.report_slice(ONE, WEB, BAD)
+    await desk.look()
+    assert desk.api.writes == []
+    assert desk.reasons() == []
+
+
+async def test_what_could_not_be_collected_counts_until_it_could():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, GOOD)
+    desk.board.report_uncollected(TWO, WEB, BAD)
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
+    desk.board.report_uncollected(TWO, API, BAD)
+    assert desk.told[-2:] == [WEB, API], "both are told when a slice moves"
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+    desk.board.report_uncollected(TWO, None, GOOD)
+    assert desk.board.uncollected(API) == []
+
+
+# --- the board --------------------------------------------------------------------------------------------------------
+
+
+def test_a_slice_that_moves_leaves_its_former_service():
+    board = StatusBoard()
+    told: list[Request] = []
+    board.subscribe(told.append)
+    board.report_slice(ONE, WEB, BAD)
+    board.report_slice(ONE, API, GOOD)
+    assert board.slice_outcomes(WEB) == {}
+    assert board.slice_outcomes(API) == {ONE: GOOD}
+    assert told == [WEB, WEB, API]
+    board.report_slice(ONE, None, GOOD)
+    assert board.slice_outcomes(API) == {}
+    assert told == [WEB, WEB, API, API]
+    board.report_slice(ONE, WEB, GOOD)
+    assert told[4:] == [WEB]
+
+
+def test_the_board_forgets_a_service_entirely():
+    board = StatusBoard()
+    told: list[Request] = []
+    board.report_service(WEB, GOOD)
+    board.report_slice(ONE, WEB, BAD)
+    board.report_uncollected(TWO, WEB, BAD)
+    board.report_slice(TWO, API, GOOD)
+    board.forget(WEB)
+    board.forget(WEB)
+    assert board.service_outcome(WEB) is None
+    assert board.slice_outcomes(WEB) == {}
+    assert board.uncollected(WEB) == []
+    assert board.slice_outcomes(API) == {TWO: GOOD}
+    board.subscribe(told.append)
+    board.report_slice(ONE, API, GOOD)
+    assert board.slice_outcomes(API) == {ONE: GOOD, TWO: GOOD}
+    assert told == [API]
+
+
+# --- what others do meanwhile -----------------------------------------------------------------------------------------
+
+
+async def test_a_conflict_is_looked_at_again_soon_and_nothing_is_said_before():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    desk.api.fail(Conflict(409, "Conflict", "changed"), "patch")
+    result = await desk.look()
+    assert result.requeue_after is not None
+    assert result.requeue_after <= 1
+    assert desk.reasons() == []
+    await desk.look()
+    assert desk.reasons() == ["SyncServiceSucceed"]
+
+
+async def test_conditions_are_never_written_over_what_was_not_seen():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    desk.api.hold_watches()
+    theirs = condition("Theirs")
+    desk.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": [theirs]}})
+    assert (await desk.look()).requeue_after is not None
+    desk.api.release_watches()
+    await desk.look()
+    assert desk.conditions.keys() == {"Theirs", wk.SERVICE_APPLIED}
+
+
+async def test_a_write_that_fails_is_raised_and_said_only_once_it_succeeds():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    desk.api.fail(ServerError(500, "x", "x"), "patch")
+    with pytest.raises(ServerError):
+        await desk.look()
+    assert desk.reasons() == []
+
+
+async def test_a_service_that_goes_meanwhile_is_no_failure():
+    desk = Desk()
+    desk.board.report_service(WEB, GOOD)
+    desk.api.fail(NotFound(404, "NotFound", "x"), "patch")
+    assert await desk.look() == Result()
+    assert desk.reasons() == []
+
+
+async def test_conditions_of_others_stay_as_they_are():
+    foreign = condition("Foreign", message="")
+    desk = Desk(conditions=[foreign])
+    desk.board.report_service(WEB, GOOD)
+    await desk.look()
+    assert desk.conditions["Foreign"] == foreign
+
+
+@pytest.mark.parametrize(
+    "fields", [{"deleting": True}, {"types": ["LoadBalancer"]}], ids=["being deleted", "another type"]
+)
+async def test_a_service_that_is_not_ours_now_is_not_written(fields: dict[str, Any]):
+    desk = Desk(collected_work("m1"), **fields)
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, GOOD)
+    assert await desk.look() == Result()
+    assert desk.api.writes == []
+
+
+async def test_a_service_that_is_gone_is_forgotten():
+    desk = Desk(adopted=False)
+    desk.board.report_service(WEB, GOOD)
+    desk.api.remove(wk.MCS_KIND, "default", "web")
+    await desk.look()
+    assert desk.board.service_outcome(WEB) is None

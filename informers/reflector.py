@@ -55,6 +55,11 @@ _log = logging.getLogger(__name__)
 class ListWatch(Protocol):
     """The part of :class:`~informers.client.ApiClient` that an informer needs."""
 
+    @property
+    def host(self) -> str:
+        """Host and port of the API server, for log lines."""
+        ...
+
     async def list(
         self,
         resource: Resource[T],
@@ -188,7 +193,9 @@ class Reflector(Generic[T]):
         step = self._watcher.step(received)
         for rejected in step.rejected:
             self._metrics.rejected(str(self._resource))
-            _log.error("skipped an object that cannot be decoded: %s", rejected.error)
+            _log.error(
+                "skipped an object that cannot be decoded: server=%s error=%s", self._client.host, rejected.error
+            )
         if step.error is not None:
             self._report(step.error)
         elif not isinstance(received, Ended | Failed):
@@ -204,13 +211,14 @@ class Reflector(Generic[T]):
         self._metrics.failed(str(self._resource), error)
         news = str(error) != str(self.last_error)
         level = logging.DEBUG if not news else logging.INFO if isinstance(error, Gone) else logging.WARNING
-        _log.log(level, "list or watch failed, will try again: resource=%s error=%s", self._resource, error)
+        message = "list or watch failed, will try again: server=%s resource=%s error=%s"
+        _log.log(level, message, self._client.host, self._resource, error)
         self.last_error = error
 
     def _healthy(self) -> None:
         self.last_contact = self._clock.monotonic()
         if self.last_error is not None:
-            _log.info("list and watch work again: resource=%s", self._resource)
+            _log.info("list and watch work again: server=%s resource=%s", self._client.host, self._resource)
             self.last_error = None
 
     async def _pause(self, pause: Pause) -> None:

@@ -56,7 +56,10 @@ class InterceptedListWatch:
         self._client = client
         self.requests: list[str] = []
         self.without_streaming_lists = False
-        self.next_watch_from: str | None = None
+
+    @property
+    def host(self) -> str:
+        return self._client.host
 
     async def list(self, resource: Resource[T], namespace: str = "", **options: Any) -> ListPage[T]:
         self.requests.append("list")
@@ -66,8 +69,6 @@ class InterceptedListWatch:
         self.requests.append("stream" if options["send_initial_events"] else "watch")
         if options["send_initial_events"] and self.without_streaming_lists:
             raise Invalid(422, "Invalid", "sendInitialEvents is forbidden")
-        if self.next_watch_from is not None and not options["send_initial_events"]:
-            options["resource_version"], self.next_watch_from = self.next_watch_from, None
         return self._client.watch(resource, namespace, **options)
 
 

@@ -92,6 +92,8 @@ class PendingRequest:
 class ScriptedListWatch:
     """An `informers.ListWatch`. Every request is remembered in `requests`, as text."""
 
+    host = "scripted:6443"
+
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.waiting: list[PendingRequest] = []

@@ -266,6 +266,7 @@ async def test_trouble_is_logged_when_it_changes_and_not_at_every_attempt(caplog
         ("WARNING", "500: "),
         ("INFO", ""),
     ]
+    assert all("server=scripted:6443 resource=configmaps.v1" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("when", ["listing", "watching", "pausing"])

@@ -17,6 +17,7 @@ from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControl
 from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
+from mcs_controller.runtime.http import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -277,8 +278,10 @@ class Options:
         except ValueError as error:
             raise InvalidOptions(f"--feature-gates: {error}") from error
         checked["skipped_propagating_namespaces"] = _patterns(values["skipped_propagating_namespaces"])
-        _check_lease(values)
+        if values["leader_elect"]:
+            _check_lease(values)
         _check_positive(values)
+        _check_addresses(values)
         path = values["kubeconfig"]
         if path and not Path(path).is_file():
             raise InvalidOptions(f"--kubeconfig: {path} is not a file that can be read")
@@ -286,6 +289,10 @@ class Options:
 
 
 def _check_lease(values: Mapping[str, Any]) -> None:
+    for name in ("leader_elect_resource_namespace", "leader_elect_resource_name"):
+        if not values[name]:
+            raise InvalidOptions(f"--{name.replace('_', '-')} must not be empty")
+    _check_positive(values, ("leader_elect_retry_period",))
     lease, renew, retry = (
         values[f"leader_elect_{name}"] for name in ("lease_duration", "renew_deadline", "retry_period")
     )
@@ -302,7 +309,6 @@ def _check_lease(values: Mapping[str, Any]) -> None:
 
 
 _POSITIVE: Final = (
-    "leader_elect_retry_period",
     "kube_api_qps",
     "kube_api_burst",
     "cluster_api_qps",
@@ -320,10 +326,18 @@ _POSITIVE: Final = (
 )
 
 
-def _check_positive(values: Mapping[str, Any]) -> None:
-    for name in _POSITIVE:
+def _check_positive(values: Mapping[str, Any], names: Sequence[str] = _POSITIVE) -> None:
+    for name in names:
         if not values[name] > 0:
             raise InvalidOptions(f"--{name.replace('_', '-')} must be more than 0, got {values[name]:g}")
+
+
+def _check_addresses(values: Mapping[str, Any]) -> None:
+    for name in ("metrics_bind_address", "health_probe_bind_address"):
+        try:
+            parse_address(values[name])
+        except ValueError as error:
+            raise InvalidOptions(f"--{name.replace('_', '-')}: {error}") from error
 
 
 def _patterns(text: str) -> tuple[re.Pattern[str], ...]:

@@ -1,0 +1,324 @@
+"""Flags: names and defaults against the contract (chapter 7), and what cannot be worked with."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mcs_controller.features import MULTI_CLUSTER_SERVICE
+from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS, InvalidOptions, Options, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = command("mcs-controller-manager", "1.2.3", "The end.")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch):
+    for name in list(os.environ):
+        if name.startswith(f"{ENVIRONMENT_PREFIX}_"):
+            monkeypatch.delenv(name)
+
+
+def values(*args: str) -> dict[str, Any]:
+    """What the command line says."""
+    found = COMMAND.main(args=list(args), standalone_mode=False)
+    assert isinstance(found, dict)
+    return found
+
+
+def options(*args: str) -> Options:
+    return Options.of(values(*args))
+
+
+def refusal(*args: str) -> str:
+    with pytest.raises(InvalidOptions) as caught:
+        options(*args)
+    return str(caught.value)
+
+
+# --- defaults ---------------------------------------------------------------------------------------------------------
+
+CONTRACT: dict[str, Any] = {
+    "kubeconfig": "",
+    "leader_elect": True,
+    "leader_elect_resource_namespace": "karmada-system",
+    "leader_elect_lease_duration": 15.0,
+    "leader_elect_renew_deadline": 10.0,
+    "leader_elect_retry_period": 2.0,
+    "kube_api_qps": 40.0,
+    "kube_api_burst": 60,
+    "cluster_api_qps": 40.0,
+    "cluster_api_burst": 60,
+    "cluster_cache_sync_timeout": 120.0,
+    "resync_period": 0.0,
+    "concurrent_work_syncs": 5,
+    "concurrent_resourcebinding_syncs": 5,
+    "concurrent_cluster_syncs": 5,
+    "concurrent_namespace_syncs": 1,
+    "rate_limiter_base_delay": 0.005,
+    "rate_limiter_max_delay": 1000.0,
+    "rate_limiter_qps": 10.0,
+    "rate_limiter_bucket_size": 100,
+    "cluster_status_update_frequency": 10.0,
+    "cluster_success_threshold": 30.0,
+    "cluster_failure_threshold": 30.0,
+    "metrics_bind_address": ":8080",
+    "health_probe_bind_address": ":10357",
+    "logging_format": "text",
+}
+OURS = {
+    "controllers",  # an object; below
+    "feature_gates",  # an object; below
+    "skipped_propagating_namespaces",  # patterns; below
+    "v",  # the contract has no default
+    "context",  # ours
+    "leader_elect_resource_name",  # ours: Karmada's own goes on running beside this one
+    "shutdown_grace_period",  # ours
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_defaults_are_karmadas(name: str):
+    assert getattr(options(), name) == CONTRACT[name]
+    assert isinstance(getattr(options(), name), type(CONTRACT[name]))
+
+
+def test_every_flag_has_its_default_tested():
+    assert {flag.name.replace("-", "_") for flag in FLAGS} == CONTRACT.keys() | OURS
+    assert {field.replace("_", "-") for field in Options.__slots__} == {flag.name for flag in FLAGS}
+
+
+def test_defaults_that_are_more_than_a_value():
+    made = options()
+    assert "multiclusterservice" in made.controllers
+    assert "execution" not in made.controllers
+    assert not made.feature_gates.enabled(MULTI_CLUSTER_SERVICE)
+    assert [pattern.pattern for pattern in made.skipped_propagating_namespaces] == ["kube-.*"]
+    assert made.leader_elect_resource_name != "karmada-controller-manager"
+    assert made.shutdown_grace_period > 0
+
+
+# --- ways of saying it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "value"),
+    [
+        (["--kube-api-qps=7.5"], "kube_api_qps", 7.5),
+        (["--kube-api-qps", "7.5"], "kube_api_qps", 7.5),
+        (["--v=4"], "v", 4),
+        (["--leader-elect=false"], "leader_elect", False),
+        (["--leader-elect=true"], "leader_elect", True),
+        (["--leader-elect"], "leader_elect", True),
+        (["--leader-elect", "--v=4"], "leader_elect", True),
+        (["--metrics-bind-address=0"], "metrics_bind_address", "0"),
+        (["--context=karmada"], "context", "karmada"),
+        (["--kube-api-burst=1", "--kube-api-burst=2"], "kube_api_burst", 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_flag_is_given_as_go_programs_take_it(args: list[str], name: str, value: Any):
+    assert getattr(options(*args), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("15s", 15.0),
+        ("2m0s", 120.0),
+        ("1h30m", 5400.0),
+        ("500ms", 0.5),
+        ("5ms", 0.005),
+        ("1.5s", 1.5),
+        ("250us", 0.00025),
+        ("250µs", 0.00025),
+        ("1000000000ns", 1.0),
+    ],
+)
+def test_durations_are_gos(text: str, seconds: float):
+    assert values(f"--resync-period={text}")["resync_period"] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["15", "s", "", "-1s", "15 s", "1d", "abc", "1s2", "1.s", "1..5s"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str):
+    with pytest.raises(click.BadParameter, match="15s"):
+        values(f"--cluster-status-update-frequency={text}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("MCS_KUBE_API_QPS", "9", "kube_api_qps", 9.0),
+        ("MCS_LEADER_ELECT", "false", "leader_elect", False),
+        ("MCS_LEADER_ELECT_LEASE_DURATION", "30s", "leader_elect_lease_duration", 30.0),
+        ("MCS_LOGGING_FORMAT", "json", "logging_format", "json"),
+    ],
+)
+def test_every_flag_has_an_environment_twin_that_the_flag_overrules(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, name: str, value: Any
+):
+    default = getattr(options(), name)
+    monkeypatch.setenv(variable, text)
+    assert getattr(options(), name) == value
+    shown = {True: "true", 15.0: "15s"}.get(default, str(default))
+    assert getattr(options(f"--{name.replace('_', '-')}={shown}"), name) == default
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--no-such-flag"], ["--kube-api-burst=many"], ["--logging-format=xml"], ["--leader-elect=maybe"], ["stray"]],
+    ids=lambda args: args[0],
+)
+def test_what_no_flag_takes_is_refused(args: list[str]):
+    with pytest.raises(click.UsageError):
+        values(*args)
+
+
+# --- what cannot be worked with ---------------------------------------------------------------------------------------
+
+
+def test_an_unknown_controller_is_refused_with_the_known_ones():
+    text = refusal("--controllers=*,nope")
+    assert text.startswith("--controllers: unknown controller 'nope'")
+    assert "endpointsliceCollect" in text
+
+
+def test_an_unknown_gate_is_refused_with_the_known_ones():
+    text = refusal("--feature-gates=Nope=true")
+    assert text.startswith("--feature-gates:")
+    assert MULTI_CLUSTER_SERVICE in text
+
+
+@pytest.mark.parametrize("text", ["MultiClusterService=true", "AllAlpha=true"])
+def test_the_gate_is_switched_by_its_name_or_its_stage(text: str):
+    assert options(f"--feature-gates={text}").feature_gates.enabled(MULTI_CLUSTER_SERVICE)
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--leader-elect-lease-duration=10s"], ["--leader-elect-lease-duration (10s)", "renew-deadline (10s)"]),
+        (["--leader-elect-renew-deadline=20s"], ["--leader-elect-lease-duration (15s)", "renew-deadline (20s)"]),
+        (["--leader-elect-retry-period=9s"], ["--leader-elect-renew-deadline (10s)", "retry-period (9s)"]),
+        (["--leader-elect-retry-period=0"], ["--leader-elect-retry-period must be more than 0"]),
+        (["--leader-elect-resource-name="], ["--leader-elect-resource-name must not be empty"]),
+        (["--leader-elect-resource-namespace="], ["--leader-elect-resource-namespace must not be empty"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--leader-elect-") and "=" in value[0] else "",
+)
+def test_an_election_that_could_have_two_winners_or_none_is_refused(args: list[str], named: list[str]):
+    text = refusal(*args)
+    assert all(one in text for one in named)
+    options(*args, "--leader-elect=false")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kube-api-qps",
+        "kube-api-burst",
+        "cluster-api-qps",
+        "cluster-api-burst",
+        "rate-limiter-base-delay",
+        "rate-limiter-max-delay",
+        "rate-limiter-qps",
+        "rate-limiter-bucket-size",
+        "cluster-cache-sync-timeout",
+        "cluster-status-update-frequency",
+        "concurrent-work-syncs",
+        "concurrent-resourcebinding-syncs",
+        "concurrent-cluster-syncs",
+        "concurrent-namespace-syncs",
+    ],
+)
+def test_a_limit_of_nothing_is_refused(name: str):
+    assert refusal(f"--{name}=0") == f"--{name} must be more than 0, got 0"
+
+
+@pytest.mark.parametrize("name", ["kube-api-qps", "cluster-api-qps", "rate-limiter-qps"])
+def test_a_limit_that_is_no_number_is_refused(name: str):
+    assert "must be more than 0" in refusal(f"--{name}=nan")
+
+
+def test_a_pattern_that_is_none_is_refused_and_named():
+    text = refusal("--skipped-propagating-namespaces=kube-.*,(")
+    assert text.startswith("--skipped-propagating-namespaces:")
+    assert "'('" in text
+
+
+def test_patterns_are_separated_by_commas():
+    made = options("--skipped-propagating-namespaces=a-.*, b ,,c")
+    assert [pattern.pattern for pattern in made.skipped_propagating_namespaces] == ["a-.*", "b", "c"]
+    assert options("--skipped-propagating-namespaces=").skipped_propagating_namespaces == ()
+
+
+def test_a_kubeconfig_that_is_not_there_is_refused(tmp_path: Path):
+    assert refusal(f"--kubeconfig={tmp_path}/nope") == f"--kubeconfig: {tmp_path}/nope is not a file that can be read"
+    assert "is not a file" in refusal(f"--kubeconfig={tmp_path}")
+    there = tmp_path / "config"
+    there.write_text("x")
+    assert options(f"--kubeconfig={there}").kubeconfig == str(there)
+
+
+@pytest.mark.parametrize("name", ["metrics-bind-address", "health-probe-bind-address"])
+@pytest.mark.parametrize("text", ["8080", "localhost", ":http", ":99999", "::1:80"])
+def test_an_address_that_is_none_is_refused_before_anything_starts(name: str, text: str):
+    found = refusal(f"--{name}={text}")
+    assert found.startswith(f"--{name}:")
+    assert repr(text) in found
+
+
+@pytest.mark.parametrize("text", ["0", ":8080", "127.0.0.1:0", "[::1]:80"])
+def test_addresses_that_are_some_are_taken(text: str):
+    assert options(f"--metrics-bind-address={text}").metrics_bind_address == text
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+def help_text() -> str:
+    result = CliRunner().invoke(COMMAND, ["--help"], terminal_width=100)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_help_names_every_flag_its_variable_and_its_default():
+    text = help_text()
+    for flag in FLAGS:
+        assert f"--{flag.name} " in text
+        assert f"MCS_{flag.name.replace('-', '_').upper()}" in text
+    squeezed = " ".join(text.split())
+    for default in ("karmada-system", "2m0s", ":10357", "kube-.*", "1000s"):
+        assert f"default: {default}" in squeezed
+    assert "The end." in text
+
+
+def test_help_sorts_the_flags_under_headings():
+    text = help_text()
+    headings = list(dict.fromkeys(flag.group for flag in FLAGS))
+    places = [text.index(f"\n{heading}:\n") for heading in headings]
+    assert places == sorted(places)
+    assert len(headings) > 3
+    assert (
+        text.index("\nLeader election:\n")
+        < text.index("--leader-elect-retry-period")
+        < text.index("\nRequest limits:\n")
+    )
+
+
+def test_every_flag_is_explained_in_a_sentence():
+    for flag in FLAGS:
+        assert flag.help.endswith("."), flag.name
+        assert len(flag.help) > 20, flag.name
+
+
+def test_the_version_is_told():
+    result = CliRunner().invoke(COMMAND, ["--version"])
+    assert result.exit_code == 0
+    assert "1.2.3" in result.output

@@ -5,10 +5,14 @@
     demo             the command line: options, signals, exit code
     demo_chapters    what is told, as data: add a step or a chapter here
     demo_setting     its first chapters: the bed, and the controller without its gate
+    demo_changes     its last ones: Pods come and go, and the sharing ends
     demo_walkthrough what there is to see and to do in the others
+    demo_traffic     the same for what a client gets, where there is a data plane
     demo_story       chapters and steps, and how they are gone through
     demo_world       what is played with: bed, controller, view
     demo_view        live copies of collections, by watches
+    demo_rules       what kube-proxy told the kernel, as it happens
+    demo_asker       the client that asks all the time (demo_lines: how it is listened to)
     demo_diagnosis   why something is not there
     demo_output      how it is told
 """
@@ -16,6 +20,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -26,10 +31,13 @@ import click
 import msgspec
 
 from testbed.bed import required_components
+from testbed.dataplane import missing_capabilities
 from testbed.demo_chapters import WALKTHROUGH
 from testbed.demo_output import Narrator, document, make_console
-from testbed.demo_story import tell
+from testbed.demo_story import tell, without_traffic
+from testbed.demo_traffic import by_hand
 from testbed.demo_world import World
+from testbed.errors import BedError
 from tools.components import ComponentError, resolve
 from tools.progress import ProgressPrinter
 
@@ -64,27 +72,35 @@ STEP_SECONDS = 30.0
     show_default=True,
     help="Seconds that a step may take before it counts as failed.",
 )
-def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float) -> None:
+@click.option(
+    "--no-dataplane",
+    is_flag=True,
+    help="Show the control planes only, even where Pods could really answer (that takes root and nftables).",
+)
+def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float, no_dataplane: bool) -> None:
     """Watch the walkthrough work: a control plane, member1, member2, and the controller as a user starts it.
+
+    Where the machine can carry it, Pods answer: what a client in member2 gets is shown, too.
 
     Exit code 0 if every step was observed on the API servers, 1 if one was not; nothing is left behind.
     """
     console = make_console(stderr=output == "json")
+    missing = ["--no-dataplane was given"] if no_dataplane else missing_capabilities()
     try:
         with ProgressPrinter(console, found=False) as printer:
-            wanted = [*required_components(), *(["kubectl"] if keep else [])]
+            wanted = [*required_components(dataplane=not missing), *(["kubectl"] if keep else [])]
             binaries = resolve(wanted, on_progress=printer)
     except ComponentError as error:
         raise click.ClickException(str(error)) from error
     with Narrator(console) as narrator:
         path = [str(binaries["kubectl"].parent), str(Path(sys.executable).parent)] if keep else []
-        demo = Demo(narrator, keep=path, controller_flags=controller_flags, timeout=timeout)
+        demo = Demo(narrator, keep=path, controller_flags=controller_flags, timeout=timeout, no_traffic=missing)
         try:
             asyncio.run(demo.run())
         except asyncio.CancelledError:
             sys.exit(128 + demo.stopped_by if demo.stopped_by else 1)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(document(demo.results, demo.seconds))).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(document(demo.results, demo.seconds, missing))).decode())
     sys.exit(0 if demo.results and all(each.ok for each in demo.results) else 1)
 
 
@@ -96,6 +112,7 @@ class Demo:
         keep: not empty: leave everything up in the end; directories of what is useful then.
         controller_flags: see the command's help.
         timeout: see there.
+        no_traffic: why there is no data plane; empty: there is one.
 
     Attributes:
         results: of the steps, when it is over.
@@ -104,7 +121,13 @@ class Demo:
     """
 
     def __init__(
-        self, narrator: Narrator, *, keep: Sequence[str], controller_flags: Sequence[str], timeout: float
+        self,
+        narrator: Narrator,
+        *,
+        keep: Sequence[str],
+        controller_flags: Sequence[str],
+        timeout: float,
+        no_traffic: Sequence[str] = (),
     ) -> None:
         self.results: list[Result] = []
         self.seconds = 0.0
@@ -113,6 +136,7 @@ class Demo:
         self._keep = keep
         self._controller_flags = controller_flags
         self._timeout = timeout
+        self._no_traffic = no_traffic
         self._held: asyncio.Event | None = None
 
     async def run(self) -> None:
@@ -122,11 +146,15 @@ class Demo:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, self._stop, signum, task)
         began = time.monotonic()
-        self._narrator.title()
+        self._narrator.title(self._no_traffic)
+        chapters = without_traffic(WALKTHROUGH) if self._no_traffic else WALKTHROUGH
         async with World(
-            controller_flags=self._controller_flags, timeout=self._timeout, on_progress=self._narrator.progress
+            controller_flags=self._controller_flags,
+            timeout=self._timeout,
+            dataplane=not self._no_traffic,
+            on_progress=self._narrator.progress,
         ) as world:
-            self.results = await tell(world, WALKTHROUGH, self._narrator)
+            self.results = await tell(world, chapters, self._narrator)
             self.seconds = time.monotonic() - began
             self._narrator.closing(self.results, self.seconds)
             if self._keep and world.up:
@@ -137,8 +165,15 @@ class Demo:
                     self._keep,
                     world.command_line() if world.started else "",
                     running=world.started and world.controller.returncode is None,
+                    inside=self._inside(world),
                 )
                 await self._held.wait()
+
+    def _inside(self, world: World) -> str:
+        """How to ask from the client's Pod; empty if there is none."""
+        with contextlib.suppress(BedError):
+            return by_hand(world) if world.dataplane else ""
+        return ""
 
     def _stop(self, signum: signal.Signals, task: asyncio.Task[None]) -> None:
         """The first signal ends the demo; what comes while everything is being stopped changes nothing."""

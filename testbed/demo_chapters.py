@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-from testbed.demo_setting import GATE, GATE_OFF, LEASE_NAME, SETTING, leads, start, stop
+from testbed.demo_changes import CLEAN_UP, THE_END, grown, shrunk
+from testbed.demo_setting import GATE, GATE_OFF, LEASE_NAME, SETTING, leads, start
 from testbed.demo_story import Chapter, Step
+from testbed.demo_traffic import ASKED, COMMAND, PROXY, answered, programmed
 from testbed.demo_walkthrough import (
     BINDING,
+    BINDING_CONTROLLER,
     CLAIMED_BY,
+    COLLECT_CONTROLLER,
+    COLLECTED,
+    DISPATCH_CONTROLLER,
+    DISPATCHED,
+    EXECUTION_CONTROLLER,
     FROM_PROVIDER,
+    IMPORTED,
+    MCS_CONTROLLER,
     MCS_WORK,
+    SCHEDULER,
     SERVICE_WORK,
+    SLICE,
+    THIS,
     TO_CONSUMER,
     adopted,
     claimed,
     collected_work,
-    counted,
-    delete,
     dispatched_work,
-    gone,
     imported_slice,
     native_slice,
     placed,
     pods_ready,
     provider_work,
-    released,
-    scale,
     service_works,
     services_in_members,
-    stayed,
     told,
 )
-from testbed.demo_world import (
-    CONSUMER,
-    HOST,
-    MULTICLUSTERSERVICES,
-    NAME,
-    NAMESPACE,
-    PROVIDER,
-    SLICES,
-    WORKS,
-    seen,
-)
-
-MCS_CONTROLLER = "multiclusterservice-controller"
-COLLECT_CONTROLLER = "endpointslice-collect-controller"
-DISPATCH_CONTROLLER = "endpointslice-dispatch-controller"
-SCHEDULER = "default-scheduler"
-BINDING_CONTROLLER = "binding-controller"
-EXECUTION_CONTROLLER = "execution-controller"
-
-_THIS = f"{NAMESPACE}/{NAME}"
-_SLICE = f"EndpointSlice {NAMESPACE}/{{slice}} in {PROVIDER}"
-_IMPORTED = f"EndpointSlice {NAMESPACE}/{PROVIDER}-{{slice}} in {CONSUMER}"
+from testbed.demo_world import CONSUMER, HOST, NAME, NAMESPACE, PROVIDER, seen
 
 HOPS = Chapter(
     title="With the gate, the Service of member1 gets to member2",
@@ -75,14 +61,14 @@ HOPS = Chapter(
         Step(
             key="pods",
             title="Pods",
-            looking_at=f"Pods {_THIS}-… in {PROVIDER}",
+            looking_at=f"Pods {THIS}-… in {PROVIDER}",
             expected="2 ready",
             observe=seen("2 ready Pods", pods_ready(2)),
         ),
         Step(
             key="adopted",
             title="MultiClusterService taken up",
-            looking_at=f"MultiClusterService {_THIS} on {HOST}",
+            looking_at=f"MultiClusterService {THIS} on {HOST}",
             expected="finalizer and permanent id",
             observe=seen("the finalizer", adopted),
             made_by=MCS_CONTROLLER,
@@ -100,7 +86,7 @@ HOPS = Chapter(
         Step(
             key="claim",
             title="Service claimed",
-            looking_at=f"Service {_THIS} on {HOST}",
+            looking_at=f"Service {THIS} on {HOST}",
             expected=f"labels {CLAIMED_BY} and the permanent id",
             observe=seen("the claim", claimed),
             made_by=MCS_CONTROLLER,
@@ -127,7 +113,7 @@ HOPS = Chapter(
         Step(
             key="services",
             title="Service in both members",
-            looking_at=f"Service {_THIS} in {PROVIDER} and {CONSUMER}",
+            looking_at=f"Service {THIS} in {PROVIDER} and {CONSUMER}",
             expected="there",
             observe=seen("the Service in both members", services_in_members),
             made_by=EXECUTION_CONTROLLER,
@@ -136,7 +122,7 @@ HOPS = Chapter(
         Step(
             key="slice",
             title=f"Slice in {PROVIDER}",
-            looking_at=_SLICE,
+            looking_at=SLICE,
             expected="made by Kubernetes itself: the addresses of the Pods",
             observe=seen(f"the slice in {PROVIDER}", native_slice),
             made_by="",
@@ -145,7 +131,7 @@ HOPS = Chapter(
         Step(
             key="collected",
             title="Collected Work",
-            looking_at=f"Work {FROM_PROVIDER}/{{work}} on {HOST}",
+            looking_at=COLLECTED,
             expected="holds that slice, suspended",
             observe=seen("the collected Work", collected_work),
             made_by=COLLECT_CONTROLLER,
@@ -154,7 +140,7 @@ HOPS = Chapter(
         Step(
             key="dispatched",
             title="Dispatched Work",
-            looking_at=f"Work {TO_CONSUMER}/{{work}} on {HOST}",
+            looking_at=DISPATCHED,
             expected=f"holds the slice as {CONSUMER} gets it, {PROVIDER}-…",
             observe=seen("the dispatched Work", dispatched_work),
             made_by=DISPATCH_CONTROLLER,
@@ -163,7 +149,7 @@ HOPS = Chapter(
         Step(
             key="imported",
             title=f"Slice in {CONSUMER}",
-            looking_at=_IMPORTED,
+            looking_at=IMPORTED,
             expected=f"the same addresses, for clients of Service {NAME}",
             observe=seen(f"the slice in {CONSUMER}", imported_slice),
             made_by=EXECUTION_CONTROLLER,
@@ -171,141 +157,30 @@ HOPS = Chapter(
         ),
         Step(
             title="Conditions",
-            looking_at=f"MultiClusterService {_THIS} on {HOST}",
+            looking_at=f"MultiClusterService {THIS} on {HOST}",
             expected="ServiceApplied=True and EndpointSliceDispatched=True",
             observe=seen("both conditions", told),
             made_by=MCS_CONTROLLER,
             after="dispatched",
         ),
-    ),
-)
-
-
-def scaled(before: int, replicas: int) -> Chapter:
-    """The chapter in which the Deployment is scaled and the consumer follows."""
-    plural = "s" if replicas != 1 else ""
-    return Chapter(
-        title=f"Scaled from {before} to {replicas}, and the consumer follows",
-        about="One write of each Work on the control plane, one of the slice in the consumer.",
-        commands=(f"kubectl --context {PROVIDER} scale deployment {NAME} --replicas={replicas}",),
-        together=True,
-        steps=(
-            Step(
-                key="scale",
-                title=f"Deployment scaled to {replicas}",
-                looking_at=f"Deployment {_THIS} in {PROVIDER}",
-                expected="accepted",
-                observe=scale(replicas),
-            ),
-            Step(
-                key="pods",
-                title=f"{replicas} Pod{plural}",
-                looking_at=f"Pods {_THIS}-… in {PROVIDER}",
-                expected=f"{replicas} ready",
-                observe=seen(f"{replicas} ready Pods", pods_ready(replicas)),
-                after="scale",
-            ),
-            Step(
-                key="slice",
-                title=f"{replicas} address{'es' if plural else ''} in {PROVIDER}",
-                looking_at=_SLICE,
-                expected="the addresses of the Pods",
-                observe=seen(f"the slice in {PROVIDER}", counted(replicas, native_slice)),
-                after="pods",
-            ),
-            Step(
-                title=f"{replicas} address{'es' if plural else ''} in {CONSUMER}",
-                looking_at=_IMPORTED,
-                expected="the same addresses; the same object as before, updated",
-                observe=seen(f"the slice in {CONSUMER}", counted(replicas, imported_slice)),
-                made_by=DISPATCH_CONTROLLER,
-                after="slice",
-            ),
-        ),
-    )
-
-
-CLEAN_UP = Chapter(
-    title="The MultiClusterService is deleted, and cleaned up after",
-    about="What was made for it goes; the Service stays in the members, for it is the ResourceBinding's.",
-    commands=(f"kubectl --context {HOST} delete mcs {NAME}",),
-    together=True,
-    steps=(
         Step(
-            key="delete",
-            title="MultiClusterService deleted",
-            looking_at=f"MultiClusterService {_THIS} on {HOST}",
-            expected="accepted",
-            observe=delete,
+            key="programmed",
+            title=f"kube-proxy in {CONSUMER}",
+            looking_at=PROXY,
+            expected=f"connections go to the Pods in {PROVIDER}",
+            observe=seen("the rules", programmed),
+            after="imported",
+            traffic=True,
         ),
         Step(
-            title="Claim released",
-            looking_at=f"Service {_THIS} on {HOST}",
-            expected="claim labels gone",
-            observe=seen("the claim to be released", released),
-            made_by=MCS_CONTROLLER,
-            after="delete",
-        ),
-        Step(
-            title="MCS-Work gone",
-            looking_at=f"Work {FROM_PROVIDER}/{MCS_WORK} on {HOST}",
-            expected="gone",
-            observe=seen("the MCS-Work to go", gone(HOST, WORKS, FROM_PROVIDER, MCS_WORK)),
-            made_by=MCS_CONTROLLER,
-            after="delete",
-        ),
-        Step(
-            title="Collected Work gone",
-            looking_at=f"Work {FROM_PROVIDER}/{{work}} on {HOST}",
-            expected="gone",
-            observe=seen("the collected Work to go", gone(HOST, WORKS, FROM_PROVIDER, "{work}")),
-            made_by=DISPATCH_CONTROLLER,
-            after="delete",
-        ),
-        Step(
-            title=f"Slice gone from {CONSUMER}",
-            looking_at=_IMPORTED,
-            expected="gone",
-            observe=seen("the slice to go", gone(CONSUMER, SLICES, NAMESPACE, PROVIDER + "-{slice}")),
-            made_by=EXECUTION_CONTROLLER,
-            after="delete",
-        ),
-        Step(
-            title="Dispatched Work gone",
-            looking_at=f"Work {TO_CONSUMER}/{{work}} on {HOST}",
-            expected="gone",
-            observe=seen("the dispatched Work to go", gone(HOST, WORKS, TO_CONSUMER, "{work}")),
-            made_by=EXECUTION_CONTROLLER,
-            after="delete",
-        ),
-        Step(
-            title="MultiClusterService gone",
-            looking_at=f"MultiClusterService {_THIS} on {HOST}",
-            expected="gone: its finalizer was taken off",
-            observe=seen("the MultiClusterService to go", gone(HOST, MULTICLUSTERSERVICES, NAMESPACE, NAME)),
-            made_by=MCS_CONTROLLER,
-            after="delete",
+            title=COMMAND,
+            looking_at=ASKED,
+            expected=f"answered by a Pod of {PROVIDER}",
+            observe=answered,
+            after="programmed",
+            traffic=True,
         ),
     ),
 )
 
-THE_END = Chapter(
-    title="What stays, and the end",
-    about="After all that, what the MultiClusterService did not own is as it was.",
-    steps=(
-        Step(
-            title="Service still in both members",
-            looking_at=f"Service {_THIS} in {PROVIDER} and {CONSUMER}",
-            expected="the same objects as before",
-            observe=stayed,
-        ),
-        Step(
-            title="The controller stops on SIGTERM",
-            looking_at=f"process mcs-controller-manager, Lease {LEASE_NAME} on {HOST}",
-            expected="exit code 0, the Lease released",
-            observe=stop,
-        ),
-    ),
-)
-
-WALKTHROUGH = (SETTING, GATE_OFF, HOPS, scaled(2, 3), scaled(3, 1), CLEAN_UP, THE_END)
+WALKTHROUGH = (SETTING, GATE_OFF, HOPS, grown(2, 3), shrunk(3, 1), CLEAN_UP, THE_END)

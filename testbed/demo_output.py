@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from testbed.demo_story import hops
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.status import Status
 
-    from testbed.demo_story import Chapter, Result, Step
+    from testbed.demo_story import Chapter, Hop, Result, Step
 
 PLAIN_WIDTH = 140
 
@@ -47,12 +49,16 @@ class Narrator:
     def __exit__(self, *_: object) -> None:
         self._quiet()
 
-    def title(self) -> None:
-        """The first lines."""
+    def title(self, no_traffic: Sequence[str]) -> None:
+        """The first lines; among them why there is no data plane, if there is none."""
         self._line("The official walkthrough, on real API servers", "bold")
         self._line(
             "A Service whose Pods run in member1 gets its endpoints in member2, and keeps them up to date.", "dim"
         )
+        if no_traffic:
+            self._line("Only the control planes are shown: no Pod answers, for there is no data plane:", "yellow")
+        for each in no_traffic:
+            self._line(f"    · {each}", "yellow")
 
     def progress(self, text: str) -> None:
         """Something that is no step."""
@@ -113,6 +119,7 @@ class Narrator:
         self._line("")
         self._console.print(table)
         self._line("")
+        self._hops(hops(results))
         missing = [each for each in results if not each.ok and each.reached]
         if missing:
             reached = sum(each.reached for each in results)
@@ -122,7 +129,28 @@ class Narrator:
         else:
             self._line(f"✓ All {len(results)} steps were observed on the API servers, in {seconds:.1f} s", "bold green")
 
-    def holding(self, kubeconfigs: Sequence[str], path: Sequence[str], command: str, *, running: bool) -> None:
+    def _hops(self, way: Sequence[Hop]) -> None:
+        """The table of hops."""
+        if len(way) < 2:
+            return
+        self._line(f"From `{way[0].name}` to `{way[-1].name}`", "bold cyan")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for name in ("hop", "object"):
+            table.add_column(name, overflow="fold")
+        for name in ("took", "since the Pod was ready"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for each in way:
+            times = (f"{1000 * each.seconds:.0f} ms", f"{1000 * each.since:.0f} ms")
+            table.add_row(Text(each.name), Text(each.looking_at, "dim"), *times)
+        self._console.print(table)
+        self._line(
+            "kube-proxy writes its rules once a second at most: its hop is short if it had nothing to do before.", "dim"
+        )
+        self._line("")
+
+    def holding(
+        self, kubeconfigs: Sequence[str], path: Sequence[str], command: str, *, running: bool, inside: str = ""
+    ) -> None:
         """How to use a bed that is kept.
 
         Args:
@@ -130,6 +158,7 @@ class Narrator:
             path: directories with the executables that are useful now.
             command: of the controller, or empty if it was never started.
             running: whether it runs.
+            inside: a command that runs something inside of a Pod; empty if Pods do not answer.
         """
         self._quiet()
         self._line("")
@@ -137,6 +166,9 @@ class Narrator:
         self._line(f"  export KUBECONFIG={shlex.quote(':'.join(kubeconfigs))}")
         self._line(f"  export PATH={shlex.quote(':'.join(path))}:$PATH")
         self._line("  kubectl --context karmada get works -A")
+        if inside:
+            self._line("What a Pod of member2 gets, asked from outside:")
+            self._line(f"  {inside}")
         if command:
             self._line(
                 "The controller was started like this; start it again, or a second one beside it, in the same way:"
@@ -163,11 +195,13 @@ class Narrator:
             status.stop()
 
 
-def document(results: Sequence[Result], seconds: float) -> dict[str, Any]:
+def document(results: Sequence[Result], seconds: float, no_traffic: Sequence[str]) -> dict[str, Any]:
     """The demo as one JSON document."""
     return {
         "ok": all(each.ok for each in results),
         "seconds": round(seconds, 3),
+        "dataplane": {"used": not no_traffic, "why_not": list(no_traffic)},
+        "hops": [msgspec.to_builtins(each) for each in hops(results)],
         "steps": [msgspec.to_builtins(each) for each in results],
     }
 

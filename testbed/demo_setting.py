@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from testbed import karmada
 from testbed.audit import AuditLog
 from testbed.demo_story import Chapter, Step
+from testbed.demo_traffic import COMMAND, asked_before, nodes
 from testbed.demo_world import (
+    CLIENT,
     CLUSTERS,
     CONSUMER,
     EXAMPLE,
@@ -51,6 +53,18 @@ LATER_NAMESPACE = "made-after-the-walkthrough"
 
 _KINDS = "multiclusterservices, works, resourcebindings, clusters"
 _THEIRS = frozenset({"multiclusterservices", "services", "resourcebindings", "endpointslices"})
+_CLIENT: Object = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": CLIENT, "namespace": NAMESPACE},
+    "spec": {
+        "selector": {"matchLabels": {"app": CLIENT}},
+        "template": {
+            "metadata": {"labels": {"app": CLIENT}},
+            "spec": {"containers": [{"name": CLIENT, "image": "curlimages/curl", "command": ["sleep", "infinity"]}]},
+        },
+    },
+}
 LEASE_NAME = f"{SYSTEM_NAMESPACE}/{LEASE}"
 
 
@@ -122,8 +136,9 @@ async def _apply(world: World) -> str:
     service = await world.host.apply(manifest("service"))
     mcs = await world.host.apply(manifest("multiclusterservice"))
     await world.member(PROVIDER).apply(manifest("deployment"))
+    await world.member(CONSUMER).apply(_CLIENT)
     world.seen |= {"service": service, "mcs": mcs}
-    return f"the three objects, at resourceVersion {_version(service)} and {_version(mcs)} on the control plane"
+    return f"the objects, at resourceVersion {_version(service)} and {_version(mcs)} on the control plane"
 
 
 async def _later_namespace(world: World) -> str:
@@ -204,13 +219,20 @@ def _version(of: Object) -> str:
 
 SETTING = Chapter(
     title="A control plane and two members",
-    about="Real etcd, kube-apiservers and kube-controller-managers; only the nodes are played.",
+    about="Real etcd, kube-apiservers and kube-controller-managers; what would run in the Pods is played.",
     steps=(
         Step(
             title="API servers answer",
             looking_at=f"{HOST}, {PROVIDER}, {CONSUMER}",
             expected="each is ready and has its kube-controller-manager",
             observe=_bed_up,
+        ),
+        Step(
+            title="Pods can reach each other",
+            looking_at=f"nodes of {PROVIDER} and {CONSUMER}",
+            expected="each is a network namespace with kube-proxy and CoreDNS; routes between the ranges of their Pods",
+            observe=nodes,
+            traffic=True,
         ),
         Step(
             title="Manifests are applied",
@@ -233,6 +255,7 @@ GATE_OFF = Chapter(
     commands=(
         f"kubectl --context {HOST} apply -f {EXAMPLE}/service.yaml -f {EXAMPLE}/multiclusterservice.yaml",
         f"kubectl --context {PROVIDER} apply -f {EXAMPLE}/deployment.yaml",
+        f"kubectl --context {CONSUMER} create deployment {CLIENT} --image=curlimages/curl -- sleep infinity",
         f"kubectl --context {HOST} create namespace {LATER_NAMESPACE}",
     ),
     steps=(
@@ -251,7 +274,7 @@ GATE_OFF = Chapter(
         Step(
             title="The walkthrough's objects are applied",
             looking_at=f"Service and MultiClusterService {NAMESPACE}/{NAME} on {HOST}, "
-            f"Deployment {NAMESPACE}/{NAME} in {PROVIDER}",
+            f"Deployment {NAMESPACE}/{NAME} in {PROVIDER}, Deployment {NAMESPACE}/{CLIENT} in {CONSUMER}",
             expected="accepted",
             observe=_apply,
         ),
@@ -275,6 +298,13 @@ GATE_OFF = Chapter(
             expected="no finalizer, condition, claim, ResourceBinding, Work or event; no Service, no EndpointSlice; "
             "no request that would have written one",
             observe=_nothing_written,
+        ),
+        Step(
+            title=COMMAND,
+            looking_at=f"Pod {NAMESPACE}/{{client}} in {CONSUMER}",
+            expected=f"no answer: {CONSUMER} has no such Service",
+            observe=asked_before,
+            traffic=True,
         ),
         Step(
             title="The controller stops on SIGTERM",

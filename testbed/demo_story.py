@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +38,8 @@ class Step:
         key: how later steps refer to this one.
         after: key of the step from which the time is counted; empty for the step before, or, in a chapter whose steps
             are observed together, for the chapter's beginning.
+        hop: its name in the table of hops from a ready Pod to the first answer; empty if it is none of them.
+        traffic: it takes a data plane.
     """
 
     title: str
@@ -46,6 +49,8 @@ class Step:
     made_by: str = ""
     key: str = ""
     after: str = ""
+    hop: str = ""
+    traffic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class Result:
         at: seconds since its chapter began.
         seconds: since the step it follows.
         after: the title of the step it follows, where that is not the one before.
+        hop: see :class:`Step`.
         findings: for the first failed step, why, as far as can be known.
     """
 
@@ -95,7 +101,48 @@ class Result:
     at: float = 0.0
     seconds: float = 0.0
     after: str = ""
+    hop: str = ""
     findings: tuple[Finding, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One stretch of the way from a ready Pod to its first answer.
+
+    Attributes:
+        name: what is there at its end.
+        looking_at: the object.
+        seconds: that it took.
+        since: seconds since the way began.
+    """
+
+    name: str
+    looking_at: str
+    seconds: float
+    since: float
+
+
+def hops(results: Sequence[Result]) -> list[Hop]:
+    """The way that was measured; nothing if a part of it was not seen."""
+    way = [each for each in results if each.hop]
+    if not all(each.ok for each in way):
+        return []
+    made: list[Hop] = []
+    latest = 0.0
+    for each in way:
+        # Several watches: the later hop may be heard of first.
+        at = max(each.at, latest) if made else each.at
+        seconds, since = (at - latest, at - way[0].at) if made else (0.0, 0.0)
+        made.append(Hop(name=each.hop, looking_at=each.looking_at, seconds=round(seconds, 3), since=round(since, 3)))
+        latest = at
+    return made
+
+
+def without_traffic(chapters: Sequence[Chapter]) -> list[Chapter]:
+    """The chapters as they are where there is no data plane."""
+    return [
+        dataclasses.replace(each, steps=tuple(step for step in each.steps if not step.traffic)) for each in chapters
+    ]
 
 
 class Teller(Protocol):
@@ -179,6 +226,7 @@ class _Telling:
             # Watches of several servers: the later hop may be heard of first.
             seconds=round(max(at - since, 0.0), 3),
             after=after,
+            hop=step.hop,
             findings=findings,
         )
         self._results.append(result)
@@ -204,6 +252,7 @@ def _not_reached(world: World, chapter: Chapter, step: Step) -> Result:
         looking_at=_named(world, step),
         expected=step.expected,
         observed="not reached",
+        hop=step.hop,
         ok=False,
         reached=False,
     )

@@ -104,7 +104,7 @@ class View:
     async def _fill(self, plane: ControlPlane, resource: str) -> str:
         listed = await plane.api.list_raw(resource)
         self._collections[plane.name, resource] = {_key(item): item for item in listed["items"] or ()}
-        self._wake()
+        self.wake()
         version: str = listed["metadata"]["resourceVersion"]
         return version
 
@@ -128,9 +128,10 @@ class View:
             objects.pop(_key(event["object"]), None)
         else:
             objects[_key(event["object"])] = event["object"]
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have every probe asked again: something that it looks at beside the collections has changed."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

@@ -44,6 +44,19 @@ BINDING = "nginx-service"
 FROM_PROVIDER = f"karmada-es-{PROVIDER}"
 TO_CONSUMER = f"karmada-es-{CONSUMER}"
 
+MCS_CONTROLLER = "multiclusterservice-controller"
+COLLECT_CONTROLLER = "endpointslice-collect-controller"
+DISPATCH_CONTROLLER = "endpointslice-dispatch-controller"
+SCHEDULER = "default-scheduler"
+BINDING_CONTROLLER = "binding-controller"
+EXECUTION_CONTROLLER = "execution-controller"
+
+THIS = f"{NAMESPACE}/{NAME}"
+SLICE = f"EndpointSlice {NAMESPACE}/{{slice}} in {PROVIDER}"
+COLLECTED = f"Work {FROM_PROVIDER}/{{work}} on {HOST}"
+DISPATCHED = f"Work {TO_CONSUMER}/{{work}} on {HOST}"
+IMPORTED = f"EndpointSlice {NAMESPACE}/{PROVIDER}-{{slice}} in {CONSUMER}"
+
 SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
 CLAIMED_BY = "resourcetemplate.karmada.io/claimed-by"
@@ -66,15 +79,19 @@ def _work(world: World, namespace: str, name: str) -> Object:
     return must(world.view.find(HOST, WORKS, namespace, name), f"Work {namespace}/{name} on {HOST}")
 
 
-def _pods(world: World) -> list[str]:
-    """Addresses of the provider's Pods that are ready and stay."""
-    return sorted(
-        pod["status"]["podIP"]
+def provider_pods(world: World) -> dict[str, str]:
+    """Addresses of the provider's Pods that are ready and stay, by name."""
+    return {
+        pod["metadata"]["name"]: pod["status"]["podIP"]
         for pod in world.view.all(PROVIDER, PODS, NAMESPACE)
         if labels_of(pod).get("app") == NAME
         and not pod["metadata"].get("deletionTimestamp")
         and conditions(pod).get("Ready", {}).get("status") == "True"
-    )
+    }
+
+
+def _pods(world: World) -> list[str]:
+    return sorted(provider_pods(world).values())
 
 
 def _native(world: World) -> Object:

@@ -12,6 +12,7 @@ import yaml
 from testbed import karmada
 from testbed.bed import Bed
 from testbed.controller import BINARY, ControllerProcess
+from testbed.demo_rules import Rules
 from testbed.demo_view import View
 from testbed.errors import BedError, NotYet, ProcessFailed
 from testbed.tasks import together
@@ -28,6 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "karmada"
 PROVIDER = "member1"
 CONSUMER = "member2"
+CLIENT = "curl"
 NAMESPACE = "default"
 NAME = "nginx"
 LEASE = "mcs-controller-manager"
@@ -53,26 +55,39 @@ class World:
     Args:
         controller_flags: added to the controller's own; a repeated one wins.
         timeout: seconds that each step has.
+        dataplane: whether Pods answer.
         on_progress: told in short sentences how the bed's start gets on.
 
     Attributes:
         timeout: see above.
+        dataplane: see above.
         names: what is known only later, by the name it has in ``Step.looking_at``.
         seen: what later steps compare with.
         view: live copies; filled once the manifests are applied.
     """
 
     def __init__(
-        self, *, controller_flags: Sequence[str], timeout: float, on_progress: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        controller_flags: Sequence[str],
+        timeout: float,
+        dataplane: bool = False,
+        on_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.timeout = timeout
-        self.names = {"slice": "nginx-<5 letters>", "work": "nginx-<5 letters>-<hash>"}
+        self.dataplane = dataplane
+        self.names = {
+            "slice": "nginx-<5 letters>",
+            "work": "nginx-<5 letters>-<hash>",
+            "client": f"{CLIENT}-<hash>-<5 letters>",
+        }
         self.seen: dict[str, Any] = {}
         self.view = View()
         self._flags = list(controller_flags)
         self._on_progress = on_progress
         self._stack = AsyncExitStack()
         self._bed: Bed | None = None
+        self._rules: Rules | None = None
         self._controller: ControllerProcess | None = None
         # Whether it is meant to run just now, and has had its start.
         self._running = False
@@ -91,6 +106,13 @@ class World:
         if self._bed is None:
             raise BedError("the bed is not up")
         return self._bed
+
+    @property
+    def rules(self) -> Rules:
+        """Those of kube-proxy in the consumer, from :meth:`follow` on."""
+        if self._rules is None:
+            raise BedError("there is no data plane")
+        return self._rules
 
     @property
     def up(self) -> bool:
@@ -121,15 +143,20 @@ class World:
     async def start_bed(self) -> None:
         """Real API servers; the last thing to be gone."""
         self._bed = await self._stack.enter_async_context(
-            Bed(members=(PROVIDER, CONSUMER), audit=True, on_progress=self._on_progress)
+            Bed(members=(PROVIDER, CONSUMER), audit=True, dataplane=self.dataplane, on_progress=self._on_progress)
         )
 
     async def follow(self) -> None:
-        """Fill the view; needs the manifests' kinds."""
+        """Fill the view, and follow the rules in the consumer; needs the manifests' kinds."""
         await self._stack.enter_async_context(self.view)
         collections = [(self.bed.host, resource) for resource in _ON_HOST]
         collections += [(plane, resource) for plane in self.bed.members.values() for resource in _IN_MEMBERS]
         await together(self.view.follow(plane, resource) for plane, resource in collections)
+        if self.dataplane:
+            node = self.bed.dataplane.nodes[CONSUMER].plan.namespace
+            self._rules = await self._stack.enter_async_context(
+                Rules(node, root=self.bed.root, on_change=self.view.wake)
+            )
 
     async def start_controller(self, name: str, *, feature_gates: str) -> None:
         """Start the installed binary, with the rights of its own ServiceAccount, until its probes answer.

@@ -28,6 +28,9 @@ LEASES = "coordination.k8s.io/v1/leases"
 SLICES = "discovery.k8s.io/v1/endpointslices"
 CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 DEPLOYMENTS = "apps/v1/deployments"
+STATEFULSETS = "apps/v1/statefulsets"
+CONFIGMAPS = "v1/configmaps"
+POLICIES = "policy.karmada.io/v1alpha1/propagationpolicies"
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
@@ -109,6 +112,26 @@ def multiclusterservice(
     }
 
 
+def propagationpolicy(name: str, clusters: Sequence[str], *selected: Object, **spec: Any) -> Object:
+    """Brings these objects, or, with selectors instead of objects, what they select, to the clusters."""
+    selectors = [
+        {"apiVersion": one["apiVersion"], "kind": one["kind"], "name": one["metadata"]["name"]}
+        if "metadata" in one
+        else one
+        for one in selected
+    ]
+    return {
+        "apiVersion": "policy.karmada.io/v1alpha1",
+        "kind": "PropagationPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "resourceSelectors": selectors,
+            "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
+            **spec,
+        },
+    }
+
+
 def endpointslice(name: str, service_name: str, addresses: Sequence[str]) -> Object:
     """A slice as a person makes it by hand: no controller of Kubernetes touches it."""
     return {
@@ -137,6 +160,17 @@ def deployment(name: str, replicas: int) -> Object:
             },
         },
     }
+
+
+def statefulset(name: str, replicas: int) -> Object:
+    """As :func:`deployment`."""
+    made = deployment(name, replicas)
+    return made | {"kind": "StatefulSet", "spec": made["spec"] | {"serviceName": name}}
+
+
+def configmap(name: str, **data: str) -> Object:
+    """A ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
 def addresses_of(slice_: Object) -> list[str]:

@@ -303,83 +303,80 @@ async def test_a_slice_whose_name_is_too_long_for_its_work_is_logged_and_the_oth
 REFUSAL = "no slices like this one, please"
 
 
-def policy(namespace: str) -> list[Object]:
-    """What makes an API server refuse slices called `...-refused`."""
-    group = "admissionregistration.k8s.io/v1"
+@asynccontextmanager
+async def refusing(api: Api, namespace: str, what: Object, probe: Object) -> AsyncIterator[None]:
+    """An API server that refuses to create objects of a kind in a namespace whose name contains `-refused`.
+
+    Args:
+        api: the server.
+        namespace: where.
+        what: a resource rule of a ValidatingAdmissionPolicy.
+        probe: an object that is to be refused, to see when the policy is in force.
+    """
     name = f"refuse-{namespace}"
-    return [
-        {
-            "apiVersion": group,
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {
-                    "resourceRules": [
-                        {
-                            "apiGroups": ["discovery.k8s.io"],
-                            "apiVersions": ["v1"],
-                            "resources": ["endpointslices"],
-                            "operations": ["CREATE", "UPDATE"],
-                        }
-                    ]
-                },
-                "validations": [
-                    {"expression": "!object.metadata.name.endsWith('-refused')", "message": REFUSAL},
-                ],
-            },
-        },
-        {
-            "apiVersion": group,
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
-            "spec": {
-                "policyName": name,
-                "validationActions": ["Deny"],
-                "matchResources": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                },
-            },
-        },
-    ]
-
-
-async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_heals(space):
-    member = space.member("member2")
-    objects = policy(space.namespace)
-    for each in objects:
-        await member.create(each)
-    probe = endpointslice("probe-refused", "x", ["192.0.2.1"])
+    spec: Object = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [what | {"operations": ["CREATE"]}]},
+        "validations": [{"expression": "!object.metadata.name.contains('-refused')", "message": REFUSAL}],
+    }
+    binding: Object = {
+        "policyName": name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+    }
+    for kind, content in (("ValidatingAdmissionPolicy", spec), ("ValidatingAdmissionPolicyBinding", binding)):
+        await api.create({"apiVersion": ADMISSION, "kind": kind, "metadata": {"name": name}, "spec": content})
 
     async def in_force() -> bool:
+        path = f"/apis/{what['apiGroups'][0]}/{what['apiVersions'][0]}/namespaces/{namespace}/{what['resources'][0]}"
         try:
-            await member.create(probe, namespace=space.namespace)
+            await api.raw("POST", path, probe, query={"dryRun": "All"})
         except ApiStatusError as error:
             if REFUSAL in error.message:
                 return True
             raise
-        await member.delete(SLICES, "probe-refused", namespace=space.namespace)
         raise NotYet("it was admitted")
 
     try:
         await wait_for("the policy to be in force", in_force, 30, interval=0.2)
+        yield
+    finally:
+        for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            await api.delete(f"{ADMISSION}/{plural}", name)
+
+
+ADMISSION = "admissionregistration.k8s.io/v1"
+SLICE_RULE: Object = {"apiGroups": ["discovery.k8s.io"], "apiVersions": ["v1"], "resources": ["endpointslices"]}
+WORK_RULE: Object = {"apiGroups": ["work.karmada.io"], "apiVersions": ["v1alpha1"], "resources": ["works"]}
+WORK_PROBE: Object = {
+    "apiVersion": "work.karmada.io/v1alpha1",
+    "kind": "Work",
+    "metadata": {"name": "probe-refused"},
+    "spec": {"workload": {"manifests": []}},
+}
+
+
+async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_heals(space):
+    probe = endpointslice("probe-refused", "x", ["192.0.2.1"])
+    async with refusing(space.member("member2"), space.namespace, SLICE_RULE, probe):
         await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
         await space.create_in(
             "member1", endpointslice("web-refused", "web", ["192.0.2.1"]), endpointslice("web-a", "web", ["192.0.2.2"])
         )
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
-        (work,) = [
-            work
-            for work in await space.works("member2", "EndpointSlice")
-            if work["spec"]["workload"]["manifests"][0]["metadata"]["name"] == "member1-web-refused"
-        ]
-        name = work["metadata"]["name"]
+
+        async def work_of_the_refused() -> str | None:
+            for work in await space.works("member2", "EndpointSlice"):
+                if work["spec"]["workload"]["manifests"][0]["metadata"]["name"] == "member1-web-refused":
+                    return str(work["metadata"]["name"])
+            return None
+
+        name = await wait_for("the Work of the refused slice", work_of_the_refused, 30)
 
         async def applied() -> tuple[str, str]:
-            status, reason, message = condition_of(
-                await space.host.get(WORKS, name, namespace="karmada-es-member2"), "Applied"
-            )
-            return f"{status} {reason}", REFUSAL if REFUSAL in message else message
+            work = await space.host.get(WORKS, name, namespace="karmada-es-member2")
+            status, reason, message = condition_of(work, "Applied")
+            return f"{status} {reason}", REFUSAL if REFUSAL in message else ""
 
         await eventually("the condition of the Work", applied, ("False AppliedFailed", REFUSAL))
         selector = f"involvedObject.kind=Work,involvedObject.name={name},reason=SyncFailed"
@@ -389,17 +386,34 @@ async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_he
 
         await eventually("one event", told, 1)
         await goes_on(space)
-    finally:
-        for kind, each in zip(
-            ("validatingadmissionpolicies", "validatingadmissionpolicybindings"), objects, strict=True
-        ):
-            await member.delete(f"admissionregistration.k8s.io/v1/{kind}", each["metadata"]["name"])
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}, "web")
-    await eventually("the mended Work", lambda: first_of(applied), "True AppliedSuccessful")
+    await eventually("the mended Work", applied, ("True AppliedSuccessful", ""))
 
 
-async def first_of(read: Any) -> str:
-    return str((await read())[0])
+async def test_one_slice_that_fails_is_not_hidden_by_the_success_of_another(space):
+    """Openings 9 and 10: the condition is about all slices, names what fails, and heals."""
+    executed = "karmada-es-member2"
+    async with refusing(space.host, executed, WORK_RULE, WORK_PROBE):
+        await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+        await space.create_in(
+            "member1", endpointslice("web-refused", "web", ["192.0.2.1"]), endpointslice("web-a", "web", ["192.0.2.2"])
+        )
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+
+        async def dispatched() -> tuple[str, str, bool]:
+            status, reason, message = await space.condition("web", "EndpointSliceDispatched")
+            return status, reason, REFUSAL in message and "member2" in message and "web-refused" in message
+
+        failed = ("False", "EndpointSliceDispatchedFailed", True)
+        await eventually("the condition", dispatched, failed)
+        await space.set_addresses("member1", "web-a", ["192.0.2.3"])
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"]})
+        await goes_on(space)
+        assert await dispatched() == failed
+        reasons = await space.event_reasons("MultiClusterService", "web")
+        assert ("Warning", "DispatchEndpointSliceFailed") in reasons
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"], "member1-web-refused": ["192.0.2.1"]}, "web")
+    await space.succeeded("web")
 
 
 # --- other people's objects -------------------------------------------------------------------------------------------

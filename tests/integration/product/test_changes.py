@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import wait_for
+from testbed import NotYet, wait_for
 from tests.support.fleet import (
     BINDINGS,
     DEPLOYMENTS,
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-CLAIM = {"resourcetemplate.karmada.io/claimed-by", "multiclusterservice.karmada.io/permanent-id"}
+PERMANENT_ID = "multiclusterservice.karmada.io/permanent-id"
+CLAIM = {"resourcetemplate.karmada.io/claimed-by", PERMANENT_ID}
 ONE, TWO = {"providerClusters": [{"name": "member1"}]}, {"providerClusters": [{"name": "member2"}]}
 
 
@@ -227,3 +228,32 @@ async def test_what_people_do_to_copies_and_services_in_members_is_undone(space)
         return await service_in(space, "member2")
 
     await wait_for("the Service in member2", there, 30)
+
+
+async def test_a_service_that_lost_its_id_gets_another_and_keeps_what_it_has(space):
+    """Openings 11 and 12: a client that replaces the object without labels."""
+    await offered(space)
+    before = await space.mcs("web")
+    lost = before["metadata"]["labels"][PERMANENT_ID]
+    await space.host.patch(MCS, "web", {"metadata": {"labels": None}}, namespace=space.namespace)
+
+    async def ids() -> set[str]:
+        mcs = await space.mcs("web")
+        works = await space.works("member1", "MultiClusterService")
+        found = await space.host.get(SERVICES, "web", namespace=space.namespace)
+        binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
+        return {
+            each["metadata"].get("labels", {}).get(PERMANENT_ID, "none") for each in (mcs, found, binding, *works)
+        } or {"nothing"}
+
+    async def one_new_id() -> bool | None:
+        found = await ids()
+        if len(found) != 1 or found & {lost, "none"}:
+            raise NotYet(f"{found}, before {lost}")
+        return True
+
+    await wait_for("the same new id everywhere", one_new_id, 30)
+    assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await space.dispatched_are("member2", {})
+    await eventually("nothing filed under it", lambda: space.work_names("member1", "MultiClusterService"), [])

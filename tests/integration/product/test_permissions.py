@@ -10,16 +10,24 @@ from testbed import AuditLog, karmada, wait_for
 from testbed.karmada import CONTROLLER_USER, MANIFESTS, load
 from tests.support.fleet import (
     BINDINGS,
+    CONFIGMAPS,
+    DEPLOYMENTS,
     MCS,
     NAMESPACES,
     PATIENCE_SECONDS,
+    POLICIES,
     SERVICES,
+    STATEFULSETS,
     Space,
+    configmap,
+    deployment,
     endpointslice,
     eventually,
     gone,
     multiclusterservice,
+    propagationpolicy,
     service,
+    statefulset,
 )
 from tests.support.traffic import Refusals, idle
 
@@ -114,6 +122,8 @@ async def whole_life(bed: Bed, run: Run) -> None:
     await wait_for("the address in member2", address_given, PATIENCE_SECONDS)
     await eventually("the address in the control plane", addresses, ["198.51.100.7"])
 
+    await workloads(space)
+
     # A cluster leaves: what it provided goes from the others, and its execution namespace with it.
     await karmada.unjoin(bed, "member1")
     await space.dispatched_are("member2", {})
@@ -133,6 +143,36 @@ async def whole_life(bed: Bed, run: Run) -> None:
     await eventually("the namespace in member2 to leave", leaving, True)
     await idle(process)
     assert await process.terminate() == 0  # which ends its watches: only then they are in the log
+
+
+async def workloads(space: Space) -> None:
+    """One object of every kind that policies may select: brought to a member, changed, and deleted."""
+    kinds = {
+        DEPLOYMENTS: deployment("app", 0),
+        STATEFULSETS: statefulset("app", 0),
+        CONFIGMAPS: configmap("app", a="1"),
+        SERVICES: service("app"),
+    }
+    await space.create(*kinds.values(), propagationpolicy("app", ["member2"], *kinds.values()))
+    for resource in kinds:
+
+        async def there(resource: str = resource) -> bool:
+            return await space.member("member2").find(resource, "app", namespace=space.namespace) is not None
+
+        await eventually(f"{resource} in member2", there, True)
+        body = {"metadata": {"labels": {"team": "a"}}}
+        await space.host.patch(resource, "app", body, namespace=space.namespace)
+
+        async def team(resource: str = resource) -> str:
+            found = await space.member("member2").get(resource, "app", namespace=space.namespace)
+            return str(found["metadata"]["labels"].get("team"))
+
+        await eventually(f"the new label of {resource} in member2", team, "a")
+    await space.host.delete(POLICIES, "app", namespace=space.namespace)
+    await gone(space.host, POLICIES, "app", space.namespace)
+    for resource in kinds:
+        await space.host.delete(resource, "app", namespace=space.namespace)
+        await gone(space.member("member2"), resource, "app", space.namespace)
 
 
 async def test_a_whole_life_needs_every_right_that_is_granted_and_no_other(new_fleet, run):

@@ -144,7 +144,7 @@ class Narrator:
             table.add_row(Text(each.name), Text(each.looking_at, "dim"), *times)
         self._console.print(table)
         self._line(
-            "kube-proxy writes its rules once a second at most: its hop is short if it had nothing to do before.", "dim"
+            "kube-proxy writes its rules once a second at most, so its hop may be a wait for its next turn.", "dim"
         )
         self._line("")
 

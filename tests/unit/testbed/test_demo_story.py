@@ -166,8 +166,7 @@ def test_what_the_walkthrough_counts_its_times_from_is_told_before(chapters):
 
 LISTING = """table ip kube-proxy {
 	map service-ips {
-		elements = { 10.162.0.10 . tcp . 53 : goto service-NWBZK7IH-kube-system/kube-dns/tcp/dns-tcp,
-			     10.162.0.9 . tcp . 80 : goto service-ECO34HEO-default/nginx/tcp/ }
+		elements = { 10.162.0.9 . tcp . 80 : goto service-ECO34HEO-default/nginx/tcp/ }
 	}
 
 	chain service-NWBZK7IH-kube-system/kube-dns/tcp/dns-tcp {

@@ -98,11 +98,12 @@ def wire_standalone(wiring: Wiring) -> None:
             namespace_sync.cluster_appeared,
         )
         sync.watch(wiring.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
-    if "policy" in enabled:
-        templates = Templates(
-            wiring.host, wiring.informers, ServedKinds(wiring.host, clock=wiring.clock), clock=wiring.clock
-        )
+    templates = Templates(
+        wiring.host, wiring.informers, ServedKinds(wiring.host, clock=wiring.clock), clock=wiring.clock
+    )
+    if "policy" in enabled or "binding" in enabled:
         wiring.manager.add_runnable(templates, needs_leader=True)
+    if "policy" in enabled:
         _wire_policy(wiring, templates)
     if "scheduler" in enabled:
         bindings = wiring.cached(resources.RESOURCEBINDINGS, PLACED_BINDING_INDEXES)
@@ -118,7 +119,7 @@ def wire_standalone(wiring: Wiring) -> None:
         )
         schedule.watch(bindings.informer, enqueue_object, scheduler.binding_changed)
         schedule.watch(wiring.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
-    _wire_propagation(wiring)
+    _wire_propagation(wiring, templates)
 
 
 def _wire_policy(wiring: Wiring, templates: Templates) -> None:
@@ -160,7 +161,7 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
     )
 
 
-def _wire_propagation(wiring: Wiring) -> None:
+def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
     """From a scheduled binding to objects in members, and back."""
     options, enabled = wiring.options, wiring.options.controllers
     if "binding" in enabled:
@@ -169,7 +170,8 @@ def _wire_propagation(wiring: Wiring) -> None:
         binder = binding.BindingReconciler(
             bindings=bindings,
             works=works,
-            templates=binding.service_templates(wiring.services.store),
+            services=wiring.services.store,
+            templates=templates,
             recorder=wiring.recorder,
             new_id=new_id,
             clock=wiring.clock,
@@ -180,9 +182,10 @@ def _wire_propagation(wiring: Wiring) -> None:
         controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         # No predicate: a binding may wait for a Service's version in which nothing but the status is new.
         controller.watch(wiring.services.informer, binder.requests_for_template)
+        binding.follow_templates(templates, binder, controller.enqueue)
     if "execution" in enabled:
         works = wiring.cached(resources.WORKS, execution_rules.WORK_INDEXES)
-        objects = MemberObjects(wiring.members)
+        objects = MemberObjects(wiring.members, clock=wiring.clock)
         wiring.manager.add_runnable(objects, needs_leader=True)
         executor = execution.ExecutionReconciler(
             works=works,

@@ -6,9 +6,10 @@ they are found by the binding's name as well as by its permanent id, and a bindi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import DeleteWork, WorkIntent, cluster_of, delete_work
 
@@ -27,6 +28,11 @@ BY_BINDING_ID = "binding-id"
 
 BY_TEMPLATE = "template"
 """ResourceBindings by (apiVersion, kind, namespace, name) of the resource they speak of."""
+
+BY_TEMPLATE_KIND = "template-kind"
+"""ResourceBindings by the kind of the resource they speak of, Services apart: those are known anyway."""
+
+SERVICE: Final = Kind("v1", wk.SERVICE_KIND)
 
 _PURGE_DIRECTLY = "Directly"
 _OVERWRITE = "Overwrite"
@@ -55,11 +61,24 @@ def _binding_template(binding: ResourceBinding) -> Iterable[Hashable]:
     return ((resource.api_version, resource.kind, resource.namespace, resource.name),)
 
 
+def kind_of(binding: ResourceBinding) -> Kind:
+    """The kind of the resource that the binding speaks of."""
+    return Kind(binding.spec.resource.api_version, binding.spec.resource.kind)
+
+
+def _template_kind(binding: ResourceBinding) -> Iterable[Hashable]:
+    kind = kind_of(binding)
+    return (kind,) if kind != SERVICE else ()
+
+
 WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
     BY_BINDING: _work_binding,
     BY_BINDING_ID: _work_binding_id,
 }
-BINDING_INDEXES: Mapping[str, Callable[[ResourceBinding], Iterable[Hashable]]] = {BY_TEMPLATE: _binding_template}
+BINDING_INDEXES: Mapping[str, Callable[[ResourceBinding], Iterable[Hashable]]] = {
+    BY_TEMPLATE: _binding_template,
+    BY_TEMPLATE_KIND: _template_kind,
+}
 
 
 def targets(binding: ResourceBinding) -> tuple[str, ...]:

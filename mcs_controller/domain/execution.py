@@ -4,7 +4,9 @@ Semantics: Karmada's pkg/util/objectwatcher and the Retain of its default interp
 the difference is sent as a merge patch, so the member's own fields are never sent back to it. That takes knowing which
 fields those are: what the server fills in where the manifest says nothing must not count as a difference, or a steady
 world would be written to for ever. The knowledge is in `_FILLED_IN`, for the kinds that this project makes; nothing has
-to be recorded in the objects or remembered over a restart.
+to be recorded in the objects or remembered over a restart. Other kinds come from the control plane's API server, which
+has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
+that its write was of no use and does not repeat it.
 
 Two rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider mirror
 the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the

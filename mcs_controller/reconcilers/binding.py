@@ -6,13 +6,14 @@ Key: the ResourceBinding. Watches, all of the control plane:
     Works              `requests_for_work`       if `work_changed`: repairs what somebody does to a Work;
                                                  indexed by `domain.binding.WORK_INDEXES`
     Services           `requests_for_template`   closes the gap between two watches, see `domain.binding.is_older`
+    other templates    `follow_templates`        the same, for the kinds that bindings speak of
 
 Reads only from caches, writes only what differs: a second pass over an unchanged world writes nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from informers.meta import ObjectKey, key_of
 from mcs_controller.api.common import Unstructured, decode_unstructured
@@ -21,13 +22,17 @@ from mcs_controller.domain.binding import (
     BY_BINDING,
     BY_BINDING_ID,
     BY_TEMPLATE,
+    BY_TEMPLATE_KIND,
+    SERVICE,
     binding_of,
     is_older,
+    kind_of,
     plan_adopt,
     plan_cleanup,
     plan_release,
     plan_works,
 )
+from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.works import DeleteWork, WorkTerminating, plan_work
 from mcs_controller.reconcilers.apply import Failures, apply_work, settle
 from mcs_controller.reconcilers.changes import content_changed
@@ -36,7 +41,7 @@ from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     from informers.cached import CachedResource
     from informers.event import Event
@@ -44,21 +49,28 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.templates import Templates
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
-    Lookup = Callable[[str, str], Unstructured | None]
-    """(namespace, name) to the template, from a cache."""
+_LOOK_AGAIN_SECONDS: Final = 5.0
+"""While templates cannot be listed: that is tried again and again, and only success is announced."""
+
+_USER: Final = "binding"
 
 
-def service_templates(services: Store[Service]) -> Mapping[tuple[str, str], Lookup]:
-    """The templates that exist so far, by (apiVersion, kind): Services."""
+class _Ensured(NamedTuple):
+    """What became of a binding's Works.
 
-    def find(namespace: str, name: str) -> Unstructured | None:
-        service = services.get(ObjectKey(namespace, name))
-        return decode_unstructured(service.raw) if service is not None else None
+    Attributes:
+        problem: what has to change before this can go on; empty if nothing does.
+        wrote: whether there was anything to write.
+        unknown: whether the template is not known yet.
+    """
 
-    return {("v1", wk.SERVICE_KIND): find}
+    problem: str = ""
+    wrote: bool = False
+    unknown: bool = False
 
 
 class BindingReconciler:
@@ -69,18 +81,20 @@ class BindingReconciler:
         *,
         bindings: CachedResource[ResourceBinding],
         works: CachedResource[Work],
-        templates: Mapping[tuple[str, str], Lookup],
+        services: Store[Service],
+        templates: Templates,
         recorder: Recorder,
         new_id: Callable[[], str],
         clock: Clock,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
     ) -> None:
-        """`templates` finds what bindings speak of; bindings for kinds that are not in it are reported and left alone.
+        """`services` and `templates` have what bindings speak of; the latter are told which kinds that is.
 
         `new_id` makes permanent ids for objects that no webhook gave one.
         """
         self._bindings = bindings
         self._works = works
+        self._services = services
         self._templates = templates
         self._recorder = recorder.for_component(wk.BINDING_CONTROLLER)
         self._new_id = new_id
@@ -91,6 +105,8 @@ class BindingReconciler:
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
+        kinds = self._bindings.store.index_values(BY_TEMPLATE_KIND)
+        self._templates.want(_USER, (kind for kind in kinds if isinstance(kind, Kind)))
         binding = self._bindings.get(request.namespace, request.name)
         if binding is None:
             self._failing.pop(request, None)
@@ -101,13 +117,13 @@ class BindingReconciler:
         started = self._clock.monotonic()
         ok = False
         try:
-            await self._sync(request, binding)
+            result = await self._sync(request, binding)
             ok = True
         finally:
             self._metrics.binding_synced(self._clock.monotonic() - started, ok=ok)
-        return Result()
+        return result
 
-    async def _sync(self, request: Request, binding: ResourceBinding) -> None:
+    async def _sync(self, request: Request, binding: ResourceBinding) -> Result:
         if (adopt := plan_adopt(binding, self._new_id)) is not None:
             binding = await self._bindings.patch(request.namespace, request.name, adopt)
         deletes = plan_cleanup(binding, works_of(binding, self._works.store))
@@ -115,26 +131,27 @@ class BindingReconciler:
         await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
         if failures.reportable:
             self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
-        problem, wrote = await self._ensure(binding, failures)
-        texts = (*failures.reportable, *((problem,) if problem else ()))
+        ensured = await self._ensure(binding, failures)
+        texts = (*failures.reportable, *((ensured.problem,) if ensured.problem else ()))
         if texts:
             self._report(request, binding, wk.EVENT_SYNC_WORK_FAILED, "; ".join(texts))
         failures.raise_if_any()
-        if not texts and (wrote or request in self._failing):
+        if not texts and not ensured.unknown and (ensured.wrote or request in self._failing):
             self._succeeded(request, binding)
+        return Result(requeue_after=_LOOK_AGAIN_SECONDS if ensured.unknown else None)
 
-    async def _ensure(self, binding: ResourceBinding, failures: Failures) -> tuple[str, bool]:
-        """Bring the Works into the target clusters.
-
-        Returns what has to change before this can go on, if anything does, and whether there was anything to write.
-        """
-        resource = binding.spec.resource
-        lookup = self._templates.get((resource.api_version, resource.kind))
-        if lookup is None:
-            return f"{resource.api_version} {resource.kind} is not a kind that is propagated here", False
-        template = lookup(resource.namespace, resource.name)
+    async def _ensure(self, binding: ResourceBinding, failures: Failures) -> _Ensured:
+        """Bring the Works into the target clusters."""
+        kind, resource = kind_of(binding), binding.spec.resource
+        if kind == SERVICE:
+            service = self._services.get(ObjectKey(resource.namespace, resource.name))
+            template = decode_unstructured(service.raw) if service is not None else None
+        elif (objects := self._templates.get(kind)) is not None:
+            template = objects.get(resource.namespace, resource.name)
+        else:
+            return _Ensured(self._templates.problem(kind) or "", unknown=True)
         if template is None or is_older(template, binding):
-            return "", False
+            return _Ensured()
         writes: list[tuple[str, Awaitable[object]]] = []
         waiting: list[str] = []
         for intent in plan_works(binding, template):
@@ -146,7 +163,7 @@ class BindingReconciler:
             if write is not None:
                 writes.append((f"Work {intent.namespace}/{intent.name}", apply_work(self._works, write)))
         await settle(writes, failures)
-        return "; ".join(waiting), bool(writes)
+        return _Ensured("; ".join(waiting), bool(writes))
 
     async def _withdraw(self, binding: ResourceBinding) -> None:
         """Delete all Works of a binding that is being deleted, then let it go."""
@@ -177,16 +194,39 @@ class BindingReconciler:
 
     def requests_for_template(self, event: Event[Service]) -> Iterable[Request]:
         """Bindings that could not be acted on before this state of their Service arrived."""
+        return self.requests_for_object(SERVICE, event)
+
+    def requests_for_object(self, kind: Kind, event: Event[Service] | Event[Unstructured]) -> Iterable[Request]:
+        """The same, for a template of any kind."""
         new, old = event.new, event.old
         if new is None:
             return ()
         meta = new.metadata
-        found = self._bindings.store.by_index(BY_TEMPLATE, ("v1", wk.SERVICE_KIND, meta.namespace, meta.name))
+        found = self._bindings.store.by_index(BY_TEMPLATE, (*kind, meta.namespace, meta.name))
         return [
             Request(binding.metadata.namespace, binding.metadata.name)
             for binding in found
             if old is None or is_older(Unstructured(metadata=old.metadata, content={}), binding)
         ]
+
+    def requests_for_kind(self, kind: Kind) -> Iterable[Request]:
+        """Bindings of a kind of which more is known now."""
+        return [Request(*key) for key in sorted(self._bindings.store.index_keys(BY_TEMPLATE_KIND, kind))]
+
+
+def follow_templates(templates: Templates, reconciler: BindingReconciler, enqueue: Callable[[Request], None]) -> None:
+    """Enqueue what templates other than Services, and kinds that come within reach, ask to be looked at."""
+
+    def changed(kind: Kind, event: Event[Unstructured]) -> None:
+        if kind != SERVICE:
+            for request in reconciler.requests_for_object(kind, event):
+                enqueue(request)
+
+    def available(kind: Kind) -> None:
+        for request in reconciler.requests_for_kind(kind):
+            enqueue(request)
+
+    templates.subscribe(changed=changed, available=available)
 
 
 def works_of(binding: ResourceBinding, works: Store[Work]) -> list[Work]:

@@ -10,8 +10,8 @@ Reads only from caches, with one GET where a cache cannot know: if an object tha
 before a finalizer is dropped. Writes only what differs, in the member and in the Work's status.
 
 A failed Work is tried again with the controller's back-off, and at once when what it waits for appears: its member
-turns ready or is connected, its namespace is created, the object in its way is gone. A kind or manifest that cannot be
-applied at all is not tried again before the Work changes.
+turns ready or is connected, its namespace is created, the object in its way is gone. A manifest that cannot be applied
+at all is not tried again before the Work changes.
 
 Deviations from Karmada, besides those in `domain.execution`: a Work that is applied gets the finalizer if its maker did
 not put it there; a Work whose Cluster is gone altogether can be deleted.
@@ -47,7 +47,13 @@ from mcs_controller.domain.work_status import (
     was_applied,
 )
 from mcs_controller.domain.works import cluster_of
-from mcs_controller.reconcilers.member_objects import NAMESPACES, MemberObjects, MemberUnavailable, NotSynced
+from mcs_controller.reconcilers.member_objects import (
+    NAMESPACES,
+    KindNotServed,
+    MemberObjects,
+    MemberUnavailable,
+    NotSynced,
+)
 from mcs_controller.reconcilers.member_writer import MemberWriter, NamespaceMissing
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.reconcilers.work_events import WorkEvents
@@ -138,7 +144,7 @@ class ExecutionReconciler:
             known = kept_status(ordinal, work)
             try:
                 obj = await self._writer.apply(work, cluster, manifest)
-            except (KubeError, InvalidManifest, NotOurs, NamespaceMissing) as error:
+            except (KubeError, InvalidManifest, NotOurs, NamespaceMissing, KindNotServed) as error:
                 errors.append(error)
                 statuses += [known] if known is not None else []
             else:

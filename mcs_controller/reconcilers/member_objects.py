@@ -1,6 +1,7 @@
 """The objects of members that Works carry: one informer per member and kind, started when the first Work needs it.
 
-Which kinds there are is a table, `MEMBER_KINDS`; an object is the same to everything here whatever its kind.
+The kinds that this project makes itself are a table, `MEMBER_KINDS`; where the others are, the member's discovery
+tells. An object is the same to everything here whatever its kind.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from informers.errors import KubeError
 from informers.resource import Resource
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.kinds import Kind
+from mcs_controller.reconcilers.served_kinds import ServedKinds, resource_of
 from mcs_controller.runtime.reconcile import ReconcileError
 
 if TYPE_CHECKING:
@@ -23,10 +26,15 @@ if TYPE_CHECKING:
     from informers.event import Event
     from informers.factory import InformerFactory
     from informers.informer import SharedInformer
+    from workqueue.clock import Clock
 
 
 class MemberUnavailable(ReconcileError):
     """Nothing can be asked of the member, and the text says why."""
+
+
+class KindNotServed(ReconcileError):
+    """The member has no such kind; it may get one at any time."""
 
 
 class NotListed(KubeError):
@@ -120,9 +128,11 @@ class _Opened:
 class MemberObjects:
     """The managed objects of all members. A runnable that needs leadership, like those who use it."""
 
-    def __init__(self, members: Members, kinds: Mapping[tuple[str, str], MemberKind] = MEMBER_KINDS) -> None:
+    def __init__(self, members: Members, *, clock: Clock) -> None:
+        """`clock` tells when to ask a member again for a kind that it did not have."""
         self._members = members
-        self._kinds = kinds
+        self._clock = clock
+        self._served: dict[str, ServedKinds] = {}
         self._opened: dict[str, dict[MemberKind, _Opened]] = {}
         self._waiting: dict[str, list[asyncio.Task[None]]] = {}
         self._unsynced: asyncio.Queue[tuple[str, SharedInformer[Unstructured]]] = asyncio.Queue()
@@ -140,9 +150,24 @@ class MemberObjects:
         self._changed.append(changed)
         self._available.append(available)
 
-    def kind(self, api_version: str, kind: str) -> MemberKind | None:
-        """How to handle a kind; None for one that this project does not put into members."""
-        return self._kinds.get((api_version, kind))
+    async def kind(self, cluster: str, api_version: str, kind: str) -> MemberKind:
+        """How to handle a kind in a member.
+
+        Raises:
+            KindNotServed: the member has no such kind.
+            KubeError: the member does not tell.
+            MemberUnavailable, NotSynced: see `client`.
+        """
+        known = MEMBER_KINDS.get((api_version, kind))
+        if known is not None:
+            return known
+        wanted, client = Kind(api_version, kind), self.client(cluster)
+        if cluster not in self._served:
+            self._served[cluster] = ServedKinds(client, clock=self._clock)
+        served = await self._served[cluster].find(wanted)
+        if served is None:
+            raise KindNotServed(f"cluster {cluster} serves no {wanted}")
+        return MemberKind(resource=resource_of(wanted, served))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""
@@ -203,6 +228,7 @@ class MemberObjects:
 
     def _left(self, cluster: str) -> None:
         self._opened.pop(cluster, None)
+        self._served.pop(cluster, None)
         for task in self._waiting.pop(cluster, ()):
             task.cancel()  # its informer never will be synced
 

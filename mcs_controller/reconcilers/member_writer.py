@@ -19,7 +19,7 @@ from mcs_controller.domain.execution import (
     plan_update,
 )
 from mcs_controller.domain.work_status import was_applied
-from mcs_controller.reconcilers.member_objects import NAMESPACES, MemberKind
+from mcs_controller.reconcilers.member_objects import NAMESPACES, KindNotServed, MemberKind
 
 if TYPE_CHECKING:
     from informers.cached import CachedResource
@@ -50,8 +50,8 @@ class MemberWriter:
         self._objects = objects
         self._works = works
         self._metrics = metrics
-        self._stubborn: dict[_Target, tuple[bytes, str]] = {}
-        """Objects that still differ from the manifest after it was written, as (manifest, resourceVersion).
+        self._stubborn: dict[_Target, tuple[bytes, JsonObject]] = {}
+        """Objects that still differ from the manifest after it was written, as (manifest, what still differs).
 
         Their server fills in or rewrites more than the rules know of: an admission webhook, or a newer Kubernetes.
         Writing the same again would go on for ever. This is a safety net, it need not survive a restart.
@@ -64,13 +64,14 @@ class MemberWriter:
             InvalidManifest: it cannot be applied, whatever the member looks like.
             NotOurs: the member has another object of that name.
             NamespaceMissing: there is no place for it.
+            KindNotServed: the member has no such kind.
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
         """
         content = manifest_of(work, manifest)
-        target = self._target(cluster, manifest.ref)
-        if target is None:
+        target = await self._target(cluster, manifest.ref)
+        if not target.kind.resource.namespaced and target.kind is not NAMESPACES:
             raise InvalidManifest(
-                f"{content['apiVersion']} {content['kind']} is not a kind that is applied to member clusters here"
+                f"{content['apiVersion']} {content['kind']} does not live in namespaces, and is not applied here"
             )
         if target.kind.resource.namespaced and not target.namespace:
             raise InvalidManifest(f"{content['kind']} {target.name} has no namespace")
@@ -92,9 +93,10 @@ class MemberWriter:
         Raises:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
         """
-        target = self._target(cluster, manifest.ref)
-        if target is None:
-            return
+        try:
+            target = await self._target(cluster, manifest.ref)
+        except (InvalidManifest, KindNotServed):
+            return  # then it was never applied, or went with its kind
         self._stubborn.pop(target, None)
         objects = self._objects.open(cluster, target.kind)
         observed = objects.get(target.namespace, target.name) or await self._read(target)
@@ -116,19 +118,24 @@ class MemberWriter:
         observed: Unstructured | None,
     ) -> Unstructured:
         if observed is None:
-            return await self._create(objects, work, target, content)
+            created = await self._create(objects, work, target, content)
+            self._remember(target, raw, plan_update(content, created))
+            return created
         check_overwrite(content, observed, work, self._applier(observed))
         patch = plan_update(content, observed)
-        if patch is None or self._stubborn.get(target) == (raw, observed.metadata.resource_version):
+        if patch is None or self._stubborn.get(target) == (raw, _without_version(patch)):
             resource = target.kind.resource
             self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="unchanged")
             return observed
         patched = await self._patch(objects, target, patch)
-        if plan_update(content, patched) is not None:
-            self._stubborn[target] = (raw, patched.metadata.resource_version)
+        self._remember(target, raw, plan_update(content, patched))
+        return patched
+
+    def _remember(self, target: _Target, raw: bytes, left: JsonObject | None) -> None:
+        if left is not None:
+            self._stubborn[target] = (raw, _without_version(left))
         else:
             self._stubborn.pop(target, None)
-        return patched
 
     async def _create(
         self, objects: CachedResource[Unstructured], work: Work, target: _Target, content: JsonObject
@@ -170,12 +177,17 @@ class MemberWriter:
         except NotFound:
             return None
 
-    def _target(self, cluster: str, ref: ManifestRef | None) -> _Target | None:
-        kind = self._objects.kind(ref.api_version, ref.kind) if ref is not None else None
-        if ref is None or kind is None:
-            return None
+    async def _target(self, cluster: str, ref: ManifestRef | None) -> _Target:
+        if ref is None:
+            raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
+        kind = await self._objects.kind(cluster, ref.api_version, ref.kind)
         return _Target(cluster, kind, ref.namespace if kind.resource.namespaced else "", ref.name)
 
     def _applier(self, observed: Unstructured) -> Work | None:
         named = applier_of(observed)
         return self._works.get(ObjectKey(*named)) if named is not None else None
+
+
+def _without_version(patch: JsonObject) -> JsonObject:
+    metadata = {key: value for key, value in patch["metadata"].items() if key != "resourceVersion"}
+    return patch | {"metadata": metadata}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.errors import DecodeError, from_response
+from informers.resource import Resource
+from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain.discovery import Malformed
 from mcs_controller.domain.kinds import Kind, Served, discovery_path, parse_served
 
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS: Final = 10.0
 """How long "there is no such kind" is believed. That there is one is believed for good."""
+
+
+def resource_of(kind: Kind, served: Served) -> Resource[Unstructured]:
+    """Where to find the objects of a kind, and how to read them. Equal for equal arguments."""
+    return Resource(
+        group=kind.group,
+        version=kind.version,
+        plural=served.plural,
+        kind=kind.kind,
+        decode=decode_unstructured,
+        namespaced=served.namespaced,
+    )
 
 
 class RawClient(Protocol):

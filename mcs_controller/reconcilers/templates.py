@@ -1,6 +1,6 @@
-"""The objects of the control plane that policies select: one informer for each kind, there as long as it is wanted.
+"""Objects of the control plane that are brought to members: one informer for each kind, there as long as it is wanted.
 
-Which kinds those are is not known beforehand; where they are, the API server's discovery tells.
+Which kinds those are, policies and bindings tell; where they are, the API server's discovery.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from informers.cached import CachedResource
 from informers.errors import KubeError
-from informers.resource import Resource
-from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.policy import TEMPLATE_INDEXES
+from mcs_controller.reconcilers.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,24 +21,13 @@ if TYPE_CHECKING:
     from informers.event import Event
     from informers.factory import InformerFactory
     from informers.informer import SharedInformer
-    from mcs_controller.domain.kinds import Served
+    from informers.resource import Resource
+    from mcs_controller.api.common import Unstructured
     from mcs_controller.reconcilers.served_kinds import ServedKinds
     from workqueue.clock import Clock
 
 _ASK_AGAIN_SECONDS: Final = 10.0
 """After discovery failed, or knew no such kind: a CustomResourceDefinition may be on its way."""
-
-
-def resource_of(kind: Kind, served: Served) -> Resource[Unstructured]:
-    """Where to find the objects of a kind, and how to read them."""
-    return Resource(
-        group=kind.group,
-        version=kind.version,
-        plural=served.plural,
-        kind=kind.kind,
-        decode=decode_unstructured,
-        namespaced=served.namespaced,
-    )
 
 
 class Templates:

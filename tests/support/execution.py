@@ -73,7 +73,7 @@ class World:
 
     def restart(self) -> None:
         """The controller starts anew; nothing that it remembered is left."""
-        self.objects = MemberObjects(self.members)
+        self.objects = MemberObjects(self.members, clock=self.clock)
         self.reconciler = ExecutionReconciler(
             works=self.works,
             clusters=self.clusters.store,

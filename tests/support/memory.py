@@ -8,7 +8,7 @@
 
 Faithful where reconcilers depend on it: resourceVersions and conflicts, uids, generations, status as a subresource,
 finalizers, deletion preconditions, merge and JSON patches, writes that change nothing, namespaces that do not exist.
-Objects are kept and handed out as JSON, through the same decoders and the same cache (`informers.cache`) as in production.
+Objects are kept and handed out as JSON, through the same decoders and the same cache as in production.
 
 What somebody else does on the server is written with `seed`, `edit` and `remove`, which are not in `calls`.
 """
@@ -30,6 +30,7 @@ from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.event import Event, Handler
 from informers.meta import KubeObject, ObjectKey
 from informers.selectors import LabelSelector
+from informers.transport import RawResponse
 from informers.wire import Identity, ListPage
 
 if TYPE_CHECKING:
@@ -161,12 +162,14 @@ class MemoryApi:
     Attributes:
         defaulters: by kind, what the server adds to an object on its way into the store (cluster IPs and the like).
             Called with the object that is written, and the one before it or None.
+        served: what discovery lists, by path: each `{"name": "deployments", "kind": "Deployment", "namespaced": True}`.
         strict_namespaces: writes into namespaces that do not exist fail, as on a real server.
         calls: what the code under test asked for, in order.
     """
 
     defaulters: Mapping[str, Callable[[Json, Json | None], None]] = field(default_factory=dict)
     strict_namespaces: bool = False
+    served: Mapping[str, list[Json]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     _objects: dict[tuple[str, ObjectKey], Json] = field(default_factory=dict)
     _informers: list[MemoryInformer[Any]] = field(default_factory=list)
@@ -180,7 +183,7 @@ class MemoryApi:
     @property
     def writes(self) -> list[Call]:
         """The calls that could change something."""
-        return [call for call in self.calls if call.verb not in ("get", "list")]
+        return [call for call in self.calls if call.verb not in ("get", "list", "discover")]
 
     def informer(
         self,
@@ -263,6 +266,17 @@ class MemoryApi:
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         self._called("get", resource, namespace, name)
         return resource.decode(_encode(self._existing(resource, namespace, name)))
+
+    async def raw(self, method: str, path: str) -> RawResponse:
+        """Discovery, of what `served` says; 404 for any other path."""
+        assert method == "GET"
+        self.calls.append(Call("discover", path.strip("/"), "", ""))
+        if path not in self.served:
+            return RawResponse(404, b"404 page not found", {})
+        resources = [
+            {"verbs": ["get", "list", "watch", "patch", "create", "delete"], **one} for one in self.served[path]
+        ]
+        return RawResponse(200, _encode({"kind": "APIResourceList", "resources": resources}), {})
 
     async def list(self, resource: Resource[T], namespace: str = "", **_: Any) -> ListPage[T]:
         self._called("list", resource, namespace, "")

@@ -11,7 +11,7 @@ from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind, Served
 from mcs_controller.domain.policy import TEMPLATE_INDEXES
-from mcs_controller.reconcilers.templates import resource_of
+from mcs_controller.reconcilers.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -16,6 +16,8 @@ from mcs_controller.domain import execution as execution_rules
 from mcs_controller.reconcilers import binding, binding_status, execution
 from mcs_controller.reconcilers.changes import content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
+from mcs_controller.reconcilers.served_kinds import ServedKinds
+from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from workqueue import default_controller_rate_limiter
@@ -52,7 +54,8 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         events = EventBroadcaster(host, clock=clock)
         recorder = events.for_component("test")
         members = MemberClusters(clusters, host, clock=clock, rng=rng, recorder=recorder, user_agent=USER_AGENT)
-        objects = MemberObjects(members)
+        templates = Templates(host, factory, ServedKinds(host, clock=clock), clock=clock)
+        objects = MemberObjects(members, clock=clock)
 
         def controller(name: str, reconciler: Reconciler[Request]) -> Controller[Request]:
             limiter: RateLimiter[Request] = default_controller_rate_limiter(clock=clock)
@@ -61,7 +64,8 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         binder = binding.BindingReconciler(
             bindings=bindings,
             works=works,
-            templates=binding.service_templates(services.store),
+            services=services.store,
+            templates=templates,
             recorder=recorder,
             new_id=lambda: str(uuid.uuid4()),
             clock=clock,
@@ -70,6 +74,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         binding_controller.watch(bindings.informer, enqueue_object, content_changed)
         binding_controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         binding_controller.watch(services, binder.requests_for_template)
+        binding.follow_templates(templates, binder, binding_controller.enqueue)
         executor = execution.ExecutionReconciler(
             works=works, clusters=clusters.store, objects=objects, recorder=recorder, clock=clock
         )
@@ -89,7 +94,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             running = [tasks.create_task(factory.run()), tasks.create_task(events.run())]
             await factory.wait_synced()
             controllers = (binding_controller, execution_controller, status_controller)
-            running += [tasks.create_task(one.run()) for one in (members, objects, *controllers)]
+            running += [tasks.create_task(one.run()) for one in (members, objects, templates, *controllers)]
             yield
             for task in running:
                 task.cancel()

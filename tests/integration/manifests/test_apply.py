@@ -232,6 +232,8 @@ async def test_server_grants_the_controller(installed, verb, group, resource, na
         ("delete", "", "namespaces", True),
         ("get", "", "secrets", False),
         ("get", "", "pods", False),
+        ("create", "apps", "deployments", True),
+        ("update", "apps", "deployments", False),
     ],
 )
 async def test_member_grants_the_controller(member, verb, group, resource, allowed):

@@ -215,8 +215,17 @@ def test_member_rights():
         ("discovery.k8s.io", "endpointslices"): write,
         ("", "services"): write,
         ("", "namespaces"): write,
+        ("apps", "deployments"): write,
+        ("apps", "statefulsets"): write,
+        ("", "configmaps"): write,
         **{("url", url): {"get"} for url in ["/readyz", "/healthz", "/version", "/api", "/api/*", "/apis", "/apis/*"]},
     }
+
+
+def test_what_policies_may_select_may_be_applied():
+    selected = grants(one("ClusterRole", "mcs-controller-manager-templates", "standalone"))
+    applied = grants(one("ClusterRole", "mcs-controller-manager-member-standalone", "member"))
+    assert selected.keys() <= applied.keys()
 
 
 def test_no_role_uses_a_wildcard():
@@ -338,6 +347,18 @@ def test_walkthrough_is_what_the_golden_objects_were_made_from():
     assert deployment["spec"]["replicas"] == 2
     for each in (service, mcs, deployment):
         assert (each["metadata"]["namespace"], each["metadata"]["name"]) == ("default", "nginx")
+
+
+def test_walkthrough_places_every_deployment_where_the_service_wants_it():
+    (mcs,) = yaml.safe_load_all((WALKTHROUGH / "multiclusterservice.yaml").read_text())
+    objects = load(WALKTHROUGH)
+    for name, role in {"nginx": "providerClusters", "curl": "consumerClusters"}.items():
+        (policy,) = [o for o in objects if o["kind"] == "PropagationPolicy" and o["metadata"]["name"] == name]
+        (deployment,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == name]
+        assert policy["spec"]["resourceSelectors"] == [{"apiVersion": "apps/v1", "kind": "Deployment", "name": name}]
+        names = [cluster["name"] for cluster in mcs["spec"][role]]
+        assert policy["spec"]["placement"] == {"clusterAffinity": {"clusterNames": names}}
+        assert policy["metadata"]["namespace"] == deployment["metadata"]["namespace"] == "default"
 
 
 @pytest.mark.parametrize("kind", ["MultiClusterService", "Service"])

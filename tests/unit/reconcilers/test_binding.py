@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,19 +14,21 @@ from mcs_controller.api.resources import RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
 from mcs_controller.reconcilers.apply import WritesFailed
-from mcs_controller.reconcilers.binding import BindingReconciler, requests_for_work, service_templates, work_changed
+from mcs_controller.reconcilers.binding import BindingReconciler, follow_templates, requests_for_work, work_changed
 from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
 from mcs_controller.runtime.reconcile import Request
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
 from tests.support.clusters import golden
 from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
 
 if TYPE_CHECKING:
     from informers.cached import CachedResource
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.templates import Templates
 
 KEY = Request("default", "web-service")
 NAME = "web-5df7d8bb9f"
@@ -50,15 +52,19 @@ class World:
         self.restart()
 
     def restart(self) -> None:
+        self.templates = MemoryTemplates(self.api)
         self.reconciler = BindingReconciler(
             bindings=self.bindings,
             works=self.works,
-            templates=service_templates(self.services.store),
+            services=self.services.store,
+            templates=cast("Templates", self.templates),
             recorder=self.recorder,
             new_id=ids(),
             clock=FakeClock(),
             metrics=self.metrics,
         )
+        self.woken = list[Request]()
+        follow_templates(cast("Templates", self.templates), self.reconciler, self.woken.append)
 
     def schedule(self, *clusters: str, **spec: object) -> None:
         self.api.seed(service())
@@ -258,11 +264,68 @@ async def test_one_cluster_that_fails_keeps_no_other_back_and_is_reported_once(w
     assert world.recorder.take() == [*FAILED, *FAILED, *SUCCEED]
 
 
-async def test_a_kind_that_is_not_propagated_is_reported_once(world: World) -> None:
-    world.schedule("m1", resource={"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "a"})
+def about_deployment(world: World, **resource: str) -> None:
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "web"} | resource
+    world.schedule("m1", resource=about)
+
+
+async def test_a_template_of_any_kind_gets_its_works(world: World) -> None:
+    world.api.seed(template(metadata={"generation": 3}))
+    about_deployment(world)
+    assert await world.reconcile() == ["create works karmada-es-m1"]
+    assert world.templates.wanted["binding"] == {DEPLOYMENT}
+    (made,) = world.living
+    (manifest,) = made["spec"]["workload"]["manifests"]
+    assert made["metadata"]["name"].startswith("web-")
+    assert (manifest["kind"], manifest["spec"]) == ("Deployment", {"replicas": 2})
+    assert manifest["metadata"]["annotations"][wk.TEMPLATE_GENERATION] == "3"
+    assert "status" not in manifest
+    assert world.recorder.take() == [("ResourceBinding", "SyncWorkSucceed"), ("Deployment", "SyncWorkSucceed")]
     assert await world.reconcile() == []
-    assert await world.reconcile() == []
+
+
+async def test_services_need_no_other_watch(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    assert world.templates.wanted["binding"] == frozenset()
+
+
+async def test_a_kind_that_cannot_be_had_is_reported_once_and_followed_when_it_can(world: World) -> None:
+    about_deployment(world)
+    world.templates.problems[DEPLOYMENT] = "the control plane serves no apps/v1 Deployment"
+    for _ in range(2):
+        assert (await world.reconciler.reconcile(KEY)).requeue_after is not None
+    assert world.recorder.events[0][-1].endswith("the control plane serves no apps/v1 Deployment")
     assert world.recorder.take() == [("ResourceBinding", "SyncWorkFailed"), ("Deployment", "SyncWorkFailed")]
+    world.api.seed(template())
+    world.woken.clear()
+    world.templates.become_available(DEPLOYMENT)
+    assert world.woken == [KEY]
+    assert await world.reconcile() == ["create works karmada-es-m1"]
+    assert world.recorder.take() == [("ResourceBinding", "SyncWorkSucceed"), ("Deployment", "SyncWorkSucceed")]
+
+
+async def test_a_template_that_is_being_listed_is_waited_for_without_a_word(world: World) -> None:
+    about_deployment(world)
+    world.templates.absent.add(DEPLOYMENT)
+    assert (await world.reconciler.reconcile(KEY)).requeue_after is not None
+    assert world.recorder.take() == []
+
+
+async def test_a_binding_waits_for_the_state_of_the_template_that_it_speaks_of(world: World) -> None:
+    world.api.seed(template())
+    about_deployment(world)
+    await world.reconcile()
+    world.api.hold_watches()
+    changed = world.api.edit("Deployment", "default", "web", {"spec": {"replicas": 5}})
+    version = changed["metadata"]["resourceVersion"]
+    world.api.edit("ResourceBinding", *KEY, {"spec": {"resource": {"resourceVersion": version}}})
+    world.api.release_watches_of("resourcebindings")
+    assert await world.reconcile() == []
+    world.woken.clear()
+    world.api.release_watches()
+    assert world.woken == [KEY]
+    assert await world.reconcile() == ["patch works karmada-es-m1"]
 
 
 async def test_time_is_measured_by_result(world: World) -> None:

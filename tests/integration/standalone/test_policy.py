@@ -1,0 +1,299 @@
+"""PropagationPolicies on real API servers, by the installed binary with the rights that the manifests give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from testbed import Bed, ControllerProcess, karmada, wait_for
+from testbed.errors import NotYet
+from tests.support.fleet import (
+    BINDINGS,
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    MCS,
+    PATIENCE_SECONDS,
+    POLICIES,
+    SERVICES,
+    Object,
+    Space,
+    at_rest,
+    configmap,
+    deployment,
+    eventually,
+    gone,
+    multiclusterservice,
+    propagationpolicy,
+    service,
+)
+from tests.support.traffic import Refusals, Traffic, idle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EXAMPLES = karmada.MANIFESTS.parent / "examples" / "01-walkthrough"
+POLICY_LABEL = "propagationpolicy.karmada.io/permanent-id"
+CLAIMED_BY = "resourcetemplate.karmada.io/claimed-by"
+WIDGET = {"apiVersion": "example.org/v1", "kind": "Widget"}
+WIDGETS = "example.org/v1/widgets"
+
+
+class World:
+    """The fleet, and the controller that can be started anew."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.process = self._new()
+
+    def _new(self) -> ControllerProcess:
+        flags = ["--cluster-status-update-frequency=1s", "--cluster-success-threshold=1s", "--v=4"]
+        return ControllerProcess(self.bed.root / "controller.kubeconfig", root=self.bed.root, extra_args=flags)
+
+    async def restart(self) -> None:
+        await self.process.terminate()
+        self.process = self._new()
+        await self.process.start()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(binaries: dict[str, Path]) -> AsyncIterator[World]:
+    async with Bed(audit=True) as bed:
+        await karmada.install(bed)
+        await karmada.join_all(bed)
+        await karmada.controller_kubeconfig(bed)
+        world = World(bed)
+        await world.process.start()
+        yield world
+        assert await world.process.terminate() == 0, world.process.tail()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def space(world: World) -> AsyncIterator[Space]:
+    made = await Space.make(world.bed)
+    yield made
+    await made.remove()
+
+
+async def until(
+    space: Space, where: str, resource: str, name: str, wanted: Callable[[Object], Any] = lambda _: True
+) -> Object:
+    """Wait until an object of a member, or of the control plane (""), satisfies the predicate."""
+    api = space.member(where) if where else space.host
+
+    async def probe() -> Object:
+        found = await api.find(resource, name, namespace=space.namespace)
+        if found is None or not wanted(found):
+            raise NotYet(f"{found}")
+        return found
+
+    return await wait_for(f"{resource} {name} in {where or 'the control plane'}", probe, PATIENCE_SECONDS)
+
+
+async def applied(space: Space, name: str) -> Object:
+    """Wait until a binding is applied everywhere."""
+
+    def is_applied(binding: Object) -> bool:
+        conditions = {one["type"]: one["status"] for one in binding.get("status", {}).get("conditions", ())}
+        return conditions.get("FullyApplied") == "True"
+
+    return await until(space, "", BINDINGS, name, is_applied)
+
+
+async def test_a_deployment_goes_where_the_policy_says_and_nowhere_else(world: World, space: Space) -> None:
+    await space.create(deployment("web", 1), propagationpolicy("web", ["member1"], deployment("web", 1)))
+    found = await until(space, "member1", DEPLOYMENTS, "web")
+    binding = await applied(space, "web-deployment")
+    template = await space.host.get(DEPLOYMENTS, "web", namespace=space.namespace)
+    policy = await space.host.get(POLICIES, "web", namespace=space.namespace)
+    permanent_id = policy["metadata"]["labels"][POLICY_LABEL]
+    assert template["metadata"]["labels"][POLICY_LABEL] == permanent_id
+    assert binding["metadata"]["labels"][POLICY_LABEL] == permanent_id
+    assert binding["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "name": "web",
+            "uid": template["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    assert found["spec"] == template["spec"]
+    assert await space.member("member2").find(DEPLOYMENTS, "web", namespace=space.namespace) is None
+    assert template.get("status", {}) == {}, "nothing runs on the control plane"
+    assert ("Normal", "ApplyPolicySucceed") in await space.event_reasons("Deployment", "web")
+
+
+async def test_changes_follow_drift_is_repaired_and_places_move(world: World, space: Space) -> None:
+    await space.create(deployment("web", 1), propagationpolicy("web", ["member1"], deployment("web", 1)))
+    await until(space, "member1", DEPLOYMENTS, "web")
+    await space.host.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 3}}, namespace=space.namespace)
+    await until(space, "member1", DEPLOYMENTS, "web", lambda one: one["spec"]["replicas"] == 3)
+    pod: Object = {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}
+    await space.host.patch(DEPLOYMENTS, "web", {"spec": pod}, namespace=space.namespace)
+    await until(space, "member1", DEPLOYMENTS, "web", lambda one: "nodeSelector" in one["spec"]["template"]["spec"])
+    pod = {"template": {"spec": {"nodeSelector": None}}}
+    await space.host.patch(DEPLOYMENTS, "web", {"spec": pod}, namespace=space.namespace)
+    await until(space, "member1", DEPLOYMENTS, "web", lambda one: "nodeSelector" not in one["spec"]["template"]["spec"])
+    wanted = (await space.host.get(DEPLOYMENTS, "web", namespace=space.namespace))["spec"]
+    for drift in ({"spec": {"replicas": 7}}, {"spec": {"template": {"spec": {"hostNetwork": True}}}}):
+        await space.member("member1").patch(DEPLOYMENTS, "web", drift, namespace=space.namespace)
+        await until(space, "member1", DEPLOYMENTS, "web", lambda one: one["spec"] == wanted)
+    await space.member("member1").delete(DEPLOYMENTS, "web", namespace=space.namespace)
+    await until(space, "member1", DEPLOYMENTS, "web")
+
+    placement = {"clusterAffinity": {"clusterNames": ["member2"]}}
+    await space.host.patch(POLICIES, "web", {"spec": {"placement": placement}}, namespace=space.namespace)
+    await until(space, "member2", DEPLOYMENTS, "web")
+    await gone(space.member("member1"), DEPLOYMENTS, "web", space.namespace)
+
+
+async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(world: World, space: Space) -> None:
+    app = deployment("web", 1)
+    await space.create(app, propagationpolicy("web", ["member1"], app))
+    await applied(space, "web-deployment")
+    await space.host.delete(POLICIES, "web", namespace=space.namespace)
+    await gone(space.host, POLICIES, "web", space.namespace)
+    for resource, name in ((DEPLOYMENTS, "web"), (BINDINGS, "web-deployment")):
+        left = await space.host.get(resource, name, namespace=space.namespace)
+        assert not [key for key in left["metadata"].get("labels", {}) if key.startswith("propagationpolicy.")]
+        assert not [key for key in left["metadata"].get("annotations", {}) if key.startswith("propagationpolicy.")]
+    await idle(world.process)
+    assert await space.member("member1").find(DEPLOYMENTS, "web", namespace=space.namespace) is not None
+    await space.host.delete(DEPLOYMENTS, "web", namespace=space.namespace)
+    await gone(space.member("member1"), DEPLOYMENTS, "web", space.namespace)
+    await gone(space.host, BINDINGS, "web-deployment", space.namespace)
+
+
+async def test_a_restart_writes_nothing_and_misses_nothing(world: World, space: Space) -> None:
+    await at_rest(world.bed, but=space)
+    app, settings = deployment("web", 1), configmap("web", a="1")
+    await space.create(app, settings, propagationpolicy("web", ["member1", "member2"], app, settings))
+    await applied(space, "web-deployment")
+    await applied(space, "web-configmap")
+    await idle(world.process)
+    traffic = Traffic(world.bed)
+    await world.restart()
+    await idle(world.process)
+    assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
+
+    await world.process.terminate()
+    await space.host.patch(CONFIGMAPS, "web", {"data": {"a": "2"}}, namespace=space.namespace)
+    await space.host.delete(POLICIES, "web", namespace=space.namespace)
+    await world.restart()
+    await gone(space.host, POLICIES, "web", space.namespace)
+    left = await space.host.get(DEPLOYMENTS, "web", namespace=space.namespace)
+    assert POLICY_LABEL not in left["metadata"].get("labels", {})
+
+
+async def test_a_claimed_service_is_left_to_its_multi_cluster_service(world: World, space: Space) -> None:
+    """The policy is there first; what happens then is the claim's, and after the release the policy's again."""
+    await at_rest(world.bed, but=space)
+    everything = {"apiVersion": "v1", "kind": "Service"}
+    await space.create(service("web"), propagationpolicy("all", ["member1"], everything))
+    await applied(space, "web-service")
+    await space.create(multiclusterservice("web", ["member1"], ["member2"]))
+    await until(space, "member2", SERVICES, "web")
+    claimed = await until(space, "", SERVICES, "web", lambda one: CLAIMED_BY in one["metadata"].get("labels", {}))
+    assert POLICY_LABEL not in claimed["metadata"]["labels"]
+    binding = await until(space, "", BINDINGS, "web-service", lambda one: POLICY_LABEL not in one["metadata"]["labels"])
+    assert binding["spec"]["placement"] == {"clusterAffinity": {"clusterNames": ["member1", "member2"]}}
+    await idle(world.process)
+    traffic = Traffic(world.bed)
+    await space.host.patch(POLICIES, "all", {"spec": {"priority": 5}}, namespace=space.namespace)
+    await idle(world.process, traffic)
+    assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
+
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await until(space, "", SERVICES, "web", lambda one: POLICY_LABEL in one["metadata"].get("labels", {}))
+    await gone(space.member("member2"), SERVICES, "web", space.namespace)
+
+
+async def test_a_policy_that_asks_for_more_is_refused_where_it_is_seen(world: World, space: Space) -> None:
+    app = deployment("web", 1)
+    await at_rest(world.bed, but=space)
+    spread = {"spreadConstraints": [{"spreadByField": "cluster", "maxGroups": 1}]}
+    refused = propagationpolicy("web", ["member1"], app, failover={"application": {"decisionConditions": {}}})
+    refused["spec"]["placement"] |= spread
+    await idle(world.process)
+    traffic = Traffic(world.bed)
+    await space.create(app, refused)
+
+    async def told() -> list[str]:
+        events = await space.events("PropagationPolicy", "web")
+        return [message for type_, reason, message in events if (type_, reason) == ("Warning", "PolicyRefused")]
+
+    message = (
+        "The policy is refused, and nothing is done for it: spec.placement.spreadConstraints is not supported; "
+        "spec.failover is not supported"
+    )
+    await eventually("the refusal", told, [message])
+    await idle(world.process, traffic)
+    assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
+
+
+async def test_a_kind_that_comes_later_is_picked_up(world: World, space: Space) -> None:
+    """A CustomResourceDefinition on the control plane after the policy, and in the member after that."""
+    await space.create(propagationpolicy("widgets", ["member1"], WIDGET))
+
+    async def told() -> bool:
+        events = await space.events("PropagationPolicy", "widgets")
+        return any("the control plane serves no example.org/v1 Widget" in message for *_, message in events)
+
+    await eventually("the missing kind", told, True)
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.org"},
+        "spec": {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+    rights = {"apiGroups": ["example.org"], "resources": ["widgets"], "verbs": ["*"]}
+    role: Object = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "widgets"},
+    }
+    binding: Object = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "widgets"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "widgets"},
+        "subjects": [{"kind": "ServiceAccount", "name": "mcs-controller-manager", "namespace": "karmada-system"}],
+    }
+    granting = [role | {"rules": [rights]}, binding]
+    await karmada.apply_all(world.bed.host.api, [crd, *granting])
+    await space.create(WIDGET | {"metadata": {"name": "a"}, "spec": {"size": 3}})
+    found = await until(space, "", BINDINGS, "a-widget", lambda one: one.get("status", {}).get("conditions"))
+    (condition,) = [one for one in found["status"]["conditions"] if one["type"] == "Scheduled"]
+    assert "member1 is not known to serve example.org/v1 Widget" in condition["message"]
+
+    await karmada.apply_all(space.member("member1"), [crd, *granting])
+    copy = await until(space, "member1", WIDGETS, "a")
+    assert copy["spec"] == {"size": 3}
+    await applied(space, "a-widget")
+
+
+async def test_the_examples_run_where_their_readers_are_told(world: World) -> None:
+    """In the namespace that they name, `default`."""
+    refusals = Refusals.since_now(world.bed)
+    files = ("deployment.yaml", "propagationpolicy.yaml", "curl.yaml")
+    objects = [one for file in files for one in yaml.safe_load_all((EXAMPLES / file).read_text())]
+    for one in objects:
+        await world.bed.host.api.create(one)
+    space = Space(world.bed, "default")
+    await until(space, "member1", DEPLOYMENTS, "nginx", lambda one: one["spec"]["replicas"] == 2)
+    await until(space, "member2", DEPLOYMENTS, "curl")
+    await idle(world.process)
+    for cluster, expected in {"member1": ["nginx"], "member2": ["curl"]}.items():
+        there = await space.member(cluster).list(DEPLOYMENTS, namespace="default")
+        assert [one["metadata"]["name"] for one in there] == expected
+    assert refusals.found() == []

@@ -1,0 +1,158 @@
+"""What a Service may say about its ports, and an EndpointSlice about its endpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.world import GRACE_SECONDS, service, workload
+from tests.support.conformance import (
+    KARMADA,
+    KEP_1645,
+    KEP_1669,
+    KUBERNETES_SERVICE,
+    KUBERNETES_SLICES,
+    behaviour,
+)
+from tests.support.fleet import NAMESPACES
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WEB = {"name": "web", "image": "nginx", "lifecycle": {"preStop": {"sleep": {"seconds": GRACE_SECONDS}}}}
+
+
+@behaviour(
+    "A Service with several named ports is reached on each, whether `targetPort` is a name or a number",
+    level="Required",
+    clause=KUBERNETES_SERVICE,
+)
+async def test_named_ports(scene):
+    ports = [
+        {"name": "http", "port": 80, "targetPort": "web"},
+        {"name": "admin", "port": 8081, "targetPort": 9090},
+    ]
+    container = {**WEB, "ports": [{"name": "web", "containerPort": 8080}, {"name": "admin", "containerPort": 9090}]}
+    await scene.offer(service_=service("web", ports))
+    pods = await scene.run("member1", workload("web", replicas=2, containers=[container]))
+    await scene.answers("port 80, targetPort `web`", pods)
+    await scene.answers("port 8081, targetPort 9090", pods, scene.url(port=8081))
+    await scene.answers("port 8082, which the Service does not have", set(), scene.url(port=8082))
+
+
+@behaviour(
+    "A targetPort name that means another number in each provider leads to the right one",
+    level="Required",
+    clause=KEP_1645,
+)
+async def test_a_named_target_port_that_differs(scene):
+    await scene.offer(["member1", "member2"], service_=service("web", [{"port": 80, "targetPort": "web"}]))
+    pods: set[str] = set()
+    for member, number in (("member1", 8080), ("member2", 8090)):
+        container = {**WEB, "ports": [{"name": "web", "containerPort": number}]}
+        pods |= await scene.run(member, workload("web", containers=[container]))
+    await scene.answers("port 80, which is 8080 in one and 8090 in the other", pods)
+
+
+@behaviour("UDP is carried like TCP, and a Service may have both", level="Required", clause=KUBERNETES_SERVICE)
+async def test_udp(scene):
+    ports = [{"name": "http", "port": 80}, {"name": "echo", "port": 53, "protocol": "UDP", "targetPort": 5353}]
+    echo = {"name": "echo", "image": "udp-echo", "ports": [{"containerPort": 5353, "protocol": "UDP"}]}
+    await scene.offer(service_=service("web", ports))
+    pods = await scene.run("member1", workload("web", containers=[WEB, echo]))
+    await scene.answers("TCP", pods)
+    (pod,) = pods
+
+    async def read() -> str:
+        name = f"web.{scene.namespace}.svc.cluster.local."
+        answer: str = await scene.world.ask("member2", "echo", name, "53", "ping")
+        return answer.replace(pod, "the Pod")
+
+    expected = "Hostname: the Pod\nping"
+    await scene.becomes("UDP", expected, read, told=lambda seen: "the Pod's echo" if seen == expected else repr(seen))
+
+
+@behaviour(
+    "A Service in a namespace that the consumer does not have yet gets there together with its namespace",
+    level="Optional",
+    clause=KARMADA,
+)
+async def test_a_namespace_that_the_consumer_does_not_have(world, stage):
+    # The controller is as fast as a test: only while it does not run there is something that the consumer lacks.
+    await world.controller.terminate()
+    try:
+        scene = await stage()
+        await scene.offer()
+        assert await scene.space.member("member2").find(NAMESPACES, scene.namespace) is None
+    finally:
+        await world.controller.start()
+    await scene.has_namespace("member1")
+    pods = await scene.run("member1", workload("web"))
+    await scene.answers("answering in member2", pods)
+
+
+@behaviour(
+    "`publishNotReadyAddresses` holds in the consumer, too: Pods answer before they are ready",
+    level="Required",
+    clause=KUBERNETES_SERVICE,
+)
+async def test_publish_not_ready_addresses(scene):
+    await scene.offer(service_=service("web", publishNotReadyAddresses=True))
+    pods = await scene.run("member1", workload("web", replicas=2, ready=False), ready=False)
+    await scene.answers("2 Pods that are not ready", pods)
+
+
+@behaviour(
+    "When the last Pods are on their way out and still serve, the consumer goes on sending them traffic",
+    level="Required",
+    clause=KEP_1669,
+)
+async def test_terminating_endpoints(scene):
+    await scene.offer()
+    (pod,) = await scene.run("member1", workload("web", grace=600))
+    await scene.answered_by("member2", scene.url(), {pod})
+    async with scene.loop() as loop:
+        provider = scene.space.member("member1")
+        await provider.delete("apps/v1/deployments", "web", namespace=scene.namespace)
+
+        async def read() -> list[dict[str, bool]]:
+            return [
+                endpoint["conditions"] for each in await scene.copies("member2") for endpoint in each["endpoints"] or ()
+            ]
+
+        expected = [{"ready": False, "serving": True, "terminating": True}]
+        await scene.becomes("conditions of the endpoint in the consumer", expected, read, told=_conditions)
+        await scene.answers("a terminating Pod", {pod})
+        await loop.goes_on(100)
+    scene.kept_up(loop)
+    await provider.delete("v1/pods", pod, namespace=scene.namespace, grace_seconds=0)
+    await scene.answers("when it is gone", set())
+
+
+def _conditions(seen: list[dict[str, bool]]) -> str:
+    return "; ".join(", ".join(name for name, value in each.items() if value) for each in seen) or "no endpoint"
+
+
+@behaviour(
+    "An IPv6 slice arrives in the consumer as it is (as an object: the test bed's network is IPv4)",
+    level="Optional",
+    clause=KUBERNETES_SLICES,
+)
+async def test_ipv6_slices(scene):
+    await scene.offer()
+    pods = await scene.run("member1", workload("web"))
+    addresses = ["2001:db8::1", "2001:db8::2"]
+    by_hand = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "web-v6", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv6",
+        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
+        "ports": [{"port": 80, "protocol": "TCP"}],
+    }
+    await scene.space.create_in("member1", by_hand)
+
+    async def read() -> list[str]:
+        found = [each for each in await scene.copies("member2") if each["addressType"] == "IPv6"]
+        return [one["addresses"][0] for each in found for one in each["endpoints"] or ()]
+
+    await scene.becomes("addresses of the IPv6 slice in the consumer", addresses, read, told=", ".join)
+    await scene.answers("over IPv4, beside it", pods)

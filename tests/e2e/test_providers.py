@@ -1,0 +1,78 @@
+"""Services with Pods in several clusters."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed import karmada
+from tests.e2e.world import World, workload
+from tests.support.conformance import KARMADA, KARMADA_API, KEP_1645, behaviour
+from tests.support.fleet import CLUSTERS
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def has_joined(world: World) -> None:
+    """member3 is a part of the fleet."""
+    if await world.bed.host.api.find(CLUSTERS, "member3") is None:
+        await karmada.join(world.bed, "member3")
+    await world.cluster_is("member3", ready=True)
+
+
+@behaviour(
+    "The Pods of several providers answer under one name, in a consumer that has none itself",
+    level="Required",
+    clause=KEP_1645,
+)
+async def test_two_providers(world, stage):
+    await has_joined(world)
+    scene = await stage("member1", "member2", "member3")
+    await scene.offer(["member1", "member3"])
+    pods = await scene.run("member1", workload("web", replicas=2)) | await scene.run("member3", workload("web"))
+    await scene.answers("answering in member2", pods)
+
+
+@behaviour(
+    "In a cluster that is consumer and provider both its own Pods and the remote ones answer",
+    level="Required",
+    clause=KARMADA,
+)
+async def test_a_consumer_that_is_a_provider(scene):
+    await scene.offer(["member1", "member2"])
+    pods = await scene.run("member1", workload("web")) | await scene.run("member2", workload("web"))
+    await scene.answers("answering in member2", pods)
+
+
+@behaviour(
+    "A MultiClusterService that names no clusters means all: one that joins is provider and consumer at once",
+    level="Required",
+    clause=KARMADA_API,
+)
+async def test_no_clusters_named_means_all(world, stage):
+    await has_joined(world)
+    scene = await stage("member1", "member2", "member3")
+    await scene.offer([], [])
+    pods = set()
+    for member in ("member1", "member2", "member3"):
+        pods |= await scene.run(member, workload("web"))
+    for member in ("member1", "member2", "member3"):
+        await scene.answers(f"answering in {member}", pods, member=member)
+
+
+@behaviour(
+    "When a provider's Cluster is deleted, traffic goes to the other providers only, and no request is lost",
+    level="Required",
+    clause=KARMADA,
+)
+async def test_a_cluster_is_deleted(world, stage):
+    await has_joined(world)
+    scene = await stage("member1", "member2", "member3")
+    await scene.offer(["member1", "member3"])
+    staying = await scene.run("member1", workload("web"))
+    leaving = await scene.run("member3", workload("web"))
+    await scene.answered_by("member2", scene.url(), staying | leaving)
+    async with scene.loop() as loop:
+        await world.bed.host.api.delete(CLUSTERS, "member3")
+        await scene.answers("answering in member2, after Cluster member3 was deleted", staying)
+    scene.kept_up(loop)
+    await karmada.unjoin(world.bed, "member3")

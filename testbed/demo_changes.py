@@ -97,7 +97,7 @@ def shrunk(before: int, replicas: int) -> Chapter:
 
 
 def _command(replicas: int) -> str:
-    return f"kubectl --context {PROVIDER} scale deployment {NAME} --replicas={replicas}"
+    return f"kubectl --context {HOST} scale deployment {NAME} --replicas={replicas}"
 
 
 def _followed(replicas: int, *, measured: bool) -> tuple[Step, ...]:
@@ -112,7 +112,7 @@ def _followed(replicas: int, *, measured: bool) -> tuple[Step, ...]:
         Step(
             key="scale",
             title=f"Deployment scaled to {replicas}",
-            looking_at=f"Deployment {THIS} in {PROVIDER}",
+            looking_at=f"Deployment {THIS} on {HOST}",
             expected="accepted",
             observe=scale(replicas),
         ),

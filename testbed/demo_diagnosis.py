@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from testbed.demo_world import World
 
 READ_SECONDS = 5.0
-LOG_LINES = 15
+LOG_LINES = 30
 
 _ENABLED = re.compile(r"\bControllers enabled=(\S+)")
 

@@ -10,10 +10,12 @@ from testbed import karmada
 from testbed.audit import AuditLog
 from testbed.demo_story import Chapter, Step
 from testbed.demo_traffic import COMMAND, asked_before, nodes
+from testbed.demo_walkthrough import provider_pods
 from testbed.demo_world import (
     CLIENT,
     CLUSTERS,
     CONSUMER,
+    DEPLOYMENTS,
     EXAMPLE,
     HOST,
     LEASE,
@@ -34,7 +36,7 @@ from testbed.demo_world import (
     held,
     labels_of,
     listing,
-    manifest,
+    manifests,
     must,
     require,
     seen,
@@ -51,20 +53,9 @@ if TYPE_CHECKING:
 GATE = "MultiClusterService"
 LATER_NAMESPACE = "made-after-the-walkthrough"
 
-_KINDS = "multiclusterservices, works, resourcebindings, clusters"
-_THEIRS = frozenset({"multiclusterservices", "services", "resourcebindings", "endpointslices"})
-_CLIENT: Object = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": CLIENT, "namespace": NAMESPACE},
-    "spec": {
-        "selector": {"matchLabels": {"app": CLIENT}},
-        "template": {
-            "metadata": {"labels": {"app": CLIENT}},
-            "spec": {"containers": [{"name": CLIENT, "image": "curlimages/curl", "command": ["sleep", "infinity"]}]},
-        },
-    },
-}
+_KINDS = "multiclusterservices, propagationpolicies, works, resourcebindings, clusters"
+_THEIRS = frozenset({"multiclusterservices", "services", "endpointslices"})
+_OTHERS = frozenset({"Namespace", "Deployment"})
 LEASE_NAME = f"{SYSTEM_NAMESPACE}/{LEASE}"
 
 
@@ -132,13 +123,23 @@ def _clusters_ready(world: World) -> str:
     return listing(names)
 
 
-async def _apply(world: World) -> str:
-    service = await world.host.apply(manifest("service"))
-    mcs = await world.host.apply(manifest("multiclusterservice"))
-    await world.member(PROVIDER).apply(manifest("deployment"))
-    await world.member(CONSUMER).apply(_CLIENT)
+async def apply_walkthrough(world: World) -> str:
+    """Apply the objects that a reader applies."""
+    applied = {(each["kind"], each["metadata"]["name"]): await world.host.apply(each) for each in manifests()}
+    service, mcs = applied["Service", NAME], applied["MultiClusterService", NAME]
     world.seen |= {"service": service, "mcs": mcs}
-    return f"the objects, at resourceVersion {_version(service)} and {_version(mcs)} on the control plane"
+    return f"{len(applied)} objects; resourceVersion {_version(service)} of the Service, {_version(mcs)} of the other"
+
+
+def _propagated(world: World) -> str:
+    """Deployments are where their policies say, and only there."""
+    wanted = {PROVIDER: [NAME], CONSUMER: [CLIENT]}
+    for member, names in wanted.items():
+        there = [each["metadata"]["name"] for each in world.view.all(member, DEPLOYMENTS, NAMESPACE)]
+        require(there == names, f"{member} has Deployments: {listing(there)}")
+    pods = provider_pods(world)
+    require(len(pods) == 2, f"{len(pods)} ready Pods in {PROVIDER}")
+    return f"{NAME} in {PROVIDER}, with {len(pods)} Pods; {CLIENT} in {CONSUMER}"
 
 
 async def _later_namespace(world: World) -> str:
@@ -157,7 +158,7 @@ async def _nothing_written(world: World) -> str:
     api = world.host
     mcs = must(await api.find(MULTICLUSTERSERVICES, NAME, namespace=NAMESPACE), "MultiClusterService")
     service = must(await api.find(SERVICES, NAME, namespace=NAMESPACE), "Service")
-    works = await api.list(WORKS)
+    works, bindings = await api.list(WORKS), await api.list(RESOURCEBINDINGS)
     selector = f"involvedObject.kind=MultiClusterService,involvedObject.name={NAME}"
     found = {
         "finalizers": list(mcs["metadata"].get("finalizers") or ()),
@@ -166,8 +167,8 @@ async def _nothing_written(world: World) -> str:
         "claim labels": [key for key in labels_of(service) if "karmada.io" in key],
         "claim annotations": [key for key in annotations_of(service) if "karmada.io" in key],
         "changes of the Service": _changes(world.seen["service"], service),
-        "ResourceBindings": _names(await api.list(RESOURCEBINDINGS)),
-        "Works": _names(work for work in works if held(work).get("kind") != "Namespace"),
+        "ResourceBindings": _names(each for each in bindings if each["spec"]["resource"]["kind"] != "Deployment"),
+        "Works": _names(work for work in works if held(work).get("kind") not in _OTHERS),
         "events": [each["reason"] for each in await api.list("v1/events", field_selector=selector)],
     }
     for member in (PROVIDER, CONSUMER):
@@ -175,14 +176,16 @@ async def _nothing_written(world: World) -> str:
             objects = await world.member(member).list(resource, namespace=NAMESPACE)
             found[f"{resource.rpartition('/')[2]} in {member}"] = [name for name in _names(objects) if NAME in name]
     writes = [each for plane in (world.bed.host, *world.bed.members.values()) for each in _writes(plane)]
-    requests = Counter(f"{each.verb} {each.uri}" for each in _of_the_feature(writes, works))
+    requests = Counter(f"{each.verb} {each.uri}" for each in _of_the_feature(writes, [*works, *bindings]))
     found["requests by the controller"] = [f"{count} x {request}" for request, count in requests.items()]
     left = [f"{what}: {listing(some)}" for what, some in found.items() if some]
+    kinds = sorted({f"{held(work)['kind']}s" for work in works})
     require(not left, "\n".join(["it left something behind", *left]))
     return (
-        "MultiClusterService and Service as they were applied; no ResourceBinding, no event; "
-        f"{len(works)} Works, each of a Namespace; audit logs: {len(writes)} writes by the controller, "
-        f"all to {listing(sorted({each.resource for each in writes}))}"
+        "MultiClusterService and Service as they were applied; no ResourceBinding of the Service, no event; "
+        f"{len(works)} Works, of {' and '.join(kinds)} only; "
+        f"audit logs: {len(writes)} writes by the controller, "
+        f"all to {listing(sorted({each.resource for each in writes}))}, none of them for the feature"
     )
 
 
@@ -192,13 +195,17 @@ def _writes(plane: ControlPlane) -> Iterator[AuditEvent]:
     )
 
 
-def _of_the_feature(writes: list[AuditEvent], works: list[Object]) -> list[AuditEvent]:
-    """Those writes that only the feature makes, whether they succeeded or not. All Works there are, are Namespaces'."""
-    known = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in works}
+def _of_the_feature(writes: list[AuditEvent], others: list[Object]) -> list[AuditEvent]:
+    """Those writes that only the feature makes, whether they succeeded or not.
+
+    The Works and ResourceBindings that there are, are others': of Namespaces and Deployments.
+    """
+    known = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in others}
     return [
         each
         for each in writes
-        if each.resource in _THEIRS or (each.resource == "works" and (each.namespace, each.name) not in known)
+        if each.resource in _THEIRS
+        or (each.resource in ("works", "resourcebindings") and (each.namespace, each.name) not in known)
     ]
 
 
@@ -253,9 +260,7 @@ GATE_OFF = Chapter(
     title="Without the feature gate nothing is written",
     about=f"The controller runs as a user would start it; its gate {GATE} is off by default.",
     commands=(
-        f"kubectl --context {HOST} apply -f {EXAMPLE}/service.yaml -f {EXAMPLE}/multiclusterservice.yaml",
-        f"kubectl --context {PROVIDER} apply -f {EXAMPLE}/deployment.yaml",
-        f"kubectl --context {CONSUMER} create deployment {CLIENT} --image=curlimages/curl -- sleep infinity",
+        f"kubectl --context {HOST} apply -f {EXAMPLE}/",
         f"kubectl --context {HOST} create namespace {LATER_NAMESPACE}",
     ),
     steps=(
@@ -273,10 +278,10 @@ GATE_OFF = Chapter(
         ),
         Step(
             title="The walkthrough's objects are applied",
-            looking_at=f"Service and MultiClusterService {NAMESPACE}/{NAME} on {HOST}, "
-            f"Deployment {NAMESPACE}/{NAME} in {PROVIDER}, Deployment {NAMESPACE}/{CLIENT} in {CONSUMER}",
+            looking_at=f"Deployments {NAME} and {CLIENT} with a PropagationPolicy each, Service and "
+            f"MultiClusterService {NAME}, in {NAMESPACE} on {HOST}",
             expected="accepted",
-            observe=_apply,
+            observe=apply_walkthrough,
         ),
         Step(
             title="The members become ready",
@@ -284,6 +289,13 @@ GATE_OFF = Chapter(
             expected="Ready=True, and an execution namespace for each",
             observe=seen("both Clusters to be ready", _clusters_ready),
             made_by="cluster-status-controller",
+        ),
+        Step(
+            title="The Deployments run where their policies say",
+            looking_at=f"Deployments {NAME} and {CLIENT} in {PROVIDER} and {CONSUMER}",
+            expected=f"{NAME} in {PROVIDER} with 2 Pods, {CLIENT} in {CONSUMER}: policies do not need the gate",
+            observe=seen("the Deployments", _propagated),
+            made_by="propagation-policy-controller",
         ),
         Step(
             title="A namespace made after all this reaches both members",
@@ -295,8 +307,8 @@ GATE_OFF = Chapter(
         Step(
             title="Nothing was written for the MultiClusterService",
             looking_at=f"everything about {NAMESPACE}/{NAME} on {HOST}, {PROVIDER}, {CONSUMER}, and their audit logs",
-            expected="no finalizer, condition, claim, ResourceBinding, Work or event; no Service, no EndpointSlice; "
-            "no request that would have written one",
+            expected="no finalizer, condition, claim, ResourceBinding, Work or event of it; no Service, no "
+            "EndpointSlice; no request that would have written one",
             observe=_nothing_written,
         ),
         Step(

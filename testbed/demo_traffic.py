@@ -132,22 +132,26 @@ async def answered_by_those_left(world: World) -> str:
 async def answered_by_the_new(world: World) -> str:
     """The first answer of a Pod that was not there before, asked for all the time."""
     before = set(provider_pods(world))
-    async with Asking(world, on_answer=world.view.wake) as asking:
+    async with Asking(world) as asking:
+        return await first_answer(world, asking, but=before)
 
-        def probe() -> str:
-            new = asking.heard_of(but=before)
-            require(bool(new), f"{asking.count} answers, all of {listing(sorted(asking.first))}")
-            return f"{new[0]} answered, after {asking.count} questions; unanswered: {asking.unanswered}"
 
-        return await world.view.until("an answer of the new Pod", probe, world.timeout, check=world.check)
+async def first_answer(world: World, asking: Asking, *, but: Container[str]) -> str:
+    """Wait until a Pod that is none of those has answered."""
+
+    def probe() -> str:
+        new = asking.heard_of(but=but)
+        require(bool(new), f"{asking.count} answers, all of {listing(sorted(asking.first))}")
+        return f"{new[0]} answered; {asking.count} questions until then, {asking.unanswered} of them unanswered"
+
+    return await world.view.until("an answer of the new Pod", probe, world.timeout, check=world.check)
 
 
 class Asking:
     """Asks for the Service by its name, all the time that the ``async with`` block lasts, from the client's Pod.
 
     Args:
-        world: with a client that runs.
-        on_answer: called when somebody has answered for the first time.
+        world: with a client that runs; its view is told when somebody has answered for the first time.
 
     Attributes:
         first: who answered, and when for the first time, by the monotonic clock.
@@ -155,11 +159,11 @@ class Asking:
         unanswered: those of them that got no answer.
     """
 
-    def __init__(self, world: World, *, on_answer: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, world: World) -> None:
         self.first: dict[str, float] = {}
         self.count = 0
         self.unanswered = 0
-        self._on_answer = on_answer
+        self._wake = world.view.wake
         shell = pod_shell(world.bed.root, CONSUMER, CLIENT, namespace=NAMESPACE)
         script = str(Path(demo_asker.__file__).resolve())
         host = URL.removeprefix("http://")
@@ -192,7 +196,7 @@ class Asking:
             self.unanswered += 1
         elif who[1] not in self.first:
             self.first[who[1]] = heard["at"]
-            self._on_answer()
+            self._wake()
 
 
 async def _programmed(world: World) -> None:

@@ -241,12 +241,11 @@ def told(world: World) -> str:
 
 
 def scale(replicas: int) -> Callable[[World], Awaitable[str]]:
-    """Scale the provider's Deployment."""
+    """Scale the Deployment on the control plane."""
 
     async def observe(world: World) -> str:
         body = {"spec": {"replicas": replicas}}
-        api = world.member(PROVIDER)
-        answer = await api.patch(DEPLOYMENTS, NAME, body, namespace=NAMESPACE, subresource="scale")
+        answer = await world.host.patch(DEPLOYMENTS, NAME, body, namespace=NAMESPACE, subresource="scale")
         return f"replicas {answer['spec']['replicas']}"
 
     return observe

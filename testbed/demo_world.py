@@ -46,7 +46,7 @@ SLICES = "discovery.k8s.io/v1/endpointslices"
 WORKS = "work.karmada.io/v1alpha1/works"
 
 _ON_HOST = (CLUSTERS, LEASES, MULTICLUSTERSERVICES, NAMESPACES, RESOURCEBINDINGS, SERVICES, WORKS)
-_IN_MEMBERS = (NAMESPACES, PODS, SERVICES, SLICES)
+_IN_MEMBERS = (DEPLOYMENTS, NAMESPACES, PODS, SERVICES, SLICES)
 
 
 class World:
@@ -203,10 +203,10 @@ def seen(what: str, probe: Callable[[World], str]) -> Callable[[World], Awaitabl
     return observe
 
 
-def manifest(name: str) -> Object:
-    """One object of the walkthrough, from its file."""
-    loaded: Object = yaml.safe_load((REPOSITORY / EXAMPLE / f"{name}.yaml").read_text())
-    return loaded
+def manifests() -> list[Object]:
+    """The objects in the walkthrough's files, in the order in which ``kubectl apply -f`` takes them."""
+    files = sorted((REPOSITORY / EXAMPLE).glob("*.yaml"))
+    return [each for file in files for each in yaml.safe_load_all(file.read_text())]
 
 
 def must(found: Object | None, what: str) -> Object:

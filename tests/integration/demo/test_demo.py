@@ -57,9 +57,49 @@ def run(start, tmp_path):
     return to_the_end
 
 
-def test_every_step_is_observed_and_the_exit_code_is_0(run):
+def hostname(step: dict[str, Any]) -> str:
+    """Who answered the command, which is shown with its literal output."""
+    prompt, *answer = step["observed"].splitlines()
+    assert prompt.endswith("$ curl http://nginx.default")
+    assert answer[:2] == ["Hello, world!", "Version: 1.0.0"]
+    (last,) = answer[2:]
+    name: str = last.removeprefix("Hostname: ")
+    return name
+
+
+@pytest.mark.usefixtures("dataplane")
+def test_where_pods_can_answer_a_client_in_member2_is_shown_too(run):
     code, document, narration = run()
     assert [each for each in document["steps"] if not each["ok"]] == [], narration
+    assert (code, document["dataplane"]) == (0, {"used": True, "why_not": []})
+    before, shared, after = (each for each in document["steps"] if each["title"] == "curl http://nginx.default")
+    assert before["observed"].endswith("curl: (6) Could not resolve host: nginx.default")
+    assert shared["chapter"] == "With the gate, the Service of member1 gets to member2"
+    assert shared["looking_at"].startswith("Pod default/curl-")
+    assert hostname(shared).startswith("nginx-")
+    assert "curl: (7) Failed to connect to nginx.default port 80" in after["observed"]
+    (left,) = (each for each in document["steps"] if each["title"] == "Answers of the 1 left only")
+    assert "20 answers, all of nginx-" in left["observed"]
+    way = document["hops"]
+    assert [each["name"] for each in way] == [
+        "Pod ready in member1",
+        "slice written in member1",
+        "collected on karmada",
+        "dispatched on karmada",
+        "slice applied in member2",
+        "kube-proxy programmed in member2",
+        "first answer over the name",
+    ]
+    assert sum(each["seconds"] for each in way) == pytest.approx(way[-1]["since"], abs=0.01)
+    assert "From `Pod ready in member1` to `first answer over the name`" in narration
+
+
+def test_without_a_data_plane_every_step_is_observed_and_the_exit_code_is_0(run):
+    code, document, narration = run("--no-dataplane")
+    assert [each for each in document["steps"] if not each["ok"]] == [], narration
+    assert document["dataplane"] == {"used": False, "why_not": ["--no-dataplane was given"]}
+    assert "no Pod answers, for there is no data plane:\n    · --no-dataplane was given" in narration
+    assert document["hops"][-1]["name"] == "slice applied in member2"
     assert (code, document["ok"]) == (0, True)
     by_title = {each["title"]: each for each in document["steps"]}
     assert by_title["MCS-Work"]["looking_at"] == "Work karmada-es-member1/nginx-747889f6c4 on karmada"
@@ -74,7 +114,7 @@ def test_every_step_is_observed_and_the_exit_code_is_0(run):
 
 def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(run):
     code, document, narration = run(
-        "--timeout=20", "--controller-flag=--controllers=*,standalone,-endpointsliceDispatch"
+        "--no-dataplane", "--timeout=20", "--controller-flag=--controllers=*,standalone,-endpointsliceDispatch"
     )
     assert (code, document["ok"]) == (1, False)
     failed = [each for each in document["steps"] if each["reached"] and not each["ok"]]
@@ -93,7 +133,7 @@ def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(
 
 
 def test_a_controller_that_writes_although_its_gate_should_be_off_is_caught(run):
-    code, document, narration = run("--controller-flag=--feature-gates=MultiClusterService=true")
+    code, document, narration = run("--no-dataplane", "--controller-flag=--feature-gates=MultiClusterService=true")
     assert (code, document["ok"]) == (1, False)
     (failed,) = [each for each in document["steps"] if each["reached"] and not each["ok"]]
     assert failed["title"] == "Nothing was written for the MultiClusterService", narration

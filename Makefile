@@ -8,7 +8,7 @@ MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench-first-answer check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ test-unit: $(READY) ## no sockets, no sleeping; seconds
 
 test-integration: components ## against real etcd and kube-apiserver
 	@$(PY) -m pytest tests/integration $(ARGS)
+
+test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
+	@$(PY) -m pytest tests/e2e $(ARGS)
+
+bench-first-answer: components ## from a ready Pod in member1 to its first answer in member2, by hop
+	@$(PY) -m benchmarks.first_answer $(ARGS)
 
 check: lint types imports ## what has to be green before a merge
 

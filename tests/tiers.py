@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     try:
         with ProgressPrinter(Console(stderr=True)) as progress:
             resolve([*required_components(dataplane=not lacking), "kubectl"], on_progress=progress)
-        tiers.append("tests/integration")
+        tiers += ["tests/integration"] if lacking else ["tests/integration", "tests/e2e"]
     except ComponentError as error:
         print(f"integration tier cannot run here: {error}", file=sys.stderr, flush=True)
         if os.environ.get("CI"):

@@ -297,6 +297,10 @@ async def test_a_kind_that_cannot_be_had_is_reported_once_and_followed_when_it_c
         assert (await world.reconciler.reconcile(KEY)).requeue_after is not None
     assert world.recorder.events[0][-1].endswith("the control plane serves no apps/v1 Deployment")
     assert world.recorder.take() == [("ResourceBinding", "SyncWorkFailed"), ("Deployment", "SyncWorkFailed")]
+    world.templates.problems.clear()
+    world.templates.absent.add(DEPLOYMENT)
+    await world.reconcile()
+    assert world.recorder.take() == [], "neither failed nor succeeded: it is being listed"
     world.api.seed(template())
     world.woken.clear()
     world.templates.become_available(DEPLOYMENT)

@@ -205,8 +205,9 @@ async def test_a_refused_policy_is_told_once_a_change_and_nothing_is_done(world:
 
 async def test_a_policy_of_a_namespace_that_is_not_propagated_is_refused(world: World) -> None:
     world.api.seed(template(namespace="kube-system"))
-    world.api.seed(policy(namespace="kube-system", metadata={"labels": {}, "finalizers": []}))
+    world.api.seed(policy(namespace="kube-system", finalizers=()))
     await world.settle()
+    await world.detector.reconcile(TemplateRequest(DEPLOYMENT, "kube-system", "web"))
     (event,) = world.events()
     assert "nothing is propagated of the namespace kube-system" in event[2]
     assert world.take_writes() == []
@@ -285,6 +286,57 @@ async def test_a_policy_that_vanished_while_nobody_watched_is_cleaned_up_after(w
     assert not carries(world.binding())
 
 
+async def test_a_policy_that_is_taken_away_by_force_is_cleaned_up_after_at_once(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(policy())
+    await world.settle()
+    world.api.edit("PropagationPolicy", NAMESPACE, "p", {"metadata": {"finalizers": []}})
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    await world.settle()
+    assert not carries(world.find("Deployment", "web"))
+    assert not carries(world.binding())
+
+
+async def test_marks_of_a_vanished_policy_go_from_a_binding_whose_template_vanished_too(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(policy(finalizers=()))
+    await world.settle()
+    world.api.edit("PropagationPolicy", NAMESPACE, "p", {"metadata": {"finalizers": []}})
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    world.api.remove("Deployment", NAMESPACE, "web")
+    world.start()
+    world.templates.absent.add(DEPLOYMENT)
+    await world.settle()
+    assert carries(world.binding())
+    world.templates.become_available(DEPLOYMENT)
+    await world.settle()
+    assert not carries(world.binding())
+
+
+async def test_a_policy_without_a_binding_goes_when_its_template_is_unmarked(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(policy())
+    world.api.fail(Forbidden(403, "Forbidden", "no"), "create", kind="ResourceBinding")
+    with pytest.raises(Forbidden):
+        await world.settle()
+    world.queued_templates.clear()
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    await world.settle()
+    assert world.api.find("PropagationPolicy", NAMESPACE, "p") is None
+
+
+async def test_a_policy_does_not_wait_for_what_something_else_has_claimed(world: World) -> None:
+    """Whoever claimed it left our marks there, and we touch it no more."""
+    labels = {wk.CLAIMED_BY: "somebody"}
+    world.api.seed(template(labels=labels | marks()["labels"], annotations=marks()["annotations"]))
+    world.api.seed(policy())
+    await world.settle()
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    await world.settle()
+    assert world.api.find("PropagationPolicy", NAMESPACE, "p") is None
+    assert carries(world.find("Deployment", "web"))
+
+
 async def test_the_next_policy_takes_over_and_the_binding_stays_one(world: World) -> None:
     world.api.seed(template())
     world.api.seed(policy())
@@ -317,6 +369,16 @@ async def test_what_is_selected_no_more_is_released(world: World, change: Json) 
     assert not carries(world.find("Deployment", "web"))
     assert not carries(world.binding())
     assert DEPLOYMENT not in world.templates.wanted["policy"] or change["resourceSelectors"][0]["kind"] == "Deployment"
+
+
+async def test_what_is_selected_now_is_claimed(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(template("other"))
+    world.api.seed(policy())
+    await world.settle()
+    world.api.edit("PropagationPolicy", NAMESPACE, "p", {"spec": {"resourceSelectors": [selector("other")]}})
+    await world.settle()
+    assert carries(world.binding("other-deployment"))
 
 
 async def test_labels_decide_at_any_time(world: World) -> None:

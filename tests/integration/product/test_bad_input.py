@@ -11,6 +11,7 @@ import pytest
 
 from testbed import ApiStatusError, NotYet, karmada, wait_for
 from tests.support.fleet import (
+    BINDINGS,
     CLUSTERS,
     CRDS,
     EVENTS,
@@ -193,7 +194,10 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
         )
         await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace), 30)
     finally:
-        await space.host.delete(MCS, "web", namespace=space.namespace, missing_ok=True)
+        # A binding that outlives its MultiClusterService is scheduled by nobody, and would keep the cluster from leaving.
+        for resource in (MCS, SERVICES):
+            await host.delete(resource, "web", namespace=space.namespace, missing_ok=True)
+        await gone(host, BINDINGS, "web-service", space.namespace)
         await host.delete(CLUSTERS, "far", missing_ok=True)
         await gone(host, CLUSTERS, "far")
         await host.delete(SECRETS, "far", namespace=karmada.CLUSTER_NAMESPACE, missing_ok=True)

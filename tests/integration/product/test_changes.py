@@ -222,12 +222,18 @@ async def test_what_people_do_to_copies_and_services_in_members_is_undone(space)
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
     await space.set_addresses("member2", "member1-web-a", ["198.51.100.1"])
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
-    await member.delete(SERVICES, "web", namespace=namespace)
 
     async def there() -> Object | None:
         return await service_in(space, "member2")
 
-    await wait_for("the Service in member2", there, 30)
+    before = await wait_for("the Service in member2", there, 30)
+    await member.delete(SERVICES, "web", namespace=namespace)
+
+    async def back() -> bool | None:
+        found = await service_in(space, "member2")
+        return True if found is not None and found["metadata"]["uid"] != before["metadata"]["uid"] else None
+
+    await wait_for("another Service in member2", back, 30)
 
 
 async def test_a_service_that_lost_its_id_gets_another_and_keeps_what_it_has(space):

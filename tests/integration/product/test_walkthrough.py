@@ -133,13 +133,13 @@ def capture(
     named = {
         (
             each["involvedObject"]["kind"],
-            _replaced(each["involvedObject"]["name"], aliases),
+            _replaced(each["involvedObject"].get("name", ""), aliases),
             each["type"],
             each["reason"],
             f"{each['source']['component']}, {each['reportingComponent']}",
         )
         for each in events
-        if each["involvedObject"]["name"] in about
+        if each["involvedObject"].get("name") in about  # the server's own events are about nothing by name
     }
     return Capture(objects, aliases, named)
 

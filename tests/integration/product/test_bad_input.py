@@ -194,7 +194,7 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
         )
         await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace), 30)
     finally:
-        # A binding that outlives its MultiClusterService is scheduled by nobody, and would keep the cluster from leaving.
+        # A binding that outlives its MultiClusterService is scheduled by nobody, and keeps the cluster from leaving.
         for resource in (MCS, SERVICES):
             await host.delete(resource, "web", namespace=space.namespace, missing_ok=True)
         await gone(host, BINDINGS, "web-service", space.namespace)

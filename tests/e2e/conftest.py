@@ -121,6 +121,8 @@ async def world(dataplane: dict[str, Path], pytestconfig: pytest.Config) -> Asyn
                 await made.cluster_is(member, ready=True)
             yield made
             assert controller.pid is not None, f"the controller ended by itself:\n{controller.tail()}"
+            ended_with = await controller.terminate()
+            assert ended_with == 0, f"SIGTERM made it exit with {ended_with}:\n{controller.tail()}"
         # A kube-apiserver that has just come back knows no roles for a moment: those that were stopped do not count.
         assert [each for each in refusals.found() if not each.startswith(("member1:", "member2:"))] == []
 
@@ -137,6 +139,8 @@ async def stage(world: World, request: pytest.FixtureRequest) -> AsyncIterator[S
     scenes: list[Scene] = []
     row = _row(request.node)
     assert row is not None, "a test without @behaviour"
+    if world.controller.pid is None:  # an earlier test failed while it was down
+        await world.controller.start()
 
     async with AsyncExitStack() as stack:
 

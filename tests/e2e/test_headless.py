@@ -23,15 +23,18 @@ async def offered(scene: Scene) -> list[str]:
 
 
 @behaviour(
-    "Each Pod of a StatefulSet in the provider has its own name in the consumer (`web-0.nginx`), and answers to it",
+    "Each Pod of a StatefulSet in the provider has its own name in the consumer (`web-0.nginx.<namespace>`),"
+    " and answers to it",
     level="Required",
     clause=KUBERNETES_DNS,
 )
 async def test_a_pod_has_a_name_of_its_own(scene):
     addresses = await offered(scene)
     for pod, address in zip(("web-0", "web-1"), addresses, strict=True):
-        await scene.resolves(f"`{pod}.nginx`", f"{pod}.nginx", [address], names={address: f"the address of {pod}"})
-        await scene.answers(f"`curl {pod}.nginx`", {pod}, scene.url(f"{pod}.nginx"))
+        name = f"{pod}.nginx.{scene.namespace}"
+        told = {address: f"the address of {pod}"}
+        await scene.resolves(f"`{pod}.nginx.<namespace>`", name, [address], names=told)
+        await scene.answers(f"`http://{pod}.nginx.<namespace>`", {pod}, f"http://{name}")
 
 
 @behaviour(
@@ -42,7 +45,7 @@ async def test_a_pod_has_a_name_of_its_own(scene):
 async def test_the_bare_name_has_all_addresses(scene):
     one, other = await offered(scene)
     names = {one: "web-0", other: "web-1"}
-    await scene.resolves("`nginx`", "nginx", [one, other], names=names)
+    await scene.resolves("`nginx.<namespace>`", f"nginx.{scene.namespace}", [one, other], names=names)
     annotation = {"metadata": {"annotations": {"testbed/ready": "false"}}}
     await scene.space.member("member1").patch("v1/pods", "web-1", annotation, namespace=scene.namespace)
-    await scene.resolves("`nginx`, when web-1 is not ready", "nginx", [one], names=names)
+    await scene.resolves("the same, when web-1 is not ready", f"nginx.{scene.namespace}", [one], names=names)

@@ -13,7 +13,7 @@ from tests.support.conformance import (
     KUBERNETES_SLICES,
     behaviour,
 )
-from tests.support.fleet import NAMESPACES
+from tests.support.fleet import NAMESPACES, SERVICES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,6 +36,21 @@ async def test_named_ports(scene):
     await scene.answers("port 80, targetPort `web`", pods)
     await scene.answers("port 8081, targetPort 9090", pods, scene.url(port=8081))
     await scene.answers("port 8082, which the Service does not have", set(), scene.url(port=8082))
+
+
+@behaviour(
+    "A port that is added to the Service on the control plane is open in the consumer, and one that is removed is not",
+    level="Required",
+    clause=KARMADA,
+)
+async def test_the_ports_change(scene):
+    await scene.offer()
+    pods = await scene.run("member1", workload("web", replicas=2))
+    await scene.answered_by("member2", scene.url(), pods)
+    ports = {"ports": [{"name": "other", "port": 8081, "targetPort": 80}]}
+    await scene.space.host.patch(SERVICES, "web", {"spec": ports}, namespace=scene.namespace)
+    await scene.answers("port 8081, added", pods, scene.url(port=8081))
+    await scene.answers("port 80, removed", set())
 
 
 @behaviour(

@@ -54,7 +54,7 @@ async def test_a_cluster_leaves_the_service_altogether(scene):
     pods = await scene.run("member1", workload("web"))
     await scene.answered_by("member2", scene.url(), pods)
     await scene.set_clusters(consumerClusters=["member1"])
-    await scene.resolves("addresses of the name in member2", "web", [])
+    await scene.resolves("addresses of the name in member2", f"web.{scene.namespace}", [])
     await scene.answers("in member1, which is a provider", pods, member="member1")
 
 

@@ -151,12 +151,19 @@ class Loop:
         )
         self._began = asyncio.get_running_loop().time()
         self._reading = asyncio.create_task(self._read())
-        await self.goes_on(50)
+        try:
+            await self.goes_on(50)
+        except BaseException:
+            await self._end()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         assert self._process is not None
         assert self._reading is not None
         with contextlib.suppress(ProcessLookupError):
@@ -416,7 +423,7 @@ class Scene:
             seen = await wait_for(what, probe, PATIENCE_SECONDS)
         except WaitTimeout as timeout:
             self._note(what, told(expected), told(last[0]) if last else f"nothing: {timeout}", passed=False)
-            raise AssertionError(self._row.checks[-1]) from timeout
+            raise AssertionError(str(self._row.checks[-1])) from timeout
         self._note(what, told(expected), told(seen), passed=True, measured=f"{time.monotonic() - began:.1f} s")
         return seen
 
@@ -436,7 +443,7 @@ class Scene:
         known = names or {}
 
         async def read() -> list[str]:
-            found: list[str] = await self.world.ask("member2", "resolve", f"{name}.{self.namespace}.svc.cluster.local.")
+            found: list[str] = await self.world.ask("member2", "resolve", name)
             return found
 
         def told(seen: list[str]) -> str:
@@ -467,8 +474,9 @@ class Scene:
 
     def _named(self, pods: Iterable[str]) -> str:
         """Pods by the member that they are in: their names differ from run to run."""
-        members = Counter(self._origin.get(pod, f"an unknown Pod {pod}") for pod in pods)
-        return " and ".join(f"{count} of {member}" for member, count in sorted(members.items())) or "nobody"
+        members = Counter(self._origin.get(pod, f"nobody knows where ({pod})") for pod in pods)
+        each = [f"{count} {'Pods' if count > 1 else 'Pod'} of {member}" for member, count in sorted(members.items())]
+        return ", ".join(each) or "nobody"
 
     def told(self, pods: Iterable[str], lost: int = 0) -> str:
         return self._named(pods) + (f", {lost} lost" if lost else "")
@@ -478,10 +486,7 @@ class Scene:
     async def diagnosis(self) -> str:
         """What the control plane and the members have of this namespace, for a failure's report."""
         lines = [f"namespace {self.namespace}"]
-        lines += [
-            f"{each.what}: expected {each.expected}; observed {each.observed} {each.measured}"
-            for each in self._row.checks
-        ]
+        lines += [str(each) for each in self._row.checks]
         for mcs in await self.space.host.list(MCS, namespace=self.namespace):
             lines.append(f"MultiClusterService {mcs['metadata']['name']}: {json.dumps(mcs['spec'])}")
             lines += [f"  {json.dumps(each)}" for each in mcs.get("status", {}).get("conditions") or ()]

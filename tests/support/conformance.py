@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 Level = Literal["Required", "Optional"]
 Result = Literal["pass", "FAIL", "skipped", "not run"]
@@ -90,6 +91,13 @@ class Check:
     passed: bool
     measured: str = ""
 
+    def __str__(self) -> str:
+        measured = f" ({self.measured})" if self.measured else ""
+        return f"{self.what}: expected {self.expected}; observed {self.observed}{measured}"
+
+
+NOTHING = Check(what="", expected="", observed="", passed=False)
+
 
 @dataclass(slots=True)
 class Row:
@@ -136,24 +144,25 @@ class Report:
                 yield heading, rows
 
     def table(self) -> Table:
-        """What is printed at the end of a run."""
-        table = Table(title="Behaviour matrix", show_lines=True, title_justify="left")
-        table.add_column("behaviour", ratio=4)
-        table.add_column("level", no_wrap=True)
+        """What is printed at the end of a run: what was tried."""
+        table = Table(title="Behaviour matrix", title_justify="left")
+        table.add_column("behaviour", ratio=5)
+        table.add_column("looked at", ratio=4)
         table.add_column("expected", ratio=4)
         table.add_column("observed", ratio=4)
         table.add_column("result", no_wrap=True)
         for heading, rows in self.chapters():
-            table.add_row(heading.upper(), "", "", "", "")
-            for row in rows:
-                table.add_row(
-                    row.behaviour.sentence,
-                    row.behaviour.level,
-                    "\n".join(f"{each.what}: {each.expected}" for each in row.checks),
-                    "\n".join(f"{each.observed}{f' ({each.measured})' if each.measured else ''}" for each in row.checks)
-                    or row.reason,
-                    row.result,
-                )
+            tried = [row for row in rows if row.result != "not run"]
+            if tried:
+                table.add_row(Text(heading.upper(), style="bold"), end_section=True)
+            for row in tried:
+                first = f"{row.behaviour.sentence} ({row.behaviour.level})", row.result
+                for number, check in enumerate(row.checks or [NOTHING]):
+                    sentence, result = ("", "") if number else first
+                    observed = f"{check.observed} ({check.measured})" if check.measured else check.observed
+                    last = number >= len(row.checks) - 1
+                    cells = sentence, check.what, check.expected, observed or row.reason, result
+                    table.add_row(*map(Text, cells), end_section=last)
         return table
 
     def markdown(self) -> str:
@@ -188,21 +197,17 @@ class Report:
         for heading, rows in self.chapters():
             yield f"## {heading}"
             yield ""
-            yield "| behaviour | level | clause | expected | observed | result |"
-            yield "|---|---|---|---|---|---|"
+            yield "| behaviour | level | clause | looked at | expected | observed | result |"
+            yield "|---|---|---|---|---|---|---|"
             for row in rows:
                 clause = row.behaviour.clause
-                cells = [
-                    row.behaviour.sentence,
-                    row.behaviour.level,
-                    f"[{clause.title}]({clause.url})",
-                    _lines(f"{each.what}: {each.expected}" for each in row.checks),
-                    _lines(each.observed for each in row.checks),
-                    row.result if row.result == "pass" else f"**{row.result}**",
-                ]
-                yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+                begin = [row.behaviour.sentence, row.behaviour.level, f"[{clause.title}]({clause.url})"]
+                result = row.result if row.result == "pass" else f"**{row.result}**"
+                for number, check in enumerate(row.checks or [NOTHING]):
+                    seen = [check.what, check.expected, check.observed]
+                    yield _line([*["", "", ""], *seen, ""] if number else [*begin, *seen, result])
             yield ""
 
 
-def _lines(parts: Iterable[str]) -> str:
-    return "<br>".join(parts)
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

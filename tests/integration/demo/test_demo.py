@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from testbed.dataplane import names, network
 from testbed.identity import processes_of
 from testbed.temporary import PREFIX
 
@@ -166,3 +167,4 @@ def test_a_signal_ends_it_and_nothing_is_left(start, tmp_path, signum, moment):
     assert "Traceback" not in stderr
     assert not list(processes_of(root))
     assert not root.exists()
+    assert not [each for each in network.existing() if names.bed_of(each) == names.bed_id(root)]

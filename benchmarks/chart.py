@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 820
-LEFT = 240
+LEFT = 280
 RIGHT = 110
 TOP = 56
 ROW = 46

@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
+from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_fixed
+
 from informers.errors import AlreadyExists, KubeError, NotFound
 from informers.resource import PartialObject, Resource, struct_decoder
 from workqueue import TokenBucket, time_limit
@@ -163,12 +165,17 @@ class EventBroadcaster:
             await self._flush()
 
     async def _deliver(self, series: _Series) -> None:
-        for _ in range(_MAX_TRIES):
-            if await self._try_write(series):
-                return
-            await self._clock.sleep(_RETRY_SECONDS)
-        log.warning("Event given up", extra=_fields(series.what))
-        del self._pending[series.what]
+        tries = AsyncRetrying(
+            retry=retry_if_result(lambda written: not written),
+            stop=stop_after_attempt(_MAX_TRIES),
+            wait=wait_fixed(_RETRY_SECONDS),
+            sleep=self._clock.sleep,
+        )
+        try:
+            await tries(self._try_write, series)
+        except RetryError:
+            log.warning("Event given up", extra=_fields(series.what))
+            del self._pending[series.what]
 
     async def _flush(self) -> None:
         try:

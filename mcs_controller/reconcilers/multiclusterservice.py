@@ -149,6 +149,8 @@ class MultiClusterServiceReconciler:
             name = binding.metadata.name
             write = self._bindings.patch(request.namespace, name, patch)
             await failures.guard(f"ResourceBinding {request.namespace}/{name}", write)
+        if not failures.inconclusive and failures.reportable:
+            self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()
 
     def _filed(self, request: Request) -> list[Work]:

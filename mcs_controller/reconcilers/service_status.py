@@ -48,6 +48,8 @@ class StatusBoard:
         self._slices: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
         self._filed_under: dict[SliceRef, Request] = {}
         self._uncollected: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
+        self._ends: dict[Request, str] = {}
+        self._unsaid_ends: set[Request] = set()
         self._listeners: list[Callable[[Request], None]] = []
 
     def subscribe(self, listener: Callable[[Request], None]) -> None:
@@ -83,9 +85,25 @@ class StatusBoard:
             self._uncollected[service][origin] = outcome
             self._tell(service)
 
+    def report_end(self, service: Request, error: str) -> None:
+        """That undoing a service that is being deleted has failed, in words that stay the same from try to try."""
+        if self._ends.get(service) != error:
+            self._ends[service] = error
+            self._unsaid_ends.add(service)
+            self._tell(service)
+
+    def take_end(self, service: Request) -> str | None:
+        """The latest failure to undo the service, once."""
+        if service not in self._unsaid_ends:
+            return None
+        self._unsaid_ends.discard(service)
+        return self._ends[service]
+
     def forget(self, service: Request) -> None:
         """The service is gone."""
         self._services.pop(service, None)
+        self._ends.pop(service, None)
+        self._unsaid_ends.discard(service)
         self._uncollected.pop(service, None)
         for origin in self._slices.pop(service, {}):
             self._filed_under.pop(origin, None)
@@ -131,7 +149,13 @@ class ServiceStatusReconciler:
         if mcs is None:
             self._board.forget(request)
             return Result()
-        if mcs.metadata.deletion_timestamp is not None or not (mcs.is_cross_cluster or validate(mcs)):
+        if mcs.metadata.deletion_timestamp is not None:
+            # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
+            if (failure := self._board.take_end(request)) is not None:
+                recorder = self._recorder.for_component(wk.MCS_CONTROLLER)
+                recorder.event(_reference(mcs), "Warning", wk.EVENT_SYNC_SERVICE_FAILED, failure)
+            return Result()
+        if not (mcs.is_cross_cluster or validate(mcs)):
             return Result()
         wanted = self._wanted(request, mcs)
         now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -177,13 +201,7 @@ class ServiceStatusReconciler:
 
     def _tell(self, mcs: MultiClusterService, request: Request, condition: Condition) -> None:
         component, succeed, failed = _EVENTS[condition.type]
-        reference = ObjectReference(
-            api_version=wk.MCS_API_VERSION,
-            kind=wk.MCS_KIND,
-            namespace=mcs.metadata.namespace,
-            name=mcs.metadata.name,
-            uid=mcs.metadata.uid,
-        )
+        reference = _reference(mcs)
         recorder = self._recorder.for_component(component)
         if condition.status == "True":
             recorder.event(reference, "Normal", succeed, condition.message)
@@ -197,3 +215,13 @@ class ServiceStatusReconciler:
             outcome = self._board.service_outcome(request)
             return sorted(set(outcome.skips)) if outcome is not None else []
         return sorted({skip for one in self._board.slice_outcomes(request).values() for skip in one.skips})
+
+
+def _reference(mcs: MultiClusterService) -> ObjectReference:
+    return ObjectReference(
+        api_version=wk.MCS_API_VERSION,
+        kind=wk.MCS_KIND,
+        namespace=mcs.metadata.namespace,
+        name=mcs.metadata.name,
+        uid=mcs.metadata.uid,
+    )

@@ -420,6 +420,19 @@ async def test_an_end_that_fails_halfway_is_taken_up_again():
     assert world.host.all("Work") == []
 
 
+async def test_an_end_that_fails_is_told_by_one_event():
+    world = await running("m1", "m2")
+    world.recorder.take()
+    world.host.fail(Forbidden(403, "Forbidden", "you may not"), "delete", "Work", WORK, times=3)
+    world.host.remove(wk.MCS_KIND, "default", "web")
+    for _ in range(3):
+        await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
+        await reconcile_status(world)
+    assert world.recorder.take() == [(wk.MCS_KIND, "SyncServiceFailed")]
+    await world.settle()
+    assert world.host.find(wk.MCS_KIND, "default", "web") is None
+
+
 @pytest.mark.parametrize("noticed", [True, False], ids=["end noticed", "end and new beginning in one"])
 async def test_a_service_made_anew_under_the_name_starts_without_the_former_ones_verdict(noticed: bool):
     world = await running("m1")

@@ -423,7 +423,7 @@ async def test_an_end_that_fails_halfway_is_taken_up_again():
 async def test_an_end_that_fails_is_told_by_one_event():
     world = await running("m1", "m2")
     world.recorder.take()
-    world.host.fail(Forbidden(403, "Forbidden", "you may not"), "delete", "Work", WORK, times=3)
+    world.host.fail(Forbidden(403, "Forbidden", "you may not"), "patch", "Service", times=3)
     world.host.remove(wk.MCS_KIND, "default", "web")
     for _ in range(3):
         await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)

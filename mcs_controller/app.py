@@ -114,6 +114,14 @@ async def run(options: Options) -> None:
         ApiClient(config, limiter=limiter, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as host,
         # Without the limit: a burst of reconciles must not starve the renewal of the lease.
         ApiClient(config, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as unlimited,
+        # With a limit of their own: what people are told must not delay what is done.
+        ApiClient(
+            config,
+            limiter=TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock),
+            clock=clock,
+            metrics=metrics.runtime.client,
+            user_agent=user_agent,
+        ) as teller,
     ):
         elector = None
         if options.leader_elect:
@@ -134,7 +142,7 @@ async def run(options: Options) -> None:
             metrics_address=options.metrics_bind_address,
             grace_seconds=options.shutdown_grace_period,
         )
-        events = EventBroadcaster(host, clock=clock)
+        events = EventBroadcaster(teller, clock=clock)
         manager.add_runnable(events, needs_leader=False)
         wiring = Wiring(
             options,

@@ -5,6 +5,7 @@ Semantics of client-go `util/workqueue/rate_limiting_queue.go`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from workqueue.delaying import DelayingQueue
@@ -26,12 +27,13 @@ class RateLimitingQueue(DelayingQueue[T]):
         super().__init__(name, clock=clock, metrics=metrics)
         self._rate_limiter = rate_limiter
 
-    def add_rate_limited(self, item: T, *, at_least: float = 0.0) -> None:
-        """Add `item` when the rate limiter says it may be tried again, but not within `at_least` seconds.
+    def add_rate_limited(self, item: T, *, at_least: float = 0.0, at_most: float = math.inf) -> None:
+        """Add `item` when the rate limiter says it may be tried again, within these bounds in seconds.
 
-        The latter is for servers that say when to come back.
+        `at_least` is for servers that say when to come back, and wins; `at_most` for failures that are not the item's
+        own, such as a server that is away: how long it has been away says nothing about when it is back.
         """
-        self.add_after(item, max(at_least, self._rate_limiter.when(item)))
+        self.add_after(item, max(at_least, min(at_most, self._rate_limiter.when(item))))
 
     def forget(self, item: T) -> None:
         """Tell the rate limiter that `item` needs no more retries. Does not touch the queue: call `done` as well."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from informers.errors import Conflict, KubeError
+from informers.errors import Conflict, KubeError, TransportError
 from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite
 
 if TYPE_CHECKING:
@@ -53,10 +53,11 @@ class Failures:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise WritesFailed, naming everything that failed; or Conflict, if it was nothing else."""
+        """Raise WritesFailed, naming everything that failed; or what it was, if all were conflicts or no answers."""
         errors = [error for _, error in self._errors]
-        if errors and all(isinstance(error, Conflict) for error in errors):
-            raise errors[0]
+        for kind in (Conflict, TransportError):
+            if errors and all(isinstance(error, kind) for error in errors):
+                raise errors[0]
         if errors:
             raise WritesFailed("; ".join(f"{what}: {error}" for what, error in self._errors))
 

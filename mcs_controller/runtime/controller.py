@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Hashable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -32,6 +33,9 @@ T = TypeVar("T", bound=KubeObject)
 
 _QUIET_CONFLICTS: Final = 5
 """In a row, for one request."""
+
+_AWAY_SECONDS: Final = 5.0
+"""Longest wait for a server that does not answer. Back-off grows while it is away and would go on when it is back."""
 
 Mapper: TypeAlias = "Callable[[Event[T]], Iterable[R]]"
 Predicate: TypeAlias = "Callable[[Event[T]], bool]"
@@ -285,7 +289,8 @@ class Controller(Generic[R]):
             self.queue.forget(request)
             log.error("Reconcile failed for good", extra=fields)
             return "terminal"
-        self.queue.add_rate_limited(request, at_least=failure.retry_after)
+        longest = _AWAY_SECONDS if failure.away else math.inf
+        self.queue.add_rate_limited(request, at_least=failure.retry_after, at_most=longest)
         if failure.expected:
             # Two writers of one object take turns by conflicts. That is worth a warning only if it does not end.
             quiet = failure.conflict and self.queue.num_requeues(request) <= _QUIET_CONFLICTS

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from informers.errors import Conflict, KubeError
+from informers.errors import Conflict, KubeError, TransportError
 
 R_contra = TypeVar("R_contra", bound=Hashable, contravariant=True)
 
@@ -81,6 +81,7 @@ class Failure:
     Attributes:
         expected: the world is to blame, not the program: no traceback needed.
         terminal: not to be retried.
+        away: a server could not be reached, and no more than that.
         conflict: another writer was faster, and no more than that: the next try is made of what that one wrote.
         retry_after: seconds that an API server asked to be left alone; 0 if none did.
         message: one line.
@@ -89,6 +90,7 @@ class Failure:
     expected: bool
     terminal: bool
     conflict: bool
+    away: bool
     retry_after: float
     message: str
 
@@ -98,6 +100,7 @@ def failure_of(error: BaseException) -> Failure:
     leaves = leaf_errors(error)
     return Failure(
         expected=all(isinstance(leaf, (KubeError, ReconcileError)) for leaf in leaves),
+        away=all(isinstance(leaf, TransportError) for leaf in leaves),
         conflict=all(isinstance(leaf, Conflict) for leaf in leaves),
         terminal=all(isinstance(leaf, TerminalError) for leaf in leaves),
         retry_after=max(getattr(leaf, "retry_after", None) or 0.0 for leaf in leaves),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.errors import Conflict, ServerError, TooManyRequests
+from informers.errors import Conflict, ServerError, TooManyRequests, TransportError
 from informers.event import Event
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
@@ -246,6 +246,14 @@ async def test_server_that_asks_for_patience_gets_it(bench: Bench):
         controller.enqueue(A)
         await bench.clock.advance(20)
     assert bench.reconciler.times == [0, 17]
+
+
+async def test_a_server_that_is_away_is_tried_again_every_few_seconds(bench: Bench):
+    bench.reconciler.fail(*[TransportError("no route")] * 8)
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        await bench.clock.advance(60)
+    assert bench.reconciler.times == [0, 1, 3, 7, 12, 17, 22, 27, 32]
 
 
 async def test_terminal_error_waits_for_a_change_and_clears_the_failures(bench: Bench):

@@ -218,7 +218,9 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
 
 
 def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
-    watches = ProviderWatches(wiring.members)
+    watches = ProviderWatches(
+        wiring.members, clock=wiring.clock, sync_timeout=wiring.options.cluster_cache_sync_timeout
+    )
     collector = SliceCollector(works=wiring.works, services=services.store, watches=watches, board=board, new_id=new_id)
     slices = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
     watches.feed(slices)

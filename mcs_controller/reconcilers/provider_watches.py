@@ -7,6 +7,7 @@ withdrawn meanwhile: until the first complete list is in, its slices count as un
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.reconcilers.changes import slice_changed
 from mcs_controller.reconcilers.endpointslice_collect import requests_for_slice
+from workqueue.clock import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from mcs_controller.clusters import MemberCluster, MemberClusters
     from mcs_controller.runtime.controller import Controller, Registration
     from mcs_controller.runtime.reconcile import ClusterRequest
+    from workqueue.clock import Clock
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,17 @@ class _Watch:
 class ProviderWatches:
     """The slice watches of all providers. A Runnable: what it waits for is waited for in its own tasks."""
 
-    def __init__(self, members: MemberClusters) -> None:
+    def __init__(self, members: MemberClusters, *, clock: Clock, sync_timeout: float) -> None:
+        """Watches nothing yet.
+
+        Args:
+            members: who has the connections.
+            clock: for the time limit.
+            sync_timeout: seconds after which a first list that is not complete is reported; it goes on being tried.
+        """
         self._members = members
+        self._clock = clock
+        self._sync_timeout = sync_timeout
         self._controller: Controller[ClusterRequest] | None = None
         self._watches: dict[str, _Watch] = {}
         self._on_synced: list[Callable[[str], None]] = []
@@ -78,7 +93,14 @@ class ProviderWatches:
                     self._waiting[cluster] = task
 
     async def _announce(self, cluster: str, watch: _Watch) -> None:
-        await watch.informer.wait_synced()
+        try:
+            async with time_limit(self._clock, self._sync_timeout):
+                await watch.informer.wait_synced()
+        except TimeoutError:
+            error = watch.informer.last_error
+            fields = {"cluster": cluster, "error": str(error) if error is not None else "the list is still under way"}
+            _log.warning("Slices of a provider cannot be listed; what was collected from it stays", extra=fields)
+            await watch.informer.wait_synced()
         self._waiting.pop(cluster, None)
         for listener in self._on_synced:
             listener(cluster)

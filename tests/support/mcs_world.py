@@ -177,6 +177,7 @@ class World:
             feature_gates=types.SimpleNamespace(enabled=lambda _: True),
             controllers=CONTROLLERS,
             concurrent_work_syncs=1,
+            cluster_cache_sync_timeout=120.0,
         )
         fake = types.SimpleNamespace(
             options=options,

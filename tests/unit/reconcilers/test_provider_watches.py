@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
 
+from informers.errors import Forbidden
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import slice_
-from tests.support.clock import settle
+from tests.support.clock import FakeClock, settle
 from tests.support.mcs_world import Members, PlainController
 from tests.support.memory import MemoryApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
 SLICE = ClusterRequest("m1", "default", "web-1")
 
@@ -30,7 +33,8 @@ class Bench:
         self.members = Members(self.apis)
         self.members.join("m1")
         self.controller = PlainController("slices", None)
-        self.watches = ProviderWatches(self.members)  # type: ignore[arg-type]
+        self.clock = FakeClock()
+        self.watches = ProviderWatches(self.members, clock=self.clock, sync_timeout=120)  # type: ignore[arg-type]
         self.watches.feed(self.controller)  # type: ignore[arg-type]
         self.announced: list[str] = []
         self.watches.on_synced(self.announced.append)
@@ -74,6 +78,24 @@ async def test_slices_are_unknown_until_the_first_list_is_complete(bench: Bench)
     informer.synced.set()
     await settle()
     assert bench.watches.slices("m1") is informer.store
+    assert bench.announced == ["m1"]
+
+
+async def test_a_first_list_that_takes_too_long_is_reported_once_and_waited_for(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    member: Any = bench.members.get("m1")
+    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer.synced.clear()
+    informer.last_error = Forbidden(403, "Forbidden", "you may not")
+    bench.watches.ensure("m1")
+    await bench.clock.advance(119)
+    assert not caplog.records
+    await bench.clock.advance(1000)
+    [record] = caplog.records
+    assert "you may not" in vars(record)["error"]
+    informer.synced.set()
+    await settle()
     assert bench.announced == ["m1"]
 
 

@@ -47,7 +47,7 @@ async def test_the_controllers_kubeconfig_grants_its_work_and_no_more(installed_
     async with Api(await karmada.controller_access(installed_bed)) as api:
         await api.list("work.karmada.io/v1alpha1/works")
         with pytest.raises(ApiStatusError, match="forbidden"):
-            await api.list("v1/configmaps", namespace="kube-system")
+            await api.list("v1/secrets", namespace="kube-system")
 
 
 async def test_an_unjoined_member_is_gone_with_its_secret(new_bed):

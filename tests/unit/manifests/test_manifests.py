@@ -367,7 +367,11 @@ def test_walkthrough_names_the_works_that_will_appear(kind):
 
 
 def test_walkthrough_shows_the_collected_work_under_its_true_name():
-    assert work_name("EndpointSlice", "default", "nginx-b5zrb") in (WALKTHROUGH / "README.md").read_text()
+    shown = re.findall(
+        r"^karmada-es-\S+ +((nginx-\w{5})-\w+) +EndpointSlice", (WALKTHROUGH / "README.md").read_text(), re.MULTILINE
+    )
+    assert len(shown) == 2, "once in the provider's, once in the consumer's execution namespace"
+    assert all(work == work_name("EndpointSlice", "default", slice_) for work, slice_ in shown)
 
 
 def test_walkthrough_switches_the_gate_by_the_one_liner():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
-from mcs_controller.domain.namespaces import compile_skipped
+from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 from mcs_controller.runtime.http import parse_address
@@ -69,7 +69,6 @@ class Flag:
     kind: click.ParamType[Any] | type
     group: str
     help: str
-    multiple: bool = False
 
 
 _WHAT = "What runs"
@@ -194,7 +193,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
     ),
     Flag(
         "skipped-propagating-namespaces",
-        "kube-.*",
+        ",".join(DEFAULT_SKIPPED),
         str,
         _MEMBERS,
         "Comma-separated regular expressions of namespaces that are not made in members (namespace).",

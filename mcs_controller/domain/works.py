@@ -74,7 +74,6 @@ class WorkIntent:
         source_uid: uid of the object that the manifest was made of; empty if there is none.
         suspend_dispatching: None leaves the flag out.
         preserve_resources_on_deletion: None leaves the flag out.
-        remove_labels: keys that must not be there, though they might be.
         owner: set at creation only.
     """
 
@@ -85,7 +84,6 @@ class WorkIntent:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
-    remove_labels: tuple[str, ...] = ()
     suspend_dispatching: bool | None = None
     preserve_resources_on_deletion: bool | None = None
     owner: OwnerReference | None = None
@@ -238,8 +236,6 @@ def plan_work(intent: WorkIntent, observed: Work | None, new_id: Callable[[], st
         raise WorkTerminating(f"Work {intent.namespace}/{intent.name} is being deleted")
     labels = dict(observed.metadata.labels) if observed else {}
     labels.update(intent.labels)
-    for key in intent.remove_labels:
-        labels.pop(key, None)
     if not labels.get(wk.WORK_PERMANENT_ID):
         labels[wk.WORK_PERMANENT_ID] = new_id()
     manifest = finish_manifest(intent, labels[wk.WORK_PERMANENT_ID])

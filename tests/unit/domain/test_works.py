@@ -261,12 +261,6 @@ def test_the_order_of_finalizers_is_no_reason_to_write():
     assert plan_work(intent(finalizers=("b",)), a_work(before), ids()) is None
 
 
-def test_a_label_to_remove_goes():
-    before = stored(plan_work(intent(labels={"l": "1"}), None, ids()))
-    after = stored(plan_work(intent(remove_labels=("l", "not-there")), a_work(before), ids()), before)
-    assert after["metadata"]["labels"] == {wk.WORK_PERMANENT_ID: "id-1"}
-
-
 @pytest.mark.parametrize("permanent_id", [{}, {wk.WORK_PERMANENT_ID: ""}], ids=["missing", "empty"])
 def test_a_missing_or_empty_permanent_id_is_set_on_work_and_manifest(permanent_id: dict[str, str]):
     before = stored(plan_work(intent(), None, ids("old")))

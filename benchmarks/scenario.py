@@ -1,0 +1,197 @@
+"""The one shape of every benchmark: what a scenario is, and what it leaves behind.
+
+A scenario is a module with a constant ``SCENARIO`` and its line in ``benchmarks/registry.py``::
+
+    SCENARIO = Scenario(name="queue", title="The work queue", about="...", run=run)
+
+    async def run(context: Context) -> Outcome:
+        rounds = Rounds((OURS, "go"))
+        async for _, name in rounds.interleaved(context, rounds=5):
+            rounds.add(name, await measure(name))          # the raw samples of this contestant in this round
+        return Outcome(contestants=[...], measurements=[Measurement(name="add", ..., rounds=rounds.found)])
+
+It returns raw samples only. Medians, ratios, tables, charts and the page are made of these, in the same way for all.
+One run of one scenario is one file, ``benchmarks/results/<name>.json``, which holds a :class:`Kept`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from benchmarks.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+
+OURS = "ours"
+"""The name of our contestant, in every measurement that has one."""
+
+
+class Contestant(msgspec.Struct, kw_only=True, frozen=True):
+    """Somebody who does the work that is measured.
+
+    Attributes:
+        name: short, the key of its samples. Ours is :data:`OURS`.
+        title: what a table calls it.
+        about: how it does it, if the title does not say so; one sentence.
+        versions: of what it runs on, by name: read while it ran, never typed.
+    """
+
+    name: str
+    title: str
+    about: str = ""
+    versions: dict[str, str] = {}
+
+
+class Target(msgspec.Struct, kw_only=True, frozen=True):
+    """A bound on one figure of ours: a percentile, or its ratio to somebody's percentile.
+
+    Attributes:
+        part: which percentile of ours, over all rounds; 0.5 is the median.
+        against: the contestant whose percentile ours is divided by; empty: ours itself is bounded. May be ``ours``, for
+            a bound such as "p99 at most twice p50".
+        against_part: which percentile of theirs.
+        at_most: the bound, if less is better.
+        at_least: the bound, if more is better.
+    """
+
+    part: float = 0.5
+    against: str = ""
+    against_part: float = 0.5
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+class Measurement(msgspec.Struct, kw_only=True, frozen=True):
+    """One quantity, measured of several contestants in the same run.
+
+    Attributes:
+        name: short and unique within the scenario.
+        title: of its table: what is measured, and of what.
+        unit: of every sample: "ms", "s", "KiB", "1/s", "requests" ...
+        better: which direction wins.
+        rounds: by contestant: for each round its raw samples. A throughput has one sample a round, a latency many.
+            Contestants are measured in turns, so round `i` of one is comparable with round `i` of another.
+        targets: what ours shall reach.
+        parts: the percentiles that are shown.
+        chart: the picture this one belongs to: measurements with the same text and unit share it; empty: none.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+    rounds: dict[str, list[list[float]]]
+    targets: list[Target] = []
+    parts: list[float] = msgspec.field(default_factory=lambda: [0.5])
+    chart: str = ""
+
+
+class Table(msgspec.Struct, kw_only=True, frozen=True):
+    """Something found that is not a sample: a profile, what was written. Printed as it is, numbers to the right."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | int | float]]
+
+
+class Outcome(msgspec.Struct, kw_only=True, frozen=True):
+    """What the run of a scenario found.
+
+    Attributes:
+        contestants: in the order of the tables; ours first.
+        measurements: in the order of the page.
+        conditions: sentences on how it was measured, with this run's sizes, for a reader who wants to doubt it.
+        tables: what else was found.
+    """
+
+    contestants: list[Contestant]
+    measurements: list[Measurement]
+    conditions: list[str] = []
+    tables: list[Table] = []
+
+
+class Kept(msgspec.Struct, kw_only=True, frozen=True):
+    """One file in ``benchmarks/results``.
+
+    Attributes:
+        scenario: its name.
+        title: its heading.
+        about: what is measured and why.
+        quick: whether the small sizes were used; such figures are for a first look only.
+        seconds: how long the run took.
+        machine: on which it ran.
+        outcome: what it found.
+    """
+
+    scenario: str
+    title: str
+    about: str
+    quick: bool
+    seconds: float
+    machine: Machine
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a scenario gets.
+
+    Attributes:
+        quick: use sizes that take seconds, not minutes.
+        tell: call it with what happens now, a few words; it is shown to people who wait.
+        scratch: an empty directory that is removed afterwards.
+    """
+
+    quick: bool
+    tell: Callable[[str], None]
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A benchmark.
+
+    Attributes:
+        name: of its file and on the command line; the module's name.
+        title: its heading on the page.
+        about: what is measured, and why it matters; one or two sentences.
+        run: measures. Raises :class:`BenchmarkError` (or ``testbed.errors.BedError``) when it cannot.
+    """
+
+    name: str
+    title: str
+    about: str
+    run: Callable[[Context], Awaitable[Outcome]]
+
+
+class BenchmarkError(Exception):
+    """A scenario cannot be measured; the text says why."""
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Samples of contestants who take turns: A B C, B C A, C A B ... so that drift of the machine hits all alike.
+
+    Args:
+        contestants: their names.
+    """
+
+    contestants: Sequence[str]
+    found: dict[str, list[list[float]]] = field(default_factory=dict)
+
+    async def interleaved(self, context: Context, *, rounds: int) -> AsyncIterator[tuple[int, str]]:
+        """The turns, as (round from 0, contestant); tells each."""
+        for number in range(rounds):
+            shift = number % len(self.contestants)
+            for name in (*self.contestants[shift:], *self.contestants[:shift]):
+                context.tell(f"round {number + 1} of {rounds}: {name}")
+                yield number, name
+
+    def add(self, contestant: str, samples: Sequence[float]) -> None:
+        """Keep the samples of one turn."""
+        self.found.setdefault(contestant, []).append(list(samples))

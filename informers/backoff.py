@@ -1,7 +1,14 @@
-"""How long to wait before trying again."""
+"""How long to wait before trying again: one informer by itself (Backoff), and all those of one server (Outage).
+
+A server that answers "too many requests" or "internal error" is asked to do less: each informer backs off by itself,
+doubling its delays up to half a minute. A server that does not answer says nothing about its load, and has none from us
+while it is away. So the delays stay short there, to be at work again soon after it is back; and as twenty informers
+learn no more than one, they take turns.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +19,13 @@ if TYPE_CHECKING:
 BASE_SECONDS: Final = 0.8
 MAX_SECONDS: Final = 30.0
 RESET_SECONDS: Final = 120.0
+
+MIN_TURN_SECONDS: Final = 0.5
+MAX_TURN_SECONDS: Final = 1.0
+"""While a server is away, it is tried once in a random time between these, whoever does it."""
+
+SPREAD_SECONDS: Final = 0.2
+"""When it answers, the others go on within this time."""
 
 
 class Backoff:
@@ -41,3 +55,42 @@ class Backoff:
     def reset(self) -> None:
         """Begin anew: there is reason to believe that things are well again."""
         self._attempts = 0
+
+
+class Outage:
+    """What the informers of one API server know together about whether it answers. Not thread-safe.
+
+    Attributes:
+        answers: how often the server was heard, in whatever words: a page, a line of a watch, an error status. An
+            attempt during which this did not grow found nobody at home.
+    """
+
+    def __init__(self, *, clock: Clock, rng: random.Random) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._turn = asyncio.Lock()  # first come, first served; given on when its holder is cancelled
+        self._waiting: set[asyncio.Task[None]] = set()
+        self.answers = 0
+
+    def answered(self) -> None:
+        """The server was heard: let all who wait go on."""
+        self.answers += 1
+        for turn in self._waiting:
+            turn.cancel()
+
+    async def wait(self) -> None:
+        """After an attempt without an answer, return when it makes sense to try again.
+
+        That is when it is the caller's turn, or soon after the server answered somebody else.
+        """
+        answers = self.answers
+        async with asyncio.TaskGroup() as group:  # a task of its own, so that answered() can end it and nothing else
+            turn = group.create_task(self._take_turn())
+            self._waiting.add(turn)
+            turn.add_done_callback(self._waiting.discard)
+        if self.answers != answers:
+            await self._clock.sleep(self._rng.uniform(0.0, SPREAD_SECONDS))
+
+    async def _take_turn(self) -> None:
+        async with self._turn:
+            await self._clock.sleep(self._rng.uniform(MIN_TURN_SECONDS, MAX_TURN_SECONDS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+from informers.backoff import Outage
 from informers.informer import SharedInformer
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
@@ -51,6 +52,7 @@ class InformerFactory:
         self._resync_seconds = resync_seconds
         self._page_size = page_size
         self._metrics = metrics
+        self._outage = Outage(clock=clock, rng=rng)
         self._informers: dict[_Collection, SharedInformer[Any]] = {}
         self._tasks: dict[SharedInformer[Any], asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -85,6 +87,7 @@ class InformerFactory:
             clock=self._clock,
             rng=self._rng,
             page_size=self._page_size,
+            outage=self._outage,
             metrics=self._metrics,
         )
         self._informers[collection] = informer

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from informers.backoff import Outage
 from informers.cache import Cache
 from informers.event import Event, Handler
 from informers.meta import KubeObject, ObjectKey
@@ -96,6 +97,7 @@ class SharedInformer(Generic[T]):
         clock: Clock,
         rng: random.Random,
         page_size: int = 500,
+        outage: Outage | None = None,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
         """Makes no request before :meth:`run`.
@@ -111,6 +113,7 @@ class SharedInformer(Generic[T]):
             clock: for pauses and resyncs.
             rng: for jitter.
             page_size: objects on a page, where the server has no streaming lists.
+            outage: shared by the informers of one API server, so that one of them at a time tries it while it is away.
             metrics: told what happens.
 
         Raises:
@@ -136,6 +139,7 @@ class SharedInformer(Generic[T]):
             page_size=page_size,
             clock=clock,
             rng=rng,
+            outage=outage if outage is not None else Outage(clock=clock, rng=rng),
             metrics=metrics,
         )
         self._registrations: dict[Registration[T], None] = {}  # a set in order of registration

@@ -9,8 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
-from informers.backoff import Backoff
-from informers.errors import DecodeError, Gone, KubeError
+from informers.backoff import Backoff, Outage
+from informers.errors import ApiError, DecodeError, Gone, KubeError
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watcher import (
@@ -28,7 +28,7 @@ from informers.watcher import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from informers.resource import Resource
@@ -110,6 +110,7 @@ class Reflector(Generic[T]):
         page_size: int = 500,
         clock: Clock,
         rng: random.Random,
+        outage: Outage,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
         """`apply` is called with every change, in the order in which the server tells them."""
@@ -124,17 +125,21 @@ class Reflector(Generic[T]):
         self._metrics = metrics
         self._watcher = Watcher(resource, page_size=page_size)
         self._backoff = Backoff(clock=clock, rng=rng)
+        self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
         self.last_error: KubeError | None = None
         self.last_contact: float | None = None
 
     async def run(self) -> NoReturn:
         """Follow the server until cancelled. Errors of the API server and of the network never end it."""
+        heard = self._outage.answers
         while True:
             request = self._watcher.request()
             pause = await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
+            # From the last failure on, if this is one more: who fails while others are answered has to back off.
+            answered, heard = self._outage.answers != heard, self._outage.answers
             if pause is not None:
-                await self._pause(pause)
+                await self._wait(pause, answered=answered)
 
     def wake(self) -> None:
         """The server seems to answer again: end the pause, if there is one, and begin anew with short ones."""
@@ -170,6 +175,9 @@ class Reflector(Generic[T]):
                 send_initial_events=request.send_initial_events,
             ) as stream:
                 opened = self._clock.monotonic()
+                self._outage.answered()
+                if not request.send_initial_events:
+                    self._healthy()  # the next line may be a minute away
                 async for lines in stream:
                     for line in lines:
                         again, pause = self._take(Line(line))
@@ -190,6 +198,8 @@ class Reflector(Generic[T]):
         The step itself must not outlive this call: it may hold every object of a list, and the next step may be hours
         away.
         """
+        if _is_answer(received):
+            self._outage.answered()
         step = self._watcher.step(received)
         for rejected in step.rejected:
             self._metrics.rejected(str(self._resource))
@@ -221,8 +231,23 @@ class Reflector(Generic[T]):
             _log.info("list and watch work again: server=%s resource=%s", self._client.host, self._resource)
             self.last_error = None
 
-    async def _pause(self, pause: Pause) -> None:
-        seconds = max(self._backoff.next(), min(pause.seconds, MAX_RETRY_AFTER_SECONDS))
+    async def _wait(self, pause: Pause, *, answered: bool) -> None:
+        if answered:
+            seconds = max(self._backoff.next(), min(pause.seconds, MAX_RETRY_AFTER_SECONDS))
+            waiting: Coroutine[None, None, None] = self._clock.sleep(seconds)
+        else:
+            waiting = self._outage.wait()
         async with asyncio.TaskGroup() as group:  # a task of its own, so that wake() can end it and nothing else
-            self._sleeping = group.create_task(self._clock.sleep(seconds))
+            self._sleeping = group.create_task(waiting)
         self._sleeping = None
+
+
+def _is_answer(received: Input[T]) -> bool:
+    """Whether the server said it: not a silence, nor the end of what it had to say."""
+    match received:
+        case Line() | Page():
+            return True
+        case Failed(error):
+            return isinstance(error, ApiError | DecodeError)
+        case Ended():
+            return False

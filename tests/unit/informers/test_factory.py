@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from informers.errors import TransportError
+from informers.errors import Forbidden, TransportError
 from informers.factory import InformerFactory
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
@@ -19,18 +19,40 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SYNCED = bookmark_line(10, initial_events_end=True)
+REFUSED = TransportError("connection refused")
+
+
+class LongestDelay(random.Random):
+    """No luck at all: every random delay is as long as it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, rng: random.Random | None = None) -> None:
         self.server = ScriptedListWatch()
         self.clock = FakeClock()
-        self.factory = InformerFactory(self.server, clock=self.clock, rng=random.Random(1))
+        self.factory = InformerFactory(self.server, clock=self.clock, rng=rng or random.Random(1))
+
+    async def refuse_all(self, collections: int) -> None:
+        """Ask for so many collections, none of which the server answers."""
+        for number in range(collections):
+            self.factory.informer(CONFIG_MAPS, namespace=f"ns-{number}")
+        await settle()
+        for request in tuple(self.server.waiting):
+            request.fail(REFUSED)
+        await settle()
+
+    @property
+    def asking(self) -> list[str]:
+        """The namespaces that are asked for at the moment."""
+        return [request.options["namespace"] for request in self.server.waiting]
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Bench]:
-    bench = Bench()
+async def running(rng: random.Random | None = None) -> AsyncIterator[Bench]:
+    bench = Bench(rng)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(bench.factory.run())
         await settle()
@@ -145,3 +167,69 @@ async def test_it_runs_once_at_a_time_and_again_afterwards() -> None:
     assert len(bench.server.waiting) == 1
     again.cancel()
     await asyncio.wait([again])
+
+
+class TestServerThatIsAway:
+    async def test_is_tried_once_a_second_by_one_after_the_other(self) -> None:
+        async with running(LongestDelay()) as bench:
+            await bench.refuse_all(3)
+            tries = []
+            for _ in range(7):
+                await bench.clock.advance(0.999)
+                assert bench.asking == []
+                await bench.clock.advance(0.001)
+                tries += bench.asking
+                bench.server.pending.fail(REFUSED)
+            assert tries == ["ns-0", "ns-1", "ns-2", "ns-0", "ns-1", "ns-2", "ns-0"]
+
+    async def test_is_tried_no_more_often_by_twenty_informers_than_by_one(self) -> None:
+        async with running() as bench:
+            await bench.refuse_all(20)
+            before = len(bench.server.requests)
+            while bench.clock.monotonic() < 1060:
+                await bench.clock.advance(0.01)
+                for request in bench.server.waiting:
+                    request.fail(REFUSED)
+            assert 60 <= len(bench.server.requests) - before <= 120
+
+    async def test_is_tried_by_the_next_while_an_attempt_hangs(self) -> None:
+        async with running(LongestDelay()) as bench:
+            await bench.refuse_all(3)
+            await bench.clock.advance(2)
+            assert bench.asking == ["ns-0", "ns-1"]
+
+    async def test_and_back_is_asked_by_all_within_a_fifth_of_a_second(self) -> None:
+        async with running() as bench:
+            await bench.refuse_all(20)
+            while not bench.server.waiting:
+                await bench.clock.advance(0.01)
+            bench.server.pending.open(SYNCED)
+            await settle()
+            assert bench.asking == []
+            await bench.clock.advance(0.1)
+            assert 3 < len(bench.asking) < 17  # spread
+            await bench.clock.advance(0.1)
+            assert len(bench.asking) == 19
+
+    async def test_and_back_with_an_error_is_back_too(self) -> None:
+        async with running(LongestDelay()) as bench:
+            await bench.refuse_all(2)
+            await bench.clock.advance(1)
+            bench.server.pending.fail(Forbidden(403, "Forbidden"))
+            await bench.clock.advance(0.2)
+            assert bench.asking == ["ns-1"]
+
+    async def test_is_tried_although_the_informer_whose_turn_it_is_was_stopped(self) -> None:
+        async with running(LongestDelay()) as bench:
+            await bench.refuse_all(2)
+            await bench.clock.advance(0.5)
+            await bench.factory.stop(bench.factory.informer(CONFIG_MAPS, namespace="ns-0"))
+            await bench.clock.advance(1)
+            assert bench.asking == ["ns-1"]
+
+    async def test_does_not_keep_an_informer_from_trying_that_knows_nothing_yet(self) -> None:
+        async with running(LongestDelay()) as bench:
+            await bench.refuse_all(2)
+            bench.factory.informer(CONFIG_MAPS, namespace="new")
+            await settle()
+            assert bench.asking == ["new"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.backoff import Outage
 from informers.errors import (
     DecodeError,
     Forbidden,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 REFUSED = TransportError("connection refused")
+BUSY = ServerError(500)
 SYNCED = bookmark_line(10, initial_events_end=True)
 
 
@@ -45,8 +47,15 @@ class Bench:
         self.server = ScriptedListWatch()
         self.clock = FakeClock()
         self.outputs: list[Any] = []
+        self.outage = Outage(clock=self.clock, rng=LongestDelay())
         self.reflector: Reflector[ConfigMap] = Reflector(
-            self.server, CONFIG_MAPS, self.outputs.append, clock=self.clock, rng=LongestDelay(), **options
+            self.server,
+            CONFIG_MAPS,
+            self.outputs.append,
+            clock=self.clock,
+            rng=LongestDelay(),
+            outage=self.outage,
+            **options,
         )
 
     async def pause_after(self, error: KubeError) -> float:
@@ -74,10 +83,45 @@ async def running(**options: Any) -> AsyncIterator[Bench]:
         task.cancel()
 
 
-async def test_failures_pause_twice_as_long_each_time_up_to_half_a_minute() -> None:
+async def test_refusals_pause_twice_as_long_each_time_up_to_half_a_minute() -> None:
     async with running() as bench:
-        pauses = [await bench.pause_after(REFUSED) for _ in range(8)]
+        pauses = [await bench.pause_after(BUSY) for _ in range(8)]
     assert pauses == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
+
+
+async def test_server_that_does_not_answer_is_tried_every_second_however_long_it_is_away() -> None:
+    async with running() as bench:
+        pauses = [await bench.pause_after(REFUSED) for _ in range(100)]
+    assert pauses == [1.0] * 100
+
+
+async def test_pauses_between_refusals_do_not_remember_an_outage() -> None:
+    async with running() as bench:
+        for _ in range(10):
+            await bench.pause_after(REFUSED)
+        pauses = [await bench.pause_after(BUSY) for _ in range(3)]
+    assert pauses == [0.8, 1.6, 3.2]
+
+
+async def test_who_fails_while_others_are_answered_backs_off() -> None:
+    """A list too large for its time limit, say: trying it every second would not be fair on the server."""
+    async with running() as bench:
+        pauses = []
+        for _ in range(4):
+            bench.outage.answered()
+            pauses.append(await bench.pause_after(REFUSED))
+        assert pauses == [0.8, 1.6, 3.2, 6.4]
+        assert await bench.pause_after(REFUSED) == 1.0  # now the others are not answered either
+
+
+async def test_who_waits_for_a_server_goes_on_when_it_answers_somebody_else() -> None:
+    async with running() as bench:
+        bench.server.pending.fail(REFUSED)
+        await bench.clock.advance(0.3)
+        bench.outage.answered()
+        assert await bench.until_next_request() == 0.2
+        bench.outage.answered()
+        assert await bench.pause_after(REFUSED) == 0.8  # not at once again, or the two would be a tight loop
 
 
 async def test_delays_are_spread_over_the_whole_range() -> None:
@@ -91,23 +135,23 @@ async def test_delays_are_spread_over_the_whole_range() -> None:
 async def test_pauses_are_short_again_after_two_good_minutes() -> None:
     async with running() as bench:
         for _ in range(4):
-            await bench.pause_after(REFUSED)
+            await bench.pause_after(BUSY)
         stream = bench.server.pending.open(SYNCED)
         await bench.clock.advance(120.001)
         stream.fail(REFUSED)
         await settle()
-        assert await bench.pause_after(REFUSED) == 0.8
+        assert await bench.pause_after(BUSY) == 0.8
 
 
 async def test_pauses_go_on_growing_when_the_good_time_was_short() -> None:
     async with running() as bench:
         for _ in range(4):
-            await bench.pause_after(REFUSED)
+            await bench.pause_after(BUSY)
         stream = bench.server.pending.open(SYNCED)
         await bench.clock.advance(119)
         stream.fail(REFUSED)
         await settle()
-        assert await bench.pause_after(REFUSED) == 12.8
+        assert await bench.pause_after(BUSY) == 12.8
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(7.0, 7.0), (0.1, 0.8), (86400.0, 300.0)])
@@ -120,13 +164,22 @@ async def test_server_decides_the_pause_within_reason(asked: float, waited: floa
 async def test_wake_ends_a_pause_and_makes_the_next_one_short() -> None:
     async with running() as bench:
         for _ in range(5):
-            await bench.pause_after(REFUSED)
-        bench.server.pending.fail(REFUSED)
+            await bench.pause_after(BUSY)
+        bench.server.pending.fail(BUSY)
         await settle()
         assert bench.server.waiting == []
         bench.reflector.wake()
         await settle()
-        assert await bench.pause_after(REFUSED) == 0.8
+        assert await bench.pause_after(BUSY) == 0.8
+
+
+async def test_wake_ends_the_wait_for_a_server_that_is_away() -> None:
+    async with running() as bench:
+        bench.server.pending.fail(REFUSED)
+        await settle()
+        assert bench.server.waiting == []
+        bench.reflector.wake()
+        assert await bench.until_next_request() == 0
 
 
 async def test_wake_while_nothing_is_wrong_changes_nothing() -> None:
@@ -267,6 +320,19 @@ async def test_trouble_is_logged_when_it_changes_and_not_at_every_attempt(caplog
         ("INFO", ""),
     ]
     assert all("server=scripted:6443 resource=configmaps.v1" in record.getMessage() for record in caplog.records)
+
+
+async def test_resumed_watch_is_well_again_before_it_has_anything_to_tell() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED)
+        await bench.clock.advance(5)
+        stream.fail(REFUSED)
+        await settle()
+        await bench.pause_after(REFUSED)
+        assert bench.reflector.last_error is REFUSED
+        bench.server.pending.open()
+        await settle()
+        assert [bench.reflector.last_error, bench.reflector.last_contact] == [None, bench.clock.monotonic()]
 
 
 @pytest.mark.parametrize("when", ["listing", "watching", "pausing"])

@@ -13,16 +13,16 @@ import msgspec
 from rich.console import Console
 
 from testbed import lifecycle
-from testbed.bed import MAX_MEMBERS, required_components
+from testbed.bed import HOST_NAME, MAX_MEMBERS, required_components
 from testbed.dataplane import missing_capabilities, pod_shell
 from testbed.errors import BedError
 from testbed.state import DEFAULT_NAME, BedDirectory, BedState
 from testbed.supervisor import Extent, plane_names, supervise
-from tools.components import ComponentError, resolve
+from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Beds of different names coexist.")
@@ -55,23 +55,42 @@ def main() -> None:
     help="Whether Pods really run and answer, in network namespaces with kube-proxy and CoreDNS"
     " (default: if this machine can; needs root and nftables).",
 )
+@click.option(
+    "--version",
+    "versions",
+    multiple=True,
+    metavar="PLANE=VERSION",
+    help=f"Give one plane another API server: member1={OLDER_KUBERNETES_VERSION}. May be repeated.",
+)
 @_output_option
-def up(members: int, name: str, no_controller: bool, planes_only: bool, dataplane: bool | None, output: str) -> None:
+def up(
+    members: int,
+    name: str,
+    no_controller: bool,
+    planes_only: bool,
+    dataplane: bool | None,
+    versions: tuple[str, ...],
+    output: str,
+) -> None:
     """Bring a bed up and print how to use it. If it is up already, say so."""
     console = Console(stderr=True)
     dataplane = _dataplane(console, dataplane, sensible=members > 0 and not planes_only)
     extent: Extent = "planes" if planes_only else "fleet" if no_controller else "controller"
     wanted = [f"member{number}" for number in range(1, members + 1)]
+    older = _versions(versions, [HOST_NAME, *wanted])
     try:
         directory = BedDirectory(name)
         with ProgressPrinter(console, found=False) as printer:
-            paths = resolve([*required_components(dataplane=dataplane), "kubectl"], on_progress=printer)
+            components = required_components(dataplane=dataplane, versions=older.values())
+            paths = resolve([*components, "kubectl"], on_progress=printer)
         with console.status(f"starting bed {name!r}"):
 
             def tell(text: str) -> None:
                 console.print(f"  {text}", highlight=False, markup=False)
 
-            outcome = lifecycle.up(directory, members=wanted, extent=extent, on_progress=tell, dataplane=dataplane)
+            outcome = lifecycle.up(
+                directory, members=wanted, extent=extent, on_progress=tell, dataplane=dataplane, versions=older
+            )
     except (BedError, ComponentError) as error:
         raise click.ClickException(str(error)) from error
     if outcome.already_up:
@@ -121,10 +140,14 @@ def status(name: str, output: str) -> None:
 @click.option("--name", required=True)
 @click.option("--extent", type=click.Choice(["controller", "fleet", "planes"]), required=True)
 @click.option("--dataplane", is_flag=True)
+@click.option("--version", "versions", multiple=True)
 @click.argument("members", nargs=-1)
-def supervise_command(name: str, extent: str, dataplane: bool, members: tuple[str, ...]) -> None:
+def supervise_command(
+    name: str, extent: str, dataplane: bool, versions: tuple[str, ...], members: tuple[str, ...]
+) -> None:
     """Own a bed; started by `up`."""
-    asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent), dataplane=dataplane))
+    older = _versions(versions, [HOST_NAME, *members])
+    asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent), dataplane=dataplane, versions=older))
 
 
 @main.command(name="exec")
@@ -149,6 +172,18 @@ def exec_command(name: str, namespace: str, member: str, pod: str, command: tupl
         os.execvpe(argv[0], argv, shell.environ())
     except OSError as error:
         raise click.ClickException(f"cannot run {argv[0]}: {error}") from error
+
+
+def _versions(given: Sequence[str], planes: Sequence[str]) -> dict[str, str]:
+    """``PLANE=VERSION`` each."""
+    pairs = [each.partition("=") for each in given]
+    for plane, equals, version in pairs:
+        if not (equals and version) or plane not in planes:
+            raise click.BadParameter(
+                f"{plane}{equals}{version} is not PLANE=VERSION with a plane of {', '.join(planes)}",
+                param_hint="--version",
+            )
+    return {plane: version for plane, _, version in pairs}
 
 
 def _dataplane(console: Console, wanted: bool | None, *, sensible: bool) -> bool:

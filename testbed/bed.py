@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +20,7 @@ from testbed.etcd import Etcd
 from testbed.identity import ProcessIdentity, kill_leftovers
 from testbed.kubelet import KubeletFactory, StandInKubelet
 from testbed.tasks import together
-from tools.components import resolve
+from tools.components import KUBERNETES_VERSION, apiserver, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +34,22 @@ MAX_MEMBERS = 70
 OnProgress = Callable[[str], None]
 
 
-def required_components(*, controller_manager: bool = True, dataplane: bool = False) -> list[str]:
-    """The names of the components that a bed needs."""
+def required_components(
+    *, controller_manager: bool = True, dataplane: bool = False, versions: Iterable[str] = ()
+) -> list[str]:
+    """The names of the components that a bed needs.
+
+    Args:
+        controller_manager: as for :class:`Bed`.
+        dataplane: as for :class:`Bed`.
+        versions: of API servers, beside the newest.
+
+    Raises:
+        ComponentError: no kube-apiserver of such a version is pinned.
+    """
     return [
-        *("etcd", "kube-apiserver"),
+        "etcd",
+        *dict.fromkeys(apiserver(version) for version in (KUBERNETES_VERSION, *versions)),
         *(["kube-controller-manager"] if controller_manager else []),
         *(["kube-proxy", "coredns"] if dataplane else []),
     ]
@@ -59,11 +71,15 @@ class Bed:
         kubelet: makes what runs the Pods of a member; of no account with ``dataplane``.
         dataplane: whether Pods really run, each in a network namespace, with kube-proxy and CoreDNS between them
             (:mod:`testbed.dataplane`). Needs root and nftables, and takes some seconds more.
+        versions: the API server's version by plane, ``{"member1": "v1.32.13"}``; the others run the newest. A plane's
+            kube-controller-manager is always the newest: Kubernetes does not promise that this works with an older
+            API server, but the controllers that run here do.
+        apiserver_flags: for every API server of the bed; a repeated one wins over ours.
         on_progress: called with a short sentence when something has been reached.
 
     Raises (on entering):
         ProcessFailed: a component did not become ready; the end of its log is in the text.
-        ComponentError: a binary is missing and cannot be built.
+        ComponentError: a binary is missing and cannot be built, or no API server of a version is pinned.
         BedError: a data plane is asked for, and this machine cannot carry one.
     """
 
@@ -77,12 +93,16 @@ class Bed:
         keep_on_failure: bool = False,
         kubelet: KubeletFactory = StandInKubelet,
         dataplane: bool = False,
+        versions: Mapping[str, str] | None = None,
+        apiserver_flags: Sequence[str] = (),
         on_progress: OnProgress = lambda _: None,
     ) -> None:
         if len(members) > MAX_MEMBERS or len({HOST_NAME, *members}) != len(members) + 1:
             raise ValueError(f"members must be at most {MAX_MEMBERS} different names, none of them {HOST_NAME!r}")
         if dataplane and not controller_manager:
             raise ValueError("a data plane without controller managers would have no Pods and no EndpointSlices")
+        if unknown := set(versions or ()) - {HOST_NAME, *members}:
+            raise ValueError(f"versions are given for planes that there are not: {', '.join(sorted(unknown))}")
         self._names = list(members)
         self._controller_manager = controller_manager
         self._audit = audit
@@ -90,6 +110,8 @@ class Bed:
         self._keep_on_failure = keep_on_failure
         self._kubelet = kubelet
         self._wants_dataplane = dataplane
+        self._versions = dict(versions or {})
+        self._apiserver_flags = tuple(apiserver_flags)
         self._dataplane: DataPlane | None = None
         self._on_progress = on_progress
         self._stack = AsyncExitStack()
@@ -136,7 +158,11 @@ class Bed:
     async def __aenter__(self) -> Self:
         """Start everything; what can start at the same time does."""
         began = time.monotonic()
-        wanted = required_components(controller_manager=self._controller_manager, dataplane=self._wants_dataplane)
+        wanted = required_components(
+            controller_manager=self._controller_manager,
+            dataplane=self._wants_dataplane,
+            versions=self._versions.values(),
+        )
         # A thread: a first build takes minutes. Children are started from this thread, not from that one.
         binaries = await asyncio.to_thread(resolve, wanted)
         await asyncio.to_thread(leftovers.sweep)
@@ -196,6 +222,8 @@ class Bed:
             service_cidr=f"10.{160 + index}.0.0/16",
             controllers=controllers if self._controller_manager else (),
             audit=self._audit,
+            version=self._versions.get(name, KUBERNETES_VERSION),
+            apiserver_flags=self._apiserver_flags,
         )
 
     async def _start_planes(self, began: float) -> None:

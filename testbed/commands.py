@@ -82,7 +82,15 @@ class PlaneFiles:
 
 
 def apiserver_command(
-    binary: Path, *, etcd: EtcdClient, prefix: str, port: int, service_cidr: str, files: PlaneFiles, audit: bool
+    binary: Path,
+    *,
+    etcd: EtcdClient,
+    prefix: str,
+    port: int,
+    service_cidr: str,
+    files: PlaneFiles,
+    audit: bool,
+    further: Sequence[str],
 ) -> list[str]:
     """The kube-apiserver of one plane."""
     auditing = [
@@ -120,6 +128,7 @@ def apiserver_command(
         # Without it a polite stop waits for the clients to end their watches, up to a minute.
         "--shutdown-watch-termination-grace-period=1s",
         *(auditing if audit else []),
+        *further,
     ]
 
 

@@ -16,6 +16,7 @@ from testbed.commands import AUDIT_POLICY, PlaneFiles, apiserver_command, contro
 from testbed.errors import ApiStatusError
 from testbed.ports import PortReservation
 from testbed.processes import Process
+from tools.components import apiserver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ class PlaneSpec:
         service_cidr: where its Services' cluster IPs come from.
         controllers: what its kube-controller-manager runs; empty: it has none.
         audit: whether requests are logged to :attr:`ControlPlane.audit_log`.
+        version: of its kube-apiserver.
+        apiserver_flags: what its kube-apiserver is told beside our own flags.
     """
 
     name: str
@@ -43,6 +46,8 @@ class PlaneSpec:
     service_cidr: str
     controllers: Sequence[str]
     audit: bool
+    version: str
+    apiserver_flags: Sequence[str]
 
 
 class ControlPlane:
@@ -50,13 +55,14 @@ class ControlPlane:
 
     Args:
         spec: what it shall be.
-        binaries: paths of ``kube-apiserver`` and, if needed, ``kube-controller-manager``.
+        binaries: paths of its kube-apiserver and, if needed, ``kube-controller-manager``, by component.
         etcd: where it keeps its objects.
         root: the bed's directory; the plane's files go to ``<name>/`` there, its kubeconfig to ``<name>.kubeconfig``.
     """
 
     def __init__(self, spec: PlaneSpec, *, binaries: Mapping[str, Path], etcd: EtcdClient, root: Path) -> None:
         self.name = spec.name
+        self.version = spec.version
         self.pod_cidr = spec.pod_cidr
         self.service_cidr = spec.service_cidr
         self._root = root
@@ -72,13 +78,14 @@ class ControlPlane:
         self.apiserver: Process = Process(
             f"kube-apiserver of {spec.name}",
             apiserver_command(
-                binaries["kube-apiserver"],
+                binaries[apiserver(spec.version)],
                 etcd=etcd,
                 prefix=spec.name,
                 port=self._reservation.port,
                 service_cidr=spec.service_cidr,
                 files=self._files,
                 audit=spec.audit,
+                further=spec.apiserver_flags,
             ),
             log=self._files.directory / "kube-apiserver.log",
             root=root,

@@ -17,7 +17,7 @@ from testbed.identity import BED_VARIABLE, ProcessIdentity, kill_leftovers, proc
 from testbed.state import BEDS, BedDirectory, BedState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from testbed.supervisor import Extent
 
@@ -41,6 +41,7 @@ def up(
     extent: Extent,
     on_progress: Callable[[str], None],
     dataplane: bool = False,
+    versions: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Make sure that the bed is up. What a crashed bed of this name left behind is removed first.
 
@@ -52,6 +53,7 @@ def up(
         extent: see :func:`testbed.supervisor.supervise`.
         on_progress: called with a short sentence when something has been reached.
         dataplane: whether its Pods shall answer.
+        versions: as for :class:`~testbed.bed.Bed`.
 
     Raises:
         BedError: it did not come up; the reason is in the text, the logs are kept until the next up or down.
@@ -69,7 +71,7 @@ def up(
             if state is not None:
                 _end(state.supervisor)
             _clear(directory)
-            supervisor = _spawn(directory, members, extent, dataplane)
+            supervisor = _spawn(directory, members, extent, dataplane, versions or {})
         try:
             return Outcome(state=_until_ready(directory, supervisor, on_progress), already_up=False)
         except BaseException as error:
@@ -116,11 +118,14 @@ def names() -> list[str]:
     return sorted(path.name for path in BEDS.iterdir() if path.is_dir()) if BEDS.is_dir() else []
 
 
-def _spawn(directory: BedDirectory, members: Sequence[str], extent: Extent, dataplane: bool) -> ProcessIdentity:
+def _spawn(
+    directory: BedDirectory, members: Sequence[str], extent: Extent, dataplane: bool, versions: Mapping[str, str]
+) -> ProcessIdentity:
     directory.root.mkdir(parents=True, mode=0o700)
     directory.progress_log.touch()
     command = [sys.executable, "-m", "testbed", "supervise", "--name", directory.name, "--extent", extent]
     command += ["--dataplane"] if dataplane else []
+    command += [f"--version={plane}={version}" for plane, version in versions.items()]
     with directory.supervisor_log.open("ab") as log:
         process = subprocess.Popen(
             [*command, *members],

@@ -27,6 +27,9 @@ Fixtures:
 ``dataplane``
     Skips the test where the machine cannot carry a data plane, for tests that start such a bed themselves with
     ``new_bed(dataplane=True)``.
+``older_apiserver``
+    The version of the older kube-apiserver that is pinned, for ``new_bed(versions={"member1": older_apiserver})``:
+    members are rarely on the newest one.
 ``binaries``
     Paths of the components. All of the above depend on it.
 
@@ -50,7 +53,7 @@ from testbed import karmada
 from testbed.bed import Bed, required_components
 from testbed.dataplane import missing_capabilities
 from testbed.tasks import together
-from tools.components import ComponentError, missing, resolve
+from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, apiserver, missing, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +67,8 @@ def require_components(names: list[str]) -> dict[str, Path]:
         absent = missing(names)
         if not absent:
             return resolve(names)
-        reason = f"missing {', '.join(absent)}: run `python -m tools resolve` (builds once, takes minutes)"
+        command = f"python -m tools resolve {' '.join(absent)}"
+        reason = f"missing {', '.join(absent)}: run `{command}` (builds once, takes minutes)"
     except ComponentError as error:
         reason = str(error)
     return cannot(reason)
@@ -81,6 +85,13 @@ def cannot(reason: str) -> NoReturn:
 def binaries() -> dict[str, Path]:
     """Paths of the components that beds need, and of kubectl."""
     return require_components([*required_components(), "kubectl"])
+
+
+@pytest.fixture(scope="session")
+def older_apiserver(binaries: dict[str, Path]) -> str:
+    """The version of an API server that is not the newest, and that can be had."""
+    require_components([apiserver(OLDER_KUBERNETES_VERSION)])
+    return OLDER_KUBERNETES_VERSION
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ class BedState(msgspec.Struct, kw_only=True):
         processes: the components by name.
         controller: whether our controller runs.
         dataplane: whether its Pods answer.
+        versions: of the API servers that are not the newest, by plane.
         message: what went wrong.
         seconds: how long it took to get ready.
     """
@@ -54,6 +55,7 @@ class BedState(msgspec.Struct, kw_only=True):
     processes: dict[str, ProcessIdentity] = {}
     controller: bool = False
     dataplane: bool = False
+    versions: dict[str, str] = {}
     message: str = ""
     seconds: float = 0.0
 

@@ -19,13 +19,18 @@ from testbed.identity import ProcessIdentity
 from testbed.state import BedDirectory, BedState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Extent = Literal["controller", "fleet", "planes"]
 
 
 async def supervise(
-    directory: BedDirectory, members: Sequence[str], extent: Extent, *, dataplane: bool = False
+    directory: BedDirectory,
+    members: Sequence[str],
+    extent: Extent,
+    *,
+    dataplane: bool = False,
+    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Bring a bed up, describe it in the state file, and keep it until SIGTERM or SIGINT.
 
@@ -35,11 +40,17 @@ async def supervise(
         extent: ``planes``: API servers only; ``fleet``: manifests applied and members joined too; ``controller``: our
             controller runs as well.
         dataplane: whether Pods shall answer.
+        versions: as for :class:`~testbed.bed.Bed`.
     """
     identity = ProcessIdentity.of(os.getpid())
     assert identity is not None
     state = BedState(
-        name=directory.name, phase="starting", supervisor=identity, members=list(members), dataplane=dataplane
+        name=directory.name,
+        phase="starting",
+        supervisor=identity,
+        members=list(members),
+        dataplane=dataplane,
+        versions=dict(versions or {}),
     )
     directory.write(state)
     stop = asyncio.Event()
@@ -82,6 +93,7 @@ async def _live(directory: BedDirectory, state: BedState, extent: Extent, stop: 
                 root=directory.root,
                 keep_on_failure=True,
                 dataplane=state.dataplane,
+                versions=state.versions,
                 on_progress=tell,
             )
         )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
-from tools.components import ComponentError, resolve
+from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
 
@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
             return 1
     try:
         with ProgressPrinter(Console(stderr=True)) as progress:
-            resolve([*required_components(dataplane=not lacking), "kubectl"], on_progress=progress)
+            wanted = required_components(dataplane=not lacking, versions=[OLDER_KUBERNETES_VERSION])
+            resolve([*wanted, "kubectl"], on_progress=progress)
         tiers += ["tests/integration"] if lacking else ["tests/integration", "tests/e2e"]
     except ComponentError as error:
         print(f"integration tier cannot run here: {error}", file=sys.stderr, flush=True)

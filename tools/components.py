@@ -19,6 +19,7 @@ from tools.build import BuildFailed, build_once
 
 MODULES = Path(__file__).resolve().parent / "modules"
 KUBERNETES_VERSION = "v1.37.2"
+OLDER_KUBERNETES_VERSION = "v1.32.13"
 ETCD_VERSION = "v3.6.16"
 COREDNS_VERSION = "v1.14.7"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
@@ -99,18 +100,35 @@ def kubernetes(name: str, *, version: str = KUBERNETES_VERSION, module: str = ""
     )
 
 
-# One line per component. A second version of one gets a key ("kube-apiserver-v1.32") and a module of its own.
+# One line per component. A second version of one gets a key and a module of its own.
 COMPONENTS: Mapping[str, Component] = {
     "etcd": Component(name="etcd", module=MODULES / "etcd", package="go.etcd.io/etcd/server/v3", version=ETCD_VERSION),
     "kube-apiserver": kubernetes("kube-apiserver"),
     "kube-controller-manager": kubernetes("kube-controller-manager"),
     "kubectl": kubernetes("kubectl"),
+    # For members that lag behind.
+    "kube-apiserver-v1.32": kubernetes(
+        "kube-apiserver", version=OLDER_KUBERNETES_VERSION, module="kube-apiserver-v1.32"
+    ),
     # These two are for the data plane only (testbed.dataplane).
     "kube-proxy": kubernetes("kube-proxy"),
     "coredns": Component(
         name="coredns", module=MODULES / "coredns", package="github.com/coredns/coredns", version=COREDNS_VERSION
     ),
 }
+
+
+def apiserver(version: str) -> str:
+    """The name of the component that is a kube-apiserver of this version (``v1.37.2``).
+
+    Raises:
+        ComponentError: none is pinned; the text names those that are.
+    """
+    pinned = {each.version: name for name, each in COMPONENTS.items() if each.name == "kube-apiserver"}
+    try:
+        return pinned[version]
+    except KeyError:
+        raise ComponentError(f"there is no kube-apiserver {version}: there are {', '.join(pinned)}") from None
 
 
 def go_platform() -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from testbed.identity import processes_of
 from testbed.state import BEDS, BedDirectory
+from tools.components import KUBERNETES_VERSION
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -90,3 +91,33 @@ def test_down_after_a_crash_leaves_nothing_and_spares_whoever_has_the_pid_now(na
 
 def test_down_without_a_bed_says_so_and_succeeds(name):
     assert f"there is no bed '{name}'" in run("down", "--name", name).stderr
+
+
+def test_a_plane_has_the_version_that_was_asked_for_and_the_others_the_newest(name, older_apiserver):
+    state = json.loads(
+        run(
+            *("up", "--name", name, "--members", "1", "--planes-only", "--output", "json"),
+            f"--version=member1={older_apiserver}",
+        ).stdout
+    )
+    assert state["versions"] == {"member1": older_apiserver}
+    for plane, version in (("karmada", KUBERNETES_VERSION), ("member1", older_apiserver)):
+        kubectl = [state["kubectl"], "--kubeconfig", state["kubeconfigs"][plane]]
+        answer = subprocess.run([*kubectl, "get", "--raw", "/version"], capture_output=True, text=True, check=True)
+        assert json.loads(answer.stdout)["gitVersion"] == version
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("member9=v1.32.13", "member9=v1.32.13 is not PLANE=VERSION with a plane of karmada, member1"),
+        ("member1", "member1 is not PLANE=VERSION"),
+        ("member1=v1.9.0", "there is no kube-apiserver v1.9.0: there are"),
+    ],
+    ids=["plane", "form", "version"],
+)
+def test_a_version_that_cannot_be_had_is_refused_before_anything_starts(name, given, reason):
+    answer = run("up", "--name", name, "--members", "1", "--planes-only", f"--version={given}", check=False)
+    assert answer.returncode != 0
+    assert reason in " ".join(answer.stderr.split())
+    assert not (BEDS / name).exists()

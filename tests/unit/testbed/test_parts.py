@@ -84,6 +84,11 @@ def test_a_directory_without_manifests_is_an_error_that_names_it(tmp_path):
         list(karmada.load(tmp_path))
 
 
+def test_a_bed_refuses_a_version_for_a_plane_that_it_has_not():
+    with pytest.raises(ValueError, match="versions are given for planes that there are not: member3"):
+        Bed(versions={"member3": "v1.32.13"})
+
+
 @pytest.mark.parametrize("members", [["a", "a"], ["karmada"], [f"m{number}" for number in range(71)]])
 def test_a_bed_refuses_names_it_cannot_tell_apart(members):
     with pytest.raises(ValueError, match="different names"):

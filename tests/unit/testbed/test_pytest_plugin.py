@@ -15,7 +15,7 @@ def _empty_cache(tmp_path, monkeypatch):
 
 def test_locally_a_missing_binary_skips_with_the_command_that_builds_it(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match=r"missing etcd: run `python -m tools resolve`"):
+    with pytest.raises(pytest.skip.Exception, match=r"missing etcd: run `python -m tools resolve etcd`"):
         require_components(["etcd"])
 
 

@@ -16,6 +16,7 @@ from tools.components import (
     OnProgress,
     Progress,
     Resolver,
+    apiserver,
     go_platform,
     kubernetes,
     kubernetes_ldflags,
@@ -120,6 +121,16 @@ def test_a_kubernetes_binary_is_told_its_version_in_both_places():
         assert f"{package}.gitVersion=v1.37.2" in flags
         assert f"{package}.gitMajor=1" in flags
         assert f"{package}.gitMinor=37" in flags
+
+
+def test_an_api_server_is_found_by_its_version():
+    assert apiserver("v1.37.2") == "kube-apiserver"
+    assert apiserver("v1.32.13") == "kube-apiserver-v1.32"
+
+
+def test_a_version_that_is_not_pinned_is_answered_with_those_that_are():
+    with pytest.raises(ComponentError, match=r"there is no kube-apiserver v1\.9\.0: there are v1\.37\.2, v1\.32\.13"):
+        apiserver("v1.9.0")
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 
 from mcs_controller.domain.naming import work_name
-from testbed import ControllerProcess, NotYet, wait_for
+from testbed import Bed, ControllerProcess, NotYet, wait_for
+from testbed.pytest_plugin import require_components
+from tests.integration.product.conftest import equip
 from tests.support import golden
 from tests.support.fleet import (
     BINDINGS,
@@ -29,11 +31,11 @@ from tests.support.fleet import (
     condition_of,
     gone,
 )
+from tools.components import OLDER_KUBERNETES_VERSION, apiserver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from testbed import Bed
     from testbed.controlplane import ControlPlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -204,6 +206,23 @@ async def kubectl(binaries: dict[str, Path], plane: ControlPlane, *arguments: st
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     return output.decode()
+
+
+# Members are rarely on the newest Kubernetes: each part is played by an older one, too.
+VERSIONS: dict[str, dict[str, str]] = {
+    "newest-members": {},
+    "older-provider": {"member1": OLDER_KUBERNETES_VERSION},
+    "older-consumer": {"member2": OLDER_KUBERNETES_VERSION},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(VERSIONS.values()), ids=list(VERSIONS))
+async def fleet_bed(request: pytest.FixtureRequest, binaries: dict[str, Path]) -> AsyncIterator[Bed]:
+    """In place of the shared fleet: one whose members are of these versions."""
+    versions: dict[str, str] = request.param
+    require_components([apiserver(version) for version in versions.values()])
+    async with Bed(audit=True, versions=versions) as bed:
+        yield await equip(bed)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,0 +1,150 @@
+"""What the controller costs: requests, from the audit logs; CPU and memory, from /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from testbed import AuditLog
+from testbed.errors import BedError, ProcessFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from testbed import AuditEvent, ControllerProcess
+    from testbed.controlplane import ControlPlane
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+# What is asked by the clock, whether anything changes or not: leases, and the probes of members.
+_BY_THE_CLOCK = frozenset({"leases", ""})
+
+
+class Asked(NamedTuple):
+    """One kind of request."""
+
+    plane: str
+    verb: str
+    resource: str
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it asks for a change."""
+        return self.verb not in ("get", "list", "watch")
+
+
+class Requests:
+    """What some users asked of some planes since this was made, or since :meth:`restart`.
+
+    Leases, probes of members and their results (the status of Clusters) are left out: they come by the clock.
+
+    Args:
+        planes: of a bed with audit logs.
+        users: as the servers know them.
+    """
+
+    def __init__(self, planes: Iterable[ControlPlane], users: Sequence[str]) -> None:
+        self._planes = list(planes)
+        self._users = frozenset(users)
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._marks = {plane.name: AuditLog(plane.audit_log).mark() for plane in self._planes}
+
+    def events(self, user: str = "") -> Iterable[tuple[str, AuditEvent]]:
+        """(plane, request), of one user or of all."""
+        for plane, mark in self._marks.items():
+            for event in mark.events():
+                if event.user in self._users and (not user or event.user == user) and not _timed(event):
+                    yield plane, event
+
+    def count(self, user: str = "") -> Counter[Asked]:
+        """How many of each kind; a watch counts when it ends."""
+        return Counter(Asked(plane, event.verb, _full(event)) for plane, event in self.events(user))
+
+    def conflicts(self, user: str = "") -> Counter[Asked]:
+        """How many of each kind were answered 409."""
+        return Counter(
+            Asked(plane, event.verb, _full(event)) for plane, event in self.events(user) if event.code == 409
+        )
+
+    async def quiet(self, seconds: float = 2.0, *, within: float = 300.0) -> None:
+        """Wait until nothing was asked for a while.
+
+        Raises:
+            BedError: that never was so.
+        """
+        began = last = time.monotonic()
+        before = self._end()
+        while time.monotonic() - last < seconds:
+            await asyncio.sleep(0.2)
+            now = self._end()
+            if now != before and any(True for _ in self._between(before)):
+                last = time.monotonic()
+            before = now
+            if time.monotonic() - began > within:
+                raise BedError(f"the controller did not come to rest within {within:g} s")
+
+    def _end(self) -> dict[str, int]:
+        return {plane.name: AuditLog(plane.audit_log).mark().offset for plane in self._planes}
+
+    def _between(self, start: dict[str, int]) -> Iterable[AuditEvent]:
+        for plane in self._planes:
+            mark = AuditLog(plane.audit_log).start()
+            for event in type(mark)(plane.audit_log, start[plane.name]).events():
+                if event.user in self._users and not _timed(event):
+                    yield event
+
+
+def _timed(event: AuditEvent) -> bool:
+    return event.resource in _BY_THE_CLOCK or (event.resource, event.subresource) == ("clusters", "status")
+
+
+def _full(event: AuditEvent) -> str:
+    return f"{event.resource}/{event.subresource}" if event.subresource else event.resource
+
+
+def on(requests: Counter[Asked], plane: str, *, writes_only: bool = False, events: bool = True) -> int:
+    """How many of the requests went to one plane; without ``events`` those that write Events are left out."""
+    return sum(
+        count
+        for asked, count in requests.items()
+        if asked.plane == plane and (asked.is_write or not writes_only) and (events or asked.resource != "events")
+    )
+
+
+def rows(requests: Counter[Asked], *, per: int) -> list[list[str | int | float]]:
+    """For a table: plane, verb, resource, how many, and how many per something."""
+    return [[*asked, count, round(count / per, 2)] for asked, count in sorted(requests.items())]
+
+
+class Usage(NamedTuple):
+    """Of a process, so far.
+
+    Attributes:
+        cpu_seconds: in user and kernel mode, of all its threads.
+        rss_mib: resident now.
+        peak_mib: resident at most.
+    """
+
+    cpu_seconds: float
+    rss_mib: float
+    peak_mib: float
+
+
+def usage(process: ControllerProcess) -> Usage:
+    """Raises ProcessFailed if it does not run."""
+    if process.pid is None:
+        raise ProcessFailed(f"{process.name} does not run:\n{process.tail()}")
+    proc = Path("/proc") / str(process.pid)
+    fields = proc.joinpath("stat").read_text().rpartition(")")[2].split()
+    memory = dict(line.split(":", 1) for line in proc.joinpath("status").read_text().splitlines())
+    return Usage(
+        (int(fields[11]) + int(fields[12])) / _TICKS,
+        int(memory["VmRSS"].split()[0]) / 1024,
+        int(memory["VmHWM"].split()[0]) / 1024,
+    )

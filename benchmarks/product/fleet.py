@@ -1,0 +1,182 @@
+"""A fleet to measure: control planes, members, and the controller as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.product.cost import Requests
+from benchmarks.product.objects import CLUSTERS, NAMESPACES, PROVIDER, SLICES, endpoints, namespace, slice_name
+from benchmarks.scenario import OURS, Contestant, Measurement, Target
+from mcs_controller import __version__
+from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
+from tools.components import COMPONENTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from benchmarks.scenario import Context
+    from testbed import Api, ClusterAccess
+    from testbed.controlplane import ControlPlane
+
+HOST = "karmada"
+SPACE = "bench"
+RAISED = (
+    "--kube-api-qps=2000",
+    "--kube-api-burst=4000",
+    "--cluster-api-qps=2000",
+    "--cluster-api-burst=4000",
+)
+"""What the peer's figures with raised limits had."""
+
+QUIETLY = ("--v=1",)
+AT_ONCE = 64
+SETTLE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Fleet:
+    """A bed with the manifests applied and its members joined; no controller runs yet.
+
+    Attributes:
+        bed: the planes.
+        access: to the control plane, as the controller's ServiceAccount.
+    """
+
+    bed: Bed
+    access: ClusterAccess
+    _stack: AsyncExitStack = field(repr=False)
+
+    @property
+    def host(self) -> Api:
+        """The control plane, as its administrator."""
+        return self.bed.host.api
+
+    def member(self, name: str) -> Api:
+        """A member, as its administrator."""
+        return self.bed.members[name].api
+
+    @property
+    def planes(self) -> list[ControlPlane]:
+        """All of them."""
+        return [self.bed.host, *self.bed.members.values()]
+
+    def requests(self, *users: str) -> Requests:
+        """Counts what the controller asks from now on; of other users, if they are named."""
+        return Requests(self.planes, users or (karmada.CONTROLLER_USER,))
+
+    def controller(
+        self,
+        *flags: str,
+        name: str = "controller",
+        controllers: str = "*,standalone",
+        kubeconfig: Path | None = None,
+    ) -> ControllerProcess:
+        """A controller, not started; it is killed when the fleet ends."""
+        process = ControllerProcess(
+            kubeconfig or self.access.kubeconfig,
+            root=self.bed.root,
+            name=name,
+            controllers=controllers,
+            extra_args=[*QUIETLY, *flags],
+        )
+        self._stack.push_async_callback(process.kill)
+        return process
+
+    async def start(self, *flags: str) -> ControllerProcess:
+        """Start the controller and wait until it calls the members ready."""
+        process = self.controller(*flags)
+        await process.start()
+        await self.ready()
+        return process
+
+    async def ready(self, names: Iterable[str] = (), *, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until Clusters are ready; all members of the bed, if none is named."""
+        for name in names or self.bed.members:
+
+            async def probe(name: str = name) -> bool:
+                cluster = await self.host.get(CLUSTERS, name)
+                found = {one["type"]: one["status"] for one in cluster.get("status", {}).get("conditions") or ()}
+                if found.get("Ready") != "True":
+                    raise NotYet(f"conditions {found}")
+                return True
+
+            await wait_for(f"Cluster {name} to be ready", probe, seconds)
+
+    async def space(self, name: str = SPACE) -> None:
+        """Make a namespace, and wait until the controller has brought it into all members."""
+        await self.host.apply(namespace(name))
+        for plane in self.bed.members.values():
+
+            async def there(api: Api = plane.api) -> object:
+                return await api.find(NAMESPACES, name)
+
+            await wait_for(f"namespace {name} in {plane.name}", there, SETTLE_SECONDS)
+
+    async def change(self, service_name: str, number: int) -> None:
+        """Give a service's slice in the provider other endpoints."""
+        await self.member(PROVIDER).patch(
+            SLICES, slice_name(service_name), {"endpoints": endpoints(number)}, namespace=SPACE
+        )
+
+
+@asynccontextmanager
+async def fleet(context: Context, *, controller_manager: bool = False) -> AsyncIterator[Fleet]:
+    """A fleet for the block.
+
+    Args:
+        context: of the scenario.
+        controller_manager: whether planes have a kube-controller-manager. It is needed where garbage is to be
+            collected; without it nobody but the controller writes.
+    """
+    context.tell("starting etcd and the API servers")
+    async with (
+        Bed(root=context.scratch / "bed", audit=True, controller_manager=controller_manager) as bed,
+        AsyncExitStack() as stack,
+    ):
+        await karmada.install(bed)
+        await karmada.join_all(bed)
+        yield Fleet(bed, await karmada.controller_access(bed), stack)
+
+
+async def together(work: Sequence[Callable[[], Awaitable[object]]], *, at_once: int = AT_ONCE) -> None:
+    """Run all of it, so many at a time; the first error ends it."""
+    left = iter(work)
+
+    async def worker() -> None:
+        for each in left:
+            await each()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(at_once, len(work))):
+            tasks.create_task(worker())
+
+
+def ours(about: str = "") -> Contestant:
+    """The product."""
+    return Contestant(
+        name=OURS,
+        title="mcs-controller",
+        about=about or "stand-alone, as a process of its own",
+        versions={"mcs-controller": __version__, **_servers()},
+    )
+
+
+def one(name: str, title: str, unit: str, value: float, *, most: float | None = None, chart: str = "") -> Measurement:
+    """A measurement of ours alone that has a single sample; the less, the better."""
+    return Measurement(
+        name=name,
+        title=title,
+        unit=unit,
+        better="lower",
+        rounds={OURS: [[value]]},
+        targets=[Target(at_most=most)] if most is not None else [],
+        chart=chart,
+    )
+
+
+def _servers() -> dict[str, str]:
+    return {name: COMPONENTS[name].version for name in ("kube-apiserver", "etcd")}

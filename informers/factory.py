@@ -118,6 +118,11 @@ class InformerFactory:
             await informer.wait_synced()
 
     @property
+    def informers(self) -> list[SharedInformer[Any]]:
+        """Those that exist now."""
+        return list(self._informers.values())
+
+    @property
     def has_synced(self) -> bool:
         """Whether all informers have synced."""
         return all(informer.has_synced for informer in self._informers.values())

@@ -141,6 +141,8 @@ async def run(options: Options) -> None:
             health_address=options.health_probe_bind_address,
             metrics_address=options.metrics_bind_address,
             grace_seconds=options.shutdown_grace_period,
+            sync_timeout=options.cluster_cache_sync_timeout,
+            manifests="manifests/README.md",
         )
         events = EventBroadcaster(teller, clock=clock)
         manager.add_runnable(events, needs_leader=False)

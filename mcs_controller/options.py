@@ -168,7 +168,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "2m0s",
         DURATION,
         _MEMBERS,
-        "How long the first complete list of a kind in a member may take before it is reported as a problem.",
+        "How long the first complete list of a kind, in a member or in the control plane, may take before it is "
+        "reported as a problem.",
     ),
     Flag(
         "cluster-status-update-frequency",

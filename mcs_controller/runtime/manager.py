@@ -4,7 +4,7 @@ Order is nesting; leaving goes in reverse. From the outside in:
 
 1. probes and metrics: answer from first to last, also while this process is a standby;
 2. runnables that need no leadership, such as the event writer: there for everything inside;
-3. informers: synced before we campaign, so that a standby is warm;
+3. informers: synced before we campaign, so that a standby is warm (except those set apart, see `first_lists`);
 4. the lease: released once nothing that needs it runs any more;
 5. runnables that need leadership, and controllers: on the way out, the reconciles in hand get a grace period.
 
@@ -18,6 +18,7 @@ import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mcs_controller.runtime.first_lists import FirstLists
 from mcs_controller.runtime.http import HttpServer, health_routes, metrics_routes
 from mcs_controller.runtime.leader_election import LeadershipLost
 from mcs_controller.runtime.reconcile import leaf_errors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from mcs_controller.runtime.controller import Controller
+    from mcs_controller.runtime.first_lists import Cache
     from mcs_controller.runtime.http import Check
     from mcs_controller.runtime.leader_election import LeaderElector
     from workqueue import Clock
@@ -47,8 +49,9 @@ class Runnable(Protocol):
 class Informers(Runnable, Protocol):
     """Caches to be filled before anything works with them: an InformerFactory."""
 
-    async def wait_synced(self) -> None:
-        """Return once all first lists are complete."""
+    @property
+    def informers(self) -> Sequence[Cache]:
+        """All there are at the moment."""
         ...
 
 
@@ -56,7 +59,6 @@ class Manager:
     """Runs controllers and what they need. Add everything first, then :meth:`run` once.
 
     Attributes:
-        synced: whether all informers have their first lists.
         health: the server of the probes.
         metrics: the server of the metrics.
     """
@@ -70,6 +72,8 @@ class Manager:
         health_address: str = "0",
         metrics_address: str = "0",
         grace_seconds: float = 30.0,
+        sync_timeout: float = 120.0,
+        manifests: str = "",
     ) -> None:
         """Starts nothing.
 
@@ -80,6 +84,8 @@ class Manager:
             health_address: where probes are answered, see `runtime.http.parse_address`.
             metrics_address: the same for metrics.
             grace_seconds: how long reconciles in hand may take when stopping.
+            sync_timeout: seconds after which the log says which first lists are missing, and why. The process goes on.
+            manifests: where people find CustomResourceDefinitions and roles to apply; for that log line.
 
         Raises:
             ValueError: an address is none.
@@ -88,12 +94,12 @@ class Manager:
         self._elector = elector
         self._grace_seconds = grace_seconds
         self._stopping = asyncio.Event()
-        self.synced = False
+        self._first_lists = FirstLists(clock=clock, overdue_seconds=sync_timeout, manifests=manifests)
         self._informers: list[Informers] = []
         self._runnables: list[Runnable] = []
         self._leader_runnables: list[Runnable] = []
         self._controllers: list[Controller[Any]] = []
-        self._ready_checks: dict[str, Check] = {"informers-synced": self._check_synced}
+        self._ready_checks: dict[str, Check] = {"informers-synced": self._first_lists.check}
         self.health = HttpServer(
             "health",
             health_address,
@@ -102,8 +108,19 @@ class Manager:
         self.metrics = HttpServer("metrics", metrics_address, metrics_routes(registry))
 
     def add_informers(self, informers: Informers) -> None:
-        """Run these caches, and fill them before anything that needs leadership starts."""
+        """Run these caches, and fill them before anything that needs leadership starts.
+
+        That goes for the caches there are when :meth:`run` begins; of later ones only the running is done here.
+        """
         self._informers.append(informers)
+
+    def set_apart(self, cache: Cache, *controllers: Controller[Any]) -> None:
+        """Let these controllers alone wait for `cache`, which is one of :meth:`add_informers`.
+
+        For a kind that an installation may lack: the others work without it, and these as soon as it can be listed.
+        No other controller may read the cache.
+        """
+        self._first_lists.set_apart(cache, [controller.name for controller in controllers])
 
     def add_controller(self, controller: Controller[Any]) -> None:
         """Run this controller while leading."""
@@ -147,6 +164,8 @@ class Manager:
             log.info("Serving", extra={"health_port": self.health.port, "metrics_port": self.metrics.port})
             await stack.enter_async_context(self._running(self._runnables))
             await stack.enter_async_context(self._running(self._informers))
+            self._first_lists.begin(cache for informers in self._informers for cache in informers.informers)
+            await stack.enter_async_context(self._running([self._first_lists]))
             await self._unless_stopping(self._sync)
             if self._elector is not None:
                 stack.push_async_callback(self._elector.release)  # nothing, if it was lost or never claimed
@@ -159,15 +178,13 @@ class Manager:
     @asynccontextmanager
     async def _running(self, runnables: Sequence[Runnable]) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            tasks = [_start(group, runnable) for runnable in runnables]
+            tasks = [_start(group, _name(runnable), runnable.run()) for runnable in runnables]
             yield
             for task in tasks:
                 task.cancel()
 
     async def _sync(self) -> None:
-        for informers in self._informers:
-            await informers.wait_synced()
-        self.synced = True
+        await self._first_lists.wait()
         log.info("Informers are synced")
 
     @asynccontextmanager
@@ -185,7 +202,7 @@ class Manager:
     async def _working(self) -> AsyncIterator[None]:
         """Run what needs leadership. Leaving lets reconciles in hand finish; being cancelled does not."""
         async with self._running(self._leader_runnables), asyncio.TaskGroup() as group:
-            tasks = [_start(group, controller) for controller in self._controllers]
+            tasks = [_start(group, controller.name, self._work(controller)) for controller in self._controllers]
             yield
             for controller in self._controllers:
                 controller.stop()
@@ -199,6 +216,11 @@ class Manager:
                 for task in late:
                     task.cancel()
 
+    async def _work(self, controller: Controller[Any]) -> None:
+        await self._unless_stopping(lambda: self._first_lists.wait_for(controller.name))
+        if not self._stopping.is_set():
+            await controller.run()
+
     async def _unless_stopping(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Take a step of the start, but not when stopping, and cut it short by stopping."""
         if self._stopping.is_set():
@@ -209,9 +231,6 @@ class Manager:
             for task in tasks:
                 task.cancel()
 
-    def _check_synced(self) -> str:
-        return "" if self.synced else "the first lists are not complete"
-
 
 async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Wait for all of them, without taking over their errors or cancelling them."""
@@ -219,9 +238,12 @@ async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)
 
 
-def _start(group: asyncio.TaskGroup, runnable: Runnable) -> asyncio.Task[None]:
-    name = getattr(runnable, "name", None) or type(runnable).__name__
-    task = group.create_task(runnable.run(), name=name)
+def _name(runnable: Runnable) -> str:
+    return getattr(runnable, "name", None) or type(runnable).__name__
+
+
+def _start(group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = group.create_task(work, name=name)
     task.add_done_callback(_report_crash)
     return task
 

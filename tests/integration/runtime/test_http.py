@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from mcs_controller.runtime.http import HttpServer, ListenError, health_routes, metrics_routes, parse_address
 from mcs_controller.runtime.manager import Manager
+from tests.support.caches import FakeCache
 from workqueue import RealClock
 
 if TYPE_CHECKING:
@@ -127,13 +128,10 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 class Caches:
     def __init__(self) -> None:
-        self.synced = asyncio.Event()
+        self.informers = [FakeCache()]
 
     async def run(self) -> None:
         await asyncio.Event().wait()
-
-    async def wait_synced(self) -> None:
-        await self.synced.wait()
 
 
 async def test_manager_answers_probes_from_first_to_last_and_is_ready_once_synced():
@@ -152,9 +150,9 @@ async def test_manager_answers_probes_from_first_to_last_and_is_ready_once_synce
         await eventually(lambda: manager.metrics.port is not None)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{manager.health.port}") as session:
             assert await ask(session, "/healthz?verbose") == (200, "[+]ping ok\nhealthz check passed\n")
-            assert await ask(session, "/readyz/informers-synced") == (500, "the first lists are not complete")
-            caches.synced.set()
-            await eventually(lambda: manager.synced)
+            status, reason = await ask(session, "/readyz/informers-synced")
+            assert (status, reason.partition(",")[0]) == (500, "no list of configmaps.v1 yet")
+            caches.informers[0].sync()
             assert await ask(session, "/readyz/informers-synced") == (200, "ok")
             assert (await ask(session, "/readyz"))[0] == 500
             problems[0] = ""

@@ -14,6 +14,7 @@ from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, LeadershipLost
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.reconcile import Request, Result
+from tests.support.caches import FakeCache
 from tests.support.clock import FakeClock, settle
 from tests.support.leases import LeaseConnection, LeaseServer
 from tests.support.sources import FakeSource, an_object
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
 
 class Noting:
-    """A runnable, or a set of informers, that notes when it runs."""
+    """A runnable that notes when it runs."""
 
     def __init__(self, name: str, log: list[str]) -> None:
         self.name, self.log = name, log
-        self.synced = asyncio.Event()
         self.crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -38,9 +38,21 @@ class Noting:
         finally:
             self.log.append(f"-{self.name}")
 
-    async def wait_synced(self) -> None:
-        await self.synced.wait()
-        self.log.append(f"{self.name} synced")
+
+class NotingInformers(Noting):
+    """Two caches that note when somebody has seen them filled."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__("informers", log)
+        self.needed, self.extra = FakeCache(), FakeCache()
+
+    @property
+    def informers(self) -> list[FakeCache]:
+        return [self.needed, self.extra]
+
+    def sync(self) -> None:
+        self.needed.sync()
+        self.extra.sync()
 
 
 class Leases(LeaseConnection):
@@ -75,7 +87,7 @@ class World:
             grace_seconds=grace_seconds,
         )
         self.background = Noting("background", self.log)
-        self.informers = Noting("informers", self.log)
+        self.informers = NotingInformers(self.log)
         self.members = Noting("members", self.log)
         self.manager.add_runnable(self.members, needs_leader=True)
         self.manager.add_runnable(self.background, needs_leader=False)
@@ -102,7 +114,7 @@ class World:
         return Result()
 
     async def start(self) -> asyncio.Task[None]:
-        self.informers.synced.set()
+        self.informers.sync()
         task = asyncio.create_task(self.manager.run())
         await settle()
         return task
@@ -113,7 +125,7 @@ async def world() -> World:
     return World()
 
 
-STARTED = ["+background", "+informers", "informers synced", "lease:me", "+members", "reconcile", "reconciled"]
+STARTED = ["+background", "+informers", "lease:me", "+members", "reconcile", "reconciled"]
 
 
 async def test_everything_starts_from_outside_in_and_stops_from_inside_out(world: World):
@@ -132,7 +144,7 @@ async def test_nobody_campaigns_before_the_caches_are_warm(world: World):
     await world.clock.advance(100)
     assert world.log == ["+background", "+informers"]
     assert world.leases.calls == []
-    world.informers.synced.set()
+    world.informers.sync()
     await settle()
     assert world.log == STARTED
     world.manager.stop()
@@ -143,7 +155,7 @@ async def test_standby_keeps_warm_and_works_as_soon_as_it_leads(world: World):
     world.leases.server.create({"metadata": {}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}})
     running = await world.start()
     await world.clock.advance(10)
-    assert world.log == ["+background", "+informers", "informers synced"]
+    assert world.log == ["+background", "+informers"]
     assert world.source.handlers == []
     await world.clock.advance(10)
     assert world.log == STARTED
@@ -208,7 +220,7 @@ async def test_lost_lease_ends_the_process_without_grace_and_without_release(wor
 async def test_stop_before_leading_is_quick_and_touches_no_lease(world: World, phase: str):
     world.leases.server.create({"metadata": {}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}})
     if phase == "campaigning":
-        world.informers.synced.set()
+        world.informers.sync()
     running = asyncio.create_task(world.manager.run())
     await settle()
     world.log.clear()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from informers.transport import ClientMetrics
     from mcs_controller.runtime.controller import ControllerMetrics, Source
     from mcs_controller.runtime.events import EventClient, EventRecorder, Recorder
+    from mcs_controller.runtime.first_lists import Cache
     from mcs_controller.runtime.leader_election import LeaderElectionMetrics, LeaseClient
     from mcs_controller.runtime.manager import Informers
     from mcs_controller.runtime.metrics import RuntimeMetrics
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     def _clients(client: ApiClient) -> tuple[LeaseClient, EventClient]:
         return client, client
 
-    def _caches(informer: SharedInformer[PartialObject], factory: InformerFactory) -> tuple[object, Informers]:
+    def _caches(informer: SharedInformer[PartialObject], factory: InformerFactory) -> tuple[object, Cache, Informers]:
         source: Source[PartialObject] = informer
-        return source, factory
+        return source, informer, factory
 
     def _recorder(recorder: EventRecorder) -> Recorder:
         return recorder

@@ -152,6 +152,8 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
     controller = wiring.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
     controller.watch(policies.informer, enqueue_object, content_changed)
     controller.watch(bindings.informer, reconciler.requests_for_marks, content_changed)
+    # An installation that uses no policies may lack the kind; the rest must work.
+    wiring.manager.set_apart(policies.informer, detector, controller)
     policy.follow_templates(
         templates,
         bindings.store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,34 @@ def test_change_calls_an_indexer_for_the_changed_object_only() -> None:
     seen.clear()
     writer.put(config_map("c", 2))
     assert seen == ["c", "c"]
+
+
+def test_objects_share_the_strings_that_most_of_them_have() -> None:
+    writer = StoreWriter[ConfigMap]()
+    for name in ("a", "b"):
+        writer.put(
+            config_map(
+                name,
+                namespace="some-namespace",
+                labels={"a-key-too-long-for-the-decoder-to-share.example.com/x": "value"},
+            )
+        )
+    first, second = (obj.metadata for obj in writer.store.values())
+    assert first == msgspec.structs.replace(second, name="a", uid="uid-a")
+    assert first.namespace is second.namespace
+    assert [id(text) for pair in first.labels.items() for text in pair] == [
+        id(text) for pair in second.labels.items() for text in pair
+    ]
+
+
+def test_strings_that_only_one_object_has_are_not_kept_for_ever() -> None:
+    writer = StoreWriter[ConfigMap]()
+    for number in range(5000):
+        writer.put(config_map(f"cm-{number}", labels={"number": f"value-{number}"}))
+    assert len(writer._strings) < 1100
+    last = writer.store.get(key("cm-4999"))
+    assert last is not None
+    assert last.metadata.labels == {"number": "value-4999"}
 
 
 names = st.sampled_from("abcd")

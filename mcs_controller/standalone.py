@@ -11,7 +11,6 @@ from informers.cached import CachedResource
 from mcs_controller.api import resources
 from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import clusters
-from mcs_controller.domain import execution as execution_rules
 from mcs_controller.domain import policy as policy_rules
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import Thresholds
@@ -27,7 +26,6 @@ from mcs_controller.reconcilers import (
     scheduler,
 )
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed
-from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.runtime.controller import enqueue_object
@@ -185,19 +183,11 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         # No predicate: a binding may wait for a Service's version in which nothing but the status is new.
         controller.watch(wiring.services.informer, binder.requests_for_template)
         binding.follow_templates(templates, binder, controller.enqueue)
-    if "execution" in enabled:
-        works = wiring.cached(resources.WORKS, execution_rules.WORK_INDEXES)
-        objects = MemberObjects(wiring.members, clock=wiring.clock)
-        wiring.manager.add_runnable(objects, needs_leader=True)
-        executor = execution.ExecutionReconciler(
-            works=works,
-            clusters=wiring.clusters.store,
-            objects=objects,
-            recorder=wiring.recorder,
-            clock=wiring.clock,
-            metrics=wiring.metrics.propagation,
-        )
+    if wiring.execution is not None:
+        executor, objects, turns = wiring.execution
+        works = wiring.cached(resources.WORKS)
         controller = wiring.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
+        turns.feed(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(wiring.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, controller.enqueue)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from informers.cached import CachedResource
 from informers.factory import InformerFactory
@@ -17,16 +17,22 @@ from informers.meta import KubeObject
 from mcs_controller.api import resources
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
-from mcs_controller.features import MULTI_CLUSTER_SERVICE
+from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
 from mcs_controller.reconcilers import multiclusterservice
+from mcs_controller.reconcilers.apply import SliceWorks
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
 from mcs_controller.reconcilers.endpointslice_collect import EndpointSliceCollectReconciler, SliceCollector
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
+from mcs_controller.reconcilers.execution import ExecutionReconciler
+from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
+from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
+from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from workqueue import default_controller_rate_limiter
 
 if TYPE_CHECKING:
@@ -55,6 +61,14 @@ R = TypeVar("R", bound="Hashable")
 
 COLLECT_WORKERS = 3
 """Slices collected at once; upstream fixes the number."""
+
+
+class Execution(NamedTuple):
+    """The reconciler of the stand-alone execution controller and what it is wired with."""
+
+    reconciler: ExecutionReconciler
+    objects: MemberObjects
+    turns: Turns[Request]
 
 
 class Wiring:
@@ -123,6 +137,25 @@ class Wiring:
         self.manager.add_runnable(members, needs_leader=True)
         return members
 
+    @cached_property
+    def execution(self) -> Execution | None:
+        """What the stand-alone execution controller shares with those who write ahead of it; None if not enabled."""
+        if "execution" not in self.options.controllers:
+            return None
+        objects = MemberObjects(self.members, clock=self.clock)
+        self.manager.add_runnable(objects, needs_leader=True)
+        turns = Turns[Request]()
+        reconciler = ExecutionReconciler(
+            works=self.cached(resources.WORKS, WORK_INDEXES_OF_EXECUTION),
+            clusters=self.clusters.store,
+            objects=objects,
+            recorder=self.recorder,
+            clock=self.clock,
+            turns=turns,
+            metrics=self.metrics.propagation,
+        )
+        return Execution(reconciler, objects, turns)
+
     def announce(self) -> None:
         """Say in the log what runs, above all if nothing does."""
         if self._started:
@@ -154,6 +187,7 @@ class Wiring:
             metrics=self.metrics.runtime.controllers,
             queue_metrics=self.metrics.runtime.queues,
             workers=workers,
+            priorities=options.feature_gates.enabled(CONTROLLER_PRIORITY_QUEUE),
         )
         self.manager.add_controller(controller)
         self._started.append(name)
@@ -171,7 +205,9 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         return
     enabled = wiring.options.controllers
     services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
+    works = SliceWorks(wiring.works)
     board = StatusBoard()
+    collecting = Turns[ClusterRequest]()
     if "multiclusterservice" in enabled:
         reconciler = MultiClusterServiceReconciler(
             multiclusterservices=services,
@@ -180,6 +216,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             works=wiring.works,
             clusters=wiring.clusters.store,
             board=board,
+            collecting=collecting,
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
@@ -188,20 +225,25 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         controller.watch(wiring.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
         controller.watch(wiring.bindings.informer, reconciler.requests_for_binding, content_changed)
         controller.watch(wiring.works.informer, multiclusterservice.requests_for_work, content_changed)
-    if "endpointsliceCollect" in enabled:
-        _wire_collect(wiring, services, board)
+    dispatcher: EndpointSliceDispatchReconciler | None = None
     if "endpointsliceDispatch" in enabled:
+        turns = Turns[ClusterRequest]()
         dispatcher = EndpointSliceDispatchReconciler(
-            works=wiring.works,
+            works=works,
             services=services.store,
             clusters=wiring.clusters.store,
             board=board,
             new_id=new_id,
+            turns=turns,
+            execution=wiring.execution.reconciler if wiring.execution is not None else None,
         )
         dispatch = wiring.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=wiring.options.concurrent_work_syncs)
+        turns.feed(dispatch.enqueue)
         dispatch.watch(wiring.works.informer, dispatcher.requests_for_work, content_changed)
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
+    if "endpointsliceCollect" in enabled:
+        _wire_collect(wiring, services, works, board, collecting, dispatcher)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
         status = wiring.controller(
             wk.STATUS_CONTROLLER,
@@ -217,13 +259,29 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         board.subscribe(status.enqueue)
 
 
-def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
+def _wire_collect(
+    wiring: Wiring,
+    services: CachedResource[MultiClusterService],
+    works: SliceWorks,
+    board: StatusBoard,
+    turns: Turns[ClusterRequest],
+    dispatcher: EndpointSliceDispatchReconciler | None,
+) -> None:
     watches = ProviderWatches(
         wiring.members, clock=wiring.clock, sync_timeout=wiring.options.cluster_cache_sync_timeout
     )
-    collector = SliceCollector(works=wiring.works, services=services.store, watches=watches, board=board, new_id=new_id)
+    collector = SliceCollector(
+        works=works,
+        services=services.store,
+        watches=watches,
+        board=board,
+        new_id=new_id,
+        turns=turns,
+        dispatch=dispatcher,
+    )
     slices = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
     watches.feed(slices)
+    turns.feed(slices.enqueue)
     wiring.manager.add_runnable(watches, needs_leader=True)
     slices.watch(wiring.works.informer, collector.requests_for_work, content_changed)
     slices.watch(services.informer, collector.requests_for_service, content_changed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
-from mcs_controller.domain.selection import Skip, consumers_of, unusable
+from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
 from mcs_controller.domain.works import (
     DeleteWork,
     PatchWork,
@@ -29,7 +29,6 @@ from mcs_controller.domain.works import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
@@ -212,7 +211,7 @@ def plan_dispatch(
     collected: Sequence[Work],
     copies: Sequence[Work],
     service: Callable[[tuple[str, str]], MultiClusterService | None],
-    clusters: Mapping[str, Cluster],
+    clusters: Clusters,
     find: FindWork,
     rivals: FindRivals,
     new_id: Callable[[], str],
@@ -224,7 +223,7 @@ def plan_dispatch(
         collected: the control plane's copies of it (one, unless something went wrong).
         copies: every dispatched Work of it, in any namespace.
         service: looks up a MultiClusterService.
-        clusters: every registered Cluster, by name.
+        clusters: every registered Cluster.
         find: looks up any Work by namespace and name.
         rivals: looks up dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
@@ -244,7 +243,7 @@ def plan_dispatch(
     wanted: list[Copy] = []
     skips: list[Skip] = []
     kept: set[tuple[str, str]] = set()
-    consumers = [name for name in consumers_of(mcs, clusters.values()) if name != origin.cluster]
+    consumers = [name for name in consumers_of(mcs, clusters) if name != origin.cluster]
     for consumer in consumers:
         namespace = execution_namespace(consumer)
         there = _copy_in(namespace, copies, source.metadata.name)

@@ -20,7 +20,7 @@ import msgspec
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.endpointslice import drop_mark
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
-from mcs_controller.domain.selection import Skip, providers_of, unusable
+from mcs_controller.domain.selection import Clusters, Skip, providers_of, unusable
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from informers.meta import ObjectMeta
-    from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
@@ -97,7 +96,7 @@ def without_finalizer(meta: ObjectMeta, finalizer: str) -> JsonObject | None:
 
 def plan_provider_works(
     mcs: MultiClusterService,
-    clusters: Mapping[str, Cluster],
+    clusters: Clusters,
     filed: Sequence[Work],
     find: Callable[[str, str], Work | None],
     new_id: Callable[[], str],
@@ -106,7 +105,7 @@ def plan_provider_works(
 
     Args:
         mcs: live, adopted and CrossCluster.
-        clusters: every registered Cluster, by name.
+        clusters: every registered Cluster.
         filed: every Work filed under this service, in any namespace.
         find: the Work of that namespace and name, whatever it carries.
         new_id: see `plan_work`.
@@ -116,7 +115,7 @@ def plan_provider_works(
     """
     meta = mcs.metadata
     blocked = False
-    providers = providers_of(mcs, clusters.values())
+    providers = providers_of(mcs, clusters)
     writes: list[WorkWrite] = []
     skips: list[Skip] = []
     name = work_name(wk.MCS_KIND, meta.namespace, meta.name)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
+
+
+class Clusters(Protocol):
+    """The registered Clusters. Most rules ask for a few by name, so that their cost does not grow with the fleet."""
+
+    def get(self, name: str, /) -> Cluster | None:
+        """The Cluster of that name, or None."""
+        ...
+
+    def values(self) -> Iterable[Cluster]:
+        """All of them, unordered."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,7 +35,7 @@ class Skip:
     message: str
 
 
-def select(names: frozenset[str] | None, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+def select(names: frozenset[str] | None, clusters: Clusters) -> tuple[str, ...]:
     """The set that a list of cluster names stands for, sorted.
 
     An empty list means every registered cluster, without those that are being deleted: a leaving cluster must not
@@ -31,15 +43,15 @@ def select(names: frozenset[str] | None, clusters: Iterable[Cluster]) -> tuple[s
     """
     if names is not None:
         return tuple(sorted(names))
-    return tuple(sorted(one.name for one in clusters if one.metadata.deletion_timestamp is None))
+    return tuple(sorted(one.name for one in clusters.values() if one.metadata.deletion_timestamp is None))
 
 
-def providers_of(mcs: MultiClusterService, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+def providers_of(mcs: MultiClusterService, clusters: Clusters) -> tuple[str, ...]:
     """Clusters whose endpoints are collected."""
     return select(mcs.providers, clusters)
 
 
-def consumers_of(mcs: MultiClusterService, clusters: Iterable[Cluster]) -> tuple[str, ...]:
+def consumers_of(mcs: MultiClusterService, clusters: Clusters) -> tuple[str, ...]:
     """Clusters that get the endpoints."""
     return select(mcs.consumers, clusters)
 
@@ -49,7 +61,7 @@ def names_cluster(cluster: str, names: frozenset[str] | None) -> bool:
     return names is None or cluster in names
 
 
-def unusable(name: str, clusters: Mapping[str, Cluster]) -> Skip | None:
+def unusable(name: str, clusters: Clusters) -> Skip | None:
     """Why nothing new can be put into the cluster; None if it can (contract 3.1 step 4, 3.3 step 5)."""
     cluster = clusters.get(name)
     if cluster is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from mcs_controller.api.common import JsonObject, canonical
+from mcs_controller.api.work import decode_work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
 
@@ -277,6 +278,33 @@ def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: Jso
     body["metadata"] = metadata | {"resourceVersion": meta.resource_version}
     missing = tuple(name for name in ("labels", "annotations") if not getattr(meta, name))
     return PatchWork(intent.namespace, intent.name, body, missing)
+
+
+def foresee(write: CreateWork | PatchWork, observed: Work | None) -> Work:
+    """The Work as it will be once the write is answered, except for what the server fills in.
+
+    Lets what follows from a write be worked out, and written, beside it. `observed` is what a patch was computed from.
+    """
+    if isinstance(write, CreateWork) or observed is None:
+        return decode_work(canonical(write.body))
+    body = write.body
+    metadata = msgspec.structs.replace(
+        observed.metadata,
+        labels=_merged(observed.metadata.labels, body["metadata"].get("labels")),
+        annotations=_merged(observed.metadata.annotations, body["metadata"].get("annotations")),
+        finalizers=tuple(body["metadata"].get("finalizers", observed.metadata.finalizers)),
+    )
+    if "spec" not in body:
+        return msgspec.structs.replace(observed, metadata=metadata)
+    after = decode_work(canonical({"metadata": {}, "spec": body["spec"]}))
+    return msgspec.structs.replace(
+        after, metadata=metadata, conditions=observed.conditions, manifest_statuses=observed.manifest_statuses
+    )
+
+
+def _merged(before: Mapping[str, str], changes: Mapping[str, str | None] | None) -> dict[str, str]:
+    merged = {**before, **(changes or {})}
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def _same_spec(observed: Work, spec: JsonObject) -> bool:

@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from informers.errors import Conflict, KubeError, TransportError
-from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite
+from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee
+from mcs_controller.runtime.reconcile import ReconcileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
     from informers.cached import CachedResource
+    from informers.store import Store
     from mcs_controller.api.work import Work
 
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class SliceWorks:
+    """The Works of slices for those who make them at the same time: a name that one of them has chosen is taken.
+
+    Copies of different slices may ask for one name. As long as the first is on its way to the server no cache holds it,
+    and the second would be refused. Shared by all who create such Works. Not thread-safe.
+    """
+
+    def __init__(self, works: CachedResource[Work]) -> None:
+        self._works = works
+        self._on_the_way: dict[tuple[str, str], Work] = {}
+
+    @property
+    def store(self) -> Store[Work]:
+        """What the cache holds."""
+        return self._works.store
+
+    def get(self, namespace: str, name: str) -> Work | None:
+        """The cached Work, or the one that is being created, or None."""
+        return self._works.get(namespace, name) or self._on_the_way.get((namespace, name))
+
+    def apply(self, write: WorkWrite) -> Awaitable[None]:
+        """One planned write, to be awaited; a name is taken from now on. Raises what the API server says."""
+        if not isinstance(write, CreateWork):
+            return apply_work(self._works, write)
+        self._on_the_way[write.namespace, write.name] = foresee(write, None)
+        return self._create(write)
+
+    async def _create(self, write: CreateWork) -> None:
+        try:
+            await apply_work(self._works, write)
+        finally:
+            self._on_the_way.pop((write.namespace, write.name), None)
 
 
 class WritesFailed(KubeError):
@@ -29,6 +67,9 @@ class Failures:
 
     def __init__(self) -> None:
         self._errors: list[tuple[str, KubeError]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
 
     def add(self, what: str, error: KubeError) -> None:
         """Note that `what` failed."""
@@ -76,6 +117,14 @@ def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[
     """The writes, ready for `settle`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
+
+
+async def quietly(write: Awaitable[object]) -> None:
+    """Await a write ahead of its turn. That it fails is no news: the reconcile that follows does it, and tells."""
+    try:
+        await write
+    except (KubeError, ReconcileError) as error:
+        _log.debug("A write ahead of its turn failed", extra={"error": str(error)})
 
 
 async def settle(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:

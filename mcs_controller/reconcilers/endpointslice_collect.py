@@ -9,7 +9,8 @@ Watches: Works; MultiClusterServices; Clusters; and, in each provider, EndpointS
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain.conditions import Outcome
@@ -17,26 +18,47 @@ from mcs_controller.domain.endpointslice import plan_collect, service_of_slice, 
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
-from mcs_controller.domain.works import Role, SliceRef, WorkTerminating, cluster_of, origin_of, role_of, service_of
-from mcs_controller.reconcilers.apply import Failures, apply_work
+from mcs_controller.domain.works import (
+    CreateWork,
+    PatchWork,
+    Role,
+    SliceRef,
+    WorkTerminating,
+    cluster_of,
+    foresee,
+    origin_of,
+    role_of,
+    service_of,
+)
+from mcs_controller.reconcilers.apply import Failures, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from informers.cached import CachedResource
     from informers.informer import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.works import WorkWrite
+    from mcs_controller.reconcilers.apply import SliceWorks
     from mcs_controller.reconcilers.provider_watches import ProviderWatches
     from mcs_controller.reconcilers.service_status import StatusBoard
+    from mcs_controller.reconcilers.turns import Turns
 
 
 _BLOCKED_SECONDS = 1.0
 """Until the next look at a place that somebody else's Work is about to leave."""
+
+
+class Dispatch(Protocol):
+    """What is needed of the dispatch controller of this process."""
+
+    def ahead(self, origin: SliceRef, source: Work, turns: ExitStack) -> list[Awaitable[object]]:
+        """The writes that the copies will need once the collected Work is so; they raise no API errors."""
+        ...
 
 
 class EndpointSliceCollectReconciler:
@@ -92,21 +114,31 @@ class SliceCollector:
     def __init__(
         self,
         *,
-        works: CachedResource[Work],
+        works: SliceWorks,
         services: Store[MultiClusterService],
         watches: ProviderWatches,
         board: StatusBoard,
         new_id: Callable[[], str],
+        turns: Turns[ClusterRequest],
+        dispatch: Dispatch | None = None,
     ) -> None:
+        """Works without `dispatch`; with it, the copies of a slice are written beside its collected Work."""
         self._works = works
         self._services = services
         self._watches = watches
         self._board = board
         self._new_id = new_id
+        self._turns = turns
+        self._dispatch = dispatch
+        self._failed: set[SliceRef] = set()
+        """Slices whose last try failed. As long as the control plane cannot follow, nothing is written ahead of it."""
 
     async def reconcile(self, request: ClusterRequest) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
-        origin = SliceRef(*request)
+        with self._turns.reconcile(request) as mine:
+            return await self._collect(SliceRef(*request)) if mine else Result()
+
+    async def _collect(self, origin: SliceRef) -> Result:
         service: tuple[str, str] | None = None
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
 
@@ -126,15 +158,30 @@ class SliceCollector:
                 return Result(requeue_after=_BLOCKED_SECONDS)
             service = service_of_slice(observed) if observed is not None else None
         failures = Failures()
-        for write in writes:
-            what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
-            await failures.guard(what, apply_work(self._works, write))
+        what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
+        with ExitStack() as turns:
+            ahead = self._ahead(origin, writes, turns)
+            await settle(((what, write) for write in (*ahead, *(self._works.apply(one) for one in writes))), failures)
         if not failures.inconclusive:
             errors = failures.reportable
             filed_under = Request(*service) if errors and service is not None and wanted(service) else None
             self._board.report_uncollected(origin, filed_under, Outcome(errors=errors))
+        if failures:
+            self._failed.add(origin)
+        else:
+            self._failed.discard(origin)
         failures.raise_if_any()
         return Result()
+
+    def _ahead(self, origin: SliceRef, writes: Sequence[WorkWrite], turns: ExitStack) -> list[Awaitable[object]]:
+        """What follows from a new or changed collected Work, to be written beside it."""
+        if self._dispatch is None or origin in self._failed:
+            return []
+        for write in writes:
+            if isinstance(write, CreateWork) or (isinstance(write, PatchWork) and "spec" in write.body):
+                source = foresee(write, self._works.get(write.namespace, write.name))
+                return self._dispatch.ahead(origin, source, turns)
+        return []
 
     def _is_wanted(self, cluster: str, service: tuple[str, str]) -> bool:
         """Whether a Work asks for the service's endpoints here, and the service itself still does."""

@@ -1,12 +1,14 @@
 """endpointslice-dispatch-controller: from collected slices to Works in the consumers (contract 3.3).
 
 Key: a provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
+Where collecting and executing happen in this process too, the three writes of a change go side by side (see `turns`).
 Watches: Works; MultiClusterServices; Clusters. The verdict over all slices of a service is `service_status`'s to write.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
@@ -15,20 +17,41 @@ from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
 from mcs_controller.domain.indexes import BY_CLUSTER, BY_ORIGIN, BY_SERVICE, BY_TARGET, EVERY_CLUSTER
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
-from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, target_of
-from mcs_controller.reconcilers.apply import Failures, apply_work, settle
+from mcs_controller.domain.works import (
+    DeleteWork,
+    PatchWork,
+    Role,
+    SliceRef,
+    cluster_of,
+    foresee,
+    origin_of,
+    target_of,
+)
+from mcs_controller.reconcilers.apply import Failures, quietly, settle
+from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from informers.cached import CachedResource
     from informers.informer import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.endpointslice import DispatchPlan
+    from mcs_controller.domain.works import WorkWrite
+    from mcs_controller.reconcilers.apply import SliceWorks
     from mcs_controller.reconcilers.service_status import StatusBoard
+    from mcs_controller.reconcilers.turns import Turns
+
+
+class Execution(Protocol):
+    """What is needed of the execution controller of this process."""
+
+    def ahead(self, work: Work, turns: ExitStack) -> Iterable[Awaitable[object]]:
+        """The writes that a Work will cause in its member once it is so; they raise no API errors."""
+        ...
 
 
 class EndpointSliceDispatchReconciler:
@@ -37,59 +60,90 @@ class EndpointSliceDispatchReconciler:
     def __init__(
         self,
         *,
-        works: CachedResource[Work],
+        works: SliceWorks,
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
         board: StatusBoard,
         new_id: Callable[[], str],
+        turns: Turns[ClusterRequest],
+        execution: Execution | None = None,
     ) -> None:
+        """Works without `execution`; with it, changed copies are written to the member beside their Works."""
         self._works = works
         self._services = services
-        self._clusters = clusters
+        self._clusters = RegisteredClusters(clusters)
         self._board = board
         self._new_id = new_id
+        self._turns = turns
+        self._execution = execution
 
     async def reconcile(self, request: ClusterRequest) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
         if not request.namespace:
             await self._release_unreadable(request)
             return Result()
-        origin = SliceRef(*request)
-        plan = plan_dispatch(
-            origin,
-            self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)),
-            self._works.store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin)),
-            lambda service: self._services.get(ObjectKey(*service)),
-            {cluster.name: cluster for cluster in self._clusters.values()},
-            self._works.get,
-            lambda target: self._works.store.by_index(BY_TARGET, target),
-            self._new_id,
-        )
+        with self._turns.reconcile(request) as mine:
+            if mine:
+                await self._dispatch(SliceRef(*request))
+        return Result()
+
+    def ahead(self, origin: SliceRef, source: Work, turns: ExitStack) -> list[Awaitable[object]]:
+        """The writes that the copies will need once the collected Work is what `source` says; they raise no API errors.
+
+        To be awaited side by side with the write that makes it so. The turn is given back when `turns` is closed. Empty
+        if a reconcile of the slice is under way, and what is to be deleted waits for its turn anyway.
+        """
+        if not turns.enter_context(self._turns.ahead(ClusterRequest(*origin))):
+            return []
+        plan = self._plan(origin, (source,))
+        return [
+            write
+            for copy in plan.copies
+            if not isinstance(copy.write, DeleteWork)
+            for write in (*self._executed(copy.write, turns), quietly(self._works.apply(copy.write)))
+        ]
+
+    async def _dispatch(self, origin: SliceRef) -> None:
+        plan = self._plan(origin, self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)))
         failures = Failures()
-        await settle(
-            (
-                (
-                    f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {copy.cluster}",
-                    apply_work(self._works, copy.write),
-                )
-                for copy in plan.copies
-            ),
-            failures,
-        )
+        with ExitStack() as turns:
+            writes: list[tuple[str, Awaitable[object]]] = []
+            for copy in plan.copies:
+                what = f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {copy.cluster}"
+                writes += ((what, write) for write in self._executed(copy.write, turns))
+                writes.append((what, self._works.apply(copy.write)))
+            await settle(writes, failures)
         service = Request(*plan.service) if plan.service is not None else None
         if not failures.inconclusive:
             self._board.report_slice(origin, service, Outcome(skips=plan.skips, errors=failures.reportable))
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
         for release in plan.release:
-            await apply_work(self._works, release)
-        return Result()
+            await self._works.apply(release)
+
+    def _plan(self, origin: SliceRef, collected: Sequence[Work]) -> DispatchPlan:
+        return plan_dispatch(
+            origin,
+            collected,
+            self._works.store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin)),
+            lambda service: self._services.get(ObjectKey(*service)),
+            self._clusters,
+            self._works.get,
+            lambda target: self._works.store.by_index(BY_TARGET, target),
+            self._new_id,
+        )
+
+    def _executed(self, write: WorkWrite, turns: ExitStack) -> Iterable[Awaitable[object]]:
+        """What a changed copy changes in its member."""
+        if self._execution is None or not isinstance(write, PatchWork):
+            return ()
+        return self._execution.ahead(foresee(write, self._works.get(write.namespace, write.name)), turns)
 
     async def _release_unreadable(self, request: ClusterRequest) -> None:
         """Let go of a collected Work that is being deleted and holds no slice (any more)."""
         work = self._works.get(execution_namespace(request.cluster), request.name)
         if work is not None and _is_unreadable(work) and (release := release_collected(work)) is not None:
-            await apply_work(self._works, release)
+            await self._works.apply(release)
 
     # --- what to look at when something changes -----------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ from mcs_controller.domain.work_status import (
     was_applied,
 )
 from mcs_controller.domain.works import cluster_of
+from mcs_controller.reconcilers.apply import quietly
 from mcs_controller.reconcilers.member_objects import (
     NAMESPACES,
     KindNotServed,
@@ -60,7 +61,8 @@ from mcs_controller.reconcilers.work_events import WorkEvents
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextlib import ExitStack
 
     from informers.cached import CachedResource
     from informers.event import Event
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -91,6 +94,7 @@ class ExecutionReconciler:
         objects: MemberObjects,
         recorder: Recorder,
         clock: Clock,
+        turns: Turns[Request],
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
     ) -> None:
         self._works = works
@@ -98,10 +102,31 @@ class ExecutionReconciler:
         self._writer = MemberWriter(objects, works.store, metrics)
         self._events = WorkEvents(recorder)
         self._clock = clock
+        self._turns = turns
         self._metrics = metrics
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what API servers say, and ReconcileError for a cluster that cannot be written to."""
+        with self._turns.reconcile(request) as mine:
+            return await self._reconcile(request) if mine else Result()
+
+    def ahead(self, work: Work, turns: ExitStack) -> list[Awaitable[object]]:
+        """The writes that a Work will cause in its member once it is so; they raise no API errors.
+
+        To be awaited side by side with the write that makes it so. The turn is given back when `turns` is closed. Only
+        objects that this Work has made already are changed: what is created needs its Work first, to be found again.
+        """
+        name = cluster_of(work)
+        cluster = self._clusters.get(ObjectKey("", name)) if name is not None else None
+        if name is None or cluster is None or not cluster.is_push or not cluster.is_ready or work.suspend_dispatching:
+            return []
+        if work.metadata.deletion_timestamp is not None or wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
+            return []
+        if not turns.enter_context(self._turns.ahead(Request(work.metadata.namespace, work.metadata.name))):
+            return []
+        return [quietly(self._writer.change(work, name, manifest)) for manifest in work.manifests]
+
+    async def _reconcile(self, request: Request) -> Result:
         work = self._works.get(request.namespace, request.name)
         name = cluster_of(work) if work is not None else None
         if work is None or name is None:

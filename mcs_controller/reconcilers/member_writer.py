@@ -12,6 +12,7 @@ from informers.meta import ObjectKey
 from mcs_controller.domain.execution import (
     InvalidManifest,
     applier_of,
+    belongs_to,
     check_overwrite,
     manifest_of,
     may_delete,
@@ -19,7 +20,7 @@ from mcs_controller.domain.execution import (
     plan_update,
 )
 from mcs_controller.domain.work_status import was_applied
-from mcs_controller.reconcilers.member_objects import NAMESPACES, KindNotServed, MemberKind
+from mcs_controller.reconcilers.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
 
 if TYPE_CHECKING:
     from informers.cached import CachedResource
@@ -86,6 +87,23 @@ class MemberWriter:
             live = await self._read(target)
             obj = await self._bring(objects, work, target, content, manifest.raw, live)
         return obj
+
+    async def change(self, work: Work, cluster: str, manifest: Manifest) -> None:
+        """Bring an object that this Work applied before in line with its manifest, if the cache holds it; else nothing.
+
+        Raises:
+            KubeError: what the member says, and that it changed meanwhile.
+            MemberUnavailable, KindNotServed: see `MemberObjects.open`.
+        """
+        try:
+            content = manifest_of(work, manifest)
+            target = await self._target(cluster, manifest.ref)
+            objects = self._objects.open(cluster, target.kind)
+        except (InvalidManifest, NotSynced):
+            return
+        observed = objects.get(target.namespace, target.name)
+        if observed is not None and belongs_to(observed, work):
+            await self._bring(objects, work, target, content, manifest.raw, observed)
 
     async def remove(self, work: Work, cluster: str, manifest: Manifest) -> None:
         """Delete the member's object, or let it go if the Work says to preserve it; only if this Work applied it.

@@ -6,6 +6,7 @@ the service. Reads only from caches; what it writes it sees at once, so one pass
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
@@ -24,9 +25,10 @@ from mcs_controller.domain.multiclusterservice import (
 )
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.selection import consumers_of, providers_of, validate
-from mcs_controller.domain.works import Role, WorkTerminating, role_of
+from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
 from mcs_controller.reconcilers.apply import Failures, named, settle
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,11 +42,16 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.domain.selection import Skip
+    from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.service_status import StatusBoard
+    from mcs_controller.reconcilers.turns import Turns
 
 
 _BLOCKED_SECONDS = 1.0
 """Until the next look at a place that somebody else's Work is about to leave."""
+
+_SOON_SECONDS = 0.05
+"""Until a slice that the collector has in hand is free: a request or two."""
 
 
 class MultiClusterServiceReconciler:
@@ -59,27 +66,31 @@ class MultiClusterServiceReconciler:
         works: CachedResource[Work],
         clusters: Store[Cluster],
         board: StatusBoard,
+        collecting: Turns[ClusterRequest],
         new_id: Callable[[], str],
     ) -> None:
+        """`collecting` says who writes the collected Work of a slice: the collector's, which withdraws them too."""
         self._multiclusterservices = multiclusterservices
         self._services = services
         self._bindings = bindings
         self._works = works
-        self._clusters = clusters
+        self._clusters = RegisteredClusters(clusters)
         self._board = board
+        self._collecting = collecting
         self._new_id = new_id
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         if mcs is None:
-            await self._withdraw(request)
+            done = await self._withdraw(request)
             self._board.forget(request)
-            return Result()
+            return Result(requeue_after=None if done else _SOON_SECONDS)
         live = mcs.metadata.deletion_timestamp is None
         if not live or not mcs.is_cross_cluster:
             if (disown := plan_disown(mcs)) is not None:
-                await self._withdraw(request)
+                if not await self._withdraw(request):
+                    return Result(requeue_after=_SOON_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
         if live and (problem := validate(mcs)) is not None:
@@ -98,20 +109,17 @@ class MultiClusterServiceReconciler:
             write = self._multiclusterservices.patch(request.namespace, request.name, adopt)
             adopted = await failures.guard(f"MultiClusterService {request}", write)
         if adopted is not None:
-            clusters = {cluster.name: cluster for cluster in self._clusters.values()}
-            plan = plan_provider_works(adopted, clusters, self._filed(request), self._works.get, self._new_id)
+            plan = plan_provider_works(adopted, self._clusters, self._filed(request), self._works.get, self._new_id)
             skips, blocked = plan.skips, plan.blocked
-            await settle(named(self._works, plan.writes), failures)
-            problem = await self._bind(request, adopted, clusters.values(), failures)
+            blocked |= not await self._apply(plan.writes, failures)
+            problem = await self._bind(request, adopted, failures)
         if problem is not None or not failures.inconclusive:
             errors = (*failures.reportable, *((problem,) if problem is not None else ()))
             self._board.report_service(request, Outcome(skips=skips, errors=errors))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 
-    async def _bind(
-        self, request: Request, mcs: MultiClusterService, clusters: Iterable[Cluster], failures: Failures
-    ) -> str | None:
+    async def _bind(self, request: Request, mcs: MultiClusterService, failures: Failures) -> str | None:
         """Claim the Service and bind it. Returns what stands in the way until some object changes, if anything does."""
         service = self._services.get(request.namespace, request.name)
         if service is None or service.metadata.deletion_timestamp is not None:
@@ -122,8 +130,7 @@ class MultiClusterServiceReconciler:
             if claimed is None:
                 return None
             service = claimed
-        clusters = tuple(clusters)
-        targets = {*providers_of(mcs, clusters), *consumers_of(mcs, clusters)}
+        targets = {*providers_of(mcs, self._clusters), *consumers_of(mcs, self._clusters)}
         name = binding_name(wk.SERVICE_KIND, request.name)
         observed = self._bindings.get(request.namespace, name)
         try:
@@ -137,10 +144,10 @@ class MultiClusterServiceReconciler:
             await failures.guard(what, self._bindings.patch(request.namespace, name, planned.body))
         return None
 
-    async def _withdraw(self, request: Request) -> None:
-        """Undo everything; also for a service whose finalizer somebody removed by force."""
+    async def _withdraw(self, request: Request) -> bool:
+        """Undo everything, also for a service that lost its finalizer by force. False if something is still left."""
         failures = Failures()
-        await settle(named(self._works, plan_withdraw(self._filed(request))), failures)
+        done = await self._apply(plan_withdraw(self._filed(request)), failures)
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
             await failures.guard(f"Service {request}", self._services.patch(request.namespace, request.name, patch))
@@ -152,6 +159,22 @@ class MultiClusterServiceReconciler:
         if not failures.inconclusive and failures.reportable:
             self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()
+        return done
+
+    async def _apply(self, writes: Iterable[WorkWrite], failures: Failures) -> bool:
+        """Do what is planned. False if something was left out because the collector has that slice in hand."""
+        mine: list[WorkWrite] = []
+        left_out = False
+        with ExitStack() as turns:
+            for write in writes:
+                work = self._works.get(write.namespace, write.name)
+                origin = origin_of(work) if work is not None else None
+                if origin is None or turns.enter_context(self._collecting.ahead(ClusterRequest(*origin))):
+                    mine.append(write)
+                else:
+                    left_out = True
+            await settle(named(self._works, mine), failures)
+        return not left_out
 
     def _filed(self, request: Request) -> list[Work]:
         """All Works of the service, in any namespace: those labelled so, and those that carry it."""

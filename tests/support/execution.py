@@ -15,6 +15,7 @@ from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock
@@ -80,6 +81,7 @@ class World:
             objects=self.objects,
             recorder=self.recorder,
             clock=self.clock,
+            turns=Turns(),
             metrics=self.metrics,
         )
         follow_members(self.objects, self.reconciler, self.woken.append)

@@ -6,16 +6,19 @@
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1"}
 
-Only the queues are plain: one request after the other, in the order they came or in one that `rng` draws; a failed
-one again in the next round. `settle` runs until nothing is left to do. What the neighbours do (execution and binding
-controllers, which let go of what is being deleted) is done between the rounds.
+Only the queues are plain: one request after the other, in the order they came; a failed one again in the next round.
+With `rng`, requests are taken in any order and several at a time, and what they write overtakes one another. `settle`
+runs until nothing is left to do. What the neighbours do (execution and binding controllers, which let go of what is
+being deleted) is done between the rounds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import types
 from typing import TYPE_CHECKING, Any, cast
 
+from informers.errors import Conflict
 from mcs_controller import wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
 _MAX_ROUNDS = 60
+_MAX_STEPS = 20_000
 
 
 class Crash(BaseException):
@@ -58,6 +62,7 @@ class PlainController:
         self.reconciler = reconciler
         self.pending: dict[Hashable, None] = {}
         self.failed: list[tuple[Hashable, Exception]] = []
+        self.conflicts = 0
         self.later: dict[Hashable, float] = {}
 
     def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None) -> None:
@@ -84,6 +89,7 @@ class PlainController:
             result = await self.reconciler.reconcile(request)
         except Exception as error:
             self.failed.append((request, error))
+            self.conflicts += isinstance(error, Conflict)
         else:
             if result.requeue_after is not None:
                 self.later[request] = result.requeue_after
@@ -147,6 +153,8 @@ class World:
         self.rng = rng
         self.controllers: dict[str, PlainController] = {}
         self._ids = 0
+        if rng is not None:
+            self.host.travel = self._delay
         for name in names:
             self.host.seed(cluster(name))
             self.connections.join(name)
@@ -185,6 +193,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             members=self.connections,
+            execution=None,
             cached=cached,
             controller=controller,
             works=cached(resources.WORKS, WORK_INDEXES),
@@ -208,6 +217,11 @@ class World:
         """What the controllers wrote so far."""
         assert not [call for call in self.host.calls if call.verb in ("get", "list")], "reads come from the caches"
         return [str(call) for call in self.host.writes]
+
+    @property
+    def conflicts(self) -> dict[str, int]:
+        """How many reconciles ran into a conflict since the start, by controller."""
+        return {name: one.conflicts for name, one in self.controllers.items() if one.conflicts}
 
     def forget_calls(self) -> None:
         """Begin to count anew."""
@@ -238,13 +252,30 @@ class World:
         raise AssertionError(f"no rest after {rounds} rounds: {problems or 'still busy'}")
 
     async def _drain(self) -> None:
-        for _ in range(5000):
-            waiting = [(one, request) for one in self.controllers.values() for request in one.pending]
-            if not waiting:
-                return
-            owner, request = self.rng.choice(waiting) if self.rng is not None else waiting[0]
-            await owner.run_one(request)
-        raise AssertionError("the controllers keep each other busy for ever")
+        at_work: dict[tuple[str, Hashable], asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_MAX_STEPS):
+                at_work = {key: task for key, task in at_work.items() if not task.done()}
+                waiting = [
+                    (one, request)
+                    for one in self.controllers.values()
+                    for request in one.pending
+                    if (one.name, request) not in at_work
+                ]
+                if not waiting and not at_work:
+                    return
+                if self.rng is None:
+                    await waiting[0][0].run_one(waiting[0][1])
+                elif waiting and self.rng.random() < 0.5:
+                    owner, request = self.rng.choice(waiting)
+                    at_work[owner.name, request] = group.create_task(owner.run_one(request))
+                else:
+                    await asyncio.sleep(0)
+            raise AssertionError("the controllers keep each other busy for ever")
+
+    async def _delay(self) -> None:
+        for _ in range(self.rng.choice((0, 0, 1, 3, 8)) if self.rng is not None else 0):
+            await asyncio.sleep(0)
 
     def _neighbours(self) -> None:
         """Execution and binding controllers let go of what is being deleted."""

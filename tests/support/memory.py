@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -34,6 +35,8 @@ from informers.transport import RawResponse
 from informers.wire import Identity, ListPage
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
     from informers.informer import SharedInformer
     from informers.resource import Resource
     from informers.store import Indexers, Store
@@ -78,8 +81,13 @@ class _Fault:
     error: Exception
     verb: str
     plural: str
+    namespace: str
     name: str
     times: int
+
+    def hits(self, verb: str, plural: str, namespace: str, name: str) -> bool:
+        wanted = ((self.plural, plural), (self.namespace, namespace), (self.name, name))
+        return self.verb == verb and all(mine in ("", asked) for mine, asked in wanted)
 
 
 class MemoryInformer(Generic[T]):
@@ -164,12 +172,14 @@ class MemoryApi:
             Called with the object that is written, and the one before it or None.
         served: what discovery lists, by path: each `{"name": "deployments", "kind": "Deployment", "namespaced": True}`.
         strict_namespaces: writes into namespaces that do not exist fail, as on a real server.
+        travel: awaited by each write on its way to the server and by its answer on the way back.
         calls: what the code under test asked for, in order.
     """
 
     defaulters: Mapping[str, Callable[[Json, Json | None], None]] = field(default_factory=dict)
     strict_namespaces: bool = False
     served: Mapping[str, list[Json]] = field(default_factory=dict)
+    travel: Callable[[], Awaitable[object]] | None = None
     calls: list[Call] = field(default_factory=list)
     _objects: dict[tuple[str, ObjectKey], Json] = field(default_factory=dict)
     _informers: list[MemoryInformer[Any]] = field(default_factory=list)
@@ -239,9 +249,12 @@ class MemoryApi:
         plural = plural_of({"kind": kind})
         return [copy.deepcopy(obj) for (of, _), obj in sorted(self._objects.items()) if of == plural]
 
-    def fail(self, error: Exception, verb: str, kind: str = "", name: str = "", times: int = 1) -> None:
+    def fail(
+        self, error: Exception, verb: str, kind: str = "", name: str = "", *, namespace: str = "", times: int = 1
+    ) -> None:
         """Let the next matching requests fail; nothing is written then."""
-        self._faults.append(_Fault(error, verb, plural_of({"kind": kind}) if kind else "", name, times))
+        plural = plural_of({"kind": kind}) if kind else ""
+        self._faults.append(_Fault(error, verb, plural, namespace, name, times))
 
     def hold_watches(self) -> None:
         """From now on informers hear of nothing but the code's own write-through."""
@@ -288,37 +301,39 @@ class MemoryApi:
         return ListPage(items=items, resource_version=str(self._version))
 
     async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
-        obj = _decode(body)
-        metadata = obj.setdefault("metadata", {})
-        self._called("create", resource, namespace, metadata["name"], obj)
-        if resource.namespaced:
-            metadata["namespace"] = namespace
-            self._needs_namespace(namespace)
-        for name in ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation"):
-            metadata.pop(name, None)
-        if resource.plural in _STATUS_SUBRESOURCE:
-            obj.pop("status", None)
-        obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        key = self._key(resource.plural, obj)
-        if key in self._objects:
-            raise AlreadyExists(409, "AlreadyExists", f'{resource.plural} "{key[1].name}" already exists')
-        return resource.decode(_encode(self._create(key, obj)))
+        async with self._on_the_way():
+            obj = _decode(body)
+            metadata = obj.setdefault("metadata", {})
+            self._called("create", resource, namespace, metadata["name"], obj)
+            if resource.namespaced:
+                metadata["namespace"] = namespace
+                self._needs_namespace(namespace)
+            for name in ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation"):
+                metadata.pop(name, None)
+            if resource.plural in _STATUS_SUBRESOURCE:
+                obj.pop("status", None)
+            obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
+            key = self._key(resource.plural, obj)
+            if key in self._objects:
+                raise AlreadyExists(409, "AlreadyExists", f'{resource.plural} "{key[1].name}" already exists')
+            return resource.decode(_encode(self._create(key, obj)))
 
     async def patch(
         self, resource: Resource[T], name: str, body: Any, namespace: str = "", *, subresource: str = "", **_: Any
     ) -> T:
-        patch: Any = _decode(body)
-        self._called("patch", resource, namespace, name, patch, subresource)
-        before = self._existing(resource, namespace, name)
-        after = apply_json_patch(before, patch) if isinstance(patch, list) else merge_patch(before, patch)
-        if after["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
-            raise Conflict(409, "Conflict", f'{resource.plural} "{name}": the object has been modified')
-        if subresource == "status":
-            after = before | ({"status": after["status"]} if "status" in after else {})
-        elif resource.plural in _STATUS_SUBRESOURCE:
-            after.pop("status", None)
-            after |= {"status": before["status"]} if "status" in before else {}
-        return resource.decode(_encode(self._store((resource.plural, ObjectKey(namespace, name)), before, after)))
+        async with self._on_the_way():
+            patch: Any = _decode(body)
+            self._called("patch", resource, namespace, name, patch, subresource)
+            before = self._existing(resource, namespace, name)
+            after = apply_json_patch(before, patch) if isinstance(patch, list) else merge_patch(before, patch)
+            if after["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
+                raise Conflict(409, "Conflict", f'{resource.plural} "{name}": the object has been modified')
+            if subresource == "status":
+                after = before | ({"status": after["status"]} if "status" in after else {})
+            elif resource.plural in _STATUS_SUBRESOURCE:
+                after.pop("status", None)
+                after |= {"status": before["status"]} if "status" in before else {}
+            return resource.decode(_encode(self._store((resource.plural, ObjectKey(namespace, name)), before, after)))
 
     async def delete(
         self,
@@ -330,22 +345,33 @@ class MemoryApi:
         resource_version: str = "",
         propagation_policy: str = "Background",
     ) -> T | None:
-        self._called("delete", resource, namespace, name, {"propagationPolicy": propagation_policy})
-        found = self._existing(resource, namespace, name)
-        for precondition, value in ((uid, "uid"), (resource_version, "resourceVersion")):
-            if precondition and found["metadata"][value] != precondition:
-                raise Conflict(409, "Conflict", f"precondition failed: {value}")
-        left = self._delete((resource.plural, ObjectKey(namespace, name)), found)
-        return None if left is None else resource.decode(_encode(left))
+        async with self._on_the_way():
+            self._called("delete", resource, namespace, name, {"propagationPolicy": propagation_policy})
+            found = self._existing(resource, namespace, name)
+            for precondition, value in ((uid, "uid"), (resource_version, "resourceVersion")):
+                if precondition and found["metadata"][value] != precondition:
+                    raise Conflict(409, "Conflict", f"precondition failed: {value}")
+            left = self._delete((resource.plural, ObjectKey(namespace, name)), found)
+            return None if left is None else resource.decode(_encode(left))
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _on_the_way(self) -> AsyncIterator[None]:
+        if self.travel is not None:
+            await self.travel()
+        try:
+            yield
+        finally:
+            if self.travel is not None:
+                await self.travel()
 
     def _called(
         self, verb: str, resource: Resource[T], namespace: str, name: str, body: Any = None, subresource: str = ""
     ) -> None:
         self.calls.append(Call(verb, resource.plural, namespace, name, copy.deepcopy(body), subresource))
         for fault in self._faults:
-            if fault.verb == verb and fault.plural in ("", resource.plural) and fault.name in ("", name):
+            if fault.hits(verb, resource.plural, namespace, name):
                 fault.times -= 1
                 if fault.times == 0:
                     self._faults.remove(fault)

@@ -18,15 +18,17 @@ from mcs_controller.reconcilers.changes import content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
+from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
+from mcs_controller.runtime.reconcile import Request
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mcs_controller.runtime.reconcile import Reconciler, Request
+    from mcs_controller.runtime.reconcile import Reconciler
     from testbed.access import ClusterAccess
     from workqueue import RateLimiter
 
@@ -75,10 +77,12 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         binding_controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         binding_controller.watch(services, binder.requests_for_template)
         binding.follow_templates(templates, binder, binding_controller.enqueue)
+        turns = Turns[Request]()
         executor = execution.ExecutionReconciler(
-            works=works, clusters=clusters.store, objects=objects, recorder=recorder, clock=clock
+            works=works, clusters=clusters.store, objects=objects, recorder=recorder, clock=clock, turns=turns
         )
         execution_controller = controller("execution", executor)
+        turns.feed(execution_controller.enqueue)
         execution_controller.watch(works.informer, enqueue_object, execution.work_changed)
         execution_controller.watch(clusters, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, execution_controller.enqueue)

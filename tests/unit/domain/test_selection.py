@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,23 +10,30 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable, validate
 from tests.support.builders import DELETED_AT, a_cluster, an_mcs
 
+if TYPE_CHECKING:
+    from mcs_controller.api.cluster import Cluster
+
+
+def by_name(*clusters: Cluster) -> dict[str, Cluster]:
+    return {cluster.name: cluster for cluster in clusters}
+
 
 def test_repeated_names_collapse_and_order_means_nothing():
     service = an_mcs(providers=["m2", "m1", "m2"], consumers=["m2", "m2"])
-    assert providers_of(service, []) == ("m1", "m2")
-    assert consumers_of(service, []) == ("m2",)
+    assert providers_of(service, {}) == ("m1", "m2")
+    assert consumers_of(service, {}) == ("m2",)
 
 
 @pytest.mark.parametrize("names", [None, []], ids=["absent", "empty"])
 def test_no_names_mean_every_cluster_in_whatever_state(names: list[str] | None):
-    registered = [a_cluster("m3", mode="Pull"), a_cluster("m1", ready="False"), a_cluster("m2", ready=None)]
+    registered = by_name(a_cluster("m3", mode="Pull"), a_cluster("m1", ready="False"), a_cluster("m2", ready=None))
     service = an_mcs(providers=names, consumers=names)
     assert providers_of(service, registered) == ("m1", "m2", "m3")
     assert consumers_of(service, registered) == ("m1", "m2", "m3")
 
 
 def test_a_cluster_that_is_leaving_is_not_among_every_cluster():
-    registered = [a_cluster("m1"), a_cluster("m2", metadata={"deletionTimestamp": DELETED_AT})]
+    registered = by_name(a_cluster("m1"), a_cluster("m2", metadata={"deletionTimestamp": DELETED_AT}))
     assert providers_of(an_mcs(), registered) == ("m1",)
     assert providers_of(an_mcs(providers=["m2"]), registered) == ("m2",), "a cluster named explicitly is meant"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from mcs_controller.domain.works import (
     WorkTerminating,
     cluster_of,
     delete_work,
+    foresee,
     origin_of,
     plan_work,
     prune,
@@ -387,3 +389,39 @@ def test_a_plan_that_was_applied_is_empty_afterwards(
     for before in (None, foreign):
         after = stored(plan_work(wanted, a_work(before) if before else None, ids()), before)
         assert plan_work(wanted, a_work(after), ids()) is None
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=3),
+    st.dictionaries(st.sampled_from(["x", "y"]), st.text(max_size=2), max_size=2),
+    st.sets(st.sampled_from(["f/a", "f/b"])),
+    st.sampled_from([None, True, False]),
+)
+def test_what_is_foreseen_is_what_the_server_will_have(
+    data: dict[str, Any], labels: dict[str, str], finalizers: set[str], suspend: bool | None
+):
+    wanted = intent(
+        manifest=MANIFEST | {"data": data}, labels=labels, finalizers=tuple(finalizers), suspend_dispatching=suspend
+    )
+    foreign = work("m1", "a-1", {"kind": 3}, labels={"x": "theirs"}, finalizers=["f/b", "other"], suspended=False)
+    for before in (None, foreign):
+        observed = a_work(before) if before else None
+        write = plan_work(wanted, observed, ids())
+        assert write is not None
+        after = a_work(stored(write, before))
+        foreseen = foresee(write, observed)
+        assert plan_work(wanted, foreseen, ids()) is None
+        assert [one.ref for one in foreseen.manifests] == [one.ref for one in after.manifests]
+        given_by_server = {name: getattr(after.metadata, name) for name in ("uid", "resource_version", "generation")}
+        assert msgspec.structs.replace(foreseen.metadata, **given_by_server) == after.metadata
+        assert (foreseen.suspend_dispatching, foreseen.conditions) == (after.suspend_dispatching, after.conditions)
+
+
+def test_a_label_that_a_patch_removes_is_foreseen_gone_and_the_manifest_stays():
+    there = a_work(collected_work("m1", labels={"keep": "1", wk.MCS_NAME: "web"}))
+    write = PatchWork("karmada-es-m1", there.metadata.name, {"metadata": {"labels": {wk.MCS_NAME: None, "new": "2"}}})
+    after = foresee(write, there)
+    assert wk.MCS_NAME not in after.metadata.labels
+    assert after.metadata.labels["keep"] == "1"
+    assert after.metadata.labels["new"] == "2"
+    assert after.manifests == there.manifests

@@ -13,7 +13,7 @@ import pytest
 from informers.errors import Conflict, Invalid, ServerError
 from informers.event import Event
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import work_name
+from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.reconcilers.changes import slice_changed
 from mcs_controller.reconcilers.endpointslice_collect import requests_for_slice
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
@@ -35,6 +35,7 @@ from tests.support.mcs_world import World
 
 MCS_WORK = work_name(wk.MCS_KIND, "default", "web")
 NAME = work_name(wk.SLICE_KIND, "default", "web-1")
+IN_M1 = execution_namespace("m1")
 WEB = Request("default", "web")
 SLICE = ClusterRequest("m1", "default", "web-1")
 
@@ -370,13 +371,13 @@ async def test_a_write_that_fails_once_is_done_again(error: Exception):
 async def test_a_conflict_does_not_clear_a_failure():
     world = await running("m1", "m2")
     name = work_name(wk.SLICE_KIND, "default", "web-2")
-    world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name)
+    world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name, namespace=IN_M1)
     world.members["m1"].seed(slice_("web-2"))
     queue: Any = world.controllers[wk.COLLECT_QUEUE]
     board = queue.reconciler._board
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
     assert len(board.uncollected(WEB)) == 1
-    world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name)
+    world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name, namespace=IN_M1)
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
     assert len(board.uncollected(WEB)) == 1
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))

@@ -16,7 +16,7 @@ from informers.errors import Conflict, Invalid, ServerError
 from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
-from mcs_controller.domain.naming import distinct_slice_name, work_name
+from mcs_controller.domain.naming import distinct_slice_name, execution_namespace, work_name
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_cluster,
@@ -202,9 +202,10 @@ async def test_a_copy_of_an_unknown_services_slice_goes_with_its_collected_work(
 async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_over():
     world = await running("m1", "m2", "m3")
     broken = work_name(wk.SLICE_KIND, "default", "web-2")
+    for consumer in ("m2", "m3"):
+        refused = Invalid(422, "Invalid", "you shall not")
+        world.host.fail(refused, "create", "Work", broken, namespace=execution_namespace(consumer), times=1000)
     world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
-    await world.controllers[wk.COLLECT_QUEUE].run_one(ClusterRequest("m1", "default", "web-2"))
-    world.host.fail(Invalid(422, "Invalid", "you shall not"), "create", "Work", broken, times=1000)
     world.members["m1"].seed(slice_("web-3", addresses=["10.0.0.3"]))
     await world.settle(rounds=5, failures=True)
     assert world.slices_in("m2").keys() == {"m1-web-1", "m1-web-3"}
@@ -455,6 +456,7 @@ async def test_whatever_happens_the_fleet_comes_to_rest_as_the_services_ask(hist
         await fate.carry_out(step)
     world = fate.world
     await world.settle()
+    assert world.conflicts == {}, "whoever else writes does so between the steps: these would be with ourselves"
     for consumer in MEMBERS:
         copies = [
             one

@@ -1,0 +1,71 @@
+"""Writing ahead of one's turn, without ever writing twice.
+
+A change of a slice passes three writers: of the collected Work, of the dispatched Works, of the slice in the consumer.
+In a chain each waits for the answer to the write before it. But what the next one will write is known as soon as the
+first one is planned (`domain.works.foresee`), so all of them can be on their way at once. A crash between any two of
+these writes, or one that fails, leaves a world in which part of the plan is done; the ordinary reconcile compares, and
+completes it.
+
+Two rules make that safe. What is written ahead in a member changes an object that is there and names its Work, and
+nothing is deleted ahead: so whatever was written is found again. And while a write is ahead of what it follows from,
+nobody reconciles that request, who would take the difference for a drift and undo it: that is what `Turns` is for.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+R = TypeVar("R", bound="Hashable")
+
+
+class Turns(Generic[R]):
+    """Whose turn it is to write for a request: its reconcile, or somebody who writes ahead of it. Never both.
+
+    Whoever comes second goes without. Nothing is lost by that: a reconcile that was turned away is asked for again, and
+    who did not write ahead has the ordinary way. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[R] = set()
+        self._turned_away: set[R] = set()
+        self._enqueue: Callable[[R], None] | None = None
+
+    def feed(self, enqueue: Callable[[R], None]) -> None:
+        """Ask for a reconcile with `enqueue` when one is due after a turn. To be called once, before any turn."""
+        self._enqueue = enqueue
+
+    @contextmanager
+    def reconcile(self, request: R) -> Iterator[bool]:
+        """The turn of a reconcile. False if somebody writes ahead: then return, another reconcile follows."""
+        if request in self._taken:
+            self._turned_away.add(request)
+            yield False
+            return
+        with self._turn(request):
+            yield True
+
+    @contextmanager
+    def ahead(self, request: R) -> Iterator[bool]:
+        """The turn of somebody who writes ahead. False if a reconcile is under way. One follows in any case."""
+        if request in self._taken:
+            yield False
+            return
+        self._turned_away.add(request)
+        with self._turn(request):
+            yield True
+
+    @contextmanager
+    def _turn(self, request: R) -> Iterator[None]:
+        self._taken.add(request)
+        try:
+            yield
+        finally:
+            self._taken.discard(request)
+            if request in self._turned_away:
+                self._turned_away.discard(request)
+                if self._enqueue is not None:
+                    self._enqueue(request)

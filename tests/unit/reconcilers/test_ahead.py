@@ -1,0 +1,226 @@
+"""One change, written everywhere at once: what follows from a write is on its way before that is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from informers.errors import Conflict, ServerError, TransportError
+from mcs_controller.api.resources import WORKS
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.domain.works import PatchWork, WorkIntent, foresee, plan_work
+from mcs_controller.reconcilers.apply import SliceWorks
+from mcs_controller.runtime.reconcile import ClusterRequest
+from tests.support.builders import a_work, ids, mcs, service, slice_
+from tests.support.execution import KEY, MARKS
+from tests.support.execution import World as Execution
+from tests.support.mcs_world import World
+
+NAME = work_name(wk.SLICE_KIND, "default", "web-1")
+SLICE = ClusterRequest("m1", "default", "web-1")
+NEW = {"endpoints": [{"addresses": ["10.9.9.9"], "conditions": {"ready": True}}]}
+
+
+async def running() -> World:
+    """A service at rest: m1 provides one slice, m2 and m3 consume it."""
+    world = World("m1", "m2", "m3")
+    world.host.seed(service())
+    world.host.seed(mcs(providers=["m1"]))
+    world.members["m1"].seed(slice_())
+    await world.settle()
+    world.forget_calls()
+    return world
+
+
+def collector(world: World) -> Any:
+    return world.controllers[wk.COLLECT_QUEUE]
+
+
+# --- collected and dispatched Works -----------------------------------------------------------------------------------
+
+
+async def test_one_pass_of_the_collector_writes_the_copies_too():
+    world = await running()
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
+    await collector(world).run_one(SLICE)
+    assert sorted(world.writes) == [f"patch works/karmada-es-{name}/{NAME}" for name in ("m1", "m2", "m3")]
+    assert world.slices_in("m2") == world.slices_in("m3") == {"m1-web-1": ["10.9.9.9"]}
+    await world.settle()
+    assert len(world.writes) == 3, "the reconciles that follow find everything done"
+
+
+async def test_a_new_slice_is_copied_in_the_same_pass():
+    world = await running()
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
+    await collector(world).run_one(ClusterRequest("m1", "default", "web-2"))
+    assert world.slices_in("m2").keys() == {"m1-web-1", "m1-web-2"}
+
+
+async def test_the_copies_are_on_their_way_before_the_collected_work_is_answered():
+    world = await running()
+    gate = asyncio.Event()
+    world.host.travel = gate.wait
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
+    queue = collector(world)
+    under_way = asyncio.ensure_future(queue.run_one(SLICE))
+    waiting: list[str] = []
+    called = world.host._called
+
+    def note(verb: str, resource: Any, namespace: str, *rest: Any) -> None:
+        waiting.append(namespace)
+        called(verb, resource, namespace, *rest)
+
+    world.host._called = note  # type: ignore[assignment, method-assign]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting == []
+    gate.set()
+    await under_way
+    assert sorted(waiting) == ["karmada-es-m1", "karmada-es-m2", "karmada-es-m3"]
+
+
+async def test_nobody_dispatches_a_slice_whose_copies_are_ahead_of_its_collected_work():
+    world = await running()
+    dispatch: Any = world.controllers[wk.DISPATCH_CONTROLLER]
+    there = world.host.find("Work", execution_namespace("m1"), NAME)
+    assert there is not None
+    source = a_work(there | {"metadata": there["metadata"] | {"labels": there["metadata"]["labels"] | {"l": "new"}}})
+    changed = foresee(PatchWork(execution_namespace("m1"), NAME, _spec(there, NEW)), source)
+    with ExitStack() as turns:
+        for write in dispatch.reconciler.ahead(SLICE, changed, turns):
+            await write
+        assert world.slices_in("m2") == {"m1-web-1": ["10.9.9.9"]}
+        await dispatch.run_one(SLICE)
+        assert world.slices_in("m2") == {"m1-web-1": ["10.9.9.9"]}, "it would take the difference for a drift"
+        assert SLICE not in dispatch.pending
+    assert SLICE in dispatch.pending
+    await world.settle()
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "what was never written is undone, once it is its turn"
+
+
+@pytest.mark.parametrize("failing", ["m1", "m2"])
+@pytest.mark.parametrize(
+    "error", [Conflict(409, "Conflict", "x"), ServerError(500, "x", "x"), TransportError("x")], ids=lambda e: type(e)
+)
+async def test_whichever_of_the_writes_fails_the_rest_is_done_and_it_follows(failing: str, error: Exception):
+    world = await running()
+    world.host.fail(error, "patch", "Work", NAME, namespace=execution_namespace(failing))
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
+    await world.settle()
+    assert world.slices_in("m2") == world.slices_in("m3") == {"m1-web-1": ["10.9.9.9"]}
+    assert (world.condition(wk.SLICE_DISPATCHED) or ("",))[0] == "True"
+    world.forget_calls()
+    world.start()
+    await world.settle()
+    assert world.writes == []
+
+
+async def test_as_long_as_collecting_fails_nothing_is_written_ahead_again():
+    world = await running()
+    world.host.fail(ServerError(500, "x", "x"), "patch", "Work", NAME, namespace=execution_namespace("m1"), times=3)
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
+    queue = collector(world)
+    for _ in range(2):
+        await queue.run_one(SLICE)
+    assert world.writes.count(f"patch works/karmada-es-m2/{NAME}") == 1
+
+
+async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
+    world = await running()
+    works = SliceWorks(world.host.cached(WORKS))
+    write = plan_work(WorkIntent(namespace="karmada-es-m2", name="w", manifest=slice_()), None, ids())
+    assert write is not None
+    creating = works.apply(write)
+    assert works.get("karmada-es-m2", "w") is not None
+    await creating
+    found = works.get("karmada-es-m2", "w")
+    assert found is not None
+    assert found.metadata.uid, "now it is the server's"
+
+
+# --- the member's slice -----------------------------------------------------------------------------------------------
+
+
+def changed_work(world: Execution, **manifest: Any) -> Any:
+    there = world.host.find("Work", *KEY)
+    assert there is not None
+    return foresee(PatchWork(*KEY, _spec(there, manifest)), a_work(there))
+
+
+async def ahead(world: Execution, work: Any) -> list[str]:
+    world.member.calls.clear()
+    with ExitStack() as turns:
+        for write in world.reconciler.ahead(work, turns):
+            await write
+    return [str(call) for call in world.member.calls]
+
+
+async def test_an_object_that_is_there_is_changed_ahead_of_its_work():
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    assert await ahead(world, changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+
+
+async def test_nothing_is_created_ahead_of_its_work():
+    world = Execution()
+    world.carry(slice_())
+    assert await ahead(world, changed_work(world, **NEW)) == []
+
+
+async def test_an_object_of_another_work_is_not_changed_ahead():
+    world = Execution()
+    world.carry(slice_())
+    marks = MARKS | {wk.WORK_NAME: "another"}
+    world.member.seed(
+        slice_(labels={wk.MANAGED: wk.TRUE}) | {"metadata": slice_()["metadata"] | {"annotations": marks}}
+    )
+    assert await ahead(world, changed_work(world, **NEW)) == []
+
+
+@pytest.mark.parametrize("hindrance", ["not ready", "suspended", "no finalizer", "leaving", "pull"])
+async def test_what_would_not_be_applied_is_not_written_ahead_either(hindrance: str):
+    world = Execution()
+    world.carry(slice_(), finalizers=() if hindrance == "no finalizer" else (wk.EXECUTION_FINALIZER,))
+    await world.reconcile()
+    if hindrance == "no finalizer":
+        world.host.edit("Work", *KEY, {"metadata": {"finalizers": []}})
+    elif hindrance == "not ready":
+        world.ready("False")
+    elif hindrance == "suspended":
+        world.host.edit("Work", *KEY, {"spec": {"suspendDispatching": True}})
+    elif hindrance == "leaving":
+        world.host.remove("Work", *KEY)
+    else:
+        world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
+    assert await ahead(world, changed_work(world, **NEW)) == []
+
+
+async def test_the_work_is_not_executed_while_its_object_is_ahead():
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    changed = changed_work(world, **NEW)
+    with ExitStack() as turns:
+        for write in world.reconciler.ahead(changed, turns):
+            await write
+        assert await world.reconcile() == []
+    assert await world.reconcile() == ["patch endpointslices/default/web-1"], "its turn: the Work still says otherwise"
+
+
+async def test_a_member_that_refuses_is_told_by_the_reconcile_that_follows():
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    world.member.fail(ServerError(500, "x", "x"), "patch")
+    assert await ahead(world, changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+
+
+def _spec(there: Any, changes: Any) -> Any:
+    [manifest] = there["spec"]["workload"]["manifests"]
+    spec = there["spec"] | {"workload": {"manifests": [manifest | changes]}}
+    return {"metadata": {"resourceVersion": there["metadata"]["resourceVersion"]}, "spec": spec}

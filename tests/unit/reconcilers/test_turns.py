@@ -1,0 +1,72 @@
+"""Who may write for a request."""
+
+from __future__ import annotations
+
+from mcs_controller.reconcilers.turns import Turns
+
+
+def asked() -> tuple[Turns[str], list[str]]:
+    turns, enqueued = Turns[str](), list[str]()
+    turns.feed(enqueued.append)
+    return turns, enqueued
+
+
+def test_a_reconcile_that_nobody_is_ahead_of_has_its_turn_and_needs_no_other():
+    turns, enqueued = asked()
+    with turns.reconcile("a") as mine:
+        assert mine
+    assert enqueued == []
+
+
+def test_while_somebody_writes_ahead_a_reconcile_is_turned_away_and_follows_when_that_is_over():
+    turns, enqueued = asked()
+    with turns.ahead("a") as ahead:
+        with turns.reconcile("a") as mine:
+            assert not mine
+        assert ahead
+        assert enqueued == []
+    assert enqueued == ["a"]
+    with turns.reconcile("a") as mine:
+        assert mine
+
+
+def test_what_was_written_ahead_is_compared_even_if_nobody_asked():
+    turns, enqueued = asked()
+    with turns.ahead("a"):
+        pass
+    assert enqueued == ["a"]
+
+
+def test_nobody_writes_ahead_of_a_reconcile_under_way():
+    turns, enqueued = asked()
+    with turns.reconcile("a"), turns.ahead("a") as ahead:
+        assert not ahead
+    assert enqueued == [], "the ordinary way brings what is left"
+
+
+def test_of_two_who_would_write_ahead_the_second_does_not():
+    turns, enqueued = asked()
+    with turns.ahead("a"):
+        with turns.ahead("a") as second:
+            assert not second
+        with turns.reconcile("a") as mine:
+            assert not mine, "the first one's turn is not over"
+    assert enqueued == ["a"]
+
+
+def test_requests_have_turns_of_their_own():
+    turns, _ = asked()
+    with turns.ahead("a"), turns.reconcile("b") as mine:
+        assert mine
+
+
+def test_a_turn_ends_with_an_error_too():
+    turns, enqueued = asked()
+    try:
+        with turns.ahead("a"):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert enqueued == ["a"]
+    with turns.reconcile("a") as mine:
+        assert mine

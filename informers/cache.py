@@ -32,9 +32,12 @@ MAX_REMEMBERED: Final = 4096
 """Deletions of our own that the watch has yet to confirm. A forgotten one costs a short-lived ghost in the store."""
 
 
+_MAX_DIGITS: Final = 100  # Python refuses to convert thousands of them
+
+
 def parse_resource_version(text: str) -> int | None:
     """The version as a number, or None if it is not one."""
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 class Cache(Generic[T]):
@@ -91,7 +94,7 @@ class Cache(Generic[T]):
         """A DELETED event of the watch. `final` is the object as it was at the end, if it can be read."""
         self._deleted.pop(identity.uid, None)
         version = self._advance(identity.resource_version)
-        if self._is_behind(identity.key, version):
+        if self._is_behind(identity.key, version) or self._is_repeated(identity, version):
             return []
         old = self.writer.remove(identity.key)
         return [] if old is None else [Event(old=final if final is not None else old)]
@@ -161,6 +164,14 @@ class Cache(Generic[T]):
             return True
         del self._ahead[key]
         return False
+
+    def _is_repeated(self, identity: Identity, version: int | None) -> bool:
+        """Whether a deletion is about an earlier object of the name than the one that is stored."""
+        stored = self.store.get(identity.key)
+        if stored is None or version is None or not identity.uid or stored.metadata.uid == identity.uid:
+            return False
+        own = parse_resource_version(stored.metadata.resource_version)
+        return own is not None and own > version
 
 
 def _same(old: KubeObject, new: KubeObject) -> bool:

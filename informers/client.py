@@ -300,7 +300,7 @@ class ApiClient:
             method, _target(path, query), body=data, content_type=content_type, max_bytes=max_bytes
         )
         if not 200 <= answer.status < 300:
-            raise from_response(answer.status, answer.body, answer.headers.get("retry-after"))
+            raise from_response(answer.status, answer.body, answer.headers)
         return answer
 
 

@@ -110,6 +110,7 @@ class ClientConfig:
     Attributes:
         server: base URL, `https://host:port` with an optional path prefix.
         ca_pem: the authorities to trust; None means the system's.
+        ca_file: where `ca_pem` came from. Read again when a server's certificate is not trusted: authorities rotate.
         insecure_skip_tls_verify: accept any certificate. Only when an administrator said so for this server.
         client_cert_pem: client certificate, with its intermediates.
         client_key_pem: the key of it.
@@ -123,6 +124,7 @@ class ClientConfig:
 
     server: str
     ca_pem: bytes | None = None
+    ca_file: Path | None = None
     insecure_skip_tls_verify: bool = False
     client_cert_pem: bytes | None = field(default=None, repr=False)
     client_key_pem: bytes | None = field(default=None, repr=False)
@@ -136,8 +138,8 @@ class ClientConfig:
 async def load_kubeconfig(path: str | None, context: str | None = None, *, clock: Clock | None = None) -> ClientConfig:
     """The configuration for one context of a kubeconfig.
 
-    Certificates and keys are read here, once. Tokens from a file, an exec plugin or a provider are obtained here, to
-    fail early, and again when five minutes old or refused.
+    Client certificates and keys are read here, once; an authority's file also when a server is not trusted. Tokens from
+    a file, an exec plugin or a provider are obtained here, to fail early, and again when five minutes old or refused.
 
     Args:
         path: the file, or several joined by colons as in $KUBECONFIG; None means $KUBECONFIG, then `~/.kube/config`.
@@ -192,6 +194,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     return ClientConfig(
         server=first.host,
         ca_pem=first.ca,
+        ca_file=first.ca_file,
         insecure_skip_tls_verify=not first.verify_ssl,
         client_cert_pem=first.cert,
         client_key_pem=first.key,
@@ -225,7 +228,7 @@ def load_incluster(*, service_account: Path = _SERVICE_ACCOUNT, clock: Clock | N
             raise ConfigError(f"service account token {token_file}: {error}") from error
 
     source = CachedToken(fetch_token, clock=clock or RealClock(), max_age_seconds=_INCLUSTER_TOKEN_AGE_SECONDS)
-    return ClientConfig(server=loaded.host, ca_pem=ca, token_source=source)
+    return ClientConfig(server=loaded.host, ca_pem=ca, ca_file=ca_file, token_source=source)
 
 
 class _Loaded:
@@ -245,6 +248,7 @@ class _Loaded:
         self.tls_server_name = ""
         self.proxy = ""
         self.ca: bytes | None = None
+        self.ca_file: Path | None = None
         self.cert: bytes | None = None
         self.key: bytes | None = None
 
@@ -259,14 +263,14 @@ class _Loaded:
 
     def read_cluster(self, cluster: Any) -> None:
         self.host = (cluster.safe_get("server") or "").rstrip("/")
-        self.ca = _take_pem(cluster, "certificate-authority")
+        self.ca, self.ca_file = _take_pem(cluster, "certificate-authority")
         self.verify_ssl = not cluster.safe_get("insecure-skip-tls-verify")
         self.tls_server_name = cluster.safe_get("tls-server-name") or ""
         self.proxy = cluster.safe_get("proxy-url") or ""
 
     def read_user(self, user: Any) -> None:
-        self.cert = _take_pem(user, "client-certificate")
-        self.key = _take_pem(user, "client-key")
+        self.cert, _ = _take_pem(user, "client-certificate")
+        self.key, _ = _take_pem(user, "client-key")
 
     def read_exec_certificates(self) -> None:
         """Exec plugins may answer with a client certificate instead of a token."""
@@ -279,15 +283,19 @@ def _named(config: Any, section: str, name: Any) -> Any:
     return config[section].get_with_name(name)
 
 
-def _take_pem(node: Any, name: str) -> bytes | None:
-    """Remove `name` and `name-data` from a kubeconfig node and return what they mean. Data wins, as in kubectl."""
+def _take_pem(node: Any, name: str) -> tuple[bytes | None, Path | None]:
+    """Remove `name` and `name-data` from a kubeconfig node and return what they mean, and the file if it is from one.
+
+    Data wins, as in kubectl.
+    """
     data, file = node.value.pop(f"{name}-data", None), node.value.pop(name, None)
     if data:
         try:
-            return base64.b64decode(data, validate=True)
+            return base64.b64decode(data, validate=True), None
         except (binascii.Error, ValueError) as error:
             raise ConfigError(f"{node.name}: {name}-data is not base64: {error}") from error
     if file:
         # Relative to the kubeconfig that names it, which with several files need not be the first.
-        return Path(node.path or ".").parent.joinpath(file).read_bytes()
-    return None
+        path = Path(node.path or ".").parent.joinpath(file)
+        return path.read_bytes(), path
+    return None, None

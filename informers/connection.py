@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,6 +36,8 @@ _UNACKNOWLEDGED_MILLISECONDS = 30_000
 class RequestOptions(TypedDict, total=False):
     """Keyword arguments of every request that goes through a session made here."""
 
+    ssl: ssl.SSLContext
+
     proxy: str
     proxy_headers: CIMultiDict[str]
     server_hostname: str
@@ -62,6 +65,33 @@ def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
     return context
 
 
+def renewed_ssl_context(config: ClientConfig, known_ca_pem: bytes | None) -> tuple[ssl.SSLContext, bytes] | None:
+    """TLS settings with the authorities that are in `ca_file` now, and these; None if they are those known already.
+
+    Raises:
+        ConfigError: what is there now cannot be used. It may be half written.
+    """
+    if config.ca_file is None:
+        return None
+    try:
+        ca_pem = config.ca_file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"authorities of {config.server}: {error}") from error
+    if ca_pem == known_ca_pem:
+        return None
+    context = ssl_context(replace(config, ca_pem=ca_pem))
+    return None if context is None else (context, ca_pem)
+
+
+def check_host(url: str) -> None:
+    """Find out now whether the host can be one: for a label that is empty or too long, Python raises late and oddly.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    (urlsplit(url).hostname or "").encode("idna")
+
+
 def _load_client_certificate(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
     # OpenSSL's Python binding reads these from a path only. The file is mode 0600 and gone before this returns.
     with tempfile.NamedTemporaryFile(prefix="informers-") as file:
@@ -76,10 +106,15 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
     Raises:
         ConfigError: the proxy URL cannot be used.
     """
+    try:
+        check_host(config.proxy_url)
+    except ValueError as error:
+        raise ConfigError(f"proxy URL for {config.server}: {error}") from error
     options = RequestOptions()
+    if tls is not None:
+        options["ssl"] = tls
     if config.tls_server_name:
         options["server_hostname"] = config.tls_server_name
-    verify: ssl.SSLContext | bool = tls if tls is not None else True
     scheme = urlsplit(config.proxy_url).scheme.lower()
     connector: aiohttp.TCPConnector
     if scheme in ("socks4", "socks5", "socks5h"):
@@ -89,7 +124,6 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
             connector = ProxyConnector.from_url(
                 url,
                 rdns=scheme != "socks4",
-                ssl=verify,
                 limit=_MAX_CONNECTIONS,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
             )
@@ -104,7 +138,6 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         elif config.proxy_url:
             raise ConfigError(f"proxy URL for {config.server}: unknown scheme {scheme!r}")
         connector = aiohttp.TCPConnector(
-            ssl=verify,
             limit=_MAX_CONNECTIONS,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             socket_factory=_socket_with_keepalive,

@@ -2,6 +2,7 @@
 
     KubeError
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
+    │   └── Silence                    a watch that was open has not said anything for too long
     ├── DecodeError                    an answer that is not what it should be (not retryable)
     ├── ConfigError                    a client that cannot be built: kubeconfig, CA, credentials (not retryable)
     └── ApiError(status, reason)       the server said no
@@ -22,12 +23,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
 _MAX_MESSAGE = 2048
 """Bytes of a server's own words that an error keeps: a remote side must not decide how long our log lines are."""
+
+
+_MAX_RETRY_AFTER = 86400
+"""Seconds. No server means more than a day, whatever number it writes."""
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class KubeError(Exception):
@@ -40,6 +52,10 @@ class TransportError(KubeError):
     """The request had no complete answer. A write may or may not have taken effect."""
 
     retryable = True
+
+
+class Silence(TransportError):
+    """A watch was open, and nothing came for so long that a living server would have sent a bookmark."""
 
 
 class DecodeError(KubeError):
@@ -140,17 +156,21 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
-def from_response(status: int, body: bytes, retry_after_header: str | None = None) -> ApiError:
-    """The error for an answer of status >= 400. The body may be a metav1.Status or anything else."""
+def from_response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> ApiError:
+    """The error for an answer that is no success. The body may be a metav1.Status or anything else.
+
+    Args:
+        status: HTTP status code.
+        body: the whole body.
+        headers: by lower-case name.
+    """
     try:
         decoded = msgspec.json.decode(body, type=_Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         decoded = _Status(message=body[:_MAX_MESSAGE].decode("utf-8", "replace").strip())
-    retry_after: float | None = None
-    if retry_after_header is not None and retry_after_header.strip().isdigit():
-        retry_after = float(retry_after_header)
-    elif decoded.details is not None and decoded.details.retryAfterSeconds:
-        retry_after = float(decoded.details.retryAfterSeconds)
+    retry_after = _retry_after(headers or {})
+    if retry_after is None and decoded.details is not None and decoded.details.retryAfterSeconds is not None:
+        retry_after = _in_reason(decoded.details.retryAfterSeconds)
     reason = (decoded.reason or "")[:_MAX_MESSAGE]
     message = (decoded.message or "")[:_MAX_MESSAGE]
     kind: type[ApiError] = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
@@ -163,6 +183,30 @@ def from_watch_status(obj: bytes) -> ApiError:
     """The error for the object of an ERROR event in a watch stream."""
     try:
         code = msgspec.json.decode(obj, type=_Status).code or 500
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         code = 500
     return from_response(code, obj)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110), or None if there is none that makes sense.
+
+    A date counts from the date of the answer itself, so neither the server's clock nor ours has to be right.
+    """
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return _in_reason(float(value))
+    until, now = _date(value), _date(headers.get("date", ""))
+    return None if until is None or now is None else _in_reason((until - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else None
+
+
+def _in_reason(seconds: float) -> float:
+    return float(min(max(seconds, 0), _MAX_RETRY_AFTER))

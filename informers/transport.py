@@ -5,6 +5,7 @@ What the exchanges mean is in :mod:`informers.client`; sockets and TLS are in :m
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -14,8 +15,8 @@ import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from yarl import URL
 
-from informers.connection import RequestOptions, open_session, ssl_context
-from informers.errors import ConfigError, DecodeError, TransportError, from_response
+from informers.connection import RequestOptions, check_host, open_session, renewed_ssl_context, ssl_context
+from informers.errors import ConfigError, DecodeError, Silence, TransportError, from_response
 from informers.wire import LineSplitter
 
 if TYPE_CHECKING:
@@ -36,10 +37,19 @@ Lines: TypeAlias = "AsyncIterator[list[bytes]]"
 
 _CONNECT_SECONDS: Final = 10.0
 
+_CONNECT_TOTAL_SECONDS: Final = 30.0
+"""For a watch, everything before the request is sent: waiting for DNS, TCP, TLS, and a proxy's answer to CONNECT."""
+
+_MAX_WORDS: Final = 1024
+"""Characters of a foreign error that ours keeps: aiohttp quotes what the other side sent."""
+
+_log = logging.getLogger(__name__)
+
 _NETWORK_ERRORS: Final = (
     aiohttp.ClientError,
     TimeoutError,
     OSError,  # includes ssl.SSLError
+    EOFError,  # a SOCKS proxy hung up in the middle of its greeting
     ProxyError,
     ProxyConnectionError,
     ProxyTimeoutError,
@@ -100,6 +110,7 @@ class Transport:
         try:
             parts = urlsplit(config.server)
             usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            check_host(config.server)
         except ValueError as error:
             raise ConfigError(f"server {config.server!r}: {error}") from error
         if not usable or parts.query or parts.fragment:
@@ -108,6 +119,7 @@ class Transport:
         self._base = config.server.rstrip("/")
         self._config = config
         self._tls = ssl_context(config)
+        self._ca_pem = config.ca_pem
         self._clock = clock
         self._limiter = limiter
         self._metrics = metrics
@@ -168,6 +180,7 @@ class Transport:
                 content = await _read(response, what, max_bytes)
                 code = str(response.status)
         except _NETWORK_ERRORS as error:
+            self._check_authorities(error)
             raise _transport_error(what, error) from error
         finally:
             self._metrics.request(method, self.host, code, self._clock.monotonic() - started)
@@ -180,7 +193,12 @@ class Transport:
 
         See :meth:`informers.client.ApiClient.watch` for the iterator.
         """
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=idle_seconds)
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            connect=min(idle_seconds, _CONNECT_TOTAL_SECONDS),
+            sock_connect=_CONNECT_SECONDS,
+            sock_read=idle_seconds,
+        )
         headers = await self._authorized(None)
         what = self._describe("WATCH", target)
         started, code = self._clock.monotonic(), "<error>"
@@ -190,6 +208,7 @@ class Transport:
             )
             code = str(response.status)
         except _NETWORK_ERRORS as error:
+            self._check_authorities(error)
             raise _transport_error(what, error) from error
         finally:
             self._metrics.request("GET", self.host, code, self._clock.monotonic() - started)
@@ -200,7 +219,7 @@ class Transport:
                     content = await _read(response, what, MAX_RESPONSE_BYTES)
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error) from error
-                raise from_response(response.status, content, response.headers.get("Retry-After"))
+                raise from_response(response.status, content, response.headers)
             self._streams.add(response.content)
             yield _Lines(response.content, what)
         finally:
@@ -224,6 +243,19 @@ class Transport:
     def _check_credentials(self, status: int) -> None:
         if status == 401 and self._config.token_source is not None:
             self._config.token_source.invalidate()
+
+    def _check_authorities(self, error: BaseException) -> None:
+        """After a certificate that was not trusted: trust those who are to be trusted by now, from the next request."""
+        if not isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return
+        try:
+            renewed = renewed_ssl_context(self._config, self._ca_pem)
+        except ConfigError as unusable:
+            _log.warning("cannot read the authorities again: server=%s error=%s", self.host, unusable)
+            return
+        if renewed is not None:
+            self._options["ssl"], self._ca_pem = renewed
+            _log.info("authorities have changed on disk: server=%s", self.host)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -255,6 +287,8 @@ class _Lines:
         while True:
             try:
                 chunk = await self._content.readany()
+            except aiohttp.SocketTimeoutError as error:
+                raise Silence(f"{self._what}: not a byte for too long") from error
             except _NETWORK_ERRORS as error:
                 raise _transport_error(self._what, error) from error
             if not chunk:
@@ -278,4 +312,5 @@ async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> 
 def _transport_error(what: str, error: BaseException) -> TransportError:
     # An error about a proxy's answer would quote the proxy's URL, which may hold a password.
     words = f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return TransportError(f"{what}: {type(error).__name__}: {words}".rstrip(": "))
+    line = " ".join(words[:_MAX_WORDS].split())
+    return TransportError(f"{what}: {type(error).__name__}: {line}".rstrip(": "))

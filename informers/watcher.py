@@ -10,13 +10,16 @@
     │        ├───────────►│ Streaming  ├─────────►│ Watching │ ──┘ EOF, no answer
     └────────┘            └────────────┘ bookmark └────┬─────┘
          ▲                                             │
-         └──────── 410, ERROR event, garbage ──────────┘
+         └──────── 410, ERROR event, garbage, silence ─┘
 
 :meth:`Watcher.request` says what the present state asks for, :meth:`Watcher.step` takes in one thing that came back and
 says what follows: the next state, a change for the cache, and whether to pause first. :mod:`informers.reflector` does
 the asking and the pausing. Semantics: Kubernetes "API concepts", KEP-365 (pages), KEP-956 (bookmarks), KEP-3157
-(streaming lists) and client-go's reflector.go, with these differences: a list page that fails is asked for again
-instead of the whole list, and a failed start of a watch resumes where it was instead of listing again.
+(streaming lists), KEP-5504 (resource versions grow) and client-go's reflector.go, with these differences: a list page
+that fails is asked for again instead of the whole list; a failed start of a watch resumes where it was instead of
+listing again; an object that is older than our position is taken for a repetition and dropped; and a watch that opens
+and then says nothing at all ends in a list, because that is all one sees of an API server that was restored from a
+backup and has not reached our position yet.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
+from informers.cache import parse_resource_version
 from informers.errors import (
     ApiError,
     BadRequest,
@@ -33,6 +37,7 @@ from informers.errors import (
     Invalid,
     KubeError,
     ServerError,
+    Silence,
     TooManyRequests,
     TransportError,
     Unauthorized,
@@ -165,10 +170,16 @@ class Streaming(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
-    """In step with the server up to `resource_version`. `failures`: server errors in a row when resuming."""
+    """In step with the server up to `resource_version`.
+
+    Attributes:
+        failures: server errors in a row when resuming.
+        heard: the present watch has said something.
+    """
 
     resource_version: str
     failures: int = 0
+    heard: bool = False
 
 
 State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching
@@ -258,6 +269,7 @@ class Watcher(Generic[T]):
         self._resource = resource
         self._page_size = page_size
         self._preferred = By.STREAM if streaming else By.PAGES
+        self._bookmarks = False  # the server is known to send them
         self.state: State[T] = MustList(self._preferred)
 
     def request(self) -> ListRequest | WatchRequest:
@@ -318,8 +330,7 @@ class Watcher(Generic[T]):
 
     def _changed(self, obj: T) -> Step[T]:
         if isinstance(self.state, Watching):
-            self._reached(obj.metadata.resource_version)
-            return Step(output=Put(obj))
+            return Step(output=Put(obj)) if self._reached(obj.metadata.resource_version) else Step()
         self._initial_events().objects[key_of(obj)] = obj
         return Step()
 
@@ -348,11 +359,14 @@ class Watcher(Generic[T]):
         return Step(output=Skipped(identity), rejected=(rejected,))
 
     def _bookmark(self, resource_version: str, end_of_initial_events: bool) -> Step[T]:
+        self._bookmarks = True
         if isinstance(self.state, Watching):
             self._reached(resource_version)
             return Step(output=Advanced(resource_version))
         if not end_of_initial_events:
             return Step()
+        if not resource_version:
+            return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
         return self._listed(self._initial_events(), resource_version, again=False)
 
     def _error_event(self, error: KubeError) -> Step[T]:
@@ -363,6 +377,8 @@ class Watcher(Generic[T]):
 
     def _ended(self, error: KubeError | None, *, short: bool) -> Step[T]:
         if isinstance(self.state, Watching):
+            if isinstance(error, Silence) and self._bookmarks and not self.state.heard:
+                return self._start_over(self._preferred, error)
             self.state = Watching(resource_version=self.state.resource_version)
             return Step(again=True, pause=Pause() if short else None, error=error)
         # A server that ignores sendInitialEvents looks like this too: so by pages this time, which every server knows.
@@ -397,7 +413,7 @@ class Watcher(Generic[T]):
         return Step(again=True, pause=_pause(error), error=error)
 
     def _listed(self, listing: Listing[T], resource_version: str, *, again: bool) -> Step[T]:
-        self.state = Watching(resource_version=resource_version)
+        self.state = Watching(resource_version=resource_version, heard=not again)
         keep = frozenset(rejected.key for rejected in listing.rejected if rejected.key is not None)
         output = Replaced(
             objects=list(listing.objects.values()),
@@ -413,9 +429,14 @@ class Watcher(Generic[T]):
         self.state = Streaming(listing=listing)
         return listing
 
-    def _reached(self, resource_version: str) -> None:
-        if resource_version:
-            self.state = Watching(resource_version=resource_version)
+    def _reached(self, resource_version: str) -> bool:
+        """Move our position on, never back. Returns whether this is news."""
+        assert isinstance(self.state, Watching)
+        position, version = self.state.resource_version, parse_resource_version(resource_version)
+        before = None if version is None else parse_resource_version(position)
+        news = version is None or before is None or version > before
+        self.state = Watching(resource_version=resource_version if news and resource_version else position, heard=True)
+        return news
 
 
 def _pause(error: KubeError) -> Pause:

@@ -18,8 +18,9 @@ T = TypeVar("T", bound=KubeObject)
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """Annotation of the bookmark that ends the initial events of a streaming list (KEP-3157)."""
 
-UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
-"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included)."""
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). An API server stores JSON
+that is nested ten times as deep as Python's recursion limit, so one object may be too much for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,7 @@ class LineSplitter:
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max = max_line_bytes
-        self._parts: list[bytes] = []  # of the line under way: joined once, so that a long line costs linear time
-        self._size = 0
+        self._rest = bytearray()  # of the line under way: grows in place, so a long line costs linear time and no more
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines completed by `chunk`, without their newlines and without empty ones.
@@ -200,14 +200,11 @@ class LineSplitter:
         """
         lines = chunk.split(b"\n")
         last = lines.pop()
-        if lines and self._parts:
-            self._parts.append(lines[0])
-            lines[0] = b"".join(self._parts)
-            self._parts.clear()
-            self._size = 0
-        if last:
-            self._parts.append(last)
-            self._size += len(last)
-        if self._size > self._max or any(len(line) > self._max for line in lines):
+        if lines and self._rest:
+            self._rest += lines[0]
+            lines[0] = bytes(self._rest)
+            self._rest = bytearray()
+        self._rest += last
+        if len(self._rest) > self._max or any(len(line) > self._max for line in lines):
             raise DecodeError(f"watch event of more than {self._max} bytes")
         return [line for line in lines if line]

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import random
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ import pytest
 from informers.client import ApiClient
 from informers.config import CachedToken, ClientConfig, StaticToken
 from informers.errors import (
+    AlreadyExists,
     ApiError,
     ConfigError,
+    Conflict,
     DecodeError,
     NotFound,
     ServerError,
@@ -24,6 +27,8 @@ from informers.errors import (
     TransportError,
     Unauthorized,
 )
+from informers.informer import SharedInformer
+from informers.transport import MAX_EVENT_BYTES
 from tests.support.api_server import Answer, Exchange, ScriptedApiServer, drop, hang, list_page, reply, stream
 from tests.support.informing import InterceptedListWatch, client_for, informing
 from tests.support.objects import CONFIG_MAPS, bookmark_line, event_line, manifest, status
@@ -32,6 +37,7 @@ from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
 
 @pytest.fixture
@@ -55,7 +61,7 @@ def added(name: str, version: int) -> bytes:
     return event_line("ADDED", manifest(name, version))
 
 
-SYNCED = bookmark_line(10, initial_events_end=True)
+SYNCED = bookmark_line(8, initial_events_end=True)
 LISTED = (added("a", 5), SYNCED)
 NEWS = stream(event_line("MODIFIED", manifest("a", 11)), added("b", 12))
 REFRESHED = stream(event_line("ADDED", manifest("a", 11)), added("b", 12), bookmark_line(12, initial_events_end=True))
@@ -66,6 +72,21 @@ NO_STREAMING = reply(422, status(422, "Invalid", "sendInitialEvents is forbidden
 REST = list_page(manifest("b", 12), version=12)
 
 
+async def half_a_page(exchange: Exchange) -> None:
+    await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"metadata":{"resourceVersion":"1"},"items":[')
+    exchange.writer.close()
+
+
+def gzipped(content: Any) -> Answer:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(200, gzip.compress(msgspec.json.encode(content)), Content_Encoding="gzip")
+
+    return answer
+
+
+DATES = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:30 GMT")
+
+
 @dataclass
 class Fault:
     id: str
@@ -74,26 +95,30 @@ class Fault:
 
 
 PAGE = list_page(manifest("a", 11), version=11)
-FIRST = list_page(manifest("a", 11), version=12, token="t")
+FIRST_PAGE = {"metadata": {"resourceVersion": "12", "continue": "t"}, "items": [manifest("a", 11)]}
+FIRST = reply(200, FIRST_PAGE)
+REST_PAGE = {"metadata": {"resourceVersion": "12"}, "items": [manifest("b", 12)]}
 A11 = event_line("MODIFIED", manifest("a", 11))
 B = stream(added("b", 12))
 LONG = b'{"' + b"x" * (9 << 20) + b'"}'
-BAD = event_line("ADDED", manifest("bad", 11) | {"data": 7})
+BAD = event_line("ADDED", manifest("bad", 10) | {"data": 7})
 CUT = stream(*LISTED, end="eof")
-SIX = ["stream", *["watch 10"] * 5]
+DEEP = b'{"type":"ADDED","object":{"metadata":{"name":"ghost"},"x":' + b"[" * 5000 + b"]" * 5000 + b"}}"
+GZIP = {"Content_Encoding": "gzip"}
+SIX = ["stream", *["watch 8"] * 5]
 
 FAULTS = [
-    Fault("half a line, then EOF", [stream(*LISTED, tail=HALF, end="eof"), NEWS], ["stream", "watch 10"]),
-    Fault("half a line, then a good end", [stream(*LISTED, tail=HALF, end="good"), NEWS], ["stream", "watch 10"]),
-    Fault("half a line, then a reset", [stream(*LISTED, tail=HALF, end="reset"), NEWS], ["stream", "watch 10"]),
-    Fault("byte by byte", [stream(*LISTED, pieces=1, end="good"), NEWS], ["stream", "watch 10"]),
+    Fault("half a line, then EOF", [stream(*LISTED, tail=HALF, end="eof"), NEWS], ["stream", "watch 8"]),
+    Fault("half a line, then a good end", [stream(*LISTED, tail=HALF, end="good"), NEWS], ["stream", "watch 8"]),
+    Fault("half a line, then a reset", [stream(*LISTED, tail=HALF, end="reset"), NEWS], ["stream", "watch 8"]),
+    Fault("byte by byte", [stream(*LISTED, pieces=1, end="good"), NEWS], ["stream", "watch 8"]),
     Fault("half a list, then EOF",
           [stream(added("ghost", 4), end="eof"), PAGE, B],
           ["stream", "list", "watch 11"]),
     Fault("bookmarks only, then EOF",
-          [stream(*LISTED, bookmark_line(11), end="eof"), stream(A11, added("b", 12))],
-          ["stream", "watch 11"]),
-    Fault("410 as an answer to the resume", [CUT, TOO_OLD, REFRESHED], ["stream", "watch 10", "stream"]),
+          [stream(*LISTED, bookmark_line(9), bookmark_line(10), end="eof"), NEWS],
+          ["stream", "watch 10"]),
+    Fault("410 as an answer to the resume", [CUT, TOO_OLD, REFRESHED], ["stream", "watch 8", "stream"]),
     Fault("410 in the watch", [stream(*LISTED, EXPIRED), REFRESHED], ["stream", "stream"]),
     Fault("410 on a page", [NO_STREAMING, list_page(manifest("ghost", 1), version=10, token="t"), TOO_OLD,
                             list_page(manifest("a", 11), manifest("b", 12), version=12), stream()],
@@ -109,6 +134,45 @@ FAULTS = [
     Fault("oversized event", [stream(*LISTED, LONG, added("ghost", 11)), REFRESHED], ["stream", "stream"]),
     Fault("oversized event while listing", [stream(LONG[:-2]), PAGE, B],
           ["stream", "list", "watch 11"]),
+    Fault("oversized event while resuming", [CUT, stream(LONG), REFRESHED], ["stream", "watch 8", "stream"]),
+    Fault("event nested too deep", [stream(*LISTED, DEEP), REFRESHED], ["stream", "stream"]),
+    Fault("list nested too deep", [NO_STREAMING, lambda exchange: exchange.answer(200, DEEP), PAGE, B],
+          ["stream", "list", "list", "watch 11"]),
+    Fault("repeated events", [stream(*LISTED, A11, added("b", 9), A11, added("a", 5), added("b", 12), added("b", 9))],
+          ["stream"]),
+    Fault("repeated deletion of an earlier object",
+          [stream(*LISTED, event_line("DELETED", manifest("a", 9)),
+                  event_line("ADDED", manifest("a", 11, uid="another")), event_line("DELETED", manifest("a", 9)),
+                  added("b", 12))],
+          ["stream"]),
+    Fault("deleted while away and created anew",
+          [CUT, stream(event_line("DELETED", manifest("a", 9)), event_line("ADDED", manifest("a", 11, uid="another")),
+                       added("b", 12))],
+          ["stream", "watch 8"]),
+    Fault("deleted and created anew in a gap of history",
+          [CUT, TOO_OLD, stream(event_line("ADDED", manifest("a", 11, uid="another")), added("b", 12),
+                                bookmark_line(12, initial_events_end=True))],
+          ["stream", "watch 8", "stream"]),
+    Fault("deletion missed while away", [stream(*LISTED, added("c", 9), end="eof"), TOO_OLD, REFRESHED],
+          ["stream", "watch 9", "stream"]),
+    Fault("unknown event type", [stream(*LISTED, event_line("RENAMED", manifest("ghost", 9)), A11, added("b", 12))],
+          ["stream"]),
+    Fault("429 in the watch", [stream(*LISTED, event_line("ERROR", status(429, "TooManyRequests"))), NEWS],
+          ["stream", "watch 8"]),
+    Fault("500 in the watch", [stream(*LISTED, event_line("ERROR", status(500, "InternalError"))), REFRESHED],
+          ["stream", "stream"]),
+    Fault("initial events that end without a version",
+          [stream(added("ghost", 1), bookmark_line("", initial_events_end=True)), PAGE, B],
+          ["stream", "list", "watch 11"]),
+    Fault("redirect", [reply(307, Location="http://127.0.0.1:1/"), REFRESHED], ["stream", "stream"]),
+    Fault("EOF on a page", [NO_STREAMING, half_a_page, FIRST, half_a_page, REST, stream()],
+          ["stream", "list", "list", "list t", "list t", "watch 12"]),
+    Fault("compressed pages", [NO_STREAMING, gzipped(FIRST_PAGE), gzipped(REST_PAGE), stream()],
+          ["stream", "list", "list t", "watch 12"]),
+    Fault("compressed garbage", [NO_STREAMING, lambda exchange: exchange.answer(200, b"not gzip", **GZIP), PAGE, B],
+          ["stream", "list", "list", "watch 11"]),
+    Fault("endless headers", [lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000), REFRESHED],
+          ["stream", "stream"]),
     Fault("no streaming lists", [NO_STREAMING, FIRST, REST, stream()],
           ["stream", "list", "list t", "watch 12"]),
     Fault("a page that is no list",
@@ -130,15 +194,18 @@ async def test_informer_ends_up_with_what_the_server_has(server: ScriptedApiServ
         assert not any("ghost" in told or "half" in told for told in observed.told)
 
 
-async def test_silent_dead_watch_is_given_up_and_resumed(server: ScriptedApiServer) -> None:
-    class Impatient(InterceptedListWatch):
-        def watch(self, *args: Any, **options: Any) -> Any:
-            return super().watch(*args, **options, idle_seconds=0.2)
+class Impatient(InterceptedListWatch):
+    """Whoever is silent for 0.2 s is taken for dead."""
 
+    def watch(self, *args: Any, **options: Any) -> Any:
+        return super().watch(*args, **options, idle_seconds=0.2)
+
+
+async def test_silent_dead_watch_is_given_up_and_resumed(server: ScriptedApiServer) -> None:
     server.script(stream(*LISTED), hang, NEWS)
     async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
         await observed.until(lambda: observed.held == {"a": "11", "b": "12"})
-        assert server.asked[:3] == ["stream", "watch 10", "watch 10"]
+        assert server.asked[:3] == ["stream", "watch 8", "watch 8"]
 
 
 async def test_retry_after_is_waited_out(server: ScriptedApiServer) -> None:
@@ -200,10 +267,174 @@ async def test_server_that_never_answers_runs_into_the_time_limit(server: Script
             await client.get(CONFIG_MAPS, "a", "ns")
 
 
+async def watched(client: ApiClient) -> list[bytes]:
+    """The lines of a watch."""
+    async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
+        return [line async for batch in lines for line in batch]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+NOISE = {
+    "corrupt chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\nZZ\r\n",
+    "corrupt gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
+    "unknown encoding": HEAD + b"Content-Encoding: br\r\nContent-Length: 4\r\n\r\nabcd",
+    "two lengths": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}",
+    "control characters": HEAD + b"X\x00Y: y\r\nContent-Length: 2\r\n\r\n{}",
+    "endless header": HEAD + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+    "many headers": HEAD + b"".join(b"X%d: y\r\n" % number for number in range(20_000)) + b"\r\n",
+    "no HTTP": b"SSH-2.0-OpenSSH\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE.keys())
+async def test_noise_is_a_transport_error_of_one_short_line(server: ScriptedApiServer, noise: bytes) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(noise)
+        exchange.writer.close()
+
+    server.script(*[answer] * 3)  # aiohttp repeats a GET that got nothing
+    async with to(server) as client:
+        with pytest.raises(TransportError) as caught:
+            await client.create(CONFIG_MAPS, {}, "ns")
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 2000
+        with pytest.raises(TransportError):
+            await watched(client)
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+async def test_connection_reset_while_a_request_is_being_written_is_a_transport_error() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as listener:
+        config = ClientConfig(server=f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+        async with client_for(config) as client:
+            with pytest.raises(TransportError, match="POST"):
+                await client.create(CONFIG_MAPS, manifest("a", data={"x": "y" * (16 << 20)}), "ns")
+
+
+async def test_write_on_a_kept_connection_that_died_is_not_repeated_but_a_read_is(server: ScriptedApiServer) -> None:
+    get = reply(200, manifest("a", 5))
+    server.script(get, drop, get, drop, get)
+    async with to(server) as client:
+        await client.get(CONFIG_MAPS, "a", "ns")
+        with pytest.raises(TransportError):
+            await client.patch(CONFIG_MAPS, "a", {}, "ns")
+        for _ in range(2):
+            await client.get(CONFIG_MAPS, "a", "ns")
+    path = "/api/v1/namespaces/ns/configmaps/a"
+    assert server.asked == [f"GET {path}", f"PATCH {path}", *[f"GET {path}"] * 3]
+
+
+async def test_conflict_on_a_write_is_told_once(server: ScriptedApiServer) -> None:
+    server.script(reply(409, status(409, "Conflict")), reply(409, status(409, "AlreadyExists")))
+    async with to(server) as client:
+        with pytest.raises(Conflict) as caught:
+            await client.patch(CONFIG_MAPS, "a", {}, "ns")
+        assert not isinstance(caught.value, AlreadyExists)
+        with pytest.raises(AlreadyExists):
+            await client.create(CONFIG_MAPS, {}, "ns")
+    assert len(server.requests) == 2
+
+
+async def test_endless_line_is_given_up_at_the_limit(server: ScriptedApiServer) -> None:
+    sent = 0
+
+    async def endless(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.begin_stream()
+        while True:
+            await exchange.chunk(b"x" * (1 << 16))
+            sent += 1 << 16
+
+    server.script(endless)
+    async with to(server) as client, client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
+        with pytest.raises(DecodeError, match="more than"):
+            await anext(aiter(lines))
+    assert sent < MAX_EVENT_BYTES + (16 << 20)  # and what the sockets hold
+
+
+async def test_compressed_watch_is_read_as_it_comes(server: ScriptedApiServer) -> None:
+    seen = asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await exchange.send(head)
+        compressor = zlib.compressobj(wbits=31)
+        await exchange.chunk(compressor.compress(added("a", 5) + b"\n") + compressor.flush(zlib.Z_SYNC_FLUSH))
+        await seen.wait()  # the second line is sent only when the first one has been read
+        await exchange.chunk(compressor.compress(added("b", 6) + b"\n") + compressor.flush())
+        await exchange.end_stream()
+
+    server.script(answer)
+    async with to(server) as client, client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
+        received = []
+        async for batch in lines:
+            received += batch
+            seen.set()
+    assert received == [added("a", 5), added("b", 6)]
+
+
+async def test_server_restored_from_a_backup_is_found_out_by_its_silence(server: ScriptedApiServer) -> None:
+    """A real API server opens a watch from a version that it has yet to reach, and says nothing, not even bookmarks."""
+    restored = stream(added("a", 4), bookmark_line(5, initial_events_end=True))
+    server.script(CUT, stream(), restored)
+    async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
+        assert observed.held == {"a": "5"}
+        await observed.until(lambda: observed.held == {"a": "4"})
+        assert server.asked[:3] == ["stream", "watch 8", "stream"]
+
+
+async def test_silence_of_a_server_that_sends_no_bookmarks_means_nothing(server: ScriptedApiServer) -> None:
+    server.script(NO_STREAMING, PAGE, stream(), B)
+    async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
+        await observed.until(lambda: "b" in observed.held)
+        assert server.asked[:4] == ["stream", "list", "watch 11", "watch 11"]
+
+
+async def test_wall_clock_that_jumps_changes_nothing(server: ScriptedApiServer) -> None:
+    """Nothing here reads it: pauses, time-outs and the age of tokens are of monotonic time."""
+
+    class Jumping(RealClock):
+        def utcnow(self) -> datetime:
+            raise AssertionError("the wall clock was read")
+
+    clock, tokens = Jumping(), []
+
+    async def fetch() -> str:
+        tokens.append("t")
+        return "t"
+
+    config = ClientConfig(server=server.url, token_source=CachedToken(fetch, clock=clock))
+    server.script(reply(503, None, Retry_After=DATES[1], Date=DATES[1]), CUT, drop, TOO_OLD, REFRESHED)
+    async with ApiClient(config, clock=clock, user_agent="tests") as client:
+        informer = SharedInformer(client, CONFIG_MAPS, clock=clock, rng=NoDelay())
+        two = asyncio.Event()
+        informer.add_handler(lambda event: two.set() if len(informer.store) == 2 else None)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(informer.run())
+            async with asyncio.timeout(20):
+                await two.wait()
+            task.cancel()
+    assert tokens == ["t"]
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+def test_host_that_cannot_be_one_is_refused_at_once(host: str) -> None:
+    with pytest.raises(ConfigError, match="server"):
+        client_for(ClientConfig(server=f"https://{host}:6443"))
+
+
 async def test_name_that_does_not_resolve_is_a_transport_error() -> None:
     async with client_for(ClientConfig(server="https://api.cluster.invalid:6443")) as client:
         with pytest.raises(TransportError, match=r"api\.cluster\.invalid"):
             await client.get(CONFIG_MAPS, "a", "ns")
+        with pytest.raises(TransportError, match=r"api\.cluster\.invalid"):
+            async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9):
+                pass
 
 
 async def test_answer_that_expands_beyond_reason_is_not_read_to_its_end(server: ScriptedApiServer) -> None:
@@ -246,7 +477,12 @@ async def test_token_that_no_header_can_carry_is_refused_without_being_quoted(
         (reply(404), NotFound, None),
         (reply(429, None, Retry_After="7"), TooManyRequests, 7.0),
         (reply(429, status(429, "TooManyRequests") | {"details": {"retryAfterSeconds": 3}}), TooManyRequests, 3.0),
-        (reply(503, None, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), ServerError, None),
+        (reply(429, status(429, "X") | {"details": {"retryAfterSeconds": 10**400}}), TooManyRequests, 86400.0),
+        (reply(429, None, Retry_After="\u00b2"), TooManyRequests, None),  # a digit, says Python
+        (reply(429, None, Retry_After=DATES[1], Date=DATES[0]), TooManyRequests, 90.0),
+        (reply(503, None, Retry_After=DATES[0], Date=DATES[1]), ServerError, 0.0),
+        (reply(503, None, Retry_After=DATES[1]), ServerError, None),
+        (reply(503, None, Retry_After="Wed, 99 Oct 2026", Date=DATES[0]), ServerError, None),
         (lambda exchange: exchange.answer(502, b"<html>" + b"x" * 100_000), ServerError, None),
     ],
 )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from informers.config import ClientConfig, StaticToken
 from informers.errors import ConfigError, TransportError
@@ -34,13 +38,30 @@ async def server(authority: Authority, tmp_path: Path) -> AsyncIterator[Scripted
         yield server
 
 
-def server_context(authority: Authority, directory: Path, name: str) -> ssl.SSLContext:
+def server_context(authority: Authority, directory: Path, name: str, *, expired: bool = False) -> ssl.SSLContext:
     certificate = authority.server(name)
+    chain = expire(authority, certificate.certificate_pem) if expired else certificate.certificate_pem
     file = directory / "server.pem"
-    file.write_bytes(certificate.certificate_pem + certificate.key_pem)
+    file.write_bytes(chain + certificate.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
+
+
+def expire(authority: Authority, certificate_pem: bytes) -> bytes:
+    """The same certificate, of last year."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    year = timedelta(days=366)
+    builder = x509.CertificateBuilder(
+        certificate.issuer,
+        certificate.subject,
+        certificate.public_key(),
+        certificate.serial_number,
+        certificate.not_valid_before_utc - year,
+        certificate.not_valid_after_utc - year,
+        list(certificate.extensions),
+    )
+    return builder.sign(authority._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @asynccontextmanager
@@ -48,8 +69,14 @@ async def listening(handler: Any) -> AsyncIterator[int]:
     """A proxy; gives its port."""
     tasks: set[asyncio.Task[None]] = set()
 
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.ensure_future(handler(reader, writer)))
+        tasks.add(asyncio.ensure_future(serve(reader, writer)))
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
@@ -165,7 +192,54 @@ async def test_proxy_that_is_not_there_is_a_transport_error(
             await client.get(CONFIG_MAPS, "a", "ns")
 
 
-@pytest.mark.parametrize("url", ["ftp://proxy", "proxy:3128", "socks5://"])
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1000)
+    writer.close()
+
+
+async def hang_up_half_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1000)
+    writer.write(b"\x05")
+    writer.close()
+
+
+async def send_noise(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1000)
+    writer.write(b"\xff" * 20)
+    writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks4", "socks5"])
+@pytest.mark.parametrize("proxy", [hang_up, hang_up_half_way, send_noise])
+async def test_proxy_that_breaks_off_is_a_transport_error(
+    server: ScriptedApiServer, authority: Authority, scheme: str, proxy: Any
+) -> None:
+    async with listening(proxy) as port:
+        config = to(server, authority, proxy_url=f"{scheme}://127.0.0.1:{port}")
+        async with client_for(replace(config, server=f"https://127.0.0.1:{server.port}")) as client:
+            with pytest.raises(TransportError):
+                await client.get(CONFIG_MAPS, "a", "ns")
+            with pytest.raises(TransportError):
+                async with client.watch(CONFIG_MAPS, resource_version="5", timeout_seconds=9):
+                    pass
+
+
+async def test_watch_does_not_wait_for_ever_for_a_proxy_that_says_nothing(
+    server: ScriptedApiServer, authority: Authority
+) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with (
+        listening(proxy) as port,
+        client_for(to(server, authority, proxy_url=f"http://127.0.0.1:{port}")) as client,
+    ):
+        with pytest.raises(TransportError):
+            async with client.watch(CONFIG_MAPS, resource_version="5", timeout_seconds=9, idle_seconds=0.2):
+                pass
+
+
+@pytest.mark.parametrize("url", ["http://a..b:3128", "ftp://proxy", "proxy:3128", "socks5://"])
 async def test_proxy_url_that_makes_no_sense_is_refused(
     server: ScriptedApiServer, authority: Authority, url: str
 ) -> None:
@@ -192,3 +266,45 @@ async def test_certificate_of_another_authority_is_refused(server: ScriptedApiSe
     async with client_for(config) as client:
         with pytest.raises(TransportError, match=r"(?i)certificate verify failed"):
             await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_certificate_that_has_expired_is_refused(authority: Authority, tmp_path: Path) -> None:
+    context = server_context(authority, tmp_path, "api.example", expired=True)
+    async with ScriptedApiServer(tls=context) as server:
+        config = ClientConfig(server=server.url, ca_pem=authority.certificate_pem, tls_server_name="api.example")
+        async with client_for(config) as client:
+            with pytest.raises(TransportError, match=r"(?i)certificate has expired"):
+                await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_server_that_speaks_no_tls_is_a_transport_error() -> None:
+    async with (
+        listening(send_noise) as port,
+        client_for(ClientConfig(server=f"https://127.0.0.1:{port}")) as client,
+    ):
+        with pytest.raises(TransportError, match=r"(?i)ssl"):
+            await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def test_authority_that_changed_on_disk_is_trusted_from_the_next_request(
+    server: ScriptedApiServer, authority: Authority, tmp_path: Path
+) -> None:
+    old, file = Authority("old-ca"), tmp_path / "ca.crt"
+    file.write_bytes(old.certificate_pem)
+    config = ClientConfig(server=server.url, ca_pem=old.certificate_pem, ca_file=file, tls_server_name="api.example")
+    server.script(stream(bookmark_line(6), end="good"), reply(200, manifest("a", 5)))
+    async with client_for(config) as client:
+
+        async def watch() -> list[bytes]:
+            async with client.watch(CONFIG_MAPS, resource_version="5", timeout_seconds=9) as lines:
+                return [line async for batch in lines for line in batch]
+
+        for content in (old.certificate_pem, b"-----BEGIN CERTIFICATE-----\nhalf", None, authority.certificate_pem):
+            if content is None:
+                file.unlink()
+            else:
+                file.write_bytes(content)
+            with pytest.raises(TransportError, match=r"(?i)certificate verify failed"):
+                await watch()
+        assert await watch() == [bookmark_line(6)]
+        assert (await client.get(CONFIG_MAPS, "a", "ns")).metadata.name == "a"

@@ -80,7 +80,7 @@ class TestKubeconfig:
             user={"client-certificate": "c.crt", "client-key": str(tmp_path / "c.key")},
         )
         config = await load_kubeconfig(str(path))
-        assert config.ca_pem == CA.certificate_pem
+        assert (config.ca_pem, config.ca_file) == (CA.certificate_pem, tmp_path / "ca.crt")
         assert (config.client_cert_pem, config.client_key_pem) == (CLIENT.certificate_pem, CLIENT.key_pem)
 
     async def test_token_insecure_and_proxy(self, tmp_path: Path) -> None:
@@ -215,6 +215,7 @@ class TestInCluster:
         clock = FakeClock()
         config = load_incluster(service_account=self.account(tmp_path), clock=clock)
         assert (config.server, config.ca_pem) == ("https://[fd00::1]:443", CA.certificate_pem)
+        assert config.ca_file == tmp_path / "ca.crt"
         assert await token_of(config) == "one"
         (tmp_path / "token").write_text("two\n")
         await clock.advance(60)
@@ -303,7 +304,17 @@ class TestClientOptions:
         return ApiClient(config, clock=FakeClock(), user_agent="tests")
 
     @pytest.mark.parametrize(
-        "server", ["", "api:6443", "ftp://api", "https://", "https://api:99999", "https://api:x", "https://api?x=1"]
+        "server",
+        [
+            "",
+            "api:6443",
+            "ftp://api",
+            "https://",
+            "https://api:99999",
+            "https://api:x",
+            "https://api?x=1",
+            "https://a..b",
+        ],
     )
     def test_server_that_is_no_url_is_refused(self, server: str) -> None:
         with pytest.raises(ConfigError, match="server"):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from informers.errors import (
     BadRequest,
@@ -15,6 +17,7 @@ from informers.errors import (
     Invalid,
     NotFound,
     ServerError,
+    Silence,
     TooManyRequests,
     TransportError,
     Unauthorized,
@@ -71,7 +74,7 @@ def watch(version: int) -> WatchRequest:
     return WatchRequest(resource_version=str(version))
 
 
-def added(name: str, version: int) -> Line:
+def added(name: str, version: int | str) -> Line:
     return Line(event_line("ADDED", manifest(name, version)))
 
 
@@ -84,9 +87,13 @@ def page(
 END = Line(bookmark_line(10, initial_events_end=True))
 SYNCED: tuple[Input[ConfigMap], ...] = (added("a", 5), END)
 A, B = config_map("a", 5), config_map("b", 6)
+KEYS = st.sampled_from(
+    ["metadata", "name", "namespace", "uid", "resourceVersion", "annotations", "labels", "code", "details"]
+)
 THROTTLED = Line(event_line("ERROR", status(429, "TooManyRequests")))
 EXPIRED = Line(event_line("ERROR", status(410, "Expired")))
 INTERNAL = Line(event_line("ERROR", status(500, "InternalError")))
+DEEP = b"[" * 5000 + b"]" * 5000
 BAD = manifest("bad", 11) | {"data": 7}
 
 
@@ -160,6 +167,8 @@ ROWS = [
     streaming("bookmark that is not the end", Line(bookmark_line(7))),
     streaming("end", END, output=("replaced", ["a"], "10", [])),
     streaming("undecodable object", Line(event_line("ADDED", BAD))),
+    streaming("end without a version", Line(bookmark_line("", initial_events_end=True)),
+              request=PAGES, pause=0, error=DecodeError),
     streaming("EOF", Ended(), request=PAGES, pause=0, error=TransportError),
     streaming("connection lost", Ended(UNREACHABLE), request=PAGES, pause=0, error=TransportError),
     streaming("garbage", Line(b"<html>"), request=PAGES, pause=0, error=DecodeError),
@@ -177,7 +186,24 @@ ROWS = [
     watching("EOF in good order", Ended(), request=watch(10)),
     watching("EOF at once", Ended(short=True), request=watch(10), pause=0),
     watching("EOF mid-line, or a reset connection", Ended(UNREACHABLE), request=watch(10), error=TransportError),
-    watching("silent dead connection", Ended(TransportError("idle")), request=watch(10), error=TransportError),
+    watching("silent dead connection", Ended(Silence("idle")), request=watch(10), error=Silence),
+    Row("resumed: silent from its opening on", (*SYNCED, Ended()), Ended(Silence("idle")),
+        request=STREAM, pause=0, error=Silence),
+    Row("resumed: silent after an event", (*SYNCED, Ended(), added("b", 11)), Ended(Silence("idle")),
+        request=watch(11), error=Silence),
+    Row("resumed: silent after a bookmark", (*SYNCED, Ended(), Line(bookmark_line(10))), Ended(Silence("idle")),
+        request=watch(10), error=Silence),
+    Row("resumed: silent, on a server that never sent a bookmark", (page(A),), Ended(Silence("idle")),
+        request=watch(10), error=Silence, streaming=False),
+    watching("repeated event", added("a", 5)),
+    watching("repeated event of our position", added("a", 10)),
+    watching("object without a version", added("a", ""), output=("put", "a", "")),
+    watching("deletion that kept the object's last version", Line(event_line("DELETED", manifest("a", 5))),
+             output=("removed", "a", "5", True)),
+    watching("nested too deep", Line(b'{"type":"ADDED","object":' + DEEP + b"}"), request=STREAM, pause=0,
+             error=DecodeError),
+    watching("senseless Retry-After", Line(event_line("ERROR", status(429, "X") | {"details": {
+        "retryAfterSeconds": 10**400}})), request=watch(10), pause=86400, error=TooManyRequests),
     watching("garbage", Line(b'{"type":"ADD'), request=STREAM, pause=0, error=DecodeError),
     watching("garbage bookmark", Line(event_line("BOOKMARK", {})), request=STREAM, pause=0, error=DecodeError),
     watching("oversized event", Failed(DecodeError("long")), request=STREAM, pause=0, error=DecodeError),
@@ -240,6 +266,30 @@ def test_events_and_bookmarks_move_the_point_to_resume_from() -> None:
     assert watcher.request() == watch(31)
     run(watcher, Line(event_line("ADDED", BAD | {"metadata": {"name": "bad", "resourceVersion": "32"}})))
     assert watcher.request() == watch(32)
+
+
+def test_repeated_events_do_not_move_the_point_to_resume_from_back() -> None:
+    watcher = Watcher(CONFIG_MAPS)
+    run(watcher, *SYNCED, added("b", 11), added("a", 5), Line(event_line("DELETED", manifest("c", 7))), Ended())
+    assert watcher.request() == watch(11)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from([(), SYNCED]), st.lists(st.one_of(
+    st.binary(max_size=40),
+    st.builds(event_line, st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "X"]), JSON),
+), max_size=5))  # fmt: skip
+def test_no_line_whatsoever_breaks_the_machine(given_: tuple[Input[ConfigMap], ...], lines: list[bytes]) -> None:
+    watcher = Watcher(CONFIG_MAPS)
+    for received in (*given_, *map(Line, lines)):
+        watcher.step(received)
+        watcher.request()
 
 
 def test_half_a_streaming_list_leaves_nothing_behind() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -40,13 +42,17 @@ def test_item_without_readable_metadata_is_rejected_without_a_key() -> None:
     assert [rejected.key for rejected in page.rejected] == [None]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"items":[]}', b'{"metadata":{},"items":{}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"items":[]}', b'{"metadata":{},"items":{}}', b"\xff", b"[" * 5000]
+)
 def test_answer_that_is_no_list_is_a_decode_error(body: bytes) -> None:
     with pytest.raises(DecodeError, match=r"list of configmaps\.v1"):
         decode_page(CONFIG_MAPS, body)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"type":"ADDED"}', b'{"type":1,"object":{}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b'{"type":"ADDED"}', b'{"type":1,"object":{}}', b"\xff\xfe", b"[" * 5000]
+)
 def test_line_that_is_no_event_is_a_decode_error(line: bytes) -> None:
     with pytest.raises(DecodeError):
         decode_event(line)
@@ -81,6 +87,18 @@ def test_lines_come_out_as_they_went_in_however_the_stream_is_cut(lines: list[by
 
 def test_half_a_line_at_the_end_is_not_a_line() -> None:
     assert LineSplitter(100).feed(b"whole\nhal") == [b"whole"]
+
+
+def test_long_line_in_small_pieces_needs_no_more_memory_than_its_length() -> None:
+    splitter = LineSplitter(1 << 20)
+    tracemalloc.start()
+    try:
+        for _ in range(1 << 18):
+            splitter.feed(b"xyz")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 @pytest.mark.parametrize("chunks", [[b"x" * 11], [b"x" * 6, b"x" * 6], [b"ab\n" + b"x" * 11 + b"\n"]])

@@ -66,14 +66,43 @@ class Schedule:
 
 def is_schedulable(binding: ResourceBinding) -> bool:
     """Whether the binding is this scheduler's to place, now."""
+    return _is_ours(binding) and _has_owner(binding)
+
+
+def leave_removed_clusters(
+    binding: ResourceBinding, cluster_of: Callable[[str], Cluster | None]
+) -> list[JsonObject] | None:
+    """The JSON patch by which a binding that nobody owns any more lets go of Clusters that are being removed.
+
+    What was placed for a MultiClusterService or a policy that is gone stays where it is. But a Cluster cannot leave as
+    long as a binding lists it, and nobody else is left to take it from the list. None if there is nothing to do.
+    """
+    if not _is_ours(binding) or _has_owner(binding) or wk.APPLIED_PLACEMENT not in binding.metadata.annotations:
+        return None
+    leaving = [n for n, target in enumerate(binding.spec.clusters) if _is_leaving(cluster_of(target.name))]
+    if not leaving:
+        return None
+    # From the end, so that the numbers stay right. What else the list says of the others is not ours to write again.
+    removals = [{"op": "remove", "path": f"/spec/clusters/{n}"} for n in reversed(leaving)]
+    version = binding.metadata.resource_version
+    return [{"op": "replace", "path": "/metadata/resourceVersion", "value": version}, *removals]
+
+
+def _is_ours(binding: ResourceBinding) -> bool:
     if binding.metadata.deletion_timestamp is not None:
         return False
     if binding.spec.scheduler_name not in ("", wk.DEFAULT_SCHEDULER):
         return False
     suspension = binding.spec.suspension
-    if suspension is not None and suspension.scheduling:
-        return False
+    return suspension is None or not suspension.scheduling
+
+
+def _has_owner(binding: ResourceBinding) -> bool:
     return any(binding.metadata.labels.get(label) for label in _OWNER_LABELS)
+
+
+def _is_leaving(cluster: Cluster | None) -> bool:
+    return cluster is not None and cluster.metadata.deletion_timestamp is not None
 
 
 def schedule(binding: ResourceBinding, cluster_of: Callable[[str], Cluster | None]) -> Schedule:

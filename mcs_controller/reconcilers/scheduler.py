@@ -23,6 +23,7 @@ from mcs_controller.domain.scheduling import (
     Schedule,
     is_news,
     is_schedulable,
+    leave_removed_clusters,
     plan_schedule_status,
     schedule,
 )
@@ -61,9 +62,17 @@ class SchedulerReconciler:
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the binding is gone."""
         binding = self._bindings.get(request.namespace, request.name)
-        if binding is None or not is_schedulable(binding):
+        if binding is None:
             return Result()
-        decision = schedule(binding, lambda name: self._clusters.get(ObjectKey("", name)))
+
+        def cluster_of(name: str) -> Cluster | None:
+            return self._clusters.get(ObjectKey("", name))
+
+        if not is_schedulable(binding):
+            if (patch := leave_removed_clusters(binding, cluster_of)) is not None:
+                await self._bindings.patch(request.namespace, request.name, patch)
+            return Result()
+        decision = schedule(binding, cluster_of)
         try:
             await self._write(request, binding, decision)
         except NotFound:

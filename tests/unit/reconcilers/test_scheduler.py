@@ -17,6 +17,7 @@ from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json
 from tests.support.memory import Json, MemoryApi, MemoryRecorder
 
+MANAGED_BY = "binding.karmada.io/managed-by"
 NGINX = Request("default", "nginx-service")
 SUCCEEDED = [("ResourceBinding", "ScheduleBindingSucceed"), ("Service", "ScheduleBindingSucceed")]
 FAILED = [("ResourceBinding", "ScheduleBindingFailed"), ("Service", "ScheduleBindingFailed")]
@@ -105,6 +106,37 @@ async def test_leaving_cluster_is_dropped(world: World) -> None:
     await world.reconcile()
     assert "clusters" not in world.binding["spec"]
     assert world.scheduled["reason"] == "NoClusterFit"
+
+
+async def test_cluster_can_leave_a_binding_whose_service_let_go_of_it(world: World) -> None:
+    world.api.seed(binding_json("m1", "m2"))
+    await world.reconcile()
+    world.api.edit("ResourceBinding", *NGINX, {"metadata": {"labels": {MANAGED_BY: None}}})
+    placed = [{"name": "m1", "replicas": 2}, {"name": "m2", "replicas": 3}]
+    world.api.edit("ResourceBinding", *NGINX, {"spec": {"clusters": placed}})
+    world.api.calls.clear()
+    await world.reconcile()
+    assert world.api.writes == [], "what was placed stays where it is"
+    world.api.edit("Cluster", "", "m1", {"metadata": {"finalizers": ["karmada.io/cluster-controller"]}})
+    world.api.remove("Cluster", "", "m1")
+    await world.reconcile()
+    assert world.binding["spec"]["clusters"] == [{"name": "m2", "replicas": 3}]
+    world.api.calls.clear()
+    await world.reconcile()
+    assert world.api.writes == []
+
+
+@pytest.mark.parametrize("fields", [{"schedulerName": "mine"}, {"suspension": {"scheduling": True}}, {"by hand": True}])
+async def test_cluster_leaves_no_binding_that_was_not_ours_to_place(world: World, fields: dict[str, Any]) -> None:
+    by_hand = fields.pop("by hand", False)
+    world.api.seed(binding_json("m1", **fields))
+    applied = None if by_hand else "{}"
+    marks = {"labels": {MANAGED_BY: None}, "annotations": {"policy.karmada.io/applied-placement": applied}}
+    world.api.edit("ResourceBinding", *NGINX, {"metadata": marks, "spec": {"clusters": [{"name": "m1"}]}})
+    world.api.edit("Cluster", "", "m1", {"metadata": {"finalizers": ["karmada.io/cluster-controller"]}})
+    world.api.remove("Cluster", "", "m1")
+    await world.reconcile()
+    assert world.binding["spec"]["clusters"] == [{"name": "m1"}]
 
 
 async def test_cluster_that_becomes_not_ready_changes_nothing(world: World) -> None:

@@ -185,15 +185,20 @@ def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:
 def plan_release(meta: ObjectMeta) -> JsonObject | None:
     """The merge patch that takes the claim off a Service. Its annotations stay, as the peer leaves them.
 
-    Somebody else's claim stays as well.
+    Somebody else's claim stays as well, and so does the claim on what is being deleted itself.
     """
     labels = _ours(meta.labels, {wk.CLAIMED_BY: wk.CLAIMED_BY_MCS})
-    return {"metadata": {"labels": labels}} if labels else None
+    return {"metadata": {"labels": labels}} if labels and meta.deletion_timestamp is None else None
 
 
 def plan_release_binding(meta: ObjectMeta) -> JsonObject | None:
-    """The merge patch that takes our marks off a ResourceBinding. The Service keeps running where it was placed."""
+    """The merge patch that takes our marks off a ResourceBinding. The Service keeps running where it was placed.
+
+    They stay on one that is being deleted: it goes with its Service.
+    """
     metadata: JsonObject = {}
+    if meta.deletion_timestamp is not None:
+        return None
     labels = _ours(meta.labels, {wk.BINDING_MANAGED_BY: wk.BINDING_MANAGED_BY_MCS})
     annotations = {key: None for key in (wk.MCS_NAMESPACE, wk.MCS_NAME) if key in meta.annotations}
     if labels:

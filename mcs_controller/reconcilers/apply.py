@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from informers.errors import Conflict, KubeError, TransportError
+from informers.errors import Conflict, KubeError, NotFound, TransportError
 from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee
 from mcs_controller.runtime.reconcile import ReconcileError
 
@@ -117,6 +117,14 @@ def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[
     """The writes, ready for `settle`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
+
+
+async def unless_gone(write: Awaitable[T]) -> T | None:
+    """Await a write that undoes something; None if the object is gone, and what was to be undone with it."""
+    try:
+        return await write
+    except NotFound:
+        return None
 
 
 async def quietly(write: Awaitable[object]) -> None:

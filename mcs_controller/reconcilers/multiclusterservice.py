@@ -26,7 +26,7 @@ from mcs_controller.domain.multiclusterservice import (
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.selection import consumers_of, providers_of, validate
 from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
-from mcs_controller.reconcilers.apply import Failures, named, settle
+from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
@@ -150,12 +150,13 @@ class MultiClusterServiceReconciler:
         done = await self._apply(plan_withdraw(self._filed(request)), failures)
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
-            await failures.guard(f"Service {request}", self._services.patch(request.namespace, request.name, patch))
-        binding = self._bindings.get(request.namespace, binding_name(wk.SERVICE_KIND, request.name))
+            write = self._services.patch(request.namespace, request.name, patch)
+            await failures.guard(f"Service {request}", unless_gone(write))
+        name = binding_name(wk.SERVICE_KIND, request.name)
+        binding = self._bindings.get(request.namespace, name)
         if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
-            name = binding.metadata.name
-            write = self._bindings.patch(request.namespace, name, patch)
-            await failures.guard(f"ResourceBinding {request.namespace}/{name}", write)
+            released = self._bindings.patch(request.namespace, name, patch)
+            await failures.guard(f"ResourceBinding {request.namespace}/{name}", unless_gone(released))
         if not failures.inconclusive and failures.reportable:
             self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()

@@ -259,6 +259,14 @@ def test_a_claim_of_somebody_else_is_not_ours_to_release():
     assert plan_release_binding(a_binding(labels={wk.BINDING_MANAGED_BY: "SomebodyElse"}).metadata) is None
 
 
+def test_what_is_being_deleted_keeps_its_marks_until_it_is_gone():
+    leaving = {"deletionTimestamp": DELETED_AT}
+    there = claimed(service(labels={"own": "l"}))
+    assert plan_release(decode(there | {"metadata": there["metadata"] | leaving}).metadata) is None
+    bound_there = bound(binding(), "c1")
+    assert plan_release_binding(decode(bound_there | {"metadata": bound_there["metadata"] | leaving}).metadata) is None
+
+
 # --- the binding ------------------------------------------------------------------------------------------------------
 
 OWNER = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "uid-default-web"}

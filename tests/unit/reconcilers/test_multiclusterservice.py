@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from informers.errors import Conflict, Forbidden, Invalid, ServerError
+from informers.errors import Conflict, Forbidden, Invalid, NotFound, ServerError
 from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import binding_name, work_name
@@ -418,6 +418,16 @@ async def test_an_end_that_fails_halfway_is_taken_up_again():
     await world.settle()
     assert world.host.find(wk.MCS_KIND, "default", "web") is None
     assert world.host.all("Work") == []
+
+
+async def test_what_went_by_itself_in_the_meantime_needs_no_undoing():
+    world = await running("m1", "m2")
+    for kind, name in (("Service", "web"), ("ResourceBinding", "web-service")):
+        world.host.fail(NotFound(404, "NotFound", name), "patch", kind, name)
+    world.host.remove(wk.MCS_KIND, "default", "web")
+    await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
+    assert world.controllers[wk.MCS_CONTROLLER].failed == []
+    assert world.host.find(wk.MCS_KIND, "default", "web") is None
 
 
 async def test_an_end_that_fails_is_told_by_one_event():

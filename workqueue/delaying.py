@@ -11,7 +11,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from workqueue.metrics import NO_METRICS
-from workqueue.queue import Queue, T
+from workqueue.priority import NORMAL, T
+from workqueue.queue import Queue
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
@@ -23,29 +24,36 @@ class DelayingQueue(Queue[T]):
 
     def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
         super().__init__(name, clock=clock, metrics=metrics)
-        # When each delayed item is due; the truth. The heap may also hold entries that an earlier time has replaced.
-        self._due: dict[T, float] = {}
+        # When each delayed item is due, and with which priority; the truth. The heap may also hold entries that an
+        # earlier time has replaced.
+        self._due: dict[T, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, T]] = []
         self._sequence = count()  # breaks ties by age, and keeps the heap from comparing items
         self._changed = asyncio.Event()  # something is due, or due sooner than the timer thinks, or it is all over
 
-    def add_after(self, item: T, seconds: float) -> None:
+    def add_after(self, item: T, seconds: float, *, priority: int = NORMAL) -> None:
         """Add `item` after `seconds`; at once if that is zero or less.
 
-        Of two delays for one item the earlier end wins. An ordinary :meth:`add` does not cancel a delay: the item is
-        then added twice. Ignored once shutdown has begun, and what is delayed then is dropped.
+        Of two delays for one item the earlier end wins, and so does the higher priority. An ordinary :meth:`add` does
+        not cancel a delay: the item is then added twice, as in client-go. (In controller-runtime's priority queue it
+        does; then a change takes away the later look that somebody else has asked for.) Ignored once shutdown has
+        begun, and what is delayed then is dropped.
         """
         if self.shutting_down:
             return
         self._metrics.retried()
         if seconds <= 0:
-            self.add(item)
+            self.add(item, priority=priority)
             return
         due = self._clock.monotonic() + seconds
-        if due >= self._due.get(item, float("inf")):
-            return
+        known = self._due.get(item)
+        if known is not None:
+            priority = max(priority, known[1])
+            if due >= known[0]:
+                self._due[item] = (known[0], priority)
+                return
         sooner = not self._heap or due < self._heap[0][0]
-        self._due[item] = due
+        self._due[item] = (due, priority)
         heapq.heappush(self._heap, (due, next(self._sequence), item))
         if sooner:
             self._changed.set()
@@ -73,9 +81,10 @@ class DelayingQueue(Queue[T]):
         now = self._clock.monotonic()
         while self._heap and self._heap[0][0] <= now:
             due, _, item = heapq.heappop(self._heap)
-            if self._due.get(item) == due:
+            known = self._due.get(item)
+            if known is not None and known[0] == due:
                 del self._due[item]
-                self.add(item)
+                self.add(item, priority=known[1])
 
     async def _sleep_until_next(self) -> None:
         if self._heap:

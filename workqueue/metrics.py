@@ -6,14 +6,20 @@ client-go `util/workqueue/metrics.go`, except that gauges are read when somebody
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class QueueState(Protocol):
     """The gauges of one queue, for a metrics system to read whenever it is scraped."""
 
-    def depth(self) -> int:
-        """Items that wait for a worker, including those added again while being processed."""
+    def depth(self) -> Mapping[int, int]:
+        """Items that wait for a worker, by priority, including those added again while being processed.
+
+        A priority that was used once stays, with 0.
+        """
         ...
 
     def unfinished_work_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 Semantics of client-go `util/workqueue/queue.go`, whose package comment promises:
 
-- fair: items are processed in the order in which they were added;
+- fair: items are processed in the order in which they were added (here: within one priority, see `priority.py`);
 - stingy: one item is never processed by two workers at a time, and an item added several times before it can be
   processed is processed once;
 - many producers and consumers; in particular, an item may be added again while it is being processed;
@@ -14,16 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 from workqueue.metrics import NO_METRICS
+from workqueue.priority import NORMAL, PriorityOrder, T
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
     from workqueue.metrics import MetricsProvider
-
-T = TypeVar("T", bound=Hashable)
 
 
 class ShutDown(Exception):
@@ -40,12 +38,12 @@ class Queue(Generic[T]):
     def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
         self.name = name
         self._clock = clock
-        # The order in which items are handed out. Each of its items is in _dirty and not in _processing.
-        self._order: deque[T] = deque()
-        # Items to be processed, with the time since which; they may be in _processing too, and follow once done.
-        self._dirty: dict[T, float] = {}
-        # Items with a worker, with the time since which.
-        self._processing: dict[T, float] = {}
+        # Items that a worker could have, in the order in which they are handed out. None is in _processing.
+        self._order: PriorityOrder[T] = PriorityOrder()
+        # Items with a worker, with the time since which, and the priority with which it took them.
+        self._processing: dict[T, tuple[float, int]] = {}
+        # Items added while being processed, with their priority and the time of that; they follow once done.
+        self._again: dict[T, tuple[int, float]] = {}
         # Workers waiting for an item, longest first.
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
@@ -61,49 +59,63 @@ class Queue(Generic[T]):
         """Whether shutdown has begun. Never turns false again."""
         return self._shutting_down
 
-    def add(self, item: T) -> None:
+    def add(self, item: T, *, priority: int = NORMAL) -> None:
         """Mark `item` as needing to be processed.
 
-        If it waits already nothing happens; if it is being processed it will be processed once more afterwards. Ignored
-        once shutdown has begun.
+        If it waits already it moves up to `priority` if that is higher, and nothing else happens; if it is being
+        processed it will be processed once more afterwards, with the highest priority asked for meanwhile. Ignored once
+        shutdown has begun.
         """
-        if self._shutting_down or item in self._dirty:
+        if self._shutting_down:
             return
-        self._metrics.added()
-        self._dirty[item] = self._clock.monotonic()
-        if item not in self._processing:
-            self._push(item)
+        if item in self._processing:
+            self._add_again(item, priority)
+        elif not self._order.raise_to(item, priority):
+            self._metrics.added()
+            self._push(item, priority, self._clock.monotonic())
 
     async def get(self) -> T:
         """Wait for the next item and take it. :meth:`done` must be called for it, whatever comes of it.
 
-        Cancelling a waiting call loses no item.
+        The next is the one that waits longest of those with the highest priority; but an item of lower priority has its
+        turn in bounded time, see :class:`~workqueue.priority.PriorityOrder`. Cancelling a waiting call loses no item.
 
         Raises:
             ShutDown: the queue was shut down and is empty.
         """
-        while not self._order:
+        while (place := self._order.take()) is None:
             if self._shutting_down:
                 raise ShutDown
             await self._wait_for_item()
-        item = self._order.popleft()
+        item, priority, since, _ = place
         now = self._clock.monotonic()
-        self._metrics.waited(now - self._dirty.pop(item))
-        self._processing[item] = now
+        self._metrics.waited(now - since)
+        self._processing[item] = (now, priority)
         return item
 
-    def done(self, item: T) -> None:
-        """Tell that `item` has been processed. If it was added again meanwhile it goes back to the end of the queue.
+    def priority_of(self, item: T) -> int:
+        """With which priority `item` was taken; what is added meanwhile does not count.
 
         Raises:
             ValueError: `item` is not being processed.
         """
-        started = self._processing.pop(item, None)
-        if started is None:
+        taken = self._processing.get(item)
+        if taken is None:
+            raise ValueError(f"priority_of() without get(): {item!r}")
+        return taken[1]
+
+    def done(self, item: T) -> None:
+        """Tell that `item` has been processed. If it was added again meanwhile it goes back to the end of its priority.
+
+        Raises:
+            ValueError: `item` is not being processed.
+        """
+        taken = self._processing.pop(item, None)
+        if taken is None:
             raise ValueError(f"done() without get(): {item!r}")
-        self._metrics.worked(self._clock.monotonic() - started)
-        if item in self._dirty:
-            self._push(item)
+        self._metrics.worked(self._clock.monotonic() - taken[0])
+        if self._again and item in self._again:
+            self._push(item, *self._again.pop(item))
         elif self._shutting_down and self._idle():
             self._drained.set()
 
@@ -123,26 +135,38 @@ class Queue(Generic[T]):
             self._drained.set()
         await self._drained.wait()
 
-    def depth(self) -> int:
+    def depth(self) -> dict[int, int]:
         """See :class:`workqueue.metrics.QueueState`."""
-        return len(self._dirty)
+        depth = self._order.depth()
+        for priority, _ in self._again.values():
+            depth[priority] = depth.get(priority, 0) + 1
+        return depth
 
     def unfinished_work_seconds(self) -> float:
         """See :class:`workqueue.metrics.QueueState`."""
         now = self._clock.monotonic()
-        return sum((now - started for started in self._processing.values()), 0.0)
+        return sum((now - started for started, _ in self._processing.values()), 0.0)
 
     def longest_running_seconds(self) -> float:
         """See :class:`workqueue.metrics.QueueState`."""
         now = self._clock.monotonic()
-        return max((now - started for started in self._processing.values()), default=0.0)
+        return max((now - started for started, _ in self._processing.values()), default=0.0)
 
-    def _push(self, item: T) -> None:
-        self._order.append(item)
-        self._wake_getter()
+    def _add_again(self, item: T, priority: int) -> None:
+        known = self._again.get(item)
+        if known is None:
+            self._metrics.added()
+            self._again[item] = (priority, self._clock.monotonic())
+        elif priority > known[0]:
+            self._again[item] = (priority, known[1])
+
+    def _push(self, item: T, priority: int, since: float) -> None:
+        self._order.add(item, priority, since)
+        if self._getters:
+            self._wake_getter()
 
     def _idle(self) -> bool:
-        return not self._dirty and not self._processing
+        return not self._order and not self._processing
 
     def _begin_shutdown(self) -> None:
         self._shutting_down = True

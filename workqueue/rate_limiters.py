@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from workqueue.queue import T
+from workqueue.priority import T
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:

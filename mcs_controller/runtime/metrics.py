@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
@@ -51,7 +53,8 @@ class PrometheusQueueMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("name", "controller")
-        self._depth = Gauge("workqueue_depth", "Items waiting.", (*labels, "priority"), registry=registry)
+        self._depth = _Depth((*labels, "priority"))
+        registry.register(self._depth)
         self._adds = Counter("workqueue_adds", "Items added.", labels, registry=registry)
         self._retries = Counter("workqueue_retries", "Items added with a delay.", labels, registry=registry)
         self._waited = Histogram(
@@ -83,7 +86,7 @@ class PrometheusQueueMetrics:
 
     def register(self, name: str, state: QueueState) -> QueueMetrics:
         """See :meth:`workqueue.MetricsProvider.register`. The queue's name is its controller's as well."""
-        self._depth.labels(name, name, "").set_function(state.depth)
+        self._depth.queues[name] = state
         self._unfinished.labels(name, name).set_function(state.unfinished_work_seconds)
         self._longest.labels(name, name).set_function(state.longest_running_seconds)
         return _OneQueue(
@@ -92,6 +95,27 @@ class PrometheusQueueMetrics:
             self._waited.labels(name, name),
             self._worked.labels(name, name),
         )
+
+
+class _Depth(Collector):
+    """Makes the gauge when scraped: which priorities there are is not known before."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.queues: dict[str, QueueState] = {}
+        self._labels = labels
+
+    def describe(self) -> Iterable[Metric]:
+        return (self._family(),)
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._family()
+        for name, state in self.queues.items():
+            for priority, items in sorted(state.depth().items()):
+                family.add_metric((name, name, str(priority)), items)
+        return (family,)
+
+    def _family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily("workqueue_depth", "Items waiting.", labels=self._labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from mcs_controller.runtime.metrics import RuntimeMetrics, render_metrics
 from tests.support.clock import FakeClock
-from workqueue import DelayingQueue
+from workqueue import LOW, DelayingQueue
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_queue_shows_its_state_when_scraped(registry: CollectorRegistry, m
     await queue.get()
     await clock.advance(3)
     series = scrape(registry)
-    assert series['workqueue_depth{controller="c",name="c",priority=""}'] == 1
+    assert series['workqueue_depth{controller="c",name="c",priority="0"}'] == 1
     assert series[f"workqueue_adds_total{labels}"] == 2
     assert series[f"workqueue_retries_total{labels}"] == 1
     assert series[f"workqueue_queue_duration_seconds_sum{labels}"] == 2
@@ -116,6 +116,26 @@ async def test_queue_shows_its_state_when_scraped(registry: CollectorRegistry, m
     series = scrape(registry)
     assert series[f"workqueue_work_duration_seconds_sum{labels}"] == 3
     assert series[f"workqueue_unfinished_work_seconds{labels}"] == 0
+
+
+async def test_depth_of_a_queue_is_shown_by_priority(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    queue: DelayingQueue[str] = DelayingQueue("c", clock=FakeClock(), metrics=metrics.queues)
+    DelayingQueue[str]("other", clock=FakeClock(), metrics=metrics.queues)
+
+    def depths() -> dict[str, float]:
+        return {name: value for name, value in scrape(registry).items() if name.startswith("workqueue_depth")}
+
+    nothing = {
+        'workqueue_depth{controller="c",name="c",priority="0"}': 0,
+        'workqueue_depth{controller="other",name="other",priority="0"}': 0,
+    }
+    assert depths() == nothing
+    for item in ("a", "b"):
+        queue.add(item, priority=LOW)
+    assert depths() == nothing | {'workqueue_depth{controller="c",name="c",priority="-100"}': 2}
+    queue.add("b")
+    queue.done(await queue.get())
+    assert depths() == nothing | {'workqueue_depth{controller="c",name="c",priority="-100"}': 1}
 
 
 def test_requests_are_counted_by_code_method_and_host(registry: CollectorRegistry, metrics: RuntimeMetrics):

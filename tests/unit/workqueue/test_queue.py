@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import weakref
 
 import pytest
 
 from tests.support.clock import FakeClock, settle
-from workqueue import Queue, ShutDown
+from workqueue import LOW, Queue, ShutDown
 
 
 @pytest.fixture
@@ -84,6 +86,68 @@ async def test_item_added_for_ever_does_not_starve_the_others(queue: Queue[str])
         queue.done(item)
         seen.append(item)
     assert seen == ["busy", "patient", "busy"]
+
+
+async def test_item_that_is_done_is_not_kept_alive():
+    class Item:
+        pass
+
+    queue: Queue[Item] = Queue("q", clock=FakeClock())
+    queue.add(item := Item(), priority=LOW)
+    queue.add(item)
+    queue.done(await queue.get())
+    gone = weakref.ref(item)
+    del item
+    assert gone() is None
+
+
+@pytest.mark.parametrize("drain", [False, True], ids=["shutdown", "drain"])
+async def test_many_producers_and_workers_handle_each_item_and_each_change(drain: bool):
+    clock = FakeClock()
+    queue: Queue[int] = Queue("q", clock=clock)
+    added, begun = [0] * 50, [0] * 50
+    seen_by_a_later_run = [0] * 50
+    busy: set[int] = set()
+
+    async def produce(item: int) -> None:
+        for turn in range(10):
+            added[item] += 1
+            queue.add(item)
+            await clock.sleep(0.001 * (item * turn % 7))
+
+    async def work() -> None:
+        with contextlib.suppress(ShutDown):
+            while True:
+                item = await queue.get()
+                assert item not in busy
+                busy.add(item)
+                begun[item], seen_by_a_later_run[item] = begun[item] + 1, added[item]
+                if begun[item] == 2:
+                    queue.add(item)
+                await clock.sleep(0.003)
+                busy.remove(item)
+                queue.done(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(work())
+        for item in range(50):
+            group.create_task(produce(item))
+        await clock.advance(0.06)
+        for item in range(50):
+            added[item] += 1
+            queue.add(item)
+        if drain:
+            drained = group.create_task(queue.shut_down_with_drain())
+            await settle()
+            assert not drained.done()
+        else:
+            queue.shut_down()
+        queue.add(99)
+        await clock.advance(10)
+    assert seen_by_a_later_run == added == [11] * 50
+    assert max(begun) <= 12
+    assert len(queue) == 0
 
 
 async def test_length_counts_what_a_worker_could_get(queue: Queue[str]):

@@ -1,8 +1,9 @@
 """The queue against a plain model, under any order of calls.
 
-The model knows no futures and no timers, just lists: whatever hypothesis does to both, they must agree on who got what,
-when. Laws that follow: one item is never with two workers, nothing added before shutdown is lost, duplicates collapse,
-order is kept, delays collapse to the earliest, a cancelled worker takes nothing along.
+The model knows no futures, no timers and no levels, just lists: whatever hypothesis does to both, they must agree on
+who got what, when, and with which priority. Laws that follow: one item is never with two workers, nothing added before
+shutdown is lost, duplicates collapse, order and priorities are kept, nobody starves, delays collapse to the earliest,
+failures back off, a cancelled worker takes nothing along.
 """
 
 from __future__ import annotations
@@ -16,13 +17,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.clock import FakeClock, settle
-from workqueue import DelayingQueue, ShutDown
+from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, ShutDown
+from workqueue.priority import OLDEST_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ITEMS = st.sampled_from("abcd")
+ITEMS = st.sampled_from("abcdefgh")
 DELAYS = st.sampled_from([-1, 0, 1, 2, 3, 5])
+PRIORITIES = st.sampled_from([LOW, NORMAL, NORMAL, URGENT, 7])
+LONGEST_BACK_OFF = 4
+
+
+@dataclass
+class Waiting:
+    """An item that a worker could have."""
+
+    item: str
+    priority: int
+    came: int  # the how manieth of all that came
+    rank: int  # the same, but of those that came or moved up
+    bound: int  # turns within which it must be served
 
 
 @dataclass
@@ -30,51 +45,97 @@ class Model:
     """What the queue should be."""
 
     now: int = 0
-    waiting: list[str] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)  # added while being processed
-    processing: set[str] = field(default_factory=set)
-    delayed: list[tuple[int, int, str]] = field(default_factory=list)  # due, age, item
+    counter: int = 0
+    turns: int = 0
+    waiting: list[Waiting] = field(default_factory=list)
+    again: dict[str, int] = field(default_factory=dict)  # added while being processed, with the priority
+    processing: dict[str, int] = field(default_factory=dict)  # with the priority
+    delayed: list[tuple[int, int, str, int]] = field(default_factory=list)  # due, age, item, priority
+    failures: dict[str, int] = field(default_factory=dict)
     shut_down: bool = False
 
-    def add(self, item: str) -> None:
-        if self.shut_down or item in self.waiting or item in self.again:
+    def add(self, item: str, priority: int) -> None:
+        if self.shut_down:
             return
-        (self.again if item in self.processing else self.waiting).append(item)
+        if item in self.processing:
+            self.again[item] = max(priority, self.again.get(item, priority))
+        elif known := [one for one in self.waiting if one.item == item]:
+            if priority > known[0].priority:
+                known[0].priority, known[0].rank = priority, self.count()
+                known[0].bound = self.bound(len(self.waiting) - 1)
+        else:
+            self.come(item, priority)
 
-    def add_after(self, item: str, delay: int) -> None:
+    def come(self, item: str, priority: int) -> None:
+        number = self.count()
+        self.waiting.append(Waiting(item, priority, number, number, self.bound(len(self.waiting))))
+
+    def count(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def bound(self, others: int) -> int:
+        return OLDEST_EVERY * (others + 1)
+
+    def add_after(self, item: str, delay: int, priority: int) -> None:
         if delay <= 0:
-            self.add(item)
+            self.add(item, priority)
         elif not self.shut_down:
-            due = self.now + delay
-            if all(due < other for other, _, name in self.delayed if name == item):
-                self.delayed = [entry for entry in self.delayed if entry[2] != item]
-                self.delayed.append((due, max((age for _, age, _ in self.delayed), default=0) + 1, item))
+            due, age = self.now + delay, self.count()
+            for entry in [entry for entry in self.delayed if entry[2] == item]:
+                self.delayed.remove(entry)
+                priority = max(priority, entry[3])
+                if entry[0] <= due:
+                    due, age = entry[:2]
+            self.delayed.append((due, age, item, priority))
 
-    def get(self) -> str:
-        item = self.waiting.pop(0)
-        self.processing.add(item)
-        return item
+    def add_rate_limited(self, item: str, priority: int) -> None:
+        failures = self.failures[item] = self.failures.get(item, 0) + 1
+        self.add_after(item, min(LONGEST_BACK_OFF, 2 ** (failures - 1)), priority)
+
+    def get(self) -> tuple[str, int]:
+        first = {}
+        for one in sorted(self.waiting, key=lambda one: one.rank, reverse=True):
+            first[one.priority] = one
+        chosen = first[max(first)]
+        if len(first) > 1:
+            self.turns += 1
+            if self.turns == OLDEST_EVERY:
+                self.turns, chosen = 0, min(first.values(), key=lambda one: one.came)
+        self.waiting.remove(chosen)
+        self.processing[chosen.item] = chosen.priority
+        for one in self.waiting:
+            one.bound -= 1
+            assert one.bound > 0, f"{one} waits for longer than promised"
+        return chosen.item, chosen.priority
 
     def done(self, item: str) -> None:
-        self.processing.remove(item)
+        del self.processing[item]
         if item in self.again:
-            self.again.remove(item)
-            self.waiting.append(item)
+            self.come(item, self.again.pop(item))
 
     def fall_due(self) -> None:
         self.now += 1
-        for due, age, item in sorted(self.delayed):
+        for entry in sorted(self.delayed):
+            due, _, item, priority = entry
             if due <= self.now:
-                self.delayed.remove((due, age, item))
-                self.add(item)
+                self.delayed.remove(entry)
+                self.add(item, priority)
+
+    def depth(self) -> dict[int, int]:
+        priorities = [*(one.priority for one in self.waiting), *self.again.values()]
+        return {priority: priorities.count(priority) for priority in priorities}
 
 
 class QueueMachine(RuleBasedStateMachine):
+    """Does the same to the queue and to the model. Three workers at most wait at a time."""
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = FakeClock()
-        self.queue: DelayingQueue[str] = DelayingQueue("q", clock=self.clock)
+        limiter: ItemExponentialFailureRateLimiter[str] = ItemExponentialFailureRateLimiter(1, LONGEST_BACK_OFF)
+        self.queue: RateLimitingQueue[str] = RateLimitingQueue("q", clock=self.clock, rate_limiter=limiter)
         self.model = Model()
         self.workers: list[asyncio.Task[str]] = []  # waiting, longest first
         self.drains: list[asyncio.Task[None]] = []
@@ -93,17 +154,17 @@ class QueueMachine(RuleBasedStateMachine):
     def start_worker(self) -> None:
         self.workers.append(asyncio.get_running_loop().create_task(self.queue.get()))
 
-    @rule(items=st.lists(ITEMS, min_size=1, max_size=4))
-    def add(self, items: list[str]) -> None:
-        for item in items:
-            self.model.add(item)
-        self.do(*(lambda item=item: self.queue.add(item) for item in items))
+    @rule(items=st.lists(st.tuples(ITEMS, PRIORITIES), min_size=1, max_size=8))
+    def add(self, items: list[tuple[str, int]]) -> None:
+        for item, priority in items:
+            self.model.add(item, priority)
+        self.do(*(lambda item=item, p=priority: self.queue.add(item, priority=p) for item, priority in items))
         self.serve()
 
-    @rule(item=ITEMS, delay=DELAYS)
-    def add_after(self, item: str, delay: int) -> None:
-        self.model.add_after(item, delay)
-        self.do(lambda: self.queue.add_after(item, delay))
+    @rule(item=ITEMS, delay=DELAYS, priority=PRIORITIES)
+    def add_after(self, item: str, delay: int, priority: int) -> None:
+        self.model.add_after(item, delay, priority)
+        self.do(lambda: self.queue.add_after(item, delay, priority=priority))
         self.serve()
 
     @precondition(lambda self: len(self.workers) < 3)
@@ -117,16 +178,23 @@ class QueueMachine(RuleBasedStateMachine):
     def worker_is_cancelled_while_an_item_comes(self, item: str, item_first: bool, data: st.DataObject) -> None:
         victim = data.draw(st.sampled_from(self.workers))
         self.workers.remove(victim)
-        self.model.add(item)
+        self.model.add(item, NORMAL)
         steps: list[Callable[[], object]] = [lambda: self.queue.add(item), victim.cancel]
         self.do(*(steps if item_first else reversed(steps)))
         assert victim.cancelled()
         self.serve()
 
     @precondition(lambda self: self.model.processing)
-    @rule(data=st.data())
-    def worker_finishes(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), fails=st.booleans())
+    def worker_finishes(self, data: st.DataObject, fails: bool) -> None:
         item = data.draw(st.sampled_from(sorted(self.model.processing)))
+        priority = self.model.processing[item]
+        if fails:
+            self.model.add_rate_limited(item, priority)
+            self.do(lambda: self.queue.add_rate_limited(item, priority=self.queue.priority_of(item)))
+        else:
+            self.model.failures.pop(item, None)
+            self.queue.forget(item)
         self.model.done(item)
         self.do(lambda: self.queue.done(item))
         self.serve()
@@ -156,15 +224,19 @@ class QueueMachine(RuleBasedStateMachine):
             worker = self.workers.pop(0)
             assert worker.done(), f"a worker waits although there is {self.model.waiting or 'a shutdown'}"
             if self.model.waiting:
-                assert worker.result() == self.model.get()
+                item, priority = self.model.get()
+                assert (worker.result(), self.queue.priority_of(item)) == (item, priority)
             else:
                 assert isinstance(worker.exception(), ShutDown)
 
     @invariant()
     def they_agree(self) -> None:
         assert len(self.queue) == len(self.model.waiting)
-        assert self.queue.depth() == len(self.model.waiting) + len(self.model.again)
+        assert {priority: items for priority, items in self.queue.depth().items() if items} == self.model.depth()
+        assert all(self.queue.num_requeues(item) == self.model.failures.get(item, 0) for item in "abcdefgh")
         assert not any(worker.done() for worker in self.workers)
+        for item, priority in self.model.processing.items():
+            assert self.queue.priority_of(item) == priority
         idle = not (self.model.waiting or self.model.again or self.model.processing)
         assert all(drain.done() == idle for drain in self.drains)
 
@@ -172,5 +244,5 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

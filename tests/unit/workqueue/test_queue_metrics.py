@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from workqueue import DelayingQueue, QueueMetrics, QueueState
+from workqueue import LOW, URGENT, DelayingQueue, QueueMetrics, QueueState
 
 if TYPE_CHECKING:
     from workqueue import Queue
@@ -71,11 +71,42 @@ async def test_adds_count_items_not_calls(queue: Queue[str], metrics: Recorded):
 async def test_depth_counts_waiting_items_including_those_added_while_processing(queue: Queue[str], metrics: Recorded):
     queue.add("a")
     queue.add("b")
-    assert metrics.state.depth() == 2
+    assert metrics.state.depth() == {0: 2}
     await queue.get()
-    assert metrics.state.depth() == 1
+    assert metrics.state.depth() == {0: 1}
     queue.add("a")
-    assert metrics.state.depth() == 2
+    assert metrics.state.depth() == {0: 2}
+
+
+async def test_depth_is_counted_by_priority(queue: DelayingQueue[str], clock: FakeClock, metrics: Recorded):
+    assert metrics.state.depth() == {0: 0}
+    queue.add("a")
+    queue.add("b", priority=LOW)
+    queue.add("c", priority=LOW)
+    assert metrics.state.depth() == {0: 1, LOW: 2}
+    queue.add("c")
+    assert metrics.state.depth() == {0: 2, LOW: 1}
+    await queue.get()
+    queue.add("a", priority=LOW)
+    assert metrics.state.depth() == {0: 1, LOW: 2}
+    queue.add("a", priority=URGENT)
+    assert metrics.state.depth() == {0: 1, LOW: 1, URGENT: 1}
+    queue.done("a")
+    assert metrics.state.depth() == {0: 1, LOW: 1, URGENT: 1}
+    queue.add_after("d", 5, priority=URGENT)
+    assert metrics.state.depth() == {0: 1, LOW: 1, URGENT: 1}
+    for _ in range(3):
+        queue.done(await queue.get())
+    assert metrics.state.depth() == {0: 0, LOW: 0, URGENT: 0}
+
+
+async def test_raising_an_item_is_no_second_add(queue: DelayingQueue[str], metrics: Recorded):
+    queue.add("a", priority=LOW)
+    queue.add("a")
+    await queue.get()
+    queue.add("a", priority=LOW)
+    queue.add("a")
+    assert metrics.adds == 2
 
 
 async def test_waiting_time_runs_from_the_first_add_to_get(queue: Queue[str], clock: FakeClock, metrics: Recorded):

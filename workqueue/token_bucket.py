@@ -1,16 +1,31 @@
 """A token bucket: so many events a second, with room for a burst.
 
 Used by the queue's overall rate limit and by the API clients' qps/burst flags. Semantics as `golang.org/x/time/rate`:
-the bucket starts full, refills continuously, and a reservation may run it into debt, which later callers wait for.
+the bucket starts full, refills continuously, and a reservation may run it into debt, which later callers wait for. But
+who waits is served by priority: when bulk work has exhausted a client's limit, that does not hold up what is news.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from workqueue.clock import time_limit
+from workqueue.priority import PriorityOrder, current_priority
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
+
+_ALMOST: Final = 1 - 1e-6
+"""A token, but for rounding: of the time slept and of the sum."""
+
+
+class _Waiter:
+    __slots__ = ("served", "woken")
+
+    def __init__(self) -> None:
+        self.served = False
+        self.woken = asyncio.Event()  # to leave with a token, or to watch the time from now on
 
 
 class TokenBucket:
@@ -28,36 +43,76 @@ class TokenBucket:
         self._clock = clock
         self._tokens = self._burst
         self._last = clock.monotonic()
+        # Who waits for a token; nobody while there is one. One of them watches the time for all, and when it leaves,
+        # wakes another to do so.
+        self._order: PriorityOrder[_Waiter] = PriorityOrder()
+        self._watched = False
 
     def reserve(self) -> float:
-        """Take one token now and return how many seconds its holder must wait before acting (0 if none)."""
-        self._refill()
+        """Take one token now and return how many seconds its holder must wait before acting (0 if none).
+
+        Those in :meth:`wait` come after it.
+        """
+        self._serve()
         self._tokens -= 1.0
         return 0.0 if self._tokens >= 0 else -self._tokens / self._qps
 
     def try_take(self) -> bool:
-        """Take one token if there is one; never runs into debt."""
-        self._refill()
-        if self._tokens < 1.0:
+        """Take one token if there is one that nobody waits for; never runs into debt."""
+        self._serve()
+        if self._tokens < _ALMOST:
             return False
         self._tokens -= 1.0
         return True
 
-    async def wait(self) -> None:
-        """Take one token and sleep until it is due. Waiters are served in the order of their calls.
+    async def wait(self, *, priority: int | None = None) -> None:
+        """Take one token, and wait until there is one.
 
-        If the sleep is cancelled the token is given back.
+        Highest priority first, within one priority in the order of the calls, and no priority starves: see
+        :class:`~workqueue.priority.PriorityOrder`. Cancelling gives the place back, and the token if there was one.
+
+        Args:
+            priority: by default that of what is being done now, :func:`~workqueue.priority.current_priority`.
         """
-        delay = self.reserve()
-        if delay <= 0:
+        if self.try_take():
             return
+        waiter = _Waiter()
+        self._order.add(waiter, current_priority() if priority is None else priority, self._last)
         try:
-            await self._clock.sleep(delay)
-        except asyncio.CancelledError:
-            self._tokens = min(self._burst, self._tokens + 1.0)
+            while not waiter.served:
+                waiter.woken.clear()
+                if self._watched:
+                    await waiter.woken.wait()
+                else:
+                    await self._watch(waiter)
+        except BaseException:
+            if waiter.served:
+                self._tokens += 1.0
+            else:
+                self._order.remove(waiter)
+            self._serve()
             raise
+        finally:
+            # The last to come has the longest to wait, so the watch seldom changes hands.
+            if not self._watched and (last := self._order.last()) is not None:
+                last.woken.set()
 
-    def _refill(self) -> None:
+    async def _watch(self, waiter: _Waiter) -> None:
+        self._watched = True
+        try:
+            async with time_limit(self._clock, (1.0 - self._tokens) / self._qps):
+                await waiter.woken.wait()
+        except TimeoutError:
+            self._serve()
+        finally:
+            self._watched = False
+
+    def _serve(self) -> None:
+        """Give those who wait the tokens that have come since the last look."""
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._last) * self._qps)
         self._last = now
+        while self._tokens >= _ALMOST and (place := self._order.take()) is not None:
+            self._tokens -= 1.0
+            place[0].served = True
+            place[0].woken.set()

@@ -60,24 +60,57 @@ class Registration(Generic[T]):
 class SharedInformer(Generic[T]):
     """Keeps a :class:`~informers.store.Store` in step with the API server and tells handlers of every change.
 
-    What is promised (client-go's SharedInformer, restated for one event loop):
+    What is promised: client-go's SharedInformer (tools/cache/shared_informer.go), restated for one event loop, and what
+    KEP-3157 (streaming lists) and KEP-5504 (comparable resource versions) add. tests/unit/informers/README.md names the
+    tests of each promise.
 
-    - *Eventually equal.* The store becomes equal to the server's collection, or a later state of it, as long as the
-      server can be reached now and then. No deletion is lost in any gap.
-    - *In order.* The states of one object appear in the store, and to each handler, in the order the server had them.
-      Some may be left out. Between different objects there is no order.
-    - *Store first.* A handler is called in the same step of the event loop as the change of the store, after it, so
-      the store is at least as new as the event.
-    - *Handlers are apart.* Each is told everything, from a replay of the store's objects when it is added (`initial`)
-      to the last change. An exception in one is logged and counted, and harms no other. They run inside the loop, so
-      they must return at once, and must not call :meth:`add_handler` or :meth:`observe`.
-    - *Whole lists.* A list replaces the store's content in one step; nobody sees half of it.
-    - *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
-      :mod:`informers.cache`.
-    - *One bad object costs one object.* What cannot be decoded is skipped with an error in the log. If the store has
-      an older state of it, that stays, out of date.
+    1. *Eventually equal.* As long as the server can be reached now and then, the store becomes equal to the server's
+       collection, or to a later state of it. No deletion is lost, however long the gap: one that was missed is found by
+       comparing with a list, and told as a tombstone.
+    2. *In order.* The states of one object appear in the store, and to each handler, in the order in which the server
+       had them. Some may be left out, and none comes twice. Between different objects there is no order.
+    3. *An object is a namespace and a name.* Deleted and created again under a watch, it is a deletion and an addition.
+       In a gap, or by our own writes, it is one update between two uids. Who cares compares uids.
+    4. *Store first.* A handler is called in the same step of the event loop as the change of the store, after it: the
+       store is as new as the event, or newer.
+    5. *Whole lists.* A list replaces the content of the store in one step, before the first handler hears of it; nobody
+       sees half of one. Between a failed list and the next the store stays as it was.
+    6. *Every handler from the beginning.* One that is added is told of all objects in the store (`initial`) before
+       :meth:`add_handler` returns, and of all changes from then on, also if the informer does not run. One added twice
+       is told twice.
+    7. *Synced means told.* `has_synced` of the informer, and of each handler, turns true once the first complete list
+       is in the store and its handlers have been told of it; an empty list counts. It stays true.
+    8. *Handlers are apart.* An exception in one is logged and counted; the others and the store do not notice. One that
+       was removed is told nothing more, not even of the event that is being delivered.
+    9. *Handlers are quick.* They run inside the event loop, one after the other, and there is no queue between them and
+       the watch: a slow one holds up everything in the process, and the server's events wait in the socket. A server
+       that loses patience ends the watch, and it is resumed. So a handler does no more than put a key in a queue; it
+       cannot call :meth:`add_handler`, :meth:`observe` or :meth:`observe_deleted`.
+    10. *Memory is bounded* by the collection itself (twice while a list comes in), one read from the socket, one page,
+        a number for each own write that the watch has yet to confirm, and 4096 uids of own deletions. What has left
+        the store is not kept alive.
+    11. *Resync is local.* It tells all handlers of every object again at an interval, as an update with `old is new`,
+        and asks the server for nothing. (There is one interval for the informer, not one for each handler.)
+    12. *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
+        :mod:`informers.cache`.
+    13. *Any server.* Streaming lists where the server has them, else consistent lists by pages, else everything at once
+        when a continue token has expired. No bookmarks are needed: they save lists after quiet times. Lists and streams
+        ask for the most recent state (resourceVersion ""), never for what some cache holds ("0"): a list is never older
+        than what a handler was told, unless the server itself went back. A watch begins exactly where the list or the
+        watch before it ended.
+    14. *Time-outs everywhere.* A watch is asked to end after 5 to 10 minutes. Without a byte for 90 s it is given up. A
+        peer that is gone without a word is noticed after 40 s if nothing is under way and after 30 s if something is
+        (TCP keep-alive and TCP_USER_TIMEOUT, measured on Linux; not through SOCKS, where it is the 90 s). A request
+        has 32 s, if its client is configured with nothing else.
+    15. *410 at every stage* (start of a watch, in it, on a page, as an HTTP status or an event) leads to a new list and
+        costs nothing but that.
+    16. *Failures are paced.* A server that refuses is asked less and less often (up to 30 s apart, or as it says), one
+        that does not answer once a second by the informers of a factory together: see :mod:`informers.backoff`.
+    17. *One bad object costs one object.* What cannot be decoded is skipped with an error in the log. If the store has
+        an older state of it, that stays, out of date.
 
-    A uid is no part of an object's identity: see :class:`~informers.event.Event`. Not thread-safe.
+    Objects are shared by all who read them: whoever changes one breaks it for everybody. tests/support/mutation.py
+    finds out. Not thread-safe.
 
     Attributes:
         resource: what is cached.

@@ -47,6 +47,11 @@ class Stream:
         """Break it."""
         self._queue.put_nowait(error)
 
+    @property
+    def unread(self) -> int:
+        """How many reads are left."""
+        return self._queue.qsize()
+
     def __aiter__(self) -> Stream:
         return self
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.errors import Invalid, TransportError
+from informers.errors import Gone, Invalid, TransportError
 from informers.informer import SharedInformer
 from informers.metrics import InformerMetrics
 from tests.support.clock import FakeClock, settle
@@ -71,8 +71,16 @@ class Bench:
         await settle()
         return stream
 
-    async def send(self, stream: Stream, kind: str, name: str, version: int) -> None:
-        stream.send(event_line(kind, manifest(name, version)))
+    async def send(self, stream: Stream, kind: str, name: str, version: int, *, uid: str = "") -> None:
+        stream.send(event_line(kind, manifest(name, version, uid=uid)))
+        await settle()
+
+    async def relist(self, stream: Stream, version: int, *objects: dict[str, Any]) -> None:
+        """Say that the watch is too old, and answer the list that follows."""
+        stream.send(event_line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}))
+        await self.clock.advance(1)
+        lines = [event_line("ADDED", content) for content in objects]
+        self.server.pending.open(*lines, bookmark_line(version, initial_events_end=True))
         await settle()
 
 
@@ -109,12 +117,38 @@ async def test_deletion_missed_in_a_gap_comes_as_a_tombstone() -> None:
     async with running() as bench:
         bench.informer.add_handler(bench.handler)
         stream = await bench.synced(("a", 1), ("b", 2))
-        stream.send(event_line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}))
-        await bench.clock.advance(1)
         bench.told.clear()
-        bench.server.pending.open(event_line("ADDED", manifest("a", 1)), bookmark_line(30, initial_events_end=True))
-        await settle()
+        await bench.relist(stream, 30, manifest("a", 1))
         assert bench.told == ["deleted b 2 tombstone"]
+
+
+async def test_states_missed_in_a_gap_collapse_into_the_last_one() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "MODIFIED", "a", 11)
+        await bench.relist(stream, 30, manifest("a", 20), manifest("b", 25))
+        assert bench.told == ["added a 1 initial", "updated a 11", "updated a 20", "added b 25"]
+
+
+async def test_object_recreated_under_a_watch_is_a_deletion_and_an_addition() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        await bench.send(stream, "DELETED", "a", 11)
+        await bench.send(stream, "ADDED", "a", 12, uid="another")
+        assert bench.told == ["added a 1 initial", "deleted a 11", "added a 12"]
+
+
+async def test_object_recreated_in_a_gap_is_one_update_between_two_uids() -> None:
+    async with running() as bench:
+        uids: list[list[str]] = []
+        bench.informer.add_handler(
+            lambda event: uids.append([obj.metadata.uid for obj in (event.old, event.new) if obj is not None])
+        )
+        stream = await bench.synced(("a", 1))
+        await bench.relist(stream, 30, manifest("a", 12, uid="another"))
+        assert uids == [["uid-a"], ["uid-a", "another"]]
 
 
 async def test_handler_sees_a_store_at_least_as_new_as_its_event() -> None:
@@ -134,6 +168,31 @@ async def test_list_is_swapped_in_whole_before_the_first_handler_hears_of_it() -
         bench.informer.add_handler(lambda _: sizes.append(len(bench.informer.store)))
         await bench.synced(("a", 1), ("b", 2), ("c", 3))
         assert sizes == [3, 3, 3]
+
+
+async def test_later_list_is_swapped_in_whole_too() -> None:
+    async with running() as bench:
+        seen: list[list[str]] = []
+        bench.informer.add_handler(
+            lambda _: seen.append(sorted(obj.metadata.name for obj in bench.informer.store.values()))
+        )
+        stream = await bench.synced(("a", 1), ("b", 2))
+        seen.clear()
+        await bench.relist(stream, 30, manifest("c", 21), manifest("d", 22))
+        assert seen == [["c", "d"]] * 4
+
+
+async def test_store_stays_as_it_was_while_lists_fail() -> None:
+    async with running() as bench:
+        stream = await bench.synced(("a", 1))
+        stream.send(event_line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"}))
+        await bench.clock.advance(1)
+        half = bench.server.pending.open(event_line("ADDED", manifest("b", 20)))
+        await settle()
+        half.fail(TransportError("reset"))
+        await settle()
+        assert [obj.metadata.name for obj in bench.informer.store.values()] == ["a"]
+        assert bench.informer.has_synced
 
 
 async def test_late_handler_is_told_what_is_there_and_then_what_comes() -> None:
@@ -156,6 +215,68 @@ async def test_has_synced_turns_true_after_the_handlers_were_told() -> None:
         await bench.synced(("a", 1))
         assert synced_when_told == [False]
         assert [registration.has_synced, waiting.done()] == [True, True]
+
+
+async def test_empty_list_is_synced_too() -> None:
+    async with running() as bench:
+        registration = bench.informer.add_handler(bench.handler)
+        assert not registration.has_synced
+        await bench.synced()
+        assert [bench.told, registration.has_synced] == [[], True]
+
+
+async def test_half_a_list_is_not_synced() -> None:
+    async with running() as bench:
+        registration = bench.informer.add_handler(bench.handler)
+        await settle()
+        bench.server.pending.open(event_line("ADDED", manifest("a", 1)))
+        await settle()
+        assert [bench.told, registration.has_synced, len(bench.informer.store)] == [[], False, 0]
+
+
+async def test_handler_added_to_an_informer_that_has_stopped_is_told_what_is_there() -> None:
+    async with running() as bench:
+        await bench.synced(("a", 1))
+    bench.informer.add_handler(bench.handler)
+    assert bench.told == ["added a 1 initial"]
+
+
+async def test_handler_added_twice_is_told_twice_and_removed_one_by_one() -> None:
+    async with running() as bench:
+        first = bench.informer.add_handler(bench.handler)
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        assert bench.told == ["added a 1 initial"] * 2
+        first.remove()
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert bench.told[2:] == ["updated a 11"]
+
+
+async def test_handler_that_fails_at_its_replay_is_added_all_the_same() -> None:
+    async with running() as bench:
+        stream = await bench.synced(("a", 1), ("b", 2))
+        calls: list[str] = []
+
+        def fails_at_first(event: Event[ConfigMap]) -> None:
+            calls.append(event.key.name)
+            if event.initial:
+                raise ZeroDivisionError("boom")
+
+        bench.informer.add_handler(fails_at_first)
+        await bench.send(stream, "MODIFIED", "a", 11)
+        assert calls == ["a", "b", "a"]
+
+
+async def test_nothing_is_read_from_the_watch_while_a_handler_has_its_turn() -> None:
+    """Handlers have no queues that could grow: what they are too slow for waits in the connection."""
+    async with running() as bench:
+        waiting: list[int] = []
+        stream = await bench.synced()
+        bench.informer.add_handler(lambda _: waiting.append(stream.unread))
+        for number in range(5):
+            stream.send(event_line("ADDED", manifest("a", 11 + number)))
+        await settle()
+        assert waiting == [4, 3, 2, 1, 0]
 
 
 async def test_failing_handler_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -181,6 +302,19 @@ async def test_removed_handler_is_told_nothing_more() -> None:
         registration.remove()
         await bench.send(stream, "MODIFIED", "a", 11)
         assert bench.told == ["added a 1 initial"]
+
+
+async def test_handler_can_remove_itself() -> None:
+    async with running() as bench:
+
+        def once(event: Event[ConfigMap]) -> None:
+            bench.handler(event)
+            registration.remove()
+
+        registration = bench.informer.add_handler(once)
+        bench.informer.add_handler(bench.handler)
+        await bench.synced(("a", 1), ("b", 2))
+        assert bench.told == ["added a 1 initial", "added a 1 initial", "added b 2 initial"]
 
 
 async def test_handler_removed_by_another_in_the_middle_of_an_event_is_not_told_of_it() -> None:
@@ -268,6 +402,28 @@ async def test_resync_tells_of_every_object_without_asking_the_server() -> None:
         await bench.clock.advance(30)
         assert len(bench.told) == 4
         assert bench.server.requests == ["stream"]
+
+
+async def test_informer_needs_no_bookmarks() -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        await settle()
+        bench.server.pending.fail(Invalid(422))  # without bookmarks there are no streaming lists
+        await settle()
+        bench.server.pending.page(config_map("a", 1), version=10)
+        await settle()
+        stream = bench.server.pending.open()
+        await bench.send(stream, "MODIFIED", "a", 11)
+        await bench.clock.advance(300)
+        stream.end()
+        await settle()
+        bench.server.pending.fail(Gone(410, "Expired"))  # 11 was long ago, and nobody said how far we have come
+        await bench.clock.advance(1)
+        bench.server.pending.page(version=50)
+        await settle()
+        whole = "list limit=500 continue="
+        assert bench.server.requests == ["stream", whole, "watch 10", "watch 11", whole, "watch 50"]
+        assert bench.told == ["added a 1 initial", "updated a 11", "deleted a 11 tombstone"]
 
 
 async def test_undecodable_object_costs_itself_only_and_stays_as_it_was(caplog: pytest.LogCaptureFixture) -> None:

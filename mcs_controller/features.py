@@ -7,6 +7,7 @@ from typing import Final
 from mcs_controller.runtime.feature_gates import Feature, Stage
 
 MULTI_CLUSTER_SERVICE: Final = "MultiClusterService"
+CONTROLLER_PRIORITY_QUEUE: Final = "ControllerPriorityQueue"
 
 FEATURES: Final = (
     Feature(
@@ -14,5 +15,11 @@ FEATURES: Final = (
         stage=Stage.ALPHA,
         default=False,
         description="Run the MultiClusterService controllers.",
+    ),
+    Feature(
+        name=CONTROLLER_PRIORITY_QUEUE,
+        stage=Stage.BETA,
+        default=True,
+        description="Let changes go before what a start or a resync replays, in queues and where requests are limited.",
     ),
 )

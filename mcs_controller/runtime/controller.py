@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAl
 from informers.meta import KubeObject
 from mcs_controller.runtime.logging import log_fields
 from mcs_controller.runtime.reconcile import ReconcileTimeout, Request, failure_of
-from workqueue import NO_METRICS, RateLimitingQueue, ShutDown, time_limit
+from workqueue import (
+    LOW,
+    NO_METRICS,
+    NORMAL,
+    RateLimitingQueue,
+    ShutDown,
+    at_priority,
+    current_priority,
+    time_limit,
+)
 
 if TYPE_CHECKING:
     from informers.event import Event
@@ -128,6 +137,13 @@ class Controller(Generic[R]):
 
     One request is never reconciled by two workers at a time; changes meanwhile lead to one more reconcile. A reconcile
     that fails, in whatever way, is logged once, counted and tried again with back-off, and never ends its worker.
+
+    What is not news comes last: the objects of a first list, the replay for a new handler, and resyncs are queued with
+    LOW priority, everything else with NORMAL, as controller-runtime's handlers do. A request that waits and then
+    changes moves up. While a request is reconciled its priority is the :func:`~workqueue.priority.current_priority`: it
+    goes on to the requests to API servers made for it, and to what it enqueues elsewhere. Tries after a failure keep
+    it. LOW work is slower while there is other work but never stands still.
+
     Not thread-safe.
     """
 
@@ -142,6 +158,7 @@ class Controller(Generic[R]):
         queue_metrics: MetricsProvider = NO_METRICS,
         workers: int = 1,
         reconcile_timeout: float | None = None,
+        priorities: bool = True,
     ) -> None:
         """Starts nothing.
 
@@ -154,6 +171,7 @@ class Controller(Generic[R]):
             queue_metrics: told about the queue.
             workers: how many requests are reconciled at a time.
             reconcile_timeout: seconds after which a reconcile is cancelled and counts as failed; None for no limit.
+            priorities: False gives everything one priority.
 
         Raises:
             ValueError: no workers.
@@ -169,6 +187,7 @@ class Controller(Generic[R]):
         self._metrics = metrics
         self._workers = workers
         self._timeout = reconcile_timeout
+        self._priorities = priorities
         self._watches: list[_Watch[Any]] = []
         self._running = False
         self._ids = count(1)
@@ -192,8 +211,9 @@ class Controller(Generic[R]):
 
         def handle(event: Event[T]) -> None:
             if predicate is None or predicate(event):
+                priority = self._priority(LOW if event.initial or event.old is event.new else NORMAL)
                 for request in mapper(event):
-                    self.queue.add(request)
+                    self.queue.add(request, priority=priority)
 
         watch = _Watch(self.name, source, handle, self._watches)
         self._watches.append(watch)
@@ -201,13 +221,13 @@ class Controller(Generic[R]):
             watch.register()
         return watch
 
-    def enqueue(self, request: R) -> None:
-        """Reconcile `request` soon."""
-        self.queue.add(request)
+    def enqueue(self, request: R, priority: int | None = None) -> None:
+        """Reconcile `request` soon; by default with the priority of what is being done now."""
+        self.queue.add(request, priority=self._priority(priority))
 
-    def enqueue_after(self, request: R, seconds: float) -> None:
-        """Reconcile `request` after `seconds`."""
-        self.queue.add_after(request, seconds)
+    def enqueue_after(self, request: R, seconds: float, priority: int | None = None) -> None:
+        """Reconcile `request` after `seconds`; by default with the priority of what is being done now."""
+        self.queue.add_after(request, seconds, priority=self._priority(priority))
 
     async def run(self) -> None:
         """Register the watches, wait until their sources are synced, then work until stopped. Can be run once.
@@ -242,7 +262,10 @@ class Controller(Generic[R]):
                 request = await self.queue.get()
             except ShutDown:
                 return
-            with log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)):
+            with (
+                log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)),
+                at_priority(self.queue.priority_of(request)),
+            ):
                 await self._process(request)
 
     async def _process(self, request: R) -> None:
@@ -264,7 +287,7 @@ class Controller(Generic[R]):
             self.queue.forget(request)
             outcome = "success"
             if result.requeue_after is not None:
-                self.queue.add_after(request, result.requeue_after)
+                self.enqueue_after(request, result.requeue_after)
                 outcome = "requeue_after"
         finally:
             self.queue.done(request)
@@ -281,6 +304,11 @@ class Controller(Generic[R]):
                 raise ReconcileTimeout(f"took longer than {self._timeout:g} s") from None
             raise
 
+    def _priority(self, wanted: int | None) -> int:
+        if not self._priorities:
+            return NORMAL
+        return current_priority() if wanted is None else wanted
+
     def _failed(self, request: R, error: BaseException) -> Outcome:
         failure = failure_of(error)
         fields: dict[str, object] = {"error": failure.message, "retries": self.queue.num_requeues(request)}
@@ -290,7 +318,9 @@ class Controller(Generic[R]):
             log.error("Reconcile failed for good", extra=fields)
             return "terminal"
         longest = _AWAY_SECONDS if failure.away else math.inf
-        self.queue.add_rate_limited(request, at_least=failure.retry_after, at_most=longest)
+        self.queue.add_rate_limited(
+            request, at_least=failure.retry_after, at_most=longest, priority=self._priority(None)
+        )
         if failure.expected:
             # Two writers of one object take turns by conflicts. That is worth a warning only if it does not end.
             quiet = failure.conflict and self.queue.num_requeues(request) <= _QUIET_CONFLICTS

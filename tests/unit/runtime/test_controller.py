@@ -181,13 +181,13 @@ async def test_source_added_while_running_counts_at_once_and_until_removed(bench
         registration = controller.add_source(source, enqueue_object)
         source.add("b")
         await settle()
-        assert bench.reconciler.requests == [A, B]
+        assert bench.reconciler.requests == [B, A]
         registration.remove()
         registration.remove()
         assert source.handlers == []
         source.add("c")
         await settle()
-        assert bench.reconciler.requests == [A, B]
+        assert bench.reconciler.requests == [B, A]
 
 
 async def test_source_removed_before_start_is_never_watched(bench: Bench):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from testbed.etcd import EtcdClient
     from testbed.processes import Process
 
 HOST_NAME = "karmada"
@@ -129,6 +130,17 @@ class Bed:
     def host(self) -> ControlPlane:
         """The control plane of the fleet."""
         return self._planes[HOST_NAME]
+
+    @property
+    def etcd(self) -> EtcdClient:
+        """How to reach the etcd behind all planes, as they do. Each keeps its objects below ``/<name of the plane>/``.
+
+        Raises:
+            BedError: the bed has not been started.
+        """
+        if self._etcd is None:
+            raise BedError("the bed has not been started")
+        return self._etcd.client
 
     @property
     def members(self) -> dict[str, ControlPlane]:

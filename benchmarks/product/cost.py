@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from testbed import AuditEvent, ControllerProcess
     from testbed.controlplane import ControlPlane
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-# What is asked by the clock, whether anything changes or not: leases, and the probes of members.
+# What is asked by the clock, whether anything changes or not: leases, and probes, which are about no resource.
 _BY_THE_CLOCK = frozenset({"leases", ""})
 
 
@@ -39,7 +37,7 @@ class Asked(NamedTuple):
 class Requests:
     """What some users asked of some planes since this was made, or since :meth:`restart`.
 
-    Leases, probes of members and their results (the status of Clusters) are left out: they come by the clock.
+    Leases and probes of members are left out: they come by the clock.
 
     Args:
         planes: of a bed with audit logs.
@@ -101,7 +99,7 @@ class Requests:
 
 
 def _timed(event: AuditEvent) -> bool:
-    return event.resource in _BY_THE_CLOCK or (event.resource, event.subresource) == ("clusters", "status")
+    return event.resource in _BY_THE_CLOCK
 
 
 def _full(event: AuditEvent) -> str:
@@ -126,7 +124,7 @@ class Usage(NamedTuple):
     """Of a process, so far.
 
     Attributes:
-        cpu_seconds: in user and kernel mode, of all its threads.
+        cpu_seconds: in user and kernel mode, of the threads that it has now.
         rss_mib: resident now.
         peak_mib: resident at most.
     """
@@ -141,10 +139,10 @@ def usage(process: ControllerProcess) -> Usage:
     if process.pid is None:
         raise ProcessFailed(f"{process.name} does not run:\n{process.tail()}")
     proc = Path("/proc") / str(process.pid)
-    fields = proc.joinpath("stat").read_text().rpartition(")")[2].split()
+    tasks = [task.joinpath("schedstat").read_text() for task in proc.joinpath("task").iterdir()]
     memory = dict(line.split(":", 1) for line in proc.joinpath("status").read_text().splitlines())
     return Usage(
-        (int(fields[11]) + int(fields[12])) / _TICKS,
+        sum(int(task.split()[0]) for task in tasks) / 1e9,
         int(memory["VmRSS"].split()[0]) / 1024,
         int(memory["VmHWM"].split()[0]) / 1024,
     )

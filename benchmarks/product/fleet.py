@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.product.cost import Requests
-from benchmarks.product.objects import CLUSTERS, NAMESPACES, PROVIDER, SLICES, endpoints, namespace, slice_name
+from benchmarks.product.objects import (
+    CLUSTERS,
+    CONSUMER,
+    NAMESPACES,
+    PROVIDER,
+    SLICES,
+    arrived_name,
+    endpoints,
+    endpointslice,
+    multiclusterservice,
+    namespace,
+    service,
+    slice_name,
+)
 from benchmarks.scenario import OURS, Contestant, Measurement, Target
 from mcs_controller import __version__
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
@@ -140,6 +153,20 @@ async def fleet(context: Context, *, controller_manager: bool = False) -> AsyncI
         await karmada.install(bed)
         await karmada.join_all(bed)
         yield Fleet(bed, await karmada.controller_access(bed), stack)
+
+
+async def offer(world: Fleet, name: str, *, headless: bool = False) -> None:
+    """Make a service, and wait until its slice is in the consumer and nobody has anything more to do."""
+    await world.space()
+    await world.member(PROVIDER).create(endpointslice(name, 0), namespace=SPACE)
+    for manifest in (service(name, headless=headless), multiclusterservice(name)):
+        await world.host.create(manifest, namespace=SPACE)
+    await wait_for(
+        f"the slice of {name} to arrive",
+        lambda: world.member(CONSUMER).find(SLICES, arrived_name(name), namespace=SPACE),
+        SETTLE_SECONDS,
+    )
+    await world.requests().quiet()
 
 
 async def together(work: Sequence[Callable[[], Awaitable[object]]], *, at_once: int = AT_ONCE) -> None:

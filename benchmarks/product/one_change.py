@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from benchmarks.product.cost import Asked, rows
-from benchmarks.product.fleet import HOST, SPACE, Fleet, fleet, ours
+from benchmarks.product.fleet import HOST, SPACE, Fleet, fleet, offer, ours
 from benchmarks.product.objects import (
     CONSUMER,
     PROVIDER,
@@ -26,15 +26,13 @@ from benchmarks.product.objects import (
     endpoints,
     endpointslice,
     mark,
-    multiclusterservice,
     namespace,
-    service,
     slice_name,
 )
 from benchmarks.product.stream import Marks, observing
 from benchmarks.product.yardstick import Place, Plan, Server
 from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Table, Target
-from testbed import karmada, wait_for
+from testbed import karmada
 from testbed.api import resource_path
 from testbed.processes import Process
 
@@ -74,7 +72,7 @@ async def run(context: Context) -> Outcome:
     hops = {hop: Rounds(CONTESTANTS) for hop in HOPS}
     async with fleet(context) as world, AsyncExitStack() as stack:
         controller = await world.start()
-        await _offer(world)
+        await offer(world, WEB)
         ways = {OURS: await stack.enter_async_context(_way(world, OURS, SPACE, "karmada-es-"))}
         for name in (CHAINED, OVERLAPPED):
             spaces = await _copy(world, name)
@@ -178,19 +176,6 @@ def _request_count(asked: Counter[Asked], changes: int) -> Measurement:
         rounds={OURS: [[sum(asked.values()) / changes]]},
         targets=[Target(at_most=3.0)],
     )
-
-
-async def _offer(world: Fleet) -> None:
-    await world.space()
-    for manifest in (service(WEB), multiclusterservice(WEB)):
-        await world.host.create(manifest, namespace=SPACE)
-    await world.member(PROVIDER).create(endpointslice(WEB, 0), namespace=SPACE)
-    await wait_for(
-        "the first slice to arrive",
-        lambda: world.member(CONSUMER).find(SLICES, arrived_name(WEB), namespace=SPACE),
-        SECONDS,
-    )
-    await world.requests().quiet()
 
 
 async def _requests(world: Fleet, way: Way, numbers: Iterator[int], changes: int) -> Counter[Asked]:

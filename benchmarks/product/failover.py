@@ -1,0 +1,91 @@
+"""Another replica takes over: after a polite end of the leader, and after a sudden one."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.product.fleet import SPACE, fleet, offer, ours
+from benchmarks.product.objects import CONSUMER, SLICES, mark
+from benchmarks.product.stream import Marks, observing
+from benchmarks.scenario import OURS, Context, Measurement, Outcome, Scenario, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.product.fleet import Fleet
+    from testbed import ControllerProcess
+
+WEB: Final = "web"
+SECONDS: Final = 60.0
+
+# Flags' defaults: a standby looks every 2 s, up to 1.2 times that, and takes a lease 15 s after its last renewal.
+MOST_AFTER_TERM: Final = 3.0
+MOST_AFTER_KILL: Final = 17.5
+
+
+async def run(context: Context) -> Outcome:
+    """See :data:`SCENARIO`."""
+    politely, suddenly = (1, 1) if context.quick else (10, 5)
+    marks = Marks()
+    numbers = itertools.count(1)
+    found: dict[str, list[list[float]]] = {"SIGTERM": [], "SIGKILL": []}
+    async with (
+        fleet(context) as world,
+        observing(world.bed.members[CONSUMER].access, SLICES, SPACE, marks),
+    ):
+        leader, standby = (world.controller(name=f"replica-{number}") for number in (1, 2))
+        await leader.start()
+        await world.ready()
+        await offer(world, WEB)
+        await standby.start()
+        for how, rounds in (("SIGTERM", politely), ("SIGKILL", suddenly)):
+            for number in range(rounds):
+                context.tell(f"{how}, round {number + 1} of {rounds}")
+                found[how].append([await _take_over(world, leader, marks, numbers, how)])
+                await leader.start()
+                leader, standby = standby, leader
+                await asyncio.sleep(1.0)  # neither just after a renewal, nor at the same moment of it each time
+        await standby.terminate()
+        await leader.terminate()
+    return Outcome(
+        contestants=[ours()],
+        measurements=[
+            Measurement(
+                name=how.lower(),
+                title=f"From {how} of the leader to the arrival of the first change that the standby carries",
+                unit="s",
+                better="lower",
+                rounds={OURS: found[how]},
+                parts=[0.5, 1.0],
+                targets=[Target(part=1.0, at_most=most)],
+                chart="fail-over",
+            )
+            for how, most in (("SIGTERM", MOST_AFTER_TERM), ("SIGKILL", MOST_AFTER_KILL))
+        ],
+        conditions=[
+            "Two replicas with the default lease: 15 s long, renewed every 2 s. An endpoint is changed as soon as the "
+            "leader has ended; the time includes its end, and the way of that change to the consumer.",
+        ],
+    )
+
+
+async def _take_over(world: Fleet, leader: ControllerProcess, marks: Marks, numbers: Iterator[int], how: str) -> float:
+    """Seconds from the signal to the arrival of what was changed after the leader's end."""
+    began = time.perf_counter()
+    await (leader.terminate() if how == "SIGTERM" else leader.kill())
+    number = next(numbers)
+    arrived = marks.expect(f'"{mark(number)}"'.encode())
+    await world.change(WEB, number)
+    async with asyncio.timeout(SECONDS):
+        return await arrived - began
+
+
+SCENARIO = Scenario(
+    name="failover",
+    title="Fail-over",
+    about="How long changes are not carried when the leader ends, and when it dies.",
+    run=run,
+)

@@ -1,0 +1,219 @@
+"""Start-up and the cost of one change, with more and more services."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.product.copies import FIRST, Copies
+from benchmarks.product.cost import Usage, usage
+from benchmarks.product.fleet import SPACE, Fleet, fleet, offer, one, ours
+from benchmarks.product.objects import CONSUMER, SLICES, mark
+from benchmarks.product.stream import Marks, observing
+from benchmarks.scenario import Context, Measurement, Outcome, Scenario, Table
+from testbed.errors import BedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed import ControllerProcess
+
+SECONDS: Final = 30.0
+QUIET_SECONDS: Final = 2.0
+QUIET_SHARE: Final = 0.1
+"""Of a core: a controller that uses less has nothing to do. Leases and probes take a few hundredths."""
+
+PAUSE_SECONDS: Final = 0.02
+MOST_GROWTH: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start in a world where nothing is to be done.
+
+    Attributes:
+        seconds: until it was quiet.
+        usage: of the process then.
+        writes: that it made.
+    """
+
+    seconds: float
+    usage: Usage
+    writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change, on average.
+
+    Attributes:
+        requests: of the controller, on all planes.
+        cpu_milliseconds: of the controller, beyond what it uses when nothing happens.
+        milliseconds: until its arrival, of each.
+    """
+
+    requests: float
+    cpu_milliseconds: float
+    milliseconds: list[float]
+
+
+async def run(context: Context) -> Outcome:
+    """See :data:`SCENARIO`."""
+    sizes, changes = ((10, 300), 30) if context.quick else ((10, 100, 1000, 5000), 100)
+    starts: dict[int, Start] = {}
+    costs: dict[int, Change] = {}
+    numbers = itertools.count(1)
+    async with fleet(context) as world:
+        controller = await world.start()
+        await offer(world, FIRST, headless=True)
+        await controller.terminate()
+        copies = Copies(world, SPACE)
+        await copies.read()
+        for size in sizes:
+            context.tell(f"copying until there are {size} services")
+            await copies.grow(size)
+            context.tell(f"start-up with {size} services")
+            starts[size] = await _start(world, controller)
+            context.tell(f"{changes} changes among {size} services")
+            marks = Marks()
+            async with observing(world.bed.members[CONSUMER].access, SLICES, SPACE, marks):
+                costs[size] = await changes_cost(world, controller, marks, numbers, changes)
+            await controller.terminate()
+    return Outcome(
+        contestants=[ours("with its default limits")],
+        measurements=[*_of_starts(starts), *_of_changes(costs)],
+        tables=[_table(starts, costs)],
+        conditions=[
+            "A service has one slice of ten endpoints in the provider, five Works on the control plane, and one slice "
+            "in the one consumer. One service was made and left to converge; the others are copies of all its objects, "
+            "written to etcd while the API servers were down. The controller then finds nothing to write.",
+            f"Start-up ends when the process has used less than {QUIET_SHARE:.0%} of a core for {QUIET_SECONDS:g} s, "
+            "which are not counted; memory is the most that was resident until then.",
+            f"{changes} changes of one service followed one another. The CPU that the process uses when nothing "
+            "happens (leases, probes) is taken off.",
+        ],
+    )
+
+
+async def _start(world: Fleet, controller: ControllerProcess) -> Start:
+    requests = world.requests()
+    began = time.perf_counter()
+    await controller.start()
+    ended = await until_quiet(controller)
+    used = usage(controller)
+    return Start(ended - began, used, sum(count for each, count in requests.count().items() if each.is_write))
+
+
+async def until_quiet(controller: ControllerProcess) -> float:
+    """Wait until the process has nothing to do; since when (``time.perf_counter``) that is so.
+
+    Raises:
+        BedError: it never came to rest.
+    """
+    began = time.perf_counter()
+    seen = [(began, usage(controller).cpu_seconds)]
+    while time.perf_counter() - began < 10 * SECONDS:
+        await asyncio.sleep(0.1)
+        seen.append((time.perf_counter(), usage(controller).cpu_seconds))
+        seen = [each for each in seen if each[0] >= seen[-1][0] - QUIET_SECONDS]
+        (first, before), (last, after) = seen[0], seen[-1]
+        if last - first >= 0.9 * QUIET_SECONDS and after - before <= QUIET_SHARE * (last - first):
+            return first
+    raise BedError(f"{controller.name} did not come to rest")
+
+
+async def changes_cost(
+    world: Fleet, controller: ControllerProcess, marks: Marks, numbers: Iterator[int], count: int
+) -> Change:
+    """Change the first service so many times, one change after the other; what each cost."""
+    for _ in range(5):  # until connections and code are warm
+        await _change(world, marks, next(numbers))
+    await until_quiet(controller)
+    began, before = time.perf_counter(), usage(controller).cpu_seconds
+    await asyncio.sleep(QUIET_SECONDS)
+    idle = (usage(controller).cpu_seconds - before) / (time.perf_counter() - began)
+    requests = world.requests()
+    began, before = time.perf_counter(), usage(controller).cpu_seconds
+    found = []
+    for _ in range(count):
+        found.append(await _change(world, marks, next(numbers)))
+        await asyncio.sleep(PAUSE_SECONDS)
+    used = usage(controller).cpu_seconds - before - idle * (time.perf_counter() - began)
+    await requests.quiet(1.0)
+    return Change(sum(requests.count().values()) / count, 1000 * used / count, found)
+
+
+async def _change(world: Fleet, marks: Marks, number: int) -> float:
+    arrived = marks.expect(f'"{mark(number)}"'.encode())
+    began = time.perf_counter()
+    await world.change(FIRST, number)
+    async with asyncio.timeout(SECONDS):
+        return 1000 * (await arrived - began)
+
+
+def _of_starts(starts: dict[int, Start]) -> list[Measurement]:
+    found = []
+    for size, start in starts.items():
+        with_ = f"with {size:,} services"
+        found += [
+            one(f"start_{size}", f"Start-up {with_}", "s", start.seconds, chart="start-up"),
+            one(f"start_cpu_{size}", f"CPU of that start-up, {with_}", "s", start.usage.cpu_seconds),
+            one(f"start_memory_{size}", f"Memory at the most, {with_}", "MiB", start.usage.peak_mib, chart="memory"),
+            one(f"start_writes_{size}", f"Writes of that start-up, {with_}", "requests", float(start.writes), most=0.0),
+        ]
+    return found
+
+
+def _of_changes(costs: dict[int, Change]) -> list[Measurement]:
+    few, many = min(costs), max(costs)
+    found = [
+        one(
+            f"change_cpu_{size}",
+            f"CPU for one change, with {size:,} services",
+            "ms",
+            cost.cpu_milliseconds,
+            chart="CPU for one change",
+        )
+        for size, cost in costs.items()
+    ]
+    compared = f"with {many:,} services, compared with {few}"
+    for name, title, attribute in (
+        ("requests", "Requests for one change", "requests"),
+        ("cpu", "CPU for one change", "cpu_milliseconds"),
+    ):
+        growth = getattr(costs[many], attribute) / getattr(costs[few], attribute)
+        found.append(one(f"growth_{name}", f"{title}, {compared}", "×", growth, most=MOST_GROWTH))
+    return found
+
+
+def _table(starts: dict[int, Start], costs: dict[int, Change]) -> Table:
+    return Table(
+        title="By the number of services",
+        columns=["services", "start-up s", "CPU s", "memory MiB", "requests for a change", "CPU ms", "arrival p50 ms"],
+        rows=[
+            [
+                size,
+                round(start.seconds, 1),
+                round(start.usage.cpu_seconds, 1),
+                round(start.usage.peak_mib),
+                round(costs[size].requests, 2),
+                round(costs[size].cpu_milliseconds, 2),
+                round(sorted(costs[size].milliseconds)[len(costs[size].milliseconds) // 2], 1),
+            ]
+            for size, start in starts.items()
+        ],
+    )
+
+
+SCENARIO = Scenario(
+    name="services_growth",
+    title="More and more services",
+    about=(
+        "Whether a start in a world where nothing is to be done writes anything, how long it takes and how much "
+        "memory, and whether one change costs more among many services than among few."
+    ),
+    run=run,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -312,21 +311,3 @@ class TestRestarts:
             assert any(told.startswith("deleted a") for told in observed.told)
             assert observed.informer.last_error is None
             print(f"in step again {seconds:.1f} s after the API server")
-
-    async def test_wake_saves_the_wait(self, new_bed: Any) -> None:
-        bed = await new_bed(members=(), controller_manager=False)
-        plane = bed.host
-        async with client_for(config_for(plane.access)) as client, informing(client, namespace="default") as observed:
-            observed.informer._reflector._backoff._rng = _NoLuck()
-            await plane.kill_apiserver()
-            await asyncio.sleep(7)  # until the pauses are long
-            await plane.start_apiserver()
-            observed.informer.wake()
-            made = await client.create(CONFIG_MAPS, body("a"), "default")
-            seconds = await observed.until(lambda: observed.held.get("a") == made.metadata.resource_version)
-            assert seconds < 2
-
-
-class _NoLuck(random.Random):
-    def uniform(self, a: float, b: float) -> float:
-        return b

@@ -4,11 +4,12 @@
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+BENCH  := $(VENV)/.ready-bench
 MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench-first-answer check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench bench-quick bench-first-answer check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,16 @@ test-integration: components ## against real etcd and kube-apiserver
 
 test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
+
+bench: components $(BENCH) ## everything beside what others offer; makes docs/performance.md (25 minutes)
+	@$(PY) -m benchmarks $(ARGS)
+
+bench-quick: components $(BENCH) ## the same with small sizes; kept in build/ (5 minutes)
+	@$(PY) -m benchmarks --quick $(ARGS)
+
+$(BENCH): $(READY)
+	@$(PY) -m pip install --quiet --group bench
+	@touch $@
 
 bench-first-answer: components ## from a ready Pod in member1 to its first answer in member2, by hop
 	@$(PY) -m benchmarks.first_answer $(ARGS)

@@ -2,7 +2,7 @@
 
 Each round is the demo's chapter in which the Deployment is scaled up by one Pod, observed in the same way; in between
 it is scaled down again. What comes out is kept: raw numbers in ``benchmarks/results``, and from nothing but these
-``docs/performance.md`` and its chart.
+its section of ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import performance_page
+from benchmarks.arithmetic import percentile
+from benchmarks.first_answer_section import PARTS, RAW
 from benchmarks.machine import this_machine
-from benchmarks.measured import Results, percentile
-from benchmarks.performance_page import CHART, PAGE, PARTS, chart, page
+from benchmarks.measured import Results
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
 from testbed.demo_changes import grown, shrunk
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from testbed.demo_story import Result
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = Path("benchmarks/results/first_answer.json")
 STEP_SECONDS = 30.0
 # Longer than kube-proxy waits between two writes of its rules: each round finds it idle.
 QUIET_SECONDS = 2.0
@@ -89,16 +90,16 @@ def main(rounds: int, output: str, into: Path, page_only: bool) -> None:
     """Measure the time from a Pod's readiness in member1 to its first answer in member2 over the Service's name."""
     console = Console(stderr=True, highlight=False)
     if page_only:
-        results = msgspec.json.decode((into / RESULTS).read_bytes(), type=Results)
+        results = msgspec.json.decode((into / RAW).read_bytes(), type=Results)
     else:
         _prepare(console)
         try:
             results = asyncio.run(measure(rounds, lambda text: console.print(text, style="dim", markup=False)))
         except BedError as error:
             raise click.ClickException(str(error)) from error
-        _write(into / RESULTS, msgspec.json.format(msgspec.json.encode(results)).decode() + "\n")
-    _write(into / CHART, chart(results))
-    _write(into / PAGE, page(results))
+        (into / RAW).parent.mkdir(parents=True, exist_ok=True)
+        (into / RAW).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    performance_page.write(into)
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(results)).decode())
     else:
@@ -167,11 +168,6 @@ def show(results: Results) -> None:
     for name, values in (*rows, ("all of it", results.since(len(results.hops) - 1))):
         table.add_row(name, *(f"{1000 * percentile(values, part):.0f} ms" for _, part in PARTS))
     Console(highlight=False).print(table)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from benchmarks.machine import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Results(msgspec.Struct, kw_only=True, frozen=True):
@@ -45,12 +40,3 @@ class Results(msgspec.Struct, kw_only=True, frozen=True):
         """The seconds of the controller's hops in every round."""
         mine = [index for index, name in enumerate(self.hops) if name in self.ours]
         return [sum(seconds[index] for index in mine) for seconds in self.rounds]
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The value below which this part of the values is, between two of them if need be."""
-    ordered = sorted(values)
-    place = part * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.scenario import Scenario
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = (
+    "benchmarks.library.workqueue",
+    "benchmarks.library.decode",
+    "benchmarks.library.informer",
+    "benchmarks.library.memory",
+    "benchmarks.library.cold_sync",
+    "benchmarks.library.watch",
+)
 """A line for each, in the order of the page. Its name is the last part; the module is imported when it is asked for."""
 
 

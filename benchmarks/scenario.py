@@ -17,14 +17,14 @@ One run of one scenario is one file, ``benchmarks/results/<name>.json``, which h
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from benchmarks.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from pathlib import Path
 
 OURS = "ours"
@@ -39,12 +39,14 @@ class Contestant(msgspec.Struct, kw_only=True, frozen=True):
         title: what a table calls it.
         about: how it does it, if the title does not say so; one sentence.
         versions: of what it runs on, by name: read while it ran, never typed.
+        reference: True for a yardstick, or another way to use ours: it is shown, and is nobody to be ahead of.
     """
 
     name: str
     title: str
     about: str = ""
     versions: dict[str, str] = {}
+    reference: bool = False
 
 
 class Target(msgspec.Struct, kw_only=True, frozen=True):
@@ -166,7 +168,7 @@ class Scenario:
     name: str
     title: str
     about: str
-    run: Callable[[Context], Awaitable[Outcome]]
+    run: Callable[[Context], Coroutine[Any, Any, Outcome]]
 
 
 class BenchmarkError(Exception):
@@ -184,14 +186,14 @@ class Rounds:
     contestants: Sequence[str]
     found: dict[str, list[list[float]]] = field(default_factory=dict)
 
-    async def interleaved(self, context: Context, *, rounds: int) -> AsyncIterator[tuple[int, str]]:
-        """The turns, as (round from 0, contestant); tells each."""
+    async def interleaved(self, context: Context, *, rounds: int, what: str = "") -> AsyncIterator[tuple[int, str]]:
+        """The turns, as (round from 0, contestant); tells each, and what it does."""
         for number in range(rounds):
             shift = number % len(self.contestants)
             for name in (*self.contestants[shift:], *self.contestants[:shift]):
-                context.tell(f"round {number + 1} of {rounds}: {name}")
+                context.tell(f"{what + ', ' if what else ''}round {number + 1} of {rounds}: {name}")
                 yield number, name
 
     def add(self, contestant: str, samples: Sequence[float]) -> None:
-        """Keep the samples of one turn."""
-        self.found.setdefault(contestant, []).append(list(samples))
+        """Keep the samples of one turn, with six digits."""
+        self.found.setdefault(contestant, []).append([float(f"{sample:.6g}") for sample in samples])

@@ -1,0 +1,76 @@
+"""The contestants in Go: one program, built once and kept where the components are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.child import answer_of
+from benchmarks.scenario import BenchmarkError
+from tools.build import BuildFailed, build_once
+from tools.components import ASSETS_VARIABLE, cache_root, go_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODULE = Path(__file__).resolve().parent / "go"
+NAME = "benchmark-contestants"
+
+
+def source_hash(module: Path) -> str:
+    """Tells sources apart: changes whenever a file of the Go module does."""
+    digest = hashlib.sha256()
+    for path in sorted(module.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def binary_path(module: Path = MODULE) -> Path:
+    """Where the program is, or will be."""
+    return cache_root(os.environ) / NAME / source_hash(module) / go_platform() / NAME
+
+
+async def binary(tell: Callable[[str], None]) -> Path:
+    """The program, built if it is not there yet (half a minute; minutes if Go's caches are empty).
+
+    Raises:
+        BenchmarkError: no Go, or a failed build.
+    """
+    path = binary_path()
+    if not path.exists():
+        loop = asyncio.get_running_loop()
+
+        def told(phase: str, seconds: float) -> None:
+            loop.call_soon_threadsafe(tell, f"contestants in Go: {phase} ({seconds:.0f} s)")
+
+        def build() -> None:
+            build_once(
+                path,
+                module=MODULE,
+                package=".",
+                version="of this checkout",
+                variables=(),
+                assets_variable=ASSETS_VARIABLE,
+                tell=told,
+            )
+
+        try:
+            await asyncio.to_thread(build)
+        except BuildFailed as failure:
+            raise BenchmarkError(str(failure)) from failure
+    return path
+
+
+async def versions(path: Path) -> dict[str, str]:
+    """What the program was built of."""
+    found: dict[str, str] = await answer_of([str(path), "versions"])
+    return found
+
+
+def command(path: Path, what: str, who: str, **parameters: Any) -> list[str]:
+    """The command of a contestant."""
+    return [str(path), what, who, json.dumps(parameters)]

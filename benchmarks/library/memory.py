@@ -1,0 +1,90 @@
+"""What a cached object costs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks import golang
+from benchmarks.child import answer_of, python
+from benchmarks.library.slices import ENDPOINTS, write_events
+from benchmarks.library.versions import python_versions
+from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Target
+
+UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON = "go-unstructured", "go-typed", "kubernetes-asyncio", "json", "orjson"
+
+
+async def run(context: Context) -> Outcome:
+    """Weigh all stores."""
+    rounds, objects = (1, 1_000) if context.quick else (3, 5_000)
+    program = await golang.binary(context.tell)
+    events = context.scratch / "events"
+    size = write_events(events, objects=objects)
+    parameters: dict[str, Any] = {"events": str(events), "count": objects}
+    heap = Rounds((OURS, UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON))
+    resident = Rounds(heap.contestants)
+    async for _, who in heap.interleaved(context, rounds=rounds):
+        if who in (UNSTRUCTURED, TYPED):
+            answer = await answer_of(golang.command(program, "memory", who.removeprefix("go-"), **parameters))
+            heap.add(who, [answer["heap"]])
+            resident.add(who, [answer["resident"]])
+            continue
+        for found, traced in ((heap, True), (resident, False)):  # tracing needs memory itself: two processes
+            asked = json.dumps({**parameters, "traced": traced})
+            answer = await answer_of(python("benchmarks.library.contestants.memory", who, asked))
+            found.add(who, [answer["each"]])
+    go = await golang.versions(program)
+    return Outcome(
+        contestants=[
+            Contestant(
+                name=OURS,
+                title="this project",
+                about="In a `Store` with two indexes.",
+                versions=python_versions("mcs-controller", "msgspec"),
+            ),
+            Contestant(name=UNSTRUCTURED, title="Go, unstructured", about="In an `Indexer` with two.", versions=go),
+            Contestant(name=TYPED, title="Go, typed", about="In an `Indexer` with two.", versions=go),
+            Contestant(
+                name=MODELS,
+                title="kubernetes_asyncio models",
+                about="In a dict by name.",
+                versions=python_versions("kubernetes-asyncio"),
+            ),
+            Contestant(name=JSON, title="json to dicts", about="In a dict by name.", versions=python_versions()),
+            Contestant(
+                name=ORJSON, title="orjson to dicts", about="In a dict by name.", versions=python_versions("orjson")
+            ),
+        ],
+        measurements=[
+            Measurement(
+                name="heap",
+                title=f"Memory allocated for each cached slice with {ENDPOINTS} endpoints",
+                unit="KiB",
+                better="lower",
+                rounds=heap.found,
+                targets=[Target(at_most=4.0)],
+                chart="Memory of one cached slice",
+            ),
+            Measurement(
+                name="resident",
+                title=f"Resident memory gained for each cached slice with {ENDPOINTS} endpoints",
+                unit="KiB",
+                better="lower",
+                rounds=resident.found,
+            ),
+        ],
+        conditions=[
+            f"{objects:,} different slices, decoded from watch events of {size:,} bytes and kept; the first 100 are "
+            f"there before the store is weighed; {rounds} rounds.",
+            "Allocated: tracemalloc in Python, HeapAlloc after a collection in Go. Resident: what the system shows "
+            "after a collection, with the memory that Go can return returned.",
+        ],
+    )
+
+
+SCENARIO = Scenario(
+    name="memory",
+    title="Memory",
+    about="What one more slice in a cache costs. A controller holds every slice of every member.",
+    run=run,
+)

@@ -1,0 +1,11 @@
+"""What the contestants in Python run on."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+
+def python_versions(*distributions: str) -> dict[str, str]:
+    """Of the interpreter, and of these distributions."""
+    return {"python": platform.python_version(), **{name: version(name) for name in distributions}}

@@ -23,7 +23,11 @@ from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SER
 from mcs_controller.reconcilers import multiclusterservice
 from mcs_controller.reconcilers.apply import SliceWorks
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
-from mcs_controller.reconcilers.endpointslice_collect import EndpointSliceCollectReconciler, SliceCollector
+from mcs_controller.reconcilers.endpointslice_collect import (
+    EndpointSliceCollectReconciler,
+    MultiClusterServiceDemand,
+    SliceCollector,
+)
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
 from mcs_controller.reconcilers.execution import ExecutionReconciler
 from mcs_controller.reconcilers.member_objects import MemberObjects
@@ -71,6 +75,14 @@ class Execution(NamedTuple):
     turns: Turns[Request]
 
 
+class Collection(NamedTuple):
+    """Who collects slices, for all features that want some."""
+
+    watches: ProviderWatches
+    collector: SliceCollector
+    controller: Controller[ClusterRequest]
+
+
 class Wiring:
     """What all controllers share. Only what an enabled controller asks for is watched."""
 
@@ -104,6 +116,21 @@ class Wiring:
     def works(self) -> CachedResource[Work]:
         """All Works."""
         return self.cached(resources.WORKS, WORK_INDEXES)
+
+    @cached_property
+    def slice_works(self) -> SliceWorks:
+        """All Works, for those who make Works of slices."""
+        return SliceWorks(self.works)
+
+    @cached_property
+    def collecting(self) -> Turns[ClusterRequest]:
+        """Whose turn it is to write the collected Work of a slice."""
+        return Turns()
+
+    @cached_property
+    def collection(self) -> Collection:
+        """Who collects slices; every feature that wants some has to say so to the collector."""
+        return collect_slices(self)
 
     @cached_property
     def services(self) -> CachedResource[Service]:
@@ -205,9 +232,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         return
     enabled = wiring.options.controllers
     services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
-    works = SliceWorks(wiring.works)
     board = StatusBoard()
-    collecting = Turns[ClusterRequest]()
     if "multiclusterservice" in enabled:
         reconciler = MultiClusterServiceReconciler(
             multiclusterservices=services,
@@ -216,7 +241,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             works=wiring.works,
             clusters=wiring.clusters.store,
             board=board,
-            collecting=collecting,
+            collecting=wiring.collecting,
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
@@ -229,7 +254,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
     if "endpointsliceDispatch" in enabled:
         turns = Turns[ClusterRequest]()
         dispatcher = EndpointSliceDispatchReconciler(
-            works=works,
+            works=wiring.slice_works,
             services=services.store,
             clusters=wiring.clusters.store,
             board=board,
@@ -243,7 +268,9 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
     if "endpointsliceCollect" in enabled:
-        _wire_collect(wiring, services, works, board, collecting, dispatcher)
+        _wire_collect(wiring, services, board)
+        if dispatcher is not None:
+            wiring.collection.collector.write_ahead(dispatcher)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
         status = wiring.controller(
             wk.STATUS_CONTROLLER,
@@ -259,32 +286,26 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         board.subscribe(status.enqueue)
 
 
-def _wire_collect(
-    wiring: Wiring,
-    services: CachedResource[MultiClusterService],
-    works: SliceWorks,
-    board: StatusBoard,
-    turns: Turns[ClusterRequest],
-    dispatcher: EndpointSliceDispatchReconciler | None,
-) -> None:
+def collect_slices(wiring: Wiring) -> Collection:
+    """The provider watches, and the one controller that makes and refreshes collected Works."""
     watches = ProviderWatches(
         wiring.members, clock=wiring.clock, sync_timeout=wiring.options.cluster_cache_sync_timeout
     )
-    collector = SliceCollector(
-        works=works,
-        services=services.store,
-        watches=watches,
-        board=board,
-        new_id=new_id,
-        turns=turns,
-        dispatch=dispatcher,
-    )
-    slices = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
-    watches.feed(slices)
-    turns.feed(slices.enqueue)
+    collector = SliceCollector(works=wiring.slice_works, watches=watches, new_id=new_id, turns=wiring.collecting)
+    controller = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
+    watches.feed(controller)
+    wiring.collecting.feed(controller.enqueue)
     wiring.manager.add_runnable(watches, needs_leader=True)
-    slices.watch(wiring.works.informer, collector.requests_for_work, content_changed)
-    slices.watch(services.informer, collector.requests_for_service, content_changed)
+    controller.watch(wiring.works.informer, collector.requests_for_work, content_changed)
+    return Collection(watches, collector, controller)
+
+
+def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
+    watches, collector, slices = wiring.collection
+    demand = MultiClusterServiceDemand(works=wiring.works.store, services=services.store, board=board)
+    collector.serve(demand)
+    slices.watch(wiring.works.informer, demand.requests_for_work, content_changed)
+    slices.watch(services.informer, demand.requests_for_service, content_changed)
 
     reconciler = EndpointSliceCollectReconciler(works=wiring.works.store, watches=watches, enqueue_slice=slices.enqueue)
     collect = wiring.controller(wk.COLLECT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs)

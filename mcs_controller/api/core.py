@@ -14,11 +14,13 @@ class Service(msgspec.Struct, frozen=True):
     Attributes:
         spec: the spec as JSON, for telling whether it changed.
         raw: the object as JSON, without status and managedFields.
+        ingress: `status.loadBalancer.ingress` as JSON.
     """
 
     metadata: ObjectMeta
     spec: bytes
     raw: bytes
+    ingress: bytes = b"null"
 
 
 class EndpointSlice(msgspec.Struct, frozen=True):
@@ -70,9 +72,18 @@ class Secret(msgspec.Struct, frozen=True):
         return f"Secret({self.metadata.namespace}/{self.metadata.name})"
 
 
+class _LoadBalancer(msgspec.Struct):
+    ingress: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _ServiceStatus(msgspec.Struct, rename="camel"):
+    load_balancer: _LoadBalancer = msgspec.field(default_factory=_LoadBalancer)
+
+
 class _WireService(msgspec.Struct):
     metadata: ObjectMeta
     spec: msgspec.Raw = msgspec.Raw(b"{}")
+    status: _ServiceStatus = msgspec.field(default_factory=_ServiceStatus)
 
 
 class _WireSlice(msgspec.Struct, rename="camel"):
@@ -94,7 +105,12 @@ _namespace = msgspec.json.Decoder(_WireNamespace)
 def decode_service(raw: bytes | msgspec.Raw) -> Service:
     """Decode a Service."""
     wire = _service.decode(raw)
-    return Service(metadata=wire.metadata, spec=bytes(wire.spec), raw=without_server_state(raw))
+    return Service(
+        metadata=wire.metadata,
+        spec=bytes(wire.spec),
+        raw=without_server_state(raw),
+        ingress=bytes(wire.status.load_balancer.ingress),
+    )
 
 
 def decode_endpointslice(raw: bytes | msgspec.Raw) -> EndpointSlice:

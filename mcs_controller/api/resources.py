@@ -13,6 +13,7 @@ from mcs_controller.api.core import (
     decode_namespace,
     decode_service,
 )
+from mcs_controller.api.multicluster import ServiceExport, ServiceImport, decode_serviceimport
 from mcs_controller.api.multiclusterservice import MultiClusterService, decode_multiclusterservice
 from mcs_controller.api.policy import PropagationPolicy
 from mcs_controller.api.resourcebinding import ResourceBinding
@@ -63,4 +64,18 @@ NAMESPACES: Resource[Namespace] = Resource(
 )
 SECRETS: Resource[Secret] = Resource(
     group="", version="v1", plural="secrets", kind="Secret", decode=struct_decoder(Secret)
+)
+SERVICEEXPORTS: Resource[ServiceExport] = Resource(
+    group="multicluster.x-k8s.io",
+    version="v1alpha1",
+    plural="serviceexports",
+    kind="ServiceExport",
+    decode=struct_decoder(ServiceExport),
+)
+SERVICEIMPORTS: Resource[ServiceImport] = Resource(
+    group="multicluster.x-k8s.io",
+    version="v1alpha1",
+    plural="serviceimports",
+    kind="ServiceImport",
+    decode=decode_serviceimport,
 )

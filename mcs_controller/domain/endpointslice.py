@@ -1,4 +1,4 @@
-"""Collecting slices from providers and dispatching them to consumers (contract 3.2 and 3.3)."""
+"""Dispatching collected slices to consumers (contract 3.3)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.demands import free_name
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
 from mcs_controller.domain.works import (
-    DeleteWork,
     PatchWork,
     Role,
     SliceRef,
@@ -27,158 +27,15 @@ from mcs_controller.domain.works import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mcs_controller.api.common import JsonObject
-    from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-
-    FindWork = Callable[[str, str], Work | None]
-    """The Work of that namespace and name, or None."""
+    from mcs_controller.domain.demands import FindWork
 
     FindRivals = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""
-
-
-def is_managed_by_peer(slice_: EndpointSlice) -> bool:
-    """Whether the slice is itself a dispatched or imported copy. Every other slice counts, whoever made it."""
-    return slice_.metadata.labels.get(wk.SLICE_MANAGED_BY) in wk.SLICE_MANAGERS
-
-
-def service_of_slice(slice_: EndpointSlice) -> tuple[str, str] | None:
-    """(namespace, name) of the Service that the slice belongs to."""
-    name = slice_.metadata.labels.get(wk.SERVICE_NAME)
-    return (slice_.metadata.namespace, name) if name else None
-
-
-# --- collect ----------------------------------------------------------------------------------------------------------
-
-
-def plan_collect(
-    origin: SliceRef,
-    observed: EndpointSlice | None,
-    wanted: Callable[[tuple[str, str]], bool],
-    collected: Sequence[Work],
-    find: FindWork,
-    new_id: Callable[[], str],
-) -> tuple[WorkWrite, ...]:
-    """The writes that make the control plane's copy of one provider's slice right.
-
-    Args:
-        origin: the slice.
-        observed: the slice as the provider's cache has it; None if the provider has no such slice.
-        wanted: whether endpoints of that service are to be collected from this provider.
-        collected: the copies that are there (one, unless something went wrong).
-        find: looks up any Work by namespace and name.
-        new_id: see `plan_work`.
-
-    Raises:
-        WorkTerminating: garbage that is being deleted has the slice's place. Its end leads nowhere, so look again.
-    """
-    service = service_of_slice(observed) if observed is not None and not is_managed_by_peer(observed) else None
-    if observed is None or service is None or not wanted(service):
-        return withdraw_collected(collected)
-    live = [work for work in collected if work.metadata.deletion_timestamp is None]
-    namespace = execution_namespace(origin.cluster)
-    canonical = work_name(wk.SLICE_KIND, origin.namespace, origin.name)
-    there = next((work for work in live if work.metadata.name == canonical), live[0] if live else None)
-    if there is None:
-        if any(work.metadata.deletion_timestamp is not None for work in collected):
-            return ()  # the old copy is on its way out; the event of its end leads back here
-        name = _free_name(namespace, _collected_names(origin), find, _may_hold_collected)
-        there = find(namespace, name)
-    else:
-        name = there.metadata.name
-    write = plan_work(_collected_intent(namespace, name, service, observed, there), there, new_id)
-    spare = [work for work in live if work.metadata.name != name]
-    return (*([write] if write is not None else []), *withdraw_collected(spare))
-
-
-def withdraw_collected(collected: Sequence[Work]) -> tuple[WorkWrite, ...]:
-    """Take this feature's mark off the copies; those that nobody else wants are deleted."""
-    live = (work for work in collected if work.metadata.deletion_timestamp is None)
-    return tuple(write for work in live if (write := drop_mark(work)) is not None)
-
-
-def drop_mark(work: Work) -> PatchWork | DeleteWork | None:
-    """Stop wanting a collected Work: strip our labels if ServiceExport wants it too, delete it otherwise.
-
-    A Work without the mark is not ours to delete.
-    """
-    labels = work.metadata.labels
-    if wk.COLLECTED_BY not in labels:
-        return None
-    marks = _marks(labels)
-    rest = sorted(marks - {wk.COLLECTED_BY_MCS})
-    if not rest:
-        return delete_work(work)
-    changes: JsonObject = {key: None for key in (wk.MCS_NAMESPACE, wk.MCS_NAME) if key in labels}
-    if wk.COLLECTED_BY_MCS in marks:
-        changes[wk.COLLECTED_BY] = ".".join(rest)
-    if not changes:
-        return None
-    meta = work.metadata
-    return PatchWork(
-        meta.namespace, meta.name, {"metadata": {"labels": changes, "resourceVersion": meta.resource_version}}
-    )
-
-
-def _collected_intent(
-    namespace: str, name: str, service: tuple[str, str], observed: EndpointSlice, there: Work | None
-) -> WorkIntent:
-    marks = _marks(there.metadata.labels) if there is not None else set()
-    before = there.metadata.labels.get(wk.COLLECTED_BY, "") if there is not None else ""
-    return WorkIntent(
-        namespace=namespace,
-        name=name,
-        manifest=observed.manifest(),
-        source_uid=observed.metadata.uid,
-        labels={
-            wk.MCS_NAMESPACE: service[0],
-            wk.MCS_NAME: service[1],
-            # The order of the marks means nothing, so it is no reason to write either.
-            wk.COLLECTED_BY: before
-            if wk.COLLECTED_BY_MCS in marks
-            else ".".join(sorted(marks | {wk.COLLECTED_BY_MCS})),
-        },
-        finalizers=(wk.DISPATCH_FINALIZER,),
-        suspend_dispatching=True,
-    )
-
-
-def _marks(labels: Mapping[str, str]) -> set[str]:
-    return {mark for mark in labels.get(wk.COLLECTED_BY, "").split(".") if mark}
-
-
-def _collected_names(origin: SliceRef) -> Iterator[str]:
-    yield work_name(wk.SLICE_KIND, origin.namespace, origin.name)
-    for turn in itertools.count(1):
-        yield work_name(wk.SLICE_KIND, origin.namespace, f"{origin.name}-collected-{turn}")
-
-
-def _may_hold_collected(work: Work) -> bool:
-    """Whether a Work that has the name already may become the collected copy: not if it has a job of its own.
-
-    That may be the copy of another slice: names of Works are hashes, and collide now and then.
-    """
-    meta = work.metadata
-    return (
-        role_of(work) is Role.OTHER
-        and wk.BINDING_PERMANENT_ID not in meta.labels
-        and wk.PROVISION_CLUSTER not in meta.annotations
-    )
-
-
-def _free_name(namespace: str, candidates: Iterator[str], find: FindWork, usable: Callable[[Work], bool]) -> str:
-    for name in candidates:
-        occupant = find(namespace, name)
-        if occupant is None or usable(occupant):
-            return name
-    raise AssertionError("candidates are endless")
-
-
-# --- dispatch ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +163,7 @@ def _copy_name(namespace: str, origin: SliceRef, source: Work, find: FindWork) -
             and meta.deletion_timestamp is None
         )
 
-    return _free_name(namespace, _copy_names(origin, source), find, usable)
+    return free_name(namespace, _copy_names(origin, source), find, usable)
 
 
 def _slice_name(namespace: str, origin: SliceRef, there: Work | None, rivals: FindRivals) -> str:

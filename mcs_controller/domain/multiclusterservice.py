@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.endpointslice import drop_mark
+from mcs_controller.domain.demands import MCS, drop_marks
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, providers_of, unusable
 from mcs_controller.domain.works import (
@@ -163,7 +163,7 @@ def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[W
         role = role_of(work)
         if role is Role.SERVICE:
             services.append(delete_work(work))
-        elif role is Role.COLLECTED and (write := drop_mark(work)) is not None:
+        elif role is Role.COLLECTED and (write := drop_marks(work, [MCS])) is not None:
             collected.append(write)
     return (*services, *collected)
 

@@ -13,6 +13,9 @@ _FNV_PRIME = 16777619
 _SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
 """Kubernetes' rand.SafeEncodeString avoids letters that spell words; for decimal digits that is this table."""
 
+DERIVED_PREFIX = "derived-"
+IMPORTED_PREFIX = "imported-"
+
 
 class NotAnExecutionNamespace(ValueError):
     """The namespace belongs to no cluster."""
@@ -54,6 +57,21 @@ def dispatched_slice_name(provider: str, name: str) -> str:
 def distinct_slice_name(provider: str, name: str) -> str:
     """Name in the consumers of a slice whose usual name is taken: cluster a-b has slice c, cluster a has slice b-c."""
     return f"{provider}-{name}-{_suffix(f'{provider}/{name}')}"
+
+
+def derived_service_name(name: str) -> str:
+    """Name of the Service that a ServiceImport makes."""
+    return f"{DERIVED_PREFIX}{name}"
+
+
+def imported_slice_name(provider: str, name: str) -> str:
+    """Name in the control plane of a slice that was exported by a provider."""
+    return f"{IMPORTED_PREFIX}{provider}-{name}"
+
+
+def distinct_imported_name(provider: str, name: str) -> str:
+    """The same for a slice whose usual name is taken, as for `distinct_slice_name`."""
+    return f"{IMPORTED_PREFIX}{distinct_slice_name(provider, name)}"
 
 
 def go_lower(text: str) -> str:

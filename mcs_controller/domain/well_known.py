@@ -14,10 +14,12 @@ MCS_NAMESPACE: Final = "multiclusterservice.karmada.io/namespace"
 MCS_NAME: Final = "multiclusterservice.karmada.io/name"
 """Labels on Works, annotations (with the same keys) on a claimed Service and its ResourceBinding."""
 
+EXPORT_NAMESPACE: Final = "endpointslice.karmada.io/namespace"
 EXPORT_NAME: Final = "endpointslice.karmada.io/name"
 COLLECTED_BY: Final = "endpointslice.karmada.io/managed-by"
 """On collected Works: a "."-joined set of the features that want the Work."""
 COLLECTED_BY_MCS: Final = "MultiClusterService"
+COLLECTED_BY_EXPORT: Final = "ServiceExport"
 PROVISION_CLUSTER: Final = "endpointslice.karmada.io/provision-cluster"
 PROVISION_NAME: Final = "endpointslice.karmada.io/provision-name"
 """Ours, on a dispatched Work only: the slice's name in the provider, where the copy's name does not say it."""
@@ -64,6 +66,8 @@ SLICE_MANAGERS: Final = frozenset({SLICE_DISPATCHER, SLICE_IMPORTER})
 
 MCS_FINALIZER: Final = "karmada.io/multiclusterservice-controller"
 DISPATCH_FINALIZER: Final = "karmada.io/mcs-endpointslice-dispatch-controller"
+IMPORT_FINALIZER: Final = "karmada.io/endpointslice-controller"
+"""On Works collected for a ServiceExport: their slices are in the control plane."""
 EXECUTION_FINALIZER: Final = "karmada.io/execution-controller"
 BINDING_FINALIZER: Final = "karmada.io/binding-controller"
 CLUSTER_FINALIZER: Final = "karmada.io/cluster-controller"
@@ -195,3 +199,18 @@ EVENT_POLICY_REFUSED: Final = "PolicyRefused"
 RESOURCE_DETECTOR: Final = "resource-detector"
 POLICY_CONTROLLER: Final = "propagation-policy-controller"
 """Two queues of one thing: what happens to a template, and what happens to a policy."""
+
+# --- ServiceExport and ServiceImport (contract 3.4 to 3.6) ---------------------------------------------------------
+
+MULTICLUSTER_GROUP: Final = "multicluster.x-k8s.io"
+MULTICLUSTER_API_VERSION: Final = "multicluster.x-k8s.io/v1alpha1"
+SERVICE_EXPORT_KIND: Final = "ServiceExport"
+SERVICE_IMPORT_KIND: Final = "ServiceImport"
+
+EXPORT_CONTROLLER: Final = "service-export-controller"
+EXPORT_QUEUE: Final = "service-export"
+SLICE_IMPORT_CONTROLLER: Final = "endpointslice-controller"
+SERVICE_IMPORT_CONTROLLER: Final = "service-import-controller"
+
+EVENT_SYNC_DERIVED_SERVICE_SUCCEED: Final = "SyncDerivedServiceSucceed"
+EVENT_SYNC_DERIVED_SERVICE_FAILED: Final = "SyncDerivedServiceFailed"

@@ -73,6 +73,7 @@ class WorkIntent:
     Attributes:
         manifest: the object it carries, before pruning. The caller gives it away.
         source_uid: uid of the object that the manifest was made of; empty if there is none.
+        without_labels: keys that go, if they are there.
         suspend_dispatching: None leaves the flag out.
         preserve_resources_on_deletion: None leaves the flag out.
         owner: set at creation only.
@@ -83,6 +84,7 @@ class WorkIntent:
     manifest: JsonObject
     source_uid: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    without_labels: frozenset[str] = frozenset()
     annotations: Mapping[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
     suspend_dispatching: bool | None = None
@@ -189,7 +191,8 @@ def role_of(work: Work) -> Role:
     if wk.COLLECTED_BY in labels or labels.get(wk.MCS_NAME) or labels.get(wk.EXPORT_NAME):
         return Role.COLLECTED
     # Without any label it is ours only while it waits for us to let go of it.
-    return Role.COLLECTED if wk.DISPATCH_FINALIZER in work.metadata.finalizers else Role.OTHER
+    waits = {wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER}.intersection(work.metadata.finalizers)
+    return Role.COLLECTED if waits else Role.OTHER
 
 
 def origin_of(work: Work) -> SliceRef | None:
@@ -235,7 +238,8 @@ def plan_work(intent: WorkIntent, observed: Work | None, new_id: Callable[[], st
     """
     if observed is not None and observed.metadata.deletion_timestamp is not None:
         raise WorkTerminating(f"Work {intent.namespace}/{intent.name} is being deleted")
-    labels = dict(observed.metadata.labels) if observed else {}
+    before = observed.metadata.labels if observed is not None else {}
+    labels = {key: value for key, value in before.items() if key not in intent.without_labels}
     labels.update(intent.labels)
     if not labels.get(wk.WORK_PERMANENT_ID):
         labels[wk.WORK_PERMANENT_ID] = new_id()

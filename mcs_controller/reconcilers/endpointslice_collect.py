@@ -2,7 +2,8 @@
 
 Two queues. `endpointslice-collect-controller` takes Works that carry a MultiClusterService: they say where to watch,
 and each brings a full comparison of that service's slices with what was collected. `endpointslice-collect` takes single
-slices and is the only place that writes collected Works, so no two workers write one Work at the same time.
+slices and is the only place that makes and refreshes collected Works, so no two workers write one Work at the same
+time. It serves every feature that wants slices, ServiceExport as well (`service_export`).
 
 Watches: Works; MultiClusterServices; Clusters; and, in each provider, EndpointSlices (see `provider_watches`).
 """
@@ -10,11 +11,12 @@ Watches: Works; MultiClusterServices; Clusters; and, in each provider, EndpointS
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain.conditions import Outcome
-from mcs_controller.domain.endpointslice import plan_collect, service_of_slice, withdraw_collected
+from mcs_controller.domain.demands import MCS, Feature, plan_collect, plan_unobserved, service_of_slice
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from informers.informer import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.domain.works import WorkWrite
@@ -108,52 +109,68 @@ class EndpointSliceCollectReconciler:
         return [Request(work.metadata.namespace, work.metadata.name) for work in works]
 
 
+class Demand(Protocol):
+    """One feature that wants slices collected."""
+
+    @property
+    def feature(self) -> Feature:
+        """What it has on the Works that it wants."""
+        ...
+
+    def wants(self, cluster: str, service: tuple[str, str]) -> bool | None:
+        """Whether it wants the service's endpoints from that provider; None as long as it does not know."""
+        ...
+
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+        """How collecting a slice ended; `service` is None if the slice belongs to none, or the provider is unknown."""
+        ...
+
+
 class SliceCollector:
-    """Brings the control plane's copy of one provider's slice in line with it."""
+    """Brings the control plane's copy of one provider's slice in line with it, for all who want it."""
 
     def __init__(
         self,
         *,
         works: SliceWorks,
-        services: Store[MultiClusterService],
         watches: ProviderWatches,
-        board: StatusBoard,
         new_id: Callable[[], str],
         turns: Turns[ClusterRequest],
-        dispatch: Dispatch | None = None,
     ) -> None:
-        """Works without `dispatch`; with it, the copies of a slice are written beside its collected Work."""
         self._works = works
-        self._services = services
         self._watches = watches
-        self._board = board
         self._new_id = new_id
         self._turns = turns
-        self._dispatch = dispatch
+        self._demands: list[Demand] = []
+        self._dispatch: Dispatch | None = None
         self._failed: set[SliceRef] = set()
         """Slices whose last try failed. As long as the control plane cannot follow, nothing is written ahead of it."""
 
+    def serve(self, demand: Demand) -> None:
+        """Collect for this feature too. To be called before anything is reconciled."""
+        self._demands.append(demand)
+
+    def write_ahead(self, dispatch: Dispatch) -> None:
+        """Write the copies of a slice beside its collected Work."""
+        self._dispatch = dispatch
+
     async def reconcile(self, request: ClusterRequest) -> Result:
-        """See the class. Raises what the API server says; the outcome is on the board before that."""
+        """See the class. Raises what the API server says; the outcome is reported before that."""
         with self._turns.reconcile(request) as mine:
             return await self._collect(SliceRef(*request)) if mine else Result()
 
     async def _collect(self, origin: SliceRef) -> Result:
         service: tuple[str, str] | None = None
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
-
-        def wanted(service: tuple[str, str]) -> bool:
-            return self._is_wanted(origin.cluster, service)
-
+        demands = {demand.feature: partial(demand.wants, origin.cluster) for demand in self._demands}
         slices = self._watches.slices(origin.cluster)
         if slices is None:
             # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
-            unwanted = [work for work in collected if (filed := service_of(work)) is not None and not wanted(filed)]
-            writes = withdraw_collected(unwanted)
+            writes = plan_unobserved(collected, demands)
         else:
             observed = slices.get(ObjectKey(origin.namespace, origin.name))
             try:
-                writes = plan_collect(origin, observed, wanted, collected, self._works.get, self._new_id)
+                writes = plan_collect(origin, observed, demands, collected, self._works.get, self._new_id)
             except WorkTerminating:
                 return Result(requeue_after=_BLOCKED_SECONDS)
             service = service_of_slice(observed) if observed is not None else None
@@ -163,9 +180,8 @@ class SliceCollector:
             ahead = self._ahead(origin, writes, turns)
             await settle(((what, write) for write in (*ahead, *(self._works.apply(one) for one in writes))), failures)
         if not failures.inconclusive:
-            errors = failures.reportable
-            filed_under = Request(*service) if errors and service is not None and wanted(service) else None
-            self._board.report_uncollected(origin, filed_under, Outcome(errors=errors))
+            for demand in self._demands:
+                demand.report(origin, service, Outcome(errors=failures.reportable))
         if failures:
             self._failed.add(origin)
         else:
@@ -183,7 +199,23 @@ class SliceCollector:
                 return self._dispatch.ahead(origin, source, turns)
         return []
 
-    def _is_wanted(self, cluster: str, service: tuple[str, str]) -> bool:
+    def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
+        """The slices whose copies changed."""
+        works = (work for work in (event.old, event.new) if work is not None and role_of(work) is Role.COLLECTED)
+        return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
+
+
+class MultiClusterServiceDemand:
+    """What MultiClusterServices want collected."""
+
+    feature: Feature = MCS
+
+    def __init__(self, *, works: Store[Work], services: Store[MultiClusterService], board: StatusBoard) -> None:
+        self._works = works
+        self._services = services
+        self._board = board
+
+    def wants(self, cluster: str, service: tuple[str, str]) -> bool:
         """Whether a Work asks for the service's endpoints here, and the service itself still does."""
         mcs = self._services.get(ObjectKey(*service))
         if mcs is None or mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
@@ -195,19 +227,21 @@ class SliceCollector:
             work.metadata.namespace == namespace
             and role_of(work) is Role.SERVICE
             and work.metadata.deletion_timestamp is None
-            for work in self._works.store.by_index(BY_SERVICE, service)
+            for work in self._works.by_index(BY_SERVICE, service)
         )
 
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+        """Put failures on the board, for the service that waits for the slice."""
+        waits = bool(outcome.errors) and service is not None and self.wants(origin.cluster, service)
+        self._board.report_uncollected(origin, Request(*service) if waits and service is not None else None, outcome)
+
     def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
-        """The slices whose copies changed, and those that a vanished request to collect leaves behind."""
+        """The slices that a vanished request to collect leaves behind."""
         found: set[ClusterRequest] = set()
         for work in (event.old, event.new):
-            if work is None:
+            if work is None or role_of(work) is not Role.SERVICE:
                 continue
-            role, origin = role_of(work), origin_of(work)
-            if role is Role.COLLECTED and origin is not None:
-                found.add(ClusterRequest(*origin))
-            elif role is Role.SERVICE and (event.new is None or work.metadata.deletion_timestamp is not None):
+            if event.new is None or work.metadata.deletion_timestamp is not None:
                 found.update(self._collected_in(cluster_of(work), service_of(work)))
         return sorted(found)
 
@@ -217,17 +251,7 @@ class SliceCollector:
         return sorted(self._collected_in(None, (meta.namespace, meta.name)))
 
     def _collected_in(self, cluster: str | None, service: tuple[str, str] | None) -> Iterable[ClusterRequest]:
-        for work in self._works.store.by_index(BY_SERVICE, service) if service is not None else ():
+        for work in self._works.by_index(BY_SERVICE, service) if service is not None else ():
             origin = origin_of(work)
             if role_of(work) is Role.COLLECTED and origin is not None and cluster in (None, origin.cluster):
                 yield ClusterRequest(*origin)
-
-
-def requests_for_slice(cluster: str) -> Callable[[Event[EndpointSlice]], Iterable[ClusterRequest]]:
-    """Maps a provider's slice events to that slice."""
-
-    def mapper(event: Event[EndpointSlice]) -> Iterable[ClusterRequest]:
-        meta = event.object.metadata
-        return (ClusterRequest(cluster, meta.namespace, meta.name),)
-
-    return mapper

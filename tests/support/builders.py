@@ -36,6 +36,8 @@ _DECODERS = {
     "MultiClusterService": resources.MULTICLUSTERSERVICES.decode,
     "ResourceBinding": resources.RESOURCEBINDINGS.decode,
     "Service": resources.SERVICES.decode,
+    "ServiceExport": resources.SERVICEEXPORTS.decode,
+    "ServiceImport": resources.SERVICEIMPORTS.decode,
     "Work": resources.WORKS.decode,
 }
 
@@ -343,6 +345,71 @@ def dispatched_work(provider: str, consumer: str, content: Mapping[str, Any] | N
     fields.setdefault("finalizers", (wk.EXECUTION_FINALIZER,))
     name = fields.pop("name", work_name(wk.SLICE_KIND, meta["namespace"], meta["name"]))
     return work(consumer, name, copy, **fields)
+
+
+# --- ServiceExport and ServiceImport ----------------------------------------------------------------------------------
+
+
+def service_export(name: str = "web", namespace: str = "default", **extra: Any) -> Json:
+    """A ServiceExport."""
+    return {
+        "apiVersion": wk.MULTICLUSTER_API_VERSION,
+        "kind": wk.SERVICE_EXPORT_KIND,
+        "metadata": _metadata(name, namespace, extra),
+    }
+
+
+def service_import(
+    name: str = "web",
+    namespace: str = "default",
+    *,
+    type: str = "ClusterSetIP",
+    ports: Sequence[Mapping[str, Any]] = ({"name": "http", "port": 80, "protocol": "TCP"},),
+    ips: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+) -> Json:
+    """A ServiceImport."""
+    spec: Json = {"type": type, "ports": [dict(port) for port in ports]}
+    if ips:
+        spec["ips"] = list(ips)
+    return {
+        "apiVersion": wk.MULTICLUSTER_API_VERSION,
+        "kind": wk.SERVICE_IMPORT_KIND,
+        "metadata": _metadata(name, namespace, metadata),
+        "spec": spec,
+    }
+
+
+def export_work(
+    cluster: str, content: Mapping[str, Any] | None = None, *, applied: str = "True", **fields: Any
+) -> Json:
+    """A Work that brings a ServiceExport to a member, and what execution says of it; "" for nothing yet."""
+    content = dict(content or service_export())
+    meta = content["metadata"]
+    fields.setdefault("finalizers", (wk.EXECUTION_FINALIZER,))
+    name = fields.pop("name", work_name(wk.SERVICE_EXPORT_KIND, meta["namespace"], meta["name"]))
+    made = work(cluster, name, content, **fields)
+    if applied:
+        made["status"] = {"conditions": [condition(wk.APPLIED, applied)]}
+    return made
+
+
+def exported(service: str = "web", namespace: str = "default") -> dict[str, str]:
+    """The two labels that file a Work under a ServiceExport."""
+    return {wk.EXPORT_NAMESPACE: namespace, wk.EXPORT_NAME: service}
+
+
+def exported_work(cluster: str, content: Mapping[str, Any] | None = None, **fields: Any) -> Json:
+    """A Work that holds a provider's slice, as collected for a ServiceExport."""
+    content = dict(content or slice_())
+    meta = content["metadata"]
+    fields.setdefault(
+        "labels",
+        exported(meta.get("labels", {}).get(wk.SERVICE_NAME, "web"), meta["namespace"])
+        | {wk.COLLECTED_BY: wk.COLLECTED_BY_EXPORT, wk.WORK_PERMANENT_ID: "work-id"},
+    )
+    fields.setdefault("finalizers", (wk.IMPORT_FINALIZER,))
+    return collected_work(cluster, content, **fields)
 
 
 # --- the same, typed --------------------------------------------------------------------------------------------------

@@ -19,11 +19,14 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import Conflict
-from mcs_controller import wiring
+from mcs_controller import service_export_wiring, wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
+from mcs_controller.reconcilers.apply import SliceWorks
+from mcs_controller.reconcilers.turns import Turns
 from tests.support.builders import a_work, cluster
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
+EXPORT_CONTROLLERS = frozenset({"serviceExport", "endpointSlice", "serviceImport"})
 _MAX_ROUNDS = 60
 _MAX_STEPS = 20_000
 
@@ -144,13 +148,14 @@ class Members:
 class World:
     """See the module."""
 
-    def __init__(self, *names: str, rng: random.Random | None = None) -> None:
+    def __init__(self, *names: str, rng: random.Random | None = None, enabled: frozenset[str] = CONTROLLERS) -> None:
         self.host = MemoryApi()
         self.members = {name: MemoryApi() for name in names}
         self.connections = Members(self.members)
         self.recorder = MemoryRecorder()
         self.clock = FakeClock()
         self.rng = rng
+        self.enabled = enabled
         self.controllers: dict[str, PlainController] = {}
         self._ids = 0
         if rng is not None:
@@ -179,14 +184,15 @@ class World:
             self.controllers[name] = PlainController(name, reconciler)
             return self.controllers[name]
 
-        self.watches: Any = None
-        manager = types.SimpleNamespace(add_runnable=lambda runnable, **_: setattr(self, "watches", runnable))
+        self.runnables: list[Any] = []
+        manager = types.SimpleNamespace(add_runnable=lambda runnable, **_: self.runnables.append(runnable))
         options = types.SimpleNamespace(
-            feature_gates=types.SimpleNamespace(enabled=lambda _: True),
-            controllers=CONTROLLERS,
+            feature_gates=types.SimpleNamespace(enabled=lambda _: bool(self.enabled & CONTROLLERS)),
+            controllers=self.enabled,
             concurrent_work_syncs=1,
             cluster_cache_sync_timeout=120.0,
         )
+        works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
         fake = types.SimpleNamespace(
             options=options,
             manager=manager,
@@ -196,12 +202,17 @@ class World:
             execution=None,
             cached=cached,
             controller=controller,
-            works=cached(resources.WORKS, WORK_INDEXES),
+            works=works,
+            slice_works=SliceWorks(works),
+            collecting=Turns(),
             services=cached(resources.SERVICES),
             bindings=cached(resources.RESOURCEBINDINGS),
             clusters=cached(resources.CLUSTERS),
         )
+        if self.enabled & {"endpointsliceCollect", "serviceExport"}:
+            fake.collection = wiring.collect_slices(cast(wiring.Wiring, fake))
         wiring.wire_multi_cluster_service(cast(wiring.Wiring, fake))
+        service_export_wiring.wire_service_export(cast(wiring.Wiring, fake))
         for name in connected:
             self.connections.join(name)
 
@@ -211,6 +222,11 @@ class World:
         for api in self.members.values():
             api._informers.clear()
         self.controllers = {}
+
+    @property
+    def watches(self) -> Any:
+        """The provider watches."""
+        return self.runnables[0]
 
     @property
     def writes(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.endpointslice import drop_mark, is_managed_by_peer, plan_collect
+from mcs_controller.domain.demands import MCS, drop_marks, is_managed_by_peer, plan_collect
 from mcs_controller.domain.works import (
     CreateWork,
     DeleteWork,
@@ -50,7 +50,7 @@ def collect(observed: Json | None, *present: Json, origin: SliceRef = ORIGIN, wa
     return plan_collect(
         origin,
         decode(observed) if observed is not None else None,
-        lambda _: wanted,
+        {MCS: lambda _: wanted},
         copies,
         lambda *key: by_key.get(key),
         ids(),
@@ -214,7 +214,7 @@ def test_a_shared_work_loses_our_mark_and_labels_only():
 
 
 def test_a_work_without_any_mark_is_not_ours_to_delete():
-    assert drop_mark(a_work(collected_work("m1", labels=filed()))) is None
+    assert drop_marks(a_work(collected_work("m1", labels=filed())), [MCS]) is None
 
 
 def test_a_work_that_is_being_deleted_is_waited_for_and_not_written():
@@ -297,7 +297,9 @@ def test_golden_the_collected_work_is_reproduced_field_by_field():
     [observed] = golden("member1-endpointslices")["items"]
     work_id = expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]
     origin = SliceRef("member1", "default", observed["metadata"]["name"])
-    [write] = plan_collect(origin, decode(observed), lambda _: True, [], lambda *_: None, lambda: str(work_id))
+    [write] = plan_collect(origin, decode(observed), {MCS: lambda _: True}, [], lambda *_: None, lambda: str(work_id))
     assert isinstance(write, CreateWork)
     assert write.body == as_written(expected)
-    assert plan_collect(origin, decode(observed), lambda _: True, [decode(expected)], lambda *_: None, ids()) == ()
+    assert (
+        plan_collect(origin, decode(observed), {MCS: lambda _: True}, [decode(expected)], lambda *_: None, ids()) == ()
+    )

@@ -15,7 +15,7 @@ from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.reconcilers.changes import slice_changed
-from mcs_controller.reconcilers.endpointslice_collect import requests_for_slice
+from mcs_controller.reconcilers.member_watches import requests_in
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_slice,
@@ -374,7 +374,7 @@ async def test_a_conflict_does_not_clear_a_failure():
     world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name, namespace=IN_M1)
     world.members["m1"].seed(slice_("web-2"))
     queue: Any = world.controllers[wk.COLLECT_QUEUE]
-    board = queue.reconciler._board
+    board = queue.reconciler._demands[0]._board
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
     assert len(board.uncollected(WEB)) == 1
     world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name, namespace=IN_M1)
@@ -401,7 +401,7 @@ async def test_a_conflict_does_not_clear_a_failure():
     ],
 )
 def test_a_slices_event_asks_for_the_slice_once(event: Event[Any], passes: bool):
-    asked = list(requests_for_slice("m1")(event)) if slice_changed(event) else []
+    asked = list(requests_in("m1")(event)) if slice_changed(event) else []
     assert asked == ([SLICE] if passes else [])
 
 
@@ -413,14 +413,15 @@ def test_a_resync_asks_for_everything():
 async def test_works_ask_for_their_slices_and_a_leaving_service_for_all_it_left():
     world = await running("m1", "m2")
     collector: Any = world.controllers[wk.COLLECT_QUEUE].reconciler
+    demand = collector._demands[0]
     carries = a_work(mcs_work("m1"))
-    assert list(collector.requests_for_work(Event(old=carries))) == [SLICE]
-    assert list(collector.requests_for_work(Event(new=a_work(mcs_work("m1", deleting=True))))) == [SLICE]
-    assert list(collector.requests_for_work(Event(new=carries))) == []
-    assert list(collector.requests_for_work(Event(old=a_work(mcs_work("m2"))))) == []
+    assert list(demand.requests_for_work(Event(old=carries))) == [SLICE]
+    assert list(demand.requests_for_work(Event(new=a_work(mcs_work("m1", deleting=True))))) == [SLICE]
+    assert list(demand.requests_for_work(Event(new=carries))) == []
+    assert list(demand.requests_for_work(Event(old=a_work(mcs_work("m2"))))) == []
     assert list(collector.requests_for_work(Event(old=a_work(collected_work("m1")), new=None))) == [SLICE]
     assert list(collector.requests_for_work(Event(new=a_work(dispatched_work("m1", "m2"))))) == []
-    assert list(collector.requests_for_service(Event(new=an_mcs()))) == [SLICE]
+    assert list(demand.requests_for_service(Event(new=an_mcs()))) == [SLICE]
     comparer: Any = world.controllers[wk.COLLECT_CONTROLLER].reconciler
     assert list(comparer.requests_for_work(Event(new=carries))) == [Request("karmada-es-m1", MCS_WORK)]
     assert list(comparer.requests_for_work(Event(new=a_work(collected_work("m1"))))) == []

@@ -1,0 +1,195 @@
+"""From slices collected for a ServiceExport to EndpointSlices of the control plane (contract 3.5).
+
+An imported slice names the collected Work that it was made of in two annotations. By those it is found again, also if
+its Work has gone unseen. The Work's permanent id is a label as well, for other readers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import (
+    IMPORTED_PREFIX,
+    derived_service_name,
+    distinct_imported_name,
+    imported_slice_name,
+)
+from mcs_controller.domain.works import Role, origin_of, role_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+    from mcs_controller.api.common import JsonObject
+    from mcs_controller.api.core import EndpointSlice
+    from mcs_controller.api.work import Work
+
+    WorkKey = tuple[str, str]
+    FindSlice = Callable[[str, str], EndpointSlice | None]
+    """The EndpointSlice of that namespace and name, or None."""
+
+BY_WORK = "work"
+"""Imported slices by the (namespace, name) of the collected Work that they were made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSlice:
+    """Create this slice."""
+
+    namespace: str
+    body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSlice:
+    """Change what is owned of a slice, by a merge patch."""
+
+    namespace: str
+    name: str
+    body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSlice:
+    """Delete the slice, if it is still the one that was observed."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+SliceWrite = CreateSlice | PatchSlice | DeleteSlice
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What the control plane needs for one collected Work.
+
+    Attributes:
+        writes: independent of each other.
+        release: merge patch that takes our finalizer off the Work once the writes are done; None if there is none.
+    """
+
+    writes: tuple[SliceWrite, ...]
+    release: JsonObject | None
+
+
+def export_of(work: Work) -> tuple[str, str] | None:
+    """(namespace, name) of the ServiceExport that a collected Work is filed under; None without these labels."""
+    namespace = work.metadata.labels.get(wk.EXPORT_NAMESPACE)
+    name = work.metadata.labels.get(wk.EXPORT_NAME)
+    return (namespace, name) if namespace and name else None
+
+
+def work_of(slice_: EndpointSlice) -> WorkKey | None:
+    """The Work that an imported slice was made of, also when its labels were taken away; None for any other slice.
+
+    Where a cluster is its own member, slices that were applied there name a Work, too.
+    """
+    meta = slice_.metadata
+    manager = meta.labels.get(wk.SLICE_MANAGED_BY)
+    stripped = manager is None and meta.name.startswith(IMPORTED_PREFIX)
+    if wk.MANAGED in meta.labels or not (stripped or manager == wk.SLICE_IMPORTER):
+        return None
+    namespace, name = meta.annotations.get(wk.WORK_NAMESPACE), meta.annotations.get(wk.WORK_NAME)
+    return (namespace, name) if namespace and name else None
+
+
+def _index_work(slice_: EndpointSlice) -> Iterable[Hashable]:
+    work = work_of(slice_)
+    return (work,) if work is not None else ()
+
+
+IMPORTED_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = {BY_WORK: _index_work}
+
+
+def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: FindSlice) -> ImportPlan:
+    """The writes that make the control plane's slices of one collected Work right.
+
+    Args:
+        work: the Work; None if it is gone.
+        imported: the slices that were made of it (one, unless something went wrong).
+        find: looks up any slice of the control plane.
+
+    A plan that was applied is empty afterwards.
+    """
+    export = export_of(work) if work is not None else None
+    if work is None or export is None or work.metadata.deletion_timestamp is not None:
+        return ImportPlan(_delete(imported), _release(work) if work is not None else None)
+    origin = origin_of(work)
+    if role_of(work) is not Role.COLLECTED or origin is None:
+        return ImportPlan(_delete(imported), None)
+    manifest = work.manifests[0].decode()
+    wanted = _desired(work, export[1], manifest)
+    usual = imported_slice_name(origin.cluster, origin.name)
+    here = [one for one in imported if one.metadata.namespace == origin.namespace]
+    there = next((one for one in here if one.metadata.name == usual), here[0] if here else None)
+    stale = _delete([one for one in imported if one is not there])
+    if there is None:
+        taken = find(origin.namespace, usual) is not None
+        name = distinct_imported_name(origin.cluster, origin.name) if taken else usual
+        metadata = {"name": name, "namespace": origin.namespace} | wanted.pop("metadata")
+        body = {"apiVersion": wk.SLICE_API_VERSION, "kind": wk.SLICE_KIND, "metadata": metadata} | wanted
+        return ImportPlan((CreateSlice(origin.namespace, body), *stale), None)
+    if there.metadata.deletion_timestamp is not None:
+        return ImportPlan(stale, None)  # its end leads back here
+    if there.address_type != wanted["addressType"]:
+        # No API server lets it be changed. The end of this one leads back here.
+        return ImportPlan((*_delete([there]), *stale), None)
+    patch = _patch(there, wanted)
+    return ImportPlan((*([patch] if patch is not None else []), *stale), None)
+
+
+def _desired(work: Work, export: str, manifest: JsonObject) -> JsonObject:
+    meta = work.metadata
+    return {
+        "metadata": {
+            "labels": {
+                wk.WORK_PERMANENT_ID: meta.labels.get(wk.WORK_PERMANENT_ID, ""),
+                wk.SERVICE_NAME: derived_service_name(export),
+                wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER,
+            },
+            "annotations": {wk.WORK_NAMESPACE: meta.namespace, wk.WORK_NAME: meta.name},
+        },
+        "addressType": manifest.get("addressType"),
+        "endpoints": manifest.get("endpoints"),
+        "ports": manifest.get("ports"),
+    }
+
+
+def _patch(there: EndpointSlice, wanted: JsonObject) -> PatchSlice | None:
+    """What is owned and differs. Labels and annotations that others added stay: a policy puts its claim there."""
+    meta = there.metadata
+    labels = {key: one for key, one in wanted["metadata"]["labels"].items() if meta.labels.get(key) != one}
+    found = there.manifest()
+    body: JsonObject = {
+        key: wanted[key] or []
+        for key in ("endpoints", "ports")
+        if _without_nulls(found[key] or []) != _without_nulls(wanted[key] or [])
+    }
+    if not labels and not body:
+        return None
+    body["metadata"] = {"resourceVersion": meta.resource_version} | ({"labels": labels} if labels else {})
+    return PatchSlice(meta.namespace, meta.name, body)
+
+
+def _delete(slices: Sequence[EndpointSlice]) -> tuple[DeleteSlice, ...]:
+    metas = (one.metadata for one in slices if one.metadata.deletion_timestamp is None)
+    return tuple(DeleteSlice(meta.namespace, meta.name, meta.uid) for meta in metas)
+
+
+def _release(work: Work) -> JsonObject | None:
+    meta = work.metadata
+    if wk.IMPORT_FINALIZER not in meta.finalizers:
+        return None
+    rest = [one for one in meta.finalizers if one != wk.IMPORT_FINALIZER]
+    return {"metadata": {"finalizers": rest, "resourceVersion": meta.resource_version}}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    return value

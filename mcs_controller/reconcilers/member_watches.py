@@ -1,0 +1,146 @@
+"""Objects of one kind in the members: one watch per member, begun when it is first asked for.
+
+A watch lasts as long as the member does. When a member's connection is rebuilt its watch begins anew: until the first
+complete list is in, what the member has counts as unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from informers.meta import KubeObject
+from mcs_controller.runtime.reconcile import ClusterRequest
+from workqueue.clock import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from informers.event import Event
+    from informers.informer import SharedInformer
+    from informers.resource import Resource
+    from informers.store import Indexers, Store
+    from mcs_controller.clusters import MemberCluster, MemberClusters
+    from mcs_controller.runtime.controller import Controller, Registration
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch(Generic[T]):
+    informer: SharedInformer[T]
+    registration: Registration
+
+
+class MemberWatches(Generic[T]):
+    """The watches of all members. A Runnable: what it waits for is waited for in its own tasks."""
+
+    def __init__(
+        self,
+        members: MemberClusters,
+        resource: Resource[T],
+        *,
+        clock: Clock,
+        sync_timeout: float,
+        indexers: Indexers[T] | None = None,
+        changed: Callable[[Event[T]], bool] | None = None,
+    ) -> None:
+        """Watches nothing yet.
+
+        Args:
+            members: who has the connections.
+            resource: the kind.
+            clock: for the time limit.
+            sync_timeout: seconds after which a first list that is not complete is reported; it goes on being tried.
+            indexers: by what the objects are looked up.
+            changed: which events are worth a reconcile; None for all.
+        """
+        self._members = members
+        self._resource = resource
+        self._clock = clock
+        self._sync_timeout = sync_timeout
+        self._indexers = indexers or {}
+        self._changed = changed
+        self._controller: Controller[ClusterRequest] | None = None
+        self._watches: dict[str, _Watch[T]] = {}
+        self._on_synced: list[Callable[[str], None]] = []
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._begun: asyncio.Queue[tuple[str, _Watch[T]]] = asyncio.Queue()
+        members.add_listener(joined=self._joined, left=self._left)
+
+    def feed(self, controller: Controller[ClusterRequest]) -> None:
+        """Let this controller reconcile the objects that change. To be called once, before anything is watched."""
+        self._controller = controller
+
+    def on_synced(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list."""
+        self._on_synced.append(listener)
+
+    def ensure(self, cluster: str) -> None:
+        """Watch the cluster's objects from now on. One watch per cluster, however often it is asked for."""
+        member = self._members.get(cluster)
+        if member is None or self._controller is None or cluster in self._watches:
+            return
+        informer = member.informers.informer(self._resource, indexers=self._indexers)
+        registration = self._controller.add_source(informer, requests_in(cluster), self._changed)
+        watch = _Watch(informer, registration)
+        self._watches[cluster] = watch
+        self._begun.put_nowait((cluster, watch))
+
+    def objects(self, cluster: str) -> Store[T] | None:
+        """The cluster's objects; None as long as they are not known completely."""
+        watch = self._watches.get(cluster)
+        return watch.informer.store if watch is not None and watch.informer.has_synced else None
+
+    async def run(self) -> None:
+        """Tell the listeners of each watch that has its first list. Runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                cluster, watch = await self._begun.get()
+                if self._watches.get(cluster) is watch:
+                    task = group.create_task(self._announce(cluster, watch), name=f"first list of {cluster}")
+                    self._waiting[cluster] = task
+
+    async def _announce(self, cluster: str, watch: _Watch[T]) -> None:
+        try:
+            async with time_limit(self._clock, self._sync_timeout):
+                await watch.informer.wait_synced()
+        except TimeoutError:
+            error = watch.informer.last_error
+            fields = {
+                "cluster": cluster,
+                "resource": str(self._resource),
+                "error": str(error) if error is not None else "the list is still under way",
+            }
+            _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
+            await watch.informer.wait_synced()
+        self._waiting.pop(cluster, None)
+        for listener in self._on_synced:
+            listener(cluster)
+
+    def _joined(self, member: MemberCluster) -> None:
+        # Whether anybody wants its objects is for the Works to say.
+        for listener in self._on_synced:
+            listener(member.name)
+
+    def _left(self, cluster: str) -> None:
+        watch = self._watches.pop(cluster, None)
+        if watch is not None:
+            watch.registration.remove()
+        if (task := self._waiting.pop(cluster, None)) is not None:
+            task.cancel()  # the first list of a connection that is closed never comes
+
+
+def requests_in(cluster: str) -> Callable[[Event[Any]], Iterable[ClusterRequest]]:
+    """Maps events of a member's objects to the object in that member."""
+
+    def mapper(event: Event[Any]) -> Iterable[ClusterRequest]:
+        meta = event.object.metadata
+        return (ClusterRequest(cluster, meta.namespace, meta.name),)
+
+    return mapper

@@ -1,0 +1,171 @@
+"""endpointslice-controller over an API server in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from informers.errors import Forbidden, ServerError
+from informers.event import Event
+from mcs_controller.api.resources import ENDPOINTSLICES, WORKS
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.importedslices import IMPORTED_INDEXES
+from mcs_controller.reconcilers.apply import WritesFailed
+from mcs_controller.reconcilers.endpointslice_import import (
+    EndpointSliceImportReconciler,
+    requests_for_slice,
+    requests_for_work,
+)
+from mcs_controller.runtime.reconcile import Request
+from tests.support.builders import a_slice, a_work, collected_work, exported_work, filed, slice_
+from tests.support.memory import MemoryApi
+
+NAME = "web-1-748bc4d6dc"
+WORK = Request("karmada-es-m1", NAME)
+IMPORTED = "imported-m1-web-1"
+
+
+class Bench:
+    """The reconciler, and what its watches ask for."""
+
+    def __init__(self, api: MemoryApi | None = None) -> None:
+        self.api = api or MemoryApi()
+        self.asked: list[Request] = []
+        works = self.api.cached(WORKS)
+        slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
+        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices)
+        works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
+        slices.informer.add_handler(lambda event: self.asked.extend(requests_for_slice(event)))
+
+    async def settle(self) -> None:
+        """Reconcile what was asked for, until nothing is."""
+        for _ in range(20):
+            if not self.asked:
+                return
+            request = self.asked.pop(0)
+            self.asked = [one for one in self.asked if one != request]
+            await self.reconciler.reconcile(request)
+        raise AssertionError(f"no rest: {self.asked}")
+
+    @property
+    def imported(self) -> dict[str, list[str]]:
+        return {
+            one["metadata"]["name"]: [each["addresses"][0] for each in one["endpoints"] or ()]
+            for one in self.api.all("EndpointSlice")
+        }
+
+
+async def at_rest() -> Bench:
+    bench = Bench()
+    bench.api.seed(exported_work("m1"))
+    await bench.settle()
+    bench.api.calls.clear()
+    return bench
+
+
+async def test_case_63_a_collected_work_gets_its_slice():
+    bench = Bench()
+    bench.api.seed(exported_work("m1"))
+    await bench.settle()
+    assert bench.imported == {IMPORTED: ["10.0.0.1"]}
+    assert [str(call) for call in bench.api.writes] == [f"create endpointslices/default/{IMPORTED}"]
+
+
+async def test_case_61_a_change_arrives_and_a_copy_that_somebody_spoils_or_deletes_is_restored():
+    bench = await at_rest()
+    changed = {"spec": {"workload": {"manifests": [slice_(addresses=["10.0.0.2"])]}}}
+    bench.api.edit("Work", "karmada-es-m1", NAME, changed)
+    await bench.settle()
+    assert bench.imported == {IMPORTED: ["10.0.0.2"]}
+    bench.api.edit("EndpointSlice", "default", IMPORTED, {"endpoints": [], "metadata": {"labels": None}})
+    await bench.settle()
+    bench.api.remove("EndpointSlice", "default", IMPORTED)
+    await bench.settle()
+    assert bench.imported == {IMPORTED: ["10.0.0.2"]}
+
+
+async def test_case_64_a_shared_work_stays_and_its_slice_goes():
+    bench = await at_rest()
+    labels = {wk.EXPORT_NAME: None, wk.EXPORT_NAMESPACE: None, wk.COLLECTED_BY: wk.COLLECTED_BY_MCS} | filed()
+    finalizers = [wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER]
+    bench.api.edit("Work", "karmada-es-m1", NAME, {"metadata": {"labels": labels, "finalizers": finalizers}})
+    await bench.settle()
+    assert bench.imported == {}
+    left = bench.api.find("Work", "karmada-es-m1", NAME)
+    assert left is not None
+    assert left["metadata"]["finalizers"] == [wk.DISPATCH_FINALIZER]
+
+
+async def test_a_work_that_goes_takes_its_slice_with_it_first():
+    bench = await at_rest()
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    await bench.settle()
+    assert [str(call) for call in bench.api.writes] == [
+        f"delete endpointslices/default/{IMPORTED}",
+        f"patch works/karmada-es-m1/{NAME}",
+    ]
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is None
+
+
+async def test_a_work_is_held_as_long_as_its_slice_cannot_be_deleted():
+    bench = await at_rest()
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    bench.api.fail(Forbidden(403, "Forbidden", "no"), "delete", "EndpointSlice")
+    with pytest.raises(WritesFailed, match=IMPORTED):
+        await bench.reconciler.reconcile(WORK)
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
+    await bench.settle()
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is None
+
+
+async def test_a_crash_between_the_two_writes_is_mended():
+    bench = await at_rest()
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    bench.api.fail(ServerError(500, "InternalError", "down"), "patch", "Work")
+    with pytest.raises(ServerError):
+        await bench.reconciler.reconcile(WORK)
+    assert bench.imported == {}
+    again = Bench(bench.api)
+    await again.settle()
+    assert again.api.find("Work", "karmada-es-m1", NAME) is None
+
+
+@pytest.mark.parametrize("how", ["by force", "while the controller was down"])
+async def test_opening_03_a_work_that_vanished_leaves_no_slice(how: str):
+    bench = await at_rest()
+    if how != "by force":
+        bench.api._informers.clear()
+    bench.api.edit("Work", "karmada-es-m1", NAME, {"metadata": {"finalizers": []}})
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    after = bench if how == "by force" else Bench(bench.api)
+    await after.settle()
+    assert after.imported == {}
+
+
+async def test_opening_06_a_restart_writes_nothing():
+    bench = await at_rest()
+    again = Bench(bench.api)
+    await again.settle()
+    assert again.api.writes == []
+
+
+async def test_slices_of_others_are_left_alone():
+    bench = Bench()
+    bench.api.seed(slice_("kubernetes"))
+    bench.api.seed(slice_("imported-m1-web-9"))
+    bench.api.seed(exported_work("m1"))
+    bench.api.seed(collected_work("m2"))
+    await bench.settle()
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    await bench.settle()
+    assert bench.imported.keys() == {"kubernetes", "imported-m1-web-9"}
+
+
+def test_only_what_may_matter_is_looked_at():
+    exported: Any = a_work(exported_work("m1"))
+    plain: Any = a_work(collected_work("m1"))
+    assert list(requests_for_work(Event(new=exported))) == [WORK]
+    assert list(requests_for_work(Event(old=exported, new=plain))) == [WORK]
+    assert list(requests_for_work(Event(new=plain))) == []
+    assert list(requests_for_slice(Event(new=a_slice()))) == []

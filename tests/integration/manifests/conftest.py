@@ -5,30 +5,36 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
+from testbed.api import Object, wait_for
 from testbed.bed import Bed
+from testbed.errors import NotYet
+from testbed.karmada import apply_all, load
 from testbed.pytest_plugin import require_components
-from tests.integration.manifests.support import FOLDERS, ROOT
+from tests.integration.manifests.rules import RESOURCE, clusters, mcs
+from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, Refused, send, without_rules
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
 
+BARE = "bare"
 Shell = Callable[..., Awaitable["subprocess.CompletedProcess[str]"]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lone_bed() -> AsyncIterator[Bed]:
-    """Two API servers, a control plane and a member.
+    """Three API servers: a control plane, a member, and a control plane whose definitions have no rules.
 
     Without controllers, above all without a garbage collector: the golden objects have owners that are not there.
     """
     require_components(["etcd", "kube-apiserver", "kubectl"])
-    async with Bed(members=("member1",), controller_manager=False) as bed:
+    async with Bed(members=("member1", BARE), controller_manager=False) as bed:
         yield bed
 
 
@@ -61,12 +67,115 @@ def shell(lone_bed: Bed) -> Shell:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installed(lone_bed: Bed, shell: Shell) -> ControlPlane:
-    """The control plane with all its manifests applied, folder by folder, strictly validated by the server."""
+    """The control plane with all its manifests applied, folder by folder, strictly validated by the server.
+
+    Before the rules were there, some objects were stored that break them, a Cluster among them.
+    """
+    await _store_old_objects(lone_bed.host)
+    await _define_without_rules(lone_bed.host, "standalone")
+    cluster = {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "spec": {"syncMode": "Push"}}
+    await lone_bed.host.api.create(
+        cluster | {"metadata": {"name": f"old.{'a' * 48}", "finalizers": ["example.com/old"]}}
+    )
     for folder in FOLDERS:
         await shell(f"kubectl apply --validate=strict -f manifests/{folder}/")
         if folder in {"crds", "standalone"}:
             await shell("kubectl wait --for=condition=Established --timeout=30s crd --all")
+    await _rules_in_force(lone_bed.host)
     return lone_bed.host
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bare(lone_bed: Bed, shell: Shell) -> ControlPlane:
+    """A control plane as Karmada's: definitions without rules, and manifests/admission. Old objects as above."""
+    plane = lone_bed.members[BARE]
+    await _store_old_objects(plane)
+    for folder in ("admission", "admission/ids"):
+        await shell(f"kubectl apply --validate=strict -f manifests/{folder}/", plane=plane)
+    await _rules_in_force(plane)
+    await _ids_in_force(plane)
+    return plane
+
+
+@dataclass(frozen=True)
+class Enforced:
+    """A control plane on which the rules are enforced.
+
+    Attributes:
+        plane: the control plane.
+        by: "definition" or "policies".
+        old: names of objects that break them, from before they were there; in the namespace default.
+    """
+
+    plane: ControlPlane
+    by: str
+    old: Sequence[str]
+
+
+@pytest.fixture(params=["definition", "policies"])
+def enforced(request: pytest.FixtureRequest) -> Enforced:
+    """Each control plane on which the rules are enforced, one after the other."""
+    plane = request.getfixturevalue("installed" if request.param == "definition" else "bare")
+    return Enforced(plane, request.param, [name for name in OLD if name != "old-leaving"])
+
+
+# Each breaks as many rules as one object can.
+OLD: Mapping[str, Object] = {
+    "old.name": mcs("old.name"),
+    "old-types": mcs("old-types", types=["CrossCluster", "Foo"]),
+    "old-fields": mcs(
+        "old-fields",
+        ports=[{"name": "a.b", "port": 0}, {"name": "a.b", "port": 1}],
+        providerClusters=clusters("", "a" * 49),
+        consumerClusters=clusters("A"),
+    ),
+    "old-leaving": mcs("old-leaving", types=["Foo"], ports=[{"port": 0}]),
+}
+
+
+async def _store_old_objects(plane: ControlPlane) -> None:
+    await _define_without_rules(plane, "crds")
+    for name, manifest in OLD.items():
+        finalizers = {"finalizers": ["example.com/old"]}
+        created = await plane.api.create(manifest | {"metadata": manifest["metadata"] | finalizers})
+        created["status"] = {"loadBalancer": {"ingress": [{"ip": "300.300.300.300", "hostname": "192.0.2.1"}]}}
+        await send(plane, "PUT", created, name=name, subresource="status")
+
+
+async def _define_without_rules(plane: ControlPlane, folder: str) -> None:
+    definitions = [one for one in load(MANIFESTS / folder) if one["kind"] == "CustomResourceDefinition"]
+    await apply_all(plane.api, map(without_rules, definitions))
+
+
+async def _rules_in_force(plane: ControlPlane) -> None:
+    """A new definition or policy counts a moment after it is stored."""
+
+    async def refused() -> bool:
+        try:
+            await send(plane, "POST", mcs(types=["Foo"]), dry_run=True)
+        except Refused:
+            return True
+        raise NotYet("a type that does not exist is let through")
+
+    await wait_for(f"the rules to be in force in {plane.name}", refused)
+
+
+async def _ids_in_force(plane: ControlPlane) -> None:
+    old = await plane.api.get(RESOURCE, "old-types", namespace="default")
+    old["metadata"]["annotations"] = {"example.com/touched": "yes"}
+
+    async def given() -> bool:
+        try:
+            answer = await send(plane, "PUT", old, dry_run=True)
+        except Refused as refused:  # until the server has published the kind's OpenAPI
+            if refused.status != 503:
+                raise
+            raise NotYet(refused.message) from refused
+        if not answer["metadata"].get("labels"):
+            raise NotYet("no id")
+        return True
+
+    await wait_for(f"ids to be given in {plane.name}", given)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -14,7 +14,7 @@ from mcs_controller.options import FLAGS, command
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
 WALKTHROUGH = ROOT / "examples" / "01-walkthrough"
-FOLDERS = ["crds", "standalone", "controller", "member"]
+FOLDERS = ["crds", "standalone", "controller", "member", "admission", "admission/ids"]
 GATE = "        - --feature-gates=MultiClusterService=true"
 LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of"}
 
@@ -154,15 +154,54 @@ def test_everything_a_rule_walks_is_bounded():
     assert walk(version["schema"]["openAPIV3Schema"], path="")
 
 
-def test_rule_table_has_a_row_for_each_rule_and_the_crd_a_comment_for_each_that_cel_checks():
-    table = (MANIFESTS / "crds" / "README.md").read_text()
+BY_THE_SERVER = {2, 10}
+
+
+def test_rule_table_has_a_row_for_each_rule_and_both_enforcers_have_all_that_the_server_does_not():
+    table = (ROOT / "docs" / "admission.md").read_text()
     assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == [str(number) for number in range(1, 14)]
+    enforced = set(range(1, 14)) - BY_THE_SERVER
     crd = (MANIFESTS / "crds" / "multiclusterservices.networking.karmada.io.yaml").read_text()
     commented = {
         int(number) for group in re.findall(r"# Rules? ([\d and]+)\.", crd) for number in re.findall(r"\d+", group)
     }
-    by_the_server = {2, 10}
-    assert commented == set(range(1, 14)) - by_the_server
+    assert commented == enforced
+    variables = one("ValidatingAdmissionPolicy", "multiclusterservices.mcs-controller", "admission")["spec"][
+        "variables"
+    ]
+    by_name = {each["name"]: each["expression"] for each in variables}
+    assert {int(name[4:]) for name in by_name if name.startswith("rule")} == enforced
+    # A variable that nothing uses is never evaluated.
+    assert {int(number) for number in re.findall(r"variables\.rule(\d+)", by_name["faults"])} == enforced
+
+
+def test_every_policy_is_bound():
+    for folder in ("admission", "admission/ids"):
+        objects = load(MANIFESTS / folder)
+        policies = {o["metadata"]["name"] for o in objects if o["kind"].endswith("Policy")}
+        assert policies == {o["spec"]["policyName"] for o in objects if o["kind"].endswith("PolicyBinding")}
+
+
+def test_limits_of_the_policy_are_those_of_the_definition():
+    (version,) = one("CustomResourceDefinition", "multiclusterservices.networking.karmada.io", "crds")["spec"][
+        "versions"
+    ]
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    ingress = properties["status"]["properties"]["loadBalancer"]["properties"]["ingress"]
+    in_definition = {
+        **{
+            f"spec.{name}": each["maxItems"]
+            for name, each in properties["spec"]["properties"].items()
+            if "maxItems" in each
+        },
+        "status.loadBalancer.ingress": ingress["maxItems"],
+    }
+    policy = one("ValidatingAdmissionPolicy", "multiclusterservices.mcs-controller", "admission")
+    (told,) = [each["expression"] for each in policy["spec"]["variables"] if each["name"] == "limits"]
+    pattern = r"> (\d+)\s*\? \['([\w.]+): Too many: must have at most (\d+) items'\]"
+    found = re.findall(pattern, told)
+    assert {path: int(limit) for _, path, limit in found} == in_definition
+    assert all(compared == limit for compared, _, limit in found)
 
 
 # --- permissions

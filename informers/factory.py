@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from informers.backoff import Outage
@@ -142,4 +143,7 @@ class InformerFactory:
 
     def _start(self, informer: SharedInformer[Any]) -> None:
         if self._group is not None:
-            self._tasks[informer] = self._group.create_task(informer.run(), name=f"informer of {informer.resource}")
+            # With a context of its own: the work that asked first must not lend it its priority and its log fields.
+            self._tasks[informer] = self._group.create_task(
+                informer.run(), name=f"informer of {informer.resource}", context=contextvars.Context()
+            )

@@ -14,6 +14,7 @@ from informers.factory import InformerFactory
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_line, manifest
+from workqueue import LOW, NORMAL, at_priority, current_priority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,6 +96,19 @@ async def test_informers_start_with_the_factory_and_later_ones_at_once() -> None
     task.cancel()
     await asyncio.wait([task])
     assert bench.server.waiting == []
+
+
+async def test_informer_asked_for_by_some_work_does_not_go_on_with_its_priority() -> None:
+    async with running() as bench:
+        seen: list[int] = []
+        with at_priority(LOW):
+            informer = bench.factory.informer(CONFIG_MAPS)
+        informer.add_handler(lambda event: seen.append(current_priority()))
+        await settle()
+        (request,) = bench.server.waiting
+        request.open(event_line("ADDED", manifest("a", 5)), SYNCED)
+        await settle()
+        assert seen == [NORMAL]
 
 
 async def test_wait_synced_waits_for_all() -> None:

@@ -1,13 +1,14 @@
 """Caches fed by list and watch: client, reflector, store, shared informer. Knows no controller.
 
     config, connection, transport, client     requests to one API server
-    wire, watcher, reflector                  following a collection
+    wire, watcher, reflector, backoff         following a collection
     cache, store, event, informer, factory    what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
 
 Begin reading at :class:`~informers.informer.SharedInformer`.
 """
 
+from informers.backoff import Outage
 from informers.cached import CachedResource
 from informers.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiClient
 from informers.config import (
@@ -81,6 +82,7 @@ __all__ = [
     "NotFound",
     "ObjectKey",
     "ObjectMeta",
+    "Outage",
     "OwnerReference",
     "PartialObject",
     "RawResponse",

@@ -26,9 +26,21 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class CachedResource(Generic[T]):
-    """Reads never leave the process; writes are one request each, and raise what :mod:`informers.errors` lists."""
+    """Reads never leave the process; writes are one request each.
+
+    What a write returns is in the store, and the informer's handlers have been told of it, before it returns. Nothing
+    is retried. Every write may raise TransportError (it may have taken effect; the watch will tell), DecodeError and
+    the subclasses of ApiError, and RuntimeError from inside a handler. Any number of tasks of one event loop may use it
+    at once; writes to one object are then in the order in which the server took them.
+
+    After client-go's MutationCache and controller-runtime's delegating client.
+
+    Attributes:
+        informer: where the reads come from. Incomplete before its `has_synced`.
+    """
 
     def __init__(self, client: ApiClient, informer: SharedInformer[T]) -> None:
+        """Makes no request. Both must be for the same API server."""
         self._client = client
         self.informer = informer
 
@@ -38,11 +50,11 @@ class CachedResource(Generic[T]):
         return self.informer.store
 
     def get(self, namespace: str, name: str) -> T | None:
-        """The cached object, or None."""
+        """The cached object, shared with all other readers, or None. `namespace` is "" for cluster-scoped kinds."""
         return self.informer.store.get(ObjectKey(namespace, name))
 
     async def create(self, body: Mapping[str, Any], namespace: str = "") -> T:
-        """Create an object.
+        """Create an object of these contents, whose `apiVersion` and `kind` may be left out.
 
         Raises:
             AlreadyExists: an object of that name is there, though perhaps not yet in the cache.
@@ -58,6 +70,10 @@ class CachedResource(Generic[T]):
 
         A patch that sets the resourceVersion fails with Conflict if the object has changed since. An API server drops
         nulls inside of lists when it applies a merge patch; a JSON patch keeps them.
+
+        Raises:
+            NotFound: there is no such object.
+            Conflict: see above.
         """
         resource = self.informer.resource
         if not isinstance(body, Mapping):

@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=KubeObject)
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+"""RFC 7386: a mapping, null deletes. Lists are replaced as a whole."""
+
 JSON_PATCH: Final = "application/json-patch+json"
+"""RFC 6902: a list of operations."""
+
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+"""Server-side apply (KEP-555): the fields that one manages; YAML, so JSON will do."""
 
 WATCH_IDLE_SECONDS: Final = 90.0
 """A watch without a byte for so long is taken for dead. With bookmarks an API server sends one about every minute."""
@@ -49,7 +54,11 @@ class ApiClient:
     Errors of the token source pass through. Bodies are JSON bytes or mappings. Cancelling a write leaves open whether
     it took effect.
 
-    Belongs to one event loop, from its first request on. Close it, or use it with `async with`.
+    Belongs to one event loop, from its first request on; any number of its tasks may use it at once, over as many
+    connections. Requests that one task awaits one after the other arrive in that order. Close it, or use it with
+    `async with`.
+
+    What the verbs and their parameters mean: Kubernetes "API concepts".
     """
 
     def __init__(

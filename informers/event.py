@@ -53,4 +53,8 @@ class Event(Generic[T]):
 
 
 Handler: TypeAlias = Callable[[Event[T]], None]
-"""Called in the same step of the event loop as the change of the store. Must return at once: put a key in a queue."""
+"""Called in the same step of the event loop as the change of the store, after it. A plain function, no coroutine.
+
+Must return at once (put a key in a queue), as nothing else in the process goes on meanwhile, and must not change the
+objects. An exception is logged and counted, and the event is not told again.
+"""

@@ -33,7 +33,7 @@ class InformerFactory:
     """At most one informer, and so one watch and one copy of the objects, for each collection. Not thread-safe.
 
     Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins, later
-    ones at once.
+    ones at once. While the server is away, they take turns to try it: see :class:`~informers.backoff.Outage`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class InformerFactory:
         page_size: int = 500,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
-        """The arguments are those of every :class:`~informers.informer.SharedInformer` made here."""
+        """Makes no request. The arguments are those of every :class:`~informers.informer.SharedInformer` made here."""
         self._client = client
         self._clock = clock
         self._rng = rng

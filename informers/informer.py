@@ -31,7 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 class Registration(Generic[T]):
-    """One handler of one informer."""
+    """One handler of one informer, made by :meth:`SharedInformer.add_handler`. Belongs to the informer's event loop.
+
+    Attributes:
+        name: of the handler, in logs and metrics.
+    """
 
     def __init__(self, informer: SharedInformer[T], handler: Handler[T], name: str) -> None:
         self._informer = informer
@@ -201,6 +205,10 @@ class SharedInformer(Generic[T]):
 
     def add_handler(self, handler: Handler[T], *, name: str = "") -> Registration[T]:
         """Tell `handler` of the objects in the store, before returning, and of every change from now on.
+
+        Args:
+            handler: see :data:`~informers.event.Handler`. What it raises is logged, and never raised here.
+            name: for logs and metrics; else the function's own.
 
         Raises:
             RuntimeError: called by a handler.

@@ -22,7 +22,8 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     """metav1.ObjectMeta without managedFields, which nobody here reads and which is most of an object's size.
 
     The garbage collector does not look at it, as JSON has no cycles: its passes over a large cache are a third shorter.
-    The dicts and tuples belong to the cache: read only.
+    The dicts and tuples belong to the cache: read only. Times are RFC 3339 as the server wrote them; `resource_version`
+    may be compared by :func:`informers.cache.parse_resource_version` within one kind of one server.
     """
 
     name: str = ""
@@ -40,7 +41,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 
 class ObjectKey(NamedTuple):
-    """Identity of an object of one kind in one cluster. `namespace` is empty for cluster-scoped kinds."""
+    """Identity of an object of one kind in one cluster. `namespace` is empty for cluster-scoped kinds.
+
+    Ordered by namespace, then name, as API servers list. The text is that of client-go's MetaNamespaceKeyFunc.
+    """
 
     namespace: str
     name: str

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class InformerMetrics(Protocol):
-    """Told what happens to one or many informers. `resource` reads like `endpointslices.v1.discovery.k8s.io`."""
+    """Told what happens to one or many informers. Called inside the event loop: must be cheap and must not raise.
+
+    `resource` reads like `endpointslices.v1.discovery.k8s.io`.
+    """
 
     def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
         """The store changed and the handlers were told."""
@@ -20,7 +23,7 @@ class InformerMetrics(Protocol):
         ...
 
     def failed(self, resource: str, error: KubeError) -> None:
-        """A request for a list or a watch failed, or a watch broke."""
+        """A request for a list or a watch failed, or a watch broke. While a server is away, once for each attempt."""
         ...
 
     def rejected(self, resource: str) -> None:
@@ -50,3 +53,4 @@ class _NoInformerMetrics:
 
 
 NO_INFORMER_METRICS: Final[InformerMetrics] = _NoInformerMetrics()
+"""Counts nothing."""

@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class ListWatch(Protocol):
-    """The part of :class:`~informers.client.ApiClient` that an informer needs."""
+    """The part of :class:`~informers.client.ApiClient` that an informer needs. Raises KubeError and nothing else."""
 
     @property
     def host(self) -> str:

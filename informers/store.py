@@ -99,7 +99,10 @@ class _Index:
 
 
 class StoreWriter(Generic[T]):
-    """Write access. There is one per store, and :attr:`store` is what everybody else gets."""
+    """Write access. There is one per store, and :attr:`store` is what everybody else gets. Not thread-safe.
+
+    An indexer that raises lets its error through and leaves the store as it was.
+    """
 
     def __init__(self, indexers: Indexers[T] | None = None) -> None:
         self.store: Store[T] = Store()
@@ -136,7 +139,7 @@ class StoreWriter(Generic[T]):
         return old
 
     def remove(self, key: ObjectKey) -> T | None:
-        """Remove an object and return it, or None if there was none."""
+        """Remove an object and return it, or None if there was none. Indexers see it for the last time."""
         old = self.store._objects.get(key)
         if old is not None:
             self._index(key, old, None)

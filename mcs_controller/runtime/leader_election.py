@@ -9,12 +9,13 @@ Rules of client-go `tools/leaderelection/leaderelection.go`:
 - Every write names the resourceVersion it is based on, so of two candidates one gets a conflict.
 
 Where we are stricter than client-go: the leader counts from when it *sent* the last successful renewal, so a slow
-answer does not stretch its term; the term is shorter than the lease duration whatever the configured times; and it ends
-at once when somebody else is seen in the Lease, instead of at the deadline.
+answer does not stretch its term; the term is shorter than the lease duration whatever the configured times; it ends at
+once when somebody else is seen in the Lease, instead of at the deadline; and a candidate that has seen the Lease held
+waits for its duration even if it is deleted, as the holder may not know yet.
 
 As with client-go this does not fence: a leader whose process is frozen may finish a request when it wakes although
-another one leads by then, and who deletes the Lease makes room for a second leader until the first one notices. The
-writes of controllers are guarded by resourceVersions and repaired by the next comparison.
+another one leads by then, and who deletes the Lease makes room for a candidate that is just starting. The writes of
+controllers are guarded by resourceVersions and repaired by the next comparison.
 """
 
 from __future__ import annotations
@@ -282,13 +283,13 @@ class LeaderElector:
     async def _take(self) -> bool:
         """Take the lease if it is free."""
         lease = await self._read()
+        seen = lease or self._lease  # a deleted one was perhaps deleted under its holder
+        if seen is not None and self._is_held(seen):
+            return False
         if lease is None:
             await self._create()
-            return True
-        held = lease.spec.holder_identity not in (None, "", self.config.identity)
-        if held and self._clock.monotonic() < self._observed_at + self._promised(lease):
-            return False
-        await self._replace(lease)
+        else:
+            await self._replace(lease)
         return True
 
     async def _keep(self) -> bool:
@@ -301,7 +302,7 @@ class LeaderElector:
         if lease is None:
             await self._create()
             return True
-        if lease.spec.holder_identity not in (None, "", self.config.identity):
+        if self._is_another(lease.spec.holder_identity):
             raise LeadershipLost(f"{lease.spec.holder_identity} holds it")
         await self._replace(lease)
         return True
@@ -360,6 +361,15 @@ class LeaderElector:
             "leaseDurationSeconds": math.ceil(self.config.lease_duration),
             "renewTime": _micro_time(self._clock.utcnow()),
         }
+
+    def _is_another(self, holder: str | None) -> bool:
+        return holder not in (None, "", self.config.identity)
+
+    def _is_held(self, lease: Lease) -> bool:
+        """Whether another may still count on it, by our own clock."""
+        if not self._is_another(lease.spec.holder_identity):
+            return False
+        return self._clock.monotonic() < self._observed_at + self._promised(lease)
 
     def _promised(self, lease: Lease) -> float:
         """For how long the holder may count on the lease: what it wrote there, not what we would have written."""

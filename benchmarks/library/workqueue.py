@@ -58,7 +58,7 @@ OPERATIONS = (
         title="From adding to an empty queue until a waiting worker has the item",
         unit="µs",
         better="lower",
-        count=5_000,
+        count=1_000,
         parts=(0.5, 0.99),
         chart="Work queue: handing over one item",
     ),
@@ -67,7 +67,7 @@ OPERATIONS = (
         title="How late an item comes that was added with a delay",
         unit="ms",
         better="lower",
-        count=1_000,
+        count=500,
         parts=(0.5, 0.99),
     ),
 )

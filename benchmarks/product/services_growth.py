@@ -53,11 +53,13 @@ class Change:
         requests: of the controller, on all planes.
         cpu_milliseconds: of the controller, beyond what it uses when nothing happens.
         milliseconds: until its arrival, of each.
+        idle: CPU seconds a second when nothing happens.
     """
 
     requests: float
     cpu_milliseconds: float
     milliseconds: list[float]
+    idle: float
 
 
 async def run(context: Context) -> Outcome:
@@ -143,7 +145,7 @@ async def changes_cost(
         await asyncio.sleep(PAUSE_SECONDS)
     used = usage(controller).cpu_seconds - before - idle * (time.perf_counter() - began)
     await requests.quiet(1.0)
-    return Change(sum(requests.count().values()) / count, 1000 * used / count, found)
+    return Change(sum(requests.count().values()) / count, 1000 * used / count, found, idle)
 
 
 async def _change(world: Fleet, marks: Marks, number: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,10 +117,14 @@ async def test_waiting_time_runs_from_the_first_add_to_get(queue: Queue[str], cl
     await clock.advance(3)
     await queue.get()
     queue.add("a")
-    await clock.advance(7)
+    await clock.advance(3)
+    queue.add("a", priority=URGENT)
+    await clock.advance(4)
     queue.done("a")
+    await clock.advance(1)
+    queue.add("a", priority=URGENT + 1)
     await queue.get()
-    assert metrics.waits == [5, 7]
+    assert metrics.waits == [5, 8]
 
 
 async def test_working_time_runs_from_get_to_done(queue: Queue[str], clock: FakeClock, metrics: Recorded):
@@ -141,6 +146,20 @@ async def test_unfinished_work_is_read_live(queue: Queue[str], clock: FakeClock,
     assert (metrics.state.unfinished_work_seconds(), metrics.state.longest_running_seconds()) == (20, 15)
     queue.done("a")
     assert (metrics.state.unfinished_work_seconds(), metrics.state.longest_running_seconds()) == (5, 5)
+
+
+async def test_delayed_item_counts_when_it_is_due(queue: DelayingQueue[str], clock: FakeClock, metrics: Recorded):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run())
+        queue.add_after("a", 5)
+        queue.add_after("b", 5)
+        queue.add("b")
+        assert (metrics.adds, metrics.state.depth()) == (1, {0: 1})
+        await clock.advance(5)
+        assert (metrics.adds, metrics.state.depth()) == (2, {0: 2})
+        await queue.get()
+        assert metrics.waits == [5]
+        queue.shut_down()
 
 
 async def test_delayed_adds_count_as_retries(queue: DelayingQueue[str], metrics: Recorded):

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from benchmarks.product.cost import on, rows
-from benchmarks.product.fleet import HOST, RAISED, SPACE, Fleet, fleet, one, ours, together
+from benchmarks.product.fleet import HOST, RAISED, SPACE, Fleet, at_once, fleet, one, ours
 from benchmarks.product.objects import CONSUMER, PROVIDER, SLICES, endpoints, endpointslice, mark
 from benchmarks.product.services import LONG_SECONDS, make_services, running
 from benchmarks.product.stream import Marks, Names, observing
@@ -56,7 +56,7 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> tup
     arrived = {f"{PROVIDER}-{name}" for name in slices}
     names.restart()
     await make_services(world, services)
-    await together([functools.partial(_more, world, name) for name in services])
+    await at_once([functools.partial(_more, world, name) for name in services])
     await names.until(lambda seen: arrived <= seen.came.keys(), seconds=LONG_SECONDS)
     requests = world.requests()
     await requests.quiet(within=LONG_SECONDS)
@@ -70,7 +70,7 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> tup
         await world.member(PROVIDER).patch(SLICES, name, {"endpoints": changed}, namespace=SPACE)
 
     began = time.perf_counter()
-    await together([functools.partial(change, name) for name in slices])
+    await at_once([functools.partial(change, name) for name in slices])
     sent = time.perf_counter() - began
     await names.until(lambda seen: arrived <= seen.came.keys(), seconds=LONG_SECONDS)
     took = max(names.came[name] for name in arrived) - began

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from benchmarks.product.objects import (
 from benchmarks.scenario import OURS, Contestant, Measurement, Target
 from mcs_controller import __version__
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
+from testbed.tasks import together
 from tools.components import COMPONENTS
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ async def offer(world: Fleet, name: str, *, headless: bool = False) -> None:
     await world.requests().quiet()
 
 
-async def together(work: Sequence[Callable[[], Awaitable[object]]], *, at_once: int = AT_ONCE) -> None:
+async def at_once(work: Sequence[Callable[[], Awaitable[object]]], *, limit: int = AT_ONCE) -> None:
     """Run all of it, so many at a time; the first error ends it."""
     left = iter(work)
 
@@ -177,9 +177,7 @@ async def together(work: Sequence[Callable[[], Awaitable[object]]], *, at_once: 
         for each in left:
             await each()
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(min(at_once, len(work))):
-            tasks.create_task(worker())
+    await together(worker() for _ in range(min(limit, len(work))))
 
 
 def ours(about: str = "") -> Contestant:

@@ -13,7 +13,7 @@ import aiohttp
 
 from benchmarks.product.copies import FIRST
 from benchmarks.product.cost import usage
-from benchmarks.product.fleet import SPACE, Fleet, fleet, offer, one, ours, together
+from benchmarks.product.fleet import SPACE, Fleet, at_once, fleet, offer, one, ours
 from benchmarks.product.objects import CONSUMER, SLICES
 from benchmarks.product.services_growth import Change, changes_cost, until_quiet
 from benchmarks.product.stream import Marks, observing
@@ -48,7 +48,7 @@ async def run(context: Context) -> Outcome:
         for size in sizes:
             context.tell(f"joining members until there are {size}")
             joined = names[: size - REAL]
-            await together([partial(_join, world, name, f"{url}/{name}") for name in joined])
+            await at_once([partial(_join, world, name, f"{url}/{name}") for name in joined])
             await world.ready(joined, seconds=READY_SECONDS)
             await world.requests().quiet()
             await until_quiet(controller)

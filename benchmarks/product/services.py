@@ -6,7 +6,7 @@ import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.product.fleet import SPACE, Fleet, together
+from benchmarks.product.fleet import SPACE, Fleet, at_once
 from benchmarks.product.objects import (
     CONSUMER,
     MCS,
@@ -51,7 +51,7 @@ async def make_services(world: Fleet, names: Sequence[str], *, headless: bool = 
         await world.host.create(service(name, headless=headless), namespace=SPACE)
         await world.host.create(multiclusterservice(name), namespace=SPACE)
 
-    await together([functools.partial(make, number, name) for number, name in enumerate(names)])
+    await at_once([functools.partial(make, number, name) for number, name in enumerate(names)])
 
 
 async def until_made(names: Names, wanted: Sequence[str]) -> float:
@@ -76,7 +76,7 @@ async def delete_services(world: Fleet, names: Sequence[str]) -> None:
         await world.host.delete(SERVICES, name, namespace=SPACE)
         await world.member(PROVIDER).delete(SLICES, slice_name(name), namespace=SPACE)
 
-    await together([functools.partial(delete, name) for name in names])
+    await at_once([functools.partial(delete, name) for name in names])
 
 
 async def no_works(world: Fleet) -> None:

@@ -133,9 +133,12 @@ async def observing(access: ClusterAccess, resource: str, namespace: str, seen: 
                         seen(moment, line)
                 raise BedError(f"the watch of {resource} in {namespace} has ended")
 
-            async with asyncio.TaskGroup() as tasks:
-                reader = tasks.create_task(read())
-                try:
-                    yield
-                finally:
-                    reader.cancel()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    reader = tasks.create_task(read())
+                    try:
+                        yield
+                    finally:
+                        reader.cancel()
+            except BaseExceptionGroup as failures:
+                raise failures.exceptions[0] from failures  # the one that a person wants to read

@@ -66,6 +66,9 @@ R = TypeVar("R", bound="Hashable")
 COLLECT_WORKERS = 3
 """Slices collected at once; upstream fixes the number."""
 
+STATUS_DELAY_SECONDS = 0.25
+"""From the first report on a service to the write of its conditions. Several times what its slices take to arrive."""
+
 
 class Execution(NamedTuple):
     """The reconciler of the stand-alone execution controller and what it is wired with."""
@@ -283,7 +286,8 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             ),
             workers=1,
         )
-        board.subscribe(status.enqueue)
+        # The reports on a new service come within some milliseconds of each other, and make one write together.
+        board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
 
 
 def collect_slices(wiring: Wiring) -> Collection:

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from informers.errors import NotFound
 from informers.meta import KubeObject
 from mcs_controller.runtime.reconcile import ClusterRequest
 from workqueue.clock import time_limit
@@ -49,6 +50,7 @@ class MemberWatches(Generic[T]):
         sync_timeout: float,
         indexers: Indexers[T] | None = None,
         changed: Callable[[Event[T]], bool] | None = None,
+        urgent: Callable[[Event[T]], bool] | None = None,
     ) -> None:
         """Watches nothing yet.
 
@@ -59,6 +61,7 @@ class MemberWatches(Generic[T]):
             sync_timeout: seconds after which a first list that is not complete is reported; it goes on being tried.
             indexers: by what the objects are looked up.
             changed: which events are worth a reconcile; None for all.
+            urgent: which of these must not wait behind ordinary work; None for none.
         """
         self._members = members
         self._resource = resource
@@ -66,6 +69,7 @@ class MemberWatches(Generic[T]):
         self._sync_timeout = sync_timeout
         self._indexers = indexers or {}
         self._changed = changed
+        self._urgent = urgent
         self._controller: Controller[ClusterRequest] | None = None
         self._watches: dict[str, _Watch[T]] = {}
         self._on_synced: list[Callable[[str], None]] = []
@@ -78,7 +82,10 @@ class MemberWatches(Generic[T]):
         self._controller = controller
 
     def on_synced(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list."""
+        """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list.
+
+        Also when the first list is overdue: it may have been refused.
+        """
         self._on_synced.append(listener)
 
     def ensure(self, cluster: str) -> None:
@@ -87,7 +94,7 @@ class MemberWatches(Generic[T]):
         if member is None or self._controller is None or cluster in self._watches:
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
-        registration = self._controller.add_source(informer, requests_in(cluster), self._changed)
+        registration = self._controller.add_source(informer, requests_in(cluster), self._changed, urgent=self._urgent)
         watch = _Watch(informer, registration)
         self._watches[cluster] = watch
         self._begun.put_nowait((cluster, watch))
@@ -96,6 +103,11 @@ class MemberWatches(Generic[T]):
         """The cluster's objects; None as long as they are not known completely."""
         watch = self._watches.get(cluster)
         return watch.informer.store if watch is not None and watch.informer.has_synced else None
+
+    def is_refused(self, cluster: str) -> bool:
+        """Whether the cluster's API server says that it has no such kind. It may get one at any time."""
+        watch = self._watches.get(cluster)
+        return watch is not None and not watch.informer.has_synced and isinstance(watch.informer.last_error, NotFound)
 
     async def run(self) -> None:
         """Tell the listeners of each watch that has its first list. Runs until cancelled."""
@@ -118,15 +130,18 @@ class MemberWatches(Generic[T]):
                 "error": str(error) if error is not None else "the list is still under way",
             }
             _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
+            self._tell(cluster)
             await watch.informer.wait_synced()
         self._waiting.pop(cluster, None)
-        for listener in self._on_synced:
-            listener(cluster)
+        self._tell(cluster)
 
     def _joined(self, member: MemberCluster) -> None:
         # Whether anybody wants its objects is for the Works to say.
+        self._tell(member.name)
+
+    def _tell(self, cluster: str) -> None:
         for listener in self._on_synced:
-            listener(member.name)
+            listener(cluster)
 
     def _left(self, cluster: str) -> None:
         watch = self._watches.pop(cluster, None)

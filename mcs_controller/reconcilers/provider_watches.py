@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcs_controller.api.core import EndpointSlice
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from mcs_controller.reconcilers.changes import slice_changed
+from mcs_controller.reconcilers.changes import endpoints_in_use_changed, slice_changed
 from mcs_controller.reconcilers.member_watches import MemberWatches
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class ProviderWatches(MemberWatches[EndpointSlice]):
             sync_timeout=sync_timeout,
             indexers=SLICE_INDEXES,
             changed=slice_changed,
+            # Somebody sends to endpoints in use: that they changed must not wait while hundreds of services are made.
+            urgent=endpoints_in_use_changed,
         )
 
     def slices(self, cluster: str) -> Store[EndpointSlice] | None:

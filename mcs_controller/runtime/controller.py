@@ -23,6 +23,7 @@ from workqueue import (
     LOW,
     NO_METRICS,
     NORMAL,
+    URGENT,
     RateLimitingQueue,
     ShutDown,
     at_priority,
@@ -139,8 +140,9 @@ class Controller(Generic[R]):
     that fails, in whatever way, is logged once, counted and tried again with back-off, and never ends its worker.
 
     What is not news comes last: the objects of a first list, the replay for a new handler, and resyncs are queued with
-    LOW priority, everything else with NORMAL, as controller-runtime's handlers do. A request that waits and then
-    changes moves up. While a request is reconciled its priority is the :func:`~workqueue.priority.current_priority`: it
+    LOW priority, everything else with NORMAL, as controller-runtime's handlers do. What a write of our own changes has
+    the priority of that write, and a watch can call some of its events URGENT. A request that waits and then changes
+    moves up. While a request is reconciled its priority is the :func:`~workqueue.priority.current_priority`: it
     goes on to the requests to API servers made for it, and to what it enqueues elsewhere. Tries after a failure keep
     it. LOW work is slower while there is other work but never stands still.
 
@@ -193,16 +195,28 @@ class Controller(Generic[R]):
         self._ids = count(1)
         metrics.created(name, workers)
 
-    def watch(self, source: Source[T], mapper: Mapper[T, R], predicate: Predicate[T] | None = None) -> None:
-        """Enqueue what `mapper` makes of each event of `source` that `predicate` lets pass.
+    def watch(
+        self,
+        source: Source[T],
+        mapper: Mapper[T, R],
+        predicate: Predicate[T] | None = None,
+        *,
+        urgent: Predicate[T] | None = None,
+    ) -> None:
+        """Enqueue what `mapper` makes of each event of `source` that `predicate` lets pass; `urgent` ones come first.
 
         The handler is registered when the controller starts, not before: the queue of a standby stays empty, and the
         replay at the start brings everything.
         """
-        self.add_source(source, mapper, predicate)
+        self.add_source(source, mapper, predicate, urgent=urgent)
 
     def add_source(
-        self, source: Source[T], mapper: Mapper[T, R], predicate: Predicate[T] | None = None
+        self,
+        source: Source[T],
+        mapper: Mapper[T, R],
+        predicate: Predicate[T] | None = None,
+        *,
+        urgent: Predicate[T] | None = None,
     ) -> Registration:
         """As :meth:`watch`, but may be called at any time, and what it returns ends the watch when removed.
 
@@ -211,9 +225,13 @@ class Controller(Generic[R]):
 
         def handle(event: Event[T]) -> None:
             if predicate is None or predicate(event):
-                priority = self._priority(LOW if event.initial or event.old is event.new else NORMAL)
+                priority: int | None = None
+                if event.initial or event.old is event.new:
+                    priority = LOW
+                elif urgent is not None and urgent(event):
+                    priority = URGENT
                 for request in mapper(event):
-                    self.queue.add(request, priority=priority)
+                    self.enqueue(request, priority)
 
         watch = _Watch(self.name, source, handle, self._watches)
         self._watches.append(watch)

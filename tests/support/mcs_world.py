@@ -69,10 +69,10 @@ class PlainController:
         self.conflicts = 0
         self.later: dict[Hashable, float] = {}
 
-    def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None) -> None:
+    def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> None:
         self.add_source(source, mapper, predicate)
 
-    def add_source(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None) -> Any:
+    def add_source(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> Any:
         registration = Registration()
 
         def handle(event: Event[Any]) -> None:
@@ -85,6 +85,10 @@ class PlainController:
 
     def enqueue(self, request: Hashable) -> None:
         self.pending[request] = None
+
+    def enqueue_after(self, request: Hashable, seconds: float) -> None:
+        """Later is when all else is done."""
+        self.later[request] = seconds
 
     async def run_one(self, request: Any) -> None:
         self.pending.pop(request, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -130,14 +131,39 @@ async def test_only_what_is_not_news_has_low_priority(bench: Bench, event: Event
     assert bench.seen == [("a", priority)]
 
 
+async def test_what_a_write_of_our_own_changes_has_the_priority_of_that_write(bench: Bench):
+    source = FakeSource(an_object("a"))
+    bench.controller.watch(source, enqueue_object)
+
+    async def write(request: Request) -> Result:
+        if len(bench.seen) == 1:
+            source.add("b")
+        return Result()
+
+    bench.act = write
+    async with bench.running():
+        await settle()
+    assert bench.seen == [("a", LOW), ("b", LOW)], "or the replay of one controller would be news to the next"
+
+
+async def test_a_watch_says_which_of_its_events_are_urgent(bench: Bench):
+    source = FakeSource(an_object("old"))
+    bench.controller.watch(source, enqueue_object, urgent=lambda event: event.old is not None or event.initial)
+    async with bench.running():
+        source.add("new")
+        source.emit(Event(old=an_object("used"), new=an_object("used", resource_version="2")))
+        await settle()
+    assert bench.seen == [("old", LOW), ("used", URGENT), ("new", NORMAL)], "and a replay never is"
+
+
 async def test_replay_goes_on_while_changes_never_end(bench: Bench):
     source = FakeSource(*(an_object(name) for name in "abcd"))
     bench.controller.watch(source, enqueue_object)
 
     async def change_again(request: Request) -> Result:
         if len(bench.seen) < 20:
-            source.add("x")
-            source.add("y")
+            for name in "xy":  # as an informer's own task does
+                contextvars.Context().run(source.add, name)
         return Result()
 
     bench.act = change_again

@@ -231,6 +231,15 @@ async def test_turn_of_the_oldest_is_nobodys_in_particular(queue: RateLimitingQu
     assert order == "h01l234n"
 
 
+async def test_item_that_moved_up_has_waited_as_long_as_before(queue: RateLimitingQueue[str]):
+    for item in "ab":
+        queue.add(item, priority=LOW)
+    queue.add("a")
+    for item in "1234":
+        queue.add(item, priority=URGENT)
+    assert await drain(queue) == "123a4b"
+
+
 async def test_items_that_moved_up_do_not_delay_the_turn_of_the_oldest(queue: RateLimitingQueue[str]):
     queue.add("L", priority=LOW)
     for item in "abcd":

@@ -244,5 +244,5 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

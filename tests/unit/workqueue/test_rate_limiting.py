@@ -123,6 +123,7 @@ async def test_failed_item_waits_no_longer_than_at_most_and_a_server_wins_over_t
             await clock.advance(expected - 0.001)
             assert len(queue) == 0
             await clock.advance(0.001)
+            assert len(queue) == 1
             queue.done(await queue.get())
         assert queue.num_requeues("a") == 4
         queue.shut_down()

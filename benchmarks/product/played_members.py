@@ -40,7 +40,7 @@ class Member:
     def put(self, plural: str, key: tuple[str, str], obj: Object) -> Object:
         """Keep an object and tell those who watch."""
         known = key in self.objects[plural]
-        self._stamp(obj)
+        obj = self._stamped(obj)
         self.objects[plural][key] = obj
         self._tell(plural, "MODIFIED" if known else "ADDED", obj)
         return obj
@@ -49,13 +49,14 @@ class Member:
         """Forget an object and tell those who watch."""
         obj = self.objects[plural].pop(key, None)
         if obj is not None:
-            self._stamp(obj)
+            obj = self._stamped(obj)
             self._tell(plural, "DELETED", obj)
         return obj
 
-    def _stamp(self, obj: Object) -> None:
+    def _stamped(self, obj: Object) -> Object:
+        """A copy of the next version: the former one may still wait for somebody who watches."""
         self.version += 1
-        obj["metadata"]["resourceVersion"] = str(self.version)
+        return obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.version)}}
 
     def _tell(self, plural: str, kind: str, obj: Object) -> None:
         for queue in self.watches[plural]:

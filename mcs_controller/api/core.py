@@ -23,8 +23,8 @@ class Service(msgspec.Struct, frozen=True):
     ingress: bytes = b"null"
 
 
-class EndpointSlice(msgspec.Struct, frozen=True):
-    """discovery.k8s.io/v1 EndpointSlice.
+class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
+    """discovery.k8s.io/v1 EndpointSlice, without its owners: of thousands in a cache, nobody asks for them.
 
     `endpoints` and `ports` stay JSON: they are copied, never looked into, and so fields of later Kubernetes versions
     travel along.
@@ -116,6 +116,7 @@ def decode_service(raw: bytes | msgspec.Raw) -> Service:
 def decode_endpointslice(raw: bytes | msgspec.Raw) -> EndpointSlice:
     """Decode an EndpointSlice."""
     wire = _slice.decode(raw)
+    msgspec.structs.force_setattr(wire.metadata, "owner_references", ())  # nobody else has seen it yet
     return EndpointSlice(
         metadata=wire.metadata,
         address_type=wire.address_type,

@@ -1,0 +1,21 @@
+"""What is kept of core kinds."""
+
+from __future__ import annotations
+
+import gc
+
+import msgspec
+
+from mcs_controller.api.core import decode_endpointslice
+from tests.support.builders import slice_
+
+OWNER = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "u"}
+
+
+def test_a_slice_in_a_cache_has_no_owners_and_is_nothing_to_the_garbage_collector():
+    content = slice_()
+    content["metadata"]["ownerReferences"] = [OWNER]
+    decoded = decode_endpointslice(msgspec.json.encode(content))
+    assert decoded.metadata.owner_references == ()
+    assert decoded.metadata.name == "web-1"
+    assert not gc.is_tracked(decoded)

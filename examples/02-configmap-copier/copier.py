@@ -1,0 +1,147 @@
+"""Copy the labelled ConfigMaps of one namespace into every labelled namespace, and keep the copies so."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from informers import (
+    ApiClient,
+    CachedResource,
+    InformerFactory,
+    ObjectKey,
+    ObjectMeta,
+    PartialObject,
+    Resource,
+    load_kubeconfig,
+    struct_decoder,
+)
+from mcs_controller.runtime.controller import Controller
+from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, default_identity
+from mcs_controller.runtime.logging import setup_logging
+from mcs_controller.runtime.manager import Manager
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.runtime.signals import stop_on_signals
+from workqueue import RealClock, default_controller_rate_limiter
+
+if TYPE_CHECKING:
+    from informers import Event
+
+COPY_ME = "copier.example/copy"  # on a ConfigMap: it is to be copied
+TARGET = "copier.example/target"  # on a Namespace: it is to have the copies
+COPY_OF = "copier.example/copy-of"  # on a copy: the namespace of its original
+
+
+class ConfigMap(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """As much of a ConfigMap as is read here; the rest is never decoded."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+    binary_data: dict[str, str] = {}
+
+
+NAMESPACES = Resource(
+    group="",
+    version="v1",
+    plural="namespaces",
+    kind="Namespace",
+    decode=struct_decoder(PartialObject),
+    namespaced=False,
+)
+CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap", decode=struct_decoder(ConfigMap))
+
+Contents = dict[str, dict[str, str]]
+
+
+def contents(config_map: ConfigMap) -> Contents:
+    """What of it is copied."""
+    return {"data": config_map.data, "binaryData": config_map.binary_data}
+
+
+def plan(wanted: dict[str, Contents], copies: dict[str, ConfigMap]) -> tuple[list[str], list[str], list[str]]:
+    """In which namespaces to create, to change and to delete: in none if everything is as it should be."""
+    create = sorted(wanted.keys() - copies.keys())
+    change = sorted(name for name in wanted.keys() & copies.keys() if contents(copies[name]) != wanted[name])
+    return create, change, sorted(copies.keys() - wanted.keys())
+
+
+class Copier:
+    """Looks at one name of a ConfigMap: its original, and its copies everywhere."""
+
+    def __init__(self, client: ApiClient, informers: InformerFactory, source: str) -> None:
+        """Declares what is watched; nothing runs yet."""
+        self.client, self.source = client, source
+        self.originals = informers.informer(CONFIG_MAPS, namespace=source, label_selector=COPY_ME)
+        self.targets = informers.informer(NAMESPACES, label_selector=TARGET)
+        copies = informers.informer(CONFIG_MAPS, label_selector=f"{COPY_OF}={source}", indexers={"name": name_of})
+        self.copies = CachedResource(client, copies)
+
+    async def reconcile(self, request: Request) -> Result:
+        """Observe, plan, apply."""
+        original = self.originals.store.get(ObjectKey(self.source, request.name))
+        targets = {each.metadata.name for each in self.targets.store.values() if not each.metadata.deletion_timestamp}
+        wanted = {name: contents(original) for name in targets - {self.source}} if original is not None else {}
+        copies = {copy.metadata.namespace: copy for copy in self.copies.store.by_index("name", request.name)}
+        create, change, delete = plan(wanted, copies)
+        for namespace in create:
+            metadata = {"name": request.name, "labels": {COPY_OF: self.source}}
+            await self.copies.create({"metadata": metadata, **wanted[namespace]}, namespace)
+        for namespace in change:
+            same = {"op": "test", "path": "/metadata/uid", "value": copies[namespace].metadata.uid}
+            changed = [{"op": "add", "path": f"/{name}", "value": value} for name, value in wanted[namespace].items()]
+            await self.copies.patch(namespace, request.name, [same, *changed])
+        for namespace in delete:
+            await self.client.delete(CONFIG_MAPS, request.name, namespace, uid=copies[namespace].metadata.uid)
+        return Result()
+
+    def requests_for_all(self, _: object) -> list[Request]:
+        """Every name there is: a namespace concerns them all."""
+        keys = {*self.originals.store.keys(), *self.copies.store.keys()}
+        return [Request("", name) for name in sorted({key.name for key in keys})]
+
+
+def name_of(config_map: ConfigMap) -> list[str]:
+    """The index that finds all copies of one name."""
+    return [config_map.metadata.name]
+
+
+def request_for(event: Event[ConfigMap]) -> list[Request]:
+    """Originals and copies concern their own name only."""
+    return [Request("", event.key.name)]
+
+
+async def run(kubeconfig: str | None, source: str, health_address: str) -> None:
+    """Wire everything and run until a signal."""
+    clock, rng = RealClock(), random.Random()
+    config = await load_kubeconfig(kubeconfig, clock=clock)
+    async with ApiClient(config, clock=clock, user_agent="configmap-copier") as client:
+        informers = InformerFactory(client, clock=clock, rng=rng)
+        copier = Copier(client, informers, source)
+        limiter = default_controller_rate_limiter(clock=clock)
+        controller = Controller("configmap-copier", copier, clock=clock, rate_limiter=limiter)
+        controller.watch(copier.originals, request_for)
+        controller.watch(copier.copies.informer, request_for)
+        controller.watch(copier.targets, copier.requests_for_all)
+        lease = LeaderElectionConfig(namespace=source, name="configmap-copier", identity=default_identity())
+        elector = LeaderElector(client, lease, clock=clock, rng=rng)
+        manager = Manager(clock=clock, registry=CollectorRegistry(), elector=elector, health_address=health_address)
+        manager.add_informers(informers)
+        manager.add_controller(controller)
+        with stop_on_signals(manager.stop):
+            await manager.run()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", help="default: $KUBECONFIG, or ~/.kube/config")
+    parser.add_argument("--from", dest="source", default="default", help="the namespace of the originals (default)")
+    parser.add_argument("--health-address", default="0", help="where /healthz and /readyz answer, such as :8080")
+    arguments = parser.parse_args()
+    setup_logging(2, "text", sys.stderr)
+    asyncio.run(run(arguments.kubeconfig, arguments.source, arguments.health_address))

@@ -30,6 +30,7 @@ from mcs_controller.runtime.leader_election import (
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
+from mcs_controller.service_export_wiring import wire_service_export
 from mcs_controller.standalone import wire_standalone
 from mcs_controller.wiring import Wiring, wire_multi_cluster_service
 from workqueue.clock import RealClock
@@ -157,6 +158,7 @@ async def run(options: Options) -> None:
             metrics=metrics,
         )
         wire_multi_cluster_service(wiring)
+        wire_service_export(wiring)
         wire_standalone(wiring)
         wiring.announce()
         # What was made until now lives as long as the process; the collector need not look at it again and again.

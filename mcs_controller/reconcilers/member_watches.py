@@ -84,7 +84,7 @@ class MemberWatches(Generic[T]):
     def on_synced(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list.
 
-        Also when the first list is overdue: it may have been refused.
+        Also when the first list is overdue because the cluster says that it has no such kind.
         """
         self._on_synced.append(listener)
 
@@ -130,7 +130,8 @@ class MemberWatches(Generic[T]):
                 "error": str(error) if error is not None else "the list is still under way",
             }
             _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
-            self._tell(cluster)
+            if self.is_refused(cluster):
+                self._tell(cluster)
             await watch.informer.wait_synced()
         self._waiting.pop(cluster, None)
         self._tell(cluster)

@@ -128,10 +128,10 @@ class ServiceExportDemand:
         exports = self._exports.objects(cluster)
         if exports is not None:
             return exports.get(ObjectKey(*service)) is not None
+        # A member without the kind has none. Two have to say so: a 404 alone may come from something on the way.
         registered = self._clusters.get(ObjectKey("", cluster))
-        if registered is None:
+        if registered is None or not self._exports.is_refused(cluster):
             return None
-        # A member without the kind has none, and can never be asked for them.
         served = registered.serves(wk.MULTICLUSTER_API_VERSION, wk.SERVICE_EXPORT_KIND)
         return False if served == "Disabled" else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from testbed import NotYet, wait_for
+from testbed.karmada import MANIFESTS, apply_all, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ DEPLOYMENTS = "apps/v1/deployments"
 STATEFULSETS = "apps/v1/statefulsets"
 CONFIGMAPS = "v1/configmaps"
 POLICIES = "policy.karmada.io/v1alpha1/propagationpolicies"
+EXPORTS = "multicluster.x-k8s.io/v1alpha1/serviceexports"
+IMPORTS = "multicluster.x-k8s.io/v1alpha1/serviceimports"
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
@@ -110,6 +113,28 @@ def multiclusterservice(
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def serviceexport(name: str) -> Object:
+    """Needs the definitions of manifests/crds in the members, see :func:`serve_exports`."""
+    return {"apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ServiceExport", "metadata": {"name": name}}
+
+
+def serviceimport(name: str, *, port: int = 80, **spec: Any) -> Object:
+    """Of type ClusterSetIP, with one port."""
+    return {
+        "apiVersion": "multicluster.x-k8s.io/v1alpha1",
+        "kind": "ServiceImport",
+        "metadata": {"name": name},
+        "spec": {"type": "ClusterSetIP", "ports": [{"name": "http", "port": port, "protocol": "TCP"}], **spec},
+    }
+
+
+async def serve_exports(bed: Bed) -> None:
+    """Give every member the kinds ServiceExport and ServiceImport."""
+    crds = [each for each in load(MANIFESTS / "crds") if each["spec"]["group"] == "multicluster.x-k8s.io"]
+    for member in bed.members.values():
+        await apply_all(member.api, crds)
 
 
 def propagationpolicy(name: str, clusters: Sequence[str], *selected: Object, **spec: Any) -> Object:

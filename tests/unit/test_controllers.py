@@ -7,14 +7,19 @@ import pytest
 from mcs_controller.controllers import CONTROLLERS, STANDALONE, ControllerSet, InvalidControllers
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 
-PATH = {"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"}
+GATED = {"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"}
+PATH = GATED | {"serviceExport", "endpointSlice", "serviceImport"}
 ALONE = {info.key for info in CONTROLLERS if info.standalone}
 
 
 def test_keys_and_gate_of_the_service_path_are_karmadas():
-    assert {info.key for info in CONTROLLERS if info.gate == MULTI_CLUSTER_SERVICE} == PATH
+    assert {info.key for info in CONTROLLERS if info.gate == MULTI_CLUSTER_SERVICE} == GATED
     assert {"cluster", "clusterStatus", "namespace", "binding", "execution"} <= ALONE
     assert not ALONE & PATH
+
+
+def test_the_export_path_is_on_by_default_and_needs_no_gate():
+    assert {info.key for info in CONTROLLERS if info.gate is None and not info.standalone} == PATH - GATED
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,17 @@ from tests.support.fleet import (
     BINDINGS,
     CONFIGMAPS,
     DEPLOYMENTS,
+    EXPORTS,
+    IMPORTS,
     MCS,
     NAMESPACES,
     PATIENCE_SECONDS,
     POLICIES,
     SERVICES,
+    SLICES,
     STATEFULSETS,
     Space,
+    addresses_of,
     configmap,
     deployment,
     endpointslice,
@@ -26,7 +30,10 @@ from tests.support.fleet import (
     gone,
     multiclusterservice,
     propagationpolicy,
+    serve_exports,
     service,
+    serviceexport,
+    serviceimport,
     statefulset,
 )
 from tests.support.traffic import Refusals, idle
@@ -122,6 +129,8 @@ async def whole_life(bed: Bed, run: Run) -> None:
     await wait_for("the address in member2", address_given, PATIENCE_SECONDS)
     await eventually("the address in the control plane", addresses, ["198.51.100.7"])
 
+    await serve_exports(bed)
+    await exports(space)
     await workloads(space)
 
     # A cluster leaves: what it provided goes from the others, and its execution namespace with it.
@@ -145,6 +154,38 @@ async def whole_life(bed: Bed, run: Run) -> None:
     assert await process.terminate() == 0  # which ends its watches: only then they are in the log
 
 
+async def exports(space: Space) -> None:
+    """A service exported by member1, changed, and given up; and the derived Service of a ServiceImport."""
+    policy = propagationpolicy("shop", ["member1"], service("shop"), serviceexport("shop"))
+    await space.create(service("shop"), serviceexport("shop"), policy)
+    await space.create_in("member1", endpointslice("shop-a", "shop", ["192.0.2.10"]))
+
+    async def imported() -> list[list[str]]:
+        selector = "kubernetes.io/service-name=derived-shop"
+        found = await space.host.list(SLICES, namespace=space.namespace, label_selector=selector)
+        return [addresses_of(each) for each in found]
+
+    await eventually("the imported slice", imported, [["192.0.2.10"]])
+    await space.set_addresses("member1", "shop-a", ["192.0.2.11"])
+    await eventually("the imported slice, changed", imported, [["192.0.2.11"]])
+    await space.host.delete(EXPORTS, "shop", namespace=space.namespace)
+    nothing: list[list[str]] = []
+    await eventually("no imported slice", imported, nothing)
+
+    async def port() -> int:
+        found = await space.host.find(SERVICES, "derived-shop", namespace=space.namespace)
+        return int(found["spec"]["ports"][0]["port"]) if found is not None else 0
+
+    await space.create(serviceimport("shop"))
+    await eventually("the derived Service", port, 80)
+    ports = serviceimport("shop", port=81)["spec"]["ports"]
+    await space.host.patch(IMPORTS, "shop", {"spec": {"ports": ports}}, namespace=space.namespace)
+    await eventually("the derived Service, changed", port, 81)
+    await space.host.delete(IMPORTS, "shop", namespace=space.namespace)
+    await eventually("no derived Service", port, 0)
+    await space.host.delete(POLICIES, "shop", namespace=space.namespace)
+
+
 async def workloads(space: Space) -> None:
     """One object of every kind that policies may select: brought to a member, changed, and deleted."""
     kinds = {
@@ -152,6 +193,9 @@ async def workloads(space: Space) -> None:
         STATEFULSETS: statefulset("app", 0),
         CONFIGMAPS: configmap("app", a="1"),
         SERVICES: service("app"),
+        SLICES: endpointslice("app", "app", ["192.0.2.12"]),
+        EXPORTS: serviceexport("app"),
+        IMPORTS: serviceimport("app"),
     }
     await space.create(*kinds.values(), propagationpolicy("app", ["member2"], *kinds.values()))
     for resource in kinds:

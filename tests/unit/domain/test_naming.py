@@ -14,9 +14,12 @@ from mcs_controller.domain.naming import (
     NotAnExecutionNamespace,
     binding_name,
     cluster_of_namespace,
+    derived_service_name,
     dispatched_slice_name,
+    distinct_imported_name,
     execution_namespace,
     go_lower,
+    imported_slice_name,
     work_name,
 )
 
@@ -33,7 +36,6 @@ def golden(group: str, *fields: str) -> list[Any]:
 
 
 def test_the_golden_file_holds_the_groups_that_are_tested_here_and_no_other():
-    # derivedService and importedEndpointSlice are names of the ServiceExport flow, which is not ours yet.
     assert set(GOLDEN) == {
         "bindingName",
         "clusterFromExecutionSpace",
@@ -54,6 +56,23 @@ def test_work_names_are_karmadas(kind: str, namespace: str, name: str, expected:
 @pytest.mark.parametrize(("kind", "name", "expected"), golden("bindingName", "kind", "name", "bindingName"))
 def test_binding_names_are_karmadas(kind: str, name: str, expected: str):
     assert binding_name(kind, name) == expected
+
+
+@pytest.mark.parametrize(("service", "expected"), golden("derivedService", "service", "derivedName"))
+def test_names_of_derived_services_are_karmadas(service: str, expected: str):
+    assert derived_service_name(service) == expected
+
+
+@pytest.mark.parametrize(
+    ("cluster", "name", "expected"), golden("importedEndpointSlice", "cluster", "slice", "importedName")
+)
+def test_names_of_imported_slices_are_karmadas(cluster: str, name: str, expected: str):
+    assert imported_slice_name(cluster, name) == expected
+
+
+def test_opening_17_an_imported_slice_whose_usual_name_is_taken_has_another():
+    assert imported_slice_name("a-b", "c") == imported_slice_name("a", "b-c")
+    assert distinct_imported_name("a-b", "c") != distinct_imported_name("a", "b-c")
 
 
 @pytest.mark.parametrize(("cluster", "expected"), golden("executionSpace", "cluster", "namespace"))

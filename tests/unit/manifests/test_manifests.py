@@ -217,7 +217,10 @@ def test_controller_may_do_exactly_what_it_needs():
         ("work.karmada.io", "works"): READ | {"create", "patch", "delete"},
         ("work.karmada.io", "resourcebindings"): READ | {"create", "patch"},
         ("cluster.karmada.io", "clusters"): READ,
-        ("", "services"): READ | {"patch"},
+        ("", "services"): READ | {"create", "patch", "delete"},
+        ("", "services/status"): {"patch"},
+        ("discovery.k8s.io", "endpointslices"): READ | {"create", "patch", "delete"},
+        ("multicluster.x-k8s.io", "serviceimports"): READ,
         ("", "events"): {"create", "patch"},
     }
     assert grants(one("Role")) == {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
@@ -228,7 +231,6 @@ def test_standalone_controllers_get_no_more_than_their_difference():
     assert grants(one("ClusterRole", "mcs-controller-manager-standalone", "standalone")) == {
         ("work.karmada.io", "works/status"): {"patch"},
         ("work.karmada.io", "resourcebindings/status"): {"patch"},
-        ("", "services/status"): {"patch"},
         ("", "namespaces"): READ | {"create", "delete"},
         ("cluster.karmada.io", "clusters"): {"patch"},
         ("cluster.karmada.io", "clusters/status"): {"patch"},
@@ -241,13 +243,22 @@ def test_standalone_controllers_get_no_more_than_their_difference():
 def test_templates_may_be_followed_and_marked_and_no_more():
     assert grants(one("ClusterRole", "mcs-controller-manager-templates", "standalone")) == {
         (group, resource): READ | {"patch"}
-        for group, resource in [("apps", "deployments"), ("apps", "statefulsets"), ("", "configmaps"), ("", "services")]
+        for group, resource in [
+            ("apps", "deployments"),
+            ("apps", "statefulsets"),
+            ("", "configmaps"),
+            ("", "services"),
+            ("multicluster.x-k8s.io", "serviceexports"),
+            ("multicluster.x-k8s.io", "serviceimports"),
+            ("discovery.k8s.io", "endpointslices"),
+        ]
     }
 
 
 def test_member_rights():
     assert grants(one("ClusterRole", "mcs-controller-manager-member", "member")) == {
-        ("discovery.k8s.io", "endpointslices"): READ
+        ("discovery.k8s.io", "endpointslices"): READ,
+        ("multicluster.x-k8s.io", "serviceexports"): READ,
     }
     write = READ | {"create", "patch", "delete"}
     assert grants(one("ClusterRole", "mcs-controller-manager-member-standalone", "member")) == {
@@ -257,6 +268,8 @@ def test_member_rights():
         ("apps", "deployments"): write,
         ("apps", "statefulsets"): write,
         ("", "configmaps"): write,
+        ("multicluster.x-k8s.io", "serviceexports"): write,
+        ("multicluster.x-k8s.io", "serviceimports"): write,
         **{("url", url): {"get"} for url in ["/readyz", "/healthz", "/version", "/api", "/api/*", "/apis", "/apis/*"]},
     }
 

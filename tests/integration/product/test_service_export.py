@@ -1,0 +1,171 @@
+"""A service exported by one member and imported by another (contract 3.4 to 3.6, cases 90 and 91), by real API servers.
+
+Policies bring the ServiceExport to the provider, and the ServiceImport with what is derived from it to the consumer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.fleet import (
+    EXPORTS,
+    IMPORTS,
+    MCS,
+    POLICIES,
+    SERVICES,
+    SLICES,
+    Space,
+    addresses_of,
+    at_rest,
+    endpointslice,
+    eventually,
+    multiclusterservice,
+    propagationpolicy,
+    serve_exports,
+    service,
+    serviceexport,
+    serviceimport,
+)
+from tests.support.traffic import Traffic, idle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from testbed import Api, Bed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Object = dict[str, Any]
+
+
+def imports_policy(name: str, cluster: str) -> Object:
+    """Brings a ServiceImport to a cluster, and what is derived from it."""
+    slices = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "labelSelector": {"matchLabels": {"kubernetes.io/service-name": f"derived-{name}"}},
+    }
+    derived = {"apiVersion": "v1", "kind": "Service", "name": f"derived-{name}"}
+    return propagationpolicy(f"{name}-import", [cluster], serviceimport(name), derived, slices)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def kinds(fleet_bed: Bed) -> None:
+    """The two kinds in every member."""
+    await serve_exports(fleet_bed)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def exported(space: Space) -> AsyncIterator[Space]:
+    """Service web of member1 is exported there and imported into member2."""
+    await at_rest(space.bed, but=space)
+    policy = propagationpolicy("web-export", ["member1"], service("web"), serviceexport("web"))
+    await space.create(service("web"), serviceexport("web"), policy)
+    await space.create(serviceimport("web"), imports_policy("web", "member2"))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await imported_are(space.host, space, {"imported-member1-web-a": ["192.0.2.1"]})
+    await imported_are(space.member("member2"), space, {"imported-member1-web-a": ["192.0.2.1"]})
+    yield space
+
+
+async def imported_are(api: Api, space: Space, expected: dict[str, list[str]]) -> None:
+    """Wait until a server has exactly these slices of the derived Service."""
+
+    async def read() -> dict[str, list[str]]:
+        found = await api.list(
+            SLICES, namespace=space.namespace, label_selector="kubernetes.io/service-name=derived-web"
+        )
+        return {each["metadata"]["name"]: addresses_of(each) for each in found}
+
+    await eventually(f"the imported slices in {api} ({space.namespace})", read, expected)
+
+
+async def collected(space: Space) -> list[tuple[str, set[str]]]:
+    """Slice and marks of each collected Work of member1."""
+    works = await space.works("member1", "EndpointSlice")
+    return [
+        (
+            work["spec"]["workload"]["manifests"][0]["metadata"]["name"],
+            set(work["metadata"]["labels"]["endpointslice.karmada.io/managed-by"].split(".")),
+        )
+        for work in works
+        if "endpointslice.karmada.io/managed-by" in work["metadata"].get("labels", {})
+    ]
+
+
+async def test_case_90_what_is_exported_in_one_member_is_imported_in_another(exported: Space):
+    assert await collected(exported) == [("web-a", {"ServiceExport"})]
+    there = await exported.member("member2").get(SERVICES, "derived-web", namespace=exported.namespace)
+    assert there["spec"]["clusterIP"]
+    assert [(port["name"], port["port"]) for port in there["spec"]["ports"]] == [("http", 80)]
+    assert await exported.member("member2").get(IMPORTS, "web", namespace=exported.namespace)
+    reasons = await exported.event_reasons("ServiceImport", "web")
+    assert ("Normal", "SyncDerivedServiceSucceed") in reasons
+    assert await exported.dispatched("member2") == {}
+
+
+async def test_case_91_changes_arrive_and_what_goes_goes(exported: Space):
+    space, member1, member2 = exported, exported.member("member1"), exported.member("member2")
+    await space.set_addresses("member1", "web-a", ["192.0.2.1", "192.0.2.2"])
+    await space.create_in("member1", endpointslice("web-b", "web", ["192.0.2.3"]))
+    both = {"imported-member1-web-a": ["192.0.2.1", "192.0.2.2"], "imported-member1-web-b": ["192.0.2.3"]}
+    await imported_are(member2, space, both)
+    await member1.delete(SLICES, "web-a", namespace=space.namespace)
+    del both["imported-member1-web-a"]
+    await imported_are(space.host, space, both)
+    await imported_are(member2, space, both)
+
+    # Backwards: first the import, then the export.
+    await space.host.delete(IMPORTS, "web", namespace=space.namespace)
+    for api in (space.host, member2):
+
+        async def derived(api: Api = api) -> bool:
+            return await api.find(SERVICES, "derived-web", namespace=space.namespace) is not None
+
+        await eventually(f"the derived Service in {api}", derived, False)
+    await imported_are(space.host, space, both)
+    await space.host.delete(EXPORTS, "web", namespace=space.namespace)
+    await imported_are(space.host, space, {})
+    await imported_are(member2, space, {})
+    assert await collected(space) == []
+    assert await member1.find(SLICES, "web-b", namespace=space.namespace) is not None
+    assert await space.host.find(POLICIES, "web-import", namespace=space.namespace) is not None
+
+
+async def test_opening_19_a_service_that_is_exported_and_a_multiclusterservice_has_each_endpoint_once(exported: Space):
+    space = exported
+    both = {"MultiClusterService", "ServiceExport"}
+    await space.create(multiclusterservice("web", ["member1"], ["member2"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    await eventually("the marks", lambda: collected(space), [("web-a", both)])
+    await space.set_addresses("member1", "web-a", ["192.0.2.9"])
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.9"]})
+    await imported_are(space.member("member2"), space, {"imported-member1-web-a": ["192.0.2.9"]})
+
+    await space.host.delete(EXPORTS, "web", namespace=space.namespace)
+    await imported_are(space.host, space, {})
+    await eventually("the marks", lambda: collected(space), [("web-a", {"MultiClusterService"})])
+    assert await space.dispatched("member2") == {"member1-web-a": ["192.0.2.9"]}
+
+    await space.create(serviceexport("web"))
+    await imported_are(space.host, space, {"imported-member1-web-a": ["192.0.2.9"]})
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await space.dispatched_are("member2", {})
+    await eventually("the marks", lambda: collected(space), [("web-a", {"ServiceExport"})])
+    await imported_are(space.host, space, {"imported-member1-web-a": ["192.0.2.9"]})
+
+
+async def test_openings_06_and_20_a_restart_follows_at_once_and_writes_nothing(exported: Space, controller: Any):
+    space = exported
+    await idle(controller, Traffic(space.bed))
+    assert await controller.terminate() == 0
+    traffic = Traffic(space.bed)
+    await controller.start()
+    await idle(controller, traffic)
+    assert traffic.writes() == {}, traffic.told()
+    # No Work is touched, and all the same a change in the member is followed.
+    await space.set_addresses("member1", "web-a", ["192.0.2.7"])
+    await imported_are(space.member("member2"), space, {"imported-member1-web-a": ["192.0.2.7"]})

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _MAX_MESSAGE = 512
 """Characters of a foreign error text in a condition."""
 
+_AWAY_SECONDS = 2.0
+"""Between two looks at a member that is away. One small request, which mostly is not even answered."""
+
 READY_MESSAGE = "cluster is healthy and ready to accept workloads"
 NOT_READY_MESSAGE = "cluster is reachable but health endpoint responded without ok"
 NOT_REACHABLE_MESSAGE = "cluster is not reachable"
@@ -99,6 +102,19 @@ def damp(
     flips = (observed.status == "True") != (published.status == "True")
     threshold = thresholds.success if observed.status == "True" else thresholds.failure
     return (published if flips and now - streak.since < threshold else observed), streak
+
+
+def next_look(
+    observed: Condition, published: Condition, streak: Streak, now: float, thresholds: Thresholds, frequency: float
+) -> float:
+    """In how many seconds to probe again: when a flip that is waited for may be published, and soon after a failure.
+
+    Karmada looks every `frequency` seconds: a member that is back waits for up to two rounds more than the threshold.
+    """
+    if (observed.status == "True") != (published.status == "True"):
+        threshold = thresholds.success if observed.status == "True" else thresholds.failure
+        return min(frequency, max(0.0, streak.since + threshold - now))
+    return frequency if observed.status == "True" else min(frequency, _AWAY_SECONDS)
 
 
 def enablements_condition(discovery: Discovery) -> Condition:

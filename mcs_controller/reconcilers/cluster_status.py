@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from prometheus_client import Gauge, Histogram
 
@@ -120,6 +120,14 @@ class _Memory:
     streak: Streak | None
 
 
+class _Seen(NamedTuple):
+    """What one look at a member says: what to publish, and in how many seconds to look again."""
+
+    ready: Condition
+    collected: Collected | None
+    pause: float
+
+
 class ClusterStatusReconciler:
     """Probes one member and publishes what that says, if it says anything new."""
 
@@ -163,17 +171,15 @@ class ClusterStatusReconciler:
         if member is None and problem is None:
             return Result(requeue_after=_CONNECTING_SECONDS)
         started = self._clock.monotonic()
-        collected: Collected | None = None
-        if member is None:
-            ready = cluster_status.collection_failed(problem or "")
-        else:
-            ready, collected = await self._look(cluster, member)
+        seen = _Seen(cluster_status.collection_failed(problem or ""), None, self._frequency)
+        if member is not None:
+            seen = await self._look(cluster, member)
         # The Cluster may have changed while the member took its time; planning with what it is now saves a conflict.
         latest = self._observed(request.name)
         if latest is None or latest.metadata.uid != cluster.metadata.uid:
             return Result(requeue_after=_CONFLICT_SECONDS)
-        result = await self._publish(latest, ready, collected)
-        self._metrics.ready_state(cluster.name, ready=ready.status == "True")
+        result = await self._publish(latest, seen)
+        self._metrics.ready_state(cluster.name, ready=seen.ready.status == "True")
         self._metrics.synced(cluster.name, self._clock.monotonic() - started)
         return result
 
@@ -192,7 +198,7 @@ class ClusterStatusReconciler:
             return None
         return cluster
 
-    async def _look(self, cluster: Cluster, member: MemberCluster) -> tuple[Condition, Collected | None]:
+    async def _look(self, cluster: Cluster, member: MemberCluster) -> _Seen:
         probe = MemberProbe(member.client, timeout=min(_PROBE_SECONDS, self._frequency))
         observed = await probe.health()
         memory = self._memories.get(cluster.name)
@@ -201,13 +207,13 @@ class ClusterStatusReconciler:
         now = self._clock.monotonic()
         ready, streak = cluster_status.damp(observed, published, streak, now, self._thresholds)
         self._memories[cluster.name] = _Memory(cluster.metadata.uid, streak)
-        if observed.status == "True" and ready.status == "True":
-            return ready, await probe.collect()
-        return ready, None
+        pause = cluster_status.next_look(observed, ready, streak, now, self._thresholds, self._frequency)
+        healthy = observed.status == "True" and ready.status == "True"
+        return _Seen(ready, await probe.collect() if healthy else None, pause)
 
-    async def _publish(self, cluster: Cluster, ready: Condition, collected: Collected | None) -> Result:
+    async def _publish(self, cluster: Cluster, seen: _Seen) -> Result:
         now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
-        patch = cluster_status.plan_status(cluster, ready, collected, now)
+        patch = cluster_status.plan_status(cluster, seen.ready, seen.collected, now)
         if patch is not None:
             try:
                 await self._clusters.patch("", cluster.name, patch, subresource="status")
@@ -218,7 +224,8 @@ class ClusterStatusReconciler:
             except KubeError as error:
                 _log.warning("Cannot publish the status", extra={"cluster": cluster.name, "error": str(error)})
         # Drifting apart: members that were all found at the same start are not probed at the same moment for ever.
-        return Result(requeue_after=self._frequency * self._rng.uniform(0.9, 1.1))
+        # Later rather than sooner, so that what is waited for is due by then.
+        return Result(requeue_after=seen.pause * self._rng.uniform(1.0, 1.1))
 
 
 def request_for_member(name: str) -> Request:

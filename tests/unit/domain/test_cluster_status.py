@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
+from mcs_controller.api.common import Condition
 from mcs_controller.api.resources import CLUSTERS
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import (
     Collected,
     Streak,
@@ -16,14 +18,12 @@ from mcs_controller.domain.cluster_status import (
     damp,
     enablements_condition,
     from_probe,
+    next_look,
     not_reachable,
     plan_status,
 )
 from mcs_controller.domain.discovery import Discovery, parse_root
 from tests.support.clusters import aggregated, cluster, cluster_json, golden
-
-if TYPE_CHECKING:
-    from mcs_controller.api.common import Condition
 
 NOW = "2026-11-22T13:21:56Z"
 READY = from_probe("/readyz", 200)
@@ -207,3 +207,32 @@ def test_version_that_could_not_be_read_is_left_as_it_was() -> None:
     patch = plan_status(known, READY, Collected("v1.36.1", same), NOW)
     assert patch is not None
     assert patch["status"]["kubernetesVersion"] == "v1.36.1"
+
+
+# --- when to look again ----------------------------------------------------------------------------------------------
+
+
+def _ready(status: str) -> Condition:
+    return Condition(type=wk.READY, status=status, reason="r", message="m")
+
+
+@pytest.mark.parametrize(
+    ("observed", "published", "since", "pause"),
+    [
+        pytest.param("True", "True", 0.0, 10.0, id="healthy"),
+        pytest.param("False", "False", 0.0, 2.0, id="away"),
+        pytest.param("True", "False", 100.0, 10.0, id="back, long before it may be said"),
+        pytest.param("True", "False", 76.0, 6.0, id="back, and soon to be said"),
+        pytest.param("False", "True", 55.0, 5.0, id="away, and soon to be said"),
+        pytest.param("False", "True", 10.0, 0.0, id="overdue"),
+    ],
+)
+def test_the_next_look_is_when_something_may_be_said(observed: str, published: str, since: float, pause: float) -> None:
+    thresholds = Thresholds(success=30.0, failure=50.0)
+    streak = Streak(observed, since)
+    assert next_look(_ready(observed), _ready(published), streak, 100.0, thresholds, 10.0) == pause
+
+
+def test_a_member_is_looked_at_at_most_as_often_as_was_asked_for() -> None:
+    seen = _ready("False")
+    assert next_look(seen, seen, Streak("False", 0.0), 9.0, Thresholds(), 0.5) == 0.5

@@ -11,6 +11,7 @@ import msgspec
 from benchmarks import first_answer_section, registry
 from benchmarks.arithmetic import NOISE, figure
 from benchmarks.chart import bars
+from benchmarks.flame import flame_graph, stacks_of
 from benchmarks.measured import Results
 from benchmarks.scenario import Kept
 from benchmarks.tables import TextTable, behind, found, measured, targets, titles
@@ -79,9 +80,11 @@ def page(results: Sequence[Kept], first_answer: Results | None) -> str:
 
 
 def charts(kept: Kept) -> Iterator[tuple[Path, str]]:
-    """The charts of one scenario, in the order of its measurements."""
+    """The charts of one scenario, in the order of its measurements, and its flame graphs."""
     for number, (title, group) in enumerate(_chart_groups(kept), 1):
         yield _chart_path(kept, number), _chart(title, group, kept.outcome.contestants)
+    for number, profile in enumerate(kept.outcome.profiles, 1):
+        yield _flame_path(kept, number), flame_graph(profile.title, stacks_of(profile))
 
 
 _HEAD = """\
@@ -119,6 +122,8 @@ def _section(kept: Kept) -> str:
             shown = number
         parts += [f"**{measurement.title}** ({measurement.better} is better)"]
         parts.append(measured(measurement, outcome.contestants).markdown())
+    for number, profile in enumerate(outcome.profiles, 1):
+        parts.append(f"![{profile.title}]({_flame_path(kept, number).name})")
     for title, table in found(kept):
         parts += [f"**{title}**", table.markdown()]
     parts += (
@@ -146,6 +151,10 @@ def _chart_groups(kept: Kept) -> list[tuple[str, list[Measurement]]]:
 
 def _chart_path(kept: Kept, number: int) -> Path:
     return PAGE.parent / f"{PAGE.stem}-{kept.scenario.replace('_', '-')}-{number}.svg"
+
+
+def _flame_path(kept: Kept, number: int) -> Path:
+    return PAGE.parent / f"{PAGE.stem}-{kept.scenario.replace('_', '-')}-flame-{number}.svg"
 
 
 def _chart(title: str, group: Sequence[Measurement], contestants: Sequence[Contestant]) -> str:

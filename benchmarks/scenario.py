@@ -101,6 +101,20 @@ class Table(msgspec.Struct, kw_only=True, frozen=True):
     rows: list[list[str | int | float]]
 
 
+class Profile(msgspec.Struct, kw_only=True, frozen=True):
+    """How often which stack was seen by a sampler; shown as a flame graph.
+
+    Attributes:
+        title: of the picture.
+        functions: names.
+        stacks: of each stack, how often it was seen, and then its functions by index, the outermost first.
+    """
+
+    title: str
+    functions: list[str]
+    stacks: list[list[int]]
+
+
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     """What the run of a scenario found.
 
@@ -109,12 +123,14 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
         measurements: in the order of the page.
         conditions: sentences on how it was measured, with this run's sizes, for a reader who wants to doubt it.
         tables: what else was found.
+        profiles: where CPU time went.
     """
 
     contestants: list[Contestant]
     measurements: list[Measurement]
     conditions: list[str] = []
     tables: list[Table] = []
+    profiles: list[Profile] = []
 
 
 class Kept(msgspec.Struct, kw_only=True, frozen=True):

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.flame import kept, of_itself, parse, with_callees
 from benchmarks.product.copies import FIRST, Copies
-from benchmarks.product.flame import of_itself, parse, with_callees
 from benchmarks.product.fleet import SPACE, Fleet, fleet, offer, ours
 from benchmarks.product.objects import CONSUMER, SLICES, mark
 from benchmarks.product.services_growth import until_quiet
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SAMPLES_A_SECOND: Final = 250
 SHOWN: Final = 15
-LEAST_SHARE: Final = 0.0005
+LEAST_SHARE: Final = 0.001
 """Stacks that are rarer are not kept, all together they are a few per cent."""
 
 ALL: Final = 95.0
@@ -68,12 +68,16 @@ async def run(context: Context) -> Outcome:
                 await world.change(FIRST, number)
                 async with asyncio.timeout(SECONDS):
                     await arrived
-        found = {"In a stream of changes": _read(steady), "Starting up": _read(start)}
+        found = {"In a stream of changes": _read(steady), "While starting": _read(start)}
         await controller.terminate()
     return Outcome(
         contestants=[ours()],
         measurements=[],
         tables=[table for title, stacks in found.items() for table in _tables(title, stacks)],
+        profiles=[
+            kept(title, stacks, least=max(2, round(LEAST_SHARE * sum(stacks.values()))))
+            for title, stacks in found.items()
+        ],
         conditions=[
             f"Sampled {SAMPLES_A_SECOND} times a second by py-spy, while the process was on a core. What is done in C "
             "(TLS, HTTP parsing, JSON, system calls) counts for the Python function that calls it; what the event loop "
@@ -143,15 +147,6 @@ def _tables(title: str, stacks: Mapping[tuple[str, ...], int]) -> list[Table]:
             title=f"{title}: our functions that cost most with everything they call",
             columns=["function", "% of the samples"],
             rows=[[name, share(count)] for name, count in all_[:SHOWN]],
-        ),
-        Table(
-            title=f"{title}: all stacks",
-            columns=["stack", "samples"],
-            rows=[
-                [";".join(stack), count]
-                for stack, count in sorted(stacks.items())
-                if count >= max(LEAST_SHARE * total, 2)
-            ],
         ),
     ]
 

@@ -125,11 +125,13 @@ def _contestants() -> list[Contestant]:
             name=CHAINED,
             title="yardstick, chained",
             about="a bare script: three watches, three writes, one after the other's event",
+            reference=True,
         ),
         Contestant(
             name=OVERLAPPED,
             title="yardstick, overlapped",
             about="the same script with its three writes at the same time",
+            reference=True,
         ),
     ]
 

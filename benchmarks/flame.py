@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
+from benchmarks.scenario import Profile
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 WIDTH: Final = 1200
 ROW: Final = 17
 TOP: Final = 28
-NARROWEST: Final = 1.5
+NARROWEST: Final = 3.0
 """Pixels; narrower boxes are left out, with what is above them."""
 
 LETTER: Final = 6.6
@@ -45,6 +47,20 @@ def _frame(text: str) -> str:
     for marker in ("site-packages/", "lib-dynload/", "python3.11/", "python3.12/", "python3.13/"):
         path = path.rpartition(marker)[2]
     return f"{path.replace('/', '.').strip('.')}.{function}" if path else function
+
+
+def kept(title: str, stacks: Mapping[tuple[str, ...], int], *, least: int) -> Profile:
+    """A profile to keep; without stacks that were seen less often."""
+    often = {stack: count for stack, count in sorted(stacks.items()) if count >= least}
+    functions = sorted({frame for stack in often for frame in stack})
+    number = {name: index for index, name in enumerate(functions)}
+    rows = [[count, *(number[frame] for frame in stack)] for stack, count in often.items()]
+    return Profile(title=title, functions=functions, stacks=rows)
+
+
+def stacks_of(profile: Profile) -> dict[tuple[str, ...], int]:
+    """The stacks of a kept profile."""
+    return {tuple(profile.functions[each] for each in frames): count for count, *frames in profile.stacks}
 
 
 def of_itself(stacks: Mapping[tuple[str, ...], int]) -> Counter[str]:

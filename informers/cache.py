@@ -166,9 +166,12 @@ class Cache(Generic[T]):
         return False
 
     def _is_repeated(self, identity: Identity, version: int | None) -> bool:
-        """Whether a deletion is about an earlier object of the name than the one that is stored."""
+        """Whether a deletion is older than what is stored.
+
+        It is of an earlier object of the name then, or of an earlier time at which the object left the selection.
+        """
         stored = self.store.get(identity.key)
-        if stored is None or version is None or not identity.uid or stored.metadata.uid == identity.uid:
+        if stored is None or version is None:
             return False
         own = parse_resource_version(stored.metadata.resource_version)
         return own is not None and own > version

@@ -66,6 +66,10 @@ MAX_RESUME_FAILURES: Final = 5
 """After so many server errors in a row a watch is not resumed any more but listed anew: it may be this resource version
 that the server fails over."""
 
+MAX_SILENT_WATCHES: Final = 10
+"""After so many silent watches in a row the collection is listed, on a server that is not known to send bookmarks. On
+one that is, a single one is enough."""
+
 
 # --- what to ask the server -------------------------------------------------------------------------------------------
 
@@ -175,11 +179,13 @@ class Watching:
     Attributes:
         failures: server errors in a row when resuming.
         heard: the present watch has said something.
+        silent: watches in a row that opened and said nothing at all, for as long as is waited.
     """
 
     resource_version: str
     failures: int = 0
     heard: bool = False
+    silent: int = 0
 
 
 State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching
@@ -377,9 +383,12 @@ class Watcher(Generic[T]):
 
     def _ended(self, error: KubeError | None, *, short: bool) -> Step[T]:
         if isinstance(self.state, Watching):
-            if isinstance(error, Silence) and self._bookmarks and not self.state.heard:
-                return self._start_over(self._preferred, error)
-            self.state = Watching(resource_version=self.state.resource_version)
+            silent = 0
+            if isinstance(error, Silence) and not self.state.heard:
+                silent = self.state.silent + 1
+                if self._bookmarks or silent == MAX_SILENT_WATCHES:
+                    return self._start_over(self._preferred, error)
+            self.state = Watching(resource_version=self.state.resource_version, silent=silent)
             return Step(again=True, pause=Pause() if short else None, error=error)
         # A server that ignores sendInitialEvents looks like this too: so by pages this time, which every server knows.
         early = error if error is not None else TransportError("streaming list ended before its initial events did")

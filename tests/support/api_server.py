@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -137,6 +138,21 @@ def stream(*lines: bytes, tail: bytes = b"", end: str = "hang", pieces: int = 0)
     return answer
 
 
+def gzipped(content: Any) -> Answer:
+    """A compressed JSON answer."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(200, gzip.compress(msgspec.json.encode(content)), Content_Encoding="gzip")
+
+    return answer
+
+
+async def half_a_page(exchange: Exchange) -> None:
+    """The begin of a list, then EOF."""
+    await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"metadata":{"resourceVersion":"1"},"items":[')
+    exchange.writer.close()
+
+
 async def hang(exchange: Exchange) -> None:
     """Say nothing (more)."""
     await asyncio.Event().wait()
@@ -152,6 +168,7 @@ class ScriptedApiServer:
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
+        self._port = 0
         self._script: deque[Answer] = deque()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -177,18 +194,37 @@ class ScriptedApiServer:
         self._script.extend(answers)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        await self.listen()
         return self
+
+    async def listen(self) -> None:
+        """Accept connections, after :meth:`hang_up` on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
+        self._port = self.port
+
+    async def hang_up(self) -> None:
+        """Accept no connection any more, and reset all there are."""
+        assert self._server is not None
+        self._server.close()
+        self.reset_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    def reset_all(self) -> None:
+        """Reset all connections. New ones are welcome."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def respond(self, exchange: Exchange) -> None:
+        """Answer one request: here, as the script says."""
+        self.requests.append(exchange.request)
+        answer = self._script.popleft() if self._script else reply(500)
+        await answer(exchange)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self.hang_up()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
@@ -199,10 +235,7 @@ class ScriptedApiServer:
             # A cancelled connection task would be reported by asyncio's streams as an unhandled error.
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while not writer.is_closing():
-                    request = await _read_request(reader)
-                    self.requests.append(request)
-                    answer = self._script.popleft() if self._script else reply(500)
-                    await answer(Exchange(request, reader, writer))
+                    await self.respond(Exchange(await _read_request(reader), reader, writer))
         finally:
             writer.transport.abort()
 

@@ -29,7 +29,18 @@ from informers.errors import (
 )
 from informers.informer import SharedInformer
 from informers.transport import MAX_EVENT_BYTES
-from tests.support.api_server import Answer, Exchange, ScriptedApiServer, drop, hang, list_page, reply, stream
+from tests.support.api_server import (
+    Answer,
+    Exchange,
+    ScriptedApiServer,
+    drop,
+    gzipped,
+    half_a_page,
+    hang,
+    list_page,
+    reply,
+    stream,
+)
 from tests.support.informing import InterceptedListWatch, client_for, informing
 from tests.support.objects import CONFIG_MAPS, bookmark_line, event_line, manifest, status
 from workqueue.clock import RealClock
@@ -70,18 +81,6 @@ TOO_OLD = reply(410, status(410, "Expired"))
 EXPIRED = event_line("ERROR", status(410, "Expired"))
 NO_STREAMING = reply(422, status(422, "Invalid", "sendInitialEvents is forbidden for watch"))
 REST = list_page(manifest("b", 12), version=12)
-
-
-async def half_a_page(exchange: Exchange) -> None:
-    await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"metadata":{"resourceVersion":"1"},"items":[')
-    exchange.writer.close()
-
-
-def gzipped(content: Any) -> Answer:
-    async def answer(exchange: Exchange) -> None:
-        await exchange.answer(200, gzip.compress(msgspec.json.encode(content)), Content_Encoding="gzip")
-
-    return answer
 
 
 DATES = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:30 GMT")

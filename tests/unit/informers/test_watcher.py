@@ -25,6 +25,7 @@ from informers.errors import (
 from informers.meta import ObjectKey
 from informers.watcher import (
     MAX_RESUME_FAILURES,
+    MAX_SILENT_WATCHES,
     Advanced,
     By,
     Ended,
@@ -361,6 +362,16 @@ def test_watch_that_opens_forgives_earlier_server_errors() -> None:
     watcher = Watcher(CONFIG_MAPS)
     run(watcher, *SYNCED, *[Failed(BROKEN)] * MAX_RESUME_FAILURES, Ended(), Failed(BROKEN))
     assert watcher.state == Watching(resource_version="10", failures=1)
+
+
+def test_many_silent_watches_end_in_a_list_even_without_bookmarks() -> None:
+    watcher = Watcher(CONFIG_MAPS, page_size=2, streaming=False)
+    silence = Ended(Silence("idle"))
+    run(watcher, page(A), *[silence] * (MAX_SILENT_WATCHES - 1), added("b", 11), silence)
+    run(watcher, *[silence] * (MAX_SILENT_WATCHES - 1))
+    assert watcher.request() == watch(11)
+    run(watcher, silence)
+    assert watcher.request() == PAGES
 
 
 def test_unreachable_server_never_causes_a_list() -> None:

@@ -14,6 +14,8 @@ from informers.meta import ObjectKey
 from informers.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
 from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
 
+DEEP = b'{"metadata":' + b"[" * 5000
+
 
 def test_page_has_its_items_in_order_and_the_continue_token() -> None:
     body = msgspec.json.encode(
@@ -42,17 +44,13 @@ def test_item_without_readable_metadata_is_rejected_without_a_key() -> None:
     assert [rejected.key for rejected in page.rejected] == [None]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b'{"items":[]}', b'{"metadata":{},"items":{}}', b"\xff", b"[" * 5000]
-)
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"items":[]}', b'{"metadata":{},"items":{}}', b"\xff", DEEP])
 def test_answer_that_is_no_list_is_a_decode_error(body: bytes) -> None:
     with pytest.raises(DecodeError, match=r"list of configmaps\.v1"):
         decode_page(CONFIG_MAPS, body)
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"{", b"[]", b'{"type":"ADDED"}', b'{"type":1,"object":{}}', b"\xff\xfe", b"[" * 5000]
-)
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"type":"ADDED"}', b'{"type":1,"object":{}}', b"\xff\xfe", DEEP])
 def test_line_that_is_no_event_is_a_decode_error(line: bytes) -> None:
     with pytest.raises(DecodeError):
         decode_event(line)

@@ -37,7 +37,7 @@ from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, S
 from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
-from workqueue import default_controller_rate_limiter
+from workqueue import LOW, default_controller_rate_limiter
 
 if TYPE_CHECKING:
     import random
@@ -318,6 +318,6 @@ def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService],
 
     def compare_all(cluster: str) -> None:
         for request in reconciler.requests_in(cluster):
-            collect.enqueue(request)
+            collect.enqueue(request, LOW)
 
     watches.on_synced(compare_all)

@@ -39,6 +39,7 @@ from mcs_controller.reconcilers.changes import content_changed
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
+from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -223,8 +224,9 @@ def follow_templates(templates: Templates, reconciler: BindingReconciler, enqueu
                 enqueue(request)
 
     def available(kind: Kind) -> None:
-        for request in reconciler.requests_for_kind(kind):
-            enqueue(request)
+        with at_priority(LOW):
+            for request in reconciler.requests_for_kind(kind):
+                enqueue(request)
 
     templates.subscribe(changed=changed, available=available)
 

@@ -59,6 +59,7 @@ from mcs_controller.reconcilers.member_writer import MemberWriter, NamespaceMiss
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.reconcilers.work_events import WorkEvents
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
+from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -275,8 +276,9 @@ def follow_members(objects: MemberObjects, reconciler: ExecutionReconciler, enqu
             enqueue(request)
 
     def available(cluster: str) -> None:
-        for request in reconciler.requests_for_cluster_name(cluster):
-            enqueue(request)
+        with at_priority(LOW):
+            for request in reconciler.requests_for_cluster_name(cluster):
+                enqueue(request)
 
     objects.subscribe(changed=changed, available=available)
 

@@ -83,7 +83,7 @@ class PlainController:
         source.add_handler(handle)
         return registration
 
-    def enqueue(self, request: Hashable) -> None:
+    def enqueue(self, request: Hashable, priority: int | None = None) -> None:
         self.pending[request] = None
 
     def enqueue_after(self, request: Hashable, seconds: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -90,7 +91,8 @@ def measure(scenario: Scenario, *, quick: bool, console: Console) -> Kept:
     """
     machine, began = this_machine(), time.monotonic()
     with _progress(console, scenario.title) as tell, tempfile.TemporaryDirectory(prefix="mcs-benchmark-") as scratch:
-        outcome = asyncio.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
+        with asyncio.Runner(loop_factory=uvloop.Loop if scenario.uvloop else None) as runner:
+            outcome = runner.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
     return Kept(
         scenario=scenario.name,
         title=scenario.title,

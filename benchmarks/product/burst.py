@@ -147,4 +147,5 @@ SCENARIO = Scenario(
         "until all has arrived, and how many requests that takes."
     ),
     run=run,
+    uvloop=True,
 )

@@ -156,4 +156,5 @@ SCENARIO = Scenario(
     title="Where the CPU time goes",
     about="What the controller spends its CPU time on while changes come one after the other, and while it starts.",
     run=run,
+    uvloop=True,
 )

@@ -88,4 +88,5 @@ SCENARIO = Scenario(
     title="Fail-over",
     about="How long changes are not carried when the leader ends, and when it dies.",
     run=run,
+    uvloop=True,
 )

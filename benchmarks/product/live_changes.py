@@ -121,4 +121,5 @@ SCENARIO = Scenario(
         "and after a restart in the middle of that."
     ),
     run=run,
+    uvloop=True,
 )

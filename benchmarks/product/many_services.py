@@ -207,4 +207,5 @@ SCENARIO = Scenario(
         "that grows faster than their number, and how many requests each costs."
     ),
     run=run,
+    uvloop=True,
 )

@@ -165,4 +165,5 @@ SCENARIO = Scenario(
     title="More and more members",
     about="Whether one change costs more among many member clusters than among few.",
     run=run,
+    uvloop=True,
 )

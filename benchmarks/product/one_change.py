@@ -318,4 +318,5 @@ SCENARIO = Scenario(
         "the API servers; beside it a bare script that does only what cannot be left out."
     ),
     run=run,
+    uvloop=True,
 )

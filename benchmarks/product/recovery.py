@@ -173,4 +173,5 @@ SCENARIO = Scenario(
         "meanwhile, and how soon changes are carried again."
     ),
     run=run,
+    uvloop=True,
 )

@@ -218,4 +218,5 @@ SCENARIO = Scenario(
         "memory, and whether one change costs more among many services than among few."
     ),
     run=run,
+    uvloop=True,
 )

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from informers.errors import ConfigError, KubeError
+from informers.redaction import redact
 from workqueue.clock import Clock, RealClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 MAX_TOKEN_AGE_SECONDS = 300.0
 """Longest life of a cached token, as Karmada has it for the Secrets of its clusters."""
@@ -29,6 +30,14 @@ _INCLUSTER_TOKEN_AGE_SECONDS = 60.0
 
 _CREDENTIALS_TIMEOUT_SECONDS = 60.0
 """For an exec plugin or an identity provider that hangs."""
+
+_TOLD_OF_USERS = frozenset(
+    {
+        *("apiVersion", "command", "args", "installHint", "interactiveMode", "name", "username"),
+        *("client-certificate", "client-key", "tokenFile"),
+    }
+)
+"""Keys in a kubeconfig's user whose values are no secrets, and help people to see what is wrong."""
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -156,6 +165,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
 
     async def load() -> _Loaded:
         loaded = _Loaded()
+        user: Any = None
         try:
             merged = KubeConfigMerger(paths).config
             if merged is None:
@@ -176,7 +186,8 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
         except TimeoutError as error:
             raise ConfigError(f"{where}: no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s") from error
         except Exception as error:  # whatever malformed YAML makes a foreign library raise
-            raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+            words = redact(str(error), _secrets_in(user))  # it names a node by all that is in it
+            raise ConfigError(f"{where}: {type(error).__name__}: {words}") from error
         return loaded
 
     async def fetch_token() -> str | None:
@@ -283,6 +294,20 @@ def _named(config: Any, section: str, name: Any) -> Any:
     return config[section].get_with_name(name)
 
 
+def _secrets_in(node: Any) -> Iterator[str]:
+    """Every text in a user of a kubeconfig, apart from what people need to find out what is wrong."""
+    value = getattr(node, "value", node)
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if name not in _TOLD_OF_USERS:
+                yield from _secrets_in(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _secrets_in(child)
+    elif isinstance(value, str):
+        yield value
+
+
 def _take_pem(node: Any, name: str) -> tuple[bytes | None, Path | None]:
     """Remove `name` and `name-data` from a kubeconfig node and return what they mean, and the file if it is from one.
 
@@ -293,7 +318,7 @@ def _take_pem(node: Any, name: str) -> tuple[bytes | None, Path | None]:
         try:
             return base64.b64decode(data, validate=True), None
         except (binascii.Error, ValueError) as error:
-            raise ConfigError(f"{node.name}: {name}-data is not base64: {error}") from error
+            raise ConfigError(f"{name}-data is not base64: {error}") from error
     if file:
         # Relative to the kubeconfig that names it, which with several files need not be the first.
         path = Path(node.path or ".").parent.joinpath(file)

@@ -14,6 +14,7 @@ from aiohttp_socks import ProxyConnector
 from multidict import CIMultiDict
 
 from informers.errors import ConfigError
+from informers.redaction import shown
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
@@ -61,7 +62,7 @@ def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
         if config.client_cert_pem and config.client_key_pem:
             _load_client_certificate(context, config.client_cert_pem, config.client_key_pem)
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigError(f"TLS material for {config.server}: {error}") from error
+        raise ConfigError(f"TLS material for {shown(config.server)}: {error}") from error
     return context
 
 
@@ -76,7 +77,7 @@ def renewed_ssl_context(config: ClientConfig, known_ca_pem: bytes | None) -> tup
     try:
         ca_pem = config.ca_file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"authorities of {config.server}: {error}") from error
+        raise ConfigError(f"authorities of {shown(config.server)}: {error}") from error
     if ca_pem == known_ca_pem:
         return None
     context = ssl_context(replace(config, ca_pem=ca_pem))
@@ -109,7 +110,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
     try:
         check_host(config.proxy_url)
     except ValueError as error:
-        raise ConfigError(f"proxy URL for {config.server}: {error}") from error
+        raise ConfigError(f"proxy URL for {shown(config.server)}: {error}") from error
     options = RequestOptions()
     if tls is not None:
         options["ssl"] = tls
@@ -128,7 +129,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
                 keepalive_timeout=_KEEPALIVE_SECONDS,
             )
         except ValueError as error:
-            raise ConfigError(f"proxy URL for {config.server}: {error}") from error
+            raise ConfigError(f"proxy URL for {shown(config.server)}: {error}") from error
     else:
         if scheme in ("http", "https"):
             options["proxy"] = config.proxy_url
@@ -136,7 +137,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
                 (name, value) for name, values in config.proxy_headers.items() for value in values
             )
         elif config.proxy_url:
-            raise ConfigError(f"proxy URL for {config.server}: unknown scheme {scheme!r}")
+            raise ConfigError(f"proxy URL for {shown(config.server)}: unknown scheme {scheme!r}")
         connector = aiohttp.TCPConnector(
             limit=_MAX_CONNECTIONS,
             keepalive_timeout=_KEEPALIVE_SECONDS,

@@ -17,10 +17,11 @@ from yarl import URL
 
 from informers.connection import RequestOptions, check_host, open_session, renewed_ssl_context, ssl_context
 from informers.errors import ConfigError, DecodeError, Silence, TransportError, from_response
+from informers.redaction import proxy_secrets, redact, redact_bytes, shown
 from informers.wire import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from informers.config import ClientConfig
     from workqueue.clock import Clock
@@ -112,12 +113,17 @@ class Transport:
             usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
             check_host(config.server)
         except ValueError as error:
-            raise ConfigError(f"server {config.server!r}: {error}") from error
-        if not usable or parts.query or parts.fragment:
-            raise ConfigError(f"server {config.server!r} is not a URL like https://host:port")
-        self.host = parts.netloc.rpartition("@")[2]
+            raise ConfigError(f"server {shown(config.server)!r}: {error}") from error
+        if not usable:
+            raise ConfigError(f"server {shown(config.server)!r} is not a URL like https://host:port")
+        if parts.query or parts.fragment:
+            raise ConfigError(f"server {shown(config.server)!r} must not have a query or fragment")
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError(f"server {shown(config.server)!r} must not have a user")
+        self.host = parts.netloc
         self._base = config.server.rstrip("/")
         self._config = config
+        self._proxy_secrets = tuple(proxy_secrets(config.proxy_url, config.proxy_headers))
         self._tls = ssl_context(config)
         self._ca_pem = config.ca_pem
         self._clock = clock
@@ -181,10 +187,12 @@ class Transport:
                 code = str(response.status)
         except _NETWORK_ERRORS as error:
             self._check_authorities(error)
-            raise _transport_error(what, error) from error
+            raise _transport_error(what, error, self._secrets(headers)) from error
         finally:
             self._metrics.request(method, self.host, code, self._clock.monotonic() - started)
         self._check_credentials(response.status)
+        if response.status >= 300:
+            content = redact_bytes(content, self._secrets(headers))
         return RawResponse(response.status, content, {name.lower(): value for name, value in response.headers.items()})
 
     @asynccontextmanager
@@ -209,7 +217,7 @@ class Transport:
             code = str(response.status)
         except _NETWORK_ERRORS as error:
             self._check_authorities(error)
-            raise _transport_error(what, error) from error
+            raise _transport_error(what, error, self._secrets(headers)) from error
         finally:
             self._metrics.request("GET", self.host, code, self._clock.monotonic() - started)
         try:
@@ -219,7 +227,7 @@ class Transport:
                     content = await _read(response, what, MAX_RESPONSE_BYTES)
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error) from error
-                raise from_response(response.status, content, response.headers)
+                raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)
             self._streams.add(response.content)
             yield _Lines(response.content, what)
         finally:
@@ -239,6 +247,11 @@ class Transport:
                     raise ConfigError(f"the token for {self.host} has characters that no HTTP header can carry")
                 headers["Authorization"] = f"Bearer {token}"
         return headers
+
+    def _secrets(self, headers: Mapping[str, str]) -> tuple[str, ...]:
+        """What of a request must not be told if the answer quotes it: some servers and proxies show what they got."""
+        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        return (token, *self._proxy_secrets)
 
     def _check_credentials(self, status: int) -> None:
         if status == 401 and self._config.token_source is not None:
@@ -309,8 +322,8 @@ async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> 
     return b"".join(chunks)
 
 
-def _transport_error(what: str, error: BaseException) -> TransportError:
+def _transport_error(what: str, error: BaseException, secrets: Sequence[str] = ()) -> TransportError:
     # An error about a proxy's answer would quote the proxy's URL, which may hold a password.
     words = f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    line = " ".join(words[:_MAX_WORDS].split())
+    line = " ".join(redact(words, secrets)[:_MAX_WORDS].split())
     return TransportError(f"{what}: {type(error).__name__}: {line}".rstrip(": "))

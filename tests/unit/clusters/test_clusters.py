@@ -215,7 +215,14 @@ async def test_pull_mode_ends_the_connection(world: World) -> None:
             {"proxyURL": "gopher://user:password@proxy"},
             "spec.proxyURL is not a URL with a host and one of the schemes http, https, socks4, socks5, socks5h",
         ),
-        ({"apiEndpoint": "https://m1:6443?a=b"}, "server 'https://m1:6443?a=b' is not a URL like https://host:port"),
+        (
+            {"apiEndpoint": "https://m1:6443?a=b"},
+            "server 'https://m1:6443' must not have a query or fragment",
+        ),
+        (
+            {"apiEndpoint": "https://a:b@m1:6443"},
+            "server 'https://m1:6443' must not have a user",
+        ),
         ({"secretRef": None}, "spec.secretRef is not set"),
         ({"secretRef": {"namespace": "x", "name": "y"}}, "Secret x/y not found"),
     ],

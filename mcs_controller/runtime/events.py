@@ -115,9 +115,20 @@ class _Series:
 
 
 class EventBroadcaster:
-    """Queues and writes the events of all components of a process. Somebody must run :meth:`run`."""
+    """Queues and writes the events of all components of a process. Somebody must run :meth:`run`.
+
+    Events are written one after the other, in the order in which they were first recorded. What waits at most are 1000
+    different ones; a component may record 25 about one object at once and then one in five minutes, as in client-go's
+    spam filter. A write that fails for want of a server is tried 12 times, 10 s apart. Not thread-safe.
+    """
 
     def __init__(self, client: EventClient, *, clock: Clock) -> None:
+        """Makes no request.
+
+        Args:
+            client: of the API server that keeps the events; best one whose rate limit nobody else needs.
+            clock: for time stamps, limits and pauses.
+        """
         self._client = client
         self._clock = clock
         self._series: _LeastRecentlyUsed[_Occurrence, _Series] = _LeastRecentlyUsed(_MAX_REMEMBERED)
@@ -133,7 +144,11 @@ class EventBroadcaster:
         return EventRecorder(self, component)
 
     def record(self, component: str, ref: ObjectReference, type_: EventType, reason: str, message: str) -> None:
-        """Queue an event. Drops it if its object has had too many lately, or too many are queued altogether."""
+        """Queue an event. Returns at once, never raises.
+
+        It is dropped, with a log line, if its object has had too many lately or too many are queued altogether. A
+        message of more than 1024 bytes is cut.
+        """
         bucket = self._buckets.get_or_make(
             (component, ref, type_), lambda: TokenBucket(_SPAM_QPS, _SPAM_BURST, clock=self._clock)
         )
@@ -154,7 +169,7 @@ class EventBroadcaster:
         self._arrived.set()
 
     async def run(self) -> NoReturn:
-        """Write events until cancelled; then write what is left, for a few seconds at most."""
+        """Write events until cancelled; then write what is left, for 5 s at most. To be run once at a time."""
         try:
             while True:
                 self._arrived.clear()

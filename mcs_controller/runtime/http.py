@@ -82,10 +82,22 @@ def metrics_routes(registry: CollectorRegistry) -> list[web.RouteDef]:
 
 
 class HttpServer:
-    """Serves some routes on one address, from entering to leaving. Does nothing if the address is "0"."""
+    """Serves some routes on one address, from entering to leaving. Does nothing if the address is "0".
+
+    To be entered once. Requests under way when it is left get a second to be answered. Plain HTTP, as probes expect.
+    """
 
     def __init__(self, name: str, address: str, routes: list[web.RouteDef]) -> None:
-        """Opens nothing yet. Raises ValueError for an address that is none."""
+        """Opens nothing yet.
+
+        Args:
+            name: for error messages.
+            address: see :func:`parse_address`.
+            routes: such as those of :func:`health_routes` and :func:`metrics_routes`.
+
+        Raises:
+            ValueError: the address is none.
+        """
         self._name = name
         self._text = address
         self._address = parse_address(address)

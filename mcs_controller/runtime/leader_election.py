@@ -181,7 +181,11 @@ def default_identity() -> str:
 
 
 class LeaderElector:
-    """One process's part in an election: :meth:`acquire`, then :meth:`renew` until it ends, then :meth:`release`."""
+    """One process's part in an election: :meth:`acquire`, then :meth:`renew` until it ends, then :meth:`release`.
+
+    In this order, each by one task at a time; `is_leader` and `holder` may be read at any moment. Not thread-safe.
+    Semantics of client-go's `LeaderElector`; the module tells where it is stricter.
+    """
 
     def __init__(
         self,
@@ -192,6 +196,15 @@ class LeaderElector:
         rng: random.Random,
         metrics: LeaderElectionMetrics = NO_LEADER_ELECTION_METRICS,
     ) -> None:
+        """Makes no request.
+
+        Args:
+            client: of the API server that keeps the Lease. Without a rate limit, or renewals wait behind other work.
+            config: times and names.
+            clock: monotonic time decides; wall-clock time is only written into the Lease.
+            rng: for the jitter of candidates.
+            metrics: told who leads.
+        """
         self.config = config
         self._client = client
         self._clock = clock
@@ -216,7 +229,11 @@ class LeaderElector:
         return "" if self._lease is None else self._lease.spec.holder_identity or ""
 
     async def acquire(self) -> None:
-        """Return once this process leads. Failures are logged and retried for ever."""
+        """Return once this process leads. Failures are logged and retried for ever.
+
+        May be cancelled; then :meth:`release` gives back what the server may have granted already. One request takes
+        at most half the renew deadline. A released lease is taken within 1 to 2.2 retry periods.
+        """
         log.info("Waiting for the lease", extra=self._fields())
         while not await self._try(self._take):
             await self._clock.sleep(self.config.retry_period * (1 + JITTER_FACTOR * self._rng.random()))

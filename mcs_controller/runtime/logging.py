@@ -42,8 +42,7 @@ def setup_logging(verbosity: int, log_format: Literal["text", "json"], stream: T
 
     Args:
         verbosity: as klog's `--v`: below 4 information, warnings and errors; from 4 on also what we do step by step;
-        from
-            6 on also what libraries say about themselves.
+            from 6 on also what libraries say about themselves.
         log_format: one line of text for people, or one JSON object, for each record.
         stream: usually standard error.
     """

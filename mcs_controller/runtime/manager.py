@@ -56,7 +56,9 @@ class Informers(Runnable, Protocol):
 
 
 class Manager:
-    """Runs controllers and what they need. Add everything first, then :meth:`run` once.
+    """Runs controllers and what they need. Add everything first, then :meth:`run` once. Not thread-safe.
+
+    After controller-runtime's `pkg/manager`, except for caches that do not fill: see `first_lists`.
 
     Attributes:
         health: the server of the probes.
@@ -123,7 +125,7 @@ class Manager:
         self._first_lists.set_apart(cache, [controller.name for controller in controllers])
 
     def add_controller(self, controller: Controller[Any]) -> None:
-        """Run this controller while leading."""
+        """Run this controller while leading. On the way out it finishes the reconciles in hand."""
         self._controllers.append(controller)
 
     def add_runnable(self, runnable: Runnable, *, needs_leader: bool) -> None:

@@ -55,10 +55,24 @@ class Result:
 
 
 class Reconciler(Protocol[R_contra]):
-    """Makes the world fit one object. Never called twice at a time for one request by one controller."""
+    """Makes the world fit one object.
+
+    A controller never calls it twice at a time for one request, but with several workers for different requests at
+    once: what it keeps must stand that. It runs on the event loop, so it must not block or compute for long.
+    """
 
     async def reconcile(self, request: R_contra) -> Result:
-        """Observe, plan, apply. The object may be gone. Must do nothing if all is as it should be."""
+        """Observe, plan, apply. The object may be gone. Must do nothing if all is as it should be.
+
+        May be cancelled at any await when the process ends or a time limit is over; the next call, perhaps of another
+        process, must be able to go on from there.
+
+        Raises:
+            TerminalError: only a change of the object can help.
+            ReconcileError: an expected failure, to be retried.
+            KubeError: the same, of a server or the network.
+            Exception: anything else is a defect: logged with its traceback, and retried too.
+        """
         ...
 
 

@@ -21,7 +21,8 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Within, call `stop` on the first SIGTERM or SIGINT, and end the process with code 1 on the second.
 
-    To be entered in the main thread with the event loop running. `stop` is called from that loop and must not block.
+    To be entered in the main thread with the event loop running, and once at a time: leaving gives the signals back to
+    their default. `stop` is called from that loop and must not block.
     """
     loop = asyncio.get_running_loop()
     received = 0

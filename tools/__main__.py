@@ -17,7 +17,8 @@ def main() -> None:
     """The Kubernetes components that demo, tests and benchmarks run.
 
     Looked for in $KUBEBUILDER_ASSETS, then in $XDG_CACHE_HOME (or ~/.cache)/mcs-controller/bin, and built from their
-    pinned Go modules only if they are in neither (about ten minutes for all of them on two cores, once).
+    pinned Go modules only if they are in neither (about a quarter of an hour for all of them on two cores, once; three
+    minutes of that are the older kube-apiserver, which only tests need).
     """
 
 

@@ -28,7 +28,7 @@ async def offered(scene: Scene) -> list[str]:
     level="Required",
     clause=KUBERNETES_DNS,
 )
-async def test_a_pod_has_a_name_of_its_own(scene):
+async def test_opening_25_a_pod_has_a_name_of_its_own(scene):
     addresses = await offered(scene)
     for pod, address in zip(("web-0", "web-1"), addresses, strict=True):
         name = f"{pod}.nginx.{scene.namespace}"
@@ -42,7 +42,7 @@ async def test_a_pod_has_a_name_of_its_own(scene):
     level="Required",
     clause=KEP_1645,
 )
-async def test_the_bare_name_has_all_addresses(scene):
+async def test_opening_25_the_bare_name_has_all_addresses(scene):
     one, other = await offered(scene)
     names = {one: "web-0", other: "web-1"}
     await scene.resolves("`nginx.<namespace>`", f"nginx.{scene.namespace}", [one, other], names=names)

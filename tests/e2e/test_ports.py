@@ -90,7 +90,7 @@ async def test_udp(scene):
     level="Optional",
     clause=KARMADA,
 )
-async def test_a_namespace_that_the_consumer_does_not_have(world, stage):
+async def test_opening_22_a_namespace_that_the_consumer_does_not_have(world, stage):
     # The controller is as fast as a test: only while it does not run there is something that the consumer lacks.
     await world.controller.terminate()
     try:

@@ -95,7 +95,7 @@ async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_
     assert await again.terminate() == 0
 
 
-async def test_endpoints_of_an_unreachable_provider_stay_and_its_first_change_afterwards_arrives(mortal_bed, run):
+async def test_opening_15_endpoints_of_an_unreachable_provider_stay_and_its_first_change_arrives(mortal_bed, run):
     process = await run("outage", bed=mortal_bed)
     space = await offered(mortal_bed)
     provider = mortal_bed.members["member1"]

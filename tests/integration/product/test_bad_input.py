@@ -280,7 +280,7 @@ async def test_a_slice_of_a_thousand_endpoints_arrives_whole(space):
     await space.succeeded("web")
 
 
-async def test_a_slice_whose_name_is_too_long_for_its_work_is_logged_and_the_others_go_on(space, controller):
+async def test_opening_17_a_slice_whose_name_is_too_long_for_its_work_is_logged_and_the_others_go_on(space, controller):
     """The name of a Work is that of the slice and up to eleven characters."""
     name = "w" * 250
     await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
@@ -394,8 +394,8 @@ async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_he
     await eventually("the mended Work", applied, ("True AppliedSuccessful", ""))
 
 
-async def test_one_slice_that_fails_is_not_hidden_by_the_success_of_another(space):
-    """Openings 9 and 10: the condition is about all slices, names what fails, and heals."""
+async def test_openings_09_and_10_one_slice_that_fails_is_not_hidden_by_the_success_of_another(space):
+    """The condition is about all slices, names what fails, and heals."""
     executed = "karmada-es-member2"
     async with refusing(space.host, executed, WORK_RULE, WORK_PROBE):
         await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))

@@ -86,7 +86,7 @@ async def test_a_removed_provider_takes_its_endpoints_and_the_service_with_it(sp
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
 
 
-async def test_consumers_come_and_go(space):
+async def test_case_31_consumers_come_and_go(space):
     await offered(space, providers=("member1",), consumers=("member2",))
     await space.create_in("member2", endpointslice("web-a", "web", [ADDRESS["member2"]]))
     await space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
@@ -97,7 +97,7 @@ async def test_consumers_come_and_go(space):
     assert await space.dispatched("member1") == {}
 
 
-async def test_a_deleted_multiclusterservice_leaves_the_service_running_and_nothing_else(space):
+async def test_case_01_a_deleted_multiclusterservice_leaves_the_service_running_and_nothing_else(space):
     await offered(space)
     await space.host.delete(MCS, "web", namespace=space.namespace)
     await gone(space.host, MCS, "web", space.namespace)
@@ -111,7 +111,6 @@ async def test_a_deleted_multiclusterservice_leaves_the_service_running_and_noth
         assert await service_in(space, cluster)
     released = await space.host.get(SERVICES, "web", namespace=space.namespace)
     assert not CLAIM & released["metadata"].get("labels", {}).keys()
-    # Contract, case 1: the annotations stay.
     assert released["metadata"]["annotations"]["multiclusterservice.karmada.io/name"] == "web"
     binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
     assert binding["metadata"]["labels"].keys() == {"resourcebinding.karmada.io/permanent-id"}
@@ -150,29 +149,25 @@ async def condition_unless_true(space: Space) -> tuple[str, str, str] | None:
     return found if found[0] != "True" else None
 
 
-async def test_empty_lists_mean_every_cluster(space):
-    """Contract, case 95."""
+async def test_case_95_empty_lists_mean_every_cluster(space):
     await offered(space, providers=(), consumers=())
     assert await space.dispatched("member1") == {"member2-web-a": [ADDRESS["member2"]]}
     assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
 
 
-async def test_a_provider_that_consumes_too_gets_the_others_endpoints_and_not_its_own(space):
-    """Contract, case 93."""
+async def test_case_93_a_provider_that_consumes_too_gets_the_others_endpoints_and_not_its_own(space):
     await offered(space, providers=("member1", "member2"), consumers=("member2",))
     assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
     assert await space.dispatched("member1") == {}
 
 
-async def test_the_success_is_told_by_conditions_and_events(space):
-    """Contract, case 92."""
+async def test_case_92_the_slice_arrives_and_the_success_is_told_by_conditions_and_events(space):
     await offered(space)
     expected = {("Normal", "SyncServiceSucceed"), ("Normal", "DispatchEndpointSliceSucceed")}
     await eventually("the events", lambda: space.event_reasons("MultiClusterService", "web"), expected)
 
 
-async def test_a_cluster_that_nobody_registered_is_named_and_the_others_go_on(space):
-    """Contract, case 94; heals when the list is mended."""
+async def test_case_94_a_cluster_that_nobody_registered_is_named_and_the_others_go_on(space):
     await space.create(service("web"), multiclusterservice("web", ["nowhere", "member1"], ["member2", "nirvana"]))
     await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
@@ -201,8 +196,7 @@ async def test_a_cluster_that_nobody_registered_is_named_and_the_others_go_on(sp
     )
 
 
-async def test_a_slice_that_moves_to_another_service_is_filed_there(space):
-    """Opening 4."""
+async def test_opening_04_a_slice_that_moves_to_another_service_is_filed_there(space):
     await offered(space)
     await space.create(service("other"), multiclusterservice("other", ["member1"], ["member2"]))
     await space.member("member1").patch(
@@ -236,8 +230,8 @@ async def test_what_people_do_to_copies_and_services_in_members_is_undone(space)
     await wait_for("another Service in member2", back, 30)
 
 
-async def test_a_service_that_lost_its_id_gets_another_and_keeps_what_it_has(space):
-    """Openings 11 and 12: a client that replaces the object without labels."""
+async def test_openings_11_and_12_a_service_that_lost_its_id_gets_another_and_keeps_what_it_has(space):
+    """As by a client that replaces the object without labels."""
     await offered(space)
     before = await space.mcs("web")
     lost = before["metadata"]["labels"][PERMANENT_ID]

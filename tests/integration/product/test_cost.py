@@ -91,8 +91,8 @@ async def events_with_counts(space: Space) -> dict[str, int]:
     return {each["metadata"]["name"]: each["count"] for each in found if "count" in each}
 
 
-async def test_a_restart_in_a_steady_world_writes_nothing_at_all(controller, steady):
-    """Opening 6: no object of any kind, on any API server, and no event; not even for what is broken."""
+async def test_opening_06_a_restart_in_a_steady_world_writes_nothing_at_all(controller, steady):
+    """No object of any kind, on any API server, and no event; not even for what is broken."""
     events = await events_with_counts(steady)
     assert events
     assert await controller.terminate() == 0
@@ -115,7 +115,7 @@ async def cost_of(space: Space, controller: ControllerProcess, addresses: list[s
     return traffic.requests()
 
 
-async def test_one_changed_endpoint_costs_two_writes_and_no_read_however_many_services_there_are(controller, steady):
+async def test_opening_08_one_changed_endpoint_costs_two_writes_and_no_read_among_many_services(controller, steady):
     await idle(controller, Traffic(steady.bed))
     assert await cost_of(steady, controller, ["192.0.2.1", "192.0.2.200"]) == ONE_CHANGE
 
@@ -129,8 +129,7 @@ async def test_one_changed_endpoint_costs_two_writes_and_no_read_however_many_se
     assert await cost_of(steady, controller, ["192.0.2.1", "192.0.2.201"]) == ONE_CHANGE
 
 
-async def test_heartbeats_of_a_cluster_and_slices_of_nobodys_cost_nothing(controller, steady):
-    """Opening 7."""
+async def test_opening_07_heartbeats_of_a_cluster_and_slices_of_nobodys_cost_nothing(controller, steady):
     await idle(controller, Traffic(steady.bed))
     traffic = Traffic(steady.bed)
     conditions = (await steady.host.get(CLUSTERS, "member1"))["status"]["conditions"]

@@ -126,8 +126,8 @@ async def test_killed_in_the_middle_of_its_work_again_and_again_it_gets_it_done(
         assert await space.work_names(cluster, "MultiClusterService") == []
 
 
-async def test_what_happened_while_it_was_down_is_seen_at_the_start(run, space):
-    """Openings 3, 4 and 5: the peer only sees what is there, not what is not there any more."""
+async def test_openings_03_and_04_and_05_what_happened_while_it_was_down_is_seen_at_the_start(run, space):
+    """The peer only sees what is there, not what is not there any more."""
     first = await run("before", ALONE)
     await space.exists_in_members()
     await start_world(space)

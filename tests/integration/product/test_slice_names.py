@@ -29,7 +29,7 @@ async def roles(space: Space, cluster: str) -> list[tuple[bool, str]]:
     )
 
 
-async def test_both_arrive_on_both_sides_and_no_work_has_two_roles(space):
+async def test_openings_01_and_02_both_arrive_on_both_sides_and_no_work_has_two_roles(space):
     await both_offer_the_same_name(space)
     assert await roles(space, "member1") == [(False, "member2-web-a"), (True, "web-a")]
     assert await roles(space, "member2") == [(False, "member1-web-a"), (True, "web-a")]
@@ -45,7 +45,7 @@ async def test_each_follows_its_own_provider(space):
 
 
 @pytest.mark.parametrize(("leaving", "staying"), [("member1", "member2"), ("member2", "member1")])
-async def test_the_end_of_one_leaves_the_other(space, leaving, staying):
+async def test_openings_01_and_02_the_end_of_one_leaves_the_other(space, leaving, staying):
     await both_offer_the_same_name(space)
     await space.member(leaving).delete(SLICES, "web-a", namespace=space.namespace)
     await space.dispatched_are(staying, {})
@@ -74,8 +74,8 @@ async def test_the_end_of_the_service_takes_all_copies_and_leaves_the_providers_
         assert await space.member(cluster).find(SLICES, "web-a", namespace=space.namespace)
 
 
-async def test_a_third_consumer_of_two_providers_gets_both_under_names_of_their_own(new_fleet, run):
-    """Opening 1 as such: the peer has one Work for both, and the last writer wins."""
+async def test_opening_01_a_third_consumer_of_two_providers_gets_both_under_names_of_their_own(new_fleet, run):
+    """The peer has one Work for both, and the last writer wins."""
     bed = await new_fleet(members=("member1", "member2", "member3"))
     await run("controller", bed=bed)
     space = await Space.make(bed)

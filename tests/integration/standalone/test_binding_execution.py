@@ -247,7 +247,7 @@ async def test_native_slices_survive_the_works_that_hold_their_copies(world: Wor
         assert (left["metadata"]["uid"], left["metadata"].get("deletionTimestamp")) == (uid, None)
 
 
-async def test_an_object_waits_for_its_namespace_and_follows_it_at_once(world: World) -> None:
+async def test_opening_22_an_object_waits_for_its_namespace_and_follows_it_at_once(world: World) -> None:
     late = f"{world.namespace}-late"
     async with propagation(world.access):
         manifest = world.service()

@@ -150,7 +150,7 @@ async def test_missing_secret_is_told_and_heals(joined: Bed) -> None:
         await until(joined, "Ready", "True", "ClusterReady")
 
 
-async def test_wrong_ca_shows_as_unreachable_and_heals_without_a_restart(joined: Bed) -> None:
+async def test_opening_14_wrong_ca_shows_as_unreachable_and_heals_without_a_restart(joined: Bed) -> None:
     host = joined.host.api
     wrong = {"data": {"caBundle": base64.b64encode(OTHER_CA.encode()).decode()}}
     right = {"data": {"caBundle": base64.b64encode(joined.members["m1"].access.ca_pem).decode()}}

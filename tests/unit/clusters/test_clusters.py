@@ -107,7 +107,7 @@ def member_of(world: World, name: str = "m1") -> MemberCluster:
     return member
 
 
-async def test_push_clusters_join_ready_or_not_and_pull_clusters_do_not(world: World) -> None:
+async def test_case_58_push_clusters_join_ready_or_not_and_pull_clusters_do_not(world: World) -> None:
     world.add("m1")
     world.add("m2", ready="False")
     world.add("pull", syncMode="Pull")
@@ -164,7 +164,7 @@ async def test_cluster_that_comes_back_under_its_name_is_connected_anew(world: W
     ],
     ids=lambda spec: next(iter(spec)),
 )
-async def test_changed_connection_is_left_and_joined(world: World, spec: dict[str, Any]) -> None:
+async def test_opening_14_changed_connection_is_left_and_joined(world: World, spec: dict[str, Any]) -> None:
     world.add("m1")
     world.host.seed(secret_json("m2"))
     async with world.running():
@@ -289,7 +289,7 @@ async def test_one_broken_cluster_does_not_keep_the_others_back(world: World) ->
 # --- readiness, and Secrets that change ----------------------------------------------------------------------------
 
 
-async def test_new_ca_of_a_cluster_that_is_not_ready_is_noticed_within_thirty_seconds(world: World) -> None:
+async def test_opening_14_new_ca_of_a_cluster_that_is_not_ready_is_noticed_within_thirty_seconds(world: World) -> None:
     world.add("m1", ready="False")
     async with world.running():
         before = member_of(world)
@@ -301,7 +301,7 @@ async def test_new_ca_of_a_cluster_that_is_not_ready_is_noticed_within_thirty_se
         assert member_of(world) is not before
 
 
-async def test_members_informers_are_woken_when_their_cluster_turns_ready(world: World) -> None:
+async def test_opening_15_members_informers_are_woken_when_their_cluster_turns_ready(world: World) -> None:
     world.add("m1", ready="False")
     async with world.running():
         woken: list[bool] = []

@@ -52,7 +52,7 @@ async def test_token_is_read_when_needed_and_kept_for_five_minutes(world: World)
     assert await world.credentials.token() == "rotated"
 
 
-async def test_token_is_read_again_after_a_401(world: World) -> None:
+async def test_opening_14_token_is_read_again_after_a_401(world: World) -> None:
     await world.credentials.open()
     assert await world.credentials.token() == "token-of-m1"
     world.change(token="rotated\n")
@@ -60,7 +60,7 @@ async def test_token_is_read_again_after_a_401(world: World) -> None:
     assert await world.credentials.token() == "rotated"
 
 
-async def test_new_ca_is_noticed_once_with_the_next_token(world: World) -> None:
+async def test_opening_14_new_ca_is_noticed_once_with_the_next_token(world: World) -> None:
     await world.credentials.open()
     world.change(caBundle=OTHER_CA)
     assert await world.credentials.token() == "token-of-m1"

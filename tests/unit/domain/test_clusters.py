@@ -49,7 +49,7 @@ def test_proxy_header_with_commas_is_several_values() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_connection_changes_with(change: dict[str, Any]) -> None:
+def test_opening_14_connection_changes_with(change: dict[str, Any]) -> None:
     assert connection_of(cluster()) != connection_of(cluster(**change))
 
 
@@ -82,7 +82,7 @@ def test_change_that_matters(change: dict[str, Any]) -> None:
     assert relevant_change(cluster(), cluster(**change))
 
 
-def test_heartbeat_does_not_matter() -> None:
+def test_opening_07_heartbeat_does_not_matter() -> None:
     before, after = cluster_json(), cluster_json()
     after["metadata"] |= {"resourceVersion": "8", "annotations": {"seen": "now"}}
     after["status"]["conditions"] = [

@@ -362,7 +362,7 @@ def test_golden_native_slices_are_never_deleted() -> None:
         assert not any(may_delete(one, owner) for one in native for owner in works)
 
 
-def test_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own() -> None:
+def test_case_83_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own() -> None:
     marks = dict.fromkeys((wk.BINDING_PERMANENT_ID, wk.WORK_PERMANENT_ID, wk.MANAGED), "true")
     notes = dict.fromkeys(
         (wk.MANAGED_LABELS, wk.MANAGED_ANNOTATIONS, wk.TEMPLATE_UID, wk.BINDING_NAME, wk.POLICY_NAME), "x"

@@ -49,12 +49,12 @@ def test_the_golden_file_holds_the_groups_that_are_tested_here_and_no_other():
 @pytest.mark.parametrize(
     ("kind", "namespace", "name", "expected"), golden("workName", "kind", "namespace", "name", "workName")
 )
-def test_work_names_are_karmadas(kind: str, namespace: str, name: str, expected: str):
+def test_case_80_work_names_are_karmadas(kind: str, namespace: str, name: str, expected: str):
     assert work_name(kind, namespace, name) == expected
 
 
 @pytest.mark.parametrize(("kind", "name", "expected"), golden("bindingName", "kind", "name", "bindingName"))
-def test_binding_names_are_karmadas(kind: str, name: str, expected: str):
+def test_case_80_binding_names_are_karmadas(kind: str, name: str, expected: str):
     assert binding_name(kind, name) == expected
 
 
@@ -135,7 +135,7 @@ CustomResourceDefinition,,serviceexports.multicluster.x-k8s.io,serviceexports.mu
     [tuple(line.split(",")) for line in VECTORS.split()],
     ids=[line.rsplit(",", 1)[0] for line in VECTORS.split()],
 )
-def test_work_names_are_the_contracts(kind: str, namespace: str, name: str, expected: str):
+def test_case_80_work_names_are_the_contracts(kind: str, namespace: str, name: str, expected: str):
     assert work_name(kind, namespace, name) == expected
 
 

@@ -89,7 +89,7 @@ async def test_refusals_pause_twice_as_long_each_time_up_to_half_a_minute() -> N
     assert pauses == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
 
 
-async def test_server_that_does_not_answer_is_tried_every_second_however_long_it_is_away() -> None:
+async def test_opening_15_server_that_does_not_answer_is_tried_every_second_however_long_it_is_away() -> None:
     async with running() as bench:
         pauses = [await bench.pause_after(REFUSED) for _ in range(100)]
     assert pauses == [1.0] * 100

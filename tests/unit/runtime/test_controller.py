@@ -248,7 +248,7 @@ async def test_server_that_asks_for_patience_gets_it(bench: Bench):
     assert bench.reconciler.times == [0, 17]
 
 
-async def test_a_server_that_is_away_is_tried_again_every_few_seconds(bench: Bench):
+async def test_opening_15_a_server_that_is_away_is_tried_again_every_few_seconds(bench: Bench):
     bench.reconciler.fail(*[TransportError("no route")] * 8)
     async with bench.running() as controller:
         controller.enqueue(A)

@@ -26,7 +26,7 @@ NAMES = (OURS, PAGED, UNSTRUCTURED, UNSTRUCTURED_LIST, TYPED, TYPED_LIST, PROTOB
 
 async def run(context: Context) -> Outcome:
     """Measure all followers on one server."""
-    rounds, slices = (2, 1_000) if context.quick else (5, 10_000)
+    rounds, slices = (2, 1_000) if context.quick else (4, 10_000)
     program = await golang.binary(context.tell)
     seconds, processor, peak = Rounds(NAMES), Rounds(NAMES), Rounds(NAMES)
     async with filled(context, slices) as server:

@@ -16,7 +16,7 @@ OBJECTS = 500
 
 async def run(context: Context) -> Outcome:
     """Measure all decoders."""
-    rounds, seconds = (3, 0.3) if context.quick else (7, 1.0)
+    rounds, seconds = (3, 0.3) if context.quick else (5, 1.0)
     program = await golang.binary(context.tell)
     events = context.scratch / "events"
     size = write_events(events, objects=OBJECTS)

@@ -15,7 +15,7 @@ UNSTRUCTURED, TYPED = "go-unstructured", "go-typed"
 
 async def run(context: Context) -> Outcome:
     """Measure all informers."""
-    rounds, objects, each = (3, 500, 4) if context.quick else (7, 2_000, 8)
+    rounds, objects, each = (3, 500, 4) if context.quick else (5, 2_000, 8)
     program = await golang.binary(context.tell)
     events = context.scratch / "events"
     write_events(events, objects=objects, events=objects * each)

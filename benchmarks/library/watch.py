@@ -15,7 +15,7 @@ PARTS = [0.5, 0.99]
 
 async def run(context: Context) -> Outcome:
     """Measure all followers on one server."""
-    rounds, slices, single, burst = (2, 200, 50, 400) if context.quick else (5, 1_000, 150, 1_000)
+    rounds, slices, single, burst = (2, 200, 50, 400) if context.quick else (4, 1_000, 150, 1_000)
     program = await golang.binary(context.tell)
     idle, busy, processor = Rounds(NAMES), Rounds(NAMES), Rounds(NAMES)
     async with filled(context, slices) as server:

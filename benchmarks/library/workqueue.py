@@ -75,7 +75,7 @@ OPERATIONS = (
 
 async def run(context: Context) -> Outcome:
     """Measure all operations."""
-    rounds = 3 if context.quick else 7
+    rounds = 3 if context.quick else 5
     scale = 5 if context.quick else 1
     program = await golang.binary(context.tell)
     measurements = []

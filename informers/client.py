@@ -1,8 +1,7 @@
 """The verbs of the Kubernetes API, for one API server.
 
 It retries nothing: who asked knows whether asking again makes sense, and :mod:`informers.errors` tells what failed.
-(Only aiohttp, as RFC 9112 allows, repeats a GET, PUT or DELETE once if a kept-alive connection turns out to be dead. A
-repeated write can then find itself done already, which shows as Conflict or NotFound.)
+(Only aiohttp repeats a GET once if a kept-alive connection turns out to be dead. A write is never repeated.)
 How requests travel is in :mod:`informers.transport`, what watch events mean in :mod:`informers.watcher`.
 """
 

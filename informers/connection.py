@@ -145,8 +145,29 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         )
     # No environment: it would add proxies, and credentials from ~/.netrc. No cookies: a load balancer's stickiness
     # would outlive the backend.
-    session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(
+        connector=connector,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_never_write_twice,),
+    )
     return session, options
+
+
+async def _never_write_twice(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a PUT or DELETE again when a kept connection turns out to be dead.
+
+    The first may have taken effect, and the second would run into that: Conflict, or NotFound. aiohttp repeats after
+    two kinds of error, of which this one is none. Reads are repeated.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise  # nothing was sent, and aiohttp repeats nothing either
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method in ("PUT", "DELETE"):
+            raise aiohttp.ClientConnectionError(str(error)) from error
+        raise
 
 
 def _socket_with_keepalive(address: AddrInfoType) -> socket.socket:

@@ -90,9 +90,12 @@ def measure(scenario: Scenario, *, quick: bool, console: Console) -> Kept:
         BenchmarkError: or an error of the test bed: it cannot be measured.
     """
     machine, began = this_machine(), time.monotonic()
-    with _progress(console, scenario.title) as tell, tempfile.TemporaryDirectory(prefix="mcs-benchmark-") as scratch:
-        with asyncio.Runner(loop_factory=uvloop.Loop if scenario.uvloop else None) as runner:
-            outcome = runner.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
+    with (
+        _progress(console, scenario.title) as tell,
+        tempfile.TemporaryDirectory(prefix="mcs-benchmark-") as scratch,
+        asyncio.Runner(loop_factory=uvloop.Loop if scenario.uvloop else None) as runner,
+    ):
+        outcome = runner.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
     return Kept(
         scenario=scenario.name,
         title=scenario.title,

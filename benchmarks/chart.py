@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from benchmarks.texts import number, quantity
+from benchmarks.texts import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def bars(title: str, names: Sequence[str], series: Sequence[tuple[str, Sequence[
     while tick <= most:
         x = LEFT + tick * scale
         axis.append(f'<path d="M{x:.1f} {top}V{y:.1f}" stroke="{_INK}" stroke-opacity="0.3"/>')
-        axis.append(_text(x, y + 18, number(tick), anchor="middle"))
+        axis.append(_text(x, y + 18, f"{tick:,.10g}", anchor="middle"))
         tick += step
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 34:.0f}" role="img" '

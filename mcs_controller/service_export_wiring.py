@@ -38,7 +38,7 @@ def wire_service_export(wiring: Wiring) -> None:
         slices = wiring.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES)
         importer = wiring.controller(
             wk.SLICE_IMPORT_CONTROLLER,
-            EndpointSliceImportReconciler(works=wiring.works, slices=slices),
+            EndpointSliceImportReconciler(works=wiring.works, slices=slices, collecting=wiring.collecting),
             workers=wiring.options.concurrent_work_syncs,
         )
         importer.watch(wiring.works.informer, endpointslice_import.requests_for_work, content_changed)

@@ -17,10 +17,11 @@ from informers.meta import KubeObject
 from mcs_controller.api import resources
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.endpointslice import DispatchPolicy
 from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
-from mcs_controller.reconcilers import multiclusterservice
+from mcs_controller.reconcilers import multiclusterservice, service_status
 from mcs_controller.reconcilers.apply import SliceWorks
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
 from mcs_controller.reconcilers.endpointslice_collect import (
@@ -260,9 +261,15 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             works=wiring.slice_works,
             services=services.store,
             clusters=wiring.clusters.store,
+            templates=wiring.services.store,
             board=board,
             new_id=new_id,
             turns=turns,
+            policy=DispatchPolicy(
+                strip_topology=wiring.options.strip_topology, withdraw_after=wiring.options.withdraw_not_ready_after
+            ),
+            clock=wiring.clock,
+            collecting=wiring.collecting,
             execution=wiring.execution.reconciler if wiring.execution is not None else None,
         )
         dispatch = wiring.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=wiring.options.concurrent_work_syncs)
@@ -270,6 +277,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         dispatch.watch(wiring.works.informer, dispatcher.requests_for_work, content_changed)
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
+        dispatch.watch(wiring.services.informer, dispatcher.requests_for_template, service_changed)
     if "endpointsliceCollect" in enabled:
         _wire_collect(wiring, services, board)
         if dispatcher is not None:
@@ -286,6 +294,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             ),
             workers=1,
         )
+        status.watch(wiring.works.informer, service_status.requests_for_work)
         # The reports on a new service come within some milliseconds of each other, and make one write together.
         board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
 

@@ -2,7 +2,7 @@
 
 Key: a provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
 Where collecting and executing happen in this process too, the three writes of a change go side by side (see `turns`).
-Watches: Works; MultiClusterServices; Clusters. The verdict over all slices of a service is `service_status`'s to write.
+Watches: Works; MultiClusterServices; Clusters; Services, for the numbers of their ports. The verdict over all slices of a service is `service_status`'s to write.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome
 from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
-from mcs_controller.domain.indexes import BY_CLUSTER, BY_ORIGIN, BY_SERVICE, BY_TARGET, EVERY_CLUSTER
+from mcs_controller.domain.indexes import (
+    BY_CLUSTER,
+    BY_ORIGIN,
+    BY_PROVIDER,
+    BY_SERVICE,
+    BY_TARGET,
+    EVERY_CLUSTER,
+)
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.withdrawal import withdrawal_period
 from mcs_controller.domain.works import (
     DeleteWork,
     PatchWork,
@@ -25,10 +33,12 @@ from mcs_controller.domain.works import (
     cluster_of,
     foresee,
     origin_of,
+    service_of,
     target_of,
 )
 from mcs_controller.reconcilers.apply import Failures, quietly, settle
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
+from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
@@ -37,13 +47,15 @@ if TYPE_CHECKING:
     from informers.informer import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.endpointslice import DispatchPlan
+    from mcs_controller.domain.endpointslice import DispatchPlan, DispatchPolicy
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.apply import SliceWorks
     from mcs_controller.reconcilers.service_status import StatusBoard
     from mcs_controller.reconcilers.turns import Turns
+    from workqueue.clock import Clock
 
 
 class Execution(Protocol):
@@ -63,18 +75,27 @@ class EndpointSliceDispatchReconciler:
         works: SliceWorks,
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
+        templates: Store[Service],
         board: StatusBoard,
         new_id: Callable[[], str],
         turns: Turns[ClusterRequest],
+        collecting: Turns[ClusterRequest],
         execution: Execution | None = None,
     ) -> None:
-        """Works without `execution`; with it, changed copies are written to the member beside their Works."""
+        """Works without `execution`; with it, changed copies are written to the member beside their Works.
+
+        `turns` are this reconciler's own; `collecting` says who writes the collected Work of a slice.
+        """
         self._works = works
         self._services = services
         self._clusters = RegisteredClusters(clusters)
+        self._templates = templates
         self._board = board
         self._new_id = new_id
         self._turns = turns
+        self._collecting = collecting
+        self._policy = policy
+        self._clock = clock
         self._execution = execution
 
     async def reconcile(self, request: ClusterRequest) -> Result:
@@ -83,9 +104,7 @@ class EndpointSliceDispatchReconciler:
             await self._release_unreadable(request)
             return Result()
         with self._turns.reconcile(request) as mine:
-            if mine:
-                await self._dispatch(SliceRef(*request))
-        return Result()
+            return await self._dispatch(SliceRef(*request)) if mine else Result()
 
     def ahead(self, origin: SliceRef, source: Work, turns: ExitStack) -> list[Awaitable[object]]:
         """The writes that the copies will need once the collected Work is what `source` says; they raise no API errors.
@@ -103,8 +122,8 @@ class EndpointSliceDispatchReconciler:
             for write in (*self._executed(copy.write, turns), quietly(self._works.apply(copy.write)))
         ]
 
-    async def _dispatch(self, origin: SliceRef) -> None:
-        plan = self._plan(origin, self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)))
+    async def _dispatch(self, origin: SliceRef) -> Result:
+        plan = self._plan_of(origin)
         failures = Failures()
         with ExitStack() as turns:
             writes: list[tuple[str, Awaitable[object]]] = []
@@ -115,11 +134,28 @@ class EndpointSliceDispatchReconciler:
             await settle(writes, failures)
         service = Request(*plan.service) if plan.service is not None else None
         if not failures.inconclusive:
-            self._board.report_slice(origin, service, Outcome(skips=plan.skips, errors=failures.reportable))
+            outcome = Outcome(
+                skips=plan.skips,
+                errors=failures.reportable,
+                consumers=plan.consumers,
+                endpoints=plan.endpoints,
+                ports=plan.ports,
+                problem=plan.problem,
+            )
+            self._board.report_slice(origin, service, outcome)
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
-        for release in plan.release:
-            await self._works.apply(release)
+        return await self._release(origin) if plan.release else Result()
+
+    async def _release(self, origin: SliceRef) -> Result:
+        """Let go of collected Works, if nobody else writes them: a feature that shares them may be doing so."""
+        with self._collecting.ahead(ClusterRequest(*origin)) as mine:
+            for release in self._plan_of(origin).release if mine else ():
+                await self._works.apply(release)
+        return Result(requeue_after=None if mine else SOON_SECONDS)
+
+    def _plan_of(self, origin: SliceRef) -> DispatchPlan:
+        return self._plan(origin, self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)))
 
     def _plan(self, origin: SliceRef, collected: Sequence[Work]) -> DispatchPlan:
         return plan_dispatch(
@@ -131,6 +167,9 @@ class EndpointSliceDispatchReconciler:
             self._works.get,
             lambda target: self._works.store.by_index(BY_TARGET, target),
             self._new_id,
+            template=lambda service: self._templates.get(ObjectKey(*service)),
+            policy=self._policy,
+            now=self._clock.utcnow(),
         )
 
     def _executed(self, write: WorkWrite, turns: ExitStack) -> Iterable[Awaitable[object]]:
@@ -144,6 +183,7 @@ class EndpointSliceDispatchReconciler:
         work = self._works.get(execution_namespace(request.cluster), request.name)
         if work is not None and _is_unreadable(work) and (release := release_collected(work)) is not None:
             await self._works.apply(release)
+        return Result(requeue_after=plan.look_again)
 
     # --- what to look at when something changes -----------------------------------------------------------------------
 
@@ -168,7 +208,7 @@ class EndpointSliceDispatchReconciler:
         return self._slices_of(meta.namespace, meta.name)
 
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[ClusterRequest]:
-        """All slices of the services that the cluster consumes."""
+        """All slices of the services that the cluster consumes, and those it provides that may be withdrawn."""
         cluster = event.object.name
         found = {
             request
@@ -177,7 +217,23 @@ class EndpointSliceDispatchReconciler:
             if names_cluster(cluster, mcs.consumers)
             for request in self._slices_of(mcs.metadata.namespace, mcs.metadata.name)
         }
-        return sorted(found)
+        return sorted(found | self._withdrawable(cluster))
+
+    def requests_for_template(self, event: Event[Service]) -> Iterable[ClusterRequest]:
+        """All slices of the service of that name, if it lists ports: by the Service their numbers are understood."""
+        meta = event.object.metadata
+        mcs = self._services.get(ObjectKey(meta.namespace, meta.name))
+        return self._slices_of(meta.namespace, meta.name) if mcs is not None and mcs.ports else ()
+
+    def _withdrawable(self, provider: str) -> set[ClusterRequest]:
+        """The provider's slices whose endpoints do not stay for ever when it is not ready."""
+        found: set[ClusterRequest] = set()
+        for work in self._works.store.by_index(BY_PROVIDER, (Role.COLLECTED, provider)):
+            filed_under, origin = service_of(work), origin_of(work)
+            mcs = self._services.get(ObjectKey(*filed_under)) if filed_under is not None else None
+            if mcs is not None and origin is not None and withdrawal_period(mcs, self._policy.withdraw_after)[0]:
+                found.add(ClusterRequest(*origin))
+        return found
 
     def _slices_of(self, namespace: str, name: str) -> list[ClusterRequest]:
         works = self._works.store.by_index(BY_SERVICE, (namespace, name))

@@ -5,20 +5,24 @@ Key: the collected Work. Watches: Works; the control plane's EndpointSlices.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.importedslices import (
     BY_WORK,
     CreateSlice,
+    ImportPlan,
     PatchSlice,
     SliceWrite,
     export_of,
     plan_import,
     work_of,
 )
+from mcs_controller.domain.works import origin_of
 from mcs_controller.reconcilers.apply import Failures, settle
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,27 +31,48 @@ if TYPE_CHECKING:
     from informers.informer import Event
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.turns import Turns
 
 
 class EndpointSliceImportReconciler:
     """Brings the control plane's slices in line with what was collected for ServiceExports."""
 
-    def __init__(self, *, works: CachedResource[Work], slices: CachedResource[EndpointSlice]) -> None:
+    def __init__(
+        self,
+        *,
+        works: CachedResource[Work],
+        slices: CachedResource[EndpointSlice],
+        collecting: Turns[ClusterRequest],
+    ) -> None:
+        """`collecting` says who writes the collected Work of a slice."""
         self._works = works
         self._slices = slices
+        self._collecting = collecting
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
-        work = self._works.get(request.namespace, request.name)
-        imported = self._slices.store.by_index(BY_WORK, tuple(request))
-        plan = plan_import(work, imported, self._slices.get)
+        plan = self._plan(request)
         failures = Failures()
         await settle(((f"EndpointSlice {_name(write)}", self._apply(write)) for write in plan.writes), failures)
         failures.raise_if_any()
         # Only once no slice is left may the Work go: after a crash before this line it still leads back here.
-        if plan.release is not None:
-            await self._works.patch(request.namespace, request.name, plan.release)
+        return await self._release(request) if plan.release is not None else Result()
+
+    async def _release(self, request: Request) -> Result:
+        """Let go of the Work, if nobody else writes it: a feature that shares it may be doing so."""
+        with ExitStack() as turns:
+            work = self._works.get(request.namespace, request.name)
+            origin = origin_of(work) if work is not None else None
+            if origin is not None and not turns.enter_context(self._collecting.ahead(ClusterRequest(*origin))):
+                return Result(requeue_after=SOON_SECONDS)
+            release = self._plan(request).release
+            if release is not None:
+                await self._works.patch(request.namespace, request.name, release)
         return Result()
+
+    def _plan(self, request: Request) -> ImportPlan:
+        work = self._works.get(request.namespace, request.name)
+        return plan_import(work, self._slices.store.by_index(BY_WORK, tuple(request)), self._slices.get)
 
     async def _apply(self, write: SliceWrite) -> None:
         if isinstance(write, CreateSlice):

@@ -28,6 +28,7 @@ from mcs_controller.domain.selection import consumers_of, providers_of, validate
 from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
 from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
+from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
 
 _BLOCKED_SECONDS = 1.0
 """Until the next look at a place that somebody else's Work is about to leave."""
-
-_SOON_SECONDS = 0.05
-"""Until a slice that the collector has in hand is free: a request or two."""
 
 
 class MultiClusterServiceReconciler:
@@ -85,12 +83,12 @@ class MultiClusterServiceReconciler:
         if mcs is None:
             done = await self._withdraw(request)
             self._board.forget(request)
-            return Result(requeue_after=None if done else _SOON_SECONDS)
+            return Result(requeue_after=None if done else SOON_SECONDS)
         live = mcs.metadata.deletion_timestamp is None
         if not live or not mcs.is_cross_cluster:
             if (disown := plan_disown(mcs)) is not None:
                 if not await self._withdraw(request):
-                    return Result(requeue_after=_SOON_SECONDS)
+                    return Result(requeue_after=SOON_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
         if live and (problem := validate(mcs)) is not None:

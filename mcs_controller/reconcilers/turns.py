@@ -14,12 +14,15 @@ nobody reconciles that request, who would take the difference for a drift and un
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
 R = TypeVar("R", bound="Hashable")
+
+SOON_SECONDS: Final = 0.05
+"""Until what somebody else has in hand is free: a request or two."""
 
 
 class Turns(Generic[R]):

@@ -16,7 +16,7 @@ from informers.errors import Conflict, Invalid, ServerError
 from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
-from mcs_controller.domain.naming import distinct_slice_name, execution_namespace, work_name
+from mcs_controller.domain.naming import cluster_of_namespace, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_cluster,
@@ -26,15 +26,17 @@ from tests.support.builders import (
     collected_work,
     condition,
     dispatched_work,
+    export_work,
     golden,
     golden_work,
     mcs,
     mcs_work,
     service,
+    service_export,
     slice_,
     work,
 )
-from tests.support.mcs_world import Crash, World
+from tests.support.mcs_world import CONTROLLERS, EXPORT_CONTROLLERS, Crash, World
 
 NAME = work_name(wk.SLICE_KIND, "default", "web-1")
 SLICE = ClusterRequest("m1", "default", "web-1")
@@ -365,6 +367,8 @@ def histories(draw: st.DrawFn) -> list[Any]:
         st.tuples(st.just("no slice"), st.sampled_from(SLICES)),
         st.tuples(st.just("service"), st.sampled_from(["web", "api"]), SUBSETS, SUBSETS),
         st.tuples(st.just("no service"), st.sampled_from(["web", "api"])),
+        st.tuples(st.just("export"), st.sampled_from(MEMBERS), st.sampled_from(["web", "api"])),
+        st.tuples(st.just("no export"), st.sampled_from(MEMBERS), st.sampled_from(["web", "api"])),
         st.tuples(st.just("crash after"), st.integers(0, 6)),
         st.tuples(st.just("restart")),
         st.tuples(st.just("rest")),
@@ -378,12 +382,15 @@ class Fate:
     """Carries a history out, and keeps count of what should have come of it."""
 
     def __init__(self, seed: int) -> None:
-        self.world = World(*MEMBERS, rng=random.Random(seed))
+        self.world = World(*MEMBERS, rng=random.Random(seed), enabled=CONTROLLERS | EXPORT_CONTROLLERS)
         self.services: dict[str, tuple[Any, Any]] = {}
         self.slices: dict[tuple[str, str], str | None] = {}
+        self.exports: set[tuple[str, str]] = set()
         self.uids = 0
         for name in ("web", "api"):
             self.world.host.seed(service(name))
+        for member in MEMBERS:  # what brings the ServiceExports there
+            self.world.host.seed(export_work(member))
 
     async def carry_out(self, step: Any) -> None:
         world, kind = self.world, step[0]
@@ -410,6 +417,12 @@ class Fate:
         elif kind == "no service" and step[1] in self.services:
             world.host.remove(wk.MCS_KIND, "default", step[1])
             del self.services[step[1]]
+        elif kind == "export" and step[1:] not in self.exports:
+            world.members[step[1]].seed(service_export(step[2]))
+            self.exports.add(step[1:])
+        elif kind == "no export" and step[1:] in self.exports:
+            world.members[step[1]].remove(wk.SERVICE_EXPORT_KIND, "default", step[2])
+            self.exports.remove(step[1:])
         elif kind == "crash after":
             await self.crash(step[1])
         elif kind == "restart":
@@ -447,6 +460,24 @@ class Fate:
                 found.add((member, name))
         return found
 
+    def marks(self) -> dict[tuple[str, str], set[str]]:
+        """Who wants each slice collected; those that nobody wants are left out."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for (member, name), owner in self.slices.items():
+            if owner in self.services and member in (self.services[owner][0] or MEMBERS):
+                found.setdefault((member, name), set()).add(wk.COLLECTED_BY_MCS)
+            if (member, owner) in self.exports:
+                found.setdefault((member, name), set()).add(wk.COLLECTED_BY_EXPORT)
+        return found
+
+    def imported(self) -> set[tuple[str, str, str]]:
+        """Member, slice and derived Service of what the control plane has."""
+        return {
+            (member, name, f"derived-{owner}")
+            for (member, name), owner in self.slices.items()
+            if (member, owner) in self.exports
+        }
+
 
 @settings(max_examples=100, deadline=None)
 @given(histories(), st.integers(0, 1000))
@@ -469,13 +500,38 @@ async def test_whatever_happens_the_fleet_comes_to_rest_as_the_services_ask(hist
         assert len(world.slices_in(consumer)) == len(found), "no two of them overwrite each other in the member"
     for name in fate.services:
         assert (world.condition(wk.SERVICE_APPLIED, name) or ("",))[0] == "True"
-    if not fate.services:
-        assert world.host.all("Work") == []
+    collected = [(member, one) for member in MEMBERS for one in world.works_in(member).values() if is_collected(one)]
+    marks = {
+        (member, slice_of(one)): set(one["metadata"]["labels"][wk.COLLECTED_BY].split(".")) for member, one in collected
+    }
+    assert marks == fate.marks()
+    assert len(collected) == len(marks)
+    slices = world.host.all(wk.SLICE_KIND)
+    assert {imported_as(world, one) for one in slices} == fate.imported()
+    assert len(slices) == len(fate.imported())
+    if not (fate.services or fate.exports):
+        assert len(world.host.all("Work")) == len(MEMBERS), "those that brought the ServiceExports"
     world.forget_calls()
     world.start()
     await world.settle()
     assert world.writes == []
     assert world.recorder.take() == []
+
+
+def is_collected(work: Any) -> bool:
+    return wk.COLLECTED_BY in work["metadata"].get("labels", {})
+
+
+def slice_of(work: Any) -> str:
+    return str(work["spec"]["workload"]["manifests"][0]["metadata"]["name"])
+
+
+def imported_as(world: World, slice_: Any) -> tuple[str, str, str]:
+    """Member, slice and Service, by the Work that an imported slice names: its own name may be ambiguous."""
+    meta = slice_["metadata"]
+    member = cluster_of_namespace(meta["annotations"][wk.WORK_NAMESPACE])
+    work = world.works_in(member)[meta["annotations"][wk.WORK_NAME]]
+    return member, slice_of(work), meta["labels"][wk.SERVICE_NAME]
 
 
 def origin_name(content: Any) -> str:

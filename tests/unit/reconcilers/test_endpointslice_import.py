@@ -17,7 +17,8 @@ from mcs_controller.reconcilers.endpointslice_import import (
     requests_for_slice,
     requests_for_work,
 )
-from mcs_controller.runtime.reconcile import Request
+from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import a_slice, a_work, collected_work, exported_work, filed, slice_
 from tests.support.memory import MemoryApi
 
@@ -32,9 +33,10 @@ class Bench:
     def __init__(self, api: MemoryApi | None = None) -> None:
         self.api = api or MemoryApi()
         self.asked: list[Request] = []
+        self.collecting: Turns[ClusterRequest] = Turns()
         works = self.api.cached(WORKS)
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
-        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices)
+        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=self.collecting)
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
         slices.informer.add_handler(lambda event: self.asked.extend(requests_for_slice(event)))
 
@@ -116,6 +118,19 @@ async def test_a_work_is_held_as_long_as_its_slice_cannot_be_deleted():
         await bench.reconciler.reconcile(WORK)
     assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
     await bench.settle()
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is None
+
+
+async def test_a_work_that_somebody_else_has_in_hand_is_let_go_of_a_little_later():
+    bench = await at_rest()
+    bench.api.remove("Work", "karmada-es-m1", NAME)
+    bench.asked.clear()
+    with bench.collecting.ahead(ClusterRequest("m1", "default", "web-1")):
+        result = await bench.reconciler.reconcile(WORK)
+        assert result.requeue_after == SOON_SECONDS
+        assert bench.imported == {}
+        assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
+    assert await bench.reconciler.reconcile(WORK) == Result()
     assert bench.api.find("Work", "karmada-es-m1", NAME) is None
 
 

@@ -27,7 +27,7 @@ MOST_MILLISECONDS: Final = 500.0
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
-    services, changes = (40, 10) if context.quick else (500, 60)
+    services, changes = (30, 6) if context.quick else (500, 60)
     names, marks = Names(), Marks()
     numbers = itertools.count(1)
 

@@ -34,7 +34,7 @@ MCS_CONTROLLERS: Final = "multiclusterservice,endpointsliceCollect,endpointslice
 PARTS: Final = {MCS_USER: "MultiClusterService controllers", STANDALONE_USER: "stand-alone controllers"}
 
 LIMITS: Final[dict[str, tuple[str, ...]]] = {"default limits (40/60)": (), "raised limits (2000/4000)": RAISED}
-QUICK: Final[dict[str, tuple[int, ...]]] = {"raised limits (2000/4000)": (10, 40)}
+QUICK: Final[dict[str, tuple[int, ...]]] = {"raised limits (2000/4000)": (10, 30)}
 FULL: Final[dict[str, tuple[int, ...]]] = {
     "default limits (40/60)": (50, 200),
     "raised limits (2000/4000)": (50, 200, 500),
@@ -50,18 +50,22 @@ async def run(context: Context) -> Outcome:
     counts, split = (QUICK, 10) if context.quick else (FULL, 50)
     names = Names()
     measurements: list[Measurement] = []
+    tables: list[Table] = []
     async with (
         fleet(context, controller_manager=True) as world,
         observing(world.bed.members[CONSUMER].access, SLICES, SPACE, names),
     ):
         for limits, sizes in counts.items():
             async with running(world, *LIMITS[limits]):
-                measurements += await _times(context, world, names, sizes, limits)
-        requests, tables = await _requests(context, world, names, split)
+                found, conflicts = await _times(context, world, names, sizes, limits)
+            measurements += found
+            if conflicts:
+                tables.append(_conflicts(f"one process, {limits}", conflicts, sum(sizes)))
+        requests, asked = await _requests(context, world, names, split)
     return Outcome(
         contestants=[ours()],
         measurements=[*measurements, *requests],
-        tables=tables,
+        tables=[*tables, *asked],
         conditions=[
             "A service is a Service and a MultiClusterService on the control plane and a slice of ten endpoints in the "
             "one provider; there is one consumer. All are made by 64 requests at a time, and so deleted.",
@@ -81,9 +85,11 @@ class Made:
     deleted: float
 
 
-async def _times(context: Context, world: Fleet, names: Names, counts: Sequence[int], limits: str) -> list[Measurement]:
+async def _times(
+    context: Context, world: Fleet, names: Names, counts: Sequence[int], limits: str
+) -> tuple[list[Measurement], Counter[Asked]]:
     found: list[Made] = []
-    conflicts = 0
+    conflicts: Counter[Asked] = Counter()
     for count in counts:
         context.tell(f"{count} services made and deleted at once, {limits}")
         wanted = [f"made-{number:04d}" for number in range(count)]
@@ -98,7 +104,7 @@ async def _times(context: Context, world: Fleet, names: Names, counts: Sequence[
         deleted = await until_deleted(names, wanted) - began
         await no_works(world)
         await requests.quiet(within=LONG_SECONDS)
-        conflicts += sum(requests.conflicts().values())
+        conflicts.update(requests.conflicts())
         found.append(Made(count, made, deleted))
     key = limits.split()[0]
     measurements = []
@@ -114,8 +120,8 @@ async def _times(context: Context, world: Fleet, names: Names, counts: Sequence[
         growth = (getattr(many, what) / many.count) / (getattr(few, what) / few.count)
         measurements.append(one(f"{what}_growth_{key}", title, "×", growth, most=MOST_GROWTH))
     title = f"Answers 409 while {' and '.join(map(str, counts))} services were made and deleted, {limits}"
-    measurements.append(one(f"conflicts_{key}", title, "requests", float(conflicts), most=0.0))
-    return measurements
+    measurements.append(one(f"conflicts_{key}", title, "requests", float(conflicts.total()), most=0.0))
+    return measurements, conflicts
 
 
 async def _requests(context: Context, world: Fleet, names: Names, count: int) -> tuple[list[Measurement], list[Table]]:
@@ -195,8 +201,16 @@ def _tables(counted: dict[tuple[str, str], Counter[Asked]], conflicts: Counter[A
         for (what, user), asked in counted.items()
     ]
     if conflicts:
-        tables.append(Table(title="Answers 409 to the two processes", columns=columns, rows=rows(conflicts, per=count)))
+        tables.append(_conflicts("two processes", conflicts, count))
     return tables
+
+
+def _conflicts(whom: str, conflicts: Counter[Asked], count: int) -> Table:
+    return Table(
+        title=f"Answers 409, {whom}",
+        columns=["API server", "verb", "resource", "answers", "for each service"],
+        rows=rows(conflicts, per=count),
+    )
 
 
 SCENARIO = Scenario(

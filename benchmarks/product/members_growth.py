@@ -32,7 +32,7 @@ READY_SECONDS: Final = 120.0
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
-    sizes, changes = ((2, 20), 30) if context.quick else ((2, 10, 30, 100), 100)
+    sizes, changes = ((2, 20), 20) if context.quick else ((2, 10, 30, 100), 100)
     costs: dict[int, Change] = {}
     memory: dict[int, float] = {}
     numbers = itertools.count(1)

@@ -35,7 +35,7 @@ LOOKED_AT_OFTEN: Final = (
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
-    services, seconds, rounds = (20, 10.0, 1) if context.quick else (200, 60.0, 2)
+    services, seconds, rounds = (20, 8.0, 1) if context.quick else (200, 60.0, 2)
     # A short outage is only noticed by somebody who looks often.
     flags = LOOKED_AT_OFTEN if context.quick else ()
     names, marks = Names(), Marks()

@@ -64,7 +64,7 @@ class Change:
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
-    sizes, changes = ((10, 300), 30) if context.quick else ((10, 100, 1000, 5000), 100)
+    sizes, changes = ((10, 200), 20) if context.quick else ((10, 100, 1000, 5000), 100)
     starts: dict[int, Start] = {}
     costs: dict[int, Change] = {}
     numbers = itertools.count(1)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from testbed import AuditEvent, ControllerProcess
     from testbed.controlplane import ControlPlane
 
-# What is asked by the clock, whether anything changes or not: leases, and probes, which are about no resource.
-_BY_THE_CLOCK = frozenset({"leases", ""})
+# What is asked by the clock, whether anything changes or not: leases; probes, which are about no resource; the members'
+# credentials.
+_BY_THE_CLOCK = frozenset({"leases", "secrets", ""})
 
 
 class Asked(NamedTuple):
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
 class Requests:
     """What some users asked of some planes since this was made, or since :meth:`restart`.
 
-    Leases and probes of members are left out: they come by the clock.
+    Leases, probes of members and their credentials are left out: they come by the clock.
 
     Args:
         planes: of a bed with audit logs.

@@ -22,6 +22,7 @@ class TcpProxy:
         self._open = asyncio.Event()
         self._refusing = False
         self._open.set()
+        self._budget: int | None = None
         self.connections = 0
 
     @property
@@ -34,8 +35,19 @@ class TcpProxy:
     def cut(self) -> None:
         """Reset all connections and every new one."""
         self._refusing = True
+        self.reset_all()
+
+    def reset_all(self) -> None:
+        """Reset all connections. New ones are welcome."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def cut_after(self, size: int) -> None:
+        """Let so many bytes more pass to clients, over whichever connections, and reset the one that carries the last.
+
+        Whoever reads from it has a part of what was sent.
+        """
+        self._budget = size
 
     def freeze(self) -> None:
         """Let nothing through any more, without anybody being told."""
@@ -78,16 +90,22 @@ class TcpProxy:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, far_writer))
-                group.create_task(self._pump(far_reader, writer))
+                group.create_task(self._pump(far_reader, writer, limited=True))
         finally:
             for end in pair:
                 end.transport.abort()
             self._writers -= pair
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, limited: bool = False) -> None:
         try:
             while data := await reader.read(65536):
                 await self._open.wait()
+                if limited and self._budget is not None:
+                    if len(data) >= self._budget:
+                        writer.write(data[: self._budget])
+                        self._budget = None
+                        break
+                    self._budget -= len(data)
                 writer.write(data)
                 await writer.drain()
         except OSError:

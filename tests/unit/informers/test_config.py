@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import ssl
 import tempfile
@@ -124,6 +125,19 @@ class TestKubeconfig:
         }
         config = await load_kubeconfig(str(kubeconfig(tmp_path, user={"exec": plugin})))
         assert await token_of(config) == "from-plugin"
+
+    async def test_exec_plugin_is_run_again_when_its_token_is_refused(self, tmp_path: Path) -> None:
+        credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+        answer = tmp_path / "answer"
+        answer.write_text(json.dumps(credential | {"status": {"token": "one"}}))
+        plugin = {"apiVersion": credential["apiVersion"], "command": "cat", "args": [str(answer)]}
+        config = await load_kubeconfig(str(kubeconfig(tmp_path, user={"exec": plugin})), clock=FakeClock())
+        assert await token_of(config) == "one"
+        answer.write_text(json.dumps(credential | {"status": {"token": "two"}}))
+        assert await token_of(config) == "one"
+        assert config.token_source is not None
+        config.token_source.invalidate()
+        assert await token_of(config) == "two"
 
     async def test_exec_plugin_that_fails_is_named_with_its_words(self, tmp_path: Path) -> None:
         plugin = {

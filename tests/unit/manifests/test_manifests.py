@@ -208,19 +208,20 @@ def test_limits_of_the_policy_are_those_of_the_definition():
 
 
 READ = {"get", "list", "watch"}
+CACHED = {"list", "watch"}
 
 
 def test_controller_may_do_exactly_what_it_needs():
     assert grants(one("ClusterRole")) == {
-        ("networking.karmada.io", "multiclusterservices"): READ | {"patch"},
+        ("networking.karmada.io", "multiclusterservices"): CACHED | {"patch"},
         ("networking.karmada.io", "multiclusterservices/status"): {"patch"},
-        ("work.karmada.io", "works"): READ | {"create", "patch", "delete"},
-        ("work.karmada.io", "resourcebindings"): READ | {"create", "patch"},
-        ("cluster.karmada.io", "clusters"): READ,
-        ("", "services"): READ | {"create", "patch", "delete"},
+        ("work.karmada.io", "works"): CACHED | {"create", "patch", "delete"},
+        ("work.karmada.io", "resourcebindings"): CACHED | {"create", "patch"},
+        ("cluster.karmada.io", "clusters"): CACHED,
+        ("", "services"): CACHED | {"create", "patch", "delete"},
         ("", "services/status"): {"patch"},
-        ("discovery.k8s.io", "endpointslices"): READ | {"create", "patch", "delete"},
-        ("multicluster.x-k8s.io", "serviceimports"): READ,
+        ("discovery.k8s.io", "endpointslices"): CACHED | {"create", "patch", "delete"},
+        ("multicluster.x-k8s.io", "serviceimports"): CACHED,
         ("", "events"): {"create", "patch"},
     }
     assert grants(one("Role")) == {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
@@ -231,10 +232,10 @@ def test_standalone_controllers_get_no_more_than_their_difference():
     assert grants(one("ClusterRole", "mcs-controller-manager-standalone", "standalone")) == {
         ("work.karmada.io", "works/status"): {"patch"},
         ("work.karmada.io", "resourcebindings/status"): {"patch"},
-        ("", "namespaces"): READ | {"create", "delete"},
+        ("", "namespaces"): CACHED | {"create", "delete"},
         ("cluster.karmada.io", "clusters"): {"patch"},
         ("cluster.karmada.io", "clusters/status"): {"patch"},
-        ("policy.karmada.io", "propagationpolicies"): READ | {"patch"},
+        ("policy.karmada.io", "propagationpolicies"): CACHED | {"patch"},
         ("url", "/api/*"): {"get"},
         ("url", "/apis/*"): {"get"},
     }
@@ -242,7 +243,7 @@ def test_standalone_controllers_get_no_more_than_their_difference():
 
 def test_templates_may_be_followed_and_marked_and_no_more():
     assert grants(one("ClusterRole", "mcs-controller-manager-templates", "standalone")) == {
-        (group, resource): READ | {"patch"}
+        (group, resource): CACHED | {"patch"}
         for group, resource in [
             ("apps", "deployments"),
             ("apps", "statefulsets"),
@@ -257,9 +258,10 @@ def test_templates_may_be_followed_and_marked_and_no_more():
 
 def test_member_rights():
     assert grants(one("ClusterRole", "mcs-controller-manager-member", "member")) == {
-        ("discovery.k8s.io", "endpointslices"): READ,
-        ("multicluster.x-k8s.io", "serviceexports"): READ,
+        ("discovery.k8s.io", "endpointslices"): CACHED,
+        ("multicluster.x-k8s.io", "serviceexports"): CACHED,
     }
+    # What is about to be deleted is read once more, if no cache has it.
     write = READ | {"create", "patch", "delete"}
     assert grants(one("ClusterRole", "mcs-controller-manager-member-standalone", "member")) == {
         ("discovery.k8s.io", "endpointslices"): write,

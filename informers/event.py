@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
 
 from informers.meta import KubeObject, ObjectKey, key_of
 
 T = TypeVar("T", bound=KubeObject)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event(Generic[T]):
+class Event(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """One change of one object in a store, or the replay of its state.
 
     Of `old` and `new` at least one is there. An object that was deleted and created again in a gap of the watch appears

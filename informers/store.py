@@ -131,9 +131,9 @@ class StoreWriter(Generic[T]):
 
     def put(self, obj: T) -> T | None:
         """Store an object and return the one it replaces. The object's labels become those of an equal one."""
-        self._share_strings(obj.metadata)
         key = key_of(obj)
         old = self.store._objects.get(key)
+        self._share_strings(obj.metadata, old.metadata if old is not None else None)
         self._index(key, old, obj)
         self.store._objects[key] = obj
         return old
@@ -148,27 +148,36 @@ class StoreWriter(Generic[T]):
 
     def _index(self, key: ObjectKey, old: T | None, new: T | None) -> None:
         for name, indexer in self.store._indexers.items():
-            before = frozenset() if old is None else frozenset(indexer(old))
-            after = frozenset() if new is None else frozenset(indexer(new))
-            if before == after:
+            was = () if old is None else tuple(indexer(old))
+            now = () if new is None else tuple(indexer(new))
+            if was == now:  # as with most updates; the sets below cost more than all the rest
                 continue
+            before, after = frozenset(was), frozenset(now)
             index = self.store._indexes[name]
             for value in before - after:
                 index.discard(value, key)
             for value in after - before:
                 index.add(value, key)
 
-    def _share_strings(self, meta: ObjectMeta) -> None:
+    def _share_strings(self, meta: ObjectMeta, before: ObjectMeta | None) -> None:
         """Let objects share the strings that most of them have: namespaces, keys of labels, many of their values.
 
         The decoder makes new ones for each object, 300 bytes for an EndpointSlice. What comes after the first strings
-        is not remembered any more: those that are in most objects are in the first ones too.
+        is not remembered any more: those that are in most objects are in the first ones too. Of an object that was
+        there before, most is as it was, and shared already.
         """
         known = self._strings
         shared = known.setdefault if len(known) < _MAX_SHARED_STRINGS else known.get
-        force_setattr(meta, "namespace", shared(meta.namespace, meta.namespace))
-        if meta.labels:
+        if before is None:
+            force_setattr(meta, "namespace", shared(meta.namespace, meta.namespace))
+        else:
+            force_setattr(meta, "namespace", before.namespace)
+        if before is not None and before.labels == meta.labels:
+            force_setattr(meta, "labels", before.labels)
+        elif meta.labels:
             labels = {shared(name, name): shared(value, value) for name, value in meta.labels.items()}
             force_setattr(meta, "labels", labels)
-        if meta.annotations:
+        if before is not None and before.annotations == meta.annotations:
+            force_setattr(meta, "annotations", before.annotations)
+        elif meta.annotations:
             force_setattr(meta, "annotations", {shared(name, name): value for name, value in meta.annotations.items()})

@@ -24,9 +24,10 @@ backup and has not reached our position yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 from informers.cache import parse_resource_version
 from informers.errors import (
@@ -56,8 +57,6 @@ from informers.wire import (
 )
 
 if TYPE_CHECKING:
-    import msgspec
-
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
@@ -74,16 +73,14 @@ one that is, a single one is enough."""
 # --- what to ask the server -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRequest:
+class ListRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ask for a page. `limit` 0 means everything at once."""
 
     limit: int
     continue_token: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchRequest:
+class WatchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Open a watch after `resource_version`; with `send_initial_events`, a streaming list."""
 
     resource_version: str
@@ -93,22 +90,19 @@ class WatchRequest:
 # --- what came back ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """The answer to a ListRequest."""
 
     page: ListPage[T]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of a watch."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """The watch was open and is not any more; nothing it said is in doubt.
 
     Attributes:
@@ -120,8 +114,7 @@ class Ended:
     short: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, gc=False):
     """The request failed before it gave anything, or the stream gave something that cannot be a watch event."""
 
     error: KubeError
@@ -142,38 +135,33 @@ class By(Enum):
     """Only when a continue token has expired: it needs no token, and so it ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class MustList:
+class MustList(msgspec.Struct, frozen=True, gc=False):
     """There is nothing to resume from."""
 
     by: By
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
+class Listing(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """Some of the objects are here and wait for the others. Owned by the machine, which adds to it in place."""
 
-    objects: dict[ObjectKey, T] = field(default_factory=dict)
-    rejected: list[Rejected] = field(default_factory=list)
+    objects: dict[ObjectKey, T] = msgspec.field(default_factory=dict)
+    rejected: list[Rejected] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paging(Generic[T]):
+class Paging(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """In the middle of a list by pages."""
 
     listing: Listing[T]
     continue_token: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streaming(Generic[T]):
+class Streaming(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """In the middle of the initial events of a streaming list."""
 
     listing: Listing[T]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watching:
+class Watching(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """In step with the server up to `resource_version`.
 
     Attributes:
@@ -194,8 +182,7 @@ State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching
 # --- what follows -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaced(Generic[T]):
+class Replaced(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """The whole collection as of `resource_version`. `keep`: objects it has that cannot be read."""
 
     objects: list[T]
@@ -203,30 +190,26 @@ class Replaced(Generic[T]):
     keep: frozenset[ObjectKey]
 
 
-@dataclass(frozen=True, slots=True)
-class Put(Generic[T]):
+class Put(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """An object was added or modified."""
 
     object: T
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed(Generic[T]):
+class Removed(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """An object was deleted, or left the selection. `final` is its last state, if it can be read."""
 
     identity: Identity
     final: T | None
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(msgspec.Struct, frozen=True, gc=False):
     """An event about an object that cannot be read."""
 
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(msgspec.Struct, frozen=True, gc=False):
     """Nothing new up to this resource version."""
 
     resource_version: str
@@ -235,15 +218,13 @@ class Advanced:
 Output: TypeAlias = Replaced[T] | Put[T] | Removed[T] | Skipped | Advanced
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """Wait before the next request: a back-off, and at least `seconds` if the server said so."""
 
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step(Generic[T]):
+class Step(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """What follows from one input.
 
     Attributes:

@@ -6,7 +6,6 @@ made from it. `Options.of` checks what no single flag can tell.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
+from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 from mcs_controller.runtime.http import parse_address
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
 
 ENVIRONMENT_PREFIX: Final = "MCS"
@@ -33,20 +34,15 @@ class Duration(click.ParamType[float]):
     """A Go duration ("15s", "2m0s", "1h30m", "500ms", "0"), as seconds."""
 
     name = "duration"
-    _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-    _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse, or fail with an example."""
         if isinstance(value, float):
             return value
-        text = str(value)
-        if text == "0":
-            return 0.0
-        parts = self._PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            self.fail(f"{text!r} is not a duration; write it like 15s, 2m0s or 500ms", param, ctx)
-        return sum(float(number) * self._UNITS[unit] for number, unit in parts)
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 DURATION: Final = Duration()
@@ -76,6 +72,7 @@ _WHERE = "Control plane"
 _LEADER = "Leader election"
 _LIMITS = "Request limits"
 _MEMBERS = "Members"
+_ENDPOINTS = "Endpoints"
 _PACE = "Pace"
 _SIGHT = "Observation"
 
@@ -199,6 +196,23 @@ FLAGS: Final[tuple[Flag, ...]] = (
         _MEMBERS,
         "Comma-separated regular expressions of namespaces that are not made in members (namespace).",
     ),
+    Flag(
+        "strip-topology",
+        False,
+        bool,
+        _ENDPOINTS,
+        "Leave zone, nodeName and hints of endpoints out of the slices that consumers get. They describe the provider; "
+        "a consumer whose own zones or nodes have the same names would route by them. Kept by default, as by Karmada.",
+    ),
+    Flag(
+        "withdraw-not-ready-after",
+        "0",
+        DURATION,
+        _ENDPOINTS,
+        "How long a provider may be not ready before its endpoints are withdrawn from consumers; they come back when "
+        "it is ready. 0 is never, as with Karmada. The annotation "
+        "multiclusterservice.karmada.io/withdraw-not-ready-after of a MultiClusterService says it for that service.",
+    ),
     Flag("resync-period", "0", DURATION, _PACE, "Time between reconciles of everything from the caches; 0 is never."),
     Flag("concurrent-work-syncs", 5, int, _PACE, "Works reconciled at once, per controller."),
     Flag("concurrent-resourcebinding-syncs", 5, int, _PACE, "ResourceBindings reconciled at once (binding)."),
@@ -247,6 +261,8 @@ class Options:
     cluster_success_threshold: float
     cluster_failure_threshold: float
     skipped_propagating_namespaces: tuple[re.Pattern[str], ...]
+    strip_topology: bool
+    withdraw_not_ready_after: float
     resync_period: float
     concurrent_work_syncs: int
     concurrent_resourcebinding_syncs: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -30,6 +31,15 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
 def find_condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:
     """The condition of that type, or None."""
     return next((condition for condition in conditions if condition.type == kind), None)
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A time of the API, in UTC; None if there is none, or it is not one."""
+    try:
+        parsed = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
 def canonical(value: Any) -> bytes:

@@ -8,6 +8,16 @@ from informers.meta import ObjectMeta
 from mcs_controller.api.common import Condition, without_server_state
 
 
+class ListedPort(msgspec.Struct, frozen=True):
+    """An entry of `spec.ports`: a port of the Service, by its name, its number, or both."""
+
+    port: int
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.port})" if self.name else str(self.port)
+
+
 class MultiClusterService(msgspec.Struct, frozen=True):
     """networking.karmada.io/v1alpha1 MultiClusterService.
 
@@ -15,6 +25,7 @@ class MultiClusterService(msgspec.Struct, frozen=True):
         types: exposure types, as written.
         providers: names in `spec.providerClusters`; None if the list is empty or absent, which means every cluster.
         consumers: the same for `spec.consumerClusters`.
+        ports: `spec.ports`; empty means every port.
         conditions: `status.conditions`.
         raw: the object as JSON, without status and managedFields.
     """
@@ -23,6 +34,7 @@ class MultiClusterService(msgspec.Struct, frozen=True):
     types: tuple[str, ...]
     providers: frozenset[str] | None
     consumers: frozenset[str] | None
+    ports: tuple[ListedPort, ...]
     conditions: tuple[Condition, ...]
     raw: bytes
 
@@ -38,6 +50,7 @@ class _ClusterName(msgspec.Struct):
 
 class _Spec(msgspec.Struct, rename="camel"):
     types: tuple[str, ...] = ()
+    ports: tuple[ListedPort, ...] | None = None
     provider_clusters: list[_ClusterName] | None = None
     consumer_clusters: list[_ClusterName] | None = None
 
@@ -67,6 +80,7 @@ def decode_multiclusterservice(raw: bytes | msgspec.Raw) -> MultiClusterService:
         types=wire.spec.types,
         providers=_names(wire.spec.provider_clusters),
         consumers=_names(wire.spec.consumer_clusters),
+        ports=wire.spec.ports or (),
         conditions=(wire.status.conditions if wire.status else None) or (),
         raw=without_server_state(raw),
     )

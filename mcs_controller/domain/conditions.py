@@ -1,27 +1,43 @@
 """What a MultiClusterService says about itself (contract 0.1, 3.1, 3.3).
 
 Two conditions, each computed over everything it speaks of: one success never hides another's failure, and every cluster
-that had to be left out is named with the reason.
+that had to be left out is named with the reason. Messages begin with Karmada's text and go on with what a person needs:
+
+    EndpointSlice are dispatched successfully: 2 slices with 5 endpoints from m1 to m2, m3. Left out for now: m4: ...
+
+The part after the colon is the reach. It changes whenever pods come and go, so whoever writes conditions may be late
+with it, and nobody is told of it (`differs_in_reach`, `news`).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from mcs_controller.domain.exposure import Ports
     from mcs_controller.domain.selection import Skip
+    from mcs_controller.domain.works import SliceRef
 
 _MAX_MESSAGE = 8192
 """Characters. The API allows 32,768; a person reads far fewer, and every watcher pays for each."""
 
+_MAX_NAMES: Final = 10
+"""Clusters that are named one by one in the reach."""
+
 SERVICE_APPLIED_MESSAGE = "Service is propagated to target clusters."
 SLICE_DISPATCHED_MESSAGE = "EndpointSlice are dispatched successfully"
+_NOTES: Final = frozenset({wk.EVENT_PORTS_NOT_FOUND, wk.EVENT_INVALID_ANNOTATION})
+"""Remarks that are not about a cluster."""
+
+_REACH: Final = re.compile(rf"{SLICE_DISPATCHED_MESSAGE}(?:: [^.]*)?(?:\. (?P<remarks>.*)|$)", re.DOTALL)
+"""No name of a cluster has a dot in it (contract 5.2, rule 8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +47,84 @@ class Outcome:
     Attributes:
         skips: clusters that were left out; not a failure.
         errors: what failed, one text per cluster or step, without anything that changes from try to try.
+        consumers: clusters that have the slice that this is about.
+        endpoints: how many it has.
+        ports: how its ports compare with those that the service lists, if it lists some.
+        problem: what in the service was ignored, and why.
     """
 
     skips: tuple[Skip, ...] = ()
     errors: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+    endpoints: int = 0
+    ports: Ports | None = None
+    problem: str | None = None
 
 
-def service_applied(outcome: Outcome) -> Condition:
+class Remark(NamedTuple):
+    """A cluster that was left out, or a wish that was ignored. Not a failure, but worth an event with that reason."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A condition, and what it is made of.
+
+    Attributes:
+        errors: why the condition is False; empty if it is True.
+        remarks: what was left out or ignored.
+    """
+
+    condition: Condition
+    errors: tuple[str, ...]
+    remarks: tuple[Remark, ...]
+
+
+class News(NamedTuple):
+    """An event to be recorded; `reason` is None for the condition's own, of success or failure."""
+
+    ok: bool
+    reason: str | None
+    message: str
+
+
+def service_applied(outcome: Outcome) -> Verdict:
     """Condition ServiceApplied for one reconcile."""
+    remarks = _skipped(outcome.skips)
     if outcome.errors:
-        return _condition(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, _join(outcome.errors), status="False")
-    return _condition(
-        wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_SUCCEED, _with_skips(SERVICE_APPLIED_MESSAGE, outcome.skips)
-    )
+        return _failure(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, outcome.errors, remarks)
+    message = " ".join([SERVICE_APPLIED_MESSAGE, *_told(remarks)])
+    condition = Condition(wk.SERVICE_APPLIED, "True", wk.SERVICE_APPLIED_SUCCEED, _cap(message))
+    return Verdict(condition, (), remarks)
 
 
-def slices_dispatched(outcomes: Iterable[Outcome]) -> Condition:
-    """Condition EndpointSliceDispatched over all slices of the service."""
-    outcomes = tuple(outcomes)
-    errors = sorted({error for outcome in outcomes for error in outcome.errors})
+def slices_dispatched(
+    slices: Mapping[SliceRef, Outcome], failed: Iterable[str] = (), providers: Iterable[str] = ()
+) -> Verdict:
+    """Condition EndpointSliceDispatched over all slices of the service.
+
+    Args:
+        slices: what became of each.
+        failed: what else went wrong, in words as in `Outcome.errors`.
+        providers: clusters that the service names as providers: those without endpoints are worth a word.
+    """
+    errors = {error for outcome in slices.values() for error in outcome.errors} | set(failed)
+    remarks = {*_skipped(skip for outcome in slices.values() for skip in outcome.skips)}
+    remarks |= {Remark(wk.EVENT_INVALID_ANNOTATION, one.problem) for one in slices.values() if one.problem is not None}
+    nothing_exposed, unmatched = _unmatched([one.ports for one in slices.values() if one.ports is not None])
+    if unmatched is not None and nothing_exposed:
+        errors.add(unmatched)
+    elif unmatched is not None:
+        remarks.add(Remark(wk.EVENT_PORTS_NOT_FOUND, unmatched))
+    found = tuple(sorted(remarks))
     if errors:
-        return _condition(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, _join(errors), status="False")
-    skips = sorted({skip for outcome in outcomes for skip in outcome.skips})
-    return _condition(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_SUCCEED, _with_skips(SLICE_DISPATCHED_MESSAGE, skips))
+        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), found)
+    message = f"{SLICE_DISPATCHED_MESSAGE}: {_reach(slices, providers)}" if slices else SLICE_DISPATCHED_MESSAGE
+    message = " ".join([f"{message}." if found else message, *_told(found)])
+    condition = Condition(wk.SLICE_DISPATCHED, "True", wk.SLICE_DISPATCHED_SUCCEED, _cap(message))
+    return Verdict(condition, (), found)
 
 
 def merge(observed: tuple[Condition, ...], wanted: Iterable[Condition], now: str) -> tuple[Condition, ...]:
@@ -89,13 +160,104 @@ def says_the_same(before: Condition | None, after: Condition) -> bool:
     )
 
 
-def _condition(kind: str, reason: str, message: str, *, status: str = "True") -> Condition:
-    return Condition(type=kind, status=status, reason=reason, message=_cap(message))
+def differs_in_reach(before: Condition | None, after: Condition) -> bool:
+    """Whether the new condition says the same as the old one, apart from how many endpoints are where."""
+    return before is not None and (before.status, before.reason, _remarks_in(before.message)) == (
+        after.status,
+        after.reason,
+        _remarks_in(after.message),
+    )
 
 
-def _with_skips(message: str, skips: Iterable[Skip]) -> str:
-    skipped = "; ".join(f"{skip.cluster}: {skip.message}" for skip in skips)
-    return f"{message} Left out for now: {skipped}." if skipped else message
+def news(before: Condition | None, verdict: Verdict) -> list[News]:
+    """What people should hear of a change: that it works (again), and what fails or is left out and was not before.
+
+    Whatever the former condition names already is not news, so a restart tells nothing, and of a failure that grows
+    only what is new. Messages do not count endpoints: the same thing again is the same event with a higher count.
+    """
+    condition = verdict.condition
+    told = before.message if before is not None else ""
+    was_true = before is not None and before.status == "True"
+    found: list[News] = []
+    if condition.status != "True":
+        errors = [error for error in verdict.errors if was_true or not _says(told, error)]
+        if errors:
+            found.append(News(False, None, _join(errors)))
+    elif not was_true or (_remarks_in(told) and not verdict.remarks):
+        found.append(News(True, None, _SUCCESS[condition.type]))
+    found += [News(False, one.reason, one.text) for one in verdict.remarks if not _says(told, one.text)]
+    return found
+
+
+def _says(message: str, text: str) -> bool:
+    """Whether the message has that text in it, from the beginning of a word on: m1 is not meant where am1 is named."""
+    return f" {text}" in f" {message}"
+
+
+_SUCCESS: Final = {wk.SERVICE_APPLIED: SERVICE_APPLIED_MESSAGE, wk.SLICE_DISPATCHED: SLICE_DISPATCHED_MESSAGE}
+
+
+def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> Verdict:
+    errors = tuple(errors)
+    message = _join(errors)
+    message = " ".join([f"{message}." if remarks else message, *_told(remarks)])
+    return Verdict(Condition(kind, "False", reason, _cap(message)), errors, remarks)
+
+
+def _skipped(skips: Iterable[Skip]) -> tuple[Remark, ...]:
+    return tuple(Remark(skip.reason, f"{skip.cluster}: {skip.message}") for skip in sorted(set(skips)))
+
+
+def _told(remarks: Iterable[Remark]) -> list[str]:
+    remarks = tuple(remarks)
+    skipped = "; ".join(remark.text for remark in remarks if remark.reason not in _NOTES)
+    notes = [f"Note: {remark.text}." for remark in remarks if remark.reason in _NOTES]
+    return [*([f"Left out for now: {skipped}."] if skipped else []), *notes]
+
+
+def _remarks_in(message: str) -> str:
+    """The message without the text of success and the reach; the whole of any other message."""
+    if message.startswith(SERVICE_APPLIED_MESSAGE):
+        return message.removeprefix(SERVICE_APPLIED_MESSAGE)
+    match = _REACH.fullmatch(message)
+    return message if match is None else match["remarks"] or ""
+
+
+def _unmatched(ports: list[Ports]) -> tuple[bool, str | None]:
+    """Whether no slice has any listed port, and what is to be said of those that no slice has, if there are any."""
+    if not ports:
+        return False, None
+    listed = ports[0].listed
+    missing = [entry for entry in listed if all(entry in one.missing for one in ports)]
+    if not missing:
+        return False, None
+    there = sorted({port for one in ports for port in one.there})
+    text = f"spec.ports lists {', '.join(missing)}, but the slices have {', '.join(there)}"
+    return len(missing) == len(listed), text
+
+
+def _reach(slices: Mapping[SliceRef, Outcome], providers: Iterable[str]) -> str:
+    reaching = {origin: outcome for origin, outcome in slices.items() if outcome.consumers}
+    endpoints = sum(outcome.endpoints for outcome in reaching.values())
+    if reaching:
+        text = f"{_count(len(reaching), 'slice')} with {_count(endpoints, 'endpoint')}"
+        text += f" from {_names({origin.cluster for origin in reaching})}"
+        text += f" to {_names({consumer for outcome in reaching.values() for consumer in outcome.consumers})}"
+    else:
+        text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
+    offering = {origin.cluster for origin, outcome in slices.items() if outcome.endpoints}
+    without = set(providers) - offering - {skip.cluster for one in slices.values() for skip in one.skips}
+    return f"{text}; no endpoints in {_names(without)}" if without else text
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _names(clusters: Iterable[str]) -> str:
+    names = sorted(clusters)
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MAX_NAMES])} and {more} more"
 
 
 def _join(errors: Iterable[str]) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.demands import free_name
+from mcs_controller.domain.exposure import Ports, expose, without_topology
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
+from mcs_controller.domain.withdrawal import withdrawal_due, withdrawal_period
 from mcs_controller.domain.works import (
     PatchWork,
     Role,
@@ -28,14 +30,29 @@ from mcs_controller.domain.works import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from mcs_controller.api.common import JsonObject
+    from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.domain.demands import FindWork
 
     FindRivals = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchPolicy:
+    """What the flags say about all slices. The defaults are Karmada's behaviour.
+
+    Attributes:
+        strip_topology: leave out what says where in its own cluster an endpoint is.
+        withdraw_after: seconds that a provider may be not ready before its endpoints go; 0 is for ever.
+    """
+
+    strip_topology: bool = False
+    withdraw_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +70,24 @@ class DispatchPlan:
     Attributes:
         copies: writes in the consumers' execution namespaces, independent of each other.
         release: collected Works whose finalizer may go once no copy is left.
-        skips: consumers that have to wait.
+        skips: consumers that have to wait, or the provider, if its endpoints are withdrawn.
         service: the service that the slice is filed under, if it is dispatched at all.
+        consumers: clusters that have the slice once the plan is applied.
+        endpoints: how many the slice has.
+        ports: how the slice's ports compare with those that the service lists; None if either has none.
+        problem: what in the service cannot be made sense of, and is ignored.
+        look_again: in how many seconds the endpoints are to be withdrawn; None if that is not under way.
     """
 
     copies: tuple[Copy, ...]
     release: tuple[PatchWork, ...]
     skips: tuple[Skip, ...]
     service: tuple[str, str] | None
+    consumers: tuple[str, ...] = ()
+    endpoints: int = 0
+    ports: Ports | None = None
+    problem: str | None = None
+    look_again: float | None = None
 
 
 def plan_dispatch(
@@ -72,6 +99,10 @@ def plan_dispatch(
     find: FindWork,
     rivals: FindRivals,
     new_id: Callable[[], str],
+    *,
+    template: Callable[[tuple[str, str]], Service | None],
+    policy: DispatchPolicy,
+    now: datetime,
 ) -> DispatchPlan:
     """Which Works the consumers' execution namespaces should hold for one provider's slice.
 
@@ -84,8 +115,12 @@ def plan_dispatch(
         find: looks up any Work by namespace and name.
         rivals: looks up dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
+        template: looks up the Service in the control plane.
+        policy: see there.
+        now: the wall clock.
 
-    A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have.
+    A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have. A slice none of
+    whose ports is listed has no copies: without ports it would offer nothing.
     """
     source = next((work for work in collected if _is_live(work) and service_of(work) is not None), None)
     release = tuple(
@@ -97,9 +132,23 @@ def plan_dispatch(
         return DispatchPlan(_delete_all(copies), release, (), None)
     if mcs is None:
         return DispatchPlan((), release, (), None)
+    period, problem = withdrawal_period(mcs, policy.withdraw_after)
+    due = withdrawal_due(clusters.get(origin.cluster), period, now)
+    if due is not None and due <= 0:
+        reason = f"its endpoints are withdrawn, as it has been not ready for {period:g} s"
+        gone = Skip(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
+        return DispatchPlan(_delete_all(copies), release, (gone,), filed_under, problem=problem)
+    content = source.manifests[0].decode()
+    ports = _restrict(content, mcs, template, policy)
+    endpoints = len(content["endpoints"]) if isinstance(content.get("endpoints"), list) else 0
+    if ports is not None and not ports.exposed:
+        return DispatchPlan(
+            _delete_all(copies), release, (), filed_under, endpoints=endpoints, ports=ports, problem=problem
+        )
     wanted: list[Copy] = []
     skips: list[Skip] = []
     kept: set[tuple[str, str]] = set()
+    reached: list[str] = []
     consumers = [name for name in consumers_of(mcs, clusters) if name != origin.cluster]
     for consumer in consumers:
         namespace = execution_namespace(consumer)
@@ -111,15 +160,43 @@ def plan_dispatch(
             continue
         slice_name = _slice_name(namespace, origin, there, rivals)
         name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
-        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, source)
+        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, content)
         try:
             write = plan_work(intent, there or find(namespace, name), new_id)
         except WorkTerminating:
             continue
+        reached.append(consumer)
         if write is not None:
             wanted.append(Copy(consumer, write))
     stale = [work for work in copies if (work.metadata.namespace, work.metadata.name) not in kept]
-    return DispatchPlan((*wanted, *_delete_all(stale)), release, tuple(skips), filed_under)
+    return DispatchPlan(
+        (*wanted, *_delete_all(stale)),
+        release,
+        tuple(skips),
+        filed_under,
+        consumers=tuple(reached),
+        endpoints=endpoints,
+        ports=ports,
+        problem=problem,
+        look_again=due,
+    )
+
+
+def _restrict(
+    content: JsonObject,
+    mcs: MultiClusterService,
+    template: Callable[[tuple[str, str]], Service | None],
+    policy: DispatchPolicy,
+) -> Ports | None:
+    """Take out of a collected slice what its consumers are not to see. Returns how the ports compare."""
+    if policy.strip_topology and content.get("endpoints"):
+        content["endpoints"] = without_topology(content["endpoints"])
+    # A Service that nobody serves has a slice without endpoints and ports: nothing to compare, and nothing wrong.
+    if not mcs.ports or not content.get("ports"):
+        return None
+    ports = expose(mcs.ports, template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
+    content["ports"] = list(ports.exposed)
+    return ports
 
 
 def release_collected(work: Work) -> PatchWork | None:
@@ -192,19 +269,18 @@ def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:
 
 
 def _dispatched_intent(
-    namespace: str, name: str, slice_name: str, origin: SliceRef, mcs: MultiClusterService, source: Work
+    namespace: str, name: str, slice_name: str, origin: SliceRef, mcs: MultiClusterService, content: JsonObject
 ) -> WorkIntent:
     annotations = {wk.PROVISION_CLUSTER: origin.cluster}
     if slice_name != dispatched_slice_name(origin.cluster, origin.name):
         annotations[wk.PROVISION_NAME] = origin.name
-    manifest = source.manifests[0].decode()
     metadata: JsonObject = {
         "name": slice_name,
         "namespace": origin.namespace,
         "labels": {wk.SERVICE_NAME: mcs.metadata.name, wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER},
         "annotations": {wk.PROVISION_CLUSTER: origin.cluster},
     }
-    generate_name = (manifest.get("metadata") or {}).get("generateName")
+    generate_name = (content.get("metadata") or {}).get("generateName")
     if generate_name:
         metadata["generateName"] = generate_name
     return WorkIntent(
@@ -214,9 +290,9 @@ def _dispatched_intent(
             "apiVersion": wk.SLICE_API_VERSION,
             "kind": wk.SLICE_KIND,
             "metadata": metadata,
-            "addressType": manifest.get("addressType"),
-            "endpoints": manifest.get("endpoints") or None,
-            "ports": manifest.get("ports") or None,
+            "addressType": content.get("addressType"),
+            "endpoints": content.get("endpoints") or None,
+            "ports": content.get("ports") or None,
         },
         labels={wk.MCS_NAMESPACE: mcs.metadata.namespace, wk.MCS_NAME: mcs.metadata.name},
         annotations=annotations,

@@ -24,6 +24,9 @@ PROVISION_CLUSTER: Final = "endpointslice.karmada.io/provision-cluster"
 PROVISION_NAME: Final = "endpointslice.karmada.io/provision-name"
 """Ours, on a dispatched Work only: the slice's name in the provider, where the copy's name does not say it."""
 
+WITHDRAW_AFTER: Final = "multiclusterservice.karmada.io/withdraw-not-ready-after"
+"""Ours, set by users on a MultiClusterService: `--withdraw-not-ready-after` for this service alone."""
+
 CLAIMED_BY: Final = "resourcetemplate.karmada.io/claimed-by"
 CLAIMED_BY_MCS: Final = "MultiClusterService"
 BINDING_MANAGED_BY: Final = "binding.karmada.io/managed-by"
@@ -90,6 +93,10 @@ EVENT_DISPATCH_SUCCEED: Final = "DispatchEndpointSliceSucceed"
 EVENT_DISPATCH_FAILED: Final = "DispatchEndpointSliceFailed"
 EVENT_CLUSTER_NOT_FOUND: Final = "ClusterNotFound"
 EVENT_API_INCOMPATIBLE: Final = "APIIncompatible"
+EVENT_ENDPOINTS_WITHDRAWN: Final = "EndpointsWithdrawn"
+EVENT_PORTS_NOT_FOUND: Final = "PortsNotFound"
+EVENT_INVALID_ANNOTATION: Final = "InvalidAnnotation"
+"""These three are ours alone."""
 
 # --- kinds ---------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Key: a provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
 Where collecting and executing happen in this process too, the three writes of a change go side by side (see `turns`).
-Watches: Works; MultiClusterServices; Clusters; Services, for the numbers of their ports. The verdict over all slices of a service is `service_status`'s to write.
+Watches: Works; MultiClusterServices; Clusters; Services, for the numbers of their ports. The verdict over all slices
+of a service is `service_status`'s to write.
 """
 
 from __future__ import annotations
@@ -80,11 +81,14 @@ class EndpointSliceDispatchReconciler:
         new_id: Callable[[], str],
         turns: Turns[ClusterRequest],
         collecting: Turns[ClusterRequest],
+        policy: DispatchPolicy,
+        clock: Clock,
         execution: Execution | None = None,
     ) -> None:
         """Works without `execution`; with it, changed copies are written to the member beside their Works.
 
-        `turns` are this reconciler's own; `collecting` says who writes the collected Work of a slice.
+        `turns` are this reconciler's own; `collecting` says who writes the collected Work of a slice. `templates` are
+        the Services of the control plane.
         """
         self._works = works
         self._services = services
@@ -145,7 +149,7 @@ class EndpointSliceDispatchReconciler:
             self._board.report_slice(origin, service, outcome)
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
-        return await self._release(origin) if plan.release else Result()
+        return await self._release(origin) if plan.release else Result(requeue_after=plan.look_again)
 
     async def _release(self, origin: SliceRef) -> Result:
         """Let go of collected Works, if nobody else writes them: a feature that shares them may be doing so."""
@@ -183,7 +187,6 @@ class EndpointSliceDispatchReconciler:
         work = self._works.get(execution_namespace(request.cluster), request.name)
         if work is not None and _is_unreadable(work) and (release := release_collected(work)) is not None:
             await self._works.apply(release)
-        return Result(requeue_after=plan.look_again)
 
     # --- what to look at when something changes -----------------------------------------------------------------------
 

@@ -1,36 +1,38 @@
 """The conditions and events of MultiClusterServices, from all reconcilers that work for one.
 
 The reconcilers report outcomes to a `StatusBoard`; one reconciler turns them into conditions, so the two conditions of
-a service are written by one hand, in one request, and only when they differ from what the service says already. Events
-follow the conditions: one per change, none per try, and none after a restart in which nothing changed.
+a service are written by one hand, in one request, and only when they differ from what the service says already. What
+became of the copies in the consumers is read from their Works. Events follow the conditions: one per change, none per
+try, and none after a restart in which nothing changed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from informers.errors import Conflict, NotFound
-from mcs_controller.api.common import Condition, find_condition
+from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.selection import validate
-from mcs_controller.domain.works import Role, SliceRef, origin_of, role_of
+from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from informers.cached import CachedResource
+    from informers.informer import Event
     from informers.store import Store
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.conditions import Outcome
-    from mcs_controller.domain.selection import Skip
+    from mcs_controller.domain.conditions import Outcome, Verdict
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -38,6 +40,12 @@ _EVENTS = {
     wk.SERVICE_APPLIED: (wk.MCS_CONTROLLER, wk.EVENT_SYNC_SERVICE_SUCCEED, wk.EVENT_SYNC_SERVICE_FAILED),
     wk.SLICE_DISPATCHED: (wk.DISPATCH_CONTROLLER, wk.EVENT_DISPATCH_SUCCEED, wk.EVENT_DISPATCH_FAILED),
 }
+
+REACH_SECONDS: Final = 60.0
+"""How late a message may be that differs only in how many endpoints are where: pods come and go all the time."""
+
+SETTLING_SECONDS: Final = 5.0
+"""How long a copy may fail to apply before it is told: the first tries often precede the namespace they need."""
 
 
 class StatusBoard:
@@ -142,12 +150,14 @@ class ServiceStatusReconciler:
         self._works = works
         self._recorder = recorder
         self._clock = clock
+        self._outdated: dict[Request, float] = {}
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the service is gone."""
         mcs = self._services.get(request.namespace, request.name)
         if mcs is None:
             self._board.forget(request)
+            self._outdated.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
@@ -157,11 +167,19 @@ class ServiceStatusReconciler:
             return Result()
         if not (mcs.is_cross_cluster or validate(mcs)):
             return Result()
-        wanted = self._wanted(request, mcs)
-        now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
-        merged = conditions.merge(mcs.conditions, wanted, now)
+        now = self._clock.utcnow()
+        failing, settling = self._failing(request, now)
+        verdicts = self._verdicts(request, mcs, failing)
+        wanted = [verdict.condition for verdict in verdicts]
+        merged = conditions.merge(mcs.conditions, wanted, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         if merged == mcs.conditions:
-            return Result()
+            self._outdated.pop(request, None)
+            return Result(requeue_after=settling)
+        if all(conditions.differs_in_reach(find_condition(mcs.conditions, one.type), one) for one in wanted):
+            monotonic = self._clock.monotonic()
+            left = self._outdated.setdefault(request, monotonic) + REACH_SECONDS - monotonic
+            if left > 0:
+                return Result(requeue_after=left if settling is None else min(left, settling))
         body = {
             "metadata": {"resourceVersion": mcs.metadata.resource_version},
             "status": {"conditions": msgspec.to_builtins(merged)},
@@ -173,16 +191,15 @@ class ServiceStatusReconciler:
         except Conflict:
             # The watch is about to deliver what we have not seen; the same report is then written over it.
             return Result(requeue_after=0.05)
-        for condition in wanted:
-            if not conditions.says_the_same(find_condition(mcs.conditions, condition.type), condition):
-                self._tell(mcs, request, condition)
-        return Result()
+        self._outdated.pop(request, None)
+        self._tell(mcs, verdicts)
+        return Result(requeue_after=settling)
 
-    def _wanted(self, request: Request, mcs: MultiClusterService) -> list[Condition]:
-        wanted: list[Condition] = []
+    def _verdicts(self, request: Request, mcs: MultiClusterService, failing: tuple[str, ...]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
         outcome = self._board.service_outcome(request)
         if outcome is not None:
-            wanted.append(conditions.service_applied(outcome))
+            verdicts.append(conditions.service_applied(outcome))
         reported = self._board.slice_outcomes(request)
         collected = {
             origin
@@ -193,28 +210,69 @@ class ServiceStatusReconciler:
         }
         # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
         if not collected <= reported.keys():
-            return wanted
-        outcomes = [*(reported[origin] for origin in sorted(collected)), *self._board.uncollected(request)]
-        if outcomes or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
-            wanted.append(conditions.slices_dispatched(outcomes))
-        return wanted
+            return verdicts
+        slices = {origin: reported[origin] for origin in sorted(collected)}
+        failed = [error for one in self._board.uncollected(request) for error in one.errors]
+        if slices or failed or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
+            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing), mcs.providers or ()))
+        return verdicts
 
-    def _tell(self, mcs: MultiClusterService, request: Request, condition: Condition) -> None:
-        component, succeed, failed = _EVENTS[condition.type]
+    def _failing(self, request: Request, now: datetime) -> tuple[tuple[str, ...], float | None]:
+        """What failed to apply in consumers, and in how many seconds what fails just now is due to be told."""
+        failing: list[str] = []
+        settling: list[float] = []
+        for work in self._works.by_index(BY_SERVICE, (request.namespace, request.name)):
+            failure = _failure(work)
+            if failure is None:
+                continue
+            age = (now - failure.since).total_seconds() if failure.since is not None else SETTLING_SECONDS
+            # A moment in the future comes from another clock, and is as good as any in the past.
+            if 0 <= age < SETTLING_SECONDS:
+                settling.append(SETTLING_SECONDS - age)
+            else:
+                failing.append(failure.text)
+        return tuple(sorted(failing)), min(settling, default=None)
+
+    def _tell(self, mcs: MultiClusterService, verdicts: Iterable[Verdict]) -> None:
         reference = _reference(mcs)
-        recorder = self._recorder.for_component(component)
-        if condition.status == "True":
-            recorder.event(reference, "Normal", succeed, condition.message)
-        else:
-            recorder.event(reference, "Warning", failed, condition.message)
-        for skip in self._skips(request, condition.type):
-            recorder.event(reference, "Warning", skip.reason, f"{skip.cluster}: {skip.message}")
+        told: set[conditions.News] = set()
+        for verdict in verdicts:
+            component, succeed, failed = _EVENTS[verdict.condition.type]
+            recorder = self._recorder.for_component(component)
+            for one in conditions.news(find_condition(mcs.conditions, verdict.condition.type), verdict):
+                # A cluster that both conditions leave out is one piece of news.
+                if one.reason is not None and one in told:
+                    continue
+                told.add(one)
+                reason = one.reason or (succeed if one.ok else failed)
+                recorder.event(reference, "Normal" if one.ok else "Warning", reason, one.message)
 
-    def _skips(self, request: Request, kind: str) -> list[Skip]:
-        if kind == wk.SERVICE_APPLIED:
-            outcome = self._board.service_outcome(request)
-            return sorted(set(outcome.skips)) if outcome is not None else []
-        return sorted({skip for one in self._board.slice_outcomes(request).values() for skip in one.skips})
+
+def requests_for_work(event: Event[Work]) -> Iterable[Request]:
+    """The service of a copy that begins or ceases to fail in its consumer, or fails for another reason."""
+    old = _failure(event.old) if event.old is not None else None
+    new = _failure(event.new) if event.new is not None else None
+    if (old and old.text) == (new and new.text):
+        return ()
+    works = (event.old, event.new)
+    return sorted({Request(*service) for work in works if work is not None and (service := service_of(work))})
+
+
+class _Failure(NamedTuple):
+    text: str
+    since: datetime | None
+
+
+def _failure(work: Work) -> _Failure | None:
+    """What a dispatched Work says of having failed to apply; None if it does not."""
+    applied = find_condition(work.conditions, wk.APPLIED)
+    if applied is None or applied.status != "False" or work.metadata.deletion_timestamp is not None:
+        return None
+    origin = origin_of(work)
+    if role_of(work) is not Role.DISPATCHED or origin is None:
+        return None
+    what = f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {cluster_of(work)}"
+    return _Failure(f"{what}: {applied.message}", parse_time(applied.last_transition_time))
 
 
 def _reference(mcs: MultiClusterService) -> ObjectReference:

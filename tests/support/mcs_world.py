@@ -195,6 +195,8 @@ class World:
             controllers=self.enabled,
             concurrent_work_syncs=1,
             cluster_cache_sync_timeout=120.0,
+            strip_topology=False,
+            withdraw_not_ready_after=0.0,
         )
         works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
         fake = types.SimpleNamespace(
@@ -255,6 +257,7 @@ class World:
             self._neighbours()
             again = [(one, *pair) for one in self.controllers.values() for pair in one.failed]
             later = [(one, request) for one in self.controllers.values() for request in one.later]
+            waits = [seconds for one in self.controllers.values() for seconds in one.later.values()]
             busy = any(one.pending for one in self.controllers.values())
             if not (again or later or busy):
                 return []
@@ -266,7 +269,8 @@ class World:
             for owner, request in later:
                 owner.enqueue(request)
             problems = [error for _, _, error in again]
-            await self.clock.advance(1.0)
+            # What is due in a minute is due when nothing else is.
+            await self.clock.advance(1.0 if again or busy else max([1.0, *waits]))
         if failures:
             return problems
         raise AssertionError(f"no rest after {rounds} rounds: {problems or 'still busy'}")

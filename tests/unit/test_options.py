@@ -71,6 +71,9 @@ CONTRACT: dict[str, Any] = {
     "metrics_bind_address": ":8080",
     "health_probe_bind_address": ":10357",
     "logging_format": "text",
+    # Ours; the defaults are what Karmada does.
+    "strip_topology": False,
+    "withdraw_not_ready_after": 0.0,
 }
 OURS = {
     "controllers",  # an object; below

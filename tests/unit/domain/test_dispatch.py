@@ -5,6 +5,7 @@ The peer's queue holds Works, ours holds slices: a plan is for one provider's sl
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.endpointslice import DispatchPlan, plan_dispatch, release_collected
+from mcs_controller.domain.endpointslice import DispatchPlan, DispatchPolicy, plan_dispatch, release_collected
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, work_name
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of
 from tests.support.builders import (
@@ -36,6 +37,8 @@ from tests.support.builders import (
 from tests.support.memory import merge_patch
 
 ORIGIN = SliceRef("m1", "default", "web-1")
+KARMADAS = DispatchPolicy()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = "web-1-748bc4d6dc"
 """WN(EndpointSlice, default, web-1)."""
 
@@ -52,6 +55,9 @@ def dispatch(
     *,
     origin: SliceRef = ORIGIN,
     clusters: dict[str, Any] | None = None,
+    template: Json | None = None,
+    policy: DispatchPolicy = KARMADAS,
+    now: datetime = NOW,
 ) -> DispatchPlan:
     """The plan for one slice, with these Works on the server."""
     if clusters is None:
@@ -72,6 +78,9 @@ def dispatch(
         lambda *key: decoded.get(key),
         lambda target: [one for _, one in sorted(decoded.items()) if target_of(one) == target],
         ids(f"{origin.cluster}-{origin.name}"),
+        template=lambda key: decode(template) if template is not None and key == ("default", "web") else None,
+        policy=policy,
+        now=now,
     )
 
 
@@ -411,13 +420,16 @@ def test_golden_the_dispatched_work_is_reproduced_field_by_field():
         lambda *_: None,
         lambda _: [],
         lambda: str(expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]),
+        template=lambda _: None,
+        policy=KARMADAS,
+        now=NOW,
     )
     [copy] = plan.copies
     assert isinstance(copy.write, CreateWork)
     assert copy.write.body == as_written(expected)
     assert dispatch(
         golden("host-multiclusterservice"), by_key(source, expected), origin=origin, clusters=clusters
-    ) == DispatchPlan((), (), (), ("default", "nginx"))
+    ) == DispatchPlan((), (), (), ("default", "nginx"), consumers=("member2",), endpoints=2)
 
 
 # --- laws -------------------------------------------------------------------------------------------------------------

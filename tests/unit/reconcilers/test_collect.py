@@ -347,7 +347,10 @@ async def test_opening_17_a_slice_whose_work_would_have_too_long_a_name_is_said_
     assert world.recorder.take() == [(wk.MCS_KIND, "DispatchEndpointSliceFailed")], "once, not for each try"
     world.members["m1"].remove(wk.SLICE_KIND, "default", long)
     await world.settle()
-    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
+    assert world.condition(wk.SLICE_DISPATCHED) == (
+        "True",
+        "EndpointSlice are dispatched successfully: 2 slices with 2 endpoints from m1 to m2",
+    )
 
 
 async def test_a_slice_of_a_thousand_endpoints_travels_whole():

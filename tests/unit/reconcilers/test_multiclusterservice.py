@@ -68,7 +68,10 @@ async def test_a_service_reaches_its_consumer_and_says_so():
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
     assert world.slices_in("m1") == {}
     assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
-    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
+    assert world.condition(wk.SLICE_DISPATCHED) == (
+        "True",
+        "EndpointSlice are dispatched successfully: 1 slice with 1 endpoint from m1 to m2",
+    )
     assert sorted(world.recorder.take()) == [
         (wk.MCS_KIND, "DispatchEndpointSliceSucceed"),
         (wk.MCS_KIND, "SyncServiceSucceed"),

@@ -372,7 +372,9 @@ async def test_opening_19_one_work_serves_both_and_each_endpoint_arrives_once():
     assert collected(world) == {"web-1": EXPORT | MCS}
     assert imported(world) == IMPORTED
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", {"endpoints": []})
+    world.members["m1"].edit(
+        wk.SLICE_KIND, "default", "web-1", {"endpoints": slice_(addresses=["10.0.0.9"])["endpoints"]}
+    )
     await world.settle()
     assert sorted(world.writes) == sorted(
         [

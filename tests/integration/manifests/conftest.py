@@ -17,8 +17,8 @@ from testbed.bed import Bed
 from testbed.errors import NotYet
 from testbed.karmada import apply_all, load
 from testbed.pytest_plugin import require_components
-from tests.integration.manifests.rules import RESOURCE, clusters, mcs
 from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, Refused, send, without_rules
+from tests.support.admission_rules import RESOURCE, clusters, mcs
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from testbed.api import Api, Object, resource_path
-from tests.integration.manifests.rules import RESOURCE
+from tests.support.admission_rules import RESOURCE
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.manifests.rules import RESOURCE as SERVICES
-from tests.integration.manifests.rules import mcs
 from tests.integration.manifests.support import ROOT
+from tests.support.admission_rules import RESOURCE as SERVICES
+from tests.support.admission_rules import mcs
 
 if TYPE_CHECKING:
     from testbed.api import Api, Object

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from testbed.errors import ApiStatusError
-from tests.integration.manifests.rules import RESOURCE, mcs
 from tests.integration.manifests.support import create_strictly
+from tests.support.admission_rules import RESOURCE, mcs
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from testbed.api import Object, resource_path
-from tests.integration.manifests.rules import (
+from tests.integration.manifests.support import Refused, send
+from tests.support.admission_rules import (
     ACCEPTED,
     INGRESS_ACCEPTED,
     INGRESS_REFUSED,
@@ -28,7 +29,6 @@ from tests.integration.manifests.rules import (
     clusters,
     mcs,
 )
-from tests.integration.manifests.support import Refused, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -31,6 +31,7 @@ from tests.support.builders import (
     golden_work,
     ids,
     mcs,
+    service,
     slice_,
     work,
 )
@@ -172,6 +173,111 @@ def test_opening_16_everything_about_the_endpoints_travels_as_the_contract_says(
     assert manifest["ports"] == observed["ports"]
     assert manifest["addressType"] == "IPv6"
     assert manifest["metadata"]["generateName"] == "web-"
+
+
+WHEREABOUTS = {"zone": "z", "nodeName": "n", "hints": {"forZones": [{"name": "z"}]}}
+
+
+def test_opening_16_with_the_flag_nothing_says_where_in_its_own_cluster_an_endpoint_is():
+    stripped = DispatchPolicy(strip_topology=True)
+    works = by_key(collected_work("m1", slice_(endpoints=[endpoint("10.0.0.1") | WHEREABOUTS])))
+    kept = at_rest(mcs(consumers=["m2"]), works)
+    assert sent(kept)["endpoints"] == [endpoint("10.0.0.1") | WHEREABOUTS]
+    after = at_rest(mcs(consumers=["m2"]), kept, policy=stripped)
+    assert sent(after)["endpoints"] == [endpoint("10.0.0.1")]
+    assert after["karmada-es-m1", NAME] == works["karmada-es-m1", NAME], "what was collected stays as it was"
+
+
+def sent(works: Works, consumer: str = "m2") -> Any:
+    """The slice that a consumer gets."""
+    return works[f"karmada-es-{consumer}", NAME]["spec"]["workload"]["manifests"][0]
+
+
+HTTP, GRPC = {"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "grpc", "port": 9000, "protocol": "TCP"}
+TEMPLATE = service(ports=[{"name": "http", "port": 80}, {"name": "grpc", "port": 90}])
+
+
+def listing(*ports: Any) -> Json:
+    content = mcs(consumers=["m2"])
+    content["spec"]["ports"] = list(ports)
+    return content
+
+
+@pytest.mark.parametrize("entry", [{"name": "http", "port": 80}, {"port": 80}], ids=["by name", "by number"])
+def test_opening_18_a_consumer_gets_the_listed_ports_only(entry: Json):
+    works = by_key(collected_work("m1", slice_(ports=[HTTP, GRPC])))
+    before = at_rest(mcs(consumers=["m2"]), works, template=TEMPLATE)
+    assert sent(before)["ports"] == [HTTP, GRPC]
+    after = at_rest(listing(entry), before, template=TEMPLATE)
+    assert sent(after)["ports"] == [HTTP]
+    assert sent(after)["endpoints"] == [endpoint("10.0.0.1")]
+    assert at_rest(mcs(consumers=["m2"]), after, template=TEMPLATE) == before
+
+
+def test_opening_18_a_slice_without_any_listed_port_has_no_copies_and_says_what_it_has():
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1", slice_(ports=[HTTP, GRPC]))), template=TEMPLATE)
+    content = listing({"port": 443})
+    plan = dispatch(content, works, template=TEMPLATE)
+    assert gone(plan) == [f"karmada-es-m2/{NAME}"]
+    assert (plan.consumers, plan.endpoints, plan.release) == ((), 1, ())
+    assert plan.ports is not None
+    assert (plan.ports.missing, plan.ports.there) == (("443",), ("http (8080/TCP)", "grpc (9000/TCP)"))
+    assert plan.service == ("default", "web")
+    assert in_consumers(at_rest(content, works, template=TEMPLATE)) == set()
+
+
+@pytest.mark.parametrize("ports", [None, []], ids=["null", "empty"])
+def test_opening_18_a_slice_that_has_no_ports_yet_is_dispatched_as_it_is(ports: Any):
+    works = by_key(collected_work("m1", slice_(endpoints=[], ports=ports)))
+    assert dispatch(listing({"port": 80}), works).ports is None
+    assert sent(at_rest(listing({"port": 80}), works))["ports"] is None
+
+
+# --- providers that are not ready -------------------------------------------------------------------------------------
+
+
+def away(status: str = "False") -> dict[str, Any]:
+    """m1 has not been ready since a year before NOW."""
+    return {"m1": a_cluster("m1", ready=status), "m2": a_cluster("m2")}
+
+
+def test_opening_24_a_provider_that_is_not_ready_keeps_its_endpoints_by_default():
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    plan = dispatch(mcs(consumers=["m2"]), works, clusters=away())
+    assert (plan.copies, plan.skips, plan.look_again, plan.consumers) == ((), (), None, ("m2",))
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_opening_24_after_the_period_its_endpoints_go_and_only_they(status: str):
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    policy = DispatchPolicy(withdraw_after=300.0)
+    plan = dispatch(mcs(consumers=["m2"]), works, clusters=away(status), policy=policy)
+    assert gone(plan) == [f"karmada-es-m2/{NAME}"]
+    assert [(skip.cluster, skip.reason) for skip in plan.skips] == [("m1", wk.EVENT_ENDPOINTS_WITHDRAWN)]
+    assert "not ready for 300 s" in plan.skips[0].message
+    assert (plan.release, plan.service, plan.look_again) == ((), ("default", "web"), None)
+    after = at_rest(mcs(consumers=["m2"]), works, clusters=away(status), policy=policy)
+    assert list(after) == [("karmada-es-m1", NAME)], "what was collected stays"
+    assert in_consumers(at_rest(mcs(consumers=["m2"]), after, policy=policy)) == {("karmada-es-m2", "m1-web-1")}
+
+
+def test_opening_24_until_then_the_plan_says_when_to_look_again():
+    policy = DispatchPolicy(withdraw_after=300.0)
+    now = datetime(2025, 1, 1, 0, 4, tzinfo=UTC)
+    plan = dispatch(mcs(consumers=["m2"]), by_key(collected_work("m1")), clusters=away(), policy=policy, now=now)
+    assert plan.look_again == 60.0
+    assert [copy.cluster for copy in plan.copies] == ["m2"], "and goes on as usual meanwhile"
+
+
+def test_opening_24_a_service_that_says_so_itself_goes_its_own_way():
+    never = mcs(consumers=["m2"], metadata={"annotations": {wk.WITHDRAW_AFTER: "0"}})
+    works = at_rest(never, by_key(collected_work("m1")))
+    policy = DispatchPolicy(withdraw_after=300.0)
+    assert dispatch(never, works, clusters=away(), policy=policy).copies == ()
+    odd = mcs(consumers=["m2"], metadata={"annotations": {wk.WITHDRAW_AFTER: "soon"}})
+    plan = dispatch(odd, works, clusters=away())
+    assert plan.copies == ()
+    assert "'soon' is not a duration" in (plan.problem or "")
 
 
 @pytest.mark.parametrize("endpoints", [None, []], ids=["null", "empty"])

@@ -5,12 +5,15 @@ Policies bring the ServiceExport to the provider, and the ServiceImport with wha
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from tests.support.fleet import (
+    DEPLOYMENTS,
     EXPORTS,
     IMPORTS,
     MCS,
@@ -22,6 +25,7 @@ from tests.support.fleet import (
     at_rest,
     endpointslice,
     eventually,
+    gone,
     multiclusterservice,
     propagationpolicy,
     serve_exports,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Object = dict[str, Any]
+EXAMPLE = Path(__file__).parents[3] / "examples" / "03-service-export"
 
 
 def imports_policy(name: str, cluster: str) -> Object:
@@ -156,6 +161,50 @@ async def test_opening_19_a_service_that_is_exported_and_a_multiclusterservice_h
     await space.dispatched_are("member2", {})
     await eventually("the marks", lambda: collected(space), [("web-a", {"ServiceExport"})])
     await imported_are(space.host, space, {"imported-member1-web-a": ["192.0.2.9"]})
+
+
+async def test_an_address_that_the_api_server_refuses_is_told(space: Space):
+    """Kubernetes 1.29 and later keep an ingress only for Services of type LoadBalancer."""
+    await space.create(serviceimport("vip", ips=["192.0.2.200"]))
+
+    async def told() -> bool:
+        return ("Warning", "SyncDerivedServiceFailed") in await space.event_reasons("ServiceImport", "vip")
+
+    await eventually("the event", told, True)
+    assert await space.host.get(SERVICES, "derived-vip", namespace=space.namespace)
+
+
+async def test_the_example_works_as_its_readme_says(space: Space):
+    host, member2 = space.host, space.member("member2")
+    files = ("deployment", "serviceexport", "serviceimport", "propagationpolicy")
+    objects = [each for file in files for each in yaml.safe_load_all((EXAMPLE / f"{file}.yaml").read_text())]
+    assert {f"{file}.yaml" for file in files} == {file.name for file in EXAMPLE.glob("*.yaml")}
+    for each in objects:
+        await host.create(each)
+
+    async def endpoints() -> int:
+        found = await member2.list(
+            SLICES, namespace="default", label_selector="kubernetes.io/service-name=derived-serve"
+        )
+        return sum(len(each["endpoints"] or ()) for each in found)
+
+    await eventually("the endpoint in member2", endpoints, 1)
+    assert await member2.find(SERVICES, "serve", namespace="default") is None
+    assert await member2.get(SERVICES, "derived-serve", namespace="default")
+    await host.patch(DEPLOYMENTS, "serve", {"spec": {"replicas": 2}}, namespace="default")
+    await eventually("both endpoints in member2", endpoints, 2)
+    await host.delete(EXPORTS, "serve", namespace="default")
+    await eventually("no endpoints in member2", endpoints, 0)
+    resources = {
+        "Deployment": DEPLOYMENTS,
+        "Service": SERVICES,
+        "ServiceImport": IMPORTS,
+        "PropagationPolicy": POLICIES,
+    }
+    for each in objects:
+        if each["kind"] in resources:
+            await host.delete(resources[each["kind"]], each["metadata"]["name"], namespace="default")
+    await gone(member2, SERVICES, "derived-serve", "default")
 
 
 async def test_openings_06_and_20_a_restart_follows_at_once_and_writes_nothing(exported: Space, controller: Any):

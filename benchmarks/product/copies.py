@@ -18,8 +18,20 @@ import aiohttp
 import msgspec
 
 from benchmarks.product.fleet import HOST
-from benchmarks.product.objects import CLUSTERS, CONSUMER, PROVIDER, SERVICES, SLICES, arrived_name, slice_name
+from benchmarks.product.objects import (
+    CLUSTERS,
+    CONSUMER,
+    MCS,
+    PROVIDER,
+    SERVICES,
+    SLICES,
+    WORKS,
+    arrived_name,
+    slice_name,
+)
 from mcs_controller.domain.naming import work_name
+from testbed import wait_for
+from testbed.api import resource_path
 from testbed.errors import BedError
 from testbed.tasks import together
 
@@ -28,12 +40,17 @@ if TYPE_CHECKING:
 
     from benchmarks.product.fleet import Fleet
     from benchmarks.product.objects import Object
+    from testbed import Api
     from testbed.etcd import EtcdClient
 
 T = TypeVar("T")
 
 FIRST: Final = "copy-00000"
 """The service that the others are copies of. All names are equally long, as tables of names sort then."""
+
+IN_MEMBERS: Final = (SERVICES, SLICES)
+ON_HOST: Final = (SERVICES, MCS, WORKS, "work.karmada.io/v1alpha2/resourcebindings")
+READ_SECONDS: Final = 120.0
 
 _BATCH: Final = 60
 """Writes in one transaction: etcd takes at most 128, and 1.5 MiB."""
@@ -151,7 +168,20 @@ class Copies:
                     ]
                 )
         await together(plane.start_apiserver() for plane in self._world.planes)
+        await self._until_served()
         self.count = count
+
+    async def _until_served(self) -> None:
+        """Wait until the API servers have read what is there: who asks before is told to come again (429)."""
+        members = [(self._world.member(name), resource) for name in (PROVIDER, CONSUMER) for resource in IN_MEMBERS]
+        for api, resource in (*((self._world.host, each) for each in ON_HOST), *members):
+            # Version 0 is what the server's own cache has.
+            path, query = resource_path(resource), {"limit": "1", "resourceVersion": "0"}
+
+            async def served(api: Api = api, path: str = path, query: dict[str, str] = query) -> object:
+                return await api.raw("GET", path, query=query)
+
+            await wait_for(f"{resource} to be served", served, READ_SECONDS)
 
     def _copied(self, stored: Stored, number: int) -> Stored:
         return copied(stored, number, self._kept, self._namespace)

@@ -103,7 +103,7 @@ async def run(context: Context) -> Outcome:
 async def _start(world: Fleet, controller: ControllerProcess) -> Start:
     requests = world.requests()
     began = time.perf_counter()
-    await controller.start()
+    await controller.start(timeout=10 * SECONDS)
     ended = await until_quiet(controller)
     used = usage(controller)
     return Start(ended - began, used, sum(count for each, count in requests.count().items() if each.is_write))

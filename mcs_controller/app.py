@@ -17,6 +17,8 @@ from informers.client import ApiClient
 from informers.config import load_incluster, load_kubeconfig
 from informers.errors import ConfigError
 from mcs_controller import __version__
+from mcs_controller.agent_wiring import wire_agent
+from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
@@ -100,7 +102,7 @@ async def run(options: Options) -> None:
     """Run everything that the options ask for, until a signal stops it.
 
     Raises:
-        ConfigError: there is no way to the control plane.
+        ConfigError: there is no way to the control plane, or to an agent's own cluster.
         LeadershipLost: another process may lead.
         ListenError: an address for probes or metrics cannot be used.
     """
@@ -108,8 +110,8 @@ async def run(options: Options) -> None:
     rng = random.Random()
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    user_agent = f"{NAME}/{__version__}"
-    config = await _control_plane(options, clock)
+    user_agent = f"{AGENT_NAME if options.cluster_name else NAME}/{__version__}"
+    config, own_member = await _api_servers(options, clock)
     limiter = TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
     async with (
         ApiClient(config, limiter=limiter, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as host,
@@ -156,8 +158,12 @@ async def run(options: Options) -> None:
             user_agent=user_agent,
             recorder=events.for_component(NAME),
             metrics=metrics,
+            own_member=own_member,
         )
-        wire_multi_cluster_service(wiring)
+        if options.cluster_name:
+            wire_agent(wiring)
+        else:
+            wire_multi_cluster_service(wiring)
         wire_service_export(wiring)
         wire_standalone(wiring)
         wiring.announce()
@@ -168,7 +174,15 @@ async def run(options: Options) -> None:
             await manager.run()
 
 
-async def _control_plane(options: Options, clock: Clock) -> ClientConfig:
+async def _api_servers(options: Options, clock: Clock) -> tuple[ClientConfig, ClientConfig | None]:
+    """The control plane, and in an agent the cluster that it runs in."""
+    around = await _around(options, clock)
+    if not options.cluster_name:
+        return around, None
+    return await load_kubeconfig(options.karmada_kubeconfig, options.karmada_context or None, clock=clock), around
+
+
+async def _around(options: Options, clock: Clock) -> ClientConfig:
     if not options.kubeconfig and not options.context and "KUBERNETES_SERVICE_HOST" in os.environ:
         return load_incluster(clock=clock)
     return await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=clock)

@@ -1,5 +1,8 @@
 """Member clusters: one client and one informer factory for each Cluster that can be talked to (contract 1.4).
 
+Those are the Clusters in the charge of this process: all Push clusters, or, in an agent, the one that it runs in, whose
+API server it knows by itself.
+
 The only place that makes clients for members. Each Cluster has one supervising task: it reads the Secret, builds the
 client, announces the member, runs its informers, and begins anew when the endpoint, the CA, the Secret's name or the
 proxy changes. Whether a member is *ready* is not looked at here: a client for a member that is down is kept, because
@@ -14,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from informers.client import ApiClient
@@ -24,14 +27,15 @@ from informers.factory import InformerFactory
 from informers.meta import ObjectKey
 from informers.transport import NO_CLIENT_METRICS, ClientMetrics
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import Connection, connection_of
+from mcs_controller.domain.charge import CONTROL_PLANE, Charge
+from mcs_controller.domain.clusters import connection_of
 from mcs_controller.member_credentials import SecretCredentials, Unusable
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from informers.informer import Event, SharedInformer
     from mcs_controller.api.cluster import Cluster
@@ -59,6 +63,28 @@ class MemberCluster:
     name: str
     client: ApiClient
     informers: InformerFactory
+
+
+class Credentials(Protocol):
+    """What is needed of a member's credentials once its client is made."""
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the client has to be made anew."""
+        ...
+
+    async def check(self) -> None:
+        """Look whether it has to be."""
+        ...
+
+
+class _OwnCredentials:
+    """An agent's for its own member: their client reads token and CA again by itself."""
+
+    outdated = False
+
+    async def check(self) -> None:
+        """Nothing to look at."""
 
 
 def _check_urls(cluster: Cluster) -> None:
@@ -97,6 +123,8 @@ class MemberClusters:
         qps: float = 40,
         burst: int = 60,
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
+        charge: Charge = CONTROL_PLANE,
+        own: ClientConfig | None = None,
     ) -> None:
         """Makes no connection yet.
 
@@ -110,6 +138,9 @@ class MemberClusters:
             qps: requests a second to one member, all controllers together.
             burst: how many of them at once.
             client_metrics: told about every request to a member.
+            charge: whose members they are.
+            own: in an agent, the way to its own member. Then no Secret is read, and what the Cluster says of its
+                endpoint is for others.
         """
         self._clusters = clusters
         self._host = host
@@ -120,6 +151,8 @@ class MemberClusters:
         self._qps = qps
         self._burst = burst
         self._client_metrics = client_metrics
+        self._charge = charge
+        self._own = own
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
         self._listeners: list[tuple[Callable[[MemberCluster], None], Callable[[str], None]]] = []
@@ -127,11 +160,11 @@ class MemberClusters:
         """One for each supervised Cluster: set whenever it may have changed."""
 
     def get(self, name: str) -> MemberCluster | None:
-        """The member, or None for an unknown or Pull mode cluster, or one whose client cannot be built (yet)."""
+        """The member, or None for a cluster unknown or in another's charge, or whose client cannot be built (yet)."""
         return self._members.get(name)
 
     def problem(self, name: str) -> str | None:
-        """Why there is no client for a Push cluster, in words for its user; None if nothing is known to be wrong."""
+        """Why a cluster in our charge has no client, in words for its user; None if nothing is known to be wrong."""
         return self._problems.get(name)
 
     def add_listener(self, *, joined: Callable[[MemberCluster], None], left: Callable[[str], None]) -> None:
@@ -167,7 +200,7 @@ class MemberClusters:
 
     def _wanted(self, name: str) -> Cluster | None:
         cluster = self._clusters.store.get(ObjectKey("", name))
-        return cluster if cluster is not None and cluster.is_push else None
+        return cluster if cluster is not None and self._charge.covers(name, cluster) else None
 
     async def _supervise(self, name: str, wakeup: asyncio.Event) -> None:
         """One Cluster from its first appearance until it is gone (being deleted is not gone)."""
@@ -191,19 +224,8 @@ class MemberClusters:
             del self._wakeups[name]
             self._problems.pop(name, None)
 
-    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, SecretCredentials]:
-        _check_urls(cluster)
-        connection = connection_of(cluster)
-        credentials = SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
-        ca_pem = await credentials.open()
-        config = ClientConfig(
-            server=connection.endpoint,
-            ca_pem=ca_pem,
-            insecure_skip_tls_verify=connection.insecure,
-            token_source=credentials,
-            proxy_url=connection.proxy_url,
-            proxy_headers=dict(connection.proxy_header),
-        )
+    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, Credentials]:
+        config, credentials = await self._way_to(cluster, wakeup)
         try:
             client = ApiClient(
                 config,
@@ -216,11 +238,28 @@ class MemberClusters:
             raise Unusable(str(error)) from error
         return client, credentials
 
+    async def _way_to(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ClientConfig, Credentials]:
+        if self._own is not None:
+            return self._own, _OwnCredentials()
+        _check_urls(cluster)
+        connection = connection_of(cluster)
+        credentials = SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
+        ca_pem = await credentials.open()
+        config = ClientConfig(
+            server=connection.endpoint,
+            ca_pem=ca_pem,
+            insecure_skip_tls_verify=connection.insecure,
+            token_source=credentials,
+            proxy_url=connection.proxy_url,
+            proxy_headers=dict(connection.proxy_header),
+        )
+        return config, credentials
+
     async def _serve(
-        self, cluster: Cluster, client: ApiClient, credentials: SecretCredentials, wakeup: asyncio.Event
+        self, cluster: Cluster, client: ApiClient, credentials: Credentials, wakeup: asyncio.Event
     ) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
-        name, connection = cluster.name, connection_of(cluster)
+        name, connection = cluster.name, self._connection_of(cluster)
         member = MemberCluster(name, client, InformerFactory(client, clock=self._clock, rng=self._rng))
         async with asyncio.TaskGroup() as tasks:
             informers = tasks.create_task(member.informers.run(), name=f"informers of {name}")
@@ -238,14 +277,14 @@ class MemberClusters:
             informers.cancel()
 
     async def _watch_connection(
-        self, member: MemberCluster, connection: Connection, credentials: SecretCredentials, wakeup: asyncio.Event
+        self, member: MemberCluster, connection: Hashable, credentials: Credentials, wakeup: asyncio.Event
     ) -> None:
         """Return when the member's client is not the right one any more."""
         was_ready = True
         next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
         while (cluster := self._wanted(member.name)) is not None:
             wakeup.clear()
-            if connection_of(cluster) != connection or credentials.outdated:
+            if self._connection_of(cluster) != connection or credentials.outdated:
                 return
             if cluster.is_ready and not was_ready:
                 member.informers.wake()
@@ -257,6 +296,10 @@ class MemberClusters:
                 # A new CA shows as a failed handshake, after which no request gets as far as a 401.
                 await credentials.check()
                 next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+
+    def _connection_of(self, cluster: Cluster) -> Hashable:
+        """What makes a client of before useless when it changes."""
+        return connection_of(cluster) if self._own is None else cluster.metadata.uid
 
     async def _wait(self, wakeup: asyncio.Event, seconds: float) -> bool:
         """Wait for the event, but not longer than this; whether it is set."""

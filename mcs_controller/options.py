@@ -6,21 +6,23 @@ made from it. `Options.of` checks what no single flag can tell.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
-from mcs_controller.controllers import STANDALONE, ControllerSet, InvalidControllers
+from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet, InvalidControllers
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
+from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 from mcs_controller.runtime.http import parse_address
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Mapping, Sequence
 
 ENVIRONMENT_PREFIX: Final = "MCS"
@@ -69,6 +71,7 @@ class Flag:
 
 _WHAT = "What runs"
 _WHERE = "Control plane"
+_AGENT = "Agent of a Pull cluster"
 _LEADER = "Leader election"
 _LIMITS = "Request limits"
 _MEMBERS = "Members"
@@ -98,9 +101,33 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "",
         str,
         _WHERE,
-        "Kubeconfig of the control plane. Empty: the service account inside a pod, else $KUBECONFIG or ~/.kube/config.",
+        "Kubeconfig of the control plane, or with --cluster-name of that cluster. Empty: the service account inside a "
+        "pod, else $KUBECONFIG or ~/.kube/config.",
     ),
     Flag("context", "", str, _WHERE, "Context in the kubeconfig. Empty: its current context."),
+    Flag(
+        "cluster-name",
+        "",
+        str,
+        _AGENT,
+        "Run as the agent of this Pull cluster: its Cluster's name in the control plane. See docs/agent.md. Empty: run "
+        "as the control plane's controllers, which serve all Push clusters.",
+    ),
+    Flag(
+        "karmada-kubeconfig",
+        "",
+        str,
+        _AGENT,
+        "Kubeconfig of the control plane, for an agent. An agent needs it: what it finds around itself is its own "
+        "cluster.",
+    ),
+    Flag(
+        "karmada-context",
+        "",
+        str,
+        _AGENT,
+        "Context in the control plane's kubeconfig, for an agent. Empty: its current context.",
+    ),
     Flag(
         "leader-elect",
         True,
@@ -113,7 +140,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "karmada-system",
         str,
         _LEADER,
-        "Namespace of the Lease, in the control plane.",
+        "Namespace of the Lease, in the control plane. An agent's default is its cluster's execution namespace.",
     ),
     Flag(
         "leader-elect-resource-name",
@@ -121,7 +148,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         str,
         _LEADER,
         "Name of the Lease. Not karmada-controller-manager's own: that one goes on running beside this one, with its "
-        "MultiClusterService gate off.",
+        f"MultiClusterService gate off. An agent's default is {AGENT_NAME}.",
     ),
     Flag(
         "leader-elect-lease-duration",
@@ -242,6 +269,9 @@ class Options:
     feature_gates: FeatureGates
     kubeconfig: str
     context: str
+    cluster_name: str
+    karmada_kubeconfig: str
+    karmada_context: str
     leader_elect: bool
     leader_elect_resource_namespace: str
     leader_elect_resource_name: str
@@ -286,7 +316,7 @@ class Options:
         """
         checked = dict(values)
         try:
-            checked["controllers"] = ControllerSet.parse(values["controllers"])
+            checked["controllers"] = ControllerSet.parse(values["controllers"], agent=bool(values["cluster_name"]))
         except InvalidControllers as error:
             raise InvalidOptions(f"--controllers: {error}") from error
         try:
@@ -298,10 +328,43 @@ class Options:
             _check_lease(values)
         _check_positive(values)
         _check_addresses(values)
-        path = values["kubeconfig"]
-        if path and not Path(path).is_file():
-            raise InvalidOptions(f"--kubeconfig: {path} is not a file that can be read")
+        _check_agent(values)
+        for name in ("kubeconfig", "karmada_kubeconfig"):
+            path = values[name]
+            if path and not Path(path).is_file():
+                raise InvalidOptions(f"--{name.replace('_', '-')}: {path} is not a file that can be read")
         return cls(**checked)
+
+
+_CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?")
+"""Contract 1.4."""
+
+
+def _check_agent(values: Mapping[str, Any]) -> None:
+    name, karmada = values["cluster_name"], values["karmada_kubeconfig"]
+    if not name:
+        for flag in ("karmada_kubeconfig", "karmada_context"):
+            if values[flag]:
+                raise InvalidOptions(
+                    f"--{flag.replace('_', '-')} is for the agent of a cluster: name the cluster with --cluster-name, "
+                    f"or say --{flag.removeprefix('karmada_')} for the control plane"
+                )
+        return
+    if not _CLUSTER_NAME.fullmatch(name):
+        raise InvalidOptions(
+            f"--cluster-name: {name!r} is no name of a Cluster (at most 48 of a-z, 0-9 and '-'); "
+            "`kubectl get clusters` in the control plane lists them"
+        )
+    if not karmada:
+        raise InvalidOptions(
+            "--karmada-kubeconfig must not be empty with --cluster-name: it is the agent's way to the control plane; "
+            "docs/agent.md shows how to make one"
+        )
+    if (karmada, values["karmada_context"]) == (values["kubeconfig"], values["context"]):
+        raise InvalidOptions(
+            "--kubeconfig is the same as --karmada-kubeconfig: with --cluster-name it is that cluster's own; "
+            "leave it out inside a pod of the cluster"
+        )
 
 
 def _check_lease(values: Mapping[str, Any]) -> None:
@@ -379,6 +442,20 @@ class _GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+def _values(**values: Any) -> dict[str, Any]:
+    """The values as given; the defaults of some depend on whether this is an agent."""
+    cluster = values["cluster_name"]
+    if not cluster:
+        return values
+    context = click.get_current_context()
+    defaults = {
+        "leader_elect_resource_namespace": execution_namespace(cluster),
+        "leader_elect_resource_name": AGENT_NAME,
+    }
+    said = {name for name in defaults if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    return values | {name: default for name, default in defaults.items() if name not in said}
+
+
 def command(name: str, version: str, epilog: str) -> click.Command:
     """The click command whose callback returns the parsed values by field name."""
     params: list[click.Parameter] = []
@@ -400,11 +477,12 @@ def command(name: str, version: str, epilog: str) -> click.Command:
     made = _GroupedCommand(
         name,
         params=list(options),
-        callback=lambda **values: values,
+        callback=_values,
         help=(
             "Make Services of some member clusters answer in others, as their MultiClusterService objects say.\n\n"
             "Runs beside Karmada, taking over its MultiClusterService controllers, or on its own with "
-            f"--controllers=*,{STANDALONE}. The MultiClusterService gate is off by default."
+            f"--controllers=*,{STANDALONE}; with --cluster-name, as the agent of a Pull cluster. "
+            "The MultiClusterService gate is off by default."
         ),
         epilog=epilog,
         context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "max_content_width": 100},

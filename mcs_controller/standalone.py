@@ -67,6 +67,7 @@ def wire_standalone(wiring: Wiring) -> None:
                 metrics=wiring.metrics.clusters,
                 thresholds=Thresholds(options.cluster_success_threshold, options.cluster_failure_threshold),
                 frequency_seconds=options.cluster_status_update_frequency,
+                charge=wiring.charge,
             ),
             workers=options.concurrent_cluster_syncs,
         )

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from informers.cached import CachedResource
 from informers.factory import InformerFactory
-from informers.meta import KubeObject
+from informers.meta import KubeObject, ObjectKey
 from mcs_controller.api import resources
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import Charge
 from mcs_controller.domain.endpointslice import DispatchPolicy
 from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
+from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
 from mcs_controller.reconcilers import multiclusterservice, service_status
 from mcs_controller.reconcilers.apply import SliceWorks
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from informers.client import ApiClient
+    from informers.config import ClientConfig
     from informers.resource import Resource
     from informers.store import Indexers
     from mcs_controller.api.cluster import Cluster
@@ -101,8 +104,11 @@ class Wiring:
         user_agent: str,
         recorder: Recorder,
         metrics: Metrics,
+        own_member: ClientConfig | None = None,
     ) -> None:
+        """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
         self.options = options
+        self.charge = Charge(options.cluster_name)
         self.manager = manager
         self.host = host
         self.clock = clock
@@ -113,6 +119,7 @@ class Wiring:
             host, clock=clock, rng=rng, resync_seconds=options.resync_period, metrics=metrics.informers
         )
         self._user_agent = user_agent
+        self._own_member = own_member
         self._started: list[str] = []
         manager.add_informers(self.informers)
 
@@ -164,6 +171,8 @@ class Wiring:
             qps=self.options.cluster_api_qps,
             burst=self.options.cluster_api_burst,
             client_metrics=self.metrics.runtime.client,
+            charge=self.charge,
+            own=self._own_member,
         )
         self.manager.add_runnable(members, needs_leader=True)
         return members
@@ -184,6 +193,7 @@ class Wiring:
             clock=self.clock,
             turns=turns,
             metrics=self.metrics.propagation,
+            charge=self.charge,
         )
         return Execution(reconciler, objects, turns)
 
@@ -198,8 +208,19 @@ class Wiring:
             )
 
     def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None) -> CachedResource[T]:
-        """The control plane's objects of a kind; one cache per kind, however often it is asked for."""
-        return CachedResource(self.host, self.informers.informer(resource, indexers=indexers))
+        """The control plane's objects of a kind; one cache per kind, however often it is asked for.
+
+        Of Works and Clusters an agent has only what is its own cluster's: it may see no others.
+        """
+        namespace = field_selector = ""
+        if self.charge.is_agent and resource.plural == resources.WORKS.plural:
+            namespace = execution_namespace(self.charge.agent_of)
+        elif self.charge.is_agent and resource.plural == resources.CLUSTERS.plural:
+            field_selector = f"metadata.name={self.charge.agent_of}"
+        informer = self.informers.informer(
+            resource, namespace=namespace, field_selector=field_selector, indexers=indexers
+        )
+        return CachedResource(self.host, informer)
 
     def controller(self, name: str, reconciler: Reconciler[R], workers: int) -> Controller[R]:
         """A controller with the limits and metrics that the flags say, run by the manager."""
@@ -304,7 +325,14 @@ def collect_slices(wiring: Wiring) -> Collection:
     watches = ProviderWatches(
         wiring.members, clock=wiring.clock, sync_timeout=wiring.options.cluster_cache_sync_timeout
     )
-    collector = SliceCollector(works=wiring.slice_works, watches=watches, new_id=new_id, turns=wiring.collecting)
+    clusters = wiring.clusters.store
+    collector = SliceCollector(
+        works=wiring.slice_works,
+        watches=watches,
+        new_id=new_id,
+        turns=wiring.collecting,
+        in_charge=lambda cluster: wiring.charge.covers(cluster, clusters.get(ObjectKey("", cluster))),
+    )
     controller = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
     watches.feed(controller)
     wiring.collecting.feed(controller.enqueue)
@@ -314,12 +342,17 @@ def collect_slices(wiring: Wiring) -> Collection:
 
 
 def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
-    watches, collector, slices = wiring.collection
+    _, collector, slices = wiring.collection
     demand = MultiClusterServiceDemand(works=wiring.works.store, services=services.store, board=board)
     collector.serve(demand)
     slices.watch(wiring.works.informer, demand.requests_for_work, content_changed)
     slices.watch(services.informer, demand.requests_for_service, content_changed)
+    follow_providers(wiring)
 
+
+def follow_providers(wiring: Wiring) -> None:
+    """The controller that begins the provider watches that Works ask for, and has each service compared as a whole."""
+    watches, _, slices = wiring.collection
     reconciler = EndpointSliceCollectReconciler(works=wiring.works.store, watches=watches, enqueue_slice=slices.enqueue)
     collect = wiring.controller(wk.COLLECT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs)
     collect.watch(wiring.works.informer, reconciler.requests_for_work, content_changed)

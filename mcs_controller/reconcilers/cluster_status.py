@@ -20,6 +20,7 @@ from prometheus_client import Gauge, Histogram
 from informers.errors import Conflict, KubeError, NotFound
 from mcs_controller.domain import cluster_status
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import connection_of
 from mcs_controller.reconcilers.member_probe import MemberProbe
 from mcs_controller.runtime.reconcile import Request, Result
@@ -141,6 +142,7 @@ class ClusterStatusReconciler:
         metrics: ClusterMetrics,
         thresholds: Thresholds,
         frequency_seconds: float = 10.0,
+        charge: Charge = CONTROL_PLANE,
     ) -> None:
         """Probes nothing yet.
 
@@ -152,6 +154,7 @@ class ClusterStatusReconciler:
             metrics: told about each look.
             thresholds: `--cluster-success-threshold` and `--cluster-failure-threshold`.
             frequency_seconds: `--cluster-status-update-frequency`.
+            charge: which members are looked at from here.
         """
         self._clusters = clusters
         self._members = members
@@ -160,6 +163,7 @@ class ClusterStatusReconciler:
         self._metrics = metrics
         self._thresholds = thresholds
         self._frequency = frequency_seconds
+        self._charge = charge
         self._memories: dict[str, _Memory] = {}
 
     async def reconcile(self, request: Request) -> Result:
@@ -184,7 +188,7 @@ class ClusterStatusReconciler:
         return result
 
     def _observed(self, name: str) -> Cluster | None:
-        """The Cluster, if it is one to look at: Push mode, with credentials, and with the cluster controller's consent.
+        """The Cluster, if it is one to look at: in our charge, with a way to it, and the cluster controller's consent.
 
         That consent is the finalizer: its execution namespace exists, and it will not vanish behind our back.
         """
@@ -194,9 +198,8 @@ class ClusterStatusReconciler:
             self._metrics.forget(name)
             return None
         has_consent = wk.CLUSTER_FINALIZER in cluster.metadata.finalizers
-        if not cluster.is_push or cluster.spec.secret_ref is None or not has_consent:
-            return None
-        return cluster
+        has_way = self._charge.is_agent or cluster.spec.secret_ref is not None
+        return cluster if self._charge.covers(name, cluster) and has_way and has_consent else None
 
     async def _look(self, cluster: Cluster, member: MemberCluster) -> _Seen:
         probe = MemberProbe(member.client, timeout=min(_PROBE_SECONDS, self._frequency))

@@ -136,9 +136,12 @@ class SliceCollector:
         watches: ProviderWatches,
         new_id: Callable[[], str],
         turns: Turns[ClusterRequest],
+        in_charge: Callable[[str], bool],
     ) -> None:
+        """`in_charge` says whether a cluster's slices are ours to collect, and not another process's."""
         self._works = works
         self._watches = watches
+        self._in_charge = in_charge
         self._new_id = new_id
         self._turns = turns
         self._demands: list[Demand] = []
@@ -156,6 +159,11 @@ class SliceCollector:
 
     async def reconcile(self, request: ClusterRequest) -> Result:
         """See the class. Raises what the API server says; the outcome is reported before that."""
+        if not self._in_charge(request.cluster):
+            self._failed.discard(SliceRef(*request))
+            for demand in self._demands:
+                demand.report(SliceRef(*request), None, Outcome())  # what was said of the slice is for others to say
+            return Result()
         with self._turns.reconcile(request) as mine:
             return await self._collect(SliceRef(*request)) if mine else Result()
 
@@ -205,6 +213,17 @@ class SliceCollector:
         return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
 
 
+def asks_to_collect(works: Store[Work], cluster: str, service: tuple[str, str]) -> bool:
+    """Whether a Work asks for the service's endpoints in the cluster."""
+    namespace = execution_namespace(cluster)
+    return any(
+        work.metadata.namespace == namespace
+        and role_of(work) is Role.SERVICE
+        and work.metadata.deletion_timestamp is None
+        for work in works.by_index(BY_SERVICE, service)
+    )
+
+
 class MultiClusterServiceDemand:
     """What MultiClusterServices want collected."""
 
@@ -222,13 +241,7 @@ class MultiClusterServiceDemand:
             return False
         if not names_cluster(cluster, mcs.providers):
             return False
-        namespace = execution_namespace(cluster)
-        return any(
-            work.metadata.namespace == namespace
-            and role_of(work) is Role.SERVICE
-            and work.metadata.deletion_timestamp is None
-            for work in self._works.by_index(BY_SERVICE, service)
-        )
+        return asks_to_collect(self._works, cluster, service)
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
         """Put failures on the board, for the service that waits for the slice."""

@@ -25,6 +25,7 @@ from informers.errors import KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
 from mcs_controller.domain.conditions import says_the_same
 from mcs_controller.domain.execution import (
@@ -85,7 +86,7 @@ class ApplyFailed(ReconcileError):
 
 
 class ExecutionReconciler:
-    """Makes the objects in a member what the Works in its execution namespace say. For Push clusters."""
+    """Makes the objects in a member what the Works in its execution namespace say. For the clusters in our charge."""
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class ExecutionReconciler:
         clock: Clock,
         turns: Turns[Request],
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
+        charge: Charge = CONTROL_PLANE,
     ) -> None:
         self._works = works
         self._clusters = clusters
@@ -105,6 +107,7 @@ class ExecutionReconciler:
         self._clock = clock
         self._turns = turns
         self._metrics = metrics
+        self._charge = charge
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what API servers say, and ReconcileError for a cluster that cannot be written to."""
@@ -119,7 +122,9 @@ class ExecutionReconciler:
         """
         name = cluster_of(work)
         cluster = self._clusters.get(ObjectKey("", name)) if name is not None else None
-        if name is None or cluster is None or not cluster.is_push or not cluster.is_ready or work.suspend_dispatching:
+        if name is None or cluster is None or not cluster.is_ready or work.suspend_dispatching:
+            return []
+        if not self._charge.covers(name, cluster):
             return []
         if work.metadata.deletion_timestamp is not None or wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
             return []
@@ -133,7 +138,7 @@ class ExecutionReconciler:
         if work is None or name is None:
             return Result()
         cluster = self._clusters.get(ObjectKey("", name))
-        if cluster is not None and not cluster.is_push:
+        if not self._charge.covers(name, cluster):
             return Result()
         started = self._clock.monotonic()
         ok = False

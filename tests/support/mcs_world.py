@@ -22,6 +22,7 @@ from informers.errors import Conflict
 from mcs_controller import service_export_wiring, wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import CONTROL_PLANE
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
@@ -33,7 +34,7 @@ from tests.support.memory import MemoryApi, MemoryRecorder
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from informers.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
@@ -152,7 +153,13 @@ class Members:
 class World:
     """See the module."""
 
-    def __init__(self, *names: str, rng: random.Random | None = None, enabled: frozenset[str] = CONTROLLERS) -> None:
+    def __init__(
+        self,
+        *names: str,
+        rng: random.Random | None = None,
+        enabled: frozenset[str] = CONTROLLERS,
+        flags: Mapping[str, Any] | None = None,
+    ) -> None:
         self.host = MemoryApi()
         self.members = {name: MemoryApi() for name in names}
         self.connections = Members(self.members)
@@ -160,6 +167,7 @@ class World:
         self.clock = FakeClock()
         self.rng = rng
         self.enabled = enabled
+        self.flags = {"strip_topology": False, "withdraw_not_ready_after": 0.0, **(flags or {})}
         self.controllers: dict[str, PlainController] = {}
         self._ids = 0
         if rng is not None:
@@ -195,12 +203,12 @@ class World:
             controllers=self.enabled,
             concurrent_work_syncs=1,
             cluster_cache_sync_timeout=120.0,
-            strip_topology=False,
-            withdraw_not_ready_after=0.0,
+            **self.flags,
         )
         works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
         fake = types.SimpleNamespace(
             options=options,
+            charge=CONTROL_PLANE,
             manager=manager,
             recorder=self.recorder,
             clock=self.clock,

@@ -81,6 +81,9 @@ OURS = {
     "skipped_propagating_namespaces",  # patterns; below
     "v",  # the contract has no default
     "context",  # ours
+    "cluster_name",  # karmada-agent's, as the next two; see test_agent_options.py
+    "karmada_kubeconfig",
+    "karmada_context",
     "leader_elect_resource_name",  # ours: Karmada's own goes on running beside this one
     "shutdown_grace_period",  # ours
 }

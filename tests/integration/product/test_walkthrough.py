@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from mcs_controller.domain.naming import work_name
 from testbed import Bed, ControllerProcess, NotYet, wait_for
+from testbed.bed import HOST_NAME
 from testbed.pytest_plugin import require_components
 from tests.integration.product.conftest import equip
 from tests.support import golden
@@ -208,17 +209,18 @@ async def kubectl(binaries: dict[str, Path], plane: ControlPlane, *arguments: st
     return output.decode()
 
 
-# Members are rarely on the newest Kubernetes: each part is played by an older one, too.
+# Few are on the newest Kubernetes: each part is played by an older one, too.
 VERSIONS: dict[str, dict[str, str]] = {
     "newest-members": {},
     "older-provider": {"member1": OLDER_KUBERNETES_VERSION},
     "older-consumer": {"member2": OLDER_KUBERNETES_VERSION},
+    "older-everywhere": dict.fromkeys((HOST_NAME, "member1", "member2"), OLDER_KUBERNETES_VERSION),
 }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(VERSIONS.values()), ids=list(VERSIONS))
 async def fleet_bed(request: pytest.FixtureRequest, binaries: dict[str, Path]) -> AsyncIterator[Bed]:
-    """In place of the shared fleet: one whose members are of these versions."""
+    """In place of the shared fleet: one of these versions."""
     versions: dict[str, str] = request.param
     require_components([apiserver(version) for version in versions.values()])
     async with Bed(audit=True, versions=versions) as bed:

@@ -228,7 +228,7 @@ def test_the_reach_changes_beside_a_cluster_that_is_left_out():
 
 GOOD_NEWS = News(True, None, THEIRS)
 LEFT_OUT = News(False, wk.EVENT_SYNC_SERVICE_FAILED, "m4: the cluster is not ready")
-OTHER = Skip("m14", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
+OTHER = Skip("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from informers.errors import Conflict, NotFound, ServerError
+from informers.event import Event
 from mcs_controller.api.resources import MULTICLUSTERSERVICES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
 from mcs_controller.domain.selection import Skip
 from mcs_controller.domain.works import SliceRef
-from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
+from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard, requests_for_work
 from mcs_controller.runtime.reconcile import Request, Result
-from tests.support.builders import collected_work, condition, dispatched_work, mcs, slice_
+from tests.support.builders import a_work, collected_work, condition, dispatched_work, mcs, slice_
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
 
@@ -243,6 +244,123 @@ async def test_what_could_not_be_collected_counts_until_it_could():
     assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
     desk.board.report_uncollected(TWO, None, GOOD)
     assert desk.board.uncollected(API) == []
+
+
+# --- what may be told late, and what is told of the consumers ---------------------------------------------------------
+
+
+def reaching(endpoints: int, *consumers: str) -> Outcome:
+    return Outcome(consumers=consumers or ("m2",), endpoints=endpoints)
+
+
+async def test_a_difference_in_numbers_alone_waits_for_a_minute_from_the_first_one_on():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    await desk.clock.advance(500)
+    for endpoints, waits in ((2, 60.0), (3, 40.0), (4, 20.0)):
+        desk.board.report_slice(ONE, WEB, reaching(endpoints, "m2", "m3"))
+        assert await desk.look() == Result(requeue_after=waits)
+        await desk.clock.advance(20)
+    assert len(desk.api.writes) == 1
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"].endswith("1 slice with 4 endpoints from m1 to m2, m3")
+    assert desk.reasons() == ["DispatchEndpointSliceSucceed"], "once, at the beginning"
+    desk.board.report_slice(ONE, WEB, reaching(5))
+    assert await desk.look() == Result(requeue_after=60.0), "and so at most once a minute"
+
+
+async def test_numbers_that_are_right_again_begin_to_wait_anew():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    for endpoints in (2, 1, 2):
+        desk.board.report_slice(ONE, WEB, reaching(endpoints))
+        assert await desk.look() == Result(requeue_after=60.0 if endpoints == 2 else None)
+        await desk.clock.advance(50)
+    assert len(desk.api.writes) == 1
+
+
+async def test_numbers_go_along_with_whatever_else_is_written():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    desk.board.report_slice(ONE, WEB, reaching(7))
+    assert (await desk.look()).requeue_after == 60.0
+    desk.board.report_service(WEB, GOOD)
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"].endswith("7 endpoints from m1 to m2")
+
+
+def failing(message: str = "no room", since: str | None = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
+    """A copy in m2 that execution could not apply."""
+    copy = dispatched_work("m1", "m2", **fields)
+    copy["status"] = {"conditions": [condition(wk.APPLIED, "False", message=message) | {"lastTransitionTime": since}]}
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("since", "waits"),
+    [
+        ("2025-12-31T23:59:57Z", 2.0),
+        ("2026-01-01T00:00:00Z", 5.0),
+        ("2025-12-31T23:59:55Z", None),
+        ("2026-01-01T00:00:01Z", None),
+        (None, None),
+    ],
+    ids=["for three seconds", "just now", "for five seconds", "in the future", "nobody knows since when"],
+)
+async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(since: str | None, waits: float | None):
+    desk = Desk(collected_work("m1"), failing(since=since))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    assert await desk.look() == Result(requeue_after=waits)
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == ("False" if waits is None else "True")
+    await desk.clock.advance(waits or 0)
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == "slice default/web-1 of m1 in m2: no room"
+
+
+async def test_opening_23_a_copy_on_its_way_out_and_what_is_no_copy_fail_nobody():
+    own = collected_work("m1") | {"status": failing()["status"]}
+    desk = Desk(own, failing(deleting=True, since=None))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+
+
+GOING_WELL = dispatched_work("m1", "m2") | {"status": {"conditions": [condition(wk.APPLIED)]}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worth"),
+    [
+        (dispatched_work("m1", "m2"), GOING_WELL, False),
+        (dispatched_work("m1", "m2"), failing(), True),
+        (failing(), failing(), False),
+        (failing(), failing(since="2026-01-01T00:00:09Z"), False),
+        (failing(), failing("another"), True),
+        (failing(), GOING_WELL, True),
+        (failing(), None, True),
+        (None, failing(), True),
+        (failing(), failing(deleting=True), True),
+        (collected_work("m1"), collected_work("m1") | {"status": failing()["status"]}, False),
+    ],
+    ids=[
+        "succeeds",
+        "fails",
+        "fails on",
+        "failed anew",
+        "fails otherwise",
+        "is mended",
+        "goes",
+        "was failing at the start",
+        "begins to go",
+        "is no copy",
+    ],
+)
+def test_opening_23_only_the_beginning_and_the_end_of_a_failure_make_anybody_look(old: Any, new: Any, worth: bool):
+    event = Event(old=a_work(old) if old else None, new=a_work(new) if new else None)
+    assert list(requests_for_work(event)) == ([WEB] if worth else [])
 
 
 # --- the board --------------------------------------------------------------------------------------------------------

@@ -289,8 +289,7 @@ CASES: Final[tuple[Case, ...]] = (
         90,
         "end to end",
         "exported in c1, imported in c2",
-        "one endpoint under the derived name on the control plane; Service and slice in c2; an event",
-        lacks="a TCP connection through the derived cluster IP",
+        "one endpoint under the derived name on the control plane; Service and slice in c2, which answers; an event",
     ),
     Case(91, "end to end", "the same, the provider grows", "the new endpoint is in c2"),
     Case(

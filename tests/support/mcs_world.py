@@ -22,6 +22,7 @@ from informers.errors import Conflict
 from mcs_controller import service_export_wiring, wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import CONTROL_PLANE
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
@@ -207,6 +208,7 @@ class World:
         works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
         fake = types.SimpleNamespace(
             options=options,
+            charge=CONTROL_PLANE,
             manager=manager,
             recorder=self.recorder,
             clock=self.clock,

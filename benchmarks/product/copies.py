@@ -19,6 +19,7 @@ import msgspec
 
 from benchmarks.product.fleet import HOST
 from benchmarks.product.objects import (
+    BINDINGS,
     CLUSTERS,
     CONSUMER,
     MCS,
@@ -49,7 +50,7 @@ FIRST: Final = "copy-00000"
 """The service that the others are copies of. All names are equally long, as tables of names sort then."""
 
 IN_MEMBERS: Final = (SERVICES, SLICES)
-ON_HOST: Final = (SERVICES, MCS, WORKS, "work.karmada.io/v1alpha2/resourcebindings")
+ON_HOST: Final = (SERVICES, MCS, WORKS, BINDINGS, CLUSTERS)
 READ_SECONDS: Final = 120.0
 
 _BATCH: Final = 60
@@ -175,10 +176,11 @@ class Copies:
         """Wait until the API servers have read what is there: who asks before is told to come again (429)."""
         members = [(self._world.member(name), resource) for name in (PROVIDER, CONSUMER) for resource in IN_MEMBERS]
         for api, resource in (*((self._world.host, each) for each in ON_HOST), *members):
-            # Version 0 is what the server's own cache has.
-            path, query = resource_path(resource), {"limit": "1", "resourceVersion": "0"}
 
-            async def served(api: Api = api, path: str = path, query: dict[str, str] = query) -> object:
+            async def served(api: Api = api, path: str = resource_path(resource)) -> object:
+                # A list would be answered from etcd until then, a watch is refused.
+                version = (await api.raw("GET", path, query={"limit": "1"}))["metadata"]["resourceVersion"]
+                query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
                 return await api.raw("GET", path, query=query)
 
             await wait_for(f"{resource} to be served", served, READ_SECONDS)

@@ -11,6 +11,7 @@ Object = dict[str, Any]
 
 MCS = "networking.karmada.io/v1alpha1/multiclusterservices"
 WORKS = "work.karmada.io/v1alpha1/works"
+BINDINGS = "work.karmada.io/v1alpha2/resourcebindings"
 CLUSTERS = "cluster.karmada.io/v1alpha1/clusters"
 SERVICES = "v1/services"
 NAMESPACES = "v1/namespaces"

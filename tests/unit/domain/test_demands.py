@@ -177,6 +177,12 @@ def test_case_52_a_labelled_work_without_mark_is_nobodys_orphan():
     unmarked = work("m1", NAME, slice_(), labels=exported())
     assert collect(None, {EXPORT: False}, unmarked) == ()
     assert drop_marks(a_work(unmarked), [EXPORT]) is None
+    emptied = work("m1", NAME, slice_(), labels=exported() | {wk.COLLECTED_BY: ""})
+    assert drop_marks(a_work(emptied), []) is None, "nobody has given it up"
+
+
+def test_a_work_without_labels_that_waits_for_the_importer_is_a_collected_one():
+    assert role_of(a_work(work("m1", NAME, slice_(), finalizers=[wk.IMPORT_FINALIZER]))) is Role.COLLECTED
 
 
 def test_a_slice_that_is_gone_is_wanted_by_nobody_also_if_it_is_not_known_what_is_wanted():
@@ -202,6 +208,8 @@ def test_who_does_not_know_keeps_its_mark_when_the_other_gives_up_or_moves():
     assert marks_of(a_work(made)) == {"ServiceExport"}
     made = brought(slice_(service="other"), {MCS: True, EXPORT: None}, shared())
     assert made["metadata"]["labels"].items() >= (filed("other") | exported("web")).items()
+    made = brought(slice_(service="other"), {MCS: False, EXPORT: None}, shared())
+    assert marks_of(a_work(made)) == {"ServiceExport"}
 
 
 @pytest.mark.parametrize(

@@ -173,12 +173,8 @@ async def test_an_export_that_has_not_arrived_begins_no_watch(fields: Any, appli
     world.host.seed(export_work("m1", applied=applied, **fields))
     await world.settle()
     assert world.connections.connected["m1"]._informers == {}
-    world.host.edit(
-        "Work",
-        "karmada-es-m1",
-        EXPORT_WORK,
-        {"spec": {"suspendDispatching": False}, "status": export_work("m1")["status"]},
-    )
+    changed = {"spec": {"suspendDispatching": False}} if fields else {"status": export_work("m1")["status"]}
+    world.host.edit("Work", "karmada-es-m1", EXPORT_WORK, changed)
     await world.settle()
     assert imported(world) == IMPORTED, "its status is watched"
 
@@ -250,18 +246,18 @@ async def test_nothing_is_made_or_withdrawn_before_the_lists_are_complete(plural
     await world.settle()
     assert world.writes == []
     member_informer(world, plural).synced.set()
-    await announced(world)
+    await announced(world, of_slices=plural == "endpointslices")
     await world.settle()
     assert collected(world) == {"api-1": EXPORT}
 
 
-async def announced(world: World) -> None:
-    """Let the watches tell whose first list is there."""
-    tasks = [asyncio.create_task(one.run()) for one in world.runnables]
+async def announced(world: World, *, of_slices: bool) -> None:
+    """Let the watches of one kind tell whose first list is there."""
+    [watches] = [one for one in world.runnables if (one is world.watches) is of_slices]
+    task = asyncio.create_task(watches.run())
     await settle()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 SERVED = {wk.SLICE_API_VERSION: [wk.SLICE_KIND], wk.MULTICLUSTER_API_VERSION: ["ServiceExport"]}

@@ -123,6 +123,7 @@ async def test_a_service_that_is_being_deleted_is_waited_for():
     bench = await at_rest()
     bench.api.edit("Service", "default", "derived-web", {"metadata": {"finalizers": ["their/own"]}})
     bench.api.remove("Service", "default", "derived-web")
+    bench.api.edit("ServiceImport", "default", "web", {"spec": {"ports": [{"name": "http", "port": 81}]}})
     await bench.settle()
     assert bench.api.writes == []
     bench.api.edit("Service", "default", "derived-web", {"metadata": {"finalizers": []}})

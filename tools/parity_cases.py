@@ -230,7 +230,7 @@ CASES: Final[tuple[Case, ...]] = (
         65,
         "import",
         "a ClusterSetIP with two ports and an ip",
-        "the derived Service with both ports, the ip in its status, one event",
+        "the derived Service with both ports, the ip in its status (which Kubernetes from 1.29 on refuses)",
         ("derived",),
     ),
     Case(66, "import", "a ServiceImport goes", "its derived Service goes", ("derived",)),
@@ -371,8 +371,7 @@ OPENINGS: Final[tuple[Opening, ...]] = (
         16,
         "zone and hints of foreign endpoints",
         "a consumer may drop endpoints because of them",
-        "kept by default; a flag leaves them out",
-        lacks="the flag",
+        "kept by default; `--strip-topology` leaves them out",
     ),
     Opening(
         17,
@@ -380,7 +379,7 @@ OPENINGS: Final[tuple[Opening, ...]] = (
         "fail for ever, silently",
         "told apart; or said, while everything else goes on",
     ),
-    Opening(18, "`spec.ports` lists some of the ports", "ignored", "only those are exposed", lacks="being written"),
+    Opening(18, "`spec.ports` lists some of the ports", "ignored", "only those are exposed"),
     Opening(
         19,
         "both features want one Service's slices",
@@ -402,14 +401,12 @@ OPENINGS: Final[tuple[Opening, ...]] = (
         "a consumer refuses a slice",
         "the service says success",
         "condition and event name slice, cluster and error",
-        lacks="being written",
     ),
     Opening(
         24,
         "a provider is not ready",
         "its endpoints stay",
-        "the same by default; a flag or an annotation withdraws them after a while",
-        lacks="being written",
+        "the same by default; `--withdraw-not-ready-after`, or an annotation, withdraws them",
     ),
     Opening(
         25, "a headless Service with a StatefulSet", "untested", "each Pod's name resolves and answers in the consumer"

@@ -146,6 +146,31 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "The last success would hide the failures before it",
     ),
     Deviation(
+        "ports",
+        "`spec.ports`, if there are any, are all that consumers get; what matches no slice is told",
+        "They are checked on admission, and have no effect",
+        "It is what who writes them expects",
+    ),
+    Deviation(
+        "refusals",
+        "A copy that a consumer does not take turns `EndpointSliceDispatched` False, with one event",
+        "The condition says that its Work was written",
+        "Who reads it wants to know whether the endpoints are there",
+    ),
+    Deviation(
+        "options",
+        "`--strip-topology` leaves zone, node and hints out of copies; `--withdraw-not-ready-after`, and an annotation "
+        "of a service, withdraw the endpoints of a provider that is not ready. Both are off",
+        "Neither exists",
+        "Whether a consumer may route by a foreign zone, or trusts a silent provider, is for its operators to say",
+    ),
+    Deviation(
+        "leftovers",
+        "A Cluster that is removed is taken off the bindings that a deleted service left behind",
+        "They keep it from leaving",
+        "Nobody else places them any more",
+    ),
+    Deviation(
         "foreign",
         "Finalizers and owner references of others stay on a binding that is taken over",
         "Both are replaced",
@@ -299,6 +324,14 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         (8, 13, 16, 95),
         (f"{_DOMAIN}/test_selection.py",),
         ("heartbeats",),
+    ),
+    Clause(
+        _OBJECTS,
+        "1.1",
+        "The ports of a MultiClusterService are checked; no controller acts on them.",
+        (70, 72),
+        (f"{_DOMAIN}/test_exposure.py",),
+        ("ports",),
     ),
     Clause(
         _OBJECTS,
@@ -463,7 +496,18 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "as they are, empty lists as null.",
         (33, 92, 93, 95),
         (f"{_DOMAIN}/test_dispatch.py::test_a_slice_without_endpoints_is_written_as_null_and_is_then_at_rest",),
-        ("identity", "ahead"),
+        ("identity", "ahead", "options"),
+    ),
+    Clause(
+        _CONTROLLERS,
+        "3.1, 3.3",
+        "A provider that is not ready keeps what it has: nothing is withdrawn, and nothing new is made for it.",
+        (6,),
+        (
+            f"{_DOMAIN}/test_dispatch.py::test_opening_24_a_provider_that_is_not_ready_keeps_its_endpoints_by_default",
+            f"{_DOMAIN}/test_multiclusterservice.py::test_the_work_of_a_provider_that_cannot_be_used_now_is_kept_as_it_is",
+        ),
+        ("options",),
     ),
     Clause(
         _CONTROLLERS,
@@ -479,7 +523,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "The outcome is a condition and an event of the service; skipped clusters have events.",
         (26, 92, 94),
         (f"{_RECONCILERS}/test_service_status.py",),
-        ("verdict", "skips", "messages", "steady"),
+        ("verdict", "skips", "messages", "steady", "refusals"),
     ),
     Clause(
         _CONTROLLERS,
@@ -551,7 +595,12 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "4.4",
         "Execution namespaces come and go with Clusters.",
         (),
-        (f"{_RECONCILERS}/test_cluster.py", "tests/integration/standalone/test_clusters.py"),
+        (
+            f"{_RECONCILERS}/test_cluster.py",
+            f"{_RECONCILERS}/test_scheduler.py::test_cluster_can_leave_a_binding_whose_service_let_go_of_it",
+            "tests/integration/standalone/test_clusters.py",
+        ),
+        ("leftovers",),
     ),
     Clause(
         _NEIGHBOURS,

@@ -81,7 +81,7 @@ def test_a_new_service_gets_finalizer_and_id_in_one_patch_at_the_version_that_wa
     assert plan_adopt(decode(merge_patch(content, patch)), ids()) is None
 
 
-def test_an_empty_permanent_id_is_replaced_and_one_that_is_there_is_kept():
+def test_case_77_an_empty_permanent_id_is_replaced_and_one_that_is_there_is_kept():
     assert plan_adopt(an_mcs(metadata={"labels": {wk.MCS_PERMANENT_ID: ""}}), ids()) == {
         "metadata": {"labels": {wk.MCS_PERMANENT_ID: "id-1"}, "resourceVersion": "7"}
     }

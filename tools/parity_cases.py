@@ -173,7 +173,13 @@ CASES: Final[tuple[Case, ...]] = (
     Case(49, "export", "an export comes; two slices, and one stale Work", "two Works, the stale one goes"),
     Case(50, "export", "an export comes; no slices, one stale Work", "the stale one goes"),
     Case(51, "export", "a stale Work is only the other feature's", "it stays as it is"),
-    Case(52, "export", "a labelled Work that was not collected", "it is nobody's orphan"),
+    Case(
+        52,
+        "export",
+        "a labelled Work that is not suspended",
+        "it is nobody's orphan, if it is not marked as collected",
+        ("resumed",),
+    ),
     Case(
         53,
         "export",
@@ -204,7 +210,6 @@ CASES: Final[tuple[Case, ...]] = (
         "events",
         "an agent sees Works of its own and of another cluster",
         "it takes its own",
-        lacks="there is no agent for Pull clusters",
     ),
     Case(
         61,

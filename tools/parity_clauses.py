@@ -115,6 +115,13 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "There is nothing left to do, and nothing to race for",
     ),
     Deviation(
+        "resumed",
+        "A Work that is marked as collected counts as such, also when somebody has taken its suspension off: suspended "
+        "again, or deleted with its slice",
+        "It is no orphan, and stays",
+        "Its slice would be on the control plane for ever",
+    ),
+    Deviation(
         "ahead",
         "Where our own execution runs in the same process, collected Work, dispatched Works and slice in the consumer "
         "are written side by side",
@@ -395,9 +402,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "3.0",
         "For Pull clusters, an agent in the member collects and exports.",
         (60,),
-        (),
-        ("unknown",),
-        "there is no agent",
+        (f"{_UNIT}/domain/test_agent_charge.py", f"{_RECONCILERS}/test_agent.py"),
     ),
     Clause(
         _CONTROLLERS,

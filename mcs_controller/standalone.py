@@ -50,6 +50,7 @@ def wire_standalone(wiring: Wiring) -> None:
                 works=works,
                 bindings=bindings.store,
                 recorder=wiring.recorder,
+                clock=wiring.clock,
             ),
             workers=options.concurrent_cluster_syncs,
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.api.common import find_condition
+from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import cluster_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
+    from datetime import datetime
 
     from mcs_controller.api.cluster import Cluster, SecretRef
     from mcs_controller.api.common import JsonObject
@@ -132,8 +133,27 @@ class ClusterPlan:
     waiting_for: str = ""
 
 
+AGENT_SILENCE_SECONDS: Final = 40.0
+"""For the agent of a leaving Pull cluster to let its Works go: upstream's default of --cluster-monitor-grace-period."""
+
+
+def has_given_up(cluster: Cluster, namespace: Namespace | None, now: datetime) -> bool:
+    """Whether the agent of a leaving Pull cluster is not waited for any longer.
+
+    Its rights are in the execution namespace and go with it. So it may have removed everything in its member and still
+    be unable to say so.
+    """
+    since = parse_time(namespace.metadata.deletion_timestamp) if namespace is not None else None
+    return not cluster.is_push and since is not None and (now - since).total_seconds() >= AGENT_SILENCE_SECONDS
+
+
 def plan_cluster(
-    cluster: Cluster, namespace: Namespace | None, works: Iterable[Work], bindings: Iterable[ResourceBinding]
+    cluster: Cluster,
+    namespace: Namespace | None,
+    works: Iterable[Work],
+    bindings: Iterable[ResourceBinding],
+    *,
+    silent: bool = False,
 ) -> ClusterPlan:
     """What a Cluster needs: its execution namespace, its finalizer and its taints; or to be let go.
 
@@ -144,9 +164,10 @@ def plan_cluster(
         namespace: its execution namespace, if there is one.
         works: what is in that namespace.
         bindings: ResourceBindings scheduled to the cluster.
+        silent: see `has_given_up`.
     """
     if cluster.metadata.deletion_timestamp is not None:
-        return _plan_removal(cluster, namespace, works, bindings)
+        return _plan_removal(cluster, namespace, works, bindings, silent=silent)
     if namespace is not None and namespace.metadata.deletion_timestamp is not None:
         return ClusterPlan(waiting_for=f"namespace {namespace.metadata.name} of an earlier cluster is being deleted")
     body: JsonObject | None = None
@@ -162,7 +183,12 @@ def plan_cluster(
 
 
 def _plan_removal(
-    cluster: Cluster, namespace: Namespace | None, works: Iterable[Work], bindings: Iterable[ResourceBinding]
+    cluster: Cluster,
+    namespace: Namespace | None,
+    works: Iterable[Work],
+    bindings: Iterable[ResourceBinding],
+    *,
+    silent: bool,
 ) -> ClusterPlan:
     finalizers = cluster.metadata.finalizers
     if wk.CLUSTER_FINALIZER not in finalizers:
@@ -170,7 +196,8 @@ def _plan_removal(
     if namespace is not None:
         # The agent of a Pull mode cluster takes the finalizers off; one that does not report will never do it. For
         # Push mode the execution controller knows how to leave a cluster that is both going and out of reach.
-        release = () if cluster.is_push or cluster.is_ready else tuple(_release(work) for work in works if _held(work))
+        waits = cluster.is_push or (cluster.is_ready and not silent)
+        release = () if waits else tuple(_release(work) for work in works if _held(work))
         terminating = namespace.metadata.deletion_timestamp is not None
         return ClusterPlan(
             release=release,

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Final
 from informers.errors import AlreadyExists, KubeError, NotFound
 from mcs_controller.api.common import find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER, BY_SCHEDULED_CLUSTER, ClusterPlan, plan_cluster
+from mcs_controller.domain.clusters import (
+    BY_EXECUTION_CLUSTER,
+    BY_SCHEDULED_CLUSTER,
+    ClusterPlan,
+    has_given_up,
+    plan_cluster,
+)
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.runtime.events import Recorder
+    from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +59,7 @@ class ClusterReconciler:
         works: CachedResource[Work],
         bindings: Store[ResourceBinding],
         recorder: Recorder,
+        clock: Clock,
     ) -> None:
         """Args are the control plane's caches, and where the events go.
 
@@ -61,11 +69,13 @@ class ClusterReconciler:
             works: all of them, with `EXECUTION_WORK_INDEXES`.
             bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
             recorder: for events on Clusters.
+            clock: for how long an agent has been silent.
         """
         self._clusters = clusters
         self._namespaces = namespaces
         self._works = works
         self._bindings = bindings
+        self._clock = clock
         self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
 
     async def reconcile(self, request: Request) -> Result:
@@ -73,11 +83,13 @@ class ClusterReconciler:
         cluster = self._clusters.get("", request.name)
         if cluster is None:
             return Result()
+        namespace = self._namespaces.get("", execution_namespace(cluster.name))
         plan = plan_cluster(
             cluster,
-            self._namespaces.get("", execution_namespace(cluster.name)),
+            namespace,
             self._works.store.by_index(BY_EXECUTION_CLUSTER, cluster.name),
             self._bindings.by_index(BY_SCHEDULED_CLUSTER, cluster.name),
+            silent=has_given_up(cluster, namespace, self._clock.utcnow()),
         )
         await self._apply(cluster, plan)
         if plan.waiting_for:

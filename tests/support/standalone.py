@@ -63,6 +63,7 @@ async def standalone_controllers(
                 works=works,
                 bindings=bindings.store,
                 recorder=events.for_component("test"),
+                clock=clock,
             ),
         )
         spaces.watch(clusters.informer, cluster.requests_for_cluster, cluster.cluster_changed)

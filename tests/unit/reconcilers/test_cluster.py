@@ -18,6 +18,7 @@ from mcs_controller.reconcilers.cluster import (
     requests_for_namespace,
 )
 from mcs_controller.runtime.reconcile import Request, Result
+from tests.support.clock import FakeClock
 from tests.support.clusters import (
     FINALIZER,
     ControlPlaneApi,
@@ -43,6 +44,7 @@ class World:
             works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),
             bindings=self.api.informer(RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES).store,
             recorder=self.recorder,
+            clock=FakeClock(),
         )
 
     async def reconcile(self) -> Result:

@@ -1,0 +1,73 @@
+"""What an agent does on a stand-alone control plane: execution and status, of its own cluster and while it is Pull."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mcs_controller.api.resources import CLUSTERS
+from mcs_controller.domain.charge import CONTROL_PLANE, Charge
+from mcs_controller.domain.cluster_status import Thresholds
+from mcs_controller.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
+from mcs_controller.reconcilers.execution import ExecutionReconciler
+from mcs_controller.reconcilers.turns import Turns
+from mcs_controller.runtime.reconcile import Request, Result
+from tests.support.builders import service
+from tests.support.clock import FakeClock
+from tests.support.clusters import cluster_json
+from tests.support.execution import NAMESPACE, World
+from tests.support.memory import MemoryApi
+from tests.unit.reconcilers.test_cluster_status import FakeMembers
+
+SERVED = [
+    pytest.param(CONTROL_PLANE, "Push", True, id="push, control plane"),
+    pytest.param(CONTROL_PLANE, "Pull", False, id="pull, control plane"),
+    pytest.param(Charge("m1"), "Pull", True, id="pull, its agent"),
+    pytest.param(Charge("m1"), "Push", False, id="push, its agent"),
+    pytest.param(Charge("m2"), "Pull", False, id="pull, another's agent"),
+]
+
+
+@pytest.mark.parametrize(("charge", "mode", "served"), SERVED)
+async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, served):
+    world = World()
+    world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": mode}})
+    world.reconciler = ExecutionReconciler(
+        works=world.works,
+        clusters=world.clusters.store,
+        objects=world.objects,
+        recorder=world.recorder,
+        clock=world.clock,
+        turns=Turns(),
+        charge=charge,
+    )
+    world.carry(service())
+    applied = ["create services/default/web", f"patch works/{NAMESPACE}/w/status"]
+    assert await world.reconcile() == (applied if served else [])
+
+
+@pytest.mark.parametrize(("charge", "mode", "served"), SERVED)
+@pytest.mark.parametrize("secret", [True, False], ids=["secret", "no-secret"])
+async def test_a_cluster_is_probed_by_whoever_serves_it_and_an_agent_needs_no_secret(charge, mode, served, secret):
+    api, clock = MemoryApi(), FakeClock()
+    content = cluster_json(ready=None, complete=None, apis={}, syncMode=mode)
+    if not secret:
+        del content["spec"]["secretRef"]
+    api.seed(content)
+    reconciler = ClusterStatusReconciler(
+        clusters=api.cached(CLUSTERS),
+        members=FakeMembers(),
+        clock=clock,
+        rng=random.Random(1),
+        metrics=PrometheusClusterMetrics(CollectorRegistry()),
+        thresholds=Thresholds(success=30, failure=30),
+        charge=charge,
+    )
+    result = await reconciler.reconcile(Request("", "m1"))
+    if served and (secret or charge.is_agent):
+        assert [str(call) for call in api.writes] == ["patch clusters/m1/status"]
+    else:
+        assert result == Result()
+        assert api.writes == []

@@ -8,7 +8,9 @@ first one; that the controller finds nothing to write in such a world is what sh
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import re
 import ssl
 from dataclasses import dataclass
@@ -51,7 +53,9 @@ FIRST: Final = "copy-00000"
 
 IN_MEMBERS: Final = (SERVICES, SLICES)
 ON_HOST: Final = (SERVICES, MCS, WORKS, BINDINGS, CLUSTERS)
-READ_SECONDS: Final = 120.0
+READ_SECONDS: Final = 600.0
+REFUSED_SECONDS: Final = 1.0
+"""A watch that is refused is refused at once."""
 
 _BATCH: Final = 60
 """Writes in one transaction: etcd takes at most 128, and 1.5 MiB."""
@@ -177,11 +181,14 @@ class Copies:
         members = [(self._world.member(name), resource) for name in (PROVIDER, CONSUMER) for resource in IN_MEMBERS]
         for api, resource in (*((self._world.host, each) for each in ON_HOST), *members):
 
-            async def served(api: Api = api, path: str = resource_path(resource)) -> object:
+            async def served(api: Api = api, resource: str = resource) -> bool:
                 # A list would be answered from etcd until then, a watch is refused.
+                path = resource_path(resource)
                 version = (await api.raw("GET", path, query={"limit": "1"}))["metadata"]["resourceVersion"]
-                query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
-                return await api.raw("GET", path, query=query)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSED_SECONDS):
+                        await anext(api.watch(resource, resource_version=version))
+                return True
 
             await wait_for(f"{resource} to be served", served, READ_SECONDS)
 

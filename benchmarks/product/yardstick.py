@@ -74,12 +74,13 @@ class End:
         self._manifest: Object = {}
 
     async def read(self) -> str:
-        """Learn what is there; its resourceVersion."""
-        async with self._session.get(self._url) as response:
+        """Learn what is there; its resourceVersion. By a list of one: the controller's rights do not say get."""
+        async with self._session.get(self._collection, params={"fieldSelector": self._selector}) as response:
             response.raise_for_status()
-            observed = msgspec.json.decode(await response.read())
+            listed = msgspec.json.decode(await response.read())
+        [observed] = listed["items"]
         self._version = observed["metadata"]["resourceVersion"]
-        if observed["kind"] == "Work":
+        if listed["kind"] == "WorkList":
             self._manifest = observed["spec"]["workload"]["manifests"][0]
         return self._version
 

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
 from informers.backoff import Backoff, Outage
-from informers.errors import ApiError, DecodeError, Gone, KubeError
+from informers.errors import ApiError, DecodeError, Gone, KubeError, TransportError
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watcher import (
@@ -48,6 +48,10 @@ SHORT_WATCH_SECONDS: Final = 1.0
 
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
 """A server may ask for patience, but not for ever."""
+
+STALLED_LIST_SECONDS: Final = 5.0
+"""A streaming list that tells of changes, and for so long of no further object, is taken to be complete without its end
+being told: servers without bookmarks (aggregated ones, for example) never tell it. The list is then read by pages."""
 
 _log = logging.getLogger(__name__)
 
@@ -178,11 +182,22 @@ class Reflector(Generic[T]):
                 self._outage.answered()
                 if not request.send_initial_events:
                     self._healthy()  # the next line may be a minute away
+                listed, progress = 0, opened
                 async for lines in stream:
                     for line in lines:
                         again, pause = self._take(Line(line))
                         if again:
                             return pause
+                    if (count := self._watcher.initial_objects) is None:
+                        continue
+                    now = self._clock.monotonic()
+                    if count != listed:
+                        listed, progress = count, now
+                    elif now - progress >= STALLED_LIST_SECONDS:
+                        ended = TransportError(
+                            "streaming list goes on without telling that its initial events are over"
+                        )
+                        break
         except DecodeError as error:
             return self._take(Failed(error))[1]
         except KubeError as error:

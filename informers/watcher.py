@@ -259,6 +259,11 @@ class Watcher(Generic[T]):
         self._bookmarks = False  # the server is known to send them
         self.state: State[T] = MustList(self._preferred)
 
+    @property
+    def initial_objects(self) -> int | None:
+        """How many objects a streaming list has told of, as long as it is not over; None in any other state."""
+        return len(self.state.listing.objects) if isinstance(self.state, Streaming) else None
+
     def request(self) -> ListRequest | WatchRequest:
         """What to ask the server in the present state."""
         match self.state:

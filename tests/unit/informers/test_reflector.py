@@ -349,3 +349,35 @@ async def test_cancelled_anywhere_it_stops_at_once(when: str) -> None:
     assert task.cancelled()
     assert bench.server.waiting == []
     assert stream is None or stream.closed
+
+
+async def test_server_that_never_tells_the_end_of_a_streaming_list_is_asked_by_pages() -> None:
+    """An aggregated one without bookmarks, whose objects change all the time: the stream is never silent."""
+    async with running() as bench:
+        stream = bench.server.pending.open()
+        stream.send(event_line("ADDED", manifest("a", 1)))
+        await settle()
+        for version in range(2, 6):
+            await bench.clock.advance(1)
+            stream.send(event_line("MODIFIED", manifest("a", version)))
+            await settle()
+        assert not bench.server.waiting
+        await bench.clock.advance(1)
+        stream.send(event_line("MODIFIED", manifest("a", 6)))
+        await settle()
+        await bench.until_next_request()
+        assert str(bench.server.pending).startswith("list")
+    assert bench.outputs == []
+
+
+async def test_streaming_list_that_goes_on_bringing_objects_may_take_its_time() -> None:
+    async with running() as bench:
+        stream = bench.server.pending.open()
+        for number in range(20):
+            await bench.clock.advance(4)
+            stream.send(event_line("ADDED", manifest(f"a{number}", number + 1)))
+            await settle()
+        stream.send(bookmark_line(30, initial_events_end=True))
+        await settle()
+        (listed,) = bench.outputs
+        assert len(listed.objects) == 20

@@ -360,7 +360,7 @@ WORK_PROBE: Object = {
 }
 
 
-async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_heals(space):
+async def test_opening_23_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_heals(space):
     probe = endpointslice("probe-refused", "x", ["192.0.2.1"])
     async with refusing(space.member("member2"), space.namespace, SLICE_RULE, probe):
         await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
@@ -389,9 +389,23 @@ async def test_a_slice_that_the_consumer_refuses_is_named_with_the_reason_and_he
             return len(await space.host.list(EVENTS, namespace="karmada-es-member2", field_selector=selector))
 
         await eventually("one event", told, 1)
+
+        async def dispatched() -> tuple[str, str, bool]:
+            status, reason, message = await space.condition("web", "EndpointSliceDispatched")
+            begins = message.startswith(f"slice {space.namespace}/web-refused of member1 in member2: ")
+            return status, reason, begins and REFUSAL in message
+
+        await eventually("the condition", dispatched, ("False", "EndpointSliceDispatchedFailed", True))
+
+        async def warnings() -> list[bool]:
+            found = await space.events("MultiClusterService", "web")
+            return [REFUSAL in message for _, reason, message in found if reason == "DispatchEndpointSliceFailed"]
+
+        await eventually("one event about it", warnings, [True])
         await goes_on(space)
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}, "web")
     await eventually("the mended Work", applied, ("True AppliedSuccessful", ""))
+    await space.succeeded("web")
 
 
 async def test_openings_09_and_10_one_slice_that_fails_is_not_hidden_by_the_success_of_another(space):

@@ -176,7 +176,8 @@ async def test_case_94_a_cluster_that_nobody_registered_is_named_and_the_others_
         "Service is propagated to target clusters. Left out for now: nowhere: no such Cluster is registered."
     )
     assert (await space.condition("web", "EndpointSliceDispatched"))[2] == (
-        "EndpointSlice are dispatched successfully Left out for now: nirvana: no such Cluster is registered."
+        "EndpointSlice are dispatched successfully: 1 slice with 1 endpoint from member1 to member2; no endpoints in "
+        "nowhere. Left out for now: nirvana: no such Cluster is registered."
     )
 
     async def warnings() -> set[tuple[str, str]]:
@@ -194,6 +195,35 @@ async def test_case_94_a_cluster_that_nobody_registered_is_named_and_the_others_
         lambda: space.condition("web", "ServiceApplied"),
         ("True", "ServiceAppliedSucceed", "Service is propagated to target clusters."),
     )
+
+
+async def test_opening_18_consumers_get_the_ports_that_the_service_lists(space):
+    http, metrics = (
+        {"name": name, "port": port, "protocol": "TCP"} for name, port in (("http", 8080), ("metrics", 9090))
+    )
+    offer = service("web")
+    offer["spec"]["ports"] = [{"name": "http", "port": 80}, {"name": "metrics", "port": 81}]
+    listing = multiclusterservice("web", ["member1"], ["member2"])
+    listing["spec"]["ports"] = [{"port": 80}]
+    await space.create(offer, listing)
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]) | {"ports": [http, metrics]})
+
+    async def ports() -> list[Object]:
+        found = await space.member("member2").find(SLICES, "member1-web-a", namespace=space.namespace)
+        return found["ports"] if found is not None else []
+
+    await eventually("one port", ports, [http])
+    await space.patch_mcs("web", ONE | {"ports": [{"name": "metrics", "port": 81}, {"port": 80}]})
+    await eventually("both ports", ports, [http, metrics])
+    await space.patch_mcs("web", ONE | {"ports": [{"port": 443}]})
+    nothing: list[Object] = []
+    await eventually("no slice", ports, nothing)
+    text = "spec.ports lists 443, but the slices have http (8080/TCP), metrics (9090/TCP)"
+    expected = ("False", "EndpointSliceDispatchedFailed", text)
+    await eventually("the condition", lambda: space.condition("web", "EndpointSliceDispatched"), expected)
+    await space.patch_mcs("web", ONE | {"ports": None})
+    await eventually("both ports again", ports, [http, metrics])
+    await space.succeeded("web")
 
 
 async def test_opening_04_a_slice_that_moves_to_another_service_is_filed_there(space):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ from testbed import AuditLog, ControllerProcess
 from testbed.controller import installed_binary
 from testbed.karmada import CONTROLLER_USER
 from tests.integration.product.conftest import IMPATIENT
-from tests.support.fleet import Space, endpointslice, multiclusterservice, service
+from tests.support.fleet import CLUSTERS, SLICES, Space, endpointslice, multiclusterservice, service
 from tests.support.traffic import idle
 
 if TYPE_CHECKING:
@@ -179,6 +180,35 @@ async def test_with_the_gate_off_nothing_is_written_for_a_multiclusterservice(fl
         assert await off.terminate() == 0
     on = ControllerProcess(kubeconfig, root=fleet_bed.root, name="gate-on", extra_args=IMPATIENT)
     async with on:
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+        await space.remove()
+
+
+async def test_openings_16_and_24_flags_strip_the_topology_and_withdraw_endpoints(fleet_bed, kubeconfig):
+    whereabouts = {"zone": "z", "nodeName": "n", "hints": {"forZones": [{"name": "z"}]}}
+    flags = ["--strip-topology", "--withdraw-not-ready-after=2s", "--controllers=*,standalone,-clusterStatus"]
+    async with ControllerProcess(kubeconfig, root=fleet_bed.root, name="probing", extra_args=IMPATIENT):
+        space = await Space.make(fleet_bed)
+    conditions = (await fleet_bed.host.api.get(CLUSTERS, "member1"))["status"]["conditions"]
+
+    async def member1_is(status: str) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ready = {"type": "Ready", "status": status, "reason": "Test", "message": "", "lastTransitionTime": now}
+        others = [one for one in conditions if one["type"] != "Ready"]
+        body = {"status": {"conditions": [*others, ready]}}
+        await fleet_bed.host.api.patch(CLUSTERS, "member1", body, subresource="status")
+
+    async with ControllerProcess(kubeconfig, root=fleet_bed.root, name="withdrawing", extra_args=flags):
+        await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+        content = endpointslice("web-a", "web", ["192.0.2.1"])
+        content["endpoints"][0] |= whereabouts
+        await space.create_in("member1", content)
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+        [copy] = await space.member("member2").list(SLICES, namespace=space.namespace)
+        assert copy["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
+        await member1_is("False")
+        await space.dispatched_are("member2", {})
+        await member1_is("True")
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
         await space.remove()
 

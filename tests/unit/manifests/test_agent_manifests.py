@@ -26,11 +26,19 @@ def load(*files: Path) -> list[dict[str, Any]]:
 RIGHTS = load(*(file for file in FILES if file.parent.name == "control-plane"))
 
 
+def test_the_rights_can_be_piped_to_kubectl_as_one_text():
+    """As docs/agent.md does it."""
+    text = "".join(
+        file.read_text().replace("CLUSTER", "member3") for file in FILES if file.parent.name == "control-plane"
+    )
+    assert [each for each in yaml.safe_load_all(text) if each] == RIGHTS
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_file_applied_without_the_clusters_name_is_refused_by_any_server(file):
     """No namespace, and no Cluster, has capital letters in its name."""
     assert "CLUSTER" in file.read_text()
-    assert any("CLUSTER" in str(value) for each in yaml.safe_load_all(file.read_text()) for value in [each])
+    assert any("CLUSTER" in str(each) for each in yaml.safe_load_all(file.read_text()))
 
 
 def test_everything_is_labelled_and_nothing_is_declared_twice():

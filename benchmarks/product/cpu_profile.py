@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import shutil
 import signal
@@ -16,7 +15,7 @@ from benchmarks.product.copies import FIRST, Copies
 from benchmarks.product.fleet import SPACE, Fleet, fleet, offer, ours
 from benchmarks.product.objects import CONSUMER, SLICES, mark
 from benchmarks.product.services_growth import until_quiet
-from benchmarks.product.stream import Marks, observing
+from benchmarks.product.stream import Marks, observing, within
 from benchmarks.scenario import BenchmarkError, Context, Outcome, Scenario, Table
 from testbed.processes import Process
 
@@ -66,8 +65,7 @@ async def run(context: Context) -> Outcome:
                 number = next(numbers)
                 arrived = marks.expect(f'"{mark(number)}"'.encode())
                 await world.change(FIRST, number)
-                async with asyncio.timeout(SECONDS):
-                    await arrived
+                await within(SECONDS, arrived, f"change {number}")
         found = {"In a stream of changes": _read(steady), "While starting": _read(start)}
         await controller.terminate()
     return Outcome(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.product.fleet import SPACE, fleet, offer, ours
 from benchmarks.product.objects import CONSUMER, SLICES, mark
-from benchmarks.product.stream import Marks, observing
+from benchmarks.product.stream import Marks, observing, within
 from benchmarks.scenario import OURS, Context, Measurement, Outcome, Scenario, Target
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ async def _take_over(world: Fleet, leader: ControllerProcess, marks: Marks, numb
     number = next(numbers)
     arrived = marks.expect(f'"{mark(number)}"'.encode())
     await world.change(WEB, number)
-    async with asyncio.timeout(SECONDS):
-        return await arrived - began
+    return await within(SECONDS, arrived, f"a change after {how}") - began
 
 
 SCENARIO = Scenario(

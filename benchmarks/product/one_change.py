@@ -34,6 +34,7 @@ from benchmarks.product.yardstick import Place, Plan, Server
 from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Table, Target
 from testbed import karmada
 from testbed.api import resource_path
+from testbed.errors import BedError
 from testbed.processes import Process
 
 if TYPE_CHECKING:
@@ -199,8 +200,12 @@ async def _change(world: Fleet, way: Way, number: int) -> list[float]:
     began = time.perf_counter()
     await world.member(PROVIDER).patch(SLICES, slice_name(WEB), body, namespace=way.source)
     answered = time.perf_counter()
-    async with asyncio.timeout(SECONDS):
-        moments = await asyncio.gather(*expected)
+    try:
+        async with asyncio.timeout(SECONDS):
+            moments = await asyncio.gather(*expected)
+    except TimeoutError:
+        missing = [hop for hop, each in zip(HOPS[1:], expected, strict=True) if each.cancelled()]
+        raise BedError(f"a change in {way.source} was not {' and '.join(missing)} within {SECONDS:g} s") from None
     return [1000 * (moment - began) for moment in (answered, *moments)]
 
 

@@ -13,7 +13,7 @@ from benchmarks.product.cost import rows
 from benchmarks.product.fleet import RAISED, SPACE, fleet, one, ours
 from benchmarks.product.objects import CONSUMER, PROVIDER, SLICES, mark
 from benchmarks.product.services import make_services, running, until_made
-from benchmarks.product.stream import Marks, Names, observing
+from benchmarks.product.stream import Marks, Names, observing, within
 from benchmarks.scenario import OURS, Context, Measurement, Outcome, Scenario, Table, Target
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ async def run(context: Context) -> Outcome:
             began = time.perf_counter()
             arrived = marks.expect(f'"{mark(number)}"'.encode())
             await world.change(wanted[-1], number)
-            async with asyncio.timeout(SECONDS):
-                back.append(await arrived - began)
+            back.append(await within(SECONDS, arrived, "a change in the provider that is back") - began)
             await world.ready([PROVIDER], seconds=SECONDS)
             ready.append(time.perf_counter() - began)
             await requests.quiet()

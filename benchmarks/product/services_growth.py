@@ -12,7 +12,7 @@ from benchmarks.product.copies import FIRST, Copies
 from benchmarks.product.cost import Usage, usage
 from benchmarks.product.fleet import SPACE, Fleet, fleet, offer, one, ours
 from benchmarks.product.objects import CONSUMER, SLICES, mark
-from benchmarks.product.stream import Marks, observing
+from benchmarks.product.stream import Marks, observing, within
 from benchmarks.scenario import Context, Measurement, Outcome, Scenario, Table
 from testbed.errors import BedError
 
@@ -152,8 +152,7 @@ async def _change(world: Fleet, marks: Marks, number: int) -> float:
     arrived = marks.expect(f'"{mark(number)}"'.encode())
     began = time.perf_counter()
     await world.change(FIRST, number)
-    async with asyncio.timeout(SECONDS):
-        return 1000 * (await arrived - began)
+    return 1000 * (await within(SECONDS, arrived, f"change {number}") - began)
 
 
 def _of_starts(starts: dict[int, Start]) -> list[Measurement]:

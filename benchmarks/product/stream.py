@@ -63,6 +63,19 @@ class Marks:
         return future
 
 
+async def within(seconds: float, arrived: asyncio.Future[float], what: str) -> float:
+    """The moment that :meth:`Marks.expect` promises.
+
+    Raises:
+        BedError: it did not come in time; the text says what.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await arrived
+    except TimeoutError:
+        raise BedError(f"{what} did not arrive within {seconds:g} s") from None
+
+
 class Names:
     """When the objects of a collection were first seen, or were deleted, since the last :meth:`restart`."""
 

@@ -72,6 +72,8 @@ class End:
         self._selector = f"metadata.name={place.name}"
         self._version = ""
         self._manifest: Object = {}
+        # The event of a write may come before its answer, which has the version that the next write needs.
+        self._writing = asyncio.Lock()
 
     async def read(self) -> str:
         """Learn what is there; its resourceVersion. By a list of one: the controller's rights do not say get."""
@@ -99,17 +101,18 @@ class End:
 
     async def patch(self, endpoints: list[Object]) -> None:
         """Give it these endpoints."""
-        body: Object = {"metadata": {"resourceVersion": self._version}}
-        if self._manifest:
-            manifest = self._manifest | {"endpoints": endpoints}
-            body["spec"] = {"suspendDispatching": None, "preserveResourcesOnDeletion": None}
-            body["spec"]["workload"] = {"manifests": [manifest]}
-        else:
-            body["endpoints"] = endpoints
-        async with self._session.patch(self._url, data=msgspec.json.encode(body), headers=MERGE_PATCH) as response:
-            answer = await response.read()
-            response.raise_for_status()
-        self._version = msgspec.json.decode(answer)["metadata"]["resourceVersion"]
+        async with self._writing:
+            body: Object = {"metadata": {"resourceVersion": self._version}}
+            if self._manifest:
+                manifest = self._manifest | {"endpoints": endpoints}
+                body["spec"] = {"suspendDispatching": None, "preserveResourcesOnDeletion": None}
+                body["spec"]["workload"] = {"manifests": [manifest]}
+            else:
+                body["endpoints"] = endpoints
+            async with self._session.patch(self._url, data=msgspec.json.encode(body), headers=MERGE_PATCH) as response:
+                answer = await response.read()
+                response.raise_for_status()
+            self._version = msgspec.json.decode(answer)["metadata"]["resourceVersion"]
 
 
 def endpoints_of(observed: Object) -> list[Object]:

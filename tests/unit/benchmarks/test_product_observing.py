@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benchmarks.product.objects import endpoints, mark
-from benchmarks.product.stream import Marks, Names, type_and_name
+from benchmarks.product.stream import Marks, Names, type_and_name, within
 from testbed.errors import BedError
 
 
@@ -83,3 +83,12 @@ async def test_what_does_not_come_in_time_is_an_error_that_says_how_far_it_got()
 
 def test_type_and_name_are_found_whatever_else_the_object_has():
     assert type_and_name(event("DELETED", "web")) == ("DELETED", "web")
+
+
+async def test_a_change_that_does_not_arrive_is_an_error_that_names_it():
+    marks = Marks()
+    with pytest.raises(BedError, match="change 7 did not arrive within 0 s"):
+        await within(0, marks.expect(b"x"), "change 7")
+    arrived = marks.expect(b"y")
+    marks(5.0, b"y")
+    assert await within(60, arrived, "change 8") == 5.0

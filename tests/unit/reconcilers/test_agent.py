@@ -22,7 +22,7 @@ from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
-from tests.support.mcs_world import Members, PlainController, World
+from tests.support.mcs_world import Members, PlainController, Registration, World
 
 COLLECTED = work_name(wk.SLICE_KIND, "default", "web-1")
 ADDRESS = {"endpoints": [{"addresses": ["10.0.0.9"]}]}
@@ -188,8 +188,9 @@ async def test_the_control_plane_leaves_what_an_agent_collected_even_if_it_looks
 
 async def test_the_agent_leaves_a_push_cluster_alone(world):
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Push"}})
+    world.host.seed(collected_work("m1", slice_("stray", service="nobody")))
     agent = Agent(world)
-    agent.controllers[wk.COLLECT_QUEUE].enqueue(ClusterRequest("m1", "default", "web-1"))
+    agent.controllers[wk.COLLECT_QUEUE].enqueue(ClusterRequest("m1", "default", "stray"))
     await agent.work()
     assert world.writes == []
 
@@ -276,10 +277,21 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
         world.host.remove("Cluster", "", "m1")
     else:
         world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": mode}})
-    task = asyncio.create_task(Notice(world.host.informer(resources.CLUSTERS), Charge("m1")).run())
+    informer = world.host.informer(resources.CLUSTERS)
+    registration = Registration()
+
+    def add_handler(handler: Any, *, name: str) -> Registration:
+        informer.add_handler(handler, name=name)
+        return registration
+
+    clusters = types.SimpleNamespace(store=informer.store, wait_synced=informer.wait_synced, add_handler=add_handler)
+    task = asyncio.create_task(Notice(cast(Any, clusters), Charge("m1")).run())
     await settle()
     if mode is not None:
         world.host.edit("Cluster", "", "m1", {"metadata": {"labels": {"beat": "1"}}})
         await settle()
     task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not registration.live
     assert [record.message for record in caplog.records if record.name == agent_wiring.__name__] == said

@@ -75,16 +75,3 @@ def unusable(name: str, clusters: Clusters) -> Skip | None:
             name, wk.EVENT_API_INCOMPATIBLE, f"the cluster does not serve {wk.SLICE_API_VERSION} {wk.SLICE_KIND}"
         )
     return None
-
-
-def validate(mcs: MultiClusterService) -> str | None:
-    """What is wrong with a service that admission should have refused (contract 5.2, rules 6 and 7), or None.
-
-    Control planes without the CEL rules or the webhook let such objects through.
-    """
-    unknown = sorted({kind for kind in mcs.types if kind not in ("CrossCluster", "LoadBalancer")})
-    if unknown:
-        return f"spec.types: ExposureType Error: {', '.join(unknown)}"
-    if len(set(mcs.types)) > 1:
-        return "spec.types: MultiClusterService types should not contain more than one type"
-    return None

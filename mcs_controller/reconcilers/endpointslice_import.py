@@ -8,6 +8,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from mcs_controller.api.common import canonical
+from mcs_controller.api.core import decode_endpointslice
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.importedslices import (
     BY_WORK,
@@ -25,7 +27,7 @@ from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from informers.cached import CachedResource
     from informers.informer import Event
@@ -48,6 +50,8 @@ class EndpointSliceImportReconciler:
         self._works = works
         self._slices = slices
         self._collecting = collecting
+        self._on_the_way: dict[tuple[str, str], EndpointSlice] = {}
+        """Slices that are being created: their names are taken, although no cache holds them yet."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
@@ -72,15 +76,25 @@ class EndpointSliceImportReconciler:
 
     def _plan(self, request: Request) -> ImportPlan:
         work = self._works.get(request.namespace, request.name)
-        return plan_import(work, self._slices.store.by_index(BY_WORK, tuple(request)), self._slices.get)
+        return plan_import(work, self._slices.store.by_index(BY_WORK, tuple(request)), self._find)
 
-    async def _apply(self, write: SliceWrite) -> None:
-        if isinstance(write, CreateSlice):
+    def _find(self, namespace: str, name: str) -> EndpointSlice | None:
+        return self._slices.get(namespace, name) or self._on_the_way.get((namespace, name))
+
+    def _apply(self, write: SliceWrite) -> Awaitable[object]:
+        if isinstance(write, PatchSlice):
+            return self._slices.patch(write.namespace, write.name, write.body)
+        if not isinstance(write, CreateSlice):
+            return self._slices.delete(write.namespace, write.name, uid=write.uid)
+        place = (write.namespace, str(write.body["metadata"]["name"]))
+        self._on_the_way[place] = decode_endpointslice(canonical(write.body))
+        return self._create(write, place)
+
+    async def _create(self, write: CreateSlice, place: tuple[str, str]) -> None:
+        try:
             await self._slices.create(write.body, write.namespace)
-        elif isinstance(write, PatchSlice):
-            await self._slices.patch(write.namespace, write.name, write.body)
-        else:
-            await self._slices.delete(write.namespace, write.name, uid=write.uid)
+        finally:
+            self._on_the_way.pop(place, None)
 
 
 def requests_for_slice(event: Event[EndpointSlice]) -> Iterable[Request]:

@@ -24,7 +24,8 @@ from mcs_controller.domain.multiclusterservice import (
     plan_withdraw,
 )
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.selection import consumers_of, providers_of, validate
+from mcs_controller.domain.selection import consumers_of, providers_of
+from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
 from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
@@ -91,13 +92,15 @@ class MultiClusterServiceReconciler:
                     return Result(requeue_after=SOON_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
-        if live and (problem := validate(mcs)) is not None:
-            self._board.report_service(request, Outcome(errors=(problem,)))
+        wrong = faults(mcs) if live else ()
+        told = tuple(str(fault) for fault in wrong)
+        if any(fault.stops for fault in wrong):
+            self._board.report_service(request, Outcome(errors=told))
         elif live and mcs.is_cross_cluster:
-            return await self._propagate(request, mcs)
+            return await self._propagate(request, mcs, told)
         return Result()
 
-    async def _propagate(self, request: Request, mcs: MultiClusterService) -> Result:
+    async def _propagate(self, request: Request, mcs: MultiClusterService, wrong: tuple[str, ...]) -> Result:
         failures = Failures()
         skips: tuple[Skip, ...] = ()
         problem: str | None = None
@@ -112,7 +115,7 @@ class MultiClusterServiceReconciler:
             blocked |= not await self._apply(plan.writes, failures)
             problem = await self._bind(request, adopted, failures)
         if problem is not None or not failures.inconclusive:
-            errors = (*failures.reportable, *((problem,) if problem is not None else ()))
+            errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             self._board.report_service(request, Outcome(skips=skips, errors=errors))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)

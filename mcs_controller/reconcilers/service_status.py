@@ -18,7 +18,7 @@ from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
-from mcs_controller.domain.selection import validate
+from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -165,7 +165,7 @@ class ServiceStatusReconciler:
                 recorder = self._recorder.for_component(wk.MCS_CONTROLLER)
                 recorder.event(_reference(mcs), "Warning", wk.EVENT_SYNC_SERVICE_FAILED, failure)
             return Result()
-        if not (mcs.is_cross_cluster or validate(mcs)):
+        if not (mcs.is_cross_cluster or any(fault.stops for fault in faults(mcs))):
             return Result()
         now = self._clock.utcnow()
         failing, settling = self._failing(request, now)

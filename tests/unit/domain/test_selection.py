@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable, validate
+from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable
 from tests.support.builders import DELETED_AT, a_cluster, an_mcs
 
 if TYPE_CHECKING:
@@ -87,22 +87,3 @@ def test_a_cluster_that_is_not_registered_is_skipped_by_name():
 )
 def test_whether_an_api_is_served_has_three_answers(fields: dict[str, Any], answer: str):
     assert a_cluster("m1", **fields).serves("discovery.k8s.io/v1", "EndpointSlice") == answer
-
-
-@pytest.mark.parametrize(
-    ("types", "problem"),
-    [
-        pytest.param(["CrossCluster"], None, id="one type"),
-        pytest.param(["CrossCluster", "CrossCluster"], None, id="one type twice"),
-        pytest.param([], None, id="none"),
-        pytest.param(["LoadBalancer"], None, id="the other type"),
-        pytest.param(
-            ["CrossCluster", "LoadBalancer"],
-            "spec.types: MultiClusterService types should not contain more than one type",
-            id="two types",
-        ),
-        pytest.param(["CrossCluster", "Foo", "Bar"], "spec.types: ExposureType Error: Bar, Foo", id="unknown types"),
-    ],
-)
-def test_what_admission_should_have_refused_is_said(types: list[str], problem: str | None):
-    assert validate(an_mcs(types=types)) == problem

@@ -325,7 +325,7 @@ async def test_garbage_on_its_way_out_of_a_providers_place_is_replaced_when_it_i
     ("types", "said"),
     [
         (["CrossCluster", "LoadBalancer"], "should not contain more than one type"),
-        (["Foo"], "ExposureType Error: Foo"),
+        (["Foo"], 'spec.types[0]: Invalid value: "Foo": ExposureType Error'),
     ],
     ids=["two types", "an unknown type"],
 )
@@ -340,6 +340,18 @@ async def test_types_that_admission_should_have_refused_are_said_and_mended(type
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"types": ["CrossCluster"]}})
     await world.settle()
     assert (world.condition(wk.SERVICE_APPLIED) or ("",))[0] == "True"
+
+
+async def test_one_bad_field_is_named_and_all_else_goes_on():
+    world = World("m1", "m2")
+    world.host.seed(service())
+    world.members["m1"].seed(slice_())
+    world.host.seed(fresh(providers=["m1", "Not_A_Name"], consumers=["m2"]))
+    await world.settle()
+    status, message = world.condition(wk.SERVICE_APPLIED) or ("", "")
+    assert status == "False"
+    assert 'spec.providerClusters[1].name: Invalid value: "Not_A_Name"' in message
+    assert world.slices_in("m2").keys() == {"m1-web-1"}
 
 
 async def test_a_load_balancer_is_left_to_others_entirely():

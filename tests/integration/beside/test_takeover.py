@@ -1,0 +1,217 @@
+"""Ours starts where Karmada's own MultiClusterService controllers have been at work, and the other way round."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from testbed import Bed, NotYet, karmada, wait_for
+from testbed.karmada import CONTROLLER_USER
+from tests.integration.beside.conftest import Run, make_karmadas, starting
+from tests.support.fleet import (
+    BINDINGS,
+    DISPATCHER,
+    MCS,
+    PATIENCE_SECONDS,
+    SERVICES,
+    SLICES,
+    WORKS,
+    addresses_of,
+    condition_of,
+    endpointslice,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+)
+from tests.support.neighbours import Neighbours
+from tests.support.neighbours_aggregated import AggregatedClusters
+from tests.support.neighbours_golden import EXPORT_NAMESPACE, GoldenWorld
+from tests.support.neighbours_history import History
+from tests.support.neighbours_peer import Peer
+from tests.support.neighbours_quiet import Writes, Written, at_rest, beaten
+from tests.support.traffic import idle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Object = dict[str, Any]
+
+NATIVE = "nginx-b5zrb"
+COPY = f"member1-{NATIVE}"
+
+
+class Left(NamedTuple):
+    """What Karmada has left, and who is still there."""
+
+    bed: Bed
+    golden: GoldenWorld
+    neighbours: Neighbours
+    history: History
+    run: Run
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def left(binaries: dict[str, Path]) -> AsyncIterator[Left]:
+    """The golden world, Karmada's other components at work in it. No kube-controller-manager: slices are as told."""
+    async with AsyncExitStack() as stack:
+        bed = await stack.enter_async_context(Bed(audit=True, controller_manager=False))
+        await make_karmadas(bed)
+        golden = GoldenWorld(bed)
+        await golden.replay()
+        neighbours = await stack.enter_async_context(Neighbours(bed))
+        history = await stack.enter_async_context(History(bed))
+        proxy = await stack.enter_async_context(
+            AggregatedClusters(await karmada.controller_access(bed), streaming="ignored")
+        )
+        await at_rest(bed, neighbours)
+        run = await stack.enter_async_context(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
+        yield Left(bed, golden, neighbours, history, run)
+
+
+# A minute late, as nobody waits for it: the condition's message says what reached whom. Karmada's says nothing of that.
+LATER = {Written("karmada", CONTROLLER_USER, "patch", "multiclusterservices/status"): 1}
+
+
+@pytest.mark.timeout(400)
+async def test_what_karmada_left_is_adopted_without_a_write_and_without_a_gap(left: Left):
+    bed, host = left.bed, left.bed.host.api
+    assert await left.golden.changed() == []  # by the neighbours: they are what they play
+    writes, began = Writes(bed), len(left.history.log)
+    ours = await left.run("takeover")
+    await idle(ours)
+    await beaten(left.neighbours, 4)
+    assert writes.told() == ""
+
+    # It is in charge: of both paths.
+    member1, member2 = bed.members["member1"].api, bed.members["member2"].api
+    endpoints = [ready("10.20.0.5"), ready("10.20.0.6"), ready("10.20.0.7")]
+    await member1.patch(SLICES, NATIVE, {"endpoints": endpoints}, namespace="default")
+
+    async def copied() -> list[str]:
+        return addresses_of(await member2.get(SLICES, COPY, namespace="default"))
+
+    await eventually("the copy in member2", copied, ["10.20.0.5", "10.20.0.6", "10.20.0.7"])
+    exported = [ready("10.20.7.5"), ready("10.20.7.6")]
+    await member1.patch(SLICES, "serve-hdjfd", {"endpoints": exported}, namespace=EXPORT_NAMESPACE)
+
+    async def imported() -> list[str]:
+        return addresses_of(await host.get(SLICES, "imported-member1-serve-hdjfd", namespace=EXPORT_NAMESPACE))
+
+    await eventually("the imported slice", imported, ["10.20.7.5", "10.20.7.6"])
+    assert left.history.fewest("member2", "default/nginx", began) == 2
+    assert left.history.fewest("member2", f"{EXPORT_NAMESPACE}/derived-serve", began) == 1
+
+    async def told() -> Object:
+        return await host.get(MCS, "nginx", namespace="default")
+
+    message = "EndpointSlice are dispatched successfully: 1 slice with 3 endpoints from member1 to member2"
+    dispatched = "True", "EndpointSliceDispatchedSucceed", message
+
+    async def condition() -> tuple[str, str, str]:
+        return condition_of(await told(), "EndpointSliceDispatched")
+
+    await eventually("the reach in the condition", condition, dispatched, timeout=120)
+    (before,) = (each for _, each in left.golden.stored if each["kind"] == "MultiClusterService")
+    assert times_of(await told()) == times_of(before)
+    of_services = {
+        written: count for written, count in writes.counted(CONTROLLER_USER).items() if "service" in written.resource
+    }
+    assert of_services == LATER, writes.told()
+    assert await ours.terminate() == 0
+
+
+@pytest.mark.timeout(400)
+async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a_gap(left: Left):
+    bed, host = left.bed, left.bed.host.api
+    member1, member2 = bed.members["member1"].api, bed.members["member2"].api
+    ours = await left.run("before-return")
+    # What was there is changed by ours, and something new is made.
+    await member1.patch(SLICES, NATIVE, {"endpoints": [ready("10.20.0.8")]}, namespace="default")
+    for manifest in (service("late"), multiclusterservice("late", [], ["member2"])):
+        await host.create(manifest, namespace="default")
+    await member1.create(endpointslice("late-a", "late", ["192.0.2.1", "192.0.2.2"]), namespace="default")
+
+    async def copies() -> dict[str, list[str]]:
+        selector = f"endpointslice.kubernetes.io/managed-by={DISPATCHER}"
+        found = await member2.list(SLICES, namespace="default", label_selector=selector)
+        return {each["metadata"]["name"]: addresses_of(each) for each in found}
+
+    wanted = {COPY: ["10.20.0.8"], "member1-late-a": ["192.0.2.1", "192.0.2.2"]}
+    await eventually("the copies in member2", copies, wanted)
+    await idle(ours)
+    await at_rest(bed, left.neighbours)
+    assert await ours.terminate() == 0
+
+    before, began = await versions(bed), len(left.history.log)
+    async with Peer(bed) as peer:
+        await some_passes(peer, 3)
+        await beaten(left.neighbours, 4)
+        after = await versions(bed)
+        # The peer's text of the conditions says less; it writes it over ours.
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        services = {key for key in changed if key[1] == MCS}
+        assert changed == services
+        assert left.history.fewest("member2", "default/nginx", began) == 1
+        assert left.history.fewest("member2", "default/late", began) == 2
+
+        # It is in charge, and can undo what ours has made.
+        await member1.patch(SLICES, "late-a", {"endpoints": [ready("192.0.2.3")]}, namespace="default")
+        wanted["member1-late-a"] = ["192.0.2.3"]
+        await eventually("the copies in member2", copies, wanted)
+        for name in ("late", "nginx"):
+            await host.delete(MCS, name, namespace="default")
+            await gone(host, MCS, name, "default")
+        nothing: dict[str, list[str]] = {}
+        await eventually("no copies in member2", copies, nothing)
+
+        async def works() -> list[str]:
+            found = await host.list(WORKS)
+            marked = [
+                one for one in found if "multiclusterservice.karmada.io/name" in one["metadata"].get("labels", {})
+            ]
+            return [one["metadata"]["name"] for one in marked]
+
+        no_names: list[str] = []
+        await eventually("no Works of either service", works, no_names)
+        assert peer.failure == ""
+
+
+def ready(address: str) -> Object:
+    """An endpoint."""
+    return {"addresses": [address], "conditions": {"ready": True}}
+
+
+def times_of(mcs: Object) -> list[str]:
+    """When its conditions last changed."""
+    return [one["lastTransitionTime"] for one in mcs["status"]["conditions"]]
+
+
+async def some_passes(peer: Peer, count: int) -> None:
+    """Wait until the peer has looked at everything so many times, without any trouble."""
+
+    async def probe() -> bool:
+        if peer.passes < count or peer.failure:
+            raise NotYet(f"{peer.passes} passes; {peer.failure}")
+        return True
+
+    await wait_for("the peer", probe, PATIENCE_SECONDS)
+
+
+async def versions(bed: Bed) -> dict[tuple[str, str, str], str]:
+    """The resourceVersion of everything that either of the two writes, by plane, kind and name."""
+    kinds = {MCS, WORKS, BINDINGS, SERVICES, SLICES}
+    result = {}
+    for plane in (bed.host, *bed.members.values()):
+        for resource in sorted(kinds if plane is bed.host else {SERVICES, SLICES}):
+            for one in await plane.api.list(resource):
+                metadata = one["metadata"]
+                name = f"{metadata.get('namespace')}/{metadata['name']}"
+                result[plane.name, resource, name] = metadata["resourceVersion"]
+    return result

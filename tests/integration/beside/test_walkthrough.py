@@ -1,0 +1,128 @@
+"""The walkthrough beside Karmada's components: what ours is to do arrives, changes, and goes, through what they do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbed import NotYet, wait_for
+from tests.support.fleet import (
+    BINDINGS,
+    DEPLOYMENTS,
+    EXPORTS,
+    IMPORTS,
+    MCS,
+    PATIENCE_SECONDS,
+    SERVICES,
+    SLICES,
+    Space,
+    addresses_of,
+    condition_of,
+    deployment,
+    endpointslice,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+    serviceexport,
+    serviceimport,
+)
+
+if TYPE_CHECKING:
+    from tests.integration.beside.conftest import Run
+    from tests.support.neighbours import Neighbours
+    from tests.support.neighbours_aggregated import AggregatedClusters
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Object = dict[str, Any]
+
+
+async def test_walkthrough_arrives_changes_and_goes(
+    run: Run, space: Space, neighbours: Neighbours, aggregated: AggregatedClusters
+):
+    process = await run("walkthrough")
+    member1, member2 = space.member("member1"), space.member("member2")
+    await space.create_in("member1", deployment("nginx", 2))
+    await space.create(
+        service("nginx", selector={"app": "nginx"}), multiclusterservice("nginx", ["member1"], ["member2"])
+    )
+    addresses = await space.ready_addresses("member1", 2, "nginx")
+    name = await space.dispatched_name("member2")
+    await space.dispatched_are("member2", {name: addresses})
+    await space.succeeded("nginx")
+    assert (await space.mcs("nginx"))["spec"]["range"] == {}
+    assert aggregated.seen["watch"]
+
+    # The copy is of the Service that the neighbours have brought, and says so to kube-proxy.
+    there = await member2.get(SERVICES, "nginx", namespace=space.namespace)
+    copy = await member2.get(SLICES, name, namespace=space.namespace)
+    assert there["metadata"]["labels"]["karmada.io/managed"] == "true"
+    assert copy["metadata"]["labels"]["kubernetes.io/service-name"] == "nginx"
+
+    async def applied() -> str:
+        binding = await space.host.get(BINDINGS, "nginx-service", namespace=space.namespace)
+        return condition_of(binding, "FullyApplied")[0]
+
+    await eventually("the binding to be fully applied", applied, "True")
+
+    await member1.patch(DEPLOYMENTS, "nginx", {"spec": {"replicas": 3}}, namespace=space.namespace)
+    addresses = await space.ready_addresses("member1", 3, "nginx")
+    await space.dispatched_are("member2", {name: addresses})
+
+    await space.host.delete(MCS, "nginx", namespace=space.namespace)
+    await gone(space.host, MCS, "nginx", space.namespace)
+    await space.dispatched_are("member2", {})
+    no_names: list[str] = []
+    await eventually("no collected Works", lambda: space.work_names("member1", "EndpointSlice"), no_names)
+    await eventually("no requests to collect", lambda: space.work_names("member1", "MultiClusterService"), no_names)
+    # Released, not taken away: the Service goes on running where it was brought.
+    left = await space.host.get(SERVICES, "nginx", namespace=space.namespace)
+    assert "resourcetemplate.karmada.io/claimed-by" not in left["metadata"].get("labels", {})
+    assert await member2.find(SERVICES, "nginx", namespace=space.namespace) is not None
+    assert neighbours.failures() == {}
+    assert await process.terminate() == 0
+
+
+async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, neighbours: Neighbours):
+    process = await run("export")
+    member1 = space.member("member1")
+    await space.create(service("web"), serviceexport("web"))
+    for resource in (SERVICES, EXPORTS):
+        template = await space.host.get(resource, "web", namespace=space.namespace)
+        await neighbours.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
+
+    async def exported() -> Object:
+        found = await member1.find(EXPORTS, "web", namespace=space.namespace)
+        if found is None:
+            raise NotYet(f"{neighbours.failures()}")
+        return found
+
+    await wait_for("the ServiceExport in member1", exported, PATIENCE_SECONDS)
+    await space.create(serviceimport("web"))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+
+    async def imported() -> dict[str, list[str]]:
+        selector = "kubernetes.io/service-name=derived-web"
+        found = await space.host.list(SLICES, namespace=space.namespace, label_selector=selector)
+        return {each["metadata"]["name"]: addresses_of(each) for each in found}
+
+    async def derived() -> bool:
+        return await space.host.find(SERVICES, "derived-web", namespace=space.namespace) is not None
+
+    await eventually("the imported slice", imported, {"imported-member1-web-a": ["192.0.2.1"]})
+    await eventually("the derived Service", derived, True)
+    await space.set_addresses("member1", "web-a", ["192.0.2.2", "192.0.2.3"])
+    await eventually("the imported slice", imported, {"imported-member1-web-a": ["192.0.2.2", "192.0.2.3"]})
+
+    await space.host.delete(EXPORTS, "web", namespace=space.namespace)
+    await space.host.delete(IMPORTS, "web", namespace=space.namespace)
+    nothing: dict[str, list[str]] = {}
+    await eventually("no imported slice", imported, nothing)
+    await eventually("no derived Service", derived, False)
+    no_names: list[str] = []
+    await eventually("no collected Works", lambda: space.work_names("member1", "EndpointSlice"), no_names)
+    assert await member1.find(SLICES, "web-a", namespace=space.namespace) is not None
+    assert neighbours.failures() == {}
+    assert await process.terminate() == 0

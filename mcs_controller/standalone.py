@@ -29,7 +29,7 @@ from mcs_controller.reconcilers.changes import cluster_changed, content_changed
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.runtime.controller import enqueue_object
-from mcs_controller.wiring import new_id
+from mcs_controller.wiring import STATUS_DELAY_SECONDS, new_id
 
 if TYPE_CHECKING:
     from mcs_controller.wiring import Wiring
@@ -209,6 +209,9 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         controller = wiring.controller(
             wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
         )
-        controller.watch(bindings.informer, enqueue_object)
-        controller.watch(works.informer, binding.requests_for_work)
-        controller.watch(balancers, reflector.requests_for_service)
+        # A new binding is scheduled, and its Works are applied, within some milliseconds of each other: told in one write,
+        # after the scheduler's own.
+        for_a_while = STATUS_DELAY_SECONDS
+        controller.watch(bindings.informer, enqueue_object, gather_seconds=for_a_while)
+        controller.watch(works.informer, binding.requests_for_work, gather_seconds=for_a_while)
+        controller.watch(balancers, reflector.requests_for_service, gather_seconds=for_a_while)

@@ -71,7 +71,7 @@ COLLECT_WORKERS = 3
 """Slices collected at once; upstream fixes the number."""
 
 STATUS_DELAY_SECONDS = 0.25
-"""From the first report on a service to the write of its conditions. Several times what its slices take to arrive."""
+"""From the first news to the write of a status that sums it up. Several times what a new service's slices take."""
 
 
 class Execution(NamedTuple):

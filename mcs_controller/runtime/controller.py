@@ -202,13 +202,16 @@ class Controller(Generic[R]):
         predicate: Predicate[T] | None = None,
         *,
         urgent: Predicate[T] | None = None,
+        gather_seconds: float = 0.0,
     ) -> None:
         """Enqueue what `mapper` makes of each event of `source` that `predicate` lets pass; `urgent` ones come first.
+
+        With `gather_seconds` it is enqueued so much later, together with what else happens to it in the meantime.
 
         The handler is registered when the controller starts, not before: the queue of a standby stays empty, and the
         replay at the start brings everything.
         """
-        self.add_source(source, mapper, predicate, urgent=urgent)
+        self.add_source(source, mapper, predicate, urgent=urgent, gather_seconds=gather_seconds)
 
     def add_source(
         self,
@@ -217,6 +220,7 @@ class Controller(Generic[R]):
         predicate: Predicate[T] | None = None,
         *,
         urgent: Predicate[T] | None = None,
+        gather_seconds: float = 0.0,
     ) -> Registration:
         """As :meth:`watch`, but may be called at any time, and what it returns ends the watch when removed.
 
@@ -231,7 +235,10 @@ class Controller(Generic[R]):
                 elif urgent is not None and urgent(event):
                     priority = URGENT
                 for request in mapper(event):
-                    self.enqueue(request, priority)
+                    if gather_seconds > 0:
+                        self.enqueue_after(request, gather_seconds, priority)
+                    else:
+                        self.enqueue(request, priority)
 
         watch = _Watch(self.name, source, handle, self._watches)
         self._watches.append(watch)
@@ -257,6 +264,7 @@ class Controller(Generic[R]):
             declared = list(self._watches)
             for watch in declared:
                 watch.register()
+                await asyncio.sleep(0)  # each replays all that is cached
             for watch in declared:
                 await watch.source.wait_synced()
             log.info("Starting workers", extra={"controller": self.name, "workers": self._workers})
@@ -285,6 +293,9 @@ class Controller(Generic[R]):
                 at_priority(self.queue.priority_of(request)),
             ):
                 await self._process(request)
+            # A reconcile that found everything in the caches never waited for anything, and there may be thousands in a
+            # row after a start: in between, the lease wants to be renewed and the probes to be answered.
+            await asyncio.sleep(0)
 
     async def _process(self, request: R) -> None:
         started = self._clock.monotonic()

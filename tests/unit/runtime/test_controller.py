@@ -221,6 +221,36 @@ async def test_requeue_after_reconciles_again_then_and_resets_failures(bench: Be
     assert [outcome for outcome, _ in bench.metrics.outcomes] == ["error", "requeue_after", "requeue_after", "success"]
 
 
+async def test_a_watch_can_gather_what_happens_to_an_object(bench: Bench):
+    source = FakeSource()
+    bench.controller.watch(source, enqueue_object, gather_seconds=0.25)
+    async with bench.running():
+        source.add("a")
+        await bench.clock.advance(0.2)
+        source.add("a")
+        assert bench.reconciler.seen == []
+        await bench.clock.advance(0.05)
+        assert len(bench.reconciler.seen) == 1
+        await bench.clock.advance(10)
+        assert len(bench.reconciler.seen) == 1
+
+
+async def test_a_long_row_of_reconciles_from_caches_lets_others_have_their_turn(bench: Bench):
+    turns = 0
+
+    async def renew_the_lease() -> None:
+        nonlocal turns
+        while len(bench.reconciler.seen) < 1000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with bench.running() as controller:
+        for number in range(1000):
+            controller.enqueue(Request("default", str(number)))
+        await asyncio.wait_for(renew_the_lease(), 60)
+    assert turns >= 900
+
+
 async def test_enqueue_after_reconciles_later(bench: Bench):
     async with bench.running() as controller:
         controller.enqueue_after(A, 5)

@@ -209,8 +209,8 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         controller = wiring.controller(
             wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
         )
-        # A new binding is scheduled, and its Works are applied, within some milliseconds of each other: told in one write,
-        # after the scheduler's own.
+        # A new binding is scheduled, and its Works are applied, within some milliseconds: told in one write, and after
+        # the scheduler's own.
         for_a_while = STATUS_DELAY_SECONDS
         controller.watch(bindings.informer, enqueue_object, gather_seconds=for_a_while)
         controller.watch(works.informer, binding.requests_for_work, gather_seconds=for_a_while)

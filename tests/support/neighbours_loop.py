@@ -23,6 +23,7 @@ Object = dict[str, Any]
 
 KINDS = {
     ("v1", "Service"): "v1/services",
+    ("v1", "ConfigMap"): "v1/configmaps",
     ("v1", "Namespace"): "v1/namespaces",
     ("discovery.k8s.io/v1", "EndpointSlice"): "discovery.k8s.io/v1/endpointslices",
     ("multicluster.x-k8s.io/v1alpha1", "ServiceExport"): "multicluster.x-k8s.io/v1alpha1/serviceexports",
@@ -180,7 +181,7 @@ class Worker:
                 self._known.discard(key)
                 try:
                     await self._reconcile(key)
-                except (*UNREACHABLE, Retry) as error:
+                except Exception as error:  # also a mistake in the script is to be seen in `failures`
                     self.failures[key] = f"{type(error).__name__}: {error}"
                     tries = self._tries[key] = self._tries.get(key, 0) + 1
                     group.create_task(self._later(key, min(0.02 * 2**tries, 2.0)))

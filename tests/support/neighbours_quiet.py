@@ -62,7 +62,7 @@ def _is_machinery(event: AuditEvent) -> bool:
 
 
 async def at_rest(bed: Bed, neighbours: Neighbours, *, beats: int = 6, timeout: float = 90.0) -> None:
-    """Wait until nobody has written anything during so many heartbeats of the Clusters.
+    """Wait until nobody has written anything during so many heartbeats, and all neighbours are well.
 
     Raises:
         WaitTimeout: somebody writes again and again; the text has the last writes.
@@ -74,7 +74,7 @@ async def at_rest(bed: Bed, neighbours: Neighbours, *, beats: int = 6, timeout: 
                 writes = Writes(bed)
                 await beaten(neighbours, beats)
                 told = writes.told()
-                if not told:
+                if not told and not neighbours.failures():
                     return
     except TimeoutError:
         raise WaitTimeout(f"the world does not come to rest: {told[-3000:]}\n{neighbours.failures()}") from None

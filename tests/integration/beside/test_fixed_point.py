@@ -8,8 +8,10 @@ import pytest
 import pytest_asyncio
 
 from testbed import ControllerProcess, NotYet, wait_for
+from testbed.karmada import CONTROLLER_USER
 from tests.integration.beside.conftest import starting
 from tests.support.fleet import (
+    BINDINGS,
     CLUSTERS,
     DEPLOYMENTS,
     PATIENCE_SECONDS,
@@ -17,10 +19,12 @@ from tests.support.fleet import (
     Space,
     deployment,
     endpointslice,
+    eventually,
     multiclusterservice,
     service,
 )
 from tests.support.neighbours_history import History, told
+from tests.support.neighbours_objects import MCS_ID
 from tests.support.neighbours_quiet import Writes, at_rest, beaten
 from tests.support.traffic import idle, samples
 
@@ -110,6 +114,43 @@ async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     await world.space.set_addresses("member1", "all-a", ["203.0.113.9"])
     await world.space.dispatched_are("member2", {"member1-all-a": ["203.0.113.9"]}, "all")
     await at_rest(world.bed, world.neighbours)
+
+
+async def test_binding_that_a_conversion_webhook_has_rewritten_is_left_alone(world: World):
+    calls = world.neighbours.webhook.calls["/convert"]
+    older = BINDINGS.replace("v1alpha2", "v1alpha1")
+    body = {"metadata": {"annotations": {"example.com/older": "yes"}}}
+    writes = Writes(world.bed)
+    await world.space.host.patch(older, "nginx-service", body, namespace=world.space.namespace)
+    await beaten(world.neighbours, 6)
+    assert world.neighbours.webhook.calls["/convert"] > calls
+    assert writes.counted(CONTROLLER_USER) == {}, writes.told()
+
+
+async def test_new_id_that_the_webhook_gives_is_followed_everywhere_without_a_gap(world: World):
+    space, began = world.space, len(world.history.log)
+    former = await space.mcs("all")
+    bare = {**former, "metadata": {key: value for key, value in former["metadata"].items() if key != "labels"}}
+    present = (await space.host.replace(bare))["metadata"]["labels"][MCS_ID]
+    assert present != former["metadata"]["labels"][MCS_ID]
+
+    async def ids() -> set[str]:
+        found = [
+            await space.host.get(SERVICES, "all", namespace=space.namespace),
+            await space.host.get(BINDINGS, "all-service", namespace=space.namespace),
+            *[
+                work
+                for member in ("member1", "member2")
+                for work in await space.works(member, "MultiClusterService")
+                if work["metadata"]["labels"]["multiclusterservice.karmada.io/name"] == "all"
+            ],
+        ]
+        assert len(found) == 4
+        return {one["metadata"]["labels"][MCS_ID] for one in found}
+
+    await eventually("the new id", ids, {present})
+    await at_rest(world.bed, world.neighbours)
+    assert world.history.fewest("member2", f"{space.namespace}/all", began) == 2  # its own, and that of member1
 
 
 async def test_neither_restart_nor_resync_writes_anything(world: World):

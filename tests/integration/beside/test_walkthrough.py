@@ -53,6 +53,7 @@ async def test_walkthrough_arrives_changes_and_goes(
     await space.dispatched_are("member2", {name: addresses})
     await space.succeeded("nginx")
     assert (await space.mcs("nginx"))["spec"]["range"] == {}
+    assert aggregated.seen["streaming list"]
     assert aggregated.seen["watch"]
 
     # The copy is of the Service that the neighbours have brought, and says so to kube-proxy.

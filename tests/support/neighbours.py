@@ -99,7 +99,12 @@ class Neighbours:
         self.keeper = ClusterKeeper(host, members, self.clusters, self._heartbeat_seconds)
         self._workers += [self.executor.worker, self.keeper.worker]
         mirrors = [self.clusters, self.namespaces, self.bindings, self.works, *self.executor.mirrors]
-        for run in (*(one.run for one in mirrors), *(one.run for one in self._workers), self.keeper.run):
+        for mirror in mirrors:
+            self._start(mirror.run())
+        # Who begins before all is known would undo what it cannot see the reason of.
+        for mirror in mirrors:
+            await mirror.synced.wait()
+        for run in (*(one.run for one in self._workers), self.keeper.run):
             self._start(run())
         return self
 

@@ -59,6 +59,7 @@ class History:
                 mirror = Mirror(plane.api, kind, functools.partial(self._record, plane.name))
                 task = asyncio.create_task(mirror.run())
                 self._stack.push_async_callback(_ended, task)
+                await mirror.synced.wait()
         return self
 
     async def __aexit__(

@@ -99,11 +99,13 @@ class Hand:
 class Mirror:
     """All objects of a kind on one server, by (namespace, name), kept by list and watch.
 
-    `changed` is told (before, after) of each change, None standing for an object that is not there.
+    `changed` is told (before, after) of each change, None standing for an object that is not there. `synced` is set
+    once the first list is in.
     """
 
     def __init__(self, api: Api, resource: str, *changed: Callable[[Object | None, Object | None], None]) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
+        self.synced = asyncio.Event()
         self._api = api
         self._resource = resource
         self._changed = changed
@@ -127,6 +129,7 @@ class Mirror:
                     self._set(key, None)
                 for key, obj in listed.items():
                     self._set(key, obj)
+                self.synced.set()
                 version = answer["metadata"]["resourceVersion"]
                 async for event in self._api.watch(self._resource, resource_version=version):
                     if event["type"] != "BOOKMARK":

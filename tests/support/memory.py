@@ -445,7 +445,8 @@ class MemoryApi:
 
     def _commit(self, key: tuple[str, ObjectKey], obj: Json) -> Json:
         self._version += 1
-        obj["metadata"]["resourceVersion"] = str(self._version)
+        # The former state may share its metadata with this one, and somebody may have kept it.
+        obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self._version)}}
         self._objects[key] = obj
         self._notify(key[0], obj, deleted=False)
         return obj

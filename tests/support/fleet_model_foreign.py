@@ -1,0 +1,67 @@
+"""What others have in the same API servers, and what nobody here may touch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import execution_namespace
+from tests.support.builders import binding, mcs, service, slice_, work
+from tests.support.fleet_model import fresh, marked, namespace
+
+if TYPE_CHECKING:
+    from tests.support.fleet_model import Fleet
+
+KUBERNETES = {wk.SLICE_MANAGED_BY: "endpointslice-controller.k8s.io"}
+
+
+def configmap(name: str, space: str) -> dict[str, Any]:
+    """Something that no controller here has to do with."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": space}, "data": {"a": "b"}}
+
+
+def strew(fleet: Fleet, *, space: str = "shop") -> None:
+    """Put objects of others everywhere. Execution namespaces and `space` have to be there."""
+    host = fleet.host
+    host.add_theirs(marked(namespace("theirs", **{wk.SKIP_AUTO_PROPAGATION: "true"}), finalizer=True))
+    for one in (
+        configmap("settings", space),
+        service("other", space, labels={wk.MANAGED: "true"}),
+        slice_("other-1", space, service="other", labels=KUBERNETES),
+        slice_("imported-a-other", space, service="derived-other"),
+        # Of a type that is somebody else's to act on.
+        mcs("other", space, types=["LoadBalancer"], adopted=False, permanent_id=""),
+        # Of another scheduler, and not placed yet.
+        binding("other-configmap", space, schedulerName="theirs", resource=_about(space), finalizers=()),
+    ):
+        host.add_theirs(fresh(marked(one, finalizer=True)))
+    for name, member in fleet.members.items():
+        manifest = configmap("settings", space)
+        for title, content in (("settings", manifest), ("web-1", slice_("web-1", space)), ("nonsense", 7)):
+            host.add_theirs(fresh(marked(work(name, f"theirs-{title}", content, suspended=True), finalizer=True)))
+        elsewhere = {wk.WORK_NAMESPACE: execution_namespace("elsewhere"), wk.WORK_NAME: "w"}
+        for one in (
+            configmap("settings", space),
+            service("other", space),
+            slice_("other-1", space, service="other", labels={**KUBERNETES, wk.MANAGED: "true"}),
+            slice_("loose", space, service=None),
+            # Of another control plane.
+            slice_("x-other-1", space, service="other", labels=_COPY, annotations=elsewhere),
+        ):
+            member.add_theirs(fresh(marked(one, finalizer=True)))
+    assert space in {one["metadata"]["name"] for one in host.all("Namespace")}
+
+
+_COPY = {wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER, wk.MANAGED: "true"}
+
+
+def _about(space: str) -> dict[str, str]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "namespace": space, "name": "settings"}
+
+
+def own(provider: str, name: str, space: str, service_name: str | None, addresses: list[str]) -> dict[str, Any]:
+    """A provider's own slice, as Kubernetes makes it: labels of the Service are mirrored, also Karmada's."""
+    mirrored = {**KUBERNETES, wk.MANAGED: "true", "member": provider}
+    return fresh(
+        marked(slice_(name, space, service=service_name, labels=mirrored, addresses=addresses), finalizer=False)
+    )

@@ -1,0 +1,217 @@
+"""What a fleet must look like, told by the rules alone, from what people asked for and what the members have.
+
+Knows no Works and nothing else of how it is done. The rules: a slice of a provider that belongs to a Service of which
+there is a MultiClusterService goes to each of its consumers, except the provider; empty lists mean every cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.support.fleet_model import Fleet
+
+Json = dict[str, Any]
+
+DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+SERVICE_NAME = "kubernetes.io/service-name"
+PROVIDER = "endpointslice.karmada.io/provision-cluster"
+
+
+class Copy(NamedTuple):
+    """A provider's slice as a consumer is to have it, but for its name."""
+
+    namespace: str
+    service: str
+    provider: str
+    address_type: str
+    endpoints: str
+    ports: str
+
+
+class Wanted(NamedTuple):
+    """A copy, what it is called unless another one is called so already, and what hinders it."""
+
+    copy: Copy
+    name: str
+    hindered: bool
+
+
+def copy_of(slice_: Json, provider: str) -> Copy:
+    """How a slice of that provider looks elsewhere."""
+    meta = slice_["metadata"]
+    empty_is_absent = (repr(slice_.get(part) or None) for part in ("endpoints", "ports"))
+    return Copy(
+        meta["namespace"], meta["labels"].get(SERVICE_NAME, ""), provider, slice_["addressType"], *empty_is_absent
+    )
+
+
+def _living(objects: list[Json]) -> list[Json]:
+    return [one for one in objects if "deletionTimestamp" not in one["metadata"]]
+
+
+def services(fleet: Fleet) -> list[Json]:
+    """The MultiClusterServices that are to be acted on."""
+    return [one for one in _living(fleet.host.all("MultiClusterService")) if "CrossCluster" in one["spec"]["types"]]
+
+
+def clusters(fleet: Fleet) -> set[str]:
+    """Those that are registered and do not leave."""
+    return {one["metadata"]["name"] for one in _living(fleet.host.all("Cluster"))}
+
+
+def chosen(fleet: Fleet, mcs: Json, field: str) -> set[str]:
+    """The clusters of a list, as far as they are registered."""
+    named = {one["name"] for one in mcs["spec"].get(field) or ()}
+    return (named or clusters(fleet)) & clusters(fleet)
+
+
+def own_slices(fleet: Fleet, member: str) -> list[Json]:
+    """A member's own slices; none of those that were brought there."""
+    slices = _living(fleet.members[member].all("EndpointSlice"))
+    return [one for one in slices if one["metadata"].get("labels", {}).get(MANAGED_BY) != DISPATCHER]
+
+
+def provided(fleet: Fleet, mcs: Json) -> list[tuple[str, Json]]:
+    """The slices that a MultiClusterService speaks of, each with its provider."""
+    about = (mcs["metadata"]["namespace"], mcs["metadata"]["name"])
+    return [
+        (provider, one)
+        for provider in sorted(chosen(fleet, mcs, "providerClusters"))
+        for one in own_slices(fleet, provider)
+        if (one["metadata"]["namespace"], one["metadata"].get("labels", {}).get(SERVICE_NAME)) == about
+    ]
+
+
+def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
+    """What each member is to have."""
+    wanted: dict[str, list[Wanted]] = {name: [] for name in fleet.names}
+    for mcs in services(fleet):
+        namespace = mcs["metadata"]["namespace"]
+        for provider, one in provided(fleet, mcs):
+            for consumer in sorted(chosen(fleet, mcs, "consumerClusters") - {provider}):
+                name = f"{provider}-{one['metadata']['name']}"
+                spaces = {space["metadata"]["name"] for space in _living(fleet.members[consumer].all("Namespace"))}
+                taken = {(own["metadata"]["namespace"], own["metadata"]["name"]) for own in own_slices(fleet, consumer)}
+                hindered = namespace not in spaces or (namespace, name) in taken
+                wanted[consumer].append(Wanted(copy_of(one, provider), name, hindered))
+    return wanted
+
+
+def present(fleet: Fleet, member: str) -> dict[str, Copy]:
+    """The copies that a member has, by namespace and name."""
+    found: dict[str, Copy] = {}
+    theirs = {key[1] for key in fleet.members[member].theirs}
+    for one in fleet.members[member].all("EndpointSlice"):
+        meta = one["metadata"]
+        if meta.get("labels", {}).get(MANAGED_BY) == DISPATCHER and (meta["namespace"], meta["name"]) not in theirs:
+            found[f"{meta['namespace']}/{meta['name']}"] = copy_of(one, meta["annotations"][PROVIDER])
+    return found
+
+
+# --- what a MultiClusterService says of itself ------------------------------------------------------------------------
+
+
+def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
+    """Type to (status, message), of a fleet in which every registered cluster is well."""
+    meta = mcs["metadata"]
+    service = fleet.host.find("Service", meta["namespace"], meta["name"])
+    named = {
+        field: {one["name"] for one in mcs["spec"].get(field) or ()}
+        for field in ("providerClusters", "consumerClusters")
+    }
+    there = clusters(fleet)
+    if service is None or "deletionTimestamp" in service["metadata"]:
+        applied = (
+            "False",
+            f"Service {meta['namespace']}/{meta['name']} does not exist; create it in the control plane",
+        )
+    else:
+        applied = ("True", "Service is propagated to target clusters.")
+    wanted = {"ServiceApplied": (applied[0], _left_out(applied[1], named["providerClusters"] - there))}
+    slices = provided(fleet, mcs)
+    if not slices:
+        return wanted
+    reaching = [(one, who) for one in slices if (who := chosen(fleet, mcs, "consumerClusters") - {one[0]})]
+    endpoints = sum(len(one.get("endpoints") or ()) for (_, one), _ in reaching)
+    text = f"{_count(len(reaching), 'slice')} with {_count(endpoints, 'endpoint')}"
+    text += f" from {', '.join(sorted({provider for (provider, _), _ in reaching}))}"
+    text += f" to {', '.join(sorted({consumer for _, who in reaching for consumer in who}))}"
+    if not reaching:
+        text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
+    without = named["providerClusters"] - {provider for provider, one in slices if one.get("endpoints")}
+    if without:
+        text += f"; no endpoints in {', '.join(sorted(without))}"
+    message = f"EndpointSlice are dispatched successfully: {text}"
+    missing = named["consumerClusters"] - there
+    wanted["EndpointSliceDispatched"] = ("True", _left_out(f"{message}." if missing else message, missing))
+    hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
+    if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
+        wanted["EndpointSliceDispatched"] = ("False", "")
+    return wanted
+
+
+def _left_out(message: str, missing: set[str]) -> str:
+    if not missing:
+        return message
+    message = message if message.endswith(".") else f"{message}."
+    return (
+        f"{message} Left out for now: {'; '.join(f'{one}: no such Cluster is registered' for one in sorted(missing))}."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset()) -> list[str]:
+    """What is not as it should be, in a fleet at rest in which every registered cluster is well.
+
+    `leftovers` are members that left while nobody could clean up there: they may have more than they should.
+    """
+    found: list[str] = [line for server in fleet.servers for line in server.touched()]
+    for member, wishes in expected(fleet).items():
+        found += _misplaced(member, wishes, present(fleet, member), exactly=member not in leftovers)
+    for mcs in services(fleet):
+        found += _said_wrongly(fleet, mcs)
+        found += _lacking(fleet, mcs)
+    return found
+
+
+def _misplaced(member: str, wishes: list[Wanted], there: dict[str, Copy], *, exactly: bool) -> list[str]:
+    wanted = sorted(one.copy for one in wishes if not one.hindered)
+    found = sorted(there.values())
+    if not exactly:
+        return [f"{member} lacks {one}" for one in wanted if one not in found]
+    if found != wanted:
+        return [f"{member} has {there}, not {wanted}"]
+    usual = {f"{one.copy.namespace}/{one.name}" for one in wishes}
+    odd = [name for name in there if name not in usual and not any(name.startswith(f"{one}-") for one in usual)]
+    return [f"{member} has copies that are called {odd}"] if odd else []
+
+
+def _said_wrongly(fleet: Fleet, mcs: Json) -> list[str]:
+    said = {one["type"]: (one["status"], one["message"]) for one in mcs.get("status", {}).get("conditions") or ()}
+    wrong = []
+    for kind, (status, message) in conditions(fleet, mcs).items():
+        says = said.get(kind, ("", ""))
+        if says[0] != status or (message and says[1] != message):
+            wrong.append(f"{mcs['metadata']['name']} says {kind} {says}, not {(status, message)}")
+    return wrong
+
+
+def _lacking(fleet: Fleet, mcs: Json) -> list[str]:
+    """Members in which the Service of a MultiClusterService is missing."""
+    space, name = mcs["metadata"]["namespace"], mcs["metadata"]["name"]
+    if not _living([one] if (one := fleet.host.find("Service", space, name)) else []):
+        return []
+    return [
+        f"{member} lacks the Service {space}/{name}"
+        for member in sorted(chosen(fleet, mcs, "providerClusters") | chosen(fleet, mcs, "consumerClusters"))
+        if _living([one] if (one := fleet.members[member].find("Namespace", "", space)) else [])
+        and fleet.members[member].find("Service", space, name) is None
+    ]

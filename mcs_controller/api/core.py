@@ -24,7 +24,7 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
-    """discovery.k8s.io/v1 EndpointSlice, without its owners: of thousands in a cache, nobody asks for them.
+    """discovery.k8s.io/v1 EndpointSlice, without its owners and its age: of thousands in a cache, nobody asks for them.
 
     `endpoints` and `ports` stay JSON: they are copied, never looked into, and so fields of later Kubernetes versions
     travel along.
@@ -116,7 +116,9 @@ def decode_service(raw: bytes | msgspec.Raw) -> Service:
 def decode_endpointslice(raw: bytes | msgspec.Raw) -> EndpointSlice:
     """Decode an EndpointSlice."""
     wire = _slice.decode(raw)
-    msgspec.structs.force_setattr(wire.metadata, "owner_references", ())  # nobody else has seen it yet
+    # Nobody else has seen this metadata yet, so it may be changed.
+    msgspec.structs.force_setattr(wire.metadata, "owner_references", ())
+    msgspec.structs.force_setattr(wire.metadata, "creation_timestamp", None)
     return EndpointSlice(
         metadata=wire.metadata,
         address_type=wire.address_type,

@@ -8,9 +8,10 @@ to be recorded in the objects or remembered over a restart. Other kinds come fro
 has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
 that its write was of no use and does not repeat it.
 
-Two rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider mirror
+Three rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider mirror
 the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the
-object of the Work that merely holds its copy. And two Works that carry the same object do not take it from each other
+object of the Work that merely holds its copy. For the same reason a slice that has the label, but names no Work, is not
+written over. And two Works that carry the same object do not take it from each other
 in turns: the first one keeps it.
 """
 
@@ -137,7 +138,8 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
     somebody took the label off: that is drift, and repaired.
 
     Raises:
-        NotOurs: it is unmanaged and the manifest does not say to overwrite it, or another living Work applies it.
+        NotOurs: it is unmanaged, or a slice that merely mirrors its Service's labels, and the manifest does not say to
+            overwrite it; or another living Work applies it.
     """
     meta = observed.metadata
     what = f"{observed.content.get('kind')} {'/'.join(part for part in (meta.namespace, meta.name) if part)}"
@@ -147,7 +149,8 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
         where = f"{applier.metadata.namespace}/{applier.metadata.name}"
         raise NotOurs(f"{what} is applied by another Work already, {where}")
     annotations = manifest["metadata"].get("annotations") or {}
-    if is_managed(observed) or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
+    mirrors = observed.content.get("kind") == wk.SLICE_KIND and applier_of(observed) is None
+    if (is_managed(observed) and not mirrors) or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
         return
     raise NotOurs(
         f"{what} exists in the cluster and is not managed by Karmada; delete it there, or allow it to be overwritten "

@@ -249,6 +249,14 @@ async def test_an_unmanaged_object_is_not_overwritten(world: World) -> None:
     assert found["spec"]["selector"] == {"app": "theirs"}
 
 
+async def test_a_native_slice_that_mirrors_the_label_of_its_service_is_not_overwritten(world: World) -> None:
+    native = world.member.seed(slice_("a-c", labels={wk.MANAGED: wk.TRUE}))
+    world.carry(slice_("a-c", addresses=["10.9.9.9"]))
+    with pytest.raises(ApplyFailed, match="is not managed by Karmada"):
+        await world.reconcile()
+    assert world.member.find(wk.SLICE_KIND, "default", "a-c") == native
+
+
 async def test_an_unmanaged_object_is_overwritten_if_the_manifest_says_so(world: World) -> None:
     theirs = world.member.seed(service(selector={"app": "theirs"}, labels={"own": "1"}))
     world.carry(service(), annotations={wk.CONFLICT_RESOLUTION: "overwrite"})

@@ -19,7 +19,7 @@ from tools.progress import ProgressPrinter
 
 def main(arguments: list[str]) -> int:
     """Returns pytest's exit code, or 1 if CI lacks a component."""
-    tiers = ["tests/unit"]
+    tiers = ["tests/unit", "tests/model"]
     lacking = missing_capabilities()
     if lacking:
         print(f"end-to-end tier cannot run here: {'; '.join(lacking)}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ comes to rest as the oracle says; another one then writes nothing.
 
 from __future__ import annotations
 
+import os
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from tests.support.fleet_model_server import Parked
 
-NAMES = ("a", "a-b", "c", "m")
-_WHOLE = 4
+NAMES = ("a", "a-b", "m")
+_WHOLE = 6 if os.environ.get("MODEL_LONG") else 3
 """Of so many writes on their way at once, every subset; of more, those with few or almost all, and the first ones."""
 
 
@@ -86,7 +87,7 @@ FLOWS: dict[str, tuple[Callable[[Fleet], None], Callable[[Fleet], None], int]] =
     "a slice is deleted": (web, lambda fleet: fleet.members["a"].remove_theirs(wk.SLICE_KIND, "shop", "b-c"), 10),
     "a provider is taken off": (web, lists("providerClusters", "a-b"), 10),
     "a consumer is taken off": (web, lists("consumerClusters", "m"), 10),
-    "lists are turned round": (web, lists("consumerClusters", "a-b", "c"), 10),
+    "lists are turned round": (web, lists("consumerClusters", "a-b"), 10),
     "a service is deleted": (web, lambda fleet: fleet.host.remove(wk.MCS_KIND, "shop", "web"), 20),
     "the Service is deleted": (web, lambda fleet: fleet.host.remove("Service", "shop", "web"), 10),
     "a cluster is removed": (web, lambda fleet: fleet.host.remove("Cluster", "", "m"), 20),
@@ -177,6 +178,7 @@ async def test_killed_anywhere_the_next_process_completes_it(flow: str, tell: Ca
     prepare, change, at_least = FLOWS[flow]
     begin = await at_rest(prepare)
     writes, points, states = await crash_points(begin, change)
+    ends: set[Any] = set()
     for arrived, snapshot in states.values():
         fleet = a_fleet()
         fleet.restore(snapshot)
@@ -185,10 +187,12 @@ async def test_killed_anywhere_the_next_process_completes_it(flow: str, tell: Ca
         assert await fleet.rest() == [], where
         assert complaints(fleet) == [], where
         assert fleet.wire.own_conflicts == [], where
-        fleet.wire.writes.clear()
-        await fleet.crash()
-        assert await fleet.rest() == [], where
-        assert fleet.wire.writes == [], f"a second restart, {where}"
+        if fleet.state() not in ends:
+            ends.add(fleet.state())
+            fleet.wire.writes.clear()
+            await fleet.crash()
+            assert await fleet.rest() == [], where
+            assert fleet.wire.writes == [], f"a second restart, {where}"
         await fleet.stop()
-    tell(f"{flow}: {writes} writes, {points} points, {len(states)} states")
+    tell(f"{flow}: {writes} writes, {points} points, {len(states)} states, {len(ends)} ends")
     assert points >= at_least

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import types
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
@@ -263,7 +264,7 @@ class Fleet:
         self._ids = count(first)
 
     def state(self) -> frozenset[Any]:
-        """All objects, whatever their versions: two fleets with the same go the same way from a restart on."""
+        """All objects, but for versions, ids and times: fleets that have the same go the same way after a restart."""
         return frozenset(
             (server.name, key, _digest(obj)) for server in self.servers for key, obj in server._objects.items()
         )
@@ -319,6 +320,8 @@ def namespace(name: str, **labels: str) -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+_MADE_UP = re.compile(r"\bid-\d+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+"""Ids and times of day: nobody acts on what they are."""
 _digests: dict[int, tuple[Json, int]] = {}
 
 
@@ -326,7 +329,7 @@ def _digest(obj: Json) -> int:
     """Of an object without its versions. Objects are never changed in place, so each is looked at once."""
     if id(obj) not in _digests:
         meta = {key: one for key, one in obj["metadata"].items() if key not in ("resourceVersion", "generation", "uid")}
-        _digests[id(obj)] = (obj, hash(repr(obj | {"metadata": meta})))
+        _digests[id(obj)] = (obj, hash(_MADE_UP.sub("", repr(obj | {"metadata": meta}))))
     return _digests[id(obj)][1]
 
 
@@ -379,7 +382,7 @@ class _Wiring(wiring.Wiring):
             rng=cast(Any, fleet.rng),
             user_agent="model",
             recorder=cast(Any, fleet.recorder),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=_metrics(),
         )
         self.informers = cast(Any, _Factory(fleet.host))
         fleet.clusters = self.clusters.store
@@ -394,6 +397,12 @@ class _Wiring(wiring.Wiring):
         return made
 
 
+@cache
+def _metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@cache
 def _options() -> Options:
     values = command("model", "0", "").main(args=list(_FLAGS), prog_name="model", standalone_mode=False)
     return Options.of(values)

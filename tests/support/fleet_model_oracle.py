@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+IMPORTER = "endpointslice-controller.karmada.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 PROVIDER = "endpointslice.karmada.io/provision-cluster"
 
@@ -99,6 +100,29 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
     return wanted
 
 
+def imports(fleet: Fleet) -> list[tuple[str, Copy]]:
+    """What the control plane is to have of exported Services: the usual name, and the slice."""
+    wanted = []
+    for member in clusters(fleet):
+        api = fleet.members[member]
+        exported = {
+            (one["metadata"]["namespace"], one["metadata"]["name"]) for one in _living(api.all("ServiceExport"))
+        }
+        for one in own_slices(fleet, member):
+            meta = one["metadata"]
+            service = meta.get("labels", {}).get(SERVICE_NAME)
+            if (meta["namespace"], service) in exported:
+                filed = one | {"metadata": meta | {"labels": {SERVICE_NAME: f"derived-{service}"}}}
+                wanted.append((f"imported-{member}-{meta['name']}", copy_of(filed, "")))
+    return sorted(wanted)
+
+
+def imported(fleet: Fleet) -> list[tuple[str, Copy]]:
+    """What the control plane has of them."""
+    found = [one for one in fleet.host.all("EndpointSlice") if one["metadata"]["labels"].get(MANAGED_BY) == IMPORTER]
+    return sorted((one["metadata"]["name"], copy_of(one, "")) for one in found)
+
+
 def present(fleet: Fleet, member: str) -> dict[str, Copy]:
     """The copies that a member has, by namespace and name."""
     found: dict[str, Copy] = {}
@@ -140,11 +164,11 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     text += f" to {', '.join(sorted({consumer for _, who in reaching for consumer in who}))}"
     if not reaching:
         text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
-    without = named["providerClusters"] - {provider for provider, one in slices if one.get("endpoints")}
+    missing = named["consumerClusters"] - there
+    without = named["providerClusters"] - missing - {provider for provider, one in slices if one.get("endpoints")}
     if without:
         text += f"; no endpoints in {', '.join(sorted(without))}"
     message = f"EndpointSlice are dispatched successfully: {text}"
-    missing = named["consumerClusters"] - there
     wanted["EndpointSliceDispatched"] = ("True", _left_out(f"{message}." if missing else message, missing))
     hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
     if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
@@ -156,9 +180,8 @@ def _left_out(message: str, missing: set[str]) -> str:
     if not missing:
         return message
     message = message if message.endswith(".") else f"{message}."
-    return (
-        f"{message} Left out for now: {'; '.join(f'{one}: no such Cluster is registered' for one in sorted(missing))}."
-    )
+    remarks = sorted(f"{one}: no such Cluster is registered" for one in missing)
+    return f"{message} Left out for now: {'; '.join(remarks)}."
 
 
 def _count(number: int, what: str) -> str:
@@ -176,6 +199,8 @@ def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset()) -> list
     found: list[str] = [line for server in fleet.servers for line in server.touched()]
     for member, wishes in expected(fleet).items():
         found += _misplaced(member, wishes, present(fleet, member), exactly=member not in leftovers)
+    if imported(fleet) != imports(fleet):
+        found.append(f"the control plane has {imported(fleet)}, not {imports(fleet)}")
     for mcs in services(fleet):
         found += _said_wrongly(fleet, mcs)
         found += _lacking(fleet, mcs)

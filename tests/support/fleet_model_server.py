@@ -189,6 +189,10 @@ class Server(MemoryApi):
         meta = self.edit(kind, namespace, name, {"metadata": marks})["metadata"]
         self._scribbled[plural_of({"kind": kind}), ObjectKey(namespace, name)] = meta["uid"]
 
+    def is_theirs(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether there is an object of that name, of others."""
+        return (plural_of({"kind": kind}), ObjectKey(namespace, name)) in self.theirs
+
     def touched(self) -> list[str]:
         """What of others is not as they left it: objects, and marks on the objects of anybody."""
         found = [

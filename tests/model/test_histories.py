@@ -1,0 +1,391 @@
+"""Whatever people, members, networks and fate do: in every quiet moment the members have what the rules say.
+
+A hypothesis state machine over the whole stand-alone pipeline in memory. What the machine does happens while requests,
+answers and watch events of before are still on their way, several at a time, and overtake each other.
+
+`MODEL_LONG=1` runs more and longer histories. A failing one is printed by hypothesis as a program, and what happened in
+between, message by message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from mcs_controller.domain import well_known as wk
+from tests.support.builders import condition, mcs, service
+from tests.support.fleet_model import Fleet, fresh, marked, namespace
+from tests.support.fleet_model_foreign import own, strew
+from tests.support.fleet_model_oracle import complaints, expected, present
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+NAMES = ("a", "a-b", "m")
+SERVICES = (("shop", "web"), ("shop", "api"), ("bare", "web"))
+SLICES = ("b-c", "c")  # of a and of a-b they ask for one name
+LONG = bool(os.environ.get("MODEL_LONG"))
+
+members = st.sampled_from(NAMES)
+services = st.sampled_from(SERVICES)
+lists: st.SearchStrategy[list[str]] = st.one_of(
+    st.just([]), st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+)
+seeds = st.integers(0, 9999)
+
+_begin: list[Any] = []
+
+
+async def beginning() -> Any:
+    """The servers of a fleet at rest, with objects of others everywhere, and no service. Made once."""
+    if not _begin:
+        fleet = Fleet(*NAMES)
+        fleet.host.seed(marked(namespace("shop")))
+        # Nobody brings this one to the members but those who want it there.
+        fleet.host.seed(marked(namespace("bare", **{wk.SKIP_AUTO_PROPAGATION: "true"})))
+        for name in NAMES:
+            fleet.register(name)
+        for space, name in SERVICES:
+            fleet.host.seed(fresh(marked(service(name, space), finalizer=True)))
+        fleet.start()
+        assert await fleet.rest() == []
+        strew(fleet)
+        for name in NAMES:
+            fleet.members[name].seed(namespace("bare"))
+        assert await fleet.rest() == []
+        for server in fleet.servers:
+            server.accept()
+        await fleet.stop()
+        _begin.append(fleet.snapshot())
+    return _begin[0]
+
+
+class Histories(RuleBasedStateMachine):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.versions = 0
+        self.leftovers: set[str] = set()
+        self.injected = False
+
+    def run(self, doing: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(doing)
+
+    @initialize(seed=seeds)
+    def begin(self, seed: int) -> None:
+        async def begin() -> None:
+            snapshot = await beginning()
+            self.fleet = Fleet(*NAMES, rng=random.Random(seed))
+            self.fleet.restore(snapshot)
+            self.fleet.start()
+            await self.fleet.rest()
+            assert self.fleet.wire.writes == [], "a restart writes nothing"
+            self.fleet.history.clear()
+            self.agreed = expected(self.fleet)
+
+        self.run(begin())
+
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    @rule(about=services, providers=lists, consumers=lists, steps=st.integers(0, 40))
+    def ask(self, about: tuple[str, str], providers: list[str], consumers: list[str], steps: int) -> None:
+        """Make a MultiClusterService, or change its lists."""
+        space, name = about
+        host, there = self.fleet.host, self.fleet.host.find(wk.MCS_KIND, space, name)
+        made = mcs(name, space, providers=providers, consumers=consumers, adopted=False, permanent_id="")
+        if there is None:
+            host.seed(fresh(marked(made, finalizer=True)))
+        elif "deletionTimestamp" not in there["metadata"]:
+            host.edit(wk.MCS_KIND, space, name, {"spec": made["spec"]})
+        self.go(steps)
+
+    @rule(about=services, steps=st.integers(0, 40))
+    def withdraw(self, about: tuple[str, str], steps: int) -> None:
+        """Delete a MultiClusterService."""
+        if self.fleet.host.find(wk.MCS_KIND, *about) is not None:
+            self.fleet.host.remove(wk.MCS_KIND, *about)
+        self.go(steps)
+
+    @rule(about=services, steps=st.integers(0, 40))
+    def toggle_service(self, about: tuple[str, str], steps: int) -> None:
+        """Delete a Service, or make it again."""
+        if (there := self.fleet.host.find("Service", *about)) is None:
+            self.fleet.host.seed(fresh(marked(service(about[1], about[0]), finalizer=True)))
+        elif "deletionTimestamp" not in there["metadata"]:
+            self.fleet.host.remove("Service", *about)
+        self.go(steps)
+
+    @rule(seed=seeds)
+    def scribble(self, seed: int) -> None:
+        """Put marks onto some object that others have made."""
+        rng = random.Random(seed)
+        server = rng.choice(self.fleet.servers)
+        kinds = ("Work", "ResourceBinding", "Service", wk.MCS_KIND, wk.SLICE_KIND, "Namespace", "Cluster")
+        objects = [
+            (kind, one["metadata"].get("namespace", ""), one["metadata"]["name"])
+            for kind in kinds
+            for one in server.all(kind)
+        ]
+        if (found := [one for one in objects if not server.is_theirs(*one)]) != []:
+            server.scribble(*rng.choice(found))
+
+    # --- members ------------------------------------------------------------------------------------------------------
+
+    @rule(
+        member=members,
+        name=st.sampled_from(SLICES),
+        about=services,
+        endpoints=st.integers(0, 2),
+        steps=st.integers(0, 40),
+    )
+    def provide(self, member: str, name: str, about: tuple[str, str], endpoints: int, steps: int) -> None:
+        """A member's slice appears, changes, or moves to another service."""
+        api = self.fleet.members[member]
+        if not self.has_space(member, about[0]):
+            return
+        self.versions += 1
+        addresses = [f"10.{self.versions // 250}.{self.versions % 250}.{number}" for number in range(endpoints)]
+        content = own(member, name, about[0], about[1], addresses)
+        if api.find(wk.SLICE_KIND, about[0], name) is None:
+            api.add_theirs(content)
+        elif api.is_theirs(wk.SLICE_KIND, about[0], name):
+            patch = {"metadata": {"labels": content["metadata"]["labels"]}, "endpoints": content["endpoints"]}
+            api.change_theirs(wk.SLICE_KIND, about[0], name, patch)
+        self.go(steps)
+
+    @rule(
+        member=members, name=st.sampled_from(SLICES), space=st.sampled_from(["shop", "bare"]), steps=st.integers(0, 40)
+    )
+    def end(self, member: str, name: str, space: str, steps: int) -> None:
+        """A member's slice goes."""
+        if self.fleet.members[member].is_theirs(wk.SLICE_KIND, space, name):
+            self.fleet.members[member].remove_theirs(wk.SLICE_KIND, space, name)
+        self.go(steps)
+
+    @rule(member=members, steps=st.integers(0, 40))
+    def squat(self, member: str, steps: int) -> None:
+        """Somebody has, or had, a slice of the name that a copy would have."""
+        api = self.fleet.members[member]
+        if api.is_theirs(wk.SLICE_KIND, "shop", "a-c"):
+            api.remove_theirs(wk.SLICE_KIND, "shop", "a-c")
+        elif api.find(wk.SLICE_KIND, "shop", "a-c") is None and self.has_space(member, "shop"):
+            api.add_theirs(own(member, "a-c", "shop", None, []))
+        self.go(steps)
+
+    @rule(member=members, space=st.sampled_from(["shop", "bare", "bare"]), steps=st.integers(0, 40))
+    def toggle_space(self, member: str, space: str, steps: int) -> None:
+        """A namespace of a member goes with all that is in it, or comes."""
+        api = self.fleet.members[member]
+        if (there := api.find("Namespace", "", space)) is not None:
+            if "deletionTimestamp" not in there["metadata"]:
+                api.remove("Namespace", "", space)
+        elif space == "bare":
+            api.seed(namespace("bare"))
+        self.go(steps)
+
+    @rule(member=members, status=st.sampled_from(["True", "False", "Unknown"]), steps=st.integers(0, 40))
+    def fare(self, member: str, status: str, steps: int) -> None:
+        """A member becomes ready or not ready."""
+        if self.fleet.host.find("Cluster", "", member) is not None:
+            self.set_ready(member, status)
+        self.go(steps)
+
+    @rule(member=members, steps=st.integers(0, 40))
+    def toggle_reach(self, member: str, steps: int) -> None:
+        """A member is out of reach, or back."""
+        api = self.fleet.members[member]
+        if api.down:
+            api.down = False
+        else:
+            api.go_down()
+        self.go(steps)
+
+    @rule(member=members, steps=st.integers(0, 40))
+    def reconnect(self, member: str, steps: int) -> None:
+        """The connection to a member is made anew, as if its credentials had changed."""
+        self.fleet.disconnect(member)
+        self.go(steps)
+
+    @rule(member=members, steps=st.integers(0, 40))
+    def toggle_cluster(self, member: str, steps: int) -> None:
+        """A cluster is unregistered, or registered."""
+        there = self.fleet.host.find("Cluster", "", member)
+        if there is None:
+            self.fleet.register(member)
+        elif "deletionTimestamp" not in there["metadata"]:
+            ready = [one["status"] for one in there["status"]["conditions"] if one["type"] == "Ready"]
+            self.fleet.host.remove("Cluster", "", member)
+            if ready != ["True"] or self.fleet.members[member].down:
+                self.leftovers.add(member)
+        self.go(steps)
+
+    # --- fate ---------------------------------------------------------------------------------------------------------
+
+    @rule(steps=st.integers(1, 150))
+    def go(self, steps: int) -> None:
+        """So many things happen."""
+        if steps:
+            self.run(self.fleet.drive(steps))
+
+    @rule(
+        server=st.integers(0, len(NAMES)),
+        fault=st.sampled_from(["500", "409", "unsent", "lost"]),
+        verb=st.sampled_from(["", "create", "patch", "delete"]),
+        times=st.integers(1, 3),
+    )
+    def fail(self, server: int, fault: str, verb: str, times: int) -> None:
+        """The next requests fail, before or after they took effect."""
+        self.fleet.servers[server].spoil(fault, verb, times)
+
+    @rule(seed=seeds, cut=st.booleans())
+    def be_late(self, seed: int, cut: bool) -> None:
+        """A watch breaks, or tells nothing until the next rest."""
+        informers = [one for server in self.fleet.servers for one in server.informers]
+        if informers:
+            informer = random.Random(seed).choice(informers)
+            if cut:
+                informer.cut()
+            else:
+                informer.held = True
+
+    @rule(seed=seeds)
+    def crash(self, seed: int) -> None:
+        """The process dies, and another one begins. Of what was on its way some arrives."""
+        rng = random.Random(seed)
+        arriving = [one for one in self.fleet.wire.parked if one.do is not None and rng.random() < 0.5]
+        self.run(self.fleet.crash(arriving=arriving) if self.fleet.running else self.up())
+
+    @precondition(lambda self: self.fleet.running)
+    @rule()
+    def stop(self) -> None:
+        """The process dies."""
+        self.run(self.fleet.stop())
+
+    # --- what holds ---------------------------------------------------------------------------------------------------
+
+    @rule()
+    def rest(self) -> None:
+        """Wherever nothing is in the way, the members have what they should."""
+
+        async def rest() -> None:
+            if not self.fleet.running:
+                self.fleet.start()
+            await self.fleet.rest()
+            self.compare(self.well())
+
+        self.run(rest())
+
+    @rule()
+    def heal(self) -> None:
+        """All is well again; then everything is as the rules say, and a restart writes nothing."""
+        self.run(self.healed())
+
+    async def healed(self) -> None:
+        fleet = self.fleet
+        for name in NAMES:
+            fleet.members[name].down = False
+            there = fleet.host.find("Cluster", "", name)
+            if there is not None and "deletionTimestamp" not in there["metadata"]:
+                self.set_ready(name, "True")
+            fleet.members[name].tidy()
+            if fleet.members[name].find("Namespace", "", "bare") is None:
+                fleet.members[name].seed(namespace("bare"))
+        for server in fleet.servers:
+            server.faults.clear()
+        if not fleet.running:
+            fleet.start()
+        stuck = await fleet.rest()
+        # What was unregistered while it could not be cleaned up, and is there again, is looked after again.
+        self.agree()
+        hindered = any(one.hindered for wishes in expected(fleet).values() for one in wishes)
+        assert hindered or not [one for one in stuck if not _is_right_to_fail(one)], stuck
+        assert fleet.wire.own_conflicts == []
+        self.agreed = expected(fleet)
+        if not hindered:
+            fleet.wire.writes.clear()
+            await fleet.crash()
+            await fleet.rest()
+            assert fleet.wire.writes == [], "a restart writes nothing"
+            self.agree()
+        fleet.history.clear()
+
+    def agree(self) -> None:
+        found = complaints(self.fleet, leftovers=frozenset(self.leftovers))
+        assert found == [], "\n".join(found)
+
+    def compare(self, well: set[str]) -> None:
+        """Of members that are well: what they are to have of each other, and what they had before of others."""
+        assert [line for server in self.fleet.servers for line in server.touched()] == []
+        now = expected(self.fleet)
+        for member in sorted(well - self.leftovers):
+            there = list(present(self.fleet, member).values())
+            before = [one.copy for one in self.agreed[member]]
+            wanted = [one.copy for one in now[member] if not one.hindered]
+            for one in wanted:
+                assert one in there or (one.provider not in well and one not in before), f"{member} lacks {one}"
+            for one in there:
+                assert one in wanted or one.provider not in well, f"{member} has {one}, and nobody wants that"
+
+    def well(self) -> set[str]:
+        """Clusters that are registered, ready and within reach."""
+        found = set()
+        for name in NAMES:
+            there = self.fleet.host.find("Cluster", "", name)
+            if there is not None and "deletionTimestamp" not in there["metadata"] and not self.fleet.members[name].down:
+                ready = [one["status"] for one in there["status"]["conditions"] if one["type"] == "Ready"]
+                found |= {name} if ready == ["True"] else set()
+        return found
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "fleet"):
+                for line in self.fleet.history[-400:]:
+                    note(line)
+                self.run(self.end_well())
+        finally:
+            self.loop.close()
+
+    async def end_well(self) -> None:
+        try:
+            await self.healed()
+        finally:
+            await self.fleet.stop()
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    async def up(self) -> None:
+        self.fleet.start()
+
+    def set_ready(self, member: str, status: str) -> None:
+        there = self.fleet.host.find("Cluster", "", member)
+        assert there is not None
+        others = [one for one in there["status"]["conditions"] if one["type"] != "Ready"]
+        self.fleet.host.edit("Cluster", "", member, {"status": {"conditions": [*others, condition("Ready", status)]}})
+
+    def has_space(self, member: str, space: str) -> bool:
+        there = self.fleet.members[member].find("Namespace", "", space)
+        return there is not None and "deletionTimestamp" not in there["metadata"]
+
+
+def _is_right_to_fail(what: str) -> bool:
+    """Whether a reconcile fails for want of something that only people can bring."""
+    # A Cluster that went before it got its finalizer has left its execution namespace behind.
+    return what.startswith("execution-controller") and re.search(r"cluster \S+ does not exist", what) is not None
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=2000 if LONG else 50,
+    stateful_step_count=60 if LONG else 25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

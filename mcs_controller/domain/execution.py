@@ -8,11 +8,11 @@ to be recorded in the objects or remembered over a restart. Other kinds come fro
 has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
 that its write was of no use and does not repeat it.
 
-Three rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider mirror
-the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the
-object of the Work that merely holds its copy. For the same reason a slice that has the label, but names no Work, is not
-written over. And two Works that carry the same object do not take it from each other
-in turns: the first one keeps it.
+Three rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider
+mirror the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look
+like the object of the Work that merely holds its copy. For the same reason a slice that has the label, but names no
+Work, is not written over. And two Works that carry the same object do not take it from each other in turns: the first
+one keeps it.
 """
 
 from __future__ import annotations

@@ -135,17 +135,23 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 @dataclass(frozen=True)
 class Refusals:
-    """What RBAC forbade the controller from some moment on. Other reasons for a 403, such as quotas, do not count."""
+    """What RBAC forbade the controller from some moment on.
+
+    Other reasons for a 403, such as quotas, or an event in a namespace that is being deleted, do not count.
+    """
 
     offsets: Sequence[tuple[str, Path, int]]
+    users: frozenset[str] = frozenset({CONTROLLER_USER})
 
     @classmethod
     def since_now(cls, bed: Bed) -> Refusals:
         return cls([(each.name, each.audit_log, AuditLog(each.audit_log).mark().offset) for each in _planes(bed)])
 
     @classmethod
-    def ever(cls, bed: Bed) -> Refusals:
-        return cls([(each.name, each.audit_log, 0) for each in _planes(bed)])
+    def ever(cls, bed: Bed, *others: str) -> Refusals:
+        """Also of these users."""
+        offsets = [(each.name, each.audit_log, 0) for each in _planes(bed)]
+        return cls(offsets, frozenset({CONTROLLER_USER, *others}))
 
     def found(self) -> list[str]:
         """One line for each."""
@@ -158,6 +164,6 @@ class Refusals:
                         break
                     line = _DECODER.decode(raw)
                     forbidden = line.annotations.get("authorization.k8s.io/decision") == "forbid"
-                    if forbidden and line.user.get("username") == CONTROLLER_USER:
-                        result.append(f"{plane}: {line.verb} {line.request_uri}")
+                    if forbidden and (user := line.user.get("username")) in self.users:
+                        result.append(f"{plane}: {user} {line.verb} {line.request_uri}")
         return result

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from testbed import AuditLog, Bed, ControllerProcess, karmada
+from testbed import Bed, ControllerProcess, karmada
 from testbed.karmada import CONTROLLER_USER, MANIFESTS, apply_all, load, request_token
 from tests.integration.product.conftest import IMPATIENT
 from tests.support.fleet import (
@@ -31,7 +31,7 @@ from tests.support.fleet import (
     service,
     serviceexport,
 )
-from tests.support.traffic import Traffic, idle
+from tests.support.traffic import Refusals, Traffic, idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -130,12 +130,7 @@ class Fleet:
 
     def refusals(self) -> list[str]:
         """What anybody asked for in vain since the planes were started."""
-        return [
-            f"{plane.name}: {event.user} {event.verb} {event.uri}"
-            for plane in (self.bed.host, *self.bed.members.values())
-            for event in AuditLog(plane.audit_log).start().events()
-            if event.code == 403 and event.user in {CONTROLLER_USER, *map(agents_user, self.bed.members)}
-        ]
+        return Refusals.ever(self.bed, *map(agents_user, self.bed.members)).found()
 
 
 def for_cluster(folder: Path, cluster: str) -> list[dict[str, Any]]:

@@ -97,6 +97,7 @@ class Wire:
 class _Write:
     """The latest write of an object by the code under test."""
 
+    what: str
     process: int
     answered: int | None = None
     lost: bool = False
@@ -317,7 +318,7 @@ class Server(MemoryApi):
             answer = await do()
         except KubeError as refused:
             error = refused
-        write = _Write(process)
+        write = _Write(what, process)
         if isinstance(error, Conflict) and before is not None:
             self._blame(key, what, process)
         elif self._objects.get(key) is not before:
@@ -339,9 +340,9 @@ class Server(MemoryApi):
         if latest is None or latest.process != process or latest.lost:
             return
         if latest.answered is not None and latest.answered < BEGAN.get():
-            self.wire.own_conflicts.append(f"{self.name}: {what}")
+            self.wire.own_conflicts.append(f"{self.name}: {what}, after {latest.what}")
         else:
-            self.wire.overlaps.append(f"{self.name}: {what}")
+            self.wire.overlaps.append(f"{self.name}: {what}, after {latest.what}")
 
     def _fault(self, verb: str) -> str:
         for index, (fault, wanted) in enumerate(self.faults):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 # name of the program -> the Debian package that has it
 PROGRAMS = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux", "curl": "curl"}
-TRIAL = "mcs-trial-{pid}"
+TRIAL = "mcs-trial-{pid}-{turn}"
 TRIAL_SECONDS = 20.0
+_turns = itertools.count(1)  # two beds of one process may try at the same time
 
 # What is tried inside a namespace, and what a person is told if it does not work.
 _TRIALS = (
@@ -57,7 +59,7 @@ def missing_capabilities(
     ]
     if uid() != 0:
         absent.append("root (to make network namespaces): run it as root, or with sudo")
-    return absent or _tried(TRIAL.format(pid=os.getpid()))
+    return absent or _tried(TRIAL.format(pid=os.getpid(), turn=next(_turns)))
 
 
 def _tried(name: str) -> list[str]:

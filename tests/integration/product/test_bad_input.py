@@ -105,7 +105,11 @@ async def test_where_admission_lets_it_through_the_condition_says_so(space):
         await eventually(
             "the condition",
             lambda: space.condition("both", "ServiceApplied"),
-            ("False", "ServiceAppliedFailed", f"spec.types: {MORE_THAN_ONE}"),
+            (
+                "False",
+                "ServiceAppliedFailed",
+                f'spec.types: Invalid value: ["CrossCluster","LoadBalancer"]: {MORE_THAN_ONE}',
+            ),
         )
         await goes_on(space)
         assert await space.dispatched("member2", "both") == {}

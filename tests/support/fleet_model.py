@@ -33,7 +33,7 @@ from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
-from tests.support.fleet_model_server import BEGAN, THEIRS, LateInformer, Parked, Server, Wire
+from tests.support.fleet_model_server import BEGAN, THEIRS, Connection, LateInformer, Parked, Server, Wire
 from tests.support.mcs_world import PlainController
 from tests.support.members import MemoryMembers
 from tests.support.memory import Json, MemoryRecorder
@@ -237,12 +237,13 @@ class Fleet:
 
     def _join(self, name: str, server: Server, uid: str) -> None:
         self._connected[name] = uid
-        self.connections.join(name, server)
+        self.connections.join(name, cast(Any, Connection(server)))
 
     def disconnect(self, name: str) -> None:
         """The connection to a member is closed."""
         if self._connected.pop(name, None) is None:
             return
+        cast(Connection, self.connections.factories[name].api).close()
         gone = list(self.connections.factories[name].informers.values())
         self.members[name]._informers[:] = [one for one in self.members[name].informers if one not in gone]
         self.connections.leave(name)

@@ -163,6 +163,7 @@ class Server(MemoryApi):
         self.faults: list[tuple[str, str]] = []
         self.restless = False
         self._lists_late = lists_late
+        self._connection = 0
         self._latest: dict[Key, _Write] = {}
         self._scribbled: dict[Key, str] = {}
 
@@ -221,6 +222,11 @@ class Server(MemoryApi):
         self.down = True
         for informer in self.informers:
             informer.cut()
+
+    def forget_connection(self) -> None:
+        """What the process wrote over a connection that is closed it need not know."""
+        self._connection += 1
+        self._latest.clear()
 
     @property
     def informers(self) -> list[LateInformer]:
@@ -305,7 +311,7 @@ class Server(MemoryApi):
     ) -> Any:
         key = (resource.plural, ObjectKey(namespace if resource.namespaced else "", name))
         what = f"{verb} {resource.plural}{'/status' * bool(subresource)} {namespace}/{name}"
-        process = self.wire.process
+        process, connection = self.wire.process, self._connection
         await self.wire.travel(self, what, "request", do)
         self._reachable()
         fault = self._fault(verb)
@@ -323,6 +329,7 @@ class Server(MemoryApi):
             self._blame(key, what, process)
         elif self._objects.get(key) is not before:
             self._latest[key] = write
+            write.lost = connection != self._connection
             self.wire.writes.append(f"{self.name}: {what}")
         if fault == "lost":
             write.lost = True
@@ -355,6 +362,10 @@ class Server(MemoryApi):
         if self.down:
             raise TransportError(f"{self.name} cannot be reached")
 
+    def seed(self, content: Any, *, plural: str = "") -> Json:
+        self._latest.pop(self._key(plural or plural_of(content), dict(content)), None)
+        return super().seed(content, plural=plural)
+
     def edit(self, kind: str, namespace: str, name: str, patch: Any) -> Json:
         self._latest.pop((plural_of({"kind": kind}), ObjectKey(namespace, name)), None)
         return super().edit(kind, namespace, name, patch)
@@ -376,6 +387,41 @@ class Server(MemoryApi):
         if deleted or "deletionTimestamp" in content["metadata"]:
             self.restless = True
         super()._notify(plural, content, deleted=deleted)
+
+
+class Connection:
+    """A client of a server, until it is closed. Then what is on its way has no answer, and nothing else goes."""
+
+    def __init__(self, server: Server) -> None:
+        self.informer = server.informer
+        self.raw = server.raw
+        self._server = server
+        self._closed = False
+
+    def close(self) -> None:
+        """For ever."""
+        self._closed = True
+        self._server.forget_connection()
+
+    async def get(self, *args: Any, **rest: Any) -> Any:
+        return await self._ask(self._server.get, *args, **rest)
+
+    async def create(self, *args: Any, **rest: Any) -> Any:
+        return await self._ask(self._server.create, *args, **rest)
+
+    async def patch(self, *args: Any, **rest: Any) -> Any:
+        return await self._ask(self._server.patch, *args, **rest)
+
+    async def delete(self, *args: Any, **rest: Any) -> Any:
+        return await self._ask(self._server.delete, *args, **rest)
+
+    async def _ask(self, request: Callable[..., Awaitable[Any]], *args: Any, **rest: Any) -> Any:
+        if self._closed:
+            raise TransportError("the client is closed")
+        answer = await request(*args, **rest)
+        if self._closed:
+            raise TransportError("the client was closed")
+        return answer
 
 
 _BEFORE: dict[str, KubeError] = {

@@ -347,10 +347,12 @@ def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService],
     collector.serve(demand)
     slices.watch(wiring.works.informer, demand.requests_for_work, content_changed)
     slices.watch(services.informer, demand.requests_for_service, content_changed)
-    follow_providers(wiring)
+    reconciler, collect = follow_providers(wiring)
+    # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of that.
+    collect.watch(services.informer, reconciler.requests_for_service, content_changed)
 
 
-def follow_providers(wiring: Wiring) -> None:
+def follow_providers(wiring: Wiring) -> tuple[EndpointSliceCollectReconciler, Controller[Request]]:
     """The controller that begins the provider watches that Works ask for, and has each service compared as a whole."""
     watches, _, slices = wiring.collection
     reconciler = EndpointSliceCollectReconciler(works=wiring.works.store, watches=watches, enqueue_slice=slices.enqueue)
@@ -363,3 +365,4 @@ def follow_providers(wiring: Wiring) -> None:
             collect.enqueue(request, LOW)
 
     watches.on_synced(compare_all)
+    return reconciler, collect

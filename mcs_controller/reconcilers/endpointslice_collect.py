@@ -99,6 +99,12 @@ class EndpointSliceCollectReconciler:
         work = event.object
         return (Request(work.metadata.namespace, work.metadata.name),) if role_of(work) is Role.SERVICE else ()
 
+    def requests_for_service(self, event: Event[MultiClusterService]) -> Iterable[Request]:
+        """The Works that ask for collection of that service: what its providers have may be wanted again."""
+        meta = event.object.metadata
+        works = self._works.by_index(BY_SERVICE, (meta.namespace, meta.name))
+        return [Request(work.metadata.namespace, work.metadata.name) for work in works if role_of(work) is Role.SERVICE]
+
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
         """The Works that ask for collection in that cluster."""
         return self.requests_in(event.object.name)

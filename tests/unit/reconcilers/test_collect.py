@@ -218,6 +218,19 @@ async def test_opening_05_nothing_is_collected_for_a_service_that_has_said_other
     assert collected(world) == {"web-1": "web"}
 
 
+async def test_opening_05_a_provider_that_is_named_again_before_it_was_let_go_has_its_new_slices_collected():
+    world = await running("m1", "m2")
+    names = {"providerClusters": [{"name": "m2"}]}
+    world.host.edit(wk.MCS_KIND, "default", "web", {"spec": names})
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
+    await world.controllers[wk.COLLECT_QUEUE].run_one(ClusterRequest("m1", "default", "web-2"))
+    assert world.slices_in("m2").keys() == {"m1-web-1"}, "nobody wants it just now"
+    # The request to collect has not been withdrawn yet, so it need not be made again: nobody hears of it.
+    world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"providerClusters": [{"name": "m1"}]}})
+    await world.settle()
+    assert world.slices_in("m2").keys() == {"m1-web-1", "m1-web-2"}
+
+
 async def test_a_provider_that_was_skipped_is_not_collected_from_though_it_is_watched_for_others():
     world = await running("m1", "m2", providers=["m1", "m2"])
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "False")]}})

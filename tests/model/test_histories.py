@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import work_name
@@ -379,11 +379,16 @@ class Histories(RuleBasedStateMachine):
                 found |= {name} if ready == ["True"] else set()
         return found
 
+    @invariant()
+    def forget(self) -> None:
+        """What nobody wants for a moment need not be there later without a gap."""
+        now = expected(self.fleet) if hasattr(self, "fleet") else {}
+        for member, wishes in now.items():
+            self.agreed[member] = [one for one in self.agreed[member] if one in wishes]
+
     def teardown(self) -> None:
         try:
             if hasattr(self, "fleet"):
-                for line in self.fleet.history[-400:]:
-                    note(line)
                 self.run(self.end_well())
         finally:
             self.loop.close()
@@ -391,6 +396,10 @@ class Histories(RuleBasedStateMachine):
     async def end_well(self) -> None:
         try:
             await self.healed()
+        except AssertionError:
+            for line in self.fleet.history:
+                note(line)
+            raise
         finally:
             await self.fleet.stop()
 

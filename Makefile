@@ -54,7 +54,7 @@ test-integration: components ## against real etcd and kube-apiserver
 test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
-bench: components $(BENCH) ## everything beside what others offer; makes docs/performance.md (25 minutes)
+bench: components $(BENCH) ## everything beside what others offer; makes docs/performance.md (about an hour)
 	@$(PY) -m benchmarks $(ARGS)
 
 bench-quick: components $(BENCH) ## the same with small sizes; kept in build/ (5 minutes)

@@ -76,27 +76,27 @@ def web_and_export(fleet: Fleet) -> None:
 
 NOTHING: Callable[[Fleet], None] = lambda _: None  # noqa: E731
 FLOWS: dict[str, tuple[Callable[[Fleet], None], Callable[[Fleet], None], int]] = {
-    "a service is created": (NOTHING, web, 60),
-    "endpoints change": (web, slice_changes({"endpoints": [{"addresses": ["10.9.9.9"]}]}), 10),
-    "a slice moves to another service": (web, slice_changes({"metadata": {"labels": {wk.SERVICE_NAME: "api"}}}), 10),
+    "a service is created": (NOTHING, web, 500),
+    "endpoints change": (web, slice_changes({"endpoints": [{"addresses": ["10.9.9.9"]}]}), 12),
+    "a slice moves to another service": (web, slice_changes({"metadata": {"labels": {wk.SERVICE_NAME: "api"}}}), 12),
     "a slice is created": (
         web,
         lambda fleet: fleet.members["a-b"].add_theirs(own("a-b", "new", "shop", "web", ["10.0.0.9"])),
-        10,
+        40,
     ),
-    "a slice is deleted": (web, lambda fleet: fleet.members["a"].remove_theirs(wk.SLICE_KIND, "shop", "b-c"), 10),
-    "a provider is taken off": (web, lists("providerClusters", "a-b"), 10),
-    "a consumer is taken off": (web, lists("consumerClusters", "m"), 10),
-    "lists are turned round": (web, lists("consumerClusters", "a-b"), 10),
-    "a service is deleted": (web, lambda fleet: fleet.host.remove(wk.MCS_KIND, "shop", "web"), 20),
-    "the Service is deleted": (web, lambda fleet: fleet.host.remove("Service", "shop", "web"), 10),
-    "a cluster is removed": (web, lambda fleet: fleet.host.remove("Cluster", "", "m"), 20),
-    "a service is exported too": (web, export, 10),
-    "an exported service is created": (export, web, 60),
+    "a slice is deleted": (web, lambda fleet: fleet.members["a"].remove_theirs(wk.SLICE_KIND, "shop", "b-c"), 12),
+    "a provider is taken off": (web, lists("providerClusters", "a-b"), 50),
+    "a consumer is taken off": (web, lists("consumerClusters", "m"), 15),
+    "lists are turned round": (web, lists("consumerClusters", "a-b"), 300),
+    "a service is deleted": (web, lambda fleet: fleet.host.remove(wk.MCS_KIND, "shop", "web"), 300),
+    "the Service is deleted": (web, lambda fleet: fleet.host.remove("Service", "shop", "web"), 50),
+    "a cluster is removed": (web, lambda fleet: fleet.host.remove("Cluster", "", "m"), 200),
+    "a service is exported too": (web, export, 20),
+    "an exported service is created": (export, web, 500),
     "an exported service is deleted": (
         web_and_export,
         lambda fleet: fleet.host.remove(wk.MCS_KIND, "shop", "web"),
-        20,
+        300,
     ),
 }
 

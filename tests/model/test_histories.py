@@ -15,7 +15,8 @@ import random
 import re
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, note, settings
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -33,6 +34,9 @@ NAMES = ("a", "a-b", "m")
 SERVICES = (("shop", "web"), ("shop", "api"), ("bare", "web"))
 SLICES = ("b-c", "c")  # of a and of a-b they ask for one name
 LONG = bool(os.environ.get("MODEL_LONG"))
+
+pytestmark = pytest.mark.timeout(7200 if LONG else 900)
+"""Seconds. Making a failing history smaller takes minutes."""
 
 members = st.sampled_from(NAMES)
 services = st.sampled_from((SERVICES[0], *SERVICES))
@@ -441,5 +445,7 @@ TestHistories.settings = settings(
     max_examples=2000 if LONG else 50,
     stateful_step_count=60 if LONG else 25,
     deadline=None,
+    # Without explanations: they trace each line, which takes far longer than the histories.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )

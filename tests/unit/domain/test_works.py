@@ -373,12 +373,15 @@ def test_a_key_that_the_server_dropped_because_it_was_null_is_no_difference():
     assert not same_json(b'{"a":[1]}', {"a": [1, None]})
 
 
-@given(
+given_intents = given(
     st.dictionaries(st.text(max_size=3), st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=3),
     st.dictionaries(st.sampled_from(["x", "y"]), st.text(max_size=2), max_size=2),
     st.sets(st.sampled_from(["f/a", "f/b"])),
     st.sampled_from([None, True, False]),
 )
+
+
+@given_intents
 def test_a_plan_that_was_applied_is_empty_afterwards(
     data: dict[str, Any], labels: dict[str, str], finalizers: set[str], suspend: bool | None
 ):
@@ -391,12 +394,7 @@ def test_a_plan_that_was_applied_is_empty_afterwards(
         assert plan_work(wanted, a_work(after), ids()) is None
 
 
-@given(
-    st.dictionaries(st.text(max_size=3), st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=3),
-    st.dictionaries(st.sampled_from(["x", "y"]), st.text(max_size=2), max_size=2),
-    st.sets(st.sampled_from(["f/a", "f/b"])),
-    st.sampled_from([None, True, False]),
-)
+@given_intents
 def test_what_is_foreseen_is_what_the_server_will_have(
     data: dict[str, Any], labels: dict[str, str], finalizers: set[str], suspend: bool | None
 ):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.product.cost import on, rows
 from benchmarks.product.fleet import HOST, RAISED, SPACE, Fleet, at_once, fleet, one, ours
-from benchmarks.product.objects import CONSUMER, PROVIDER, SLICES, endpoints, endpointslice, mark
+from benchmarks.product.objects import CONSUMER, MCS, PROVIDER, SLICES, endpoints, endpointslice, mark
 from benchmarks.product.services import LONG_SECONDS, make_services, running
 from benchmarks.product.stream import Marks, Names, observing
 from benchmarks.scenario import Context, Measurement, Outcome, Scenario, Table
-from testbed.errors import BedError
+from testbed import wait_for
+from testbed.errors import BedError, NotYet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LETTERS: Final = "abcdefghij"
 """Of the slices of one service."""
@@ -59,6 +63,7 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> tup
     await at_once([functools.partial(_more, world, name) for name in services])
     await names.until(lambda seen: arrived <= seen.came.keys(), seconds=LONG_SECONDS)
     requests = world.requests()
+    await _counted(world, services)
     await requests.quiet(within=LONG_SECONDS)
     requests.restart()
     context.tell(f"{count} slices that change at once")
@@ -88,6 +93,21 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> tup
         columns=["API server", "verb", "resource", "requests", "for each slice"],
         rows=rows(counted, per=count),
     )
+
+
+async def _counted(world: Fleet, services: Sequence[str]) -> None:
+    """Wait until the statuses say how many slices there are: these are made up to a minute after the slices came."""
+    text = f"{len(LETTERS)} slices"
+
+    async def probe() -> bool:
+        left = {
+            each["metadata"]["name"] for each in await world.host.list(MCS, namespace=SPACE) if text not in str(each)
+        }
+        if left & set(services):
+            raise NotYet(f"{len(left)} statuses do not speak of {text}")
+        return True
+
+    await wait_for("statuses to count the slices", probe, LONG_SECONDS, interval=1.0)
 
 
 async def _more(world: Fleet, service: str) -> None:

@@ -27,10 +27,10 @@ $(READY): pyproject.toml
 components: $(READY) ## find or build the Kubernetes components (once; minutes)
 	@$(PY) -m tools resolve
 
-demo: components ## watch the official walkthrough work, on real API servers
+demo: $(READY) ## watch the official walkthrough work, on real API servers
 	@$(PY) -m testbed.demo $(ARGS)
 
-up: components ## the same bed, left running: make up [MEMBERS=5]
+up: $(READY) ## the same bed, left running: make up [MEMBERS=5]
 	@$(PY) -m testbed up --members $(MEMBERS) $(ARGS)
 
 down: $(READY) ## take the bed down; leaves nothing behind

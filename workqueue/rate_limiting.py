@@ -5,7 +5,6 @@ Semantics of client-go `util/workqueue/rate_limiting_queue.go`.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from workqueue.delaying import DelayingQueue
@@ -27,15 +26,12 @@ class RateLimitingQueue(DelayingQueue[T]):
         super().__init__(name, clock=clock, metrics=metrics)
         self._rate_limiter = rate_limiter
 
-    def add_rate_limited(
-        self, item: T, *, at_least: float = 0.0, at_most: float = math.inf, priority: int = NORMAL
-    ) -> None:
-        """Add `item` when the rate limiter says it may be tried again, within these bounds in seconds.
+    def add_rate_limited(self, item: T, *, at_least: float = 0.0, priority: int = NORMAL) -> None:
+        """Add `item` when the rate limiter says it may be tried again, and in `at_least` so many seconds.
 
-        `at_least` is for servers that say when to come back, and wins; `at_most` for failures that are not the item's
-        own, such as a server that is away: how long it has been away says nothing about when it is back.
+        The latter is for servers that say when to come back.
         """
-        self.add_after(item, max(at_least, min(at_most, self._rate_limiter.when(item))), priority=priority)
+        self.add_after(item, max(at_least, self._rate_limiter.when(item)), priority=priority)
 
     def forget(self, item: T) -> None:
         """Tell the rate limiter that `item` needs no more retries. Does not touch the queue: call `done` as well."""

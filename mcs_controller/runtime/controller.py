@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Hashable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -24,6 +23,7 @@ from workqueue import (
     NO_METRICS,
     NORMAL,
     URGENT,
+    ItemExponentialFailureRateLimiter,
     RateLimitingQueue,
     ShutDown,
     at_priority,
@@ -44,8 +44,11 @@ T = TypeVar("T", bound=KubeObject)
 _QUIET_CONFLICTS: Final = 5
 """In a row, for one request."""
 
+_AWAY_FIRST_SECONDS: Final = 0.05
+"""First wait for a server that does not answer; it doubles with each try."""
+
 _AWAY_SECONDS: Final = 5.0
-"""Longest wait for a server that does not answer. Back-off grows while it is away and would go on when it is back."""
+"""Longest wait for a server that does not answer: how long it has been away says nothing about when it is back."""
 
 Mapper: TypeAlias = "Callable[[Event[T]], Iterable[R]]"
 Predicate: TypeAlias = "Callable[[Event[T]], bool]"
@@ -168,7 +171,8 @@ class Controller(Generic[R]):
             name: label of metrics and log lines, and name of the queue.
             reconciler: asked once for each request in the queue.
             clock: for delays, time-outs and measurements.
-            rate_limiter: back-off of failed requests; not shared with other controllers.
+            rate_limiter: back-off of failed requests; not shared with other controllers. It is not asked while a
+                server cannot be reached: then a request is tried again after 0.05 s, 0.1 s, ... and then every 5 s.
             metrics: told about each reconcile.
             queue_metrics: told about the queue.
             workers: how many requests are reconciled at a time.
@@ -185,6 +189,11 @@ class Controller(Generic[R]):
             name, clock=clock, rate_limiter=rate_limiter, metrics=queue_metrics
         )
         self._reconciler = reconciler
+        # For failures that are not the request's own: they must neither make it wait for long once the server is back,
+        # nor use up the bucket from which the others are retried.
+        self._away: ItemExponentialFailureRateLimiter[R] = ItemExponentialFailureRateLimiter(
+            _AWAY_FIRST_SECONDS, _AWAY_SECONDS
+        )
         self._clock = clock
         self._metrics = metrics
         self._workers = workers
@@ -313,6 +322,7 @@ class Controller(Generic[R]):
         except Exception as error:
             outcome = self._failed(request, error)
         else:
+            self._away.forget(request)
             self.queue.forget(request)
             outcome = "success"
             if result.requeue_after is not None:
@@ -340,16 +350,19 @@ class Controller(Generic[R]):
 
     def _failed(self, request: R, error: BaseException) -> Outcome:
         failure = failure_of(error)
-        fields: dict[str, object] = {"error": failure.message, "retries": self.queue.num_requeues(request)}
+        retries = self.queue.num_requeues(request) + self._away.num_requeues(request)
+        fields: dict[str, object] = {"error": failure.message, "retries": retries}
+        if not failure.away:
+            self._away.forget(request)  # a server answered
         if failure.terminal:
             # controller-runtime keeps the count of failures here, so that a later change is retried late. We clear it.
             self.queue.forget(request)
             log.error("Reconcile failed for good", extra=fields)
             return "terminal"
-        longest = _AWAY_SECONDS if failure.away else math.inf
-        self.queue.add_rate_limited(
-            request, at_least=failure.retry_after, at_most=longest, priority=self._priority(None)
-        )
+        if failure.away:
+            self.enqueue_after(request, self._away.when(request))
+        else:
+            self.queue.add_rate_limited(request, at_least=failure.retry_after, priority=self._priority(None))
         if failure.expected:
             # Two writers of one object take turns by conflicts. That is worth a warning only if it does not end.
             quiet = failure.conflict and self.queue.num_requeues(request) <= _QUIET_CONFLICTS

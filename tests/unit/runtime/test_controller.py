@@ -15,7 +15,7 @@ from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from tests.support.clock import FakeClock, settle
 from tests.support.sources import FakeSource, an_object
-from workqueue import ItemExponentialFailureRateLimiter
+from workqueue import ItemExponentialFailureRateLimiter, default_controller_rate_limiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,17 +80,16 @@ class Noted:
 
 
 class Bench:
-    def __init__(self, **options: Any) -> None:
-        self.clock = FakeClock()
+    def __init__(self, clock: FakeClock | None = None, **options: Any) -> None:
+        self.clock = clock or FakeClock()
         self.reconciler = Scripted(self.clock)
         self.metrics = Noted()
         self.controller: Controller[Request] = Controller(
             "the-controller",
             self.reconciler,
             clock=self.clock,
-            rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),
             metrics=self.metrics,
-            **options,
+            **{"rate_limiter": ItemExponentialFailureRateLimiter(1, 1000), **options},
         )
 
     @asynccontextmanager
@@ -283,7 +282,49 @@ async def test_opening_15_a_server_that_is_away_is_tried_again_every_few_seconds
     async with bench.running() as controller:
         controller.enqueue(A)
         await bench.clock.advance(60)
-    assert bench.reconciler.times == [0, 1, 3, 7, 12, 17, 22, 27, 32]
+        assert bench.reconciler.times == [0, 0.05, 0.15, 0.35, 0.75, 1.55, 3.15, 6.35, 11.35]
+        bench.reconciler.fail(TransportError("no route"))
+        controller.enqueue(A)
+        await bench.clock.advance(1)
+        assert bench.reconciler.times[9:] == [60, 60.05]
+
+
+async def test_opening_15_a_long_outage_delays_nothing_that_comes_after_it():
+    """Neither the requests that met it, nor others that draw from the same bucket of retries."""
+    clock = FakeClock()
+    bench = Bench(clock=clock, rate_limiter=default_controller_rate_limiter(clock=clock))
+    away = True
+    conflicts = {A: 1, B: 1}
+
+    async def act(request: Request) -> Result:
+        if away:
+            raise TransportError("no route")
+        if conflicts.get(request):
+            conflicts[request] -= 1
+            raise Conflict(409, "Conflict", "changed")
+        return Result()
+
+    bench.reconciler.act = act
+    async with bench.running() as controller:
+        for request in (A, *(Request("default", str(number)) for number in range(199))):
+            controller.enqueue(request)
+        await clock.advance(500)
+        assert len([request for request in bench.reconciler.requests if request == A]) > 100
+        away = False
+        await clock.advance(5)
+        assert conflicts[A] == 0
+        controller.enqueue(B)
+        await clock.advance(1)
+        assert bench.reconciler.requests.count(B) == 2
+    assert [outcome for outcome, _ in bench.metrics.outcomes].count("success") == 201
+
+
+async def test_server_that_was_away_and_answered_is_tried_again_soon_when_it_is_away_anew(bench: Bench):
+    bench.reconciler.fail(*[TransportError("no route")] * 8, ReconcileError("answered"), TransportError("no route"))
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        await bench.clock.advance(60)
+    assert bench.reconciler.times[-3:] == [11.35, 12.35, 12.4]
 
 
 async def test_terminal_error_waits_for_a_change_and_clears_the_failures(bench: Bench):

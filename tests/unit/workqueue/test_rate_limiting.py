@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 
@@ -109,23 +108,6 @@ async def test_failed_item_waits_as_long_as_a_server_asked_for():
         await clock.advance(0.001)
         assert len(queue) == 1
         assert queue.num_requeues("a") == 1
-        queue.shut_down()
-
-
-async def test_failed_item_waits_no_longer_than_at_most_and_a_server_wins_over_that():
-    clock = FakeClock()
-    limiter: ItemExponentialFailureRateLimiter[str] = ItemExponentialFailureRateLimiter(1, 1000)
-    queue: RateLimitingQueue[str] = RateLimitingQueue("q", clock=clock, rate_limiter=limiter)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(queue.run())
-        for at_most, at_least, expected in ((math.inf, 0.0, 1), (math.inf, 0.0, 2), (3.0, 0.0, 3), (3.0, 5.0, 5)):
-            queue.add_rate_limited("a", at_most=at_most, at_least=at_least)
-            await clock.advance(expected - 0.001)
-            assert len(queue) == 0
-            await clock.advance(0.001)
-            assert len(queue) == 1
-            queue.done(await queue.get())
-        assert queue.num_requeues("a") == 4
         queue.shut_down()
 
 

@@ -192,6 +192,7 @@ class Wiring:
             recorder=self.recorder,
             clock=self.clock,
             turns=turns,
+            namespaces=None if self.charge.is_agent else self.cached(resources.NAMESPACES).store,
             metrics=self.metrics.propagation,
             charge=self.charge,
         )

@@ -8,7 +8,9 @@ to be recorded in the objects or remembered over a restart. Other kinds come fro
 has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
 that its write was of no use and does not repeat it.
 
-Three rules are stricter than Karmada's. What a Work never applied is not deleted with it: the slices of a provider
+Four rules are stricter than Karmada's. A member's namespace goes with nothing but its Namespace on the control plane:
+when a cluster leaves, or somebody deletes the Work, it is let go, because all that others have in it would go along
+(`outlives`). What a Work never applied is not deleted with it: the slices of a provider
 mirror the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look
 like the object of the Work that merely holds its copy. For the same reason a slice that has the label, but names no
 Work, is not written over. And two Works that carry the same object do not take it from each other in turns: the first
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from mcs_controller.api.common import Unstructured
+    from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
 
 BY_MEMBER_NAMESPACE = "member-namespace"
@@ -161,6 +164,25 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
 def may_delete(observed: Unstructured, work: Work) -> bool:
     """Whether the object goes with the Work: managed, and applied by this very Work."""
     return is_managed(observed) and belongs_to(observed, work)
+
+
+def outlives(manifest: Manifest, source: Namespace | None, *, leaving: bool) -> bool:
+    """Whether the member's object is let go, not deleted, when its Work goes: a namespace that nobody wished away.
+
+    Args:
+        manifest: what the Work carries.
+        source: the control plane's Namespace of that name, if there is one that can be seen.
+        leaving: whether the Work goes because its Cluster does.
+    """
+    ref = manifest.ref
+    if ref is None or (ref.api_version, ref.kind) != ("v1", wk.NAMESPACE_KIND):
+        return False
+    if leaving:
+        return True
+    if source is None or source.metadata.deletion_timestamp is not None:
+        return False
+    annotations = manifest.decode()["metadata"].get("annotations") or {}
+    return annotations.get(wk.TEMPLATE_UID) in (None, "", source.metadata.uid)
 
 
 def _carries(work: Work, manifest: JsonObject) -> bool:

@@ -36,6 +36,7 @@ from mcs_controller.domain.execution import (
     applier_of,
     has_drifted,
     is_managed,
+    outlives,
 )
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.work_status import (
@@ -71,7 +72,8 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject, Unstructured
-    from mcs_controller.api.work import Work
+    from mcs_controller.api.core import Namespace
+    from mcs_controller.api.work import Manifest, Work
     from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -97,15 +99,18 @@ class ExecutionReconciler:
         recorder: Recorder,
         clock: Clock,
         turns: Turns[Request],
+        namespaces: Store[Namespace] | None = None,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
         charge: Charge = CONTROL_PLANE,
     ) -> None:
+        """`namespaces` are the control plane's; an agent cannot see them."""
         self._works = works
         self._clusters = clusters
         self._writer = MemberWriter(objects, works.store, metrics)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns
+        self._namespaces = namespaces
         self._metrics = metrics
         self._charge = charge
 
@@ -204,10 +209,17 @@ class ExecutionReconciler:
             return
         try:
             for manifest in work.manifests:
-                await self._writer.remove(work, name, manifest)
+                stays = work.preserve_resources_on_deletion or self._outlives(manifest, leaving=leaving)
+                await self._writer.remove(work, name, manifest, let_go=stays)
         except MemberUnavailable:
             if not leaving:
                 raise
+
+    def _outlives(self, manifest: Manifest, *, leaving: bool) -> bool:
+        source: Namespace | None = None
+        if self._namespaces is not None and manifest.ref is not None:
+            source = self._namespaces.get(ObjectKey("", manifest.ref.name))
+        return outlives(manifest, source, leaving=leaving)
 
     async def _set_finalizers(self, work: Work, finalizers: Sequence[str]) -> Work:
         meta = work.metadata

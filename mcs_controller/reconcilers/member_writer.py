@@ -105,8 +105,8 @@ class MemberWriter:
         if observed is not None and belongs_to(observed, work):
             await self._bring(objects, work, target, content, manifest.raw, observed)
 
-    async def remove(self, work: Work, cluster: str, manifest: Manifest) -> None:
-        """Delete the member's object, or let it go if the Work says to preserve it; only if this Work applied it.
+    async def remove(self, work: Work, cluster: str, manifest: Manifest, *, let_go: bool) -> None:
+        """Delete the member's object, or take the Work's marks off it (`let_go`); only if this Work applied it.
 
         Raises:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
@@ -120,7 +120,7 @@ class MemberWriter:
         observed = objects.get(target.namespace, target.name) or await self._read(target)
         if observed is None:
             return
-        if work.preserve_resources_on_deletion:
+        if let_go:
             if (patch := plan_let_go(observed, work)) is not None:
                 await objects.patch(target.namespace, target.name, patch)
         elif may_delete(observed, work):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from mcs_controller.api.resources import CLUSTERS, WORKS
+from mcs_controller.api.resources import CLUSTERS, NAMESPACES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.execution import WORK_INDEXES
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
@@ -67,6 +67,7 @@ class World:
         self.metrics = PrometheusPropagationMetrics(self.registry)
         self.works = self.host.cached(WORKS, WORK_INDEXES)
         self.clusters = self.host.informer(CLUSTERS)
+        self.namespaces = self.host.informer(NAMESPACES)
         self.restart()
         if self.joined:
             self.members.join("m1", self.member, listing=self.listing)
@@ -82,6 +83,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             turns=Turns(),
+            namespaces=self.namespaces.store,
             metrics=self.metrics,
         )
         follow_members(self.objects, self.reconciler, self.woken.append)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
-from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS, SERVICES, WORKS
+from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import execution as execution_rules
@@ -79,7 +79,13 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         binding.follow_templates(templates, binder, binding_controller.enqueue)
         turns = Turns[Request]()
         executor = execution.ExecutionReconciler(
-            works=works, clusters=clusters.store, objects=objects, recorder=recorder, clock=clock, turns=turns
+            works=works,
+            clusters=clusters.store,
+            objects=objects,
+            recorder=recorder,
+            clock=clock,
+            turns=turns,
+            namespaces=factory.informer(NAMESPACES).store,
         )
         execution_controller = controller("execution", executor)
         turns.feed(execution_controller.enqueue)

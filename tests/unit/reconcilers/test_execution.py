@@ -459,6 +459,54 @@ async def test_a_work_of_a_cluster_that_leaves_can_be_deleted(world: World, gone
     assert world.host.find("Work", *KEY) is None
 
 
+PROD: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}}
+DELETED_THERE = ["delete namespaces/prod", FINALIZERS]
+LET_GO_THERE = ["patch namespaces/prod", FINALIZERS]
+
+
+def _leave(world: World, kind: str, name: str) -> None:
+    """Somebody deletes an object that has something to wait for."""
+    world.host.edit(kind, "", name, {"metadata": {"finalizers": ["x"]}})
+    world.host.remove(kind, "", name)
+
+
+async def _namespace_in_member(world: World) -> str:
+    """A namespace of the control plane is applied in the member, where somebody puts things into it."""
+    uid: str = world.host.seed(PROD)["metadata"]["uid"]
+    world.carry(PROD, source_uid=uid)
+    await world.reconcile()
+    world.member.seed(service("native", "prod"))
+    return uid
+
+
+@pytest.mark.parametrize("asked_to", ["leave", "leave-with-the-namespace", "lose-the-work"])
+async def test_a_members_namespace_outlives_a_work_that_goes_for_another_reason(world: World, asked_to: str) -> None:
+    await _namespace_in_member(world)
+    if asked_to.startswith("leave"):
+        _leave(world, "Cluster", "m1")
+    if asked_to == "leave-with-the-namespace":
+        world.host.remove("Namespace", "", "prod")
+    world.host.remove("Work", *KEY)
+    assert await world.reconcile() == LET_GO_THERE
+    found = world.member.find("Namespace", "", "prod")
+    assert found is not None
+    assert not found["metadata"].get("labels")
+    assert not found["metadata"].get("annotations")
+
+
+@pytest.mark.parametrize("how", ["gone", "terminating", "made-anew"])
+async def test_a_members_namespace_goes_with_the_one_of_the_control_plane(world: World, how: str) -> None:
+    await _namespace_in_member(world)
+    if how == "terminating":
+        _leave(world, "Namespace", "prod")
+    else:
+        world.host.remove("Namespace", "", "prod")
+    if how == "made-anew":
+        world.host.seed(PROD)
+    world.host.remove("Work", *KEY)
+    assert await world.reconcile() == DELETED_THERE
+
+
 # --- clusters --------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ MODULES: tuple[str, ...] = (
     "benchmarks.library.memory",
     "benchmarks.library.cold_sync",
     "benchmarks.library.watch",
+    "benchmarks.library.choices",
     "benchmarks.product.one_change",
     "benchmarks.product.burst",
     "benchmarks.product.many_services",

@@ -35,6 +35,33 @@ ALL: Final = 95.0
 SECONDS: Final = 20.0
 OURS: Final = ("mcs_controller.", "informers.", "workqueue.")
 
+LARGEST: Final = 3
+WHY: Final = {
+    "asyncio.runners.Runner.run": (
+        "The event loop itself, uvloop, which is C: polling, reading sockets, decrypting, running callbacks. One "
+        "change wakes it for four watch events and three answers. Fewer wake-ups would need fewer connections."
+    ),
+    "aiohttp.http_writer.StreamWriter._writelines": (
+        "Encrypting and sending requests: three patches for one change, each with its system call. The contract asks "
+        "for these writes; a smaller body would save next to nothing, as the cost is that of the record and the call."
+    ),
+    "aiohttp.client_proto.ResponseHandler.data_received": (
+        "Parsing HTTP, in C: answers, and the chunks of watches. What arrives is an object with its managedFields, "
+        "which only the server could leave out."
+    ),
+    "ssl.SSLObject.read": "Decrypting what watches and answers bring.",
+    "mcs_controller.api.common.decode_unstructured": (
+        "Works and objects of members whose kind is not known beforehand become dicts, once for each comparison of a "
+        "manifest with what is there. At start all of them are compared."
+    ),
+    "<frozen importlib._bootstrap_external>._compile_bytecode": (
+        "Reading the compiled modules of the libraries: the same however many services there are."
+    ),
+    "mcs_controller.api.work.decode_work": "The Works of the control plane, each once as it is listed.",
+    "informers.watcher.Watcher._line": "Every object of the first lists, from its line to its decoder.",
+}
+"""What the largest costs are, and why they are there. The shares come from the profile, never from here."""
+
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
@@ -136,6 +163,11 @@ def _tables(title: str, stacks: Mapping[tuple[str, ...], int]) -> list[Table]:
     own = of_itself(stacks).most_common(SHOWN)
     all_ = [each for each in with_callees(stacks).most_common() if each[0].startswith(OURS) and share(each[1]) < ALL]
     return [
+        Table(
+            title=f"{title}: the largest costs, and why they are there",
+            columns=["function", "why", "% of the samples"],
+            rows=[[name, WHY.get(name, "Not looked into yet."), share(count)] for name, count in own[:LARGEST]],
+        ),
         Table(
             title=f"{title}: functions that cost most by themselves, with what they call in C",
             columns=["function", "% of the samples"],

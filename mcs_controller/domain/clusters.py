@@ -118,18 +118,18 @@ class ClusterPlan:
 
     Attributes:
         release: Works to take the execution finalizer off.
-        create_namespace: body of the execution namespace.
-        delete_namespace: the execution namespace, if it has to go.
         taints: JSON patch of the Cluster; empty if its taints are right.
         finalizers: merge patch of the Cluster.
+        create_namespace: body of the execution namespace.
+        delete_namespace: the execution namespace, if it has to go.
         waiting_for: why the Cluster cannot go on yet; nothing more to write until that changes.
     """
 
     release: tuple[Release, ...] = ()
-    create_namespace: JsonObject | None = None
-    delete_namespace: Namespace | None = None
     taints: tuple[JsonObject, ...] = ()
     finalizers: JsonObject | None = None
+    create_namespace: JsonObject | None = None
+    delete_namespace: Namespace | None = None
     waiting_for: str = ""
 
 
@@ -157,7 +157,7 @@ def plan_cluster(
 ) -> ClusterPlan:
     """What a Cluster needs: its execution namespace, its finalizer and its taints; or to be let go.
 
-    The namespace comes before the finalizer, so whoever sees the finalizer may count on the namespace.
+    The finalizer comes before the namespace: a Cluster that is deleted in between would leave the namespace behind.
 
     Args:
         cluster: as it is.

@@ -103,10 +103,6 @@ class ClusterReconciler:
                 await self._works.patch(release.namespace, release.name, release.body)
             except NotFound:
                 continue  # that is what it was released for
-        if plan.create_namespace is not None:
-            await self._create_namespace(cluster, plan.create_namespace)
-        if plan.delete_namespace is not None:
-            await self._delete_namespace(cluster, plan.delete_namespace)
         try:
             if plan.taints:
                 cluster = await self._clusters.patch("", cluster.name, plan.taints)
@@ -115,6 +111,10 @@ class ClusterReconciler:
                 await self._clusters.patch("", cluster.name, {"metadata": body})
         except NotFound:
             return  # it left while we looked
+        if plan.create_namespace is not None:
+            await self._create_namespace(cluster, plan.create_namespace)
+        if plan.delete_namespace is not None:
+            await self._delete_namespace(cluster, plan.delete_namespace)
 
     async def _create_namespace(self, cluster: Cluster, body: JsonObject) -> None:
         name = body["metadata"]["name"]

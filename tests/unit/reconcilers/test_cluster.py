@@ -75,13 +75,23 @@ async def test_new_cluster_gets_namespace_and_finalizer_and_then_nothing_more(wo
     assert world.api.calls == []
 
 
-async def test_finalizer_does_not_come_before_the_namespace(world: World) -> None:
+async def test_a_namespace_that_cannot_be_made_is_told_and_keeps_no_cluster_from_leaving(world: World) -> None:
     world.api.seed(cluster_json(finalizers=()))
     world.api.fail(Forbidden(403, "Forbidden", "no"), "create", "Namespace")
     with pytest.raises(Forbidden):
         await world.reconcile()
-    assert world.cluster["metadata"]["finalizers"] == []
     assert world.recorder.take() == [("Cluster", "CreateExecutionSpaceFailed")]
+    world.api.remove("Cluster", "", "m1")
+    await world.reconcile()
+    assert world.api.find("Cluster", "", "m1") is None
+
+
+async def test_a_cluster_that_leaves_before_it_has_the_finalizer_leaves_no_namespace_behind(world: World) -> None:
+    world.api.seed(cluster_json(finalizers=()))
+    world.api.hold_watches()
+    world.api.remove("Cluster", "", "m1")
+    await world.reconcile()
+    assert world.api.all("Namespace") == []
 
 
 async def test_namespace_that_the_cache_does_not_know_yet_is_no_failure(world: World) -> None:

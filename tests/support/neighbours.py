@@ -4,8 +4,8 @@
         ...   # scheduler, binding, execution, status, cluster and namespace controllers, and the webhooks, are at work
 
 Each writes field by field what contract chapter 4 says, as a user and a field manager of its own. Left out is what no
-MultiClusterService ever meets: replicas, overrides, failover, suspension, Pull members. Policies are not interpreted
-either; `propagate` makes the binding that one would make.
+MultiClusterService ever meets: replicas, overrides, failover, suspension. Policies are not interpreted either;
+`policies.propagate` makes the binding that one would make. Pull members: neighbours_agent.py.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ from tests.support.neighbours_objects import (
     work_name,
     work_of,
 )
+from tests.support.neighbours_policies import POLICY_ID, PolicyEngine
 from tests.support.neighbours_webhook import KarmadaWebhook
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable, Sequence
+    from collections.abc import Coroutine, Hashable
     from types import TracebackType
     from typing import Self
 
@@ -51,8 +52,7 @@ Object = dict[str, Any]
 MANAGER_USER = "karmada-controller-manager"
 SCHEDULER_USER = "karmada-scheduler"
 USERS = frozenset({MANAGER_USER, SCHEDULER_USER})
-_POLICY_ID = "propagationpolicy.karmada.io/permanent-id"
-_SCHEDULED_BY = (_POLICY_ID, "clusterpropagationpolicy.karmada.io/permanent-id", "binding.karmada.io/managed-by")
+_SCHEDULED_BY = (POLICY_ID, "clusterpropagationpolicy.karmada.io/permanent-id", "binding.karmada.io/managed-by")
 
 
 class Neighbours:
@@ -83,7 +83,6 @@ class Neighbours:
         self._binder = Hand(host, "binding-controller")
         self._reflector = Hand(host, "rb-status-controller")
         self._spreader = Hand(host, "namespace-sync-controller")
-        self._detector = Hand(host, "resource-detector")
         self._worker("scheduler", self._schedule)
         self._worker("binding", self._bind)
         self._worker("binding status", self._reflect)
@@ -96,9 +95,11 @@ class Neighbours:
             host, KINDS["work.karmada.io/v1alpha1", "Work"], self._work_changed, self.executor.work_changed
         )
         self.executor.follow(self.works)
+        self.policies = PolicyEngine(host, self.bindings)
         self.keeper = ClusterKeeper(host, members, self.clusters, self._heartbeat_seconds)
-        self._workers += [self.executor.worker, self.keeper.worker]
+        self._workers += [self.executor.worker, self.policies.worker, self.keeper.worker]
         mirrors = [self.clusters, self.namespaces, self.bindings, self.works, *self.executor.mirrors]
+        mirrors += self.policies.mirrors
         for mirror in mirrors:
             self._start(mirror.run())
         # Who begins before all is known would undo what it cannot see the reason of.
@@ -118,43 +119,6 @@ class Neighbours:
     def failures(self) -> dict[str, dict[Hashable, str]]:
         """What each fails at, as of its last try."""
         return {worker.name: dict(worker.failures) for worker in self._workers if worker.failures}
-
-    async def propagate(self, template: Object, clusters: Sequence[str], policy_id: str, policy: str) -> None:
-        """Do what the policy engine does for a template that a PropagationPolicy selects."""
-        namespace, name = template["metadata"]["namespace"], template["metadata"]["name"]
-        marks = {"propagationpolicy.karmada.io/namespace": namespace, "propagationpolicy.karmada.io/name": policy}
-        body = {"metadata": {"labels": {_POLICY_ID: policy_id}, "annotations": marks}}
-        template = await self._detector.merge(template, body)
-        owner = {
-            "apiVersion": template["apiVersion"],
-            "kind": template["kind"],
-            "name": name,
-            "uid": template["metadata"]["uid"],
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
-        resource = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
-        resource |= {"namespace": namespace, "resourceVersion": template["metadata"]["resourceVersion"]}
-        await self._detector.create(
-            {
-                "apiVersion": "work.karmada.io/v1alpha2",
-                "kind": "ResourceBinding",
-                "metadata": {
-                    "name": f"{name}-{template['kind'].lower()}",
-                    "namespace": namespace,
-                    "labels": {_POLICY_ID: policy_id},
-                    "annotations": marks,
-                    "finalizers": [BINDING_FINALIZER],
-                    "ownerReferences": [owner],
-                },
-                "spec": {
-                    "conflictResolution": "Abort",
-                    "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
-                    "resource": resource,
-                    "schedulerName": "default-scheduler",
-                },
-            }
-        )
 
     # --- what wakes whom ---------------------------------------------------------------------------------------------
 
@@ -182,6 +146,7 @@ class Neighbours:
         if before is None or before["metadata"]["generation"] != after["metadata"]["generation"]:
             self._add("scheduler", key)
             self._add("binding", key)
+            self.policies.binding_changed(after)
         self._add("binding status", key)
 
     def _work_changed(self, before: Object | None, after: Object | None) -> None:

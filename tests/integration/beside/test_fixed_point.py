@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -14,17 +15,23 @@ from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
     DEPLOYMENTS,
+    EXPORTS,
+    IMPORTS,
     PATIENCE_SECONDS,
     SERVICES,
+    SLICES,
     Space,
+    addresses_of,
     deployment,
     endpointslice,
     eventually,
     multiclusterservice,
     service,
+    serviceexport,
+    serviceimport,
 )
 from tests.support.neighbours_history import History, told
-from tests.support.neighbours_objects import MCS_ID
+from tests.support.neighbours_objects import MCS_ID, WORK_ID, labels_of
 from tests.support.neighbours_quiet import Writes, at_rest, beaten
 from tests.support.traffic import idle, samples
 
@@ -38,6 +45,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+Object = dict[str, Any]
+
+POLICY = "4943a72a-e372-4c3e-bf4e-83659b3278a6"
+"""Permanent id of a policy."""
 
 OURS = "mcs-controller-manager"
 """Our field manager."""
@@ -81,6 +92,8 @@ async def world(karmada_bed: Bed, neighbours: Neighbours, aggregated: Aggregated
         await followed(space, 1)
         await space.patch_mcs("all", {"consumerClusters": [{"name": "member2"}]})
         await space.dispatched_are("member1", {}, "all")
+        await exported(space, neighbours, "shared")
+        await exported(space, neighbours, "plain")
         await at_rest(karmada_bed, neighbours)
         yield World(karmada_bed, space, neighbours, history, run, ours)
     await space.remove()
@@ -99,8 +112,60 @@ async def followed(space: Space, count: int) -> None:
     await wait_for("the endpoints of nginx in member2", probe, PATIENCE_SECONDS)
 
 
+async def exported(space: Space, neighbours: Neighbours, name: str) -> None:
+    """Export a Service from member1 and bring what is imported to member2, by policies; "shared" also has an MCS.
+
+    Also the derived Service and the imported slice carry a policy's marks. Then they change.
+    """
+    await space.create(service(name), serviceexport(name), serviceimport(name))
+    slice_name, imported_name = f"{name}-a", f"imported-member1-{name}-a"
+    if name == "shared":
+        await space.create(multiclusterservice(name, ["member1"], ["member2"]))
+    else:
+        await propagated(space, neighbours, SERVICES, name, "member1")
+    await propagated(space, neighbours, EXPORTS, name, "member1")
+    await space.create_in("member1", endpointslice(slice_name, name, ["203.0.113.5", "203.0.113.6"]))
+    await propagated(space, neighbours, SERVICES, f"derived-{name}", "member2")
+    await propagated(space, neighbours, SLICES, imported_name, "member2")
+    await imported_are(space, name, ["203.0.113.5", "203.0.113.6"])
+    await space.set_addresses("member1", slice_name, ["203.0.113.5", "203.0.113.7"])
+    ports = [{"name": "http", "port": 81, "protocol": "TCP"}]
+    await space.host.patch(IMPORTS, name, {"spec": {"ports": ports}}, namespace=space.namespace)
+    await imported_are(space, name, ["203.0.113.5", "203.0.113.7"], port=81)
+    if name == "shared":
+        await space.dispatched_are("member2", {f"member1-{slice_name}": ["203.0.113.5", "203.0.113.7"]}, name)
+        await space.succeeded(name)
+        features = labels_of(await collected(space, name))["endpointslice.karmada.io/managed-by"]
+        assert set(features.split(".")) == {"MultiClusterService", "ServiceExport"}
+
+
+async def propagated(space: Space, neighbours: Neighbours, resource: str, name: str, cluster: str) -> None:
+    """Have a policy bring an object of the control plane to a member, once it is there."""
+
+    async def there() -> Object | None:
+        return await space.host.find(resource, name, namespace=space.namespace)
+
+    template = await wait_for(f"{resource} {name}", there, PATIENCE_SECONDS)
+    await neighbours.policies.propagate(template, [cluster], POLICY, "policy")
+
+
+async def imported_are(space: Space, name: str, addresses: list[str], port: int = 80) -> None:
+    """Wait until member2 has the derived Service, and its endpoints."""
+
+    async def found() -> tuple[list[list[str]], list[int]]:
+        label = f"kubernetes.io/service-name=derived-{name}"
+        slices = await space.member("member2").list(SLICES, namespace=space.namespace, label_selector=label)
+        derived = await space.member("member2").find(SERVICES, f"derived-{name}", namespace=space.namespace)
+        ports = derived["spec"]["ports"] if derived is not None else []
+        return [addresses_of(one) for one in slices], [one["port"] for one in ports]
+
+    await eventually(f"what member2 imports of {name}", found, ([addresses], [port]))
+
+
 async def test_every_field_that_ours_writes_has_no_other_writer(world: World):
-    assert any(OURS in names for names in world.history.writers().values())
+    by_ours = {(one.plane, one.kind) for (one, _), names in world.history.writers().items() if OURS in names}
+    kinds = ("MultiClusterService", "Work", "ResourceBinding", "Service", "EndpointSlice")
+    assert {("karmada", kind) for kind in kinds} <= by_ours
     contested = {field: names for field, names in world.history.contested().items() if OURS in names}
     assert contested == {}, told(contested.items())
 
@@ -111,8 +176,12 @@ async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     assert writes.told() == ""
     assert world.neighbours.failures() == {}
     # ... and nobody is asleep.
-    await world.space.set_addresses("member1", "all-a", ["203.0.113.9"])
-    await world.space.dispatched_are("member2", {"member1-all-a": ["203.0.113.9"]}, "all")
+    space = world.space
+    await space.set_addresses("member1", "all-a", ["203.0.113.9"])
+    await space.dispatched_are("member2", {"member1-all-a": ["203.0.113.9"]}, "all")
+    for name, addresses in (("shared", ["203.0.113.10", "203.0.113.11"]), ("plain", ["203.0.113.12", "203.0.113.13"])):
+        await space.set_addresses("member1", f"{name}-a", addresses)
+        await imported_are(space, name, addresses, port=81)
     await at_rest(world.bed, world.neighbours)
 
 
@@ -127,30 +196,65 @@ async def test_binding_that_a_conversion_webhook_has_rewritten_is_left_alone(wor
     assert writes.counted(CONTROLLER_USER) == {}, writes.told()
 
 
-async def test_new_id_that_the_webhook_gives_is_followed_everywhere_without_a_gap(world: World):
+@pytest.mark.parametrize("name", ["all", "shared"])
+async def test_new_id_that_the_webhook_gives_is_followed_everywhere_without_a_gap(world: World, name: str):
     space, began = world.space, len(world.history.log)
-    former = await space.mcs("all")
-    bare = {**former, "metadata": {key: value for key, value in former["metadata"].items() if key != "labels"}}
-    present = (await space.host.replace(bare))["metadata"]["labels"][MCS_ID]
-    assert present != former["metadata"]["labels"][MCS_ID]
+    former = await space.mcs(name)
+    present = (await space.host.replace(without(former, MCS_ID)))["metadata"]["labels"][MCS_ID]
+    assert present != labels_of(former)[MCS_ID]
 
     async def ids() -> set[str]:
         found = [
-            await space.host.get(SERVICES, "all", namespace=space.namespace),
-            await space.host.get(BINDINGS, "all-service", namespace=space.namespace),
+            await space.host.get(SERVICES, name, namespace=space.namespace),
+            await space.host.get(BINDINGS, f"{name}-service", namespace=space.namespace),
             *[
                 work
                 for member in ("member1", "member2")
                 for work in await space.works(member, "MultiClusterService")
-                if work["metadata"]["labels"]["multiclusterservice.karmada.io/name"] == "all"
+                if labels_of(work)["multiclusterservice.karmada.io/name"] == name
             ],
         ]
-        assert len(found) == 4
-        return {one["metadata"]["labels"][MCS_ID] for one in found}
+        assert len(found) == (4 if name == "all" else 3)
+        return {labels_of(one)[MCS_ID] for one in found}
 
     await eventually("the new id", ids, {present})
     await at_rest(world.bed, world.neighbours)
-    assert world.history.fewest("member2", f"{space.namespace}/all", began) == 2  # its own, and that of member1
+    # Two of its own, or one of its own and one of member1.
+    assert world.history.fewest("member2", f"{space.namespace}/{name}", began) == 2
+    if name == "shared":
+        for plane in ("karmada", "member2"):
+            assert world.history.fewest(plane, f"{space.namespace}/derived-{name}", began) == 2
+
+
+@pytest.mark.parametrize("name", ["plain", "shared"])
+async def test_new_id_of_a_collected_work_is_followed_without_a_gap(world: World, name: str):
+    space, began = world.space, len(world.history.log)
+    work = await collected(space, name)
+    present = labels_of(await space.host.replace(without(work, WORK_ID)))[WORK_ID]
+    assert present != labels_of(work)[WORK_ID]
+
+    async def ids() -> dict[str, str]:
+        label = f"kubernetes.io/service-name=derived-{name}"
+        found = await space.host.list(SLICES, namespace=space.namespace, label_selector=label)
+        return {one["metadata"]["name"]: labels_of(one)[WORK_ID] for one in found}
+
+    await eventually("the new id", ids, {f"imported-member1-{name}-a": present})
+    await at_rest(world.bed, world.neighbours)
+    for plane in ("karmada", "member2"):
+        assert world.history.fewest(plane, f"{space.namespace}/derived-{name}", began) == 2
+
+
+def without(obj: Object, label: str) -> Object:
+    """The object without that label."""
+    labels = {key: value for key, value in labels_of(obj).items() if key != label}
+    return {**obj, "metadata": {**obj["metadata"], "labels": labels}}
+
+
+async def collected(space: Space, name: str) -> Object:
+    """The Work of the slice that member1 exports of a Service."""
+    works = await space.works("member1", "EndpointSlice")
+    (work,) = [one for one in works if labels_of(one).get("endpointslice.karmada.io/name") == name]
+    return work
 
 
 async def test_neither_restart_nor_resync_writes_anything(world: World):
@@ -163,13 +267,19 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
     assert await again.terminate() == 0
     again = await world.run("fixed-resync", "--resync-period=1s")
 
+    # Each at least once at the start and three times after it.
+    wanted = {
+        "multiclusterservice-controller": 4 * 4,
+        "endpointslice-controller": 4 * 2,
+        "service-import-controller": 4 * 2,
+    }
+
     async def reconciled() -> bool | None:
-        count = sum(
-            value
-            for name, labels, value in await samples(again)
-            if name == "controller_runtime_reconcile_total" and labels["controller"] == "multiclusterservice-controller"
-        )
-        return True if count >= 12 else None  # three services, once at the start and at least three times after it
+        counts: Counter[str] = Counter()
+        for name, labels, value in await samples(again):
+            if name == "controller_runtime_reconcile_total":
+                counts[labels["controller"]] += int(value)
+        return True if all(counts[controller] >= count for controller, count in wanted.items()) else None
 
     await wait_for("some resyncs", reconciled, 60)
     await beaten(world.neighbours, 4)

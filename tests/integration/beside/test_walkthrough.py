@@ -92,7 +92,7 @@ async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, neig
     await space.create(service("web"), serviceexport("web"))
     for resource in (SERVICES, EXPORTS):
         template = await space.host.get(resource, "web", namespace=space.namespace)
-        await neighbours.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
+        await neighbours.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
 
     async def exported() -> Object:
         found = await member1.find(EXPORTS, "web", namespace=space.namespace)

@@ -1,0 +1,113 @@
+"""What Karmada's resource detector and dependencies distributor do with templates, scripted (contract 4.7).
+
+Policies are not interpreted: a test says which template goes where.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.support.neighbours_loop import KINDS, Hand, Mirror, Worker
+from tests.support.neighbours_objects import BINDING_FINALIZER, annotations_of, is_leaving, labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbed import Api
+
+Object = dict[str, Any]
+
+POLICY_ID = "propagationpolicy.karmada.io/permanent-id"
+_CLAIMED = "resourcetemplate.karmada.io/claimed-by"
+_TEMPLATES = (
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("multicluster.x-k8s.io/v1alpha1", "ServiceExport"),
+    ("multicluster.x-k8s.io/v1alpha1", "ServiceImport"),
+)
+
+
+class PolicyEngine:
+    """Marks templates, makes their bindings, and tells these of each new version of their template."""
+
+    def __init__(self, host: Api, bindings: Mirror) -> None:
+        self.worker = Worker("policy", self._follow)
+        self._hand = Hand(host, "resource-detector")
+        self._bindings = bindings
+        self._marks: dict[tuple[str, str, str], tuple[str, Object]] = {}
+        self.mirrors = [Mirror(host, KINDS[kind], self._changed) for kind in _TEMPLATES]
+
+    async def propagate(self, template: Object, clusters: Sequence[str], policy_id: str, policy: str) -> None:
+        """Do what is done for a template that a PropagationPolicy selects. Marks that somebody removes come back."""
+        namespace, name = template["metadata"]["namespace"], template["metadata"]["name"]
+        marks = {"propagationpolicy.karmada.io/namespace": namespace, "propagationpolicy.karmada.io/name": policy}
+        self._marks[template["kind"], namespace, name] = policy_id, marks
+        template = await self._mark(template)
+        owner = {
+            "apiVersion": template["apiVersion"],
+            "kind": template["kind"],
+            "name": name,
+            "uid": template["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        resource = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
+        resource |= {"namespace": namespace, "resourceVersion": template["metadata"]["resourceVersion"]}
+        await self._hand.create(
+            {
+                "apiVersion": "work.karmada.io/v1alpha2",
+                "kind": "ResourceBinding",
+                "metadata": {
+                    "name": _binding_name(template),
+                    "namespace": namespace,
+                    "labels": {POLICY_ID: policy_id},
+                    "annotations": marks,
+                    "finalizers": [BINDING_FINALIZER],
+                    "ownerReferences": [owner],
+                },
+                "spec": {
+                    "conflictResolution": "Abort",
+                    "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
+                    "resource": resource,
+                    "schedulerName": "default-scheduler",
+                },
+            }
+        )
+
+    async def _mark(self, template: Object) -> Object:
+        metadata = template["metadata"]
+        policy_id, marks = self._marks[template["kind"], metadata["namespace"], metadata["name"]]
+        if labels_of(template).get(POLICY_ID) == policy_id and marks.items() <= annotations_of(template).items():
+            return template
+        return await self._hand.merge(template, {"metadata": {"labels": {POLICY_ID: policy_id}, "annotations": marks}})
+
+    def binding_changed(self, binding: Object) -> None:
+        """It may have missed a version of its template."""
+        resource = binding["spec"]["resource"]
+        if (resource["apiVersion"], resource["kind"]) in _TEMPLATES:
+            plural = KINDS[resource["apiVersion"], resource["kind"]]
+            self.worker.add((plural, resource["namespace"], resource["name"]))
+
+    def _changed(self, before: Object | None, after: Object | None) -> None:
+        if after is not None:
+            key = after["metadata"]["namespace"], after["metadata"]["name"]
+            self.worker.add((KINDS[after["apiVersion"], after["kind"]], *key))
+
+    async def _follow(self, key: Any) -> None:
+        template = await self._hand.find(*key)
+        # What a MultiClusterService has claimed is never touched, nor is its binding.
+        if template is None or is_leaving(template) or labels_of(template).get(_CLAIMED):
+            return
+        metadata = template["metadata"]
+        if (template["kind"], metadata["namespace"], metadata["name"]) in self._marks:
+            template = await self._mark(template)
+        binding = self._bindings.get(metadata["namespace"], _binding_name(template))
+        resource = binding["spec"]["resource"] if binding is not None else {}
+        version = template["metadata"]["resourceVersion"]
+        if binding is None or resource.get("uid") != metadata["uid"] or resource.get("resourceVersion") == version:
+            return
+        await self._hand.merge(binding, {"spec": {"resource": {"resourceVersion": version}}})
+
+
+def _binding_name(template: Object) -> str:
+    return f"{template['metadata']['name']}-{template['kind'].lower()}"

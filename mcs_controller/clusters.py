@@ -8,8 +8,9 @@ client, announces the member, runs its informers, and begins anew when the endpo
 proxy changes. Whether a member is *ready* is not looked at here: a client for a member that is down is kept, because
 what its informers know is what keeps its endpoints alive elsewhere.
 
-What a Cluster's Secret says is noticed without a watch on Secrets: by the token's age, by a 401, and, as long as there
-is no client or the Cluster is not ready, by reading it again every now and then.
+What a Cluster's Secret says is noticed without a watch on Secrets, which would be a right to read them all: by the
+token's age, by a 401, and by reading it again when a request has no answer, because a server with a certificate of
+another CA gives none. As long as there is no client, no answer, or no readiness, it is read every now and then.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS: Final = 0.5
 _LAST_RETRY_SECONDS: Final = 30.0
 
+_FIRST_CHECK_SECONDS: Final = 2.0
+"""Between two readings of a Secret for want of an answer; doubled each time, up to the last retry's delay."""
+
+_NO_ANSWER: Final = "<error>"
+"""The code of a request that had none, see `ClientMetrics.request`."""
+
 _PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5", "socks5h")
 
 
@@ -76,6 +83,37 @@ class Credentials(Protocol):
     async def check(self) -> None:
         """Look whether it has to be."""
         ...
+
+
+class _Answers:
+    """Whether a member answers, as the requests to it tell, which are passed on to whoever else counts them.
+
+    Attributes:
+        last: whether the last request had an answer, be it an error. One of a closed or cancelled client has none.
+    """
+
+    def __init__(self, metrics: ClientMetrics, *, on_change: Callable[[], None]) -> None:
+        self.last = True
+        self._metrics = metrics
+        self._on_change = on_change
+
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        """See `ClientMetrics.request`."""
+        self._metrics.request(method, host, code, seconds)
+        answered = code != _NO_ANSWER
+        if answered != self.last:
+            self.last = answered
+            self._on_change()
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A client and what tells whether it is still the right one."""
+
+    client: ApiClient
+    identity: Hashable
+    credentials: Credentials
+    answers: _Answers
 
 
 class _OwnCredentials:
@@ -209,7 +247,7 @@ class MemberClusters:
             while (cluster := self._wanted(name)) is not None:
                 wakeup.clear()
                 try:
-                    client, credentials = await self._connect(cluster, wakeup)
+                    connection = await self._connect(cluster, wakeup)
                 except Unusable as problem:
                     self._report(cluster, str(problem))
                     await self._wait(wakeup, delay)
@@ -217,26 +255,27 @@ class MemberClusters:
                     continue
                 delay = _FIRST_RETRY_SECONDS
                 self._problems.pop(name, None)
-                async with client:
-                    await self._serve(cluster, client, credentials, wakeup)
+                async with connection.client:
+                    await self._serve(cluster, connection, wakeup)
         finally:
             # No await since the store said that the Cluster is gone, so no event for it can fall between.
             del self._wakeups[name]
             self._problems.pop(name, None)
 
-    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ApiClient, Credentials]:
+    async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> _Connection:
         config, credentials = await self._way_to(cluster, wakeup)
+        answers = _Answers(self._client_metrics, on_change=wakeup.set)
         try:
             client = ApiClient(
                 config,
                 clock=self._clock,
                 user_agent=self._user_agent,
                 limiter=TokenBucket(self._qps, self._burst, clock=self._clock),
-                metrics=self._client_metrics,
+                metrics=answers,
             )
         except ConfigError as error:
             raise Unusable(str(error)) from error
-        return client, credentials
+        return _Connection(client, self._identity_of(cluster), credentials, answers)
 
     async def _way_to(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ClientConfig, Credentials]:
         if self._own is not None:
@@ -255,11 +294,9 @@ class MemberClusters:
         )
         return config, credentials
 
-    async def _serve(
-        self, cluster: Cluster, client: ApiClient, credentials: Credentials, wakeup: asyncio.Event
-    ) -> None:
+    async def _serve(self, cluster: Cluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
-        name, connection = cluster.name, self._connection_of(cluster)
+        name, client = cluster.name, connection.client
         member = MemberCluster(name, client, InformerFactory(client, clock=self._clock, rng=self._rng))
         async with asyncio.TaskGroup() as tasks:
             informers = tasks.create_task(member.informers.run(), name=f"informers of {name}")
@@ -268,7 +305,7 @@ class MemberClusters:
                 _log.info("Connected to the member", extra={"cluster": name, "host": client.host})
                 for joined, _ in list(self._listeners):
                     joined(member)
-                await self._watch_connection(member, connection, credentials, wakeup)
+                await self._watch_connection(member, connection, wakeup)
             finally:
                 del self._members[name]
             _log.info("Disconnected from the member", extra={"cluster": name, "host": client.host})
@@ -276,28 +313,29 @@ class MemberClusters:
                 left(name)
             informers.cancel()
 
-    async def _watch_connection(
-        self, member: MemberCluster, connection: Hashable, credentials: Credentials, wakeup: asyncio.Event
-    ) -> None:
+    async def _watch_connection(self, member: MemberCluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Return when the member's client is not the right one any more."""
         was_ready = True
-        next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+        checked, pause = self._clock.monotonic(), _FIRST_CHECK_SECONDS
         while (cluster := self._wanted(member.name)) is not None:
             wakeup.clear()
-            if self._connection_of(cluster) != connection or credentials.outdated:
+            if self._identity_of(cluster) != connection.identity or connection.credentials.outdated:
                 return
             if cluster.is_ready and not was_ready:
                 member.informers.wake()
             was_ready = cluster.is_ready
-            if was_ready:
-                await wakeup.wait()
-                next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
-            elif not await self._wait(wakeup, next_check - self._clock.monotonic()):
+            if connection.answers.last:
+                pause = _FIRST_CHECK_SECONDS
+                if was_ready:
+                    await wakeup.wait()
+                    continue
+            due = checked + (_LAST_RETRY_SECONDS if connection.answers.last else pause)
+            if not await self._wait(wakeup, due - self._clock.monotonic()):
                 # A new CA shows as a failed handshake, after which no request gets as far as a 401.
-                await credentials.check()
-                next_check = self._clock.monotonic() + _LAST_RETRY_SECONDS
+                await connection.credentials.check()
+                checked, pause = self._clock.monotonic(), min(pause * 2, _LAST_RETRY_SECONDS)
 
-    def _connection_of(self, cluster: Cluster) -> Hashable:
+    def _identity_of(self, cluster: Cluster) -> Hashable:
         """What makes a client of before useless when it changes."""
         return connection_of(cluster) if self._own is None else cluster.metadata.uid
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import math
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from informers.config import CachedToken
 from informers.errors import KubeError, NotFound, TransportError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REFUSAL_SECONDS: Final = 2.0
+"""Between two readings of a Secret because of a 401: a token that is wrong is wrong for every request."""
+
 
 class Unusable(Exception):
     """No client can be made of what a Cluster and its Secret say now; the text is for the user."""
@@ -37,8 +41,8 @@ class _Credentials:
 class SecretCredentials:
     """A member's token and CA in the control plane, and the TokenSource of its client.
 
-    The token is read when it is needed and kept for five minutes at most. If the CA turns out to be another than the
-    one the client was built with, `on_new_ca` is called, because a client cannot change its CA.
+    The token is read when it is needed and kept for five minutes at most, or until it is refused. If the CA turns out
+    to be another than the one the client was built with, `on_new_ca` is called, because a client cannot change its CA.
     """
 
     def __init__(self, host: ApiClient, cluster: Cluster, *, clock: Clock, on_new_ca: Callable[[], None]) -> None:
@@ -48,6 +52,8 @@ class SecretCredentials:
         self._cluster = cluster
         self._on_new_ca = on_new_ca
         self._ca: bytes | None = None
+        self._clock = clock
+        self._last_refusal = -math.inf
         self._cached = CachedToken(self._fetch, clock=clock)
 
     def __repr__(self) -> str:
@@ -74,8 +80,11 @@ class SecretCredentials:
         return await self._cached.token()
 
     def invalidate(self) -> None:
-        """See `TokenSource.invalidate`."""
-        self._cached.invalidate()
+        """See `TokenSource.invalidate`; not again soon after: a token that is wrong will be refused again."""
+        now = self._clock.monotonic()
+        if now - self._last_refusal >= _REFUSAL_SECONDS:
+            self._last_refusal = now
+            self._cached.invalidate()
 
     async def _fetch(self) -> str:
         try:

@@ -59,6 +59,7 @@ class World:
         self.recorder = MemoryRecorder()
         self.clusters = Clusters(self.host.informer(CLUSTERS))
         self.told: list[str] = []
+        self.counted: list[tuple[str, str, str]] = []
         self.members = MemberClusters(
             cast("SharedInformer[Cluster]", self.clusters),
             cast("ApiClient", self.host),
@@ -66,10 +67,15 @@ class World:
             rng=random.Random(1),
             recorder=self.recorder,
             user_agent="test",
+            client_metrics=self,
         )
         self.members.add_listener(
             joined=lambda member: self.told.append(f"+{member.name}"), left=lambda name: self.told.append(f"-{name}")
         )
+
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        """See `ClientMetrics.request`."""
+        self.counted.append((method, host, code))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -299,6 +305,84 @@ async def test_opening_14_new_ca_of_a_cluster_that_is_not_ready_is_noticed_withi
             await world.edit("m1", metadata={"annotations": {"beat": str(world.clock.monotonic())}})
         assert world.take() == ["+m1", "-m1", "+m1"]
         assert member_of(world) is not before
+
+
+def tell(world: World, code: str) -> None:
+    """A request to m1 came to this end."""
+    member_of(world).client._transport._metrics.request("GET", "m1.example:6443", code, 0.1)
+
+
+def new_ca(world: World) -> None:
+    world.host.edit("Secret", "karmada-cluster", "m1", {"data": {"caBundle": encoded(OTHER_CA)}})
+
+
+async def test_opening_14_new_ca_of_a_ready_cluster_is_noticed_with_the_first_request_without_an_answer(
+    world: World,
+) -> None:
+    world.add("m1")
+    async with world.running():
+        before = member_of(world)
+        await world.clock.advance(600)
+        new_ca(world)
+        tell(world, "503")
+        await world.clock.advance(0)
+        assert world.take() == ["+m1"], "who answers is who it was"
+        tell(world, "<error>")
+        await world.clock.advance(0)
+        assert world.take() == ["-m1", "+m1"]
+        assert member_of(world) is not before
+        await world.clock.advance(600)
+        assert world.take() == []
+
+
+async def test_opening_14_new_ca_that_comes_after_the_new_certificate_is_noticed_too(world: World) -> None:
+    world.add("m1")
+    async with world.running():
+        await world.clock.advance(600)
+        tell(world, "<error>")
+        await world.clock.advance(100)
+        new_ca(world)
+        await world.clock.advance(30)
+        assert world.take() == ["+m1", "-m1", "+m1"]
+
+
+async def test_secret_of_a_member_that_does_not_answer_is_read_less_and_less_often(world: World) -> None:
+    world.add("m1")
+    async with world.running():
+        await world.clock.advance(600)
+        read_at: list[float] = []
+        began = world.clock.monotonic()
+        for _ in range(1200):  # ten requests a second
+            world.host.calls.clear()
+            tell(world, "<error>")
+            await world.clock.advance(0.1)
+            read_at += [round(world.clock.monotonic() - began) for _ in world.host.calls]
+        assert read_at == [0, 4, 12, 28, 58, 88, 118]
+        tell(world, "200")
+        world.host.calls.clear()
+        await world.clock.advance(600)
+        assert world.host.calls == []
+
+
+async def test_secret_of_a_member_that_answers_now_and_then_is_not_read_with_every_failure(world: World) -> None:
+    world.add("m1")
+    async with world.running():
+        world.host.calls.clear()
+        for _ in range(100):
+            tell(world, "<error>")
+            await world.clock.advance(0.1)
+            tell(world, "200")
+            await world.clock.advance(0.1)
+        assert 5 <= len(world.host.calls) <= 10
+        assert world.take() == ["+m1"]
+
+
+async def test_requests_to_members_are_counted_elsewhere_too(world: World) -> None:
+    world.add("m1")
+    async with world.running():
+        tell(world, "<error>")
+        tell(world, "200")
+    assert world.counted == [("GET", "m1.example:6443", "<error>"), ("GET", "m1.example:6443", "200")]
 
 
 async def test_opening_15_members_informers_are_woken_when_their_cluster_turns_ready(world: World) -> None:

@@ -60,6 +60,20 @@ async def test_opening_14_token_is_read_again_after_a_401(world: World) -> None:
     assert await world.credentials.token() == "rotated"
 
 
+async def test_wrong_token_is_not_read_again_with_each_401(world: World) -> None:
+    await world.credentials.open()
+    world.host.calls.clear()
+    for _ in range(100):  # ten requests a second
+        await world.credentials.token()
+        world.credentials.invalidate()
+        await world.clock.advance(0.1)
+    assert len(world.host.calls) == 6
+    world.change(token="right")
+    await world.clock.advance(2)
+    world.credentials.invalidate()
+    assert await world.credentials.token() == "right"
+
+
 async def test_opening_14_new_ca_is_noticed_once_with_the_next_token(world: World) -> None:
     await world.credentials.open()
     world.change(caBundle=OTHER_CA)

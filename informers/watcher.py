@@ -265,9 +265,15 @@ class Watcher(Generic[T]):
         return len(self.state.listing.objects) if isinstance(self.state, Streaming) else None
 
     def request(self) -> ListRequest | WatchRequest:
-        """What to ask the server in the present state."""
+        """What to ask the server in the present state.
+
+        If the answer to an earlier request is not over, because the informer was stopped in the middle of it, that one
+        counts for nothing any more.
+        """
+        if isinstance(self.state, Streaming):
+            self.state = MustList(By.STREAM)  # or what is gone by now would come into the new list from the old one
         match self.state:
-            case MustList(By.STREAM) | Streaming():
+            case MustList(By.STREAM):
                 return WatchRequest(resource_version="", send_initial_events=True)
             case MustList(By.PAGES):
                 return ListRequest(limit=self._page_size)

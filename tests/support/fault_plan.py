@@ -91,6 +91,7 @@ FAULTS: Final[dict[Place, dict[str, int]]] = {
         "listener closed and reopened": 10,
         "bookmarks switched": 10,
         "streaming lists switched": 12,
+        "informers stopped and run again": 12,
     },
 }
 """How often each, in one plan."""

@@ -145,15 +145,15 @@ class Soak:
     async def run(self) -> None:
         for _ in range(100):
             self.somebody_writes()
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(self.factory.run())
+        async with asyncio.TaskGroup() as self.group:
+            self.running = self.group.create_task(self.factory.run())
             for number in range(ROUNDS):
                 if number:
                     await self.restore()
                 self.plan.begin_round(number)
                 await self.storm()
                 await self.quiet()
-            running.cancel()
+            self.running.cancel()
 
     # --- storm ---
 
@@ -246,6 +246,11 @@ class Soak:
                     server.bookmarks = not server.bookmarks
                 case "streaming lists switched":
                     server.streaming_lists = not server.streaming_lists
+                case "informers stopped and run again":
+                    self.running.cancel()
+                    await asyncio.wait([self.running])
+                    await asyncio.sleep(0.01)
+                    self.running = self.group.create_task(self.factory.run())
 
     async def restore(self) -> None:
         """Restore a backup of some changes ago.

@@ -497,6 +497,19 @@ async def test_store_stays_when_it_stops_and_catches_up_when_it_runs_again() -> 
     await asyncio.wait([again])
 
 
+async def test_what_a_stream_told_before_it_was_stopped_is_no_part_of_the_next_list() -> None:
+    async with running() as bench:
+        await settle()
+        bench.server.pending.open(event_line("ADDED", manifest("ghost", 1)))
+        await settle()
+    again = asyncio.ensure_future(bench.informer.run())
+    await bench.synced(("a", 2))
+    assert bench.server.requests == ["stream", "stream"]
+    assert bench.informer.store.values() == [config_map("a", 2)]
+    again.cancel()
+    await asyncio.wait([again])
+
+
 async def test_last_error_and_last_contact_tell_how_things_are() -> None:
     async with running() as bench:
         await settle()

@@ -205,6 +205,14 @@ class Informing(RuleBasedStateMachine):
         if isinstance(fault, Failed) is (self.stream is None):
             self._receive(fault)
 
+    @rule(lines=st.integers(0, 4), name=NAMES)
+    def informer_is_stopped_and_run_again(self, lines: int, name: str) -> None:
+        """In the middle of whatever it was doing; and meanwhile something goes."""
+        for _ in range(lines):
+            self._advance()
+        self.stream = None
+        self.somebody_deletes(name)
+
     # --- the informer, without its I/O ---
 
     def _advance(self) -> bool:

@@ -299,6 +299,13 @@ def test_half_a_streaming_list_leaves_nothing_behind() -> None:
     assert content(step.output) == ("replaced", ["a"], "10", [])
 
 
+def test_streaming_list_that_is_asked_for_again_begins_anew() -> None:
+    watcher = Watcher(CONFIG_MAPS)
+    run(watcher, added("ghost", 6))  # and then nobody reads on: the informer is stopped, and run again
+    assert watcher.request() == STREAM
+    assert content(run(watcher, *SYNCED).output) == ("replaced", ["a"], "10", [])
+
+
 def test_streaming_list_with_changes_in_between_is_the_final_state() -> None:
     step = run(
         Watcher(CONFIG_MAPS),

@@ -52,6 +52,9 @@ class RealClock:
 async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Timeout]:
     """As `asyncio.timeout(seconds)`, but by `clock`: cancels its body when the time is over.
 
+    What the body raises leaves as it came, at once and without awaiting anything. So does a cancel from outside, whenever
+    it comes, also together with the limit.
+
     Raises:
         TimeoutError: the body took longer. `expired()` of the yielded object tells it from one that the body raised.
     """
@@ -60,17 +63,11 @@ async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Time
         await clock.sleep(seconds)
         scope.reschedule(asyncio.get_running_loop().time())
 
-    error: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as group, asyncio.timeout(None) as scope:
-            timer = group.create_task(expire(scope), name="time limit")
-            try:
-                yield scope
-            finally:
-                timer.cancel()
-    except BaseExceptionGroup as failed:
-        # The timer does not fail, so this is the body's error and no other. It leaves as it came, not in a group; and
-        # it is raised outside of this clause to keep its own cause and context.
-        (error,) = failed.exceptions
-    if error is not None:
-        raise error
+    # The timer is cancelled and never awaited: leaving must have no moment at which a cancel from outside could arrive.
+    # A TaskGroup has one, and drops such a cancel if its body failed (Python 3.11 and 3.12).
+    async with asyncio.timeout(None) as scope:
+        timer = asyncio.create_task(expire(scope), name="time limit")
+        try:
+            yield scope
+        finally:
+            timer.cancel()

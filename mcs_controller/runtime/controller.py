@@ -110,6 +110,10 @@ def enqueue_object(event: Event[T]) -> Iterable[Request]:
     return (Request(*event.key),)
 
 
+def _always() -> bool:
+    return True
+
+
 class _Watch(Generic[T]):
     """One source of a controller: registered while the controller runs, until removed from its watches."""
 
@@ -201,6 +205,7 @@ class Controller(Generic[R]):
         self._priorities = priorities
         self._watches: list[_Watch[Any]] = []
         self._running = False
+        self._cancelled = False
         self._ids = count(1)
         metrics.created(name, workers)
 
@@ -263,10 +268,15 @@ class Controller(Generic[R]):
         """Reconcile `request` after `seconds`; by default with the priority of what is being done now."""
         self.queue.add_after(request, seconds, priority=self._priority(priority))
 
-    async def run(self) -> None:
+    async def run(self, may_act: Callable[[], bool] = _always) -> None:
         """Register the watches, wait until their sources are synced, then work until stopped. Can be run once.
 
-        Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well.
+        Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well; whatever
+        they make of that, no other begins.
+
+        Args:
+            may_act: asked before each reconcile, for example whether this process still leads. Once it says no nothing
+                is begun any more; it is up to the caller to cancel then.
         """
         self._running = True
         try:
@@ -278,9 +288,16 @@ class Controller(Generic[R]):
                 await watch.source.wait_synced()
             log.info("Starting workers", extra={"controller": self.name, "workers": self._workers})
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.queue.run(), name=f"{self.name} delays")
+                tasks = [group.create_task(self.queue.run(), name=f"{self.name} delays")]
                 for number in range(self._workers):
-                    group.create_task(self._work(), name=f"{self.name} worker {number}")
+                    tasks.append(group.create_task(self._work(may_act), name=f"{self.name} worker {number}"))
+                try:
+                    await asyncio.wait(tasks)
+                except asyncio.CancelledError:
+                    # Known here before the workers are cancelled. They cannot tell by themselves: a task group in a
+                    # reconcile may swallow the cancel, and its `cancelling()` counts others too (both Python 3.11).
+                    self._cancelled = True
+                    raise
         finally:
             self.stop()
 
@@ -291,11 +308,14 @@ class Controller(Generic[R]):
         for watch in self._watches:
             watch.unregister()
 
-    async def _work(self) -> None:
-        while self._running:
+    async def _work(self, may_act: Callable[[], bool]) -> None:
+        while self._running and not self._cancelled:
             try:
                 request = await self.queue.get()
             except ShutDown:
+                return
+            if not may_act():
+                self.queue.done(request)
                 return
             with (
                 log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)),
@@ -315,8 +335,7 @@ class Controller(Generic[R]):
         except asyncio.CancelledError as error:
             # A reconcile may raise this without our being cancelled, for example by awaiting a task that was. The task
             # group would take it for the worker's end and say nothing.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if self._cancelled:
                 raise
             outcome = self._failed(request, error)
         except Exception as error:

@@ -221,7 +221,11 @@ class Manager:
     async def _work(self, controller: Controller[Any]) -> None:
         await self._unless_stopping(lambda: self._first_lists.wait_for(controller.name))
         if not self._stopping.is_set():
-            await controller.run()
+            await controller.run(self._may_act)
+
+    def _may_act(self) -> bool:
+        # A process that stood still is told by the clock, before the renewal had its turn to find out.
+        return self._elector is None or self._elector.is_leader
 
     async def _unless_stopping(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Take a step of the start, but not when stopping, and cut it short by stopping."""

@@ -482,6 +482,74 @@ async def test_cancelling_cuts_reconciles_short_and_counts_no_error(bench: Bench
     assert bench.metrics.active == 0
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_nothing_begins_after_cancelling_though_the_reconcile_in_hand_swallows_it(bench: Bench, turns: int):
+    """A task group that is being left with an error swallows a cancel: here it takes ten turns to be left."""
+    failing = asyncio.Event()
+
+    async def leaves_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    async def swallow(request: Request) -> Result:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leaves_slowly())
+            await failing.wait()
+            raise ReconcileError("failed")
+
+    bench.reconciler.act = swallow
+    running = asyncio.create_task(bench.controller.run())
+    await settle()
+    bench.controller.enqueue(A)
+    bench.controller.enqueue(B)
+    await settle()
+    failing.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    await settle()
+    assert running.cancelled()
+    assert bench.reconciler.requests == [A]
+    assert bench.metrics.active == 0
+
+
+async def test_failed_task_group_does_not_make_a_stray_cancel_end_the_worker(bench: Bench):
+    """It may leave the worker's task with a count of cancels that nobody asked for (Python 3.11)."""
+
+    async def fail_in_a_group(request: Request) -> Result:
+        async def fail() -> None:
+            raise ReconcileError("failed")
+
+        bench.reconciler.fail(asyncio.CancelledError())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+        raise AssertionError
+
+    bench.reconciler.act = fail_in_a_group
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        await bench.clock.advance(10)
+    assert [outcome for outcome, _ in bench.metrics.outcomes] == ["error", "panic", "success"]
+
+
+async def test_nothing_begins_any_more_once_the_process_may_not_act():
+    bench = Bench(workers=2)
+    answers = [True, False, False]
+    running = asyncio.create_task(bench.controller.run(lambda: answers.pop(0)))
+    await settle()
+    for request in (A, B, Request("default", "c")):
+        bench.controller.enqueue(request)
+    await bench.clock.advance(10)
+    assert len(bench.reconciler.seen) == 1
+    assert not running.done()  # its caller knows why, and cancels it
+    running.cancel()
+    await settle()
+    assert running.cancelled()
+
+
 async def test_controller_without_workers_is_refused():
     with pytest.raises(ValueError, match="controller the-controller needs at least one worker, got 0"):
         Bench(workers=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -64,3 +65,89 @@ async def test_cancelling_the_body_from_outside_is_a_cancel():
     await settle()
     assert hanging.cancelled()
     assert clock.sleepers == 0
+
+
+async def test_task_cancelled_at_the_limit_is_cancelled():
+    """The limit takes back its own cancel and no other."""
+    clock = FakeClock()
+
+    async def hang() -> None:
+        async with time_limit(clock, 5):
+            await asyncio.Event().wait()
+
+    async def hang_and_go_on() -> None:
+        with contextlib.suppress(TimeoutError):
+            await hang()
+        await asyncio.Event().wait()
+
+    for turns in range(8):
+        hanging = asyncio.create_task(hang_and_go_on())
+        await clock.advance(4)
+        reaching = asyncio.create_task(clock.advance(1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        hanging.cancel()
+        await reaching
+        await settle()
+        assert hanging.cancelled(), turns
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_no_cancel_is_lost_whenever_it_comes_though_the_body_fails(depth: int, turns: int):
+    """Leaving does not await, so there is no moment at which a cancel could arrive and be dropped."""
+    clock = FakeClock()
+    began = asyncio.Event()
+
+    async def fail() -> None:
+        began.set()
+        await asyncio.sleep(0)
+        raise ValueError("body")
+
+    async def limited(depth: int) -> None:
+        async with time_limit(clock, 5):
+            await (limited(depth - 1) if depth else fail())
+
+    async def goes_on() -> None:
+        with contextlib.suppress(ValueError):
+            await limited(depth - 1)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(goes_on())
+    await began.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await settle()
+    assert task.cancelled()
+    assert clock.sleepers == 0
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_outer_limit_ends_the_body_though_the_inner_one_is_being_left_with_an_error(turns: int):
+    clock = FakeClock()
+    failing = asyncio.Event()
+
+    async def fail() -> None:
+        async with time_limit(clock, 60):
+            await failing.wait()
+            raise ValueError("body")
+
+    async def goes_on() -> None:
+        async with time_limit(clock, 5) as outer:
+            scopes.append(outer)
+            with contextlib.suppress(ValueError):
+                await fail()
+            await asyncio.Event().wait()
+
+    scopes: list[asyncio.Timeout] = []
+    limited = asyncio.create_task(goes_on())
+    await settle()
+    failing.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    scopes[0].reschedule(asyncio.get_running_loop().time())  # the limit is over at this very turn
+    await settle()
+    assert limited.done()
+    with pytest.raises(TimeoutError):
+        await limited

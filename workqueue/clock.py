@@ -52,8 +52,8 @@ class RealClock:
 async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Timeout]:
     """As `asyncio.timeout(seconds)`, but by `clock`: cancels its body when the time is over.
 
-    What the body raises leaves as it came, at once and without awaiting anything. So does a cancel from outside, whenever
-    it comes, also together with the limit.
+    What the body raises leaves as it came, at once and without awaiting anything. So does a cancel from outside,
+    whenever it comes, also together with the limit.
 
     Raises:
         TimeoutError: the body took longer. `expired()` of the yielded object tells it from one that the body raised.

@@ -271,8 +271,8 @@ class Controller(Generic[R]):
     async def run(self, may_act: Callable[[], bool] = _always) -> None:
         """Register the watches, wait until their sources are synced, then work until stopped. Can be run once.
 
-        Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well; whatever
-        they make of that, no other begins.
+        Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well;
+        whatever they make of that, no other begins.
 
         Args:
             may_act: asked before each reconcile, for example whether this process still leads. Once it says no nothing
@@ -288,11 +288,13 @@ class Controller(Generic[R]):
                 await watch.source.wait_synced()
             log.info("Starting workers", extra={"controller": self.name, "workers": self._workers})
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.queue.run(), name=f"{self.name} delays")]
-                for number in range(self._workers):
-                    tasks.append(group.create_task(self._work(may_act), name=f"{self.name} worker {number}"))
+                group.create_task(self.queue.run(), name=f"{self.name} delays")
+                workers = [
+                    group.create_task(self._work(may_act), name=f"{self.name} worker {number}")
+                    for number in range(self._workers)
+                ]
                 try:
-                    await asyncio.wait(tasks)
+                    await asyncio.wait(workers)
                 except asyncio.CancelledError:
                     # Known here before the workers are cancelled. They cannot tell by themselves: a task group in a
                     # reconcile may swallow the cancel, and its `cancelling()` counts others too (both Python 3.11).

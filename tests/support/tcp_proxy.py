@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
     from typing import Self
 
 
 class TcpProxy:
-    """Forwards connections from a port of its own to `server`, a URL. TLS passes through."""
+    """Forwards connections from a port of its own to `server`, a URL.
 
-    def __init__(self, server: str) -> None:
+    TLS passes through, unless there are contexts for it: then it ends here, and begins anew.
+    """
+
+    def __init__(
+        self, server: str, *, front: ssl.SSLContext | None = None, behind: ssl.SSLContext | None = None
+    ) -> None:
         self._target = urlsplit(server)
+        self._front = front
+        self._behind = behind
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +67,7 @@ class TcpProxy:
         self._open.set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._front)
         return self
 
     async def __aexit__(
@@ -77,11 +85,13 @@ class TcpProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
-        if self._refusing:
+        if self._refusing or not await self._welcome(reader, writer):
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+            far_reader, far_writer = await asyncio.open_connection(
+                self._target.hostname, self._target.port, ssl=self._behind
+            )
         except OSError:
             writer.transport.abort()
             return
@@ -95,6 +105,10 @@ class TcpProxy:
             for end in pair:
                 end.transport.abort()
             self._writers -= pair
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether a client may get through, after whatever has to be said first."""
+        return True
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, limited: bool = False) -> None:
         try:
@@ -111,3 +125,35 @@ class TcpProxy:
         except OSError:
             pass
         writer.transport.abort()
+
+
+class ConnectProxy(TcpProxy):
+    """An HTTP proxy that leads every CONNECT to `server`, whatever host it names, if it brings a certain header.
+
+    Attributes:
+        demanded: that header's name and value.
+        refused: how many clients came without.
+    """
+
+    def __init__(self, server: str, *, demanded: tuple[str, str]) -> None:
+        super().__init__(server)
+        self.demanded = demanded
+        self.refused = 0
+
+    @property
+    def url(self) -> str:
+        """Of the proxy itself."""
+        return super().url.replace("https://", "http://")
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except (asyncio.IncompleteReadError, OSError):
+            return False
+        if head[0].startswith("CONNECT ") and ": ".join(self.demanded) in head[1:]:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            return True
+        self.refused += 1
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        return False

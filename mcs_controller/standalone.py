@@ -114,6 +114,7 @@ def wire_standalone(wiring: Wiring) -> None:
                 clusters=wiring.clusters.store,
                 recorder=wiring.recorder,
                 clock=wiring.clock,
+                alone=wiring.alone,
             ),
             workers=1,
         )
@@ -177,6 +178,7 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
             recorder=wiring.recorder,
             new_id=new_id,
             clock=wiring.clock,
+            alone=wiring.alone,
             metrics=wiring.metrics.propagation,
         )
         controller = wiring.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
@@ -205,6 +207,7 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
             loadbalancers=CachedResource(wiring.host, balancers),
             recorder=wiring.recorder,
             clock=wiring.clock,
+            alone=wiring.alone,
         )
         controller = wiring.controller(
             wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs

@@ -37,7 +37,7 @@ from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
-from mcs_controller.reconcilers.turns import Turns
+from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from workqueue import LOW, default_controller_rate_limiter
@@ -137,6 +137,11 @@ class Wiring:
     def collecting(self) -> Turns[ClusterRequest]:
         """Whose turn it is to write the collected Work of a slice."""
         return Turns()
+
+    @cached_property
+    def alone(self) -> OneByOne[Request]:
+        """Who writes a ResourceBinding when: several controllers write parts of it."""
+        return OneByOne()
 
     @cached_property
     def collection(self) -> Collection:
@@ -268,6 +273,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             clusters=wiring.clusters.store,
             board=board,
             collecting=wiring.collecting,
+            alone=wiring.alone,
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.reconcilers.templates import Templates
+    from mcs_controller.reconcilers.turns import OneByOne
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -87,11 +88,12 @@ class BindingReconciler:
         recorder: Recorder,
         new_id: Callable[[], str],
         clock: Clock,
+        alone: OneByOne[Request],
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
     ) -> None:
         """`services` and `templates` have what bindings speak of; the latter are told which kinds that is.
 
-        `new_id` makes permanent ids for objects that no webhook gave one.
+        `new_id` makes permanent ids for objects that no webhook gave one; `alone` says who writes a binding when.
         """
         self._bindings = bindings
         self._works = works
@@ -100,6 +102,7 @@ class BindingReconciler:
         self._recorder = recorder.for_component(wk.BINDING_CONTROLLER)
         self._new_id = new_id
         self._clock = clock
+        self._alone = alone
         self._metrics = metrics
         self._failing: dict[Request, str] = {}
         """What was last reported about bindings that could not be synced, so that it is reported once."""
@@ -118,15 +121,19 @@ class BindingReconciler:
         started = self._clock.monotonic()
         ok = False
         try:
-            result = await self._sync(request, binding)
+            result = await self._sync(request)
             ok = True
         finally:
             self._metrics.binding_synced(self._clock.monotonic() - started, ok=ok)
         return result
 
-    async def _sync(self, request: Request, binding: ResourceBinding) -> Result:
-        if (adopt := plan_adopt(binding, self._new_id)) is not None:
-            binding = await self._bindings.patch(request.namespace, request.name, adopt)
+    async def _sync(self, request: Request) -> Result:
+        async with self._alone.writing(request):
+            binding = self._bindings.get(request.namespace, request.name)
+            if binding is None or binding.metadata.deletion_timestamp is not None:
+                return Result()  # it is news that leads back here
+            if (adopt := plan_adopt(binding, self._new_id)) is not None:
+                binding = await self._bindings.patch(request.namespace, request.name, adopt)
         deletes = plan_cleanup(binding, works_of(binding, self._works.store))
         failures = Failures()
         await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
@@ -175,8 +182,12 @@ class BindingReconciler:
         if failures.reportable:
             self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
         failures.raise_if_any()
-        if (release := plan_release(binding)) is not None:
-            await self._bindings.patch(request.namespace, request.name, release)
+        async with self._alone.writing(request):
+            left = self._bindings.get(request.namespace, request.name)
+            if left is None or left.metadata.uid != binding.metadata.uid:
+                return
+            if (release := plan_release(left)) is not None:
+                await self._bindings.patch(request.namespace, request.name, release)
 
     def _report(self, request: Request, binding: ResourceBinding, reason: str, text: str) -> None:
         if self._failing.get(request) == text:

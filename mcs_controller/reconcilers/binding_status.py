@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.turns import OneByOne
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -84,29 +85,36 @@ class BindingStatusReconciler:
         loadbalancers: CachedResource[LoadBalancer],
         recorder: Recorder,
         clock: Clock,
+        alone: OneByOne[Request],
     ) -> None:
+        """`alone` says who writes a binding when."""
         self._bindings = bindings
         self._works = works
         self._loadbalancers = loadbalancers
         self._recorder = recorder.for_component(wk.BINDING_STATUS_CONTROLLER)
         self._clock = clock
+        self._alone = alone
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the object is gone."""
-        binding = self._bindings.get(request.namespace, request.name)
-        if binding is None or binding.metadata.deletion_timestamp is not None:
-            return Result()
-        works = works_of(binding, self._works)
-        now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
-        if (patch := plan_status(binding, works, now)) is not None:
+        async with self._alone.writing(request):
+            binding = self._bindings.get(request.namespace, request.name)
+            if binding is None or binding.metadata.deletion_timestamp is not None:
+                return Result()
+            works = works_of(binding, self._works)
             try:
-                await self._bindings.patch(request.namespace, request.name, patch, subresource="status")
+                await self._write(binding, works)
             except NotFound:
                 return Result()
-            message = f"Update ResourceBinding({request}) with AggregatedStatus successfully."
-            self._recorder.event(binding_reference(binding), "Normal", wk.EVENT_AGGREGATE_STATUS_SUCCEED, message)
         await self._publish_addresses(binding, works)
         return Result()
+
+    async def _write(self, binding: ResourceBinding, works: Iterable[Work]) -> None:
+        meta, now = binding.metadata, self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+        if (patch := plan_status(binding, works, now)) is not None:
+            await self._bindings.patch(meta.namespace, meta.name, patch, subresource="status")
+            message = f"Update ResourceBinding({meta.namespace}/{meta.name}) with AggregatedStatus successfully."
+            self._recorder.event(binding_reference(binding), "Normal", wk.EVENT_AGGREGATE_STATUS_SUCCEED, message)
 
     async def _publish_addresses(self, binding: ResourceBinding, works: Iterable[Work]) -> None:
         resource = binding.spec.resource

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mcs_controller.domain.selection import Skip
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.reconcilers.turns import OneByOne, Turns
 
 
 _BLOCKED_SECONDS = 1.0
@@ -66,9 +66,22 @@ class MultiClusterServiceReconciler:
         clusters: Store[Cluster],
         board: StatusBoard,
         collecting: Turns[ClusterRequest],
+        alone: OneByOne[Request],
         new_id: Callable[[], str],
     ) -> None:
-        """`collecting` says who writes the collected Work of a slice: the collector's, which withdraws them too."""
+        """Args are the control plane's caches, where outcomes are reported, and who else writes.
+
+        Args:
+            multiclusterservices: all of them.
+            services: all of the control plane.
+            bindings: all of them.
+            works: all of them.
+            clusters: all of them.
+            board: for outcomes.
+            collecting: who writes the collected Work of a slice: the collector's, which withdraws them too.
+            alone: who writes a ResourceBinding when.
+            new_id: makes permanent ids for objects that no webhook gave one.
+        """
         self._multiclusterservices = multiclusterservices
         self._services = services
         self._bindings = bindings
@@ -76,6 +89,7 @@ class MultiClusterServiceReconciler:
         self._clusters = RegisteredClusters(clusters)
         self._board = board
         self._collecting = collecting
+        self._alone = alone
         self._new_id = new_id
 
     async def reconcile(self, request: Request) -> Result:
@@ -133,16 +147,17 @@ class MultiClusterServiceReconciler:
             service = claimed
         targets = {*providers_of(mcs, self._clusters), *consumers_of(mcs, self._clusters)}
         name = binding_name(wk.SERVICE_KIND, request.name)
-        observed = self._bindings.get(request.namespace, name)
-        try:
-            planned = plan_binding(mcs, service, targets, observed, self._new_id)
-        except (ForeignController, WorkTerminating) as waiting:
-            return str(waiting)
         what = f"ResourceBinding {request.namespace}/{name}"
-        if planned is not None and planned.create:
-            await failures.guard(what, self._bindings.create(planned.body, request.namespace))
-        elif planned is not None:
-            await failures.guard(what, self._bindings.patch(request.namespace, name, planned.body))
+        async with self._alone.writing(Request(request.namespace, name)):
+            observed = self._bindings.get(request.namespace, name)
+            try:
+                planned = plan_binding(mcs, service, targets, observed, self._new_id)
+            except (ForeignController, WorkTerminating) as waiting:
+                return str(waiting)
+            if planned is not None and planned.create:
+                await failures.guard(what, self._bindings.create(planned.body, request.namespace))
+            elif planned is not None:
+                await failures.guard(what, self._bindings.patch(request.namespace, name, planned.body))
         return None
 
     async def _withdraw(self, request: Request) -> bool:
@@ -154,10 +169,11 @@ class MultiClusterServiceReconciler:
             write = self._services.patch(request.namespace, request.name, patch)
             await failures.guard(f"Service {request}", unless_gone(write))
         name = binding_name(wk.SERVICE_KIND, request.name)
-        binding = self._bindings.get(request.namespace, name)
-        if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
-            released = self._bindings.patch(request.namespace, name, patch)
-            await failures.guard(f"ResourceBinding {request.namespace}/{name}", unless_gone(released))
+        async with self._alone.writing(Request(request.namespace, name)):
+            binding = self._bindings.get(request.namespace, name)
+            if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
+                released = self._bindings.patch(request.namespace, name, patch)
+                await failures.guard(f"ResourceBinding {request.namespace}/{name}", unless_gone(released))
         if not failures.inconclusive and failures.reportable:
             self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()

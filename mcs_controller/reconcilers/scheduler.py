@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.reconcilers.turns import OneByOne
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -52,18 +53,25 @@ class SchedulerReconciler:
         clusters: Store[Cluster],
         recorder: Recorder,
         clock: Clock,
+        alone: OneByOne[Request],
     ) -> None:
-        """Args are the control plane's caches, where the events go, and the time."""
+        """Args are the control plane's caches, where the events go, the time, and who writes a binding when."""
         self._bindings = bindings
         self._clusters = clusters
         self._recorder = recorder.for_component(wk.DEFAULT_SCHEDULER)
         self._clock = clock
+        self._alone = alone
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the binding is gone."""
+        async with self._alone.writing(request):
+            await self._reconcile(request)
+        return Result()
+
+    async def _reconcile(self, request: Request) -> None:
         binding = self._bindings.get(request.namespace, request.name)
         if binding is None:
-            return Result()
+            return
 
         def cluster_of(name: str) -> Cluster | None:
             return self._clusters.get(ObjectKey("", name))
@@ -71,15 +79,14 @@ class SchedulerReconciler:
         if not is_schedulable(binding):
             if (patch := leave_removed_clusters(binding, cluster_of)) is not None:
                 await self._bindings.patch(request.namespace, request.name, patch)
-            return Result()
+            return
         decision = schedule(binding, cluster_of)
         try:
             await self._write(request, binding, decision)
         except NotFound:
-            return Result()
+            return
         if is_news(binding, decision):
             self._tell(binding, decision)
-        return Result()
 
     async def _write(self, request: Request, binding: ResourceBinding, decision: Schedule) -> None:
         if decision.patch is not None:

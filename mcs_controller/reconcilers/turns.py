@@ -1,4 +1,4 @@
-"""Writing ahead of one's turn, without ever writing twice.
+"""Writing ahead of one's turn, without ever writing twice; and writing one after the other what several write.
 
 A change of a slice passes three writers: of the collected Work, of the dispatched Works, of the slice in the consumer.
 In a chain each waits for the answer to the write before it. But what the next one will write is known as soon as the
@@ -9,15 +9,20 @@ completes it.
 Two rules make that safe. What is written ahead in a member changes an object that is there and names its Work, and
 nothing is deleted ahead: so whatever was written is found again. And while a write is ahead of what it follows from,
 nobody reconciles that request, who would take the difference for a drift and undo it: that is what `Turns` is for.
+
+`OneByOne` is for objects that several controllers of one process write, each its own part. Between a look into the
+cache and the answer to the write that follows from it nobody else writes there, so none is refused for another's sake.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 
 R = TypeVar("R", bound="Hashable")
 
@@ -72,3 +77,21 @@ class Turns(Generic[R]):
                 self._turned_away.discard(request)
                 if self._enqueue is not None:
                     self._enqueue(request)
+
+
+class OneByOne(Generic[R]):
+    """Lets those who read, plan and write for a request do so one after the other, in the order in which they came.
+
+    To be held no longer than that, and never while waiting for another request's. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        # A lock lasts as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[R, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def writing(self, request: R) -> AsyncIterator[None]:
+        """Wait until nobody else writes for the request; then nobody does before the block ends."""
+        lock = self._locks.setdefault(request, asyncio.Lock())
+        async with lock:
+            yield

@@ -27,7 +27,7 @@ from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
 from mcs_controller.reconcilers.apply import SliceWorks
-from mcs_controller.reconcilers.turns import Turns
+from mcs_controller.reconcilers.turns import OneByOne, Turns
 from tests.support.builders import a_work, cluster
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -219,6 +219,7 @@ class World:
             works=works,
             slice_works=SliceWorks(works),
             collecting=Turns(),
+            alone=OneByOne(),
             services=cached(resources.SERVICES),
             bindings=cached(resources.RESOURCEBINDINGS),
             clusters=cached(resources.CLUSTERS),

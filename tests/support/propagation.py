@@ -18,7 +18,7 @@ from mcs_controller.reconcilers.changes import content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
-from mcs_controller.reconcilers.turns import Turns
+from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.reconcile import Request
@@ -63,6 +63,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             limiter: RateLimiter[Request] = default_controller_rate_limiter(clock=clock)
             return Controller(name, reconciler, clock=clock, rate_limiter=limiter, workers=5)
 
+        alone = OneByOne[Request]()
         binder = binding.BindingReconciler(
             bindings=bindings,
             works=works,
@@ -71,6 +72,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             recorder=recorder,
             new_id=lambda: str(uuid.uuid4()),
             clock=clock,
+            alone=alone,
         )
         binding_controller = controller("binding", binder)
         binding_controller.watch(bindings.informer, enqueue_object, content_changed)
@@ -93,7 +95,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
         execution_controller.watch(clusters, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, execution_controller.enqueue)
         reflector = binding_status.BindingStatusReconciler(
-            bindings=bindings, works=works.store, loadbalancers=balancers, recorder=recorder, clock=clock
+            bindings=bindings, works=works.store, loadbalancers=balancers, recorder=recorder, clock=clock, alone=alone
         )
         status_controller = controller("bindingStatus", reflector)
         status_controller.watch(bindings.informer, enqueue_object)

@@ -18,6 +18,7 @@ from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BIN
 from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.reconcilers import changes, cluster, cluster_status, namespace_sync, scheduler
+from mcs_controller.reconcilers.turns import OneByOne
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from workqueue import default_controller_rate_limiter
@@ -104,7 +105,11 @@ async def standalone_controllers(
         placing = controller(
             "scheduler",
             scheduler.SchedulerReconciler(
-                bindings=bindings, clusters=clusters.store, recorder=events.for_component("test"), clock=clock
+                bindings=bindings,
+                clusters=clusters.store,
+                recorder=events.for_component("test"),
+                clock=clock,
+                alone=OneByOne(),
             ),
         )
         placing.watch(bindings.informer, enqueue_object, scheduler.binding_changed)

@@ -16,6 +16,7 @@ from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
 from mcs_controller.reconcilers.apply import WritesFailed
 from mcs_controller.reconcilers.binding import BindingReconciler, follow_templates, requests_for_work, work_changed
 from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.reconcilers.turns import OneByOne
 from mcs_controller.runtime.reconcile import Request
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
@@ -61,6 +62,7 @@ class World:
             recorder=self.recorder,
             new_id=ids(),
             clock=FakeClock(),
+            alone=OneByOne(),
             metrics=self.metrics,
         )
         self.woken = list[Request]()

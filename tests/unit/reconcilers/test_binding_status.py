@@ -11,6 +11,7 @@ from mcs_controller.api.resources import RESOURCEBINDINGS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
 from mcs_controller.reconcilers.binding_status import LOADBALANCER_SELECTOR, LOADBALANCERS, BindingStatusReconciler
+from mcs_controller.reconcilers.turns import OneByOne
 from mcs_controller.runtime.reconcile import Request
 from tests.support.builders import binding, condition, service, work
 from tests.support.clock import FakeClock
@@ -34,6 +35,7 @@ class World:
             loadbalancers=self.loadbalancers,
             recorder=self.recorder,
             clock=FakeClock(),
+            alone=OneByOne(),
         )
         content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"})
         content["spec"]["clusters"] = [{"name": "m1"}, {"name": "m2"}]

@@ -12,6 +12,7 @@ from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.reconcilers.changes import cluster_changed
 from mcs_controller.reconcilers.scheduler import SchedulerReconciler, binding_changed, requests_for_cluster
+from mcs_controller.reconcilers.turns import OneByOne
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json
@@ -33,6 +34,7 @@ class World:
             clusters=self.api.informer(CLUSTERS).store,
             recorder=self.recorder,
             clock=FakeClock(),
+            alone=OneByOne(),
         )
 
     async def reconcile(self) -> Result:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mcs_controller.reconcilers.turns import Turns
+import asyncio
+
+import pytest
+
+from mcs_controller.reconcilers.turns import OneByOne, Turns
 
 
 def asked() -> tuple[Turns[str], list[str]]:
@@ -70,3 +74,36 @@ def test_a_turn_ends_with_an_error_too():
     assert enqueued == ["a"]
     with turns.reconcile("a") as mine:
         assert mine
+
+
+async def test_who_writes_for_a_request_does_so_alone_and_in_the_order_of_coming():
+    alone, told = OneByOne[str](), list[str]()
+
+    async def write(name: str, request: str) -> None:
+        async with alone.writing(request):
+            told.append(f"{name} begins")
+            await asyncio.sleep(0)
+            told.append(f"{name} ends")
+
+    await asyncio.gather(write("a", "x"), write("b", "x"), write("c", "y"))
+    assert [one for one in told if not one.startswith("c")] == ["a begins", "a ends", "b begins", "b ends"]
+    assert told.index("c begins") < told.index("a ends"), "another request's writers wait for nobody"
+
+
+async def test_a_writer_that_fails_or_is_cancelled_leaves_the_next_one_its_turn():
+    alone = OneByOne[str]()
+
+    async def forever() -> None:
+        async with alone.writing("x"):
+            await asyncio.Event().wait()
+
+    first, second = asyncio.create_task(forever()), asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    for one in (second, first):
+        one.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    with pytest.raises(ZeroDivisionError):
+        async with alone.writing("x"):
+            raise ZeroDivisionError
+    async with alone.writing("x"):
+        pass

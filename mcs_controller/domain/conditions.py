@@ -6,7 +6,7 @@ that had to be left out is named with the reason. Messages begin with Karmada's 
     EndpointSlice are dispatched successfully: 2 slices with 5 endpoints from m1 to m2, m3. Left out for now: m4: ...
 
 The part after the colon is the reach. It changes whenever pods come and go, so whoever writes conditions may be late
-with it, and nobody is told of it (`differs_in_reach`, `news`).
+with it, and nobody is told of it (`differs_in_reach`, `news`). How the lists are written is in `condition_messages`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.condition_messages import MAX_MESSAGE, Told, clip, listed_errors, listed_skips, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from mcs_controller.domain.exposure import Ports
     from mcs_controller.domain.selection import Skip
     from mcs_controller.domain.works import SliceRef
-
-_MAX_MESSAGE = 8192
-"""Characters. The API allows 32,768; a person reads far fewer, and every watcher pays for each."""
 
 _MAX_NAMES: Final = 10
 """Clusters that are named one by one in the reach."""
@@ -62,7 +60,10 @@ class Outcome:
 
 
 class Remark(NamedTuple):
-    """A cluster that was left out, or a wish that was ignored. Not a failure, but worth an event with that reason."""
+    """A cluster that was left out ("cluster: why"), or a wish that was ignored.
+
+    Not a failure, but worth an event with that reason.
+    """
 
     reason: str
     text: str
@@ -74,12 +75,14 @@ class Verdict:
 
     Attributes:
         errors: why the condition is False; empty if it is True.
-        remarks: what was left out or ignored.
+        remarks: what was left out, by cluster, and then what was ignored.
+        untold: those of both that the message has no room for.
     """
 
     condition: Condition
     errors: tuple[str, ...]
     remarks: tuple[Remark, ...]
+    untold: frozenset[str] = frozenset()
 
 
 class News(NamedTuple):
@@ -92,12 +95,13 @@ class News(NamedTuple):
 
 def service_applied(outcome: Outcome) -> Verdict:
     """Condition ServiceApplied for one reconcile."""
-    remarks = _skipped(outcome.skips)
+    remarks = _in_order(_skipped(outcome.skips))
     if outcome.errors:
         return _failure(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, outcome.errors, remarks)
-    message = " ".join([SERVICE_APPLIED_MESSAGE, *_told(remarks)])
-    condition = Condition(wk.SERVICE_APPLIED, "True", wk.SERVICE_APPLIED_SUCCEED, _cap(message))
-    return Verdict(condition, (), remarks)
+    sentences, untold = _told(remarks)
+    message = " ".join([SERVICE_APPLIED_MESSAGE, *sentences])
+    condition = Condition(wk.SERVICE_APPLIED, "True", wk.SERVICE_APPLIED_SUCCEED, clip(message, MAX_MESSAGE))
+    return Verdict(condition, (), remarks, untold)
 
 
 def slices_dispatched(
@@ -111,20 +115,23 @@ def slices_dispatched(
         providers: clusters that the service names as providers: those without endpoints are worth a word.
     """
     errors = {error for outcome in slices.values() for error in outcome.errors} | set(failed)
-    remarks = {*_skipped(skip for outcome in slices.values() for skip in outcome.skips)}
-    remarks |= {Remark(wk.EVENT_INVALID_ANNOTATION, one.problem) for one in slices.values() if one.problem is not None}
+    found = set(_skipped(skip for outcome in slices.values() for skip in outcome.skips))
+    found |= {
+        Remark(wk.EVENT_INVALID_ANNOTATION, clip(one.problem)) for one in slices.values() if one.problem is not None
+    }
     nothing_exposed, unmatched = _unmatched([one.ports for one in slices.values() if one.ports is not None])
     if unmatched is not None and nothing_exposed:
         errors.add(unmatched)
     elif unmatched is not None:
-        remarks.add(Remark(wk.EVENT_PORTS_NOT_FOUND, unmatched))
-    found = tuple(sorted(remarks))
+        found.add(Remark(wk.EVENT_PORTS_NOT_FOUND, clip(unmatched)))
+    remarks = _in_order(found)
     if errors:
-        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), found)
+        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), remarks)
+    sentences, untold = _told(remarks)
     message = f"{SLICE_DISPATCHED_MESSAGE}: {_reach(slices, providers)}" if slices else SLICE_DISPATCHED_MESSAGE
-    message = " ".join([f"{message}." if found else message, *_told(found)])
-    condition = Condition(wk.SLICE_DISPATCHED, "True", wk.SLICE_DISPATCHED_SUCCEED, _cap(message))
-    return Verdict(condition, (), found)
+    message = " ".join([f"{message}." if remarks else message, *sentences])
+    condition = Condition(wk.SLICE_DISPATCHED, "True", wk.SLICE_DISPATCHED_SUCCEED, clip(message, MAX_MESSAGE))
+    return Verdict(condition, (), remarks, untold)
 
 
 def merge(observed: tuple[Condition, ...], wanted: Iterable[Condition], now: str) -> tuple[Condition, ...]:
@@ -169,50 +176,58 @@ def differs_in_reach(before: Condition | None, after: Condition) -> bool:
     )
 
 
-def news(before: Condition | None, verdict: Verdict) -> list[News]:
+def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | None = None) -> list[News]:
     """What people should hear of a change: that it works (again), and what fails or is left out and was not before.
 
     Whatever the former condition names already is not news, so a restart tells nothing, and of a failure that grows
     only what is new. Messages do not count endpoints: the same thing again is the same event with a higher count.
+
+    Args:
+        before: the condition as it was, as far as it was there.
+        verdict: what is written now.
+        untold: what the former message had no room for; None if nobody knows, as after a restart.
     """
     condition = verdict.condition
-    told = before.message if before is not None else ""
+    told = Told(before.message if before is not None else "", untold)
     was_true = before is not None and before.status == "True"
     found: list[News] = []
     if condition.status != "True":
-        errors = [error for error in verdict.errors if was_true or not _says(told, error)]
+        errors = [error for error in verdict.errors if was_true or not told.has_error(error)]
         if errors:
-            found.append(News(False, None, _join(errors)))
-    elif not was_true or (_remarks_in(told) and not verdict.remarks):
+            found.append(News(False, None, "; ".join(errors)))
+    elif before is None or not was_true or (_remarks_in(before.message) and not verdict.remarks):
         found.append(News(True, None, _SUCCESS[condition.type]))
-    found += [News(False, one.reason, one.text) for one in verdict.remarks if not _says(told, one.text)]
-    return found
-
-
-def _says(message: str, text: str) -> bool:
-    """Whether the message has that text in it, from the beginning of a word on: m1 is not meant where am1 is named."""
-    return f" {text}" in f" {message}"
+    known = told.has_skips(one.text for one in verdict.remarks if one.reason not in _NOTES)
+    known |= {one.text for one in verdict.remarks if one.reason in _NOTES and told.has_note(one.text)}
+    return [*found, *(News(False, one.reason, one.text) for one in verdict.remarks if one.text not in known)]
 
 
 _SUCCESS: Final = {wk.SERVICE_APPLIED: SERVICE_APPLIED_MESSAGE, wk.SLICE_DISPATCHED: SLICE_DISPATCHED_MESSAGE}
 
 
 def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> Verdict:
-    errors = tuple(errors)
-    message = _join(errors)
-    message = " ".join([f"{message}." if remarks else message, *_told(remarks)])
-    return Verdict(Condition(kind, "False", reason, _cap(message)), errors, remarks)
+    errors = tuple(dict.fromkeys(clip(error) for error in errors))
+    failed = listed_errors(errors)
+    sentences, untold = _told(remarks)
+    message = " ".join([f"{failed.text}." if remarks else failed.text, *sentences])
+    condition = Condition(kind, "False", reason, clip(message, MAX_MESSAGE))
+    return Verdict(condition, errors, remarks, failed.untold | untold)
 
 
-def _skipped(skips: Iterable[Skip]) -> tuple[Remark, ...]:
-    return tuple(Remark(skip.reason, f"{skip.cluster}: {skip.message}") for skip in sorted(set(skips)))
+def _skipped(skips: Iterable[Skip]) -> Iterable[Remark]:
+    return (Remark(skip.reason, f"{skip.cluster}: {clip(skip.message)}") for skip in skips)
 
 
-def _told(remarks: Iterable[Remark]) -> list[str]:
-    remarks = tuple(remarks)
-    skipped = "; ".join(remark.text for remark in remarks if remark.reason not in _NOTES)
-    notes = [f"Note: {remark.text}." for remark in remarks if remark.reason in _NOTES]
-    return [*([f"Left out for now: {skipped}."] if skipped else []), *notes]
+def _in_order(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    """By cluster, notes last; the same in both conditions."""
+    return tuple(sorted(set(remarks), key=lambda one: (one.reason in _NOTES, *one.text.partition(": "), one.reason)))
+
+
+def _told(remarks: tuple[Remark, ...]) -> tuple[list[str], frozenset[str]]:
+    """What the message says of them, in sentences, and what it has no room for."""
+    left_out = listed_skips(remark.text for remark in remarks if remark.reason not in _NOTES)
+    notes = [note(remark.text) for remark in remarks if remark.reason in _NOTES]
+    return [*([left_out.text] if left_out.text else []), *notes], left_out.untold
 
 
 def _remarks_in(message: str) -> str:
@@ -258,11 +273,3 @@ def _names(clusters: Iterable[str]) -> str:
     names = sorted(clusters)
     more = len(names) - _MAX_NAMES
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MAX_NAMES])} and {more} more"
-
-
-def _join(errors: Iterable[str]) -> str:
-    return "; ".join(errors)
-
-
-def _cap(text: str) -> str:
-    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 1]}…"

@@ -24,7 +24,7 @@ from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from informers.cached import CachedResource
@@ -151,6 +151,7 @@ class ServiceStatusReconciler:
         self._recorder = recorder
         self._clock = clock
         self._outdated: dict[Request, float] = {}
+        self._untold: defaultdict[Request, dict[str, frozenset[str]]] = defaultdict(dict)
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the service is gone."""
@@ -158,6 +159,7 @@ class ServiceStatusReconciler:
         if mcs is None:
             self._board.forget(request)
             self._outdated.pop(request, None)
+            self._untold.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
@@ -174,6 +176,7 @@ class ServiceStatusReconciler:
         merged = conditions.merge(mcs.conditions, wanted, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         if merged == mcs.conditions:
             self._outdated.pop(request, None)
+            self._remember(request, verdicts)
             return Result(requeue_after=settling)
         if all(conditions.differs_in_reach(find_condition(mcs.conditions, one.type), one) for one in wanted):
             monotonic = self._clock.monotonic()
@@ -192,7 +195,8 @@ class ServiceStatusReconciler:
             # The watch is about to deliver what we have not seen; the same report is then written over it.
             return Result(requeue_after=0.05)
         self._outdated.pop(request, None)
-        self._tell(mcs, verdicts)
+        self._tell(mcs, verdicts, self._untold.get(request, {}))
+        self._remember(request, verdicts)
         return Result(requeue_after=settling)
 
     def _verdicts(self, request: Request, mcs: MultiClusterService, failing: tuple[str, ...]) -> list[Verdict]:
@@ -233,13 +237,21 @@ class ServiceStatusReconciler:
                 failing.append(failure.text)
         return tuple(sorted(failing)), min(settling, default=None)
 
-    def _tell(self, mcs: MultiClusterService, verdicts: Iterable[Verdict]) -> None:
+    def _remember(self, request: Request, verdicts: Iterable[Verdict]) -> None:
+        """What the messages had no room for when they were written: they cannot tell that it was told."""
+        for verdict in verdicts:
+            self._untold[request][verdict.condition.type] = verdict.untold
+
+    def _tell(
+        self, mcs: MultiClusterService, verdicts: Iterable[Verdict], untold: Mapping[str, frozenset[str]]
+    ) -> None:
         reference = _reference(mcs)
         told: set[conditions.News] = set()
         for verdict in verdicts:
             component, succeed, failed = _EVENTS[verdict.condition.type]
             recorder = self._recorder.for_component(component)
-            for one in conditions.news(find_condition(mcs.conditions, verdict.condition.type), verdict):
+            before = find_condition(mcs.conditions, verdict.condition.type)
+            for one in conditions.news(before, verdict, untold.get(verdict.condition.type)):
                 # A cluster that both conditions leave out is one piece of news.
                 if one.reason is not None and one in told:
                     continue

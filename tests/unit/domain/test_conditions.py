@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcs_controller.api.common import Condition
@@ -141,10 +141,53 @@ def test_a_cluster_that_all_slices_skip_is_named_once():
     assert slices_dispatched({WEB_1: skipping, WEB_2: skipping, FAR: skipping}).condition.message.count("m4") == 1
 
 
-def test_a_long_message_is_cut_within_what_the_api_allows():
+def test_a_long_error_is_cut_within_what_an_event_has_room_for():
     found = service_applied(Outcome(errors=("x" * 100_000,))).condition
-    assert len(found.message) <= 32768
-    assert found.message.endswith("…")
+    assert found.message == "x" * 1023 + "…"
+
+
+MAX_MESSAGE = 32768
+"""Characters, of a condition's message, in Karmada's CRD and ours (contract 1.1)."""
+
+
+def fleet(number: int, message: str = "the cluster is not ready") -> tuple[Skip, ...]:
+    return tuple(Skip(f"cluster-{one:05}", wk.EVENT_SYNC_SERVICE_FAILED, message) for one in range(number))
+
+
+def test_clusters_that_share_a_reason_are_named_together():
+    skips = (*fleet(2), Skip("m0", "R", "no such Cluster is registered"), Skip("a9", "R", "the cluster is not ready"))
+    assert service_applied(Outcome(skips=skips)).condition.message.endswith(
+        " Left out for now: a9, cluster-00000, cluster-00001: the cluster is not ready; "
+        "m0: no such Cluster is registered."
+    )
+
+
+def test_both_conditions_name_clusters_in_the_same_order():
+    skips = (Skip("m1", "Z", "late"), Skip("m1-a", "A", "late"), Skip("m2", "A", "early"), Skip("m3", "B", "late"))
+    applied = service_applied(Outcome(skips=skips))
+    for one in (applied, slices_dispatched({WEB_1: Outcome(skips=skips[::-1])})):
+        assert one.condition.message.endswith(". Left out for now: m1, m1-a, m3: late; m2: early.")
+        assert one.remarks == applied.remarks
+    assert [one.text for one in applied.remarks] == ["m1: late", "m1-a: late", "m2: early", "m3: late"]
+
+
+def test_hundreds_of_clusters_that_are_left_out_are_all_named():
+    message = service_applied(Outcome(skips=fleet(600))).condition.message
+    assert all(one.cluster in message for one in fleet(600))
+
+
+def test_a_list_that_is_too_long_is_cut_between_two_items_and_says_how_many_there_are_more():
+    verdict = service_applied(Outcome(errors=tuple(f"Work {one}: no" for one in range(5000)), skips=fleet(5000)))
+    message = verdict.condition.message
+    assert len(message) <= MAX_MESSAGE
+    failed, _, left_out = message.partition(". Left out for now: ")
+    *errors, more_errors = failed.split("; ")
+    clusters, more_clusters = left_out.removesuffix(".").split(": the cluster is not ready; ")
+    assert errors == [f"Work {one}: no" for one in range(len(errors))]
+    assert clusters.split(", ") == [one.cluster for one in fleet(clusters.count(", ") + 1)]
+    assert more_errors == f"and {5000 - len(errors)} more"
+    assert more_clusters == f"and {5000 - clusters.count(', ') - 1} more"
+    assert len(verdict.untold) == 10_000 - len(errors) - clusters.count(", ") - 1
 
 
 def ports(*missing: str, listed: tuple[str, ...] = ("http", "9090"), there: str = "http (8080/TCP)") -> Outcome:
@@ -263,6 +306,56 @@ OTHER = Skip("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
 def test_one_event_for_each_change_of_state(before: Verdict | None, after: Verdict, told: list[News]):
     assert news(before.condition if before is not None else None, after) == told
     assert news(after.condition, after) == [], "nor after a restart"
+
+
+MANY, ONE_MORE = fleet(5000), fleet(5001)
+
+
+@pytest.mark.parametrize(
+    "judge", [lambda skips: service_applied(Outcome(skips=skips)), lambda skips: dispatched(*skips)]
+)
+def test_what_the_message_has_no_room_for_is_told_once(judge: Any):
+    before, after = judge(MANY), judge(ONE_MORE)
+    assert len(news(None, before)) == 5001
+    assert news(before.condition, before, before.untold) == []
+    assert [one.message for one in news(before.condition, after, before.untold)] == [
+        "cluster-05000: the cluster is not ready"
+    ]
+    assert news(before.condition, after) == [], "nobody knows who was told of"
+
+
+def test_a_reason_that_begins_as_another_is_another():
+    before, after = dispatched(errors=("m1: no",)), dispatched(errors=("m1: no", "m1: no room"))
+    assert news(after.condition, before) == []
+    assert [one.message for one in news(before.condition, after)] == ["m1: no room"]
+    longer = dispatched(errors=("m1: no room",))
+    assert [one.message for one in news(longer.condition, before)] == ["m1: no"]
+    skipped = dispatched(Skip("m4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready to rumble"))
+    assert news(skipped.condition, dispatched(NOT_READY)) == [LEFT_OUT]
+
+
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=1500)
+NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True)
+LARGE = st.sampled_from([1, 30, 300])
+
+
+@st.composite
+def verdicts(draw: st.DrawFn) -> Verdict:
+    """Of any size: what is drawn is multiplied, as hypothesis draws no hundreds."""
+    reasons = st.sampled_from([wk.EVENT_SYNC_SERVICE_FAILED, wk.EVENT_CLUSTER_NOT_FOUND])
+    drawn = draw(st.lists(st.builds(Skip, NAMES, reasons, WORDS), max_size=5))
+    skips = [Skip(f"{one.cluster}{n}", one.reason, one.message) for one in drawn for n in range(draw(LARGE))]
+    errors = [f"{one} {n}" for one in draw(st.lists(WORDS, max_size=5)) for n in range(draw(LARGE))]
+    outcome = Outcome(skips=tuple(skips), errors=tuple(errors), consumers=("m2",), endpoints=1)
+    return service_applied(outcome) if draw(st.booleans()) else slices_dispatched({WEB_1: outcome})
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(verdicts())
+def test_the_same_verdict_again_is_no_news_however_large_it_is_nor_after_a_restart(verdict: Verdict):
+    assert len(verdict.condition.message) <= MAX_MESSAGE
+    assert news(verdict.condition, verdict, verdict.untold) == []
+    assert news(verdict.condition, verdict) == []
 
 
 # --- merging ----------------------------------------------------------------------------------------------------------

@@ -39,12 +39,14 @@ class Desk:
         self.api.seed(mcs(**fields))
         for one in works:
             self.api.seed(one)
+        self.services = self.api.cached(MULTICLUSTERSERVICES, SERVICE_INDEXES)
+        self.works = self.api.informer(WORKS, WORK_INDEXES).store
+        self.restart()
+
+    def restart(self) -> None:
+        """Another process comes, which knows the objects only; reports are to come again."""
         self.reconciler = ServiceStatusReconciler(
-            board=self.board,
-            services=self.api.cached(MULTICLUSTERSERVICES, SERVICE_INDEXES),
-            works=self.api.informer(WORKS, WORK_INDEXES).store,
-            recorder=self.recorder,
-            clock=self.clock,
+            board=self.board, services=self.services, works=self.works, recorder=self.recorder, clock=self.clock
         )
 
     async def look(self) -> Result:
@@ -163,6 +165,31 @@ async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reas
         desk.board.report_slice(one, WEB, Outcome(skips=(skip,)))
     await desk.look()
     assert [event[3:] for event in desk.recorder.events[1:]] == [("Warning", reason, "m2: because")]
+
+
+async def test_of_thousands_of_clusters_that_are_left_out_each_is_said_once():
+    skips = tuple(Skip(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(3000))
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, GOOD)
+    await desk.look()
+    desk.reasons()
+    said: list[int] = []
+    for number in (2000, 2001, 2001, 2500, 3000):
+        desk.board.report_slice(ONE, WEB, Outcome(skips=skips[:number]))
+        await desk.look()
+        said.append(len(desk.reasons()))
+    assert said == [2000, 1, 0, 499, 500]
+    desk.restart()
+    for outcome in (Outcome(skips=skips), Outcome(skips=skips[::-1])):
+        desk.board.report_slice(ONE, WEB, outcome)
+        await desk.look()
+    assert desk.reasons() == []
+    desk.board.report_slice(
+        ONE, WEB, Outcome(skips=(*skips, Skip("n", "SyncServiceFailed", "the cluster is not ready")))
+    )
+    await desk.look()
+    assert [event[5] for event in desk.recorder.events] == ["n: the cluster is not ready"], "from then on all is known"
 
 
 # --- the verdict over all slices --------------------------------------------------------------------------------------

@@ -36,19 +36,18 @@ def wire_service_export(wiring: Wiring) -> None:
         _wire_export(wiring)
     if "endpointSlice" in enabled:
         slices = wiring.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES)
+        reconciler = EndpointSliceImportReconciler(works=wiring.works, slices=slices, collecting=wiring.collecting)
         importer = wiring.controller(
-            wk.SLICE_IMPORT_CONTROLLER,
-            EndpointSliceImportReconciler(works=wiring.works, slices=slices, collecting=wiring.collecting),
-            workers=wiring.options.concurrent_work_syncs,
+            wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs
         )
         importer.watch(wiring.works.informer, endpointslice_import.requests_for_work, content_changed)
-        importer.watch(slices.informer, endpointslice_import.requests_for_slice, slice_changed)
+        importer.watch(slices.informer, reconciler.requests_for_slice, slice_changed)
     if "serviceImport" in enabled:
         imports = wiring.cached(resources.SERVICEIMPORTS)
-        reconciler = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)
-        controller = wiring.controller(wk.SERVICE_IMPORT_CONTROLLER, reconciler, workers=1)
-        controller.watch(imports.informer, reconciler.requests_for_import, content_changed)
-        controller.watch(wiring.services.informer, reconciler.requests_for_service, service_changed)
+        deriver = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)
+        controller = wiring.controller(wk.SERVICE_IMPORT_CONTROLLER, deriver, workers=1)
+        controller.watch(imports.informer, deriver.requests_for_import, content_changed)
+        controller.watch(wiring.services.informer, deriver.requests_for_service, service_changed)
 
 
 def _wire_export(wiring: Wiring) -> None:

@@ -2,6 +2,9 @@
 
 An imported slice names the collected Work that it was made of in two annotations. By those it is found again, also if
 its Work has gone unseen. The Work's permanent id is a label as well, for other readers.
+
+Marks that somebody takes off come back, whichever they are: one that is left, under the name that the slice has for its
+Work, is enough to know it by. A slice of that name without any is somebody else's, unless it was seen to lose them.
 """
 
 from __future__ import annotations
@@ -96,6 +99,15 @@ def work_of(slice_: EndpointSlice) -> WorkKey | None:
     return (namespace, name) if namespace and name else None
 
 
+def stripped_of(old: EndpointSlice | None, new: EndpointSlice | None) -> WorkKey | None:
+    """The Work of a slice that names it no more, and names nobody else instead; None for any other change."""
+    if old is None or new is None or old.metadata.uid != new.metadata.uid or work_of(new) is not None:
+        return None
+    labels = new.metadata.labels
+    taken = wk.MANAGED in labels or labels.get(wk.SLICE_MANAGED_BY, wk.SLICE_IMPORTER) != wk.SLICE_IMPORTER
+    return None if taken else work_of(old)
+
+
 def _index_work(slice_: EndpointSlice) -> Iterable[Hashable]:
     work = work_of(slice_)
     return (work,) if work is not None else ()
@@ -109,12 +121,14 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
 
     Args:
         work: the Work; None if it is gone.
-        imported: the slices that were made of it (one, unless something went wrong).
+        imported: the slices that say, or were seen to have said, that they were made of it (one, unless something went
+            wrong).
         find: looks up any slice of the control plane.
 
     A plan that was applied is empty afterwards.
     """
     export = export_of(work) if work is not None else None
+    imported = [*imported, *(_stripped(work, imported, find) if work is not None else ())]
     if work is None or export is None or work.metadata.deletion_timestamp is not None:
         return ImportPlan(_delete(imported), _release(work) if work is not None else None)
     origin = origin_of(work)
@@ -141,17 +155,54 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
     return ImportPlan((*([patch] if patch is not None else []), *stale), None)
 
 
-def _desired(work: Work, export: str, manifest: JsonObject) -> JsonObject:
+def _stripped(work: Work, imported: Sequence[EndpointSlice], find: FindSlice) -> list[EndpointSlice]:
+    """The Work's slices that do not say so any more, by their names and what is left of their marks.
+
+    The usual name may be that of another Work's slice, too. So unless the Work's id is left a slice is claimed only for
+    a Work that has no other, and first the one under the distinct name, which nobody comes upon by chance.
+    """
+    origin, export = origin_of(work), export_of(work)
+    if origin is None:
+        return []
+    labels, annotations = _marks(work, export[1] if export is not None else None)
+    known = {(one.metadata.namespace, one.metadata.name) for one in imported}
+    found = [
+        one
+        for name, least in (
+            (distinct_imported_name(origin.cluster, origin.name), 0),
+            (imported_slice_name(origin.cluster, origin.name), 1),
+        )
+        if (origin.namespace, name) not in known and (one := find(origin.namespace, name)) is not None
+        if wk.MANAGED not in one.metadata.labels
+        if _agreeing(labels, one.metadata.labels) + _agreeing(annotations, one.metadata.annotations) >= least
+    ]
+    own_id = labels[wk.WORK_PERMANENT_ID]
+    sure = [one for one in found if own_id and one.metadata.labels.get(wk.WORK_PERMANENT_ID) == own_id]
+    return sure or ([] if imported else found[:1])
+
+
+def _agreeing(marks: Mapping[str, str], there: Mapping[str, str]) -> float:
+    """How many of the marks are there; minus infinity if one says something else."""
+    found = [there[key] == value for key, value in marks.items() if key in there]
+    return len(found) if all(found) else float("-inf")
+
+
+def _marks(work: Work, export: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels and annotations of a slice that is made of the Work; without that of the Service if it has none."""
     meta = work.metadata
+    labels = {
+        wk.WORK_PERMANENT_ID: meta.labels.get(wk.WORK_PERMANENT_ID, ""),
+        wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER,
+    }
+    if export is not None:
+        labels[wk.SERVICE_NAME] = derived_service_name(export)
+    return labels, {wk.WORK_NAMESPACE: meta.namespace, wk.WORK_NAME: meta.name}
+
+
+def _desired(work: Work, export: str, manifest: JsonObject) -> JsonObject:
+    labels, annotations = _marks(work, export)
     return {
-        "metadata": {
-            "labels": {
-                wk.WORK_PERMANENT_ID: meta.labels.get(wk.WORK_PERMANENT_ID, ""),
-                wk.SERVICE_NAME: derived_service_name(export),
-                wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER,
-            },
-            "annotations": {wk.WORK_NAMESPACE: meta.namespace, wk.WORK_NAME: meta.name},
-        },
+        "metadata": {"labels": labels, "annotations": annotations},
         "addressType": manifest.get("addressType"),
         "endpoints": manifest.get("endpoints"),
         "ports": manifest.get("ports"),
@@ -161,16 +212,19 @@ def _desired(work: Work, export: str, manifest: JsonObject) -> JsonObject:
 def _patch(there: EndpointSlice, wanted: JsonObject) -> PatchSlice | None:
     """What is owned and differs. Labels and annotations that others added stay: a policy puts its claim there."""
     meta = there.metadata
-    labels = {key: one for key, one in wanted["metadata"]["labels"].items() if meta.labels.get(key) != one}
+    marks: JsonObject = {}
+    for field, there_is in (("labels", meta.labels), ("annotations", meta.annotations)):
+        if missing := {key: one for key, one in wanted["metadata"][field].items() if there_is.get(key) != one}:
+            marks[field] = missing
     found = there.manifest()
     body: JsonObject = {
         key: wanted[key] or []
         for key in ("endpoints", "ports")
         if _without_nulls(found[key] or []) != _without_nulls(wanted[key] or [])
     }
-    if not labels and not body:
+    if not marks and not body:
         return None
-    body["metadata"] = {"resourceVersion": meta.resource_version} | ({"labels": labels} if labels else {})
+    body["metadata"] = {"resourceVersion": meta.resource_version} | marks
     return PatchSlice(meta.namespace, meta.name, body)
 
 

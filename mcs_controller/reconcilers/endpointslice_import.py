@@ -19,6 +19,7 @@ from mcs_controller.domain.importedslices import (
     SliceWrite,
     export_of,
     plan_import,
+    stripped_of,
     work_of,
 )
 from mcs_controller.domain.works import origin_of
@@ -52,6 +53,8 @@ class EndpointSliceImportReconciler:
         self._collecting = collecting
         self._on_the_way: dict[tuple[str, str], EndpointSlice] = {}
         """Slices that are being created: their names are taken, although no cache holds them yet."""
+        self._stripped: dict[tuple[str, str], Request] = {}
+        """Slices that were seen to lose the names of their Works, by (namespace, name), with these."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
@@ -76,7 +79,9 @@ class EndpointSliceImportReconciler:
 
     def _plan(self, request: Request) -> ImportPlan:
         work = self._works.get(request.namespace, request.name)
-        return plan_import(work, self._slices.store.by_index(BY_WORK, tuple(request)), self._find)
+        stripped = (self._slices.get(*place) for place, of in self._stripped.items() if of == request)
+        found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
+        return plan_import(work, found, self._find)
 
     def _find(self, namespace: str, name: str) -> EndpointSlice | None:
         return self._slices.get(namespace, name) or self._on_the_way.get((namespace, name))
@@ -96,11 +101,17 @@ class EndpointSliceImportReconciler:
         finally:
             self._on_the_way.pop(place, None)
 
-
-def requests_for_slice(event: Event[EndpointSlice]) -> Iterable[Request]:
-    """The Work that the slice is, or was, made of."""
-    found = {Request(*work) for one in (event.old, event.new) if one is not None and (work := work_of(one))}
-    return sorted(found)
+    def requests_for_slice(self, event: Event[EndpointSlice]) -> Iterable[Request]:
+        """The Work that the slice is, or was, made of."""
+        place = (event.object.metadata.namespace, event.object.metadata.name)
+        if (lost := stripped_of(event.old, event.new)) is not None:
+            self._stripped[place] = Request(*lost)
+        elif event.new is None or work_of(event.new) is not None:
+            self._stripped.pop(place, None)
+        found = {Request(*work) for one in (event.old, event.new) if one is not None and (work := work_of(one))}
+        if place in self._stripped:
+            found.add(self._stripped[place])
+        return sorted(found)
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:

@@ -217,6 +217,47 @@ def test_a_slice_that_was_applied_by_execution_is_not_taken_for_one_of_ours():
     assert work_of(decode(imported())) == (ES, NAME)
 
 
+def stripped(*, name: str = "imported-m1-web-1", labels: dict[str, str], annotations: dict[str, str]) -> Json:
+    """A slice that names no Work any more."""
+    return slice_(name, service=None, labels=labels, annotations=annotations)
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations"),
+    [
+        pytest.param({}, {}, id="nothing is left"),
+        pytest.param({wk.WORK_PERMANENT_ID: "other", wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER}, {}, id="another id"),
+        pytest.param({wk.SLICE_MANAGED_BY: "others"}, {wk.WORK_NAME: NAME}, id="another manager"),
+        pytest.param({wk.SERVICE_NAME: "web", wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER}, {}, id="another service"),
+        pytest.param({wk.MANAGED: wk.TRUE, wk.WORK_PERMANENT_ID: "work-id"}, {}, id="applied by execution"),
+        pytest.param({wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER}, {wk.WORK_NAME: "other"}, id="another Work"),
+    ],
+)
+def test_a_slice_whose_marks_do_not_say_that_it_is_ours_is_not_claimed(labels: Any, annotations: Any):
+    there = stripped(labels=labels, annotations=annotations)
+    assert [type(one) for one in plan(exported_work("m1"), there).writes] == [CreateSlice]
+    assert plan(exported_work("m1", deleting=True), there).writes == ()
+
+
+def test_a_stripped_slice_goes_with_its_work():
+    there = stripped(labels={wk.WORK_PERMANENT_ID: "work-id"}, annotations={})
+    assert [type(one) for one in plan(exported_work("m1", deleting=True), there).writes] == [DeleteSlice]
+
+
+def test_of_two_slices_the_second_that_was_made_for_a_stripped_one_goes():
+    there = stripped(labels={wk.WORK_PERMANENT_ID: "work-id"}, annotations={})
+    patch, gone = plan(exported_work("m1"), there, imported("imported-m1-web-1-6cb65f8b96")).writes
+    assert isinstance(patch, PatchSlice)
+    assert patch.name == "imported-m1-web-1"
+    assert isinstance(gone, DeleteSlice)
+    assert gone.name == "imported-m1-web-1-6cb65f8b96"
+
+
+def test_a_stripped_slice_that_may_be_another_works_is_left_to_it_by_one_that_has_its_own():
+    there = stripped(labels={wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER}, annotations={})
+    assert plan(exported_work("m1"), there, imported("imported-m1-web-1-6cb65f8b96")) == ImportPlan((), None)
+
+
 # --- as Karmada wrote it ----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from mcs_controller.domain.importedslices import IMPORTED_INDEXES
 from mcs_controller.reconcilers.apply import WritesFailed
 from mcs_controller.reconcilers.endpointslice_import import (
     EndpointSliceImportReconciler,
-    requests_for_slice,
     requests_for_work,
 )
 from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
@@ -38,7 +38,7 @@ class Bench:
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
         self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=self.collecting)
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
-        slices.informer.add_handler(lambda event: self.asked.extend(requests_for_slice(event)))
+        slices.informer.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_slice(event)))
 
     async def settle(self) -> None:
         """Reconcile what was asked for, until nothing is."""
@@ -177,10 +177,62 @@ async def test_slices_of_others_are_left_alone():
     assert bench.imported.keys() == {"kubernetes", "imported-m1-web-9"}
 
 
+MARKS = [
+    ("labels", wk.WORK_PERMANENT_ID),
+    ("labels", wk.SERVICE_NAME),
+    ("labels", wk.SLICE_MANAGED_BY),
+    ("annotations", wk.WORK_NAMESPACE),
+    ("annotations", wk.WORK_NAME),
+]
+SUBSETS = [subset for count in range(len(MARKS) + 1) for subset in itertools.combinations(MARKS, count)]
+
+
+def told(subset: tuple[tuple[str, str], ...]) -> str:
+    return " ".join(key for _, key in subset) or "none"
+
+
+@pytest.mark.parametrize("name", ["usual name", "distinct name"])
+@pytest.mark.parametrize("while_down", [False, True], ids=["seen", "unseen"])
+@pytest.mark.parametrize("subset", SUBSETS, ids=told)
+async def test_marks_that_somebody_takes_off_come_back_and_no_second_slice_does(
+    name: str, while_down: bool, subset: tuple[tuple[str, str], ...]
+):
+    bench = Bench()
+    if name == "distinct name":
+        # Another cluster's slice, which has the same usual name.
+        bench.api.seed(exported_work("m1-web", slice_("1", labels={wk.SERVICE_NAME: "web"})))
+        await bench.settle()
+    bench.api.seed(exported_work("m1"))
+    await bench.settle()
+    before = without_versions(bench.api.all("EndpointSlice"))
+    assert len(before) == (2 if name == "distinct name" else 1)
+    if while_down:
+        bench.api._informers.clear()
+    for each in before:
+        patch: dict[str, Any] = {
+            "metadata": {field: {key: None for its, key in subset if its == field} for field, _ in MARKS}
+        }
+        bench.api.edit("EndpointSlice", "default", each["metadata"]["name"], patch)
+    bench.api.calls.clear()
+    after = Bench(bench.api) if while_down else bench
+    await after.settle()
+    if while_down and len(subset) == len(MARKS):
+        # Nothing says any more whose it is, and nobody has seen it. It is in no Service, and so in nobody's way.
+        assert len(after.imported) == len(before) + 1
+        assert not {call.verb for call in bench.api.writes} & {"delete"}
+        return
+    assert without_versions(bench.api.all("EndpointSlice")) == before
+    assert {call.verb for call in bench.api.writes} <= {"patch"}
+
+
+def without_versions(objects: list[Any]) -> list[Any]:
+    return [one | {"metadata": one["metadata"] | {"resourceVersion": ""}} for one in objects]
+
+
 def test_only_what_may_matter_is_looked_at():
     exported: Any = a_work(exported_work("m1"))
     plain: Any = a_work(collected_work("m1"))
     assert list(requests_for_work(Event(new=exported))) == [WORK]
     assert list(requests_for_work(Event(old=exported, new=plain))) == [WORK]
     assert list(requests_for_work(Event(new=plain))) == []
-    assert list(requests_for_slice(Event(new=a_slice()))) == []
+    assert list(Bench().reconciler.requests_for_slice(Event(new=a_slice()))) == []

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 CLUSTER_SET_IP: Final = "ClusterSetIP"
 _CLUSTER_IP: Final = "ClusterIP"
+_HEADLESS: Final = "None"
 
 
 class _ServiceSpec(msgspec.Struct):
     type: str = _CLUSTER_IP
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
     selector: dict[str, str] | None = None
     ports: tuple[ImportedPort, ...] | None = None
 
@@ -51,6 +53,17 @@ def is_made_here(service: Service) -> bool:
     """
     name = import_of(service)
     return any(_is_import(owner, name) for owner in service.metadata.owner_references)
+
+
+def is_somebodys_own(service: Service) -> bool:
+    """Whether a Service is one that no ServiceImport makes: it only has such a name, and is not ours to change.
+
+    The peer leaves no mark on those that it makes. But all have a cluster IP and no selector.
+    """
+    if is_made_here(service):
+        return False
+    spec = _spec.decode(service.spec)
+    return bool(spec.selector) or spec.type != _CLUSTER_IP or spec.cluster_ip == _HEADLESS
 
 
 def plan_derived(service_import: ServiceImport, observed: Service | None) -> tuple[bool, JsonObject] | None:

@@ -11,7 +11,14 @@ from informers.errors import AlreadyExists, Conflict, KubeError
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import derived_service_name
-from mcs_controller.domain.serviceimport import import_of, is_followed, is_made_here, plan_derived, plan_ingress
+from mcs_controller.domain.serviceimport import (
+    import_of,
+    is_followed,
+    is_made_here,
+    is_somebodys_own,
+    plan_derived,
+    plan_ingress,
+)
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.multicluster import ServiceImport
     from mcs_controller.runtime.events import Recorder
+
+_SOMEBODYS_OWN = "has a selector, another type or no cluster IP: it is somebody's own, and left alone"
 
 
 class ServiceImportReconciler:
@@ -46,6 +55,11 @@ class ServiceImportReconciler:
             return Result()
         self._departed.discard(request)
         if not is_followed(found):
+            return Result()
+        occupant = self._services.get(request.namespace, derived_service_name(request.name))
+        if occupant is not None and is_somebodys_own(occupant):
+            # It is left as it is until somebody removes it or makes another of it, either of which leads back here.
+            self._tell_failure(request, found, f"Service {occupant.metadata.name} is there, and {_SOMEBODYS_OWN}.")
             return Result()
         try:
             wrote = await self._bring_about(request, found)
@@ -82,7 +96,8 @@ class ServiceImportReconciler:
     async def _remove(self, request: Request) -> None:
         self._told.pop(request, None)
         service = self._services.get(request.namespace, derived_service_name(request.name))
-        if service is not None and (request in self._departed or is_made_here(service)):
+        departed = request in self._departed and service is not None and not is_somebodys_own(service)
+        if service is not None and (departed or is_made_here(service)):
             meta = service.metadata
             await self._services.delete(meta.namespace, meta.name, uid=meta.uid)
         self._departed.discard(request)

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.serviceimport import import_of, is_followed, is_made_here, plan_derived, plan_ingress
+from mcs_controller.domain.serviceimport import (
+    import_of,
+    is_followed,
+    is_made_here,
+    is_somebodys_own,
+    plan_derived,
+    plan_ingress,
+)
 from tests.support.builders import Json, a_service, as_written, decode, golden, service, service_import
 from tests.support.memory import merge_patch
 
@@ -109,6 +116,18 @@ def test_one_that_names_no_owner_is_adopted_as_it_is():
     assert is_made_here(decode(derived()))
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [{"selector": {"app": "web"}}, {"type": "NodePort"}, {"type": "ExternalName"}, {"clusterIP": "None"}],
+    ids=["a selector", "a node port", "an external name", "headless"],
+)
+def test_a_service_such_as_no_import_makes_is_somebodys_own_unless_it_names_its_import(spec: Json):
+    there = derived(**spec)
+    assert not is_somebodys_own(decode(there))
+    del there["metadata"]["ownerReferences"]
+    assert is_somebodys_own(decode(there))
+
+
 def test_an_owner_that_was_made_anew_is_named_so_that_garbage_collection_lets_its_service_live():
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "web", "uid": "x"}
     there = derived()
@@ -185,5 +204,6 @@ def test_golden_the_derived_service_is_reproduced_and_names_its_owner_besides():
 
 def test_golden_what_karmada_derived_is_adopted_without_a_write():
     content, there = golden_pair()
+    assert not is_somebodys_own(decode(there))
     assert plan_derived(content, decode(there)) is None
     assert plan_ingress(content, decode(there)) is None

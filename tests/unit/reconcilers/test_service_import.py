@@ -109,6 +109,34 @@ async def test_a_service_of_such_a_name_that_nobody_imported_is_left_alone():
     assert bench.derived is not None
 
 
+async def test_somebodys_own_service_of_such_a_name_is_left_alone_and_told_of_once():
+    bench = Bench()
+    own = service("derived-web", selector={"app": "theirs"}, type="NodePort")
+    bench.api.seed(own)
+    bench.api.seed(service_import(ips=["192.0.2.1"]))
+    await bench.settle()
+    bench.api.edit("Service", "default", "derived-web", {"metadata": {"labels": {"team": "a"}}})
+    bench.api.edit("ServiceImport", "default", "web", {"spec": {"ports": [{"name": "http", "port": 81}]}})
+    await bench.settle()
+    assert bench.told == [FAILED]
+    assert "derived-web" in bench.recorder.events[0][-1]
+    bench.api.remove("ServiceImport", "default", "web")
+    await bench.settle()
+    assert bench.api.writes == []
+    assert bench.derived["spec"] == own["spec"]
+
+
+async def test_somebodys_own_service_that_goes_makes_room():
+    bench = Bench()
+    bench.api.seed(service("derived-web", selector={"app": "theirs"}))
+    bench.api.seed(service_import())
+    await bench.settle()
+    bench.api.remove("Service", "default", "derived-web")
+    await bench.settle()
+    assert "selector" not in bench.derived["spec"]
+    assert bench.told == [FAILED, SUCCEEDED]
+
+
 async def test_a_service_that_somebody_deletes_comes_back_and_one_that_somebody_changes_is_restored():
     bench = await at_rest()
     bench.api.remove("Service", "default", "derived-web")

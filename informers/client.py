@@ -40,7 +40,9 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 """Server-side apply (KEP-555): the fields that one manages; YAML, so JSON will do."""
 
 WATCH_IDLE_SECONDS: Final = 90.0
-"""A watch without a byte for so long is taken for dead. With bookmarks an API server sends one about every minute."""
+"""A watch without a byte for so long is given up, and another one is opened. While anything happens to its kind, an API
+server sends a bookmark about every minute. For quiet kinds only when etcd reports its progress: by default every ten
+minutes, so their watches end so."""
 
 MAX_LIST_BYTES: Final = 512 << 20
 """Longest answer to a list without a limit, which is what remains when a continue token has expired."""
@@ -254,7 +256,7 @@ class ApiClient:
             bookmarks: ask for BOOKMARK events, which carry nothing but a resourceVersion.
             send_initial_events: streaming list (KEP-3157): begin with the state no older than `resource_version`, mark
                 its end by a bookmark.
-            idle_seconds: without a byte for so long, the iterator raises TransportError.
+            idle_seconds: without a byte for so long, the iterator raises Silence.
         """
         query = _selectors(label_selector, field_selector)
         query |= {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": str(timeout_seconds)}

@@ -3,6 +3,7 @@
     KubeError
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
     │   └── Silence                    a watch that was open has not said anything for too long
+    ├── WentBack                       the server is behind what it told us: restored from a backup (list again)
     ├── DecodeError                    an answer that is not what it should be (not retryable)
     ├── ConfigError                    a client that cannot be built: kubeconfig, CA, credentials (not retryable)
     └── ApiError(status, reason)       the server said no
@@ -55,7 +56,11 @@ class TransportError(KubeError):
 
 
 class Silence(TransportError):
-    """A watch was open, and nothing came for so long that a living server would have sent a bookmark."""
+    """A watch was open, and for a long time nothing came: nothing happened, or the connection is dead."""
+
+
+class WentBack(KubeError):
+    """The server's resource version is lower than one that it told us before."""
 
 
 class DecodeError(KubeError):

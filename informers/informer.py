@@ -97,15 +97,18 @@ class SharedInformer(Generic[T]):
         and asks the server for nothing. (There is one interval for the informer, not one for each handler.)
     12. *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
         :mod:`informers.cache`.
-    13. *Any server.* Streaming lists where the server has them, else consistent lists by pages, else everything at once
-        when a continue token has expired. No bookmarks are needed: they save lists after quiet times. Lists and streams
-        ask for the most recent state (resourceVersion ""), never for what some cache holds ("0"): a list is never older
-        than what a handler was told, unless the server itself went back. A watch begins exactly where the list or the
-        watch before it ended.
-    14. *Time-outs everywhere.* A watch is asked to end after 5 to 10 minutes. Without a byte for 90 s it is given up. A
-        peer that is gone without a word is noticed after 40 s if nothing is under way and after 30 s if something is
-        (TCP keep-alive and TCP_USER_TIMEOUT, measured on Linux; not through SOCKS, where it is the 90 s). A request
-        has 32 s, if its client is configured with nothing else.
+    13. *Any server.* Streaming lists where the server has them, else consistent lists by pages, else everything at
+        once when a continue token has expired. No bookmarks are needed: they save lists after quiet times. Silence is
+        no reason to list: the watch is opened again where it was. If it was silent from its beginning, a list of one
+        object tells first whether the server has gone back behind our position (restored from a backup). Lists and
+        streams ask for the most recent state (resourceVersion ""), never for what some cache holds ("0"): a list is
+        never older than what a handler was told, unless the server itself went back. A watch begins exactly where the
+        list or the watch before it ended.
+    14. *Time-outs everywhere.* A watch is asked to end after 5 to 10 minutes. Without a byte for 90 s it is given up,
+        which for a quiet kind is how it usually ends, and no failure. A peer that is gone without a word is noticed
+        after 40 s if nothing is under way and after 30 s if something is (TCP keep-alive and TCP_USER_TIMEOUT,
+        measured on Linux; not through SOCKS, where it is the 90 s). A request has 32 s, if its client is configured
+        with nothing else.
     15. *410 at every stage* (start of a watch, in it, on a page, as an HTTP status or an event) leads to a new list and
         costs nothing but that.
     16. *Failures are paced.* A server that refuses is asked less and less often (up to 30 s apart, or as it says), one

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
 from informers.backoff import Backoff, Outage
-from informers.errors import ApiError, DecodeError, Gone, KubeError, TransportError
+from informers.errors import ApiError, DecodeError, Gone, KubeError, Silence, TransportError
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watcher import (
@@ -225,6 +225,8 @@ class Reflector(Generic[T]):
             self._report(step.error)
         elif not isinstance(received, Ended | Failed):
             self._healthy()
+        elif isinstance(received.error, Silence):
+            _log.debug("watch was silent, will open another: server=%s error=%s", self._client.host, received.error)
         if step.output is not None:
             self._apply(step.output)
             if isinstance(step.output, Replaced):

@@ -9,17 +9,25 @@
     │        │  event     ┌────────────┐  end     ┌──────────┐ ◄─┐ event, bookmark,
     │        ├───────────►│ Streaming  ├─────────►│ Watching │ ──┘ EOF, no answer
     └────────┘            └────────────┘ bookmark └────┬─────┘
-         ▲                                             │
-         └──────── 410, ERROR event, garbage, silence ─┘
+         ▲    410, ERROR event, garbage               │ ▲
+         ├─────────────────────────────────────────────┤ │ page, or no answer
+         │  page of a server     ┌───────────┐ silence │ │
+         └───────────────────────┤ Comparing │◄────────┘ │
+              that went back     └─────┬─────┘           │
+                                       └─────────────────┘
 
 :meth:`Watcher.request` says what the present state asks for, :meth:`Watcher.step` takes in one thing that came back and
 says what follows: the next state, a change for the cache, and whether to pause first. :mod:`informers.reflector` does
 the asking and the pausing. Semantics: Kubernetes "API concepts", KEP-365 (pages), KEP-956 (bookmarks), KEP-3157
 (streaming lists), KEP-5504 (resource versions grow) and client-go's reflector.go, with these differences: a list page
 that fails is asked for again instead of the whole list; a failed start of a watch resumes where it was instead of
-listing again; an object that is older than our position is taken for a repetition and dropped; and a watch that opens
-and then says nothing at all ends in a list, because that is all one sees of an API server that was restored from a
-backup and has not reached our position yet.
+listing again; an object that is older than our position is taken for a repetition and dropped; and when a watch opens
+and then says nothing at all, the server's resource version is compared with ours.
+
+Silence has three causes. Nothing happened: an API server sends bookmarks only when its cache has moved on, which for a
+kind that nobody writes is when etcd reports its progress, every ten minutes by default. The connection is dead: then
+the next watch cannot be opened. Or the API server was restored from a backup, and has not reached our position yet: it
+opens a watch from there, and tells nothing until it has. Only a list shows that one, and the shortest will do.
 """
 
 from __future__ import annotations
@@ -42,6 +50,7 @@ from informers.errors import (
     TooManyRequests,
     TransportError,
     Unauthorized,
+    WentBack,
     from_watch_status,
 )
 from informers.meta import KubeObject, ObjectKey, key_of
@@ -64,10 +73,6 @@ T = TypeVar("T", bound=KubeObject)
 MAX_RESUME_FAILURES: Final = 5
 """After so many server errors in a row a watch is not resumed any more but listed anew: it may be this resource version
 that the server fails over."""
-
-MAX_SILENT_WATCHES: Final = 10
-"""After so many silent watches in a row the collection is listed, on a server that is not known to send bookmarks. On
-one that is, a single one is enough."""
 
 
 # --- what to ask the server -------------------------------------------------------------------------------------------
@@ -167,16 +172,20 @@ class Watching(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         failures: server errors in a row when resuming.
         heard: the present watch has said something.
-        silent: watches in a row that opened and said nothing at all, for as long as is waited.
     """
 
     resource_version: str
     failures: int = 0
     heard: bool = False
-    silent: int = 0
 
 
-State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching
+class Comparing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Not sure whether the server has got as far as `resource_version`, from which a watch opened and was silent."""
+
+    resource_version: str
+
+
+State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching | Comparing
 
 
 # --- what follows -----------------------------------------------------------------------------------------------------
@@ -256,7 +265,6 @@ class Watcher(Generic[T]):
         self._resource = resource
         self._page_size = page_size
         self._preferred = By.STREAM if streaming else By.PAGES
-        self._bookmarks = False  # the server is known to send them
         self.state: State[T] = MustList(self._preferred)
 
     @property
@@ -281,8 +289,11 @@ class Watcher(Generic[T]):
                 return ListRequest(limit=0)
             case Paging(continue_token=token):
                 return ListRequest(limit=self._page_size, continue_token=token)
-            case Watching(resource_version=version):
+            case Watching(resource_version=version, failures=failures):
+                self.state = Watching(resource_version=version, failures=failures)  # the new watch has said nothing yet
                 return WatchRequest(resource_version=version)
+            case Comparing():
+                return ListRequest(limit=1)
 
     def step(self, received: Input[T]) -> Step[T]:
         """Take in what came back for the present request."""
@@ -297,6 +308,8 @@ class Watcher(Generic[T]):
                 return self._failed(error)
 
     def _page(self, page: ListPage[T]) -> Step[T]:
+        if isinstance(self.state, Comparing):
+            return self._compared(self.state.resource_version, page.resource_version)
         if not page.resource_version:
             return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
         listing: Listing[T] = self.state.listing if isinstance(self.state, Paging) else Listing()
@@ -306,6 +319,14 @@ class Watcher(Generic[T]):
             self.state = Paging(listing=listing, continue_token=page.continue_token)
             return Step(again=True)
         return self._listed(listing, page.resource_version, again=True)
+
+    def _compared(self, ours: str, theirs: str) -> Step[T]:
+        if _is_reached(ours, by=theirs):
+            self.state = Watching(resource_version=ours)
+            return Step(again=True)
+        return self._start_over(
+            self._preferred, WentBack(f"{self._resource} went back from version {ours} to {theirs or 'none'}")
+        )
 
     def _line(self, data: bytes) -> Step[T]:
         try:
@@ -357,7 +378,6 @@ class Watcher(Generic[T]):
         return Step(output=Skipped(identity), rejected=(rejected,))
 
     def _bookmark(self, resource_version: str, end_of_initial_events: bool) -> Step[T]:
-        self._bookmarks = True
         if isinstance(self.state, Watching):
             self._reached(resource_version)
             return Step(output=Advanced(resource_version))
@@ -375,12 +395,11 @@ class Watcher(Generic[T]):
 
     def _ended(self, error: KubeError | None, *, short: bool) -> Step[T]:
         if isinstance(self.state, Watching):
-            silent = 0
-            if isinstance(error, Silence) and not self.state.heard:
-                silent = self.state.silent + 1
-                if self._bookmarks or silent == MAX_SILENT_WATCHES:
-                    return self._start_over(self._preferred, error)
-            self.state = Watching(resource_version=self.state.resource_version, silent=silent)
+            version, heard = self.state.resource_version, self.state.heard
+            if isinstance(error, Silence):  # no trouble as yet: if it is one, the next request will show it
+                self.state = Watching(resource_version=version) if heard else Comparing(resource_version=version)
+                return Step(again=True)
+            self.state = Watching(resource_version=version)
             return Step(again=True, pause=Pause() if short else None, error=error)
         # A server that ignores sendInitialEvents looks like this too: so by pages this time, which every server knows.
         early = error if error is not None else TransportError("streaming list ended before its initial events did")
@@ -397,6 +416,9 @@ class Watcher(Generic[T]):
                 return Step(again=True, error=error)
             case ((MustList(By.STREAM) | Streaming()), DecodeError()):
                 return self._start_over(By.PAGES, error)
+            case Comparing(resource_version=version), _:
+                self.state = Watching(resource_version=version)  # there will be another silence to ask at
+                return Step(again=True, pause=_pause(error), error=error)
             case MustList(By.STREAM | By.PAGES), _:
                 return Step(again=True, pause=_pause(error), error=error)
             case ((Paging() | Watching()), TooManyRequests() | TransportError() | Unauthorized()):
@@ -438,6 +460,11 @@ class Watcher(Generic[T]):
         news = version is None or before is None or version > before
         self.state = Watching(resource_version=resource_version if news and resource_version else position, heard=True)
         return news
+
+
+def _is_reached(version: str, *, by: str) -> bool:
+    ours, theirs = parse_resource_version(version), parse_resource_version(by)
+    return version == by if ours is None or theirs is None else ours <= theirs
 
 
 def _pause(error: KubeError) -> Pause:

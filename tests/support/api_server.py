@@ -51,6 +51,8 @@ class Request:
             return "stream"
         if "watch" in query:
             return f"watch {query.get('resourceVersion', '')}"
+        if query.get("limit") == "1":
+            return "list of one"
         if self.method == "GET" and "limit" in query:
             return f"list {query.get('continue', '')}".strip()
         return f"{self.method} {self.path}"

@@ -62,7 +62,7 @@ class InterceptedListWatch:
         return self._client.host
 
     async def list(self, resource: Resource[T], namespace: str = "", **options: Any) -> ListPage[T]:
-        self.requests.append("list")
+        self.requests.append("list of one" if options["limit"] == 1 else "list")
         return await self._client.list(resource, namespace, **options)
 
     def watch(self, resource: Resource[T], namespace: str = "", **options: Any) -> AbstractAsyncContextManager[Lines]:

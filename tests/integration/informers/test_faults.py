@@ -380,18 +380,36 @@ async def test_compressed_watch_is_read_as_it_comes(server: ScriptedApiServer) -
 async def test_server_restored_from_a_backup_is_found_out_by_its_silence(server: ScriptedApiServer) -> None:
     """A real API server opens a watch from a version that it has yet to reach, and says nothing, not even bookmarks."""
     restored = stream(added("a", 4), bookmark_line(5, initial_events_end=True))
-    server.script(CUT, stream(), restored)
+    server.script(CUT, stream(), list_page(manifest("a", 4), version=5), restored)
     async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
         assert observed.held == {"a": "5"}
         await observed.until(lambda: observed.held == {"a": "4"})
-        assert server.asked[:3] == ["stream", "watch 8", "stream"]
+        assert server.asked[:4] == ["stream", "watch 8", "list of one", "stream"]
 
 
-async def test_silence_of_a_server_that_sends_no_bookmarks_means_nothing(server: ScriptedApiServer) -> None:
-    server.script(NO_STREAMING, PAGE, stream(), B)
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_quiet_kind_costs_a_list_of_one_at_each_silence_and_no_warning(
+    server: ScriptedApiServer, streaming: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What an API server shows whose cache has no reason to move on: it sends no bookmarks then."""
+    listed = [stream(*LISTED)] if streaming else [NO_STREAMING, list_page(manifest("a", 5), version=8)]
+    one = list_page(manifest("a", 5), version=30, token="more")
+    server.script(*listed, stream(), one, stream(), one, NEWS)
     async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
         await observed.until(lambda: "b" in observed.held)
-        assert server.asked[:4] == ["stream", "list", "watch 11", "watch 11"]
+        quiet = ["watch 8", "list of one", "watch 8", "list of one", "watch 8"]
+        assert server.asked[:7] == (["stream", *quiet] if streaming else ["stream", "list", *quiet])[:7]
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+async def test_silent_watch_of_a_server_that_is_gone_is_told_when_no_other_can_be_opened(
+    server: ScriptedApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(stream(*LISTED, end="good"), stream(), drop, drop, NEWS)
+    async with to(server) as client, informing(Impatient(client), rng=NoDelay()) as observed:
+        await observed.until(lambda: "b" in observed.held)
+        assert server.asked[:5] == ["stream", "watch 8", "list of one", "list of one", "watch 8"]
+    assert [record.levelname for record in caplog.records if "will try again" in record.message] == ["WARNING"]
 
 
 async def test_wall_clock_that_jumps_changes_nothing(server: ScriptedApiServer) -> None:

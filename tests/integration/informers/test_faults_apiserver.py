@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pytest
 
 from informers.config import CachedToken
-from informers.errors import Conflict, Silence, TransportError
+from informers.errors import Conflict, Invalid, Silence, TransportError
+from informers.meta import KubeObject
+from informers.wire import ListPage
 from tests.support.informing import InterceptedListWatch, client_for, config_for, informing
-from tests.support.objects import CONFIG_MAPS
+from tests.support.objects import CONFIG_MAPS, manifest
 from tests.support.soak import ImpatientListWatch
 from tests.support.tcp_proxy import TcpProxy
 from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from informers.client import ApiClient
+    from informers.resource import Resource
+    from informers.transport import Lines
     from testbed import Bed
+
+T = TypeVar("T", bound=KubeObject)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -28,7 +36,7 @@ def body(name: str, **metadata: Any) -> dict[str, Any]:
 
 
 async def test_watch_from_a_version_yet_to_come_opens_and_is_silent(bed: Bed, namespace: str) -> None:
-    """What a restored server looks like to whoever was ahead of the backup. MAX_SILENT_WATCHES is there for this."""
+    """What a restored server looks like to whoever was ahead of the backup."""
     async with client_for(config_for(bed.host.access)) as client:
         page = await client.list(CONFIG_MAPS, namespace)
         ahead = str(int(page.resource_version) + 1_000_000)
@@ -38,6 +46,53 @@ async def test_watch_from_a_version_yet_to_come_opens_and_is_silent(bed: Bed, na
             await client.create(CONFIG_MAPS, body("a"), namespace)
             with pytest.raises(Silence):
                 await anext(aiter(lines))
+
+
+class FromTheFuture(ImpatientListWatch):
+    """Says of the first list that it is of a version that is yet to come, and that there is an object which is not."""
+
+    def __init__(self, client: ApiClient) -> None:
+        super().__init__(client, 1.0)
+        self.listed = 0
+
+    async def list(self, resource: Resource[T], namespace: str = "", **options: Any) -> ListPage[T]:
+        page = await super().list(resource, namespace, **options)
+        self.listed += options["limit"] != 1
+        if self.listed > 1 or options["limit"] == 1:
+            return page
+        ghost = resource.decode(msgspec.json.encode(manifest("ghost", 1, namespace=namespace)))
+        ahead = str(int(page.resource_version) + 1_000_000)
+        return ListPage(items=[*page.items, ghost], resource_version=ahead)
+
+    def watch(self, resource: Resource[T], namespace: str = "", **options: Any) -> AbstractAsyncContextManager[Lines]:
+        if options["send_initial_events"]:
+            raise Invalid(422, "Invalid", "sendInitialEvents is forbidden")
+        return super().watch(resource, namespace, **options)
+
+
+async def test_server_that_went_back_is_found_out_and_listed(bed: Bed, namespace: str) -> None:
+    async with (
+        client_for(config_for(bed.host.access)) as client,
+        informing(server := FromTheFuture(client), namespace=namespace) as observed,
+    ):
+        await client.create(CONFIG_MAPS, body("a"), namespace)
+        await observed.until(lambda: "a" in observed.held and "ghost" not in observed.held)
+        assert server.listed == 2
+
+
+async def test_quiet_kind_is_not_listed_again(bed: Bed, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        client_for(config_for(bed.host.access)) as client,
+        informing(server := InterceptedListWatch(ImpatientListWatch(client, 0.5)), namespace=namespace) as observed,
+    ):
+        await client.create(CONFIG_MAPS, body("a"), namespace)
+        await observed.until(lambda: server.requests.count("list of one") >= 3)
+        await client.create(CONFIG_MAPS, body("b"), namespace)
+        await observed.until(lambda: {"a", "b"} <= observed.held.keys())
+        assert server.requests.count("stream") == 1
+        assert server.requests.count("list") <= 1  # of a server without streaming lists
+        assert observed.informer.last_error is None
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_frozen_network_is_noticed_and_nothing_is_lost(bed: Bed, namespace: str) -> None:

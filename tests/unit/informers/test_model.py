@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from informers.cache import Cache
-from informers.errors import Gone, Invalid, KubeError, ServerError, TooManyRequests, TransportError, Unauthorized
+from informers.errors import (
+    Gone,
+    Invalid,
+    KubeError,
+    ServerError,
+    Silence,
+    TooManyRequests,
+    TransportError,
+    Unauthorized,
+)
 from informers.watcher import (
     Advanced,
     Ended,
@@ -46,7 +55,7 @@ if TYPE_CHECKING:
 
 NAMES = st.sampled_from("ab")  # few, so that things happen to the same object
 PAGE_SIZE = 1
-ENDS = [Ended(), Ended(short=True), Ended(TransportError("reset"))]
+ENDS = [Ended(), Ended(short=True), Ended(TransportError("reset")), Ended(Silence("idle"))]
 FAILURES = [Failed(error) for error in (TransportError("x"), ServerError(500), TooManyRequests(429), Unauthorized(401))]
 LINES = [
     *(Line(event_line("ERROR", status(code, "X"))) for code in (410, 429, 500)),

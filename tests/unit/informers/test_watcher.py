@@ -21,11 +21,11 @@ from informers.errors import (
     TooManyRequests,
     TransportError,
     Unauthorized,
+    WentBack,
 )
 from informers.meta import ObjectKey
 from informers.watcher import (
     MAX_RESUME_FAILURES,
-    MAX_SILENT_WATCHES,
     Advanced,
     By,
     Ended,
@@ -71,7 +71,7 @@ UNAVAILABLE = ServerError(503, "ServiceUnavailable", retry_after=3.0)
 REFUSED = Unauthorized(401, "Unauthorized")
 
 
-def watch(version: int) -> WatchRequest:
+def watch(version: int | str) -> WatchRequest:
     return WatchRequest(resource_version=str(version))
 
 
@@ -145,7 +145,12 @@ def paging(id: str, received: Input[ConfigMap], **expected: Any) -> Row:
     return Row(f"second page: {id}", (page(A, token="t"),), received, streaming=False, **expected)
 
 
+def comparing(id: str, received: Input[ConfigMap], **expected: Any) -> Row:
+    return Row(f"silent watch: server is {id}", (*SYNCED, Ended(), Ended(Silence("idle"))), received, **expected)
+
+
 REST = ListRequest(limit=2, continue_token="t")
+ONE = ListRequest(limit=1)
 
 ROWS = [
     # The request is over and the next one is `request`; without one, the stream goes on.
@@ -187,15 +192,21 @@ ROWS = [
     watching("EOF in good order", Ended(), request=watch(10)),
     watching("EOF at once", Ended(short=True), request=watch(10), pause=0),
     watching("EOF mid-line, or a reset connection", Ended(UNREACHABLE), request=watch(10), error=TransportError),
-    watching("silent dead connection", Ended(Silence("idle")), request=watch(10), error=Silence),
-    Row("resumed: silent from its opening on", (*SYNCED, Ended()), Ended(Silence("idle")),
-        request=STREAM, pause=0, error=Silence),
+    watching("silent", Ended(Silence("idle")), request=watch(10)),
+    Row("resumed: silent from its opening on", (*SYNCED, Ended()), Ended(Silence("idle")), request=ONE),
     Row("resumed: silent after an event", (*SYNCED, Ended(), added("b", 11)), Ended(Silence("idle")),
-        request=watch(11), error=Silence),
+        request=watch(11)),
     Row("resumed: silent after a bookmark", (*SYNCED, Ended(), Line(bookmark_line(10))), Ended(Silence("idle")),
-        request=watch(10), error=Silence),
-    Row("resumed: silent, on a server that never sent a bookmark", (page(A),), Ended(Silence("idle")),
-        request=watch(10), error=Silence, streaming=False),
+        request=watch(10)),
+    Row("pages: silent from its opening on", (page(A),), Ended(Silence("idle")), request=ONE, streaming=False),
+    comparing("as far as we are", page(A, version="10", token="t"), request=watch(10)),
+    comparing("further", page(version="11"), request=watch(10)),
+    comparing("not as far", page(version="9"), request=STREAM, pause=0, error=WentBack),
+    comparing("no version", page(version=""), request=STREAM, pause=0, error=WentBack),
+    comparing("unreachable", Failed(UNREACHABLE), request=watch(10), pause=0, error=TransportError),
+    comparing("429 with Retry-After", Failed(BUSY), request=watch(10), pause=7, error=TooManyRequests),
+    comparing("403", Failed(Forbidden(403)), request=watch(10), pause=0, error=Forbidden),
+    comparing("garbage", Failed(DecodeError("html")), request=watch(10), pause=0, error=DecodeError),
     watching("repeated event", added("a", 5)),
     watching("repeated event of our position", added("a", 10)),
     watching("object without a version", added("a", ""), output=("put", "a", "")),
@@ -371,14 +382,21 @@ def test_watch_that_opens_forgives_earlier_server_errors() -> None:
     assert watcher.state == Watching(resource_version="10", failures=1)
 
 
-def test_many_silent_watches_end_in_a_list_even_without_bookmarks() -> None:
+def test_versions_that_are_no_numbers_are_compared_for_equality() -> None:
     watcher = Watcher(CONFIG_MAPS, page_size=2, streaming=False)
     silence = Ended(Silence("idle"))
-    run(watcher, page(A), *[silence] * (MAX_SILENT_WATCHES - 1), added("b", 11), silence)
-    run(watcher, *[silence] * (MAX_SILENT_WATCHES - 1))
-    assert watcher.request() == watch(11)
-    run(watcher, silence)
+    run(watcher, page(A, version="x"), silence, page(A, version="x"))
+    assert watcher.request() == watch("x")
+    run(watcher, silence, page(A, version="y"))
     assert watcher.request() == PAGES
+
+
+def test_silence_after_a_watch_is_opened_anew_is_of_that_watch() -> None:
+    watcher = Watcher(CONFIG_MAPS)
+    run(watcher, *SYNCED)  # the stream has said something; then the informer is stopped, and run again
+    assert watcher.request() == watch(10)
+    run(watcher, Ended(Silence("idle")))
+    assert watcher.request() == ONE
 
 
 def test_unreachable_server_never_causes_a_list() -> None:

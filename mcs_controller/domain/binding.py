@@ -135,8 +135,7 @@ def plan_works(binding: ResourceBinding, template: Unstructured) -> tuple[WorkIn
 def is_older(template: Unstructured, binding: ResourceBinding) -> bool:
     """Whether the binding speaks of a newer state of the template than this one.
 
-    Both arrive by their own watch. Acting on the older state would put it into the clusters, and nothing would correct
-    it once the newer one arrives, since a change of the template as such is no reason to act.
+    Both arrive by their own watch. Acting on the older state would bring the clusters back to it for a moment.
     """
     have, meant = template.metadata.resource_version, binding.spec.resource.resource_version
     return have.isdigit() and meant.isdigit() and int(have) < int(meant)

@@ -5,7 +5,9 @@ Key: the ResourceBinding. Watches, all of the control plane:
     ResourceBindings   itself                    if `content_changed`; indexed by `domain.binding.BINDING_INDEXES`
     Works              `requests_for_work`       if `work_changed`: repairs what somebody does to a Work;
                                                  indexed by `domain.binding.WORK_INDEXES`
-    Services           `requests_for_template`   closes the gap between two watches, see `domain.binding.is_older`
+    Services           `requests_for_template`   closes the gap between two watches, see `domain.binding.is_older`; and
+                                                 nobody writes a binding that is claimed no more when its Service
+                                                 changes, but it goes on carrying it
     other templates    `follow_templates`        the same, for the kinds that bindings speak of
 
 Reads only from caches, writes only what differs: a second pass over an unchanged world writes nothing.
@@ -32,10 +34,11 @@ from mcs_controller.domain.binding import (
     plan_release,
     plan_works,
 )
+from mcs_controller.domain.execution import has_drifted
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.works import DeleteWork, WorkTerminating, plan_work
 from mcs_controller.reconcilers.apply import Failures, apply_work, settle
-from mcs_controller.reconcilers.changes import content_changed
+from mcs_controller.reconcilers.changes import content_changed, service_changed
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -205,11 +208,17 @@ class BindingReconciler:
             self._recorder.event(reference, "Normal", wk.EVENT_SYNC_WORK_SUCCEED, message)
 
     def requests_for_template(self, event: Event[Service]) -> Iterable[Request]:
-        """Bindings that could not be acted on before this state of their Service arrived."""
-        return self.requests_for_object(SERVICE, event)
+        """Bindings whose Service was changed, or that could not be acted on before this state of it arrived."""
+        return self._requests_about(SERVICE, event, changed=service_changed(event))
 
-    def requests_for_object(self, kind: Kind, event: Event[Service] | Event[Unstructured]) -> Iterable[Request]:
+    def requests_for_object(self, kind: Kind, event: Event[Unstructured]) -> Iterable[Request]:
         """The same, for a template of any kind."""
+        old, new = event.old, event.new
+        return self._requests_about(kind, event, changed=old is None or new is None or has_drifted(old, new))
+
+    def _requests_about(
+        self, kind: Kind, event: Event[Service] | Event[Unstructured], *, changed: bool
+    ) -> Iterable[Request]:
         new, old = event.new, event.old
         if new is None:
             return ()
@@ -218,7 +227,7 @@ class BindingReconciler:
         return [
             Request(binding.metadata.namespace, binding.metadata.name)
             for binding in found
-            if old is None or is_older(Unstructured(metadata=old.metadata, content={}), binding)
+            if changed or old is None or is_older(Unstructured(metadata=old.metadata, content={}), binding)
         ]
 
     def requests_for_kind(self, kind: Kind) -> Iterable[Request]:

@@ -236,8 +236,30 @@ async def test_a_binding_waits_for_the_service_that_it_speaks_of(world: World) -
     world.api.release_watches()
     assert woken == [KEY]
     assert await world.reconcile() == ["create works karmada-es-m1"]
-    world.api.edit("Service", "default", "web", {"spec": {"selector": {"app": "newest"}}})
-    assert woken == [KEY]  # not a change that the binding asked for
+    world.api.edit("Service", "default", "web", {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}})
+    assert woken == [KEY], "its status does not travel"
+
+
+async def test_a_service_is_followed_though_nobody_writes_its_binding(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    world.services.informer.add_handler(lambda event: world.woken.extend(world.reconciler.requests_for_template(event)))
+    world.woken.clear()
+    world.api.edit("Service", "default", "web", {"spec": {"selector": {"app": "new"}}})
+    assert world.woken == [KEY]
+    assert await world.reconcile() == ["patch works karmada-es-m1"]
+
+
+async def test_a_template_of_any_kind_is_followed_though_nobody_writes_its_binding(world: World) -> None:
+    world.api.seed(template())
+    about_deployment(world)
+    await world.reconcile()
+    world.woken.clear()
+    world.api.edit("Deployment", "default", "web", {"status": {"replicas": 1}})
+    assert world.woken == []
+    world.api.edit("Deployment", "default", "web", {"spec": {"replicas": 5}})
+    assert world.woken == [KEY]
+    assert await world.reconcile() == ["patch works karmada-es-m1"]
 
 
 async def test_a_work_that_is_being_deleted_is_waited_for_and_reported_once(world: World) -> None:

@@ -1,4 +1,7 @@
-"""A ResourceBinding has four writers in a stand-alone process, and none is refused for another's sake."""
+"""A ResourceBinding has four writers in a stand-alone process, and none is refused for another's sake.
+
+And when the first of them gives it up, the others go on with it.
+"""
 
 from __future__ import annotations
 
@@ -47,3 +50,33 @@ async def test_services_made_and_deleted_at_once_cause_no_conflict_in_their_bind
     assert [one for one in conflicts if "resourcebindings" in one] == []
     assert not [one for one in fleet.host.all(wk.BINDING_KIND) if "deletionTimestamp" not in one["metadata"]]
     await fleet.stop()
+
+
+async def test_a_service_that_stays_when_its_multiclusterservice_goes_is_followed_as_after_a_restart() -> None:
+    fleet = await a_fleet(0)
+    fleet.host.seed(fresh(marked(service("web", "shop"), finalizer=True)))
+    made = mcs("web", "shop", providers=["m1"], consumers=["m2"], adopted=False, permanent_id="")
+    fleet.host.seed(fresh(marked(made, finalizer=True)))
+    assert await fleet.rest() == []
+    fleet.host.remove(wk.MCS_KIND, "shop", "web")
+    assert await fleet.rest() == []
+    assert wk.CLAIMED_BY not in labels_in_members(fleet)
+    fleet.host.edit("Service", "shop", "web", {"metadata": {"labels": {"new": "1"}}})
+    assert await fleet.rest() == []
+    assert "new" in labels_in_members(fleet)
+    fleet.host.edit("Service", "shop", "web", {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}})
+    fleet.wire.writes.clear()
+    assert await fleet.rest() == []
+    await fleet.stop()
+    fleet.start()
+    assert await fleet.rest() == []
+    assert fleet.wire.writes == []
+    await fleet.stop()
+
+
+def labels_in_members(fleet: Fleet) -> set[str]:
+    """What labels the Service has; all members say the same."""
+    found = [member.find("Service", "shop", "web") for member in fleet.members.values()]
+    first, second = [set(one["metadata"]["labels"]) for one in found if one is not None]
+    assert first == second
+    return first

@@ -5,7 +5,7 @@
 
 Each writes field by field what contract chapter 4 says, as a user and a field manager of its own. Left out is what no
 MultiClusterService ever meets: replicas, overrides, failover, suspension. Policies are not interpreted either;
-`policies.propagate` makes the binding that one would make. Pull members: neighbours_agent.py.
+`policies.propagate` makes the binding that one would make.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.support.neighbours_policies import POLICY_ID, PolicyEngine
 from tests.support.neighbours_webhook import KarmadaWebhook
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable
+    from collections.abc import Collection, Coroutine, Hashable
     from types import TracebackType
     from typing import Self
 
@@ -51,6 +51,7 @@ Object = dict[str, Any]
 
 MANAGER_USER = "karmada-controller-manager"
 SCHEDULER_USER = "karmada-scheduler"
+AGENT_USER = "karmada-agent"
 USERS = frozenset({MANAGER_USER, SCHEDULER_USER})
 _SCHEDULED_BY = (POLICY_ID, "clusterpropagationpolicy.karmada.io/permanent-id", "binding.karmada.io/managed-by")
 
@@ -61,10 +62,12 @@ class Neighbours:
     Args:
         bed: with the definitions installed and Clusters registered; their status is theirs to write.
         heartbeat_seconds: between two writes of each Cluster's status.
+        pull: members whose Clusters are Pull clusters: each has a karmada-agent, which executes and writes its status.
     """
 
-    def __init__(self, bed: Bed, *, heartbeat_seconds: float = 0.5) -> None:
+    def __init__(self, bed: Bed, *, heartbeat_seconds: float = 0.5, pull: Collection[str] = ()) -> None:
         self._bed = bed
+        self._pull = pull
         self._heartbeat_seconds = heartbeat_seconds
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
@@ -77,6 +80,7 @@ class Neighbours:
         members = {
             name: await enter(Api(plane.make_client(MANAGER_USER, ["system:masters"])))
             for name, plane in bed.members.items()
+            if name not in self._pull
         }
         self.webhook = await enter(KarmadaWebhook(bed.host.api))
         self._scheduler = Hand(scheduling, "scheduler")
@@ -90,22 +94,30 @@ class Neighbours:
         self.bindings = Mirror(host, KINDS["work.karmada.io/v1alpha2", "ResourceBinding"], self._binding_changed)
         self.namespaces = Mirror(host, "v1/namespaces", self._namespace_changed)
         self.clusters = Mirror(host, KINDS["cluster.karmada.io/v1alpha1", "Cluster"], self._cluster_changed)
-        self.executor = Executor(host, members, self.clusters)
-        self.works = Mirror(
-            host, KINDS["work.karmada.io/v1alpha1", "Work"], self._work_changed, self.executor.work_changed
-        )
-        self.executor.follow(self.works)
+        self._executors = [Executor(host, members, self.clusters)]
         self.policies = PolicyEngine(host, self.bindings)
         self.keeper = ClusterKeeper(host, members, self.clusters, self._heartbeat_seconds)
-        self._workers += [self.executor.worker, self.policies.worker, self.keeper.worker]
-        mirrors = [self.clusters, self.namespaces, self.bindings, self.works, *self.executor.mirrors]
-        mirrors += self.policies.mirrors
+        self._workers += [self.policies.worker, self.keeper.worker]
+        keepers = [self.keeper]
+        for name in self._pull:
+            plane = bed.members[name]
+            own = await enter(Api(bed.host.make_client(f"{AGENT_USER}-{name}", ["system:masters"])))
+            served = {name: await enter(Api(plane.make_client(AGENT_USER, ["system:masters"])))}
+            self._executors.append(Executor(own, served, self.clusters))
+            keepers.append(ClusterKeeper(own, served, self.clusters, self._heartbeat_seconds, agent_of=name))
+        self._workers += [each.worker for each in self._executors]
+        changed = [self._work_changed, *(each.work_changed for each in self._executors)]
+        self.works = Mirror(host, KINDS["work.karmada.io/v1alpha1", "Work"], *changed)
+        for executor in self._executors:
+            executor.follow(self.works)
+        mirrors = [self.clusters, self.namespaces, self.bindings, self.works, *self.policies.mirrors]
+        mirrors += [mirror for each in self._executors for mirror in each.mirrors]
         for mirror in mirrors:
             self._start(mirror.run())
         # Who begins before all is known would undo what it cannot see the reason of.
         for mirror in mirrors:
             await mirror.synced.wait()
-        for run in (*(one.run for one in self._workers), self.keeper.run):
+        for run in (*(one.run for one in self._workers), *(one.run for one in keepers)):
             self._start(run())
         return self
 
@@ -165,7 +177,8 @@ class Neighbours:
             return
         name = after["metadata"]["name"]
         self.keeper.worker.add(name)
-        self.executor.cluster_changed(before, after)
+        for executor in self._executors:
+            executor.cluster_changed(before, after)
         if before is None:
             for _, namespace in self.namespaces.objects:
                 self._add("namespace", namespace)

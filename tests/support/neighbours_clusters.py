@@ -28,7 +28,10 @@ class ClusterKeeper:
     The status differs each time, as the members' load does.
     """
 
-    def __init__(self, host: Api, members: Mapping[str, Api], clusters: Mirror, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, host: Api, members: Mapping[str, Api], clusters: Mirror, heartbeat_seconds: float, *, agent_of: str = ""
+    ) -> None:
+        """Of karmada-controller-manager for all but Pull clusters, whose status is that of their agents to write."""
         self.worker = Worker("cluster", self._keep)
         self.beats = 0
         self._hand = Hand(host, "cluster-controller")
@@ -36,12 +39,16 @@ class ClusterKeeper:
         self._members = members
         self._clusters = clusters
         self._seconds = heartbeat_seconds
+        self._agent_of = agent_of
         self._known: dict[str, tuple[Any, list[Object]]] = {}
 
     async def run(self) -> None:
         """Beat until cancelled."""
         for beat in itertools.count():
             for cluster in self._clusters.values():
+                agent_of = cluster["metadata"]["name"] if cluster["spec"].get("syncMode") == "Pull" else ""
+                if agent_of != self._agent_of:
+                    continue
                 try:
                     await self._beat(cluster, beat)
                 except UNREACHABLE:

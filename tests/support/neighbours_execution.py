@@ -41,6 +41,7 @@ class Executor:
     """
 
     def __init__(self, host: Api, members: Mapping[str, Api], clusters: Mirror) -> None:
+        """Of karmada-controller-manager for `members`; an agent has one for its own."""
         self.worker = Worker("execution", self._execute)
         self._host = Hand(host, "execution-controller")
         self._status = Hand(host, "work-status-controller")
@@ -59,14 +60,16 @@ class Executor:
         self._works = works
 
     def work_changed(self, before: Object | None, after: Object | None) -> None:
-        """Works count when they appear, or when their generation changes."""
-        if after is None:
+        """Works of clusters served here count when they appear, or when their generation changes."""
+        if after is None or cluster_of(after) not in self._members:
             return
         if before is None or before["metadata"]["generation"] != after["metadata"]["generation"]:
             self.worker.add((after["metadata"]["namespace"], after["metadata"]["name"]))
 
     def cluster_changed(self, before: Object | None, after: Object) -> None:
         """A cluster that has become ready gets what it missed."""
+        if after["metadata"]["name"] not in self._members:
+            return
         if self._works is not None and is_ready(after) and (before is None or not is_ready(before)):
             for namespace, name in self._works.objects:
                 if namespace == f"karmada-es-{after['metadata']['name']}":
@@ -85,7 +88,7 @@ class Executor:
     async def _execute(self, key: Any) -> None:
         work = await self._host.find(_WORKS, *key)
         name = cluster_of(work) if work is not None else ""
-        if work is None or not name:
+        if work is None or name not in self._members:
             return
         cluster = self._clusters.get("", name)
         if cluster is None:

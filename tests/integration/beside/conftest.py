@@ -6,7 +6,7 @@ The control plane is Karmada's: its definitions without rules of ours, its webho
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +49,16 @@ def without_rules(value: Any) -> Any:
     return [without_rules(one) for one in value] if isinstance(value, list) else value
 
 
-async def make_karmadas(bed: Bed) -> Bed:
-    """Make a bed a fleet of Karmada's, in which nobody acts yet."""
+async def make_karmadas(bed: Bed, *, pull: Collection[str] = ()) -> Bed:
+    """Make a bed a fleet of Karmada's, in which nobody acts yet. Of Pull clusters nobody there holds credentials."""
     manifests = karmadas_manifests(bed.root)
     await karmada.install(bed, manifests=manifests, standalone=False)
-    await karmada.join_all(bed, manifests=manifests)
+    for member in bed.members:
+        if member in pull:
+            body = {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": member}}
+            await bed.host.api.create(body | {"spec": {"syncMode": "Pull"}})
+        else:
+            await karmada.join(bed, member, manifests=manifests)
     await serve_exports(bed)
     return bed
 

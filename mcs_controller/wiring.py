@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from informers.cached import CachedResource
 from informers.factory import InformerFactory
@@ -262,7 +262,12 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
     if not wiring.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
         return
     enabled = wiring.options.controllers
+    if not enabled & {"multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect"}:
+        return
     services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
+    # A control plane may lack the kind for a while; the others must work. Whoever collects for ServiceExports waits as
+    # well: a slice is withdrawn when no feature wants it, and what MultiClusterServices want is not known then.
+    asking: list[Controller[Any]] = []
     board = StatusBoard()
     if "multiclusterservice" in enabled:
         reconciler = MultiClusterServiceReconciler(
@@ -277,6 +282,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
+        asking.append(controller)
         controller.watch(services.informer, enqueue_object, content_changed)
         controller.watch(wiring.services.informer, reconciler.requests_for_service, service_changed)
         controller.watch(wiring.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
@@ -301,13 +307,14 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             execution=wiring.execution.reconciler if wiring.execution is not None else None,
         )
         dispatch = wiring.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=wiring.options.concurrent_work_syncs)
+        asking.append(dispatch)
         turns.feed(dispatch.enqueue)
         dispatch.watch(wiring.works.informer, dispatcher.requests_for_work, content_changed)
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(wiring.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
         dispatch.watch(wiring.services.informer, dispatcher.requests_for_template, service_changed)
     if "endpointsliceCollect" in enabled:
-        _wire_collect(wiring, services, board)
+        asking += _wire_collect(wiring, services, board)
         if dispatcher is not None:
             wiring.collection.collector.write_ahead(dispatcher)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
@@ -322,9 +329,11 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             ),
             workers=1,
         )
+        asking.append(status)
         status.watch(wiring.works.informer, service_status.requests_for_work)
         # The reports on a new service come within some milliseconds of each other, and make one write together.
         board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+    wiring.manager.set_apart(services.informer, *asking)
 
 
 def collect_slices(wiring: Wiring) -> Collection:
@@ -348,7 +357,9 @@ def collect_slices(wiring: Wiring) -> Collection:
     return Collection(watches, collector, controller)
 
 
-def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard) -> None:
+def _wire_collect(
+    wiring: Wiring, services: CachedResource[MultiClusterService], board: StatusBoard
+) -> tuple[Controller[Any], ...]:
     _, collector, slices = wiring.collection
     demand = MultiClusterServiceDemand(works=wiring.works.store, services=services.store, board=board)
     collector.serve(demand)
@@ -357,6 +368,7 @@ def _wire_collect(wiring: Wiring, services: CachedResource[MultiClusterService],
     reconciler, collect = follow_providers(wiring)
     # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of that.
     collect.watch(services.informer, reconciler.requests_for_service, content_changed)
+    return slices, collect
 
 
 def follow_providers(wiring: Wiring) -> tuple[EndpointSliceCollectReconciler, Controller[Request]]:

@@ -197,7 +197,9 @@ class World:
             return self.controllers[name]
 
         self.runnables: list[Any] = []
-        manager = types.SimpleNamespace(add_runnable=lambda runnable, **_: self.runnables.append(runnable))
+        manager = types.SimpleNamespace(
+            add_runnable=lambda runnable, **_: self.runnables.append(runnable), set_apart=lambda *_: None
+        )
         options = types.SimpleNamespace(
             feature_gates=types.SimpleNamespace(enabled=lambda _: bool(self.enabled & CONTROLLERS)),
             controllers=self.enabled,

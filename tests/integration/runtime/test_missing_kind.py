@@ -16,19 +16,37 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PATIENCE_SECONDS = 60.0
 CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
-POLICIES = "propagationpolicies.policy.karmada.io"
 
 
-async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(new_bed: NewBed):
+@pytest.mark.parametrize(
+    ("kind", "listed_as", "waiting"),
+    [
+        pytest.param(
+            "propagationpolicies.policy.karmada.io",
+            "propagationpolicies.v1alpha1.policy.karmada.io",
+            ("resource-detector", "policy-controller"),
+            id="PropagationPolicy",
+        ),
+        pytest.param(
+            "multiclusterservices.networking.karmada.io",
+            "multiclusterservices.v1alpha1.networking.karmada.io",
+            ("multiclusterservice-controller", "endpointslice-dispatch-controller", "endpointslice-collect"),
+            id="MultiClusterService",
+        ),
+    ],
+)
+async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(
+    new_bed: NewBed, kind: str, listed_as: str, waiting: tuple[str, ...]
+):
     bed = await new_bed(members=("member1",), controller_manager=False)
     await karmada.install(bed)
     await karmada.join_all(bed)
     kubeconfig = await karmada.controller_kubeconfig(bed)
-    crd = await bed.host.api.get(CRDS, POLICIES)
-    await bed.host.api.delete(CRDS, POLICIES)
+    crd = await bed.host.api.get(CRDS, kind)
+    await bed.host.api.delete(CRDS, kind)
 
     async def gone() -> bool:
-        if await bed.host.api.find(CRDS, POLICIES) is not None:
+        if await bed.host.api.find(CRDS, kind) is not None:
             raise NotYet("it is still there")
         return True
 
@@ -67,11 +85,11 @@ async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(new_be
         (line,) = [line for line in process.log.read_text().splitlines() if "There is no list of a kind" in line]
         answer = await readiness(500)
         for text in (line, answer):
-            assert "propagationpolicies.v1alpha1.policy.karmada.io" in text
-            assert "resource-detector" in text
+            assert listed_as in text
+            assert all(controller in text for controller in waiting)
             assert "apply its CustomResourceDefinition (see manifests/README.md)" in text
 
-        metadata = {"name": POLICIES}
+        metadata = {"name": kind}
         await bed.host.api.create({**{k: crd[k] for k in ("apiVersion", "kind", "spec")}, "metadata": metadata})
         await readiness(200)
         assert process.pid is not None, "it has been restarted"

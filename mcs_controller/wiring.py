@@ -262,7 +262,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
     if not wiring.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
         return
     enabled = wiring.options.controllers
-    if not enabled & {"multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect"}:
+    if not any(name in enabled for name in ("multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect")):
         return
     services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
     # A control plane may lack the kind for a while; the others must work. Whoever collects for ServiceExports waits as

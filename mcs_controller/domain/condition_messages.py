@@ -27,7 +27,10 @@ _ROOM: Final = 12_000
 _LEFT_OUT: Final = "Left out for now: "
 _NOTE: Final = "Note: "
 _CUT: Final = re.compile(r"(?:; |: )and \d+ more(?:\.|\Z)")
-_AFTER_ERROR: Final = ("; ", f". {_LEFT_OUT}", f". {_NOTE}")
+IN_PLACE: Final = "In place: "
+"""Begins the sentence on what reached whom in spite of the errors."""
+
+_AFTER_ERROR: Final = ("; ", f". {IN_PLACE}", f". {_LEFT_OUT}", f". {_NOTE}")
 _AFTER_SKIP: Final = ("; ", f". {_NOTE}")
 
 

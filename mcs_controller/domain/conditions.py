@@ -4,9 +4,12 @@ Two conditions, each computed over everything it speaks of: one success never hi
 that had to be left out is named with the reason. Messages begin with Karmada's text and go on with what a person needs:
 
     EndpointSlice are dispatched successfully: 2 slices with 5 endpoints from m1 to m2, m3. Left out for now: m4: ...
+    slice default/web-1 of m1 in m2: denied. In place: 1 slice with 5 endpoints from m1 to m3. Left out for now: ...
+    Service is propagated to target clusters. No EndpointSlice in m1 yet. Left out for now: m4: ...
 
-The part after the colon is the reach. It changes whenever pods come and go, so whoever writes conditions may be late
-with it, and nobody is told of it (`differs_in_reach`, `news`). How the lists are written is in `condition_messages`.
+How much is where, and where nothing is, is the reach. It changes whenever pods come and go, so whoever writes
+conditions may be late with it, and nobody is told of it (`differs_in_reach`, `news`). How lists are written is in
+`condition_messages`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcs_controller.api.common import Condition, find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.condition_messages import MAX_MESSAGE, Told, clip, listed_errors, listed_skips, note
+from mcs_controller.domain.condition_messages import (
+    IN_PLACE,
+    MAX_MESSAGE,
+    Told,
+    clip,
+    listed_errors,
+    listed_skips,
+    note,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,8 +45,12 @@ SLICE_DISPATCHED_MESSAGE = "EndpointSlice are dispatched successfully"
 _NOTES: Final = frozenset({wk.EVENT_PORTS_NOT_FOUND, wk.EVENT_INVALID_ANNOTATION})
 """Remarks that are not about a cluster."""
 
-_REACH: Final = re.compile(rf"{SLICE_DISPATCHED_MESSAGE}(?:: [^.]*)?(?:\. (?P<remarks>.*)|$)", re.DOTALL)
-"""No name of a cluster has a dot in it (contract 5.2, rule 8)."""
+# No name of a cluster has a dot in it (contract 5.2, rule 8).
+_SUCCESSES: Final = (
+    re.compile(rf"{re.escape(SERVICE_APPLIED_MESSAGE)}(?: No EndpointSlice in [^.]*\.)?(?P<remarks>.*)", re.DOTALL),
+    re.compile(rf"{SLICE_DISPATCHED_MESSAGE}(?:: [^.]*)?(?:\.(?P<remarks> .*)|\Z)", re.DOTALL),
+)
+_IN_PLACE: Final = re.compile(rf"\. {IN_PLACE}[^.]*(?:\.\Z|(?=\. ))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,8 @@ class Outcome:
     Attributes:
         skips: clusters that were left out; not a failure.
         errors: what failed, one text per cluster or step, without anything that changes from try to try.
-        consumers: clusters that have the slice that this is about.
+        providers: clusters that are to provide, in a report on the Service.
+        consumers: clusters that have the slice that this is about, unless an error says that they do not.
         endpoints: how many it has.
         ports: how its ports compare with those that the service lists, if it lists some.
         problem: what in the service was ignored, and why.
@@ -53,6 +69,7 @@ class Outcome:
 
     skips: tuple[Skip, ...] = ()
     errors: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     endpoints: int = 0
     ports: Ports | None = None
@@ -93,12 +110,23 @@ class News(NamedTuple):
     message: str
 
 
-def service_applied(outcome: Outcome) -> Verdict:
-    """Condition ServiceApplied for one reconcile."""
+def copy_in(consumer: str, origin: SliceRef) -> str:
+    """What an error on the copy of a slice begins with, before a colon."""
+    return f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {consumer}"
+
+
+def service_applied(outcome: Outcome, *, collected: bool = True) -> Verdict:
+    """Condition ServiceApplied for one reconcile.
+
+    As long as nothing was ever `collected` there is no other condition, so this one says from where nothing came.
+    """
     remarks = _in_order(_skipped(outcome.skips))
     if outcome.errors:
         return _failure(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, outcome.errors, remarks)
     sentences, untold = _told(remarks)
+    lacking = set(outcome.providers) - {skip.cluster for skip in outcome.skips}
+    if lacking and not collected:
+        sentences.insert(0, f"No EndpointSlice in {_names(lacking)} yet.")
     message = " ".join([SERVICE_APPLIED_MESSAGE, *sentences])
     condition = Condition(wk.SERVICE_APPLIED, "True", wk.SERVICE_APPLIED_SUCCEED, clip(message, MAX_MESSAGE))
     return Verdict(condition, (), remarks, untold)
@@ -112,7 +140,7 @@ def slices_dispatched(
     Args:
         slices: what became of each.
         failed: what else went wrong, in words as in `Outcome.errors`.
-        providers: clusters that the service names as providers: those without endpoints are worth a word.
+        providers: clusters that are to provide: those without endpoints are worth a word.
     """
     errors = {error for outcome in slices.values() for error in outcome.errors} | set(failed)
     found = set(_skipped(skip for outcome in slices.values() for skip in outcome.skips))
@@ -126,9 +154,10 @@ def slices_dispatched(
         found.add(Remark(wk.EVENT_PORTS_NOT_FOUND, clip(unmatched)))
     remarks = _in_order(found)
     if errors:
-        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), remarks)
+        in_place = _in_place(slices, errors) or "nothing"
+        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), remarks, in_place)
     sentences, untold = _told(remarks)
-    message = f"{SLICE_DISPATCHED_MESSAGE}: {_reach(slices, providers)}" if slices else SLICE_DISPATCHED_MESSAGE
+    message = f"{SLICE_DISPATCHED_MESSAGE}: {_reach(slices, providers)}"
     message = " ".join([f"{message}." if remarks else message, *sentences])
     condition = Condition(wk.SLICE_DISPATCHED, "True", wk.SLICE_DISPATCHED_SUCCEED, clip(message, MAX_MESSAGE))
     return Verdict(condition, (), remarks, untold)
@@ -205,11 +234,15 @@ def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | No
 _SUCCESS: Final = {wk.SERVICE_APPLIED: SERVICE_APPLIED_MESSAGE, wk.SLICE_DISPATCHED: SLICE_DISPATCHED_MESSAGE}
 
 
-def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> Verdict:
+def _failure(
+    kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...], in_place: str | None = None
+) -> Verdict:
     errors = tuple(dict.fromkeys(clip(error) for error in errors))
     failed = listed_errors(errors)
     sentences, untold = _told(remarks)
-    message = " ".join([f"{failed.text}." if remarks else failed.text, *sentences])
+    if in_place is not None:
+        sentences.insert(0, f"{IN_PLACE}{in_place}.")
+    message = " ".join([f"{failed.text}." if sentences else failed.text, *sentences])
     condition = Condition(kind, "False", reason, clip(message, MAX_MESSAGE))
     return Verdict(condition, errors, remarks, failed.untold | untold)
 
@@ -231,11 +264,11 @@ def _told(remarks: tuple[Remark, ...]) -> tuple[list[str], frozenset[str]]:
 
 
 def _remarks_in(message: str) -> str:
-    """The message without the text of success and the reach; the whole of any other message."""
-    if message.startswith(SERVICE_APPLIED_MESSAGE):
-        return message.removeprefix(SERVICE_APPLIED_MESSAGE)
-    match = _REACH.fullmatch(message)
-    return message if match is None else match["remarks"] or ""
+    """The message without the text of success and the reach; of any other one all but the reach."""
+    for success in _SUCCESSES:
+        if (match := success.fullmatch(message)) is not None:
+            return match["remarks"] or ""
+    return _IN_PLACE.sub("", message)
 
 
 def _unmatched(ports: list[Ports]) -> tuple[bool, str | None]:
@@ -252,17 +285,28 @@ def _unmatched(ports: list[Ports]) -> tuple[bool, str | None]:
 
 
 def _reach(slices: Mapping[SliceRef, Outcome], providers: Iterable[str]) -> str:
-    reaching = {origin: outcome for origin, outcome in slices.items() if outcome.consumers}
-    endpoints = sum(outcome.endpoints for outcome in reaching.values())
-    if reaching:
-        text = f"{_count(len(reaching), 'slice')} with {_count(endpoints, 'endpoint')}"
-        text += f" from {_names({origin.cluster for origin in reaching})}"
-        text += f" to {_names({consumer for outcome in reaching.values() for consumer in outcome.consumers})}"
-    else:
-        text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
+    if not slices:
+        return f"no EndpointSlice in {_names(providers) or 'any provider'}"
+    text = _in_place(slices) or f"{_count(len(slices), 'slice')}, none of which has a consumer"
     offering = {origin.cluster for origin, outcome in slices.items() if outcome.endpoints}
     without = set(providers) - offering - {skip.cluster for one in slices.values() for skip in one.skips}
     return f"{text}; no endpoints in {_names(without)}" if without else text
+
+
+def _in_place(slices: Mapping[SliceRef, Outcome], errors: Iterable[str] = ()) -> str | None:
+    """How much from whom has reached whom; None if nothing has reached anybody."""
+    refused = {error.partition(": ")[0] for error in errors}
+    reached = {
+        origin: {consumer for consumer in outcome.consumers if not refused or copy_in(consumer, origin) not in refused}
+        for origin, outcome in slices.items()
+    }
+    reaching = [origin for origin, consumers in reached.items() if consumers]
+    if not reaching:
+        return None
+    text = f"{_count(len(reaching), 'slice')} with "
+    text += _count(sum(slices[origin].endpoints for origin in reaching), "endpoint")
+    text += f" from {_names({origin.cluster for origin in reaching})}"
+    return f"{text} to {_names(set().union(*reached.values()))}"
 
 
 def _count(number: int, what: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.conditions import Outcome, copy_in
 from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
 from mcs_controller.domain.indexes import (
     BY_CLUSTER,
@@ -132,7 +132,7 @@ class EndpointSliceDispatchReconciler:
         with ExitStack() as turns:
             writes: list[tuple[str, Awaitable[object]]] = []
             for copy in plan.copies:
-                what = f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {copy.cluster}"
+                what = copy_in(copy.cluster, origin)
                 writes += ((what, write) for write in self._executed(copy.write, turns))
                 writes.append((what, self._works.apply(copy.write)))
             await settle(writes, failures)

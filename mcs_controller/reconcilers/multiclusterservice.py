@@ -130,7 +130,8 @@ class MultiClusterServiceReconciler:
             problem = await self._bind(request, adopted, failures)
         if problem is not None or not failures.inconclusive:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
-            self._board.report_service(request, Outcome(skips=skips, errors=errors))
+            providers = providers_of(mcs, self._clusters)
+            self._board.report_service(request, Outcome(skips=skips, errors=errors, providers=providers))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 

@@ -200,11 +200,7 @@ class ServiceStatusReconciler:
         return Result(requeue_after=settling)
 
     def _verdicts(self, request: Request, mcs: MultiClusterService, failing: tuple[str, ...]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
         outcome = self._board.service_outcome(request)
-        if outcome is not None:
-            verdicts.append(conditions.service_applied(outcome))
-        reported = self._board.slice_outcomes(request)
         collected = {
             origin
             for work in self._works.by_index(BY_SERVICE, (request.namespace, request.name))
@@ -212,13 +208,15 @@ class ServiceStatusReconciler:
             and work.metadata.deletion_timestamp is None
             and (origin := origin_of(work)) is not None
         }
-        # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
-        if not collected <= reported.keys():
-            return verdicts
-        slices = {origin: reported[origin] for origin in sorted(collected)}
         failed = [error for one in self._board.uncollected(request) for error in one.errors]
-        if slices or failed or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None:
-            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing), mcs.providers or ()))
+        ever = bool(collected or failed) or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None
+        verdicts = [conditions.service_applied(outcome, collected=ever)] if outcome is not None else []
+        reported = self._board.slice_outcomes(request)
+        # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
+        if ever and collected <= reported.keys():
+            slices = {origin: reported[origin] for origin in sorted(collected)}
+            providers = outcome.providers if outcome is not None else mcs.providers or ()
+            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing), providers))
         return verdicts
 
     def _failing(self, request: Request, now: datetime) -> tuple[tuple[str, ...], float | None]:
@@ -283,7 +281,7 @@ def _failure(work: Work) -> _Failure | None:
     origin = origin_of(work)
     if role_of(work) is not Role.DISPATCHED or origin is None:
         return None
-    what = f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {cluster_of(work)}"
+    what = conditions.copy_in(cluster_of(work) or "", origin)
     return _Failure(f"{what}: {applied.message}", parse_time(applied.last_transition_time))
 
 

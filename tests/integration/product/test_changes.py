@@ -219,7 +219,7 @@ async def test_opening_18_consumers_get_the_ports_that_the_service_lists(space):
     nothing: list[Object] = []
     await eventually("no slice", ports, nothing)
     text = "spec.ports lists 443, but the slices have http (8080/TCP), metrics (9090/TCP)"
-    expected = ("False", "EndpointSliceDispatchedFailed", text)
+    expected = ("False", "EndpointSliceDispatchedFailed", f"{text}. In place: nothing.")
     await eventually("the condition", lambda: space.condition("web", "EndpointSliceDispatched"), expected)
     await space.patch_mcs("web", ONE | {"ports": None})
     await eventually("both ports again", ports, [http, metrics])

@@ -78,7 +78,8 @@ def test_case_26_slices_dispatched_speaks_as_karmada_does_and_then_says_what_rea
             (),
             f": 1 slice with 1 endpoint from m1 to {', '.join(f'c{n:02}' for n in range(10))} and 2 more",
         ),
-        ({}, (), ""),
+        ({}, (), ": no EndpointSlice in any provider"),
+        ({}, ("m7", "m1"), ": no EndpointSlice in m1, m7"),
         (
             {WEB_1: Outcome(consumers=("m2",), endpoints=2, skips=(NOT_READY,))},
             (),
@@ -98,6 +99,7 @@ def test_case_26_slices_dispatched_speaks_as_karmada_does_and_then_says_what_rea
         "a provider without endpoints",
         "many consumers",
         "no slice any more",
+        "no slice in either provider",
         "a consumer that has to wait",
         "something that was ignored",
     ],
@@ -127,12 +129,15 @@ def test_opening_10_one_slices_success_never_hides_anothers_failure():
     for order in (outcomes, outcomes[::-1]):
         found = slices_dispatched(dict(zip((WEB_1, WEB_2, FAR), order, strict=True))).condition
         assert (found.status, found.reason) == ("False", "EndpointSliceDispatchedFailed")
-        assert found.message == "slice a: no; slice b: no"
+        assert found.message == "slice a: no; slice b: no. In place: 1 slice with 2 endpoints from m1 to m2, m3."
 
 
 def test_opening_23_what_failed_elsewhere_fails_the_condition():
     found = slices_dispatched({WEB_1: SENT}, ["slice default/web-1 of m1 in m3: denied"])
-    assert (found.condition.status, found.condition.message) == ("False", "slice default/web-1 of m1 in m3: denied")
+    assert (found.condition.status, found.condition.message) == (
+        "False",
+        "slice default/web-1 of m1 in m3: denied. In place: 1 slice with 2 endpoints from m1 to m2.",
+    )
     assert found.errors == ("slice default/web-1 of m1 in m3: denied",)
 
 
@@ -248,10 +253,19 @@ def dispatched(
         (dispatched(to=("m2", "m3")), True),
         (dispatched(to=()), True),
         (slices_dispatched({}), True),
+        (slices_dispatched({}, providers=["m1"]), True),
         (dispatched(NOT_READY), False),
         (dispatched(errors=("no",)), False),
     ],
-    ids=["more endpoints", "more consumers", "no consumers", "no slices", "a cluster is left out", "a failure"],
+    ids=[
+        "more endpoints",
+        "more consumers",
+        "no consumers",
+        "no slices",
+        "nor any in m1",
+        "a cluster is left out",
+        "a failure",
+    ],
 )
 def test_only_how_much_is_where_may_be_told_late(after: Verdict, only: bool):
     assert differs_in_reach(dispatched().condition, after.condition) is only
@@ -262,6 +276,27 @@ def test_karmadas_own_message_lacks_nothing_but_the_reach():
     theirs = Condition("EndpointSliceDispatched", "True", "EndpointSliceDispatchedSucceed", THEIRS)
     assert differs_in_reach(theirs, dispatched().condition)
     assert news(theirs, dispatched()) == []
+
+
+@pytest.mark.parametrize("skips", [(), (NOT_READY,)], ids=["", "beside a cluster that is left out"])
+def test_the_reach_of_a_failure_is_no_news(skips: tuple[Skip, ...]):
+    before, after = (dispatched(*skips, errors=("no. Why",), endpoints=number) for number in (2, 9))
+    assert before.condition != after.condition
+    assert differs_in_reach(before.condition, after.condition)
+    assert news(before.condition, after) == []
+    other = dispatched(*skips, errors=("no. How",))
+    assert not differs_in_reach(before.condition, other.condition)
+    assert [one.message for one in news(before.condition, other)] == ["no. How"]
+    assert not differs_in_reach(before.condition, dispatched(OTHER, *skips, errors=("no. Why",)).condition)
+
+
+def test_where_nothing_is_is_no_news():
+    before, after = (service_applied(Outcome(providers=named), collected=False) for named in (("m1",), ("m1", "m2")))
+    propagated = service_applied(Outcome(providers=("m1",)))
+    assert after.condition.message == f"{propagated.condition.message} No EndpointSlice in m1, m2 yet."
+    for one, other in ((before, after), (after, before), (after, propagated), (propagated, after)):
+        assert differs_in_reach(one.condition, other.condition)
+        assert news(one.condition, other) == []
 
 
 def test_the_reach_changes_beside_a_cluster_that_is_left_out():

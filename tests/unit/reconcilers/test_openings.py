@@ -99,7 +99,7 @@ async def test_opening_18_when_no_port_matches_it_is_said_once_and_everything_el
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"ports": [{"port": 443}, {"name": "tls", "port": 8443}]}})
     await world.settle()
     text = "spec.ports lists 443, tls (8443), but the slices have grpc (9000/TCP), http (8080/TCP)"
-    assert said(world) == ("False", text)
+    assert said(world) == ("False", f"{text}. In place: nothing.")
     assert world.slices_in("m2").keys() == {"m1-api-1"}
     told = [one for one in world.recorder.events if one[2] == "default/web"]
     assert [event[3:] for event in told] == [("Warning", "DispatchEndpointSliceFailed", text)]
@@ -138,7 +138,7 @@ async def test_opening_23_a_copy_that_fails_to_apply_is_named_with_cluster_and_e
     applied(world, "False", "quota exceeded")
     await world.settle()
     text = "slice default/web-1 of m1 in m2: quota exceeded"
-    assert said(world) == ("False", text)
+    assert said(world) == ("False", f"{text}. In place: 1 slice with 1 endpoint from m1 to m3.")
     assert events(world) == [("DispatchEndpointSliceFailed", text)]
     assert world.writes == [STATUS]
     applied(world, "False", "quota exceeded", since="2026-01-01T00:00:07Z")
@@ -159,11 +159,14 @@ async def test_opening_23_each_failure_is_one_event():
     events(world)
     applied(world, "False", "denied", to="m3")
     await world.settle()
-    assert said(world)[1] == "slice default/web-1 of m1 in m2: no room; slice default/web-1 of m1 in m3: denied"
+    assert said(world)[1] == (
+        "slice default/web-1 of m1 in m2: no room; slice default/web-1 of m1 in m3: denied. In place: nothing."
+    )
     assert events(world) == [("DispatchEndpointSliceFailed", "slice default/web-1 of m1 in m3: denied")]
     applied(world, "True")
     await world.settle()
-    assert said(world) == ("False", "slice default/web-1 of m1 in m3: denied")
+    in_place = "In place: 1 slice with 1 endpoint from m1 to m2."
+    assert said(world) == ("False", f"slice default/web-1 of m1 in m3: denied. {in_place}")
     assert events(world) == []
 
 

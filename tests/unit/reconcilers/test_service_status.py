@@ -139,7 +139,7 @@ async def test_a_change_of_one_condition_is_one_event_and_leaves_the_others_time
     assert desk.reasons() == ["DispatchEndpointSliceFailed"]
     assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
     assert desk.conditions[wk.SLICE_DISPATCHED]["lastTransitionTime"] == "2026-01-01T00:01:00Z"
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == f"{BAD.errors[0]}. In place: nothing."
 
 
 async def test_other_words_keep_the_time_and_are_said():
@@ -224,7 +224,7 @@ async def test_opening_10_a_later_success_does_not_hide_an_earlier_failure():
     desk.board.report_slice(ONE, WEB, BAD)
     desk.board.report_slice(TWO, WEB, GOOD)
     await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == f"{BAD.errors[0]}. In place: nothing."
 
 
 async def test_a_service_without_any_slice_never_gets_the_condition_on_them():
@@ -249,7 +249,8 @@ async def test_a_failure_ends_with_the_slice_it_was_about():
 
 
 async def test_after_a_restart_the_verdict_stands_until_all_have_reported_again():
-    before = [condition(wk.SLICE_DISPATCHED, "False", wk.SLICE_DISPATCHED_FAILED, BAD.errors[0])]
+    message = f"{BAD.errors[0]}. In place: nothing."
+    before = [condition(wk.SLICE_DISPATCHED, "False", wk.SLICE_DISPATCHED_FAILED, message)]
     desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")), conditions=before)
     desk.board.report_slice(TWO, WEB, GOOD)
     await desk.look()
@@ -271,6 +272,90 @@ async def test_what_could_not_be_collected_counts_until_it_could():
     assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
     desk.board.report_uncollected(TWO, None, GOOD)
     assert desk.board.uncollected(API) == []
+
+
+# --- what is missing --------------------------------------------------------------------------------------------------
+
+PROPAGATED = "Service is propagated to target clusters."
+FROM_BOTH = Outcome(providers=("m1", "m3"))
+
+
+async def test_as_long_as_nothing_was_collected_it_is_said_where_nothing_is():
+    desk = Desk()
+    desk.board.report_service(WEB, Outcome(providers=("m1", "m2", "m3"), skips=(NOT_READY,)))
+    await desk.look()
+    assert desk.conditions.keys() == {wk.SERVICE_APPLIED}, "the other one is for services with slices (contract 3.3)"
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == (
+        f"{PROPAGATED} No EndpointSlice in m1, m3 yet. Left out for now: m2: the cluster is not ready."
+    )
+    desk.api.seed(collected_work("m1"))
+    desk.board.report_slice(ONE, WEB, Outcome(consumers=("m2",), endpoints=1))
+    desk.board.report_service(WEB, FROM_BOTH)
+    desk.reasons()
+    await desk.look()
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == PROPAGATED
+    assert len(desk.api.writes) == 2, "both conditions in one"
+
+
+async def test_another_provider_in_which_nothing_is_waits_for_a_minute_and_is_no_event():
+    desk = Desk()
+    desk.board.report_service(WEB, FROM_BOTH)
+    await desk.look()
+    desk.reasons()
+    desk.board.report_service(WEB, Outcome(providers=("m1", "m2", "m3")))
+    assert await desk.look() == Result(requeue_after=60.0)
+    await desk.clock.advance(60)
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == f"{PROPAGATED} No EndpointSlice in m1, m2, m3 yet."
+    assert desk.reasons() == []
+
+
+async def test_when_all_slices_are_gone_it_is_said_a_minute_later_and_by_no_event():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, FROM_BOTH)
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    desk.reasons()
+    [work] = desk.api.all("Work")
+    desk.api.edit("Work", "karmada-es-m1", work["metadata"]["name"], {"metadata": {"finalizers": []}})
+    desk.api.remove("Work", "karmada-es-m1", work["metadata"]["name"])
+    desk.board.report_slice(ONE, None, GOOD)
+    assert await desk.look() == Result(requeue_after=60.0)
+    await desk.clock.advance(60)
+    await desk.look()
+    message = desk.conditions[wk.SLICE_DISPATCHED]["message"]
+    assert message == "EndpointSlice are dispatched successfully: no EndpointSlice in m1, m3"
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == PROPAGATED, "it is said once"
+    assert desk.reasons() == []
+    desk.restart()
+    assert await desk.look() == Result()
+    assert len(desk.api.writes) == 2
+
+
+async def test_an_empty_list_of_providers_means_all_of_them():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, Outcome(providers=("m1", *(f"p{number:02}" for number in range(20)))))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"].endswith(
+        f": 1 slice with 1 endpoint from m1 to m2; "
+        f"no endpoints in {', '.join(f'p{number:02}' for number in range(10))} and 10 more"
+    )
+
+
+async def test_a_failure_says_what_is_in_place_all_the_same_and_is_late_with_it():
+    desk = Desk(collected_work("m1"), failing(since=None))
+    desk.board.report_slice(ONE, WEB, reaching(2, "m2", "m3"))
+    await desk.look()
+    desk.reasons()
+    text = "slice default/web-1 of m1 in m2: no room. In place: 1 slice with"
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == f"{text} 2 endpoints from m1 to m3."
+    desk.board.report_slice(ONE, WEB, reaching(5, "m2", "m3"))
+    assert await desk.look() == Result(requeue_after=60.0)
+    await desk.clock.advance(60)
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == f"{text} 5 endpoints from m1 to m3."
+    assert desk.reasons() == []
 
 
 # --- what may be told late, and what is told of the consumers ---------------------------------------------------------
@@ -344,7 +429,9 @@ async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(sin
     assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == ("False" if waits is None else "True")
     await desk.clock.advance(waits or 0)
     assert await desk.look() == Result()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == "slice default/web-1 of m1 in m2: no room"
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == (
+        "slice default/web-1 of m1 in m2: no room. In place: nothing."
+    )
 
 
 async def test_opening_23_a_copy_on_its_way_out_and_what_is_no_copy_fail_nobody():

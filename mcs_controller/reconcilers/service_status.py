@@ -70,8 +70,13 @@ class StatusBoard:
         self._tell(service)
 
     def report_slice(self, origin: SliceRef, service: Request | None, outcome: Outcome) -> None:
-        """How dispatching one slice ended; `service` is None if it is not dispatched (any more)."""
+        """How dispatching one slice ended; `service` is None if it is not dispatched (any more).
+
+        The same as before goes unheard: it comes with each pass, and of a fleet there are many.
+        """
         before = self._filed_under.get(origin)
+        if service is not None and before == service and self._slices[service].get(origin) == outcome:
+            return
         if before is not None and before != service:
             self._slices[before].pop(origin, None)
             self._tell(before)

@@ -496,6 +496,35 @@ def test_a_slice_that_moves_leaves_its_former_service():
     assert told[4:] == [WEB]
 
 
+def test_the_same_report_on_a_slice_again_is_heard_by_nobody():
+    board = StatusBoard()
+    told: list[Request] = []
+    board.subscribe(told.append)
+    for outcome in (BAD, BAD, Outcome(errors=BAD.errors), GOOD, BAD):
+        board.report_slice(ONE, WEB, outcome)
+    assert told == [WEB] * 3
+    board.report_slice(ONE, None, BAD)
+    board.report_slice(ONE, WEB, BAD)
+    board.forget(WEB)
+    board.report_slice(ONE, WEB, BAD)
+    assert told == [WEB] * 6
+    assert board.slice_outcomes(WEB) == {ONE: BAD}
+
+
+async def test_conditions_that_somebody_wrote_over_are_put_right_by_the_next_report_on_the_service():
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, BAD)
+    await desk.look()
+    before = desk.conditions
+    desk.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": []}})
+    desk.told.clear()
+    desk.board.report_service(WEB, GOOD)
+    assert desk.told == [WEB]
+    await desk.look()
+    assert desk.conditions == before
+
+
 def test_the_board_forgets_a_service_entirely():
     board = StatusBoard()
     told: list[Request] = []

@@ -36,7 +36,7 @@ from mcs_controller.domain.binding import (
 )
 from mcs_controller.domain.execution import has_drifted
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.works import DeleteWork, WorkTerminating, plan_work
+from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating, plan_work
 from mcs_controller.reconcilers.apply import Failures, apply_work, settle
 from mcs_controller.reconcilers.changes import content_changed, service_changed
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
@@ -69,12 +69,13 @@ class _Ensured(NamedTuple):
 
     Attributes:
         problem: what has to change before this can go on; empty if nothing does.
-        wrote: whether there was anything to write.
+        placed: whether a cluster got its Work just now. That the Work of one is written again is no news: people
+            hear of a Service that is brought somewhere, not of each change of it.
         unknown: whether the template is not known yet.
     """
 
     problem: str = ""
-    wrote: bool = False
+    placed: bool = False
     unknown: bool = False
 
 
@@ -147,7 +148,7 @@ class BindingReconciler:
         if texts:
             self._report(request, binding, wk.EVENT_SYNC_WORK_FAILED, "; ".join(texts))
         failures.raise_if_any()
-        if not texts and not ensured.unknown and (ensured.wrote or request in self._failing):
+        if not texts and not ensured.unknown and (ensured.placed or request in self._failing):
             self._succeeded(request, binding)
         return Result(requeue_after=_LOOK_AGAIN_SECONDS if ensured.unknown else None)
 
@@ -164,6 +165,7 @@ class BindingReconciler:
         if template is None or is_older(template, binding):
             return _Ensured()
         writes: list[tuple[str, Awaitable[object]]] = []
+        placed = False
         waiting: list[str] = []
         for intent in plan_works(binding, template):
             try:
@@ -173,8 +175,9 @@ class BindingReconciler:
                 continue
             if write is not None:
                 writes.append((f"Work {intent.namespace}/{intent.name}", apply_work(self._works, write)))
+                placed |= isinstance(write, CreateWork)
         await settle(writes, failures)
-        return _Ensured("; ".join(waiting), bool(writes))
+        return _Ensured("; ".join(waiting), placed)
 
     async def _withdraw(self, binding: ResourceBinding) -> None:
         """Delete all Works of a binding that is being deleted, then let it go."""

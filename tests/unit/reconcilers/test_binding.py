@@ -250,6 +250,19 @@ async def test_a_service_is_followed_though_nobody_writes_its_binding(world: Wor
     assert await world.reconcile() == ["patch works karmada-es-m1"]
 
 
+async def test_people_hear_of_a_service_that_is_brought_somewhere_and_not_of_each_change(world: World) -> None:
+    world.schedule("m1")
+    await world.reconcile()
+    assert world.recorder.take() == SUCCEED
+    for number in (1, 2):
+        world.api.edit("Service", "default", "web", {"spec": {"selector": {"app": f"new-{number}"}}})
+        assert await world.reconcile() == ["patch works karmada-es-m1"]
+        assert world.recorder.take() == []
+    world.api.edit("ResourceBinding", *KEY, {"spec": {"clusters": [{"name": "m1"}, {"name": "m2"}]}})
+    assert await world.reconcile() == ["create works karmada-es-m2"]
+    assert world.recorder.take() == SUCCEED
+
+
 async def test_a_template_of_any_kind_is_followed_though_nobody_writes_its_binding(world: World) -> None:
     world.api.seed(template())
     about_deployment(world)

@@ -9,9 +9,14 @@ Rules of client-go `tools/leaderelection/leaderelection.go`:
 - Every write names the resourceVersion it is based on, so of two candidates one gets a conflict.
 
 Where we are stricter than client-go: the leader counts from when it *sent* the last successful renewal, so a slow
-answer does not stretch its term; the term is shorter than the lease duration whatever the configured times; it ends at
-once when somebody else is seen in the Lease, instead of at the deadline; and a candidate that has seen the Lease held
-waits for its duration even if it is deleted, as the holder may not know yet.
+answer does not stretch its term, and one that comes after the term is none; the term is shorter than the lease
+duration whatever the configured times; it ends at once when somebody else is seen in the Lease, instead of at the
+deadline; and a candidate that has seen the Lease held waits for its duration even if it is deleted, as the holder may
+not know yet.
+
+Where we are faster: a candidate looks more often than the leader renews, and again when what it has seen runs out. So
+another leads within the lease duration and one retry period of a leader's death, and within one of a release; in
+client-go it may be 2.2 retry periods later.
 
 As with client-go this does not fence: a leader whose process is frozen may finish a request when it wakes although
 another one leads by then, and who deletes the Lease makes room for a candidate that is just starting. The writes of
@@ -45,10 +50,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JITTER_FACTOR: Final = 1.2
-"""Candidates wait between 1 and 1 + this many retry periods, so that they do not all ask at once."""
+"""Retry periods that must fit into a renew deadline: client-go's number, so that all it refuses is refused here."""
 
+_POLL: Final = (0.8, 0.9)
+"""Retry periods between two looks of a candidate. Not all ask at once, and each sees a renewal before the next one."""
+
+_SPREAD: Final = 0.05
+"""Retry periods over which candidates are spread that wait for the same moment."""
 
 _SILENCE: Final = "the API server did not answer in time"
+_STOOD_STILL: Final = "this process stood still"
 
 
 class LeadershipLost(Exception):
@@ -220,8 +231,15 @@ class LeaderElector:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process may act. True from the end of :meth:`acquire` until lost or released."""
-        return self._leading
+        """Whether this process may act: from the end of :meth:`acquire` until lost or released.
+
+        Also false once the term is over by the clock, whoever may not have found out yet. Then it stays so.
+        """
+        return self._leading and self._clock.monotonic() < self._term_end
+
+    @property
+    def _term_end(self) -> float:
+        return self._renewed_at + self.config.term
 
     @property
     def holder(self) -> str:
@@ -232,11 +250,11 @@ class LeaderElector:
         """Return once this process leads. Failures are logged and retried for ever.
 
         May be cancelled; then :meth:`release` gives back what the server may have granted already. One request takes
-        at most half the renew deadline. A released lease is taken within 1 to 2.2 retry periods.
+        at most half the renew deadline. A released lease is taken within one retry period.
         """
         log.info("Waiting for the lease", extra=self._fields())
         while not await self._try(self._take):
-            await self._clock.sleep(self.config.retry_period * (1 + JITTER_FACTOR * self._rng.random()))
+            await self._clock.sleep(self._pause())
         self._set_leading(True)
         log.info("Became leader", extra=self._fields())
 
@@ -277,14 +295,17 @@ class LeaderElector:
             log.warning("Could not release the lease", extra=self._fields(error=str(error) or _SILENCE))
 
     async def _renew_in_time(self) -> None:
-        left = self._renewed_at + self.config.term - self._clock.monotonic()
-        if left > 0:
-            with contextlib.suppress(TimeoutError):
-                async with time_limit(self._clock, left):
-                    while not await self._try(self._keep):
-                        await self._clock.sleep(self.config.retry_period)
-                    return
-        raise LeadershipLost(f"not renewed for {self.config.term:g} s: {self._trouble or 'this process stood still'}")
+        end = self._term_end
+        renewed = False
+        with contextlib.suppress(TimeoutError):
+            async with time_limit(self._clock, end - self._clock.monotonic()):
+                while not renewed and self._clock.monotonic() < end:
+                    renewed = await self._try(self._keep)
+                    if not renewed:
+                        await self._clock.sleep(min(self.config.retry_period, end - self._clock.monotonic()))
+        # A success that came when the old term was over is none: `is_leader` may have been seen false in between.
+        if not renewed or self._clock.monotonic() >= end:
+            raise LeadershipLost(f"not renewed for {self.config.term:g} s: {self._trouble or _STOOD_STILL}")
 
     async def _try(self, step: Callable[[], Awaitable[bool]]) -> bool:
         """One try with a time-out of its own: a server that hangs must leave time for another."""
@@ -298,7 +319,7 @@ class LeaderElector:
         return done
 
     async def _take(self) -> bool:
-        """Take the lease if it is free."""
+        """Take the lease if it is free. True if the term that this begins is not over already."""
         lease = await self._read()
         seen = lease or self._lease  # a deleted one was perhaps deleted under its holder
         if seen is not None and self._is_held(seen):
@@ -307,7 +328,10 @@ class LeaderElector:
             await self._create()
         else:
             await self._replace(lease)
-        return True
+        if self._clock.monotonic() < self._term_end:
+            return True
+        self._report(_STOOD_STILL)
+        return False
 
     async def _keep(self) -> bool:
         """Renew the lease: as we know it, or else as it really is."""
@@ -387,6 +411,14 @@ class LeaderElector:
         if not self._is_another(lease.spec.holder_identity):
             return False
         return self._clock.monotonic() < self._observed_at + self._promised(lease)
+
+    def _pause(self) -> float:
+        """Seconds until a candidate looks again: soon, and not later than what it has seen runs out."""
+        pause = self.config.retry_period * self._rng.uniform(*_POLL)
+        if self._lease is not None and self._is_held(self._lease):
+            left = self._observed_at + self._promised(self._lease) - self._clock.monotonic()
+            pause = min(pause, left + self.config.retry_period * self._rng.uniform(0, _SPREAD))
+        return pause
 
     def _promised(self, lease: Lease) -> float:
         """For how long the holder may count on the lease: what it wrote there, not what we would have written."""

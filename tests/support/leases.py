@@ -82,6 +82,8 @@ class LeaseConnection:
         delay_after: seconds until its answer is back.
         hangs: requests get no answer, and do not reach the server either.
         error: raised instead of asking the server.
+        freezes: seconds for which the process stands still when the server has answered and nobody has looked yet, for
+            each of the next writes.
     """
 
     server: LeaseServer
@@ -89,6 +91,7 @@ class LeaseConnection:
     delay_after: float = 0.0
     hangs: bool = False
     error: KubeError | None = None
+    freezes: list[float] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
     async def get(self, resource: Resource[Lease], name: str, namespace: str = "") -> Lease:
@@ -117,3 +120,5 @@ class LeaseConnection:
         finally:
             if after:
                 await self.server.clock.sleep(after)
+            if verb != "get" and self.freezes:
+                self.server.clock.freeze(self.freezes.pop(0))

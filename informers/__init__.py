@@ -2,7 +2,8 @@
 
     config, connection, transport, client     requests to one API server
     wire, watcher, reflector, backoff         following a collection
-    cache, store, event, informer, factory    what is known, and who is told
+    cache, store, event, informer,
+    registration, factory                     what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
 
 Begin reading at :class:`~informers.informer.SharedInformer`.
@@ -37,13 +38,15 @@ from informers.errors import (
     TooManyRequests,
     TransportError,
     Unauthorized,
+    WentBack,
 )
-from informers.event import Event, Handler
+from informers.event import AsyncHandler, Event, Handler
 from informers.factory import InformerFactory
-from informers.informer import Registration, SharedInformer
+from informers.informer import SharedInformer
 from informers.meta import KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.reflector import ListWatch
+from informers.registration import Registration
 from informers.resource import PartialObject, Resource, struct_decoder
 from informers.store import Indexers, Store, StoreWriter
 from informers.transport import NO_CLIENT_METRICS, ClientMetrics, RawResponse
@@ -59,6 +62,7 @@ __all__ = [
     "AlreadyExists",
     "ApiClient",
     "ApiError",
+    "AsyncHandler",
     "BadRequest",
     "CachedResource",
     "CachedToken",
@@ -99,6 +103,7 @@ __all__ = [
     "TooManyRequests",
     "TransportError",
     "Unauthorized",
+    "WentBack",
     "key_of",
     "load_incluster",
     "load_kubeconfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -57,4 +57,11 @@ Handler: TypeAlias = Callable[[Event[T]], None]
 
 Must return at once (put a key in a queue), as nothing else in the process goes on meanwhile, and must not change the
 objects. An exception is logged and counted, and the event is not told again.
+"""
+
+AsyncHandler: TypeAlias = Callable[[Event[T]], Awaitable[None]]
+"""Called with one event at a time, some time after the change of the store. A coroutine function.
+
+May take its time as long as it awaits. It must not change the objects. An exception is logged and counted, and the
+event is not told again.
 """

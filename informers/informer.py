@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextvars
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.backoff import Outage
 from informers.cache import Cache
-from informers.event import Event, Handler
+from informers.event import AsyncHandler, Event, Handler
 from informers.meta import KubeObject, ObjectKey
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.reflector import ListWatch, Reflector
+from informers.registration import AsyncRegistration, Registration
 from informers.selectors import LabelSelector
 from informers.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
 
@@ -26,39 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Handler", "Registration", "SharedInformer"]
 
 T = TypeVar("T", bound=KubeObject)
-
-_log = logging.getLogger(__name__)
-
-
-class Registration(Generic[T]):
-    """One handler of one informer, made by :meth:`SharedInformer.add_handler`. Belongs to the informer's event loop.
-
-    Attributes:
-        name: of the handler, in logs and metrics.
-    """
-
-    def __init__(self, informer: SharedInformer[T], handler: Handler[T], name: str) -> None:
-        self._informer = informer
-        self._handler = handler
-        self.name = name
-
-    @property
-    def has_synced(self) -> bool:
-        """Whether the handler has been told of every object of the first complete list."""
-        return self._informer.has_synced
-
-    def remove(self) -> None:
-        """Tell the handler nothing more, from now on. May be called twice, and by the handler itself."""
-        self._informer._registrations.pop(self, None)
-
-    def _call(self, event: Event[T]) -> None:
-        try:
-            self._handler(event)
-        except Exception:  # a stranger's code: whatever it does, the other handlers and the cache must not suffer
-            _log.exception(
-                "handler failed: handler=%s resource=%s key=%s", self.name, self._informer.resource, event.key
-            )
-            self._informer._metrics.handler_failed(self._informer._name, self.name)
 
 
 class SharedInformer(Generic[T]):
@@ -85,14 +53,17 @@ class SharedInformer(Generic[T]):
     7. *Synced means told.* `has_synced` of the informer, and of each handler, turns true once the first complete list
        is in the store and its handlers have been told of it; an empty list counts. It stays true.
     8. *Handlers are apart.* An exception in one is logged and counted; the others and the store do not notice. One that
-       was removed is told nothing more, not even of the event that is being delivered.
-    9. *Handlers are quick.* They run inside the event loop, one after the other, and there is no queue between them and
-       the watch: a slow one holds up everything in the process, and the server's events wait in the socket. A server
-       that loses patience ends the watch, and it is resumed. So a handler does no more than put a key in a queue; it
-       cannot call :meth:`add_handler`, :meth:`observe` or :meth:`observe_deleted`.
+       was removed is told nothing more, not even of the event that is being delivered. A handler that takes its time
+       awaits (:meth:`add_async_handler`): however slow it is, and if it never returns, the others and the store do not
+       notice. It is told the states of each object in order, some left out (2), and later than 4 and 6 say.
+    9. *Other handlers are quick.* Those of :meth:`add_handler` run inside the event loop, one after the other, and no
+       queue is between them and the watch: a slow one holds up everything in the process, and the server's events wait
+       in the socket. A server that loses patience ends the watch, and it is resumed. One that takes 0.1 s is named in
+       the log. So such a handler does no more than put a key in a queue; it cannot call :meth:`add_handler`,
+       :meth:`observe` or :meth:`observe_deleted`.
     10. *Memory is bounded* by the collection itself (twice while a list comes in), one read from the socket, one page,
         a number for each own write that the watch has yet to confirm, and 4096 uids of own deletions. What has left
-        the store is not kept alive.
+        the store is not kept alive, except what a handler that awaits has yet to be told: two events of each object.
     11. *Resync is local.* It tells all handlers of every object again at an interval, as an update with `old is new`,
         and asks the server for nothing. (There is one interval for the informer, not one for each handler.)
     12. *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
@@ -184,7 +155,7 @@ class SharedInformer(Generic[T]):
         )
         self._registrations: dict[Registration[T], None] = {}  # a set in order of registration
         self._delivering = False
-        self._running = False
+        self._group: asyncio.TaskGroup | None = None
         self._synced = asyncio.Event()
 
     @property
@@ -216,13 +187,35 @@ class SharedInformer(Generic[T]):
         Raises:
             RuntimeError: called by a handler.
         """
+        return self._add(Registration(self, handler, name or _name_of(handler), self._clock))
+
+    def add_async_handler(self, handler: AsyncHandler[T], *, name: str = "") -> Registration[T]:
+        """The same for a handler that awaits. A task of its own tells it, one event after the other, while this runs.
+
+        However long it takes, nobody else waits for it. Events that wait for their turn are merged by object: see
+        :func:`informers.registration.merged`. When the informer stops, the call under way is cancelled, and what waits
+        is told when it runs again.
+
+        Args:
+            handler: see :data:`~informers.event.AsyncHandler`. What it raises is logged.
+            name: for logs and metrics; else the function's own.
+
+        Raises:
+            RuntimeError: called by a handler that is not asynchronous.
+        """
+        registration = AsyncRegistration(self, handler, name or _name_of(handler), self._clock)
+        self._add(registration)
+        if self._group is not None:
+            self._start(registration, self._group)
+        return registration
+
+    def _add(self, registration: Registration[T]) -> Registration[T]:
         self._refuse_handlers("add_handler")
-        registration = Registration(self, handler, name or getattr(handler, "__qualname__", repr(handler)))
         self._registrations[registration] = None
         self._delivering = True
         try:
             for obj in self.store.values():
-                registration._call(Event(new=obj, initial=True))
+                registration._call(Event(new=obj, initial=True), self._clock.monotonic())
         finally:
             self._delivering = False
         return registration
@@ -238,16 +231,26 @@ class SharedInformer(Generic[T]):
             RuntimeError: it runs already.
             ExceptionGroup: a defect, for example an indexer that raises. Servers and networks cannot cause it.
         """
-        if self._running:
+        if self._group is not None:
             raise RuntimeError(f"the informer of {self.resource} runs already")
-        self._running = True
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as self._group:
+                group = self._group
+                for registration in self._registrations:
+                    if isinstance(registration, AsyncRegistration):
+                        self._start(registration, group)
                 group.create_task(self._reflector.run(), name=f"reflector of {self.resource}")
                 if self._resync_seconds > 0:
                     group.create_task(self._resync(), name=f"resync of {self.resource}")
         finally:
-            self._running = False
+            self._group = None
+
+    def _start(self, registration: AsyncRegistration[T], group: asyncio.TaskGroup) -> None:
+        # With a context of its own: whoever added it must not lend it its priority and its log fields.
+        group.create_task(registration._run(), name=f"handler {registration.name}", context=contextvars.Context())
+
+    def _forget(self, registration: Registration[T]) -> None:
+        self._registrations.pop(registration, None)
 
     def wake(self) -> None:
         """Try again now, if waiting after a failure."""
@@ -300,9 +303,10 @@ class SharedInformer(Generic[T]):
         try:
             for event in events:
                 self._metrics.event(self._name, event.kind)
+                now = self._clock.monotonic()
                 for registration in tuple(self._registrations):
                     if registration in self._registrations:  # not removed by a handler before it
-                        registration._call(event)
+                        now = registration._call(event, now)
         finally:
             self._delivering = False
 
@@ -315,3 +319,7 @@ class SharedInformer(Generic[T]):
         while True:
             await self._clock.sleep(self._resync_seconds)
             self._deliver([Event(old=obj, new=obj) for obj in self.store.values()])
+
+
+def _name_of(handler: object) -> str:
+    return getattr(handler, "__qualname__", repr(handler))

@@ -226,10 +226,10 @@ class Transport:
                 try:
                     content = await _read(response, what, MAX_RESPONSE_BYTES)
                 except _NETWORK_ERRORS as error:
-                    raise _transport_error(what, error) from error
+                    raise _transport_error(what, error, self._secrets(headers)) from error
                 raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)
             self._streams.add(response.content)
-            yield _Lines(response.content, what)
+            yield _Lines(response.content, what, self._secrets(headers))
         finally:
             self._streams.discard(response.content)
             response.close()  # not released to the pool: the rest of the stream is still to come
@@ -286,11 +286,12 @@ class Transport:
 
 
 class _Lines:
-    """The lines of a stream, those of each read together."""
+    """The lines of a stream, those of each read together. An ERROR event is told to people: it is without `secrets`."""
 
-    def __init__(self, content: aiohttp.StreamReader, what: str) -> None:
+    def __init__(self, content: aiohttp.StreamReader, what: str, secrets: Sequence[str]) -> None:
         self._content = content
         self._what = what
+        self._secrets = secrets
         self._splitter = LineSplitter(MAX_EVENT_BYTES)
 
     def __aiter__(self) -> AsyncIterator[list[bytes]]:
@@ -303,11 +304,11 @@ class _Lines:
             except aiohttp.SocketTimeoutError as error:
                 raise Silence(f"{self._what}: not a byte for too long") from error
             except _NETWORK_ERRORS as error:
-                raise _transport_error(self._what, error) from error
+                raise _transport_error(self._what, error, self._secrets) from error
             if not chunk:
                 raise StopAsyncIteration
             if lines := self._splitter.feed(chunk):
-                return lines
+                return [redact_bytes(line, self._secrets) if b'"ERROR"' in line else line for line in lines]
 
 
 async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> bytes:

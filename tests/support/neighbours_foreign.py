@@ -97,6 +97,19 @@ class Strewn:
         metadata.setdefault("labels", {})[OTHERS] = "theirs"
         self._stored.append((api, plane, await Hand(api, "others").create(obj)))
 
+    async def add(self, plane: str, api: Api, obj: Object) -> None:
+        """Make one more, which says itself where it is; a cluster-scoped one has no namespace."""
+        obj["metadata"].setdefault("labels", {})[OTHERS] = "theirs"
+        self._stored.append((api, plane, await Hand(api, "others").create(obj)))
+
+    def forget(self, *, plane: str, namespace: str) -> None:
+        """What is there must not stay as it is any longer: the namespace goes."""
+        self._stored = [
+            (api, where, one)
+            for api, where, one in self._stored
+            if (where, one["metadata"].get("namespace")) != (plane, namespace)
+        ]
+
     @property
     def owner(self) -> Object:
         """A ConfigMap of the control plane that things may belong to."""
@@ -111,7 +124,7 @@ class Strewn:
         result = []
         for api, plane, before in self._stored:
             after = await Hand(api, "").again(before)
-            what = f"{plane}: {before['kind']} {before['metadata']['namespace']}/{before['metadata']['name']}"
+            what = f"{plane}: {before['kind']} {before['metadata'].get('namespace', '')}/{before['metadata']['name']}"
             if after is None:
                 result.append(f"{what} is gone")
             elif after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:

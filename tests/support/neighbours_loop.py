@@ -25,6 +25,7 @@ KINDS = {
     ("v1", "Service"): "v1/services",
     ("v1", "ConfigMap"): "v1/configmaps",
     ("v1", "Namespace"): "v1/namespaces",
+    ("v1", "Secret"): "v1/secrets",
     ("discovery.k8s.io/v1", "EndpointSlice"): "discovery.k8s.io/v1/endpointslices",
     ("multicluster.x-k8s.io/v1alpha1", "ServiceExport"): "multicluster.x-k8s.io/v1alpha1/serviceexports",
     ("multicluster.x-k8s.io/v1alpha1", "ServiceImport"): "multicluster.x-k8s.io/v1alpha1/serviceimports",

@@ -69,7 +69,7 @@ def unusable(name: str, clusters: Clusters) -> Skip | None:
     if cluster.metadata.deletion_timestamp is not None:
         return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is being removed")
     if not cluster.is_ready:
-        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
+        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready, see its condition Ready")
     if cluster.serves(wk.SLICE_API_VERSION, wk.SLICE_KIND) == "Disabled":
         return Skip(
             name, wk.EVENT_API_INCOMPATIBLE, f"the cluster does not serve {wk.SLICE_API_VERSION} {wk.SLICE_KIND}"

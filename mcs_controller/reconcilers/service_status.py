@@ -286,8 +286,10 @@ def _failure(work: Work) -> _Failure | None:
     origin = origin_of(work)
     if role_of(work) is not Role.DISPATCHED or origin is None:
         return None
-    what = conditions.copy_in(cluster_of(work) or "", origin)
-    return _Failure(f"{what}: {applied.message}", parse_time(applied.last_transition_time))
+    text = f"{conditions.copy_in(cluster_of(work) or '', origin)}: {applied.message}"
+    if f'namespaces "{origin.namespace}" not found' in applied.message:
+        text += " (create the namespace there)"
+    return _Failure(text, parse_time(applied.last_transition_time))
 
 
 def _reference(mcs: MultiClusterService) -> ObjectReference:

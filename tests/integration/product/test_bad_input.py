@@ -179,7 +179,7 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
                 "True",
                 "ServiceAppliedSucceed",
                 "Service is propagated to target clusters. No EndpointSlice in member1 yet. "
-                "Left out for now: far: the cluster is not ready.",
+                "Left out for now: far: the cluster is not ready, see its condition Ready.",
             ),
         )
         await goes_on(space)

@@ -123,7 +123,7 @@ async def test_a_consumer_that_turns_ready_gets_what_it_missed():
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "what it has stays"
     assert world.slices_in("m3") == {"m1-web-1": ["10.0.0.5"]}
     assert (world.condition(wk.SLICE_DISPATCHED) or ("", ""))[1].endswith(
-        "Left out for now: m2: the cluster is not ready."
+        "Left out for now: m2: the cluster is not ready, see its condition Ready."
     )
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready")]}})
     await world.settle()

@@ -240,7 +240,7 @@ async def test_opening_09_every_provider_is_tried_and_each_failure_is_named():
     assert world.condition(wk.SERVICE_APPLIED) == (
         "True",
         "Service is propagated to target clusters. No EndpointSlice in m1, m2, m3 yet. "
-        "Left out for now: m4: the cluster is not ready.",
+        "Left out for now: m4: the cluster is not ready, see its condition Ready.",
     )
     assert {WORK} <= world.works_in("m1").keys() & world.works_in("m2").keys()
 

@@ -305,10 +305,13 @@ async def test_a_cluster_that_flaps_is_one_event_when_it_goes_and_one_for_each_c
     for _ in range(3):
         ready(world, "m2", "False")
         await world.settle()
-        assert events(world) == [("SyncServiceFailed", "m2: the cluster is not ready")]
+        assert world.writes == [STATUS], "both conditions in one write"
+        assert events(world) == [("SyncServiceFailed", "m2: the cluster is not ready, see its condition Ready")]
         ready(world, "m2")
         await world.settle()
+        assert world.writes == [STATUS, STATUS]
         assert events(world) == [
             ("SyncServiceSucceed", "Service is propagated to target clusters."),
             ("DispatchEndpointSliceSucceed", OK),
         ]
+        world.forget_calls()

@@ -358,6 +358,38 @@ async def test_a_failure_says_what_is_in_place_all_the_same_and_is_late_with_it(
     assert desk.reasons() == []
 
 
+KARMADAS = (
+    condition(wk.SERVICE_APPLIED, "True", wk.SERVICE_APPLIED_SUCCEED, PROPAGATED),
+    condition(wk.SLICE_DISPATCHED, "True", wk.SLICE_DISPATCHED_SUCCEED, "EndpointSlice are dispatched successfully"),
+)
+
+
+@pytest.mark.parametrize("slices", [1, 0], ids=["with slices", "without"])
+async def test_what_karmada_wrote_is_written_over_once_a_minute_after_the_take_over_and_is_no_event(slices: int):
+    desk = Desk(*[collected_work("m1")] * slices, conditions=list(KARMADAS[: 1 + slices]))
+    desk.board.report_service(WEB, FROM_BOTH)
+    if slices:
+        desk.board.report_slice(ONE, WEB, reaching(1))
+    for waits in (60.0, 30.0, None, None):
+        assert await desk.look() == Result(requeue_after=waits)
+        await desk.clock.advance(30)
+    desk.restart()
+    await desk.look()
+    assert len(desk.api.writes) == 1
+    assert {one["message"] for one in desk.conditions.values()} == (
+        {
+            PROPAGATED,
+            "EndpointSlice are dispatched successfully: 1 slice with 1 endpoint from m1 to m2; no endpoints in m3",
+        }
+        if slices
+        else {f"{PROPAGATED} No EndpointSlice in m1, m3 yet."}
+    )
+    assert desk.reasons() == []
+    assert {one["lastTransitionTime"] for one in desk.conditions.values()} == {
+        one["lastTransitionTime"] for one in KARMADAS
+    }
+
+
 # --- what may be told late, and what is told of the consumers ---------------------------------------------------------
 
 
@@ -431,6 +463,16 @@ async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(sin
     assert await desk.look() == Result()
     assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == (
         "slice default/web-1 of m1 in m2: no room. In place: nothing."
+    )
+
+
+async def test_opening_23_a_namespace_that_a_consumer_lacks_is_named_with_what_to_do():
+    desk = Desk(collected_work("m1"), failing('create slice: namespaces "default" not found', since=None))
+    desk.board.report_slice(ONE, WEB, reaching(1))
+    await desk.look()
+    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == (
+        'slice default/web-1 of m1 in m2: create slice: namespaces "default" not found (create the namespace there). '
+        "In place: nothing."
     )
 
 

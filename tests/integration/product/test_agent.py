@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from testbed import Bed, ControllerProcess, karmada
-from testbed.karmada import CONTROLLER_USER, MANIFESTS, apply_all, load, request_token
+from testbed.karmada import CONTROLLER_USER
 from tests.integration.product.conftest import IMPATIENT
+from tests.support.agents import agents_user, install_agent
 from tests.support.fleet import (
     CLUSTERS,
     MCS,
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AGENT = "mcs-controller-agent"
-RIGHTS = MANIFESTS / "agent" / "control-plane"
-
 
 class Write(NamedTuple):
     """One kind of write: where, by whom, of what."""
@@ -52,10 +49,6 @@ class Write(NamedTuple):
     by: str
     verb: str
     resource: str
-
-
-def agents_user(cluster: str) -> str:
-    return f"system:serviceaccount:karmada-es-{cluster}:{AGENT}"
 
 
 class Everybodys(Traffic):
@@ -100,23 +93,7 @@ class Fleet:
         await self.controller.start()
 
     async def install_agent(self, cluster: str) -> None:
-        """Do what docs/agent.md says: rights on both sides, two kubeconfigs, the process."""
-        host, member = self.bed.host, self.bed.members[cluster]
-
-        async def has_namespace() -> bool:
-            return await host.api.find(NAMESPACES, f"karmada-es-{cluster}") is not None
-
-        await eventually(f"the execution namespace of {cluster}", has_namespace, True)
-        await apply_all(host.api, for_cluster(RIGHTS, cluster))
-        await apply_all(member.api, load(MANIFESTS / "member"))
-        token = await request_token(host, f"karmada-es-{cluster}", AGENT)
-        control_plane = host.token_access(token, self.bed.root / f"agent-{cluster}-karmada.kubeconfig").kubeconfig
-        token = await request_token(member, karmada.SYSTEM_NAMESPACE, karmada.SERVICE_ACCOUNT)
-        own = member.token_access(token, self.bed.root / f"agent-{cluster}.kubeconfig").kubeconfig
-        flags = [f"--cluster-name={cluster}", f"--karmada-kubeconfig={control_plane}"]
-        agent = ControllerProcess(
-            own, root=self.bed.root, name=f"agent-{cluster}", extra_args=[*flags, *IMPATIENT, "--v=4"]
-        )
+        agent = await install_agent(self.bed, cluster, *IMPATIENT, "--v=4")
         self._stack.push_async_callback(agent.kill)
         await agent.start()
         self.agents[cluster] = agent
@@ -131,11 +108,6 @@ class Fleet:
     def refusals(self) -> list[str]:
         """What anybody asked for in vain since the planes were started."""
         return Refusals.ever(self.bed, *map(agents_user, self.bed.members)).found()
-
-
-def for_cluster(folder: Path, cluster: str) -> list[dict[str, Any]]:
-    text = "\n---\n".join(path.read_text() for path in sorted(folder.glob("*.yaml")))
-    return [each for each in yaml.safe_load_all(text.replace("CLUSTER", cluster)) if each]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -8,13 +8,10 @@ Secrets and specs in which the secrets were planted.
 from __future__ import annotations
 
 import base64
-import copy
-import json
 import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 
 from testbed import ControllerProcess, NotYet, karmada, wait_for
@@ -28,20 +25,8 @@ from tests.integration.security.canaries import (
     refuse_token,
     server,
 )
-from tests.support.fleet import (
-    BINDINGS,
-    CLUSTERS,
-    EVENTS,
-    LEASES,
-    MCS,
-    SECRETS,
-    SERVICES,
-    WORKS,
-    Space,
-    endpointslice,
-    multiclusterservice,
-    service,
-)
+from tests.integration.security.fleet import NAMESPACE, Fleet, everything_of
+from tests.support.fleet import CLUSTERS, SECRETS, Space, endpointslice, multiclusterservice, service
 
 if TYPE_CHECKING:
     from testbed import Bed
@@ -49,72 +34,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Object = dict[str, Any]
-NAMESPACE = "karmada-cluster"
-CLOSED = "http://127.0.0.1:1"
 
 
 def pem(kind: str, inside: str) -> str:
     return f"-----BEGIN {kind}-----\n{base64.b64encode(inside.encode()).decode()}\n-----END {kind}-----\n"
-
-
-class Fleet:
-    """Bad members, each with secrets of its own."""
-
-    def __init__(self, bed: Bed, canaries: Canaries) -> None:
-        self._bed = bed
-        self._canaries = canaries
-        self.names: list[str] = []
-
-    async def add(self, name: str, *, token: str = "{}", ca: str | None = None, **spec: Any) -> None:
-        """A Cluster and its Secret; `{}` in a text becomes a new secret."""
-        self.names.append(name)
-        data = {"token": self._planted(name, "token", token)}
-        if ca is not None:
-            data["caBundle"] = self._planted(name, "caBundle", ca)
-        host = self._bed.host.api
-        meta = {"name": name, "namespace": NAMESPACE}
-        await host.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data})
-        planted = {key: self._planted(name, key, value) for key, value in spec.items()}
-        await host.create(
-            {
-                "apiVersion": "cluster.karmada.io/v1alpha1",
-                "kind": "Cluster",
-                "metadata": {"name": name},
-                "spec": {
-                    "syncMode": "Push",
-                    "apiEndpoint": CLOSED,
-                    "insecureSkipTLSVerification": ca is None,
-                    "secretRef": meta,
-                    **planted,
-                },
-            }
-        )
-
-    def _planted(self, name: str, field: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._planted(name, f"{field}.{key}", each) for key, each in value.items()}
-        if isinstance(value, str) and "{}" in value:
-            return value.replace("{}", self._canaries.plant(f"{field} of {name}"))
-        return value
-
-
-async def everything_of(bed: Bed, process: ControllerProcess) -> dict[str, str]:
-    """All outputs by name."""
-    texts = {"log": process.log.read_text()}
-    async with aiohttp.ClientSession() as session:
-        for url in (
-            process.metrics_url,
-            *(f"{process.health_url}/{path}" for path in ("healthz?verbose", "readyz?verbose", "debug", "debug/pprof")),
-        ):
-            async with session.get(url) as response:
-                texts[url] = await response.text() + str(response.headers)
-    for resource in (MCS, WORKS, BINDINGS, SERVICES, EVENTS, LEASES, CLUSTERS):
-        for each in await bed.host.api.list(resource):
-            seen = copy.deepcopy(each)
-            if resource == CLUSTERS:  # whoever may read a Cluster may read what its spec says
-                del seen["spec"]
-            texts[f"{resource} {each['metadata']['name']}"] = json.dumps(seen)
-    return texts
 
 
 async def test_secrets_of_clusters_are_not_told(new_bed):
@@ -211,7 +134,7 @@ async def test_secrets_of_clusters_are_not_told(new_bed):
         await wait_for("member1 not to be ready", noticed, 60)
         texts = await everything_of(bed, process)
         await process.terminate()
-        texts["log"] = process.log.read_text()
+        log = texts[f"log of {process.name}"] = process.log.read_text()
 
-    assert all(name in texts["log"] for name in fleet.names)
+    assert all(name in log for name in fleet.names)
     assert canaries.found_in(texts) == []

@@ -37,6 +37,9 @@ _SERVER_METADATA = (
 )
 
 
+_DISPATCHER = wk.SLICE_DISPATCHER.encode()
+
+
 class Role(enum.Enum):
     """What a Work is for, as far as this feature is concerned."""
 
@@ -185,7 +188,7 @@ def role_of(work: Work) -> Role:
         return Role.SERVICE
     if ref.kind != wk.SLICE_KIND or not ref.api_version.startswith("discovery.k8s.io/"):
         return Role.OTHER
-    if work.metadata.annotations.get(wk.PROVISION_CLUSTER):
+    if _provider_of(work):
         return Role.DISPATCHED
     labels = work.metadata.labels
     if wk.COLLECTED_BY in labels or labels.get(wk.MCS_NAME) or labels.get(wk.EXPORT_NAME):
@@ -193,6 +196,24 @@ def role_of(work: Work) -> Role:
     # Without any label it is ours only while it waits for us to let go of it.
     waits = {wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER}.intersection(work.metadata.finalizers)
     return Role.COLLECTED if waits else Role.OTHER
+
+
+def _provider_of(work: Work) -> str:
+    """The provider of a dispatched slice; empty if the Work, which holds a slice, is not there to dispatch one.
+
+    The annotation says so (contract 3.3). Should somebody have taken it off, the slice inside still says that it is a
+    copy, of whom, and that this very Work brings it.
+    """
+    meta = work.metadata
+    provider = meta.annotations.get(wk.PROVISION_CLUSTER)
+    if provider or wk.COLLECTED_BY in meta.labels or _DISPATCHER not in work.manifests[0].raw:
+        return provider or ""
+    inside = work.manifests[0].decode()["metadata"]
+    labels, annotations = inside.get("labels") or {}, inside.get("annotations") or {}
+    carrier = (annotations.get(wk.WORK_NAMESPACE), annotations.get(wk.WORK_NAME))
+    if labels.get(wk.SLICE_MANAGED_BY) != wk.SLICE_DISPATCHER or carrier != (meta.namespace, meta.name):
+        return ""
+    return str(annotations.get(wk.PROVISION_CLUSTER) or "")
 
 
 def origin_of(work: Work) -> SliceRef | None:
@@ -204,7 +225,7 @@ def origin_of(work: Work) -> SliceRef | None:
         cluster = cluster_of(work)
         return SliceRef(cluster, ref.namespace, ref.name) if cluster is not None else None
     if role is Role.DISPATCHED:
-        provider = work.metadata.annotations[wk.PROVISION_CLUSTER]
+        provider = _provider_of(work)
         name = work.metadata.annotations.get(wk.PROVISION_NAME) or ref.name.removeprefix(f"{provider}-")
         return SliceRef(provider, ref.namespace, name)
     return None

@@ -487,6 +487,28 @@ def test_a_garbled_copy_is_put_right_in_its_place(manifests: list[Any]):
     assert in_consumers(after) == {("karmada-es-m2", "m1-web-1")}
 
 
+@pytest.mark.parametrize("label", [None, wk.MCS_NAME, wk.MCS_NAMESPACE, wk.WORK_PERMANENT_ID])
+def test_a_copy_that_lost_its_annotation_is_known_by_what_it_holds(label: str | None):
+    before = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    copy = before["karmada-es-m2", NAME]
+    stripped = merge_patch(copy, {"metadata": {"annotations": None, "labels": {label: None} if label else {}}})
+    assert (role_of(a_work(stripped)), origin_of(a_work(stripped))) == (Role.DISPATCHED, ORIGIN)
+    plan = dispatch(mcs(consumers=["m2"]), before | {("karmada-es-m2", NAME): stripped})
+    (write,) = (one.write for one in plan.copies)
+    assert isinstance(write, PatchWork)  # so the consumer never lacks the slice
+    after = merge_patch(stripped, write.body)
+    assert after["metadata"]["annotations"] == copy["metadata"]["annotations"]
+    assert after["metadata"]["labels"].keys() == copy["metadata"]["labels"].keys()
+
+
+def test_a_slice_that_was_brought_by_another_work_does_not_make_a_copy_of_the_work_that_holds_it():
+    before = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    manifest = before["karmada-es-m2", NAME]["spec"]["workload"]["manifests"][0]
+    assert role_of(a_work(work("m2", "other", manifest, labels=filed()))) is Role.COLLECTED
+    assert role_of(a_work(work("m2", NAME, manifest, labels={wk.COLLECTED_BY: "Other"}))) is Role.COLLECTED
+    assert role_of(a_work(work("m2", "other", manifest))) is Role.OTHER
+
+
 @pytest.mark.parametrize(
     "occupant",
     [

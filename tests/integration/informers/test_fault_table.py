@@ -1,5 +1,7 @@
 """Which test shows what happens at which fault. A test that is renamed or removed must be changed here too.
 
+The list of faults stands by itself, so that a row cannot get lost together with its tests.
+
 The soaks (test_soak.py, test_soak_apiserver.py) inject most of these at random, too.
 """
 
@@ -12,12 +14,31 @@ import pytest
 
 TESTS: Final = Path(__file__).parents[2]
 
-WIRE, REAL, PROXY, SERVER, CONFIG = (
+FAULTS: Final = """
+    EOF mid-line; half lines; malformed event; oversized event; unknown event type; repeated and old events;
+    bookmark-only stream; quiet kind; silent dead connection; compressed answers; answers that are not HTTP;
+    410 on watch; 410 on resume; 410 on a list page;
+    429 with Retry-After in seconds, and as a date; burst of 500; 401, token rotated; 409 on write; redirects; proxies;
+    TLS: unknown authority; TLS: expired; TLS: wrong host; TLS: authority changed on disk; TLS: none at all;
+    reset while a request is written; reset while a write's answer is read; DNS; clock jumps; restored from a backup;
+    delete missed while disconnected; same name, new uid; informer stopped and run again;
+    failing handler; slow handler; handler that never returns;
+    cluster turns not ready mid-reconcile; cluster removed;
+    lease stolen; lease lost; lease renewed late;
+    crash between any two writes of a plan
+"""
+"""Every fault that must have a row."""
+
+WIRE, REAL, PROXY, SERVER, CONFIG, INFORMER, HANDLERS, LEASE, HISTORIES = (
     "integration/informers/test_faults.py",
     "integration/informers/test_faults_apiserver.py",
     "integration/informers/test_proxies.py",
     "integration/informers/test_apiserver.py",
     "unit/informers/test_config.py",
+    "unit/informers/test_informer.py",
+    "unit/informers/test_handlers.py",
+    "unit/runtime/test_leader_election.py",
+    "model/test_histories.py",
 )
 
 TABLE: Final[dict[str, list[tuple[str, str]]]] = {
@@ -93,7 +114,10 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         (WIRE, "test_name_that_does_not_resolve_is_a_transport_error"),
         (WIRE, "test_host_that_cannot_be_one_is_refused_at_once"),
     ],
-    "clock jumps": [(WIRE, "test_wall_clock_that_jumps_changes_nothing")],
+    "clock jumps": [
+        (WIRE, "test_wall_clock_that_jumps_changes_nothing"),
+        (LEASE, "test_wall_clock_jumps_change_nothing"),
+    ],
     "redirects": [(WIRE, "test_redirects_are_not_followed_so_tokens_stay_home"), (WIRE, "redirect")],
     "proxies": [
         (PROXY, "test_http_proxy_that_refuses_is_a_transport_error_without_its_password"),
@@ -105,14 +129,69 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     "restored from a backup": [
         (WIRE, "test_server_restored_from_a_backup_is_found_out_by_its_silence"),
         (REAL, "test_watch_from_a_version_yet_to_come_opens_and_is_silent"),
+        (REAL, "test_server_that_went_back_is_found_out_and_listed"),
     ],
-    "failing handler": [("unit/informers/test_informer.py", "test_failing_handler_harms_nobody")],
+    "quiet kind": [
+        (WIRE, "test_quiet_kind_costs_a_list_of_one_at_each_silence_and_no_warning"),
+        (REAL, "test_quiet_kind_is_not_listed_again"),
+    ],
+    "informer stopped and run again": [
+        (
+            "unit/informers/test_informer.py",
+            "test_what_a_stream_told_before_it_was_stopped_is_no_part_of_the_next_list",
+        ),
+        ("unit/informers/test_model.py", "informer_is_stopped_and_run_again"),
+    ],
+    "failing handler": [
+        (INFORMER, "test_failing_handler_harms_nobody"),
+        (HANDLERS, "test_failing_handler_that_awaits_is_logged_and_goes_on"),
+    ],
+    "slow handler": [
+        (HANDLERS, "test_slow_handler_is_named_in_the_log_once_and_once_when_it_is_quick_again"),
+        (INFORMER, "test_nothing_is_read_from_the_watch_while_a_handler_has_its_turn"),
+    ],
+    "handler that never returns": [
+        (HANDLERS, "test_handler_that_never_returns_harms_no_other_and_nobodys_memory"),
+    ],
+    "cluster turns not ready mid-reconcile": [
+        (HISTORIES, "fare"),
+        ("unit/reconcilers/test_execution.py", "test_a_cluster_that_is_not_ready_is_waited_for"),
+        ("unit/reconcilers/test_dispatch.py", "test_a_provider_that_is_not_ready_keeps_its_endpoints_everywhere"),
+    ],
+    "cluster removed": [
+        (HISTORIES, "toggle_cluster"),
+        ("unit/reconcilers/test_cluster.py", "test_cluster_leaves_step_by_step"),
+        ("integration/standalone/test_leaving.py", "test_a_cluster_leaves_and_takes_nothing_of_others_along"),
+    ],
+    "lease stolen": [
+        (LEASE, "test_stolen_lease_ends_leadership_at_the_next_renewal"),
+        (
+            "integration/product/test_restarts.py",
+            "test_a_leader_whose_lease_was_stolen_ends_with_1_and_leaves_the_lease_to_the_thief",
+        ),
+    ],
+    "lease lost": [
+        (LEASE, "test_leader_gives_up_in_time_when_the_server_hangs"),
+        (LEASE, "test_deleted_lease_is_created_anew"),
+    ],
+    "lease renewed late": [
+        (LEASE, "test_slow_answer_does_not_stretch_the_term"),
+        (LEASE, "test_slow_renewal_does_not_stretch_the_term_either"),
+    ],
+    "crash between any two writes of a plan": [
+        ("model/test_crash_points.py", "test_killed_anywhere_the_next_process_completes_it"),
+        (HISTORIES, "crash"),
+    ],
 }
+
+
+def test_every_fault_has_its_row() -> None:
+    assert {fault.strip() for fault in FAULTS.replace("\n    ", " ").split(";")} == TABLE.keys()
 
 
 @pytest.mark.parametrize("fault", TABLE)
 def test_fault_has_its_tests(fault: str) -> None:
     for file, name in TABLE[fault]:
-        wanted = f"def {name}(" if name.startswith("test_") else f'Fault("{name}"'
-        assert wanted in (TESTS / file).read_text(), f"{fault}: {name} is not in {file}"
+        text = (TESTS / file).read_text()
+        assert f"def {name}(" in text or f'Fault("{name}"' in text, f"{fault}: {name} is not in {file}"
         print(f"{fault}: {file}: {name}")

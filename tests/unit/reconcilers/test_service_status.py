@@ -365,7 +365,7 @@ KARMADAS = (
 
 
 @pytest.mark.parametrize("slices", [1, 0], ids=["with slices", "without"])
-async def test_what_karmada_wrote_is_written_over_once_a_minute_after_the_take_over_and_is_no_event(slices: int):
+async def test_what_karmada_wrote_is_written_over_once_a_minute_late_and_by_no_event(slices: int):
     desk = Desk(*[collected_work("m1")] * slices, conditions=list(KARMADAS[: 1 + slices]))
     desk.board.report_service(WEB, FROM_BOTH)
     if slices:

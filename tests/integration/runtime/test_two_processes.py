@@ -26,16 +26,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LEASES = "coordination.k8s.io/v1/leases"
 PATIENCE_SECONDS = 60.0
 
-# Writes without a pause as long as it leads. The API server knows it by its user agent.
+# Writes without a pause as long as it leads, as a controller does. The API server knows it by its user agent.
 PROGRAM = """
 import asyncio, random, sys
 from prometheus_client import CollectorRegistry
 from informers import ApiClient, PartialObject, Resource, load_kubeconfig, struct_decoder
+from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
+from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.runtime.signals import stop_on_signals
-from workqueue import RealClock
+from workqueue import RealClock, default_controller_rate_limiter
 
 CONFIG_MAPS = Resource(
     group="", version="v1", plural="configmaps", kind="ConfigMap", decode=struct_decoder(PartialObject)
@@ -45,9 +47,9 @@ class Writer:
     def __init__(self, client, namespace):
         self.client, self.namespace = client, namespace
 
-    async def run(self):
-        while True:
-            await self.client.patch(CONFIG_MAPS, "log", {"data": {"a": str(random.random())}}, self.namespace)
+    async def reconcile(self, request):
+        await self.client.patch(CONFIG_MAPS, request.name, {"data": {"a": str(random.random())}}, self.namespace)
+        return Result(requeue_after=0)
 
 async def main(kubeconfig, server, namespace, identity):
     clock = RealClock()
@@ -61,7 +63,10 @@ async def main(kubeconfig, server, namespace, identity):
         )
         elector = LeaderElector(client, election, clock=clock, rng=random.Random())
         manager = Manager(clock=clock, registry=CollectorRegistry(), elector=elector)
-        manager.add_runnable(Writer(client, namespace), needs_leader=True)
+        limiter = default_controller_rate_limiter(clock=clock)
+        controller = Controller("writer", Writer(client, namespace), clock=clock, rate_limiter=limiter)
+        controller.enqueue(Request("", "log"))
+        manager.add_controller(controller)
         with stop_on_signals(manager.stop):
             await manager.run()
 
@@ -88,12 +93,25 @@ class Replicas:
 
     def writers(self) -> list[str]:
         """Who wrote, in the order of the answers, each turn once."""
-        mine = (
+        return [writer for writer, _ in itertools.groupby(self._writes())]
+
+    def _writes(self) -> list[str]:
+        return [
             event.user_agent
             for event in self.mark.events()
             if event.resource == "configmaps" and event.is_write and event.namespace == self.namespace
-        )
-        return [writer for writer, _ in itertools.groupby(mine)]
+        ]
+
+    async def until_more_writes(self) -> None:
+        """Wait until several writes were answered that were sent after now."""
+        before = len(self._writes())
+
+        async def probe() -> bool:
+            if len(self._writes()) < before + 5:
+                raise NotYet(self.log())
+            return True
+
+        await wait_for("more writes", probe, PATIENCE_SECONDS)
 
     async def until_turns(self, *expected: str) -> None:
         """Wait until these have written, one after the other."""
@@ -179,7 +197,7 @@ async def test_leader_whose_lease_is_stolen_ends_with_an_error_and_writes_no_mor
     assert "thief holds it" in replicas.log()
 
 
-async def test_leader_that_stood_still_longer_than_its_term_ends_without_renewing(replicas):
+async def test_leader_that_stood_still_longer_than_its_term_ends_without_renewing_or_writing(replicas):
     first = await replicas.start("first")
     await replicas.until_turns("first")
     await replicas.start("second")
@@ -187,6 +205,8 @@ async def test_leader_that_stood_still_longer_than_its_term_ends_without_renewin
     await replicas.until_turns("first", "second")
     first.send_signal(signal.SIGCONT)
     assert await exit_code(first) == 1
+    await replicas.until_more_writes()
+    assert replicas.writers() == ["first", "second"]
     assert await replicas.holder() == "second"
 
 

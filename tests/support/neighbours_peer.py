@@ -1,14 +1,15 @@
 """Karmada's own MultiClusterService controllers, scripted: what ours takes over from, and hands over to.
 
-Contract 3.1 to 3.3, literally: names, marks and finalizers are found as the peer finds them, by the very labels, so
-that what it would overlook is overlooked here too. It looks at everything again and again instead of watching.
+Contract 3.1 to 3.3, literally (3.4 to 3.6: neighbours_peer_exports.py): names, marks and finalizers are found as the
+peer finds them, by the very labels, so that what it would overlook is overlooked here too. It looks at everything again
+and again instead of watching.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.neighbours import ensure_work
 from tests.support.neighbours_loop import KINDS, UNREACHABLE, Hand, Retry
@@ -60,6 +61,18 @@ _DISPATCHED = (
 )
 
 
+class Feature(NamedTuple):
+    """Who may want a slice, by what a collected Work says of it."""
+
+    mark: str
+    namespace_key: str
+    name_key: str
+    finalizer: str
+
+
+_FEATURE = Feature(OURS, NAMESPACE_KEY, NAME_KEY, COLLECTED_FINALIZER)
+
+
 class Peer:
     """At work while the block lasts."""
 
@@ -100,11 +113,11 @@ class Peer:
         for mcs in await self._api.list(_SERVICES):
             await (self._end(mcs) if is_leaving(mcs) else self._serve(mcs))
         for work in await self._api.list(_WORKS):
-            if _manifest(work)["kind"] == OURS and not is_leaving(work):
+            if manifest_of(work)["kind"] == OURS and not is_leaving(work):
                 await self._collect(work)
         await self._drop_vanished()
         for work in await self._api.list(_WORKS):
-            if _manifest(work)["kind"] == "EndpointSlice" and not annotations_of(work).get(PROVIDER):
+            if manifest_of(work)["kind"] == "EndpointSlice" and not annotations_of(work).get(PROVIDER):
                 await self._dispatch(work)
 
     def _named(self, mcs: Object, field: str) -> list[str]:
@@ -210,23 +223,23 @@ class Peer:
 
     async def _withdraw(self, permanent_id: str, keep: list[str] | tuple[str, ...]) -> None:
         for work in await self._api.list(_WORKS, label_selector=f"{MCS_ID}={permanent_id}"):
-            if _manifest(work)["kind"] != OURS or cluster_of(work) in keep:
+            if manifest_of(work)["kind"] != OURS or cluster_of(work) in keep:
                 continue
             labels = labels_of(work)
             selector = f"{NAMESPACE_KEY}={labels[NAMESPACE_KEY]},{NAME_KEY}={labels[NAME_KEY]}"
             for one in await self._api.list(_WORKS, namespace=work["metadata"]["namespace"], label_selector=selector):
-                if _manifest(one)["kind"] == "EndpointSlice" and not annotations_of(one).get(PROVIDER):
+                if manifest_of(one)["kind"] == "EndpointSlice" and not annotations_of(one).get(PROVIDER):
                     await self._drop_mark(one)
             await self._hand.delete(work)
 
-    async def _drop_mark(self, work: Object) -> None:
+    async def _drop_mark(self, work: Object, feature: Feature = _FEATURE) -> None:
         marks = labels_of(work).get(MARK, "").split(".")
-        rest = [mark for mark in marks if mark and mark != OURS]
-        if not rest and OURS in marks:
+        rest = [mark for mark in marks if mark and mark != feature.mark]
+        if not rest and feature.mark in marks:
             await self._hand.delete(work)
-        elif OURS in marks:
+        elif feature.mark in marks:
             after = copy.deepcopy(work)
-            for key in (NAMESPACE_KEY, NAME_KEY):
+            for key in (feature.namespace_key, feature.name_key):
                 after["metadata"]["labels"].pop(key, None)
             after["metadata"]["labels"][MARK] = ".".join(rest)
             await self._hand.put(after)
@@ -240,24 +253,26 @@ class Peer:
             _SLICES, namespace=namespace, label_selector=f"{SERVICE_NAME}={service}"
         )
         for slice_ in found:
-            if labels_of(slice_).get(MANAGED_BY) in (DISPATCHER, IMPORTER):
-                continue
-            name = slice_["metadata"]["name"]
-            self._seen.add((cluster, namespace, name))
-            metadata: Object = {
-                "name": work_name("EndpointSlice", namespace, name),
-                "namespace": execution_namespace(cluster),
-                "finalizers": [COLLECTED_FINALIZER],
-            }
-            there = await self._hand.find(_WORKS, metadata["namespace"], metadata["name"])
-            before = labels_of(there) if there is not None else {}
-            marks = {mark for mark in before.get(MARK, "").split(".") if mark}
-            metadata["labels"] = {
-                NAMESPACE_KEY: before.get(NAMESPACE_KEY, namespace),
-                NAME_KEY: before.get(NAME_KEY, service),
-                MARK: before[MARK] if OURS in marks else ".".join([*marks, OURS]),
-            }
-            await ensure_work(self._hand, work_of(metadata, slice_, suspend=True))
+            if labels_of(slice_).get(MANAGED_BY) not in (DISPATCHER, IMPORTER):
+                self._seen.add((cluster, namespace, slice_["metadata"]["name"]))
+                await self._collect_slice(cluster, slice_, service, _FEATURE)
+
+    async def _collect_slice(self, cluster: str, slice_: Object, service: str, feature: Feature) -> None:
+        namespace, name = slice_["metadata"]["namespace"], slice_["metadata"]["name"]
+        metadata: Object = {
+            "name": work_name("EndpointSlice", namespace, name),
+            "namespace": execution_namespace(cluster),
+            "finalizers": [feature.finalizer],
+        }
+        there = await self._hand.find(_WORKS, metadata["namespace"], metadata["name"])
+        before = labels_of(there) if there is not None else {}
+        marks = {mark for mark in before.get(MARK, "").split(".") if mark}
+        metadata["labels"] = {
+            feature.namespace_key: before.get(feature.namespace_key, namespace),
+            feature.name_key: before.get(feature.name_key, service),
+            MARK: before[MARK] if feature.mark in marks else ".".join([*marks, feature.mark]),
+        }
+        await ensure_work(self._hand, work_of(metadata, slice_, suspend=True))
 
     async def _drop_vanished(self) -> None:
         for cluster, namespace, name in sorted(self._seen):
@@ -304,14 +319,14 @@ class Peer:
             await self._hand.put_if_changed({**mcs, "status": status}, mcs, "status")
 
 
-def _manifest(work: Object) -> Object:
+def manifest_of(work: Object) -> Object:
     manifests = work["spec"]["workload"].get("manifests") or [{"kind": ""}]
     first: Object = manifests[0]
     return first
 
 
 def _copy_of(work: Object, provider: str, consumer: str, namespace: str, name: str) -> Object:
-    original = _manifest(work)
+    original = manifest_of(work)
     metadata = {
         "name": f"{provider}-{original['metadata']['name']}",
         "namespace": original["metadata"]["namespace"],

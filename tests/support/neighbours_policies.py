@@ -43,36 +43,21 @@ class PolicyEngine:
         marks = {"propagationpolicy.karmada.io/namespace": namespace, "propagationpolicy.karmada.io/name": policy}
         self._marks[template["kind"], namespace, name] = policy_id, marks
         template = await self._mark(template)
-        owner = {
-            "apiVersion": template["apiVersion"],
-            "kind": template["kind"],
-            "name": name,
-            "uid": template["metadata"]["uid"],
-            "controller": True,
-            "blockOwnerDeletion": True,
+        body = _binding(template)
+        body["metadata"] |= {"labels": {POLICY_ID: policy_id}, "annotations": marks}
+        body["spec"] |= {
+            "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
+            "schedulerName": "default-scheduler",
         }
-        resource = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
-        resource |= {"namespace": namespace, "resourceVersion": template["metadata"]["resourceVersion"]}
-        await self._hand.create(
-            {
-                "apiVersion": "work.karmada.io/v1alpha2",
-                "kind": "ResourceBinding",
-                "metadata": {
-                    "name": _binding_name(template),
-                    "namespace": namespace,
-                    "labels": {POLICY_ID: policy_id},
-                    "annotations": marks,
-                    "finalizers": [BINDING_FINALIZER],
-                    "ownerReferences": [owner],
-                },
-                "spec": {
-                    "conflictResolution": "Abort",
-                    "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
-                    "resource": resource,
-                    "schedulerName": "default-scheduler",
-                },
-            }
-        )
+        await self._hand.create(body)
+
+    async def follow(self, template: Object, clusters: Sequence[str], required_by: str) -> None:
+        """Do what is done for a template that another one, whose binding is named, depends on. It gets no marks."""
+        body = _binding(template)
+        places = [{"name": name} for name in clusters]
+        namespace = template["metadata"]["namespace"]
+        body["spec"]["requiredBy"] = [{"namespace": namespace, "name": required_by, "clusters": places}]
+        await self._hand.create(body)
 
     async def _mark(self, template: Object) -> Object:
         metadata = template["metadata"]
@@ -107,6 +92,26 @@ class PolicyEngine:
         if binding is None or resource.get("uid") != metadata["uid"] or resource.get("resourceVersion") == version:
             return
         await self._hand.merge(binding, {"spec": {"resource": {"resourceVersion": version}}})
+
+
+def _binding(template: Object) -> Object:
+    metadata = template["metadata"]
+    owner = {"apiVersion": template["apiVersion"], "kind": template["kind"]}
+    owner |= {key: metadata[key] for key in ("name", "uid")}
+    return {
+        "apiVersion": "work.karmada.io/v1alpha2",
+        "kind": "ResourceBinding",
+        "metadata": {
+            "name": _binding_name(template),
+            "namespace": metadata["namespace"],
+            "finalizers": [BINDING_FINALIZER],
+            "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}],
+        },
+        "spec": {
+            "conflictResolution": "Abort",
+            "resource": owner | {key: metadata[key] for key in ("namespace", "resourceVersion")},
+        },
+    }
 
 
 def _binding_name(template: Object) -> str:

@@ -14,11 +14,14 @@ from tests.integration.beside.conftest import Run, make_karmadas, starting
 from tests.support.fleet import (
     BINDINGS,
     DISPATCHER,
+    EXPORTS,
+    IMPORTS,
     MCS,
     PATIENCE_SECONDS,
     SERVICES,
     SLICES,
     WORKS,
+    Space,
     addresses_of,
     condition_of,
     endpointslice,
@@ -26,12 +29,16 @@ from tests.support.fleet import (
     gone,
     multiclusterservice,
     service,
+    serviceexport,
+    serviceimport,
 )
 from tests.support.neighbours import Neighbours
 from tests.support.neighbours_aggregated import AggregatedClusters
 from tests.support.neighbours_golden import EXPORT_NAMESPACE, GoldenWorld
 from tests.support.neighbours_history import History
-from tests.support.neighbours_peer import Peer
+from tests.support.neighbours_objects import labels_of
+from tests.support.neighbours_peer import MARK, Peer
+from tests.support.neighbours_peer_exports import WholePeer
 from tests.support.neighbours_quiet import Writes, Written, at_rest, beaten
 from tests.support.traffic import idle
 
@@ -181,6 +188,108 @@ async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a
         no_names: list[str] = []
         await eventually("no Works of either service", works, no_names)
         assert peer.failure == ""
+
+
+@pytest.mark.timeout(500)
+async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needless_write(left: Left):
+    bed, neighbours = left.bed, left.neighbours
+    space = await Space.make(bed)
+    served = [("karmada", f"{space.namespace}/derived-{name}") for name in EXPORTED]
+    served += [("member2", f"{space.namespace}/derived-{name}") for name in EXPORTED]
+    served.append(("member2", f"{space.namespace}/shared"))
+
+    def fewest(since: int) -> set[int]:
+        return {left.history.fewest(plane, name, since) for plane, name in served}
+
+    # Karmada's own, from the beginning.
+    async with WholePeer(bed) as peer:
+        for name in EXPORTED:
+            await exported(left, space, name, ["192.0.2.1", "192.0.2.2"])
+        await imported_are(space, {name: ["192.0.2.1", "192.0.2.2"] for name in EXPORTED})
+        await some_passes(peer, 3)
+    await at_rest(bed, neighbours)
+
+    # Ours finds it, and writes nothing.
+    began, writes = len(left.history.log), Writes(bed)
+    ours = await left.run("exports")
+    await idle(ours)
+    await beaten(neighbours, 4)
+    assert writes.told() == ""
+    # It is in charge, and makes something new.
+    for name in EXPORTED:
+        await space.set_addresses("member1", f"{name}-a", ["192.0.2.1", "192.0.2.3"])
+    await exported(left, space, "late", ["192.0.2.4"])
+    there = {name: ["192.0.2.1", "192.0.2.3"] for name in EXPORTED} | {"late": ["192.0.2.4"]}
+    await imported_are(space, there)
+    await space.dispatched_are("member2", {"member1-shared-a": ["192.0.2.1", "192.0.2.3"]}, "shared")
+    await idle(ours)
+    await at_rest(bed, neighbours)
+    assert fewest(began) == {2}
+    assert await ours.terminate() == 0
+
+    # Karmada's takes it back. It knows of no owners: the one of the derived Service that ours made is gone.
+    began, before = len(left.history.log), await versions(bed)
+    async with WholePeer(bed) as peer:
+        await some_passes(peer, 3)
+        await beaten(neighbours, 4)
+        after = await versions(bed)
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        late = f"{space.namespace}/derived-late"
+        told = {key for key in changed if key[1] == MCS}
+        assert changed - told == {("karmada", SERVICES, late), ("karmada", BINDINGS, f"{late}-service")}
+        assert fewest(began) == {2}
+
+        # It is in charge, and can undo what ours has made.
+        await space.set_addresses("member1", "late-a", ["192.0.2.5"])
+        await imported_are(space, there | {"late": ["192.0.2.5"]})
+        for name in ("late", "shared"):
+            await space.host.delete(IMPORTS, name, namespace=space.namespace)
+            await gone(space.host, SERVICES, f"derived-{name}", space.namespace)
+            await space.member("member1").delete(EXPORTS, name, namespace=space.namespace)
+            await space.host.delete(BINDINGS, f"{name}-serviceexport", namespace=space.namespace)
+            await gone(space.host, SLICES, f"imported-member1-{name}-a", space.namespace)
+        # Of the two who wanted this slice, one is left.
+        (work,) = [
+            one for one in await space.works("member1", "EndpointSlice") if "shared-a" in one["metadata"]["name"]
+        ]
+        assert labels_of(work)[MARK] == "MultiClusterService"
+        await space.dispatched_are("member2", {"member1-shared-a": ["192.0.2.1", "192.0.2.3"]}, "shared")
+        assert peer.failure == ""
+
+
+EXPORTED = ("plain", "shared")
+"""Exported Services; the second one has a MultiClusterService, too."""
+
+
+async def exported(left: Left, space: Space, name: str, addresses: list[str]) -> None:
+    """Export a Service from member1, by policies, and have what is imported brought to member2, once it is there."""
+    policies = left.neighbours.policies
+    await space.create(service(name), serviceexport(name), serviceimport(name))
+    if name == "shared":
+        await space.create(multiclusterservice(name, ["member1"], ["member2"]))
+    templates = (EXPORTS,) if name == "shared" else (SERVICES, EXPORTS)
+    for resource in templates:
+        template = await space.host.get(resource, name, namespace=space.namespace)
+        await policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "exports")
+    await space.create_in("member1", endpointslice(f"{name}-a", name, addresses))
+    for resource, found in ((SERVICES, f"derived-{name}"), (SLICES, f"imported-member1-{name}-a")):
+
+        async def there(resource: str = resource, found: str = found) -> Object | None:
+            return await space.host.find(resource, found, namespace=space.namespace)
+
+        template = await wait_for(f"{resource} {found}", there, PATIENCE_SECONDS)
+        await policies.follow(template, ["member2"], f"{name}-serviceimport")
+
+
+async def imported_are(space: Space, wanted: dict[str, list[str]]) -> None:
+    """Wait until member2 has these endpoints of what is imported."""
+
+    async def found() -> dict[str, list[str]]:
+        slices = await space.member("member2").list(SLICES, namespace=space.namespace)
+        derived = {labels_of(one)["kubernetes.io/service-name"]: addresses_of(one) for one in slices}
+        return {name.removeprefix("derived-"): each for name, each in derived.items() if name.startswith("derived-")}
+
+    await eventually("what member2 imports", found, wanted)
 
 
 def ready(address: str) -> Object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workqueue.metrics import NO_METRICS
 from workqueue.priority import NORMAL, T
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from workqueue.metrics import MetricsProvider
 
 
+_FEW: Final = 64
+"""Replaced entries that are not worth the work of dropping them."""
+
+
 class DelayingQueue(Queue[T]):
     """A :class:`Queue` whose :meth:`add_after` delays. Somebody must run :meth:`run`, or delayed items stay delayed."""
 
     def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
         super().__init__(name, clock=clock, metrics=metrics)
         # When each delayed item is due, and with which priority; the truth. The heap may also hold entries that an
-        # earlier time has replaced.
+        # earlier time has replaced, but not many more than there are items.
         self._due: dict[T, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, T]] = []
         self._sequence = count()  # breaks ties by age, and keeps the heap from comparing items
@@ -55,6 +59,8 @@ class DelayingQueue(Queue[T]):
         sooner = not self._heap or due < self._heap[0][0]
         self._due[item] = (due, priority)
         heapq.heappush(self._heap, (due, next(self._sequence), item))
+        if len(self._heap) > 2 * len(self._due) + _FEW:
+            self._drop_replaced()
         if sooner:
             self._changed.set()
 
@@ -85,6 +91,15 @@ class DelayingQueue(Queue[T]):
             if known is not None and known[0] == due:
                 del self._due[item]
                 self.add(item, priority=known[1])
+
+    def _drop_replaced(self) -> None:
+        current: dict[T, tuple[float, int, T]] = {}  # one entry for each item, the oldest
+        for entry in sorted(self._heap):
+            due, _, item = entry
+            known = self._due.get(item)
+            if known is not None and known[0] == due:
+                current.setdefault(item, entry)
+        self._heap = list(current.values())  # sorted, so a heap
 
     async def _sleep_until_next(self) -> None:
         if self._heap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -167,3 +168,31 @@ async def test_cancelling_the_timer_leaves_no_sleeper_behind():
     await settle()
     assert timer.cancelled()
     assert clock.sleepers == 0
+
+
+async def test_memory_follows_what_is_delayed_however_often_a_delay_is_replaced_by_an_earlier_one():
+    async with running() as (queue, clock):
+        queue.add_after("other", 40_000)
+        for _ in range(20_000):
+            queue.add_after("a", 36_000)
+            queue.add_after("a", 1)
+            await clock.advance(1)
+            assert await drain(queue) == ["a"]
+            assert len(queue._heap) < 100
+        await clock.advance(20_000)
+        assert await drain(queue) == ["other"]
+
+
+async def test_delays_hold_however_often_they_are_replaced_by_earlier_ones():
+    """Each item is due at the earliest time asked for, in the order of those times."""
+    rng = random.Random(1)
+    async with running() as (queue, clock):
+        due: dict[str, float] = {}
+        for step in range(3000):
+            item, seconds = str(rng.randrange(20)), float(rng.randint(5000, 6000) - step)
+            due[item] = min(seconds, due.get(item, seconds))
+            queue.add_after(item, seconds)
+            assert len(queue._heap) < 2 * 20 + 100
+        for moment in sorted(set(due.values())):
+            await clock.advance(moment - (clock.monotonic() - 1000))
+            assert sorted(await drain(queue)) == sorted(item for item in due if due[item] == moment)

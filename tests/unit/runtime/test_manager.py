@@ -216,6 +216,20 @@ async def test_lost_lease_ends_the_process_without_grace_and_without_release(wor
     assert world.leases.server.holder == "me"
 
 
+async def test_no_reconcile_begins_after_the_process_stood_still_for_longer_than_its_term(world: World):
+    """The clock tells the workers, who may have their turn before the renewal has."""
+    running = await world.start()
+    world.log.clear()
+    world.clock.freeze(12)
+    world.source.add("b")
+    await settle()
+    assert world.log == []
+    await world.clock.advance(2)
+    with pytest.raises(LeadershipLost, match="stood still"):
+        await running
+    assert "reconcile" not in world.log
+
+
 @pytest.mark.parametrize("phase", ["syncing", "campaigning"])
 async def test_stop_before_leading_is_quick_and_touches_no_lease(world: World, phase: str):
     world.leases.server.create({"metadata": {}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}})

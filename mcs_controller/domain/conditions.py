@@ -231,6 +231,11 @@ def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | No
     return [*found, *(News(False, one.reason, one.text) for one in verdict.remarks if one.text not in known)]
 
 
+def left_out_in(condition: Condition, untold: frozenset[str] | None, news: Iterable[News]) -> set[str]:
+    """Which of the clusters that news speak of this condition names already, in the same words; `untold` as there."""
+    return Told(condition.message, untold).has_skips(one.message for one in news if one.reason not in (None, *_NOTES))
+
+
 _SUCCESS: Final = {wk.SERVICE_APPLIED: SERVICE_APPLIED_MESSAGE, wk.SLICE_DISPATCHED: SLICE_DISPATCHED_MESSAGE}
 
 

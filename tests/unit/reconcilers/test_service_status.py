@@ -167,6 +167,24 @@ async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reas
     assert [event[3:] for event in desk.recorder.events[1:]] == [("Warning", reason, "m2: because")]
 
 
+@pytest.mark.parametrize("first", [wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED])
+async def test_a_cluster_that_the_other_condition_names_already_is_no_news(first: str):
+    desk = Desk(collected_work("m1"))
+    desk.board.report_service(WEB, GOOD)
+    desk.board.report_slice(ONE, WEB, GOOD)
+    await desk.look()
+    desk.reasons()
+    skipping = Outcome(skips=(NOT_READY,))
+    for kind in sorted((wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED), key=lambda one: one != first):
+        if kind == wk.SERVICE_APPLIED:
+            desk.board.report_service(WEB, skipping)
+        else:
+            desk.board.report_slice(ONE, WEB, skipping)
+        await desk.look()
+    assert len(desk.api.writes) == 3
+    assert desk.reasons() == ["SyncServiceFailed"]
+
+
 async def test_of_thousands_of_clusters_that_are_left_out_each_is_said_once():
     skips = tuple(Skip(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(3000))
     desk = Desk(collected_work("m1"))

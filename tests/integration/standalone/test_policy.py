@@ -166,9 +166,31 @@ async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(worl
         assert not [key for key in left["metadata"].get("annotations", {}) if key.startswith("propagationpolicy.")]
     await idle(world.process)
     assert await space.member("member1").find(DEPLOYMENTS, "web", namespace=space.namespace) is not None
+    await space.host.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, namespace=space.namespace)
+    await until(space, "member1", DEPLOYMENTS, "web", lambda found: found["spec"]["replicas"] == 0)
     await space.host.delete(DEPLOYMENTS, "web", namespace=space.namespace)
     await gone(space.member("member1"), DEPLOYMENTS, "web", space.namespace)
     await gone(space.host, BINDINGS, "web-deployment", space.namespace)
+
+
+async def test_a_service_that_outlives_its_multi_cluster_service_is_followed(world: World, space: Space) -> None:
+    await at_rest(world.bed, but=space)
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await applied(space, "web-service")
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await gone(space.host, MCS, "web", space.namespace)
+    ports = [{"name": "http", "port": 81}]
+    await space.host.patch(SERVICES, "web", {"spec": {"ports": ports}}, namespace=space.namespace)
+    for member in ("member1", "member2"):
+        await until(space, member, SERVICES, "web", lambda found: found["spec"]["ports"][0]["port"] == 81)
+    await idle(world.process)
+    traffic = Traffic(world.bed)
+    await world.restart()
+    await idle(world.process)
+    assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
+    await space.host.delete(SERVICES, "web", namespace=space.namespace)
+    for member in ("member1", "member2"):
+        await gone(space.member(member), SERVICES, "web", space.namespace)
 
 
 async def test_a_restart_writes_nothing_and_misses_nothing(world: World, space: Space) -> None:

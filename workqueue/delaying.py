@@ -27,6 +27,7 @@ class DelayingQueue(Queue[T]):
     """A :class:`Queue` whose :meth:`add_after` delays. Somebody must run :meth:`run`, or delayed items stay delayed."""
 
     def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
+        """As :class:`Queue`; `clock` also tells when a delay is over. Starts no timer: :meth:`run` does."""
         super().__init__(name, clock=clock, metrics=metrics)
         # When each delayed item is due, and with which priority; the truth. The heap may also hold entries that an
         # earlier time has replaced, but not many more than there are items.

@@ -91,6 +91,7 @@ class PriorityOrder(Generic[T]):
     __slots__ = ("_came", "_levels", "_places", "_turns")
 
     def __init__(self) -> None:
+        """Nobody waits."""
         self._places: dict[T, Place[T]] = {}
         self._levels: list[_Level[T]] = [_Level(NORMAL)]  # by falling priority
         self._came = 0

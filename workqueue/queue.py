@@ -36,6 +36,13 @@ class Queue(Generic[T]):
     """
 
     def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
+        """An empty queue. Starts nothing, and needs no running event loop.
+
+        Args:
+            name: label of its metrics.
+            clock: measures how long items wait and are worked on.
+            metrics: asked once, here, for the queue's own.
+        """
         self.name = name
         self._clock = clock
         # Items that a worker could have, in the order in which they are handed out. None is in _processing.

@@ -37,6 +37,7 @@ class ItemExponentialFailureRateLimiter(Generic[T]):
     """`base_delay` * 2^failures of the item, at most `max_delay` (seconds)."""
 
     def __init__(self, base_delay: float, max_delay: float) -> None:
+        """Delays in seconds: after the first failure, and the longest. Keeps a number for each item that failed."""
         self._base_delay = base_delay
         self._max_delay = max_delay
         self._failures: dict[T, int] = {}
@@ -61,6 +62,7 @@ class BucketRateLimiter:
     """A token bucket over all items together; knows nothing of single ones."""
 
     def __init__(self, bucket: TokenBucket) -> None:
+        """Each try takes a token of `bucket`, in debt if need be, and waits until it is paid."""
         self._bucket = bucket
 
     def when(self, item: Hashable) -> float:
@@ -79,6 +81,7 @@ class MaxOfRateLimiter(Generic[T]):
     """The longest wait of several limiters. Each of them counts each try."""
 
     def __init__(self, *limiters: RateLimiter[T]) -> None:
+        """No limiter at all means no wait."""
         self._limiters = limiters
 
     def when(self, item: T) -> float:

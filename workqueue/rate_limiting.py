@@ -23,6 +23,7 @@ class RateLimitingQueue(DelayingQueue[T]):
     def __init__(
         self, name: str = "", *, clock: Clock, rate_limiter: RateLimiter[T], metrics: MetricsProvider = NO_METRICS
     ) -> None:
+        """As :class:`DelayingQueue`. `rate_limiter` is told of each try and each success; queues do not share one."""
         super().__init__(name, clock=clock, metrics=metrics)
         self._rate_limiter = rate_limiter
 

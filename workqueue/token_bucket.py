@@ -35,7 +35,11 @@ class TokenBucket:
     """
 
     def __init__(self, qps: float, burst: int, *, clock: Clock) -> None:
-        """Raises ValueError unless both numbers are positive."""
+        """A full bucket: `qps` tokens a second by `clock`, and room for `burst` of them.
+
+        Raises:
+            ValueError: a number is not positive.
+        """
         if qps <= 0 or burst <= 0:
             raise ValueError(f"qps and burst must be positive, got {qps} and {burst}")
         self._qps = qps

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=KubeObject)
 
 MAX_REMEMBERED: Final = 4096
-"""Deletions of our own that the watch has yet to confirm. A forgotten one costs a short-lived ghost in the store."""
-
+"""Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never confirms
+those that take an object out of the selection. A forgotten one costs a moment in which the store shows what was before.
+"""
 
 _MAX_DIGITS: Final = 100  # Python refuses to convert thousands of them
 
@@ -50,9 +51,7 @@ class Cache(Generic[T]):
         self.writer: StoreWriter[T] = StoreWriter(indexers)
         self.store = self.writer.store
         self._seen: int | None = None  # the server has told us everything up to this resource version
-        self._ahead: dict[
-            ObjectKey, int
-        ] = {}  # objects stored from our own writes: versions the watch has yet to reach
+        self._ahead: dict[ObjectKey, int] = {}  # by our own writes: versions that the watch has yet to reach
         self._listed = False
         self._deleted: dict[str, ObjectKey] = {}  # uids deleted by ourselves, whose DELETED event has yet to come
 
@@ -121,7 +120,7 @@ class Cache(Generic[T]):
         key = key_of(obj)
         if (self._seen is not None and version <= self._seen) or version <= self._ahead.get(key, 0):
             return []
-        self._ahead[key] = version
+        self._remember(key, version)
         if selected:
             return self._put(obj)
         old = self.writer.remove(key)
@@ -139,6 +138,16 @@ class Cache(Generic[T]):
             return []
         self.writer.remove(key)  # still ahead, if it was: an earlier object of this name may yet be in the watch
         return [Event(old=cached)]
+
+    def _remember(self, key: ObjectKey, version: int) -> None:
+        """Protect our own write, and end the protection of the oldest ones where it is over or they are too many."""
+        self._ahead.pop(key, None)  # the latest is the last
+        self._ahead[key] = version
+        while True:
+            oldest, own = next(iter(self._ahead.items()))
+            if len(self._ahead) <= MAX_REMEMBERED and (self._seen is None or own > self._seen):
+                break  # at the latest at our own, which is news
+            del self._ahead[oldest]
 
     def _put(self, obj: T, *, initial: bool = False) -> list[Event[T]]:
         old = self.store.get(key_of(obj))

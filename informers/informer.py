@@ -62,7 +62,7 @@ class SharedInformer(Generic[T]):
        the log. So such a handler does no more than put a key in a queue; it cannot call :meth:`add_handler`,
        :meth:`observe` or :meth:`observe_deleted`.
     10. *Memory is bounded* by the collection itself (twice while a list comes in), one read from the socket, one page,
-        a number for each own write that the watch has yet to confirm, and 4096 uids of own deletions. What has left
+        4096 numbers of own writes and 4096 uids of own deletions that the watch has yet to confirm. What has left
         the store is not kept alive, except what a handler that awaits has yet to be told: two events of each object.
     11. *Resync is local.* It tells all handlers of every object again at an interval, as an update with `old is new`,
         and asks the server for nothing. (There is one interval for the informer, not one for each handler.)

@@ -179,6 +179,22 @@ class TestReadYourWrites:
         assert cache._ahead == {key("b"): 14}
         assert cache.observe(config_map("c", 13)) == []
 
+    def test_own_writes_that_nobody_confirms_are_not_remembered_for_ever(self, cache: Cache[ConfigMap]) -> None:
+        """They left the selection, so the watch says nothing of them, and this server sends no bookmarks."""
+        for number in range(MAX_REMEMBERED + 10):
+            cache.observe(config_map(f"b{number}", 100 + number), selected=False)
+        assert len(cache._ahead) == MAX_REMEMBERED
+        assert key("b9") not in cache._ahead
+        assert key("b10") in cache._ahead
+
+    def test_own_writes_that_the_watch_has_passed_are_forgotten_at_the_next(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe(config_map("b", 12), selected=False)
+        cache.observe(config_map("c", 13), selected=False)
+        cache.observe(config_map("b", 14), selected=False)
+        cache.put(config_map("a", 13))
+        cache.observe(config_map("d", 15))
+        assert cache._ahead == {key("b"): 14, key("d"): 15}
+
 
 class TestOwnDeletions:
     def test_deleted_at_once_and_silent_when_the_watch_tells(self, cache: Cache[ConfigMap]) -> None:

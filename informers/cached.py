@@ -85,8 +85,10 @@ class CachedResource(Generic[T]):
             return patched
         patched = await self._client.patch(resource, name, body, namespace, subresource=subresource)
         meta = patched.metadata
-        if meta.deletion_timestamp is not None and not meta.finalizers and "finalizers" in body.get("metadata", {}):
-            # Whoever removes the last finalizer of an object that is being deleted is shown what has just gone.
+        going = meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds
+        if going and not meta.finalizers and "finalizers" in body.get("metadata", {}):
+            # Whoever removes the last finalizer of an object that is being deleted is shown what has just gone, unless
+            # it has a grace period left (ShouldDeleteDuringUpdate in k8s.io/apiserver).
             self.informer.observe_deleted(ObjectKey(namespace, name), uid=meta.uid)
         else:
             self.informer.observe(patched)

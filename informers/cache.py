@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=KubeObject)
 
 MAX_REMEMBERED: Final = 4096
-"""Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never confirms
+"""Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never tells of
 those that take an object out of the selection. A forgotten one costs a moment in which the store shows what was before.
 """
 

@@ -253,7 +253,7 @@ class SharedInformer(Generic[T]):
         self._registrations.pop(registration, None)
 
     def wake(self) -> None:
-        """Try again now, if waiting after a failure."""
+        """Try again now, if waiting after a failure, and not because the server asked to wait."""
         self._reflector.wake()
 
     def observe(self, obj: T) -> None:

@@ -131,6 +131,7 @@ class Reflector(Generic[T]):
         self._backoff = Backoff(clock=clock, rng=rng)
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
+        self._wakes = 0
         self.last_error: KubeError | None = None
         self.last_contact: float | None = None
 
@@ -146,7 +147,11 @@ class Reflector(Generic[T]):
                 await self._wait(pause, answered=answered)
 
     def wake(self) -> None:
-        """The server seems to answer again: end the pause, if there is one, and begin anew with short ones."""
+        """The server seems to answer again: end the pause, if there is one, and begin anew with short ones.
+
+        What the server itself has asked to wait is waited all the same.
+        """
+        self._wakes += 1
         self._backoff.reset()
         if self._sleeping is not None:
             self._sleeping.cancel()
@@ -250,8 +255,12 @@ class Reflector(Generic[T]):
 
     async def _wait(self, pause: Pause, *, answered: bool) -> None:
         if answered:
-            seconds = max(self._backoff.next(), min(pause.seconds, MAX_RETRY_AFTER_SECONDS))
-            waiting: Coroutine[None, None, None] = self._clock.sleep(seconds)
+            asked, ours, wakes = min(pause.seconds, MAX_RETRY_AFTER_SECONDS), self._backoff.next(), self._wakes
+            if asked > 0:
+                await self._clock.sleep(asked)
+                if ours <= asked or self._wakes != wakes:
+                    return
+            waiting: Coroutine[None, None, None] = self._clock.sleep(ours - asked)
         else:
             waiting = self._outage.wait()
         async with asyncio.TaskGroup() as group:  # a task of its own, so that wake() can end it and nothing else

@@ -173,6 +173,31 @@ async def test_wake_ends_a_pause_and_makes_the_next_one_short() -> None:
         assert await bench.pause_after(BUSY) == 0.8
 
 
+async def test_wake_does_not_cut_short_what_the_server_asked_for() -> None:
+    async with running() as bench:
+        for _ in range(5):
+            await bench.pause_after(BUSY)
+        bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))  # and the back-off would be 25.6 s
+        await bench.clock.advance(3)
+        bench.reflector.wake()
+        assert await bench.until_next_request() == 4.0
+        bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))
+        await settle()
+        bench.reflector.wake()
+        assert await bench.until_next_request() == 7.0
+        assert await bench.pause_after(BUSY) == 0.8
+
+
+async def test_wake_ends_what_a_pause_has_beyond_the_servers_wish() -> None:
+    async with running() as bench:
+        for _ in range(5):
+            await bench.pause_after(BUSY)
+        bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))
+        await bench.clock.advance(8)
+        bench.reflector.wake()
+        assert await bench.until_next_request() == 0
+
+
 async def test_wake_ends_the_wait_for_a_server_that_is_away() -> None:
     async with running() as bench:
         bench.server.pending.fail(REFUSED)

@@ -155,10 +155,15 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
     mirrors = observed.content.get("kind") == wk.SLICE_KIND and applier_of(observed) is None
     if (is_managed(observed) and not mirrors) or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
         return
-    raise NotOurs(
-        f"{what} exists in the cluster and is not managed by Karmada; delete it there, or allow it to be overwritten "
-        f"with the annotation {wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}"
-    )
+    refused = f"{what} exists in the cluster and is not managed by Karmada"
+    allow = f"{wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}"
+    if observed.content.get("kind") == wk.NAMESPACE_KIND:
+        # Nobody is told to delete a namespace: that would take along all that is in it.
+        raise NotOurs(
+            f"{refused}; it is used as it is, and stays when the one of the control plane goes. "
+            f"To have it managed, annotate that one with {allow}"
+        )
+    raise NotOurs(f"{refused}; delete it there, or allow it to be overwritten with the annotation {allow}")
 
 
 def may_delete(observed: Unstructured, work: Work) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import IMPORTED_INDEXES
+from mcs_controller.domain.importedslices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
 from mcs_controller.reconcilers import endpointslice_import
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed, slice_changed
@@ -36,12 +36,14 @@ def wire_service_export(wiring: Wiring) -> None:
         _wire_export(wiring)
     if "endpointSlice" in enabled:
         slices = wiring.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES)
-        reconciler = EndpointSliceImportReconciler(works=wiring.works, slices=slices, collecting=wiring.collecting)
+        works = wiring.cached(resources.WORKS, IMPORT_WORK_INDEXES)
+        reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=wiring.collecting)
         importer = wiring.controller(
             wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs
         )
-        importer.watch(wiring.works.informer, endpointslice_import.requests_for_work, content_changed)
+        importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
         importer.watch(slices.informer, reconciler.requests_for_slice, slice_changed)
+        importer.watch(wiring.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
     if "serviceImport" in enabled:
         imports = wiring.cached(resources.SERVICEIMPORTS)
         deriver = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 BY_WORK = "work"
 """Imported slices by the (namespace, name) of the collected Work that they were made of."""
 
+BY_NAMESPACE = "namespace of what is exported"
+"""Works collected for a ServiceExport by the namespace that their slices are in."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreateSlice:
@@ -113,7 +116,13 @@ def _index_work(slice_: EndpointSlice) -> Iterable[Hashable]:
     return (work,) if work is not None else ()
 
 
+def _index_namespace(work: Work) -> Iterable[Hashable]:
+    origin = origin_of(work) if export_of(work) is not None else None
+    return (origin.namespace,) if origin is not None else ()
+
+
 IMPORTED_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = {BY_WORK: _index_work}
+IMPORT_WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {BY_NAMESPACE: _index_namespace}
 
 
 def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: FindSlice) -> ImportPlan:

@@ -1,6 +1,7 @@
 """endpointslice-controller: slices collected for ServiceExports as EndpointSlices of the control plane (contract 3.5).
 
-Key: the collected Work. Watches: Works; the control plane's EndpointSlices.
+Key: the collected Work. Watches: Works; the control plane's EndpointSlices; Namespaces, as a slice may be exported from
+one that the control plane does not have yet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from mcs_controller.api.common import canonical
 from mcs_controller.api.core import decode_endpointslice
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.importedslices import (
+    BY_NAMESPACE,
     BY_WORK,
     CreateSlice,
     ImportPlan,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from informers.cached import CachedResource
     from informers.informer import Event
-    from mcs_controller.api.core import EndpointSlice
+    from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
     from mcs_controller.reconcilers.turns import Turns
 
@@ -112,6 +114,13 @@ class EndpointSliceImportReconciler:
         if place in self._stripped:
             found.add(self._stripped[place])
         return sorted(found)
+
+    def requests_for_namespace(self, event: Event[Namespace]) -> Iterable[Request]:
+        """The Works whose slices had no place until a namespace came."""
+        if event.old is not None:
+            return ()
+        works = self._works.store.by_index(BY_NAMESPACE, event.object.metadata.name)
+        return [Request(work.metadata.namespace, work.metadata.name) for work in works]
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:

@@ -13,6 +13,7 @@ from tests.support.fleet import (
     EXPORTS,
     IMPORTS,
     MCS,
+    NAMESPACES,
     PATIENCE_SECONDS,
     SERVICES,
     SLICES,
@@ -28,6 +29,7 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
+from tests.support.traffic import idle
 
 if TYPE_CHECKING:
     from tests.integration.beside.conftest import Run
@@ -127,3 +129,35 @@ async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, neig
     assert await member1.find(SLICES, "web-a", namespace=space.namespace) is not None
     assert neighbours.failures() == {}
     assert await process.terminate() == 0
+
+
+async def test_what_is_exported_from_a_namespace_that_comes_late_is_imported_as_soon_as_it_does(
+    run: Run, space: Space, neighbours: Neighbours
+):
+    # Who only tried again later would come too late.
+    process = await run("late", "--rate-limiter-base-delay=600s", "--rate-limiter-max-delay=600s")
+    member1, late = space.member("member1"), f"{space.namespace}-late"
+    await space.create(serviceexport("web"))
+    template = await space.host.get(EXPORTS, "web", namespace=space.namespace)
+    await neighbours.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
+    labels = {"namespace.karmada.io/skip-auto-propagation": "true"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": late, "labels": labels}}
+    await member1.create(namespace)
+    await member1.create(serviceexport("web"), namespace=late)
+    await member1.create(endpointslice("web-a", "web", ["192.0.2.1"]), namespace=late)
+    there = Space(space.bed, late)
+
+    async def collected() -> int:
+        return len(await there.work_names("member1", "EndpointSlice"))
+
+    await eventually("the collected Work", collected, 1)
+    await idle(process)
+    await space.host.create(namespace)
+
+    async def imported() -> dict[str, list[str]]:
+        return {one["metadata"]["name"]: addresses_of(one) for one in await space.host.list(SLICES, namespace=late)}
+
+    await eventually("the imported slice", imported, {"imported-member1-web-a": ["192.0.2.1"]})
+    assert await process.terminate() == 0
+    await there.remove()
+    await member1.delete(NAMESPACES, late)

@@ -221,6 +221,7 @@ def test_controller_may_do_exactly_what_it_needs():
         ("", "services"): CACHED | {"create", "patch", "delete"},
         ("", "services/status"): {"patch"},
         ("discovery.k8s.io", "endpointslices"): CACHED | {"create", "patch", "delete"},
+        ("", "namespaces"): CACHED,
         ("multicluster.x-k8s.io", "serviceimports"): CACHED,
         ("", "events"): {"create", "patch"},
     }
@@ -232,7 +233,7 @@ def test_standalone_controllers_get_no_more_than_their_difference():
     assert grants(one("ClusterRole", "mcs-controller-manager-standalone", "standalone")) == {
         ("work.karmada.io", "works/status"): {"patch"},
         ("work.karmada.io", "resourcebindings/status"): {"patch"},
-        ("", "namespaces"): CACHED | {"create", "delete"},
+        ("", "namespaces"): {"create", "delete"},
         ("cluster.karmada.io", "clusters"): {"patch"},
         ("cluster.karmada.io", "clusters/status"): {"patch"},
         ("policy.karmada.io", "propagationpolicies"): CACHED | {"patch"},

@@ -9,9 +9,9 @@ import pytest
 
 from informers.errors import Forbidden, ServerError
 from informers.event import Event
-from mcs_controller.api.resources import ENDPOINTSLICES, WORKS
+from mcs_controller.api.resources import ENDPOINTSLICES, NAMESPACES, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import IMPORTED_INDEXES
+from mcs_controller.domain.importedslices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
 from mcs_controller.reconcilers.apply import WritesFailed
 from mcs_controller.reconcilers.endpointslice_import import (
     EndpointSliceImportReconciler,
@@ -19,7 +19,7 @@ from mcs_controller.reconcilers.endpointslice_import import (
 )
 from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
-from tests.support.builders import a_slice, a_work, collected_work, exported_work, filed, slice_
+from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, slice_
 from tests.support.memory import MemoryApi
 
 NAME = "web-1-748bc4d6dc"
@@ -34,11 +34,13 @@ class Bench:
         self.api = api or MemoryApi()
         self.asked: list[Request] = []
         self.collecting: Turns[ClusterRequest] = Turns()
-        works = self.api.cached(WORKS)
+        works = self.api.cached(WORKS, IMPORT_WORK_INDEXES)
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
         self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=self.collecting)
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
         slices.informer.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_slice(event)))
+        namespaces = self.api.cached(NAMESPACES).informer
+        namespaces.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_namespace(event)))
 
     async def settle(self) -> None:
         """Reconcile what was asked for, until nothing is."""
@@ -163,6 +165,26 @@ async def test_opening_06_a_restart_writes_nothing():
     again = Bench(bench.api)
     await again.settle()
     assert again.api.writes == []
+
+
+def namespace(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+async def test_a_namespace_that_comes_late_is_noticed_at_once():
+    bench = Bench(MemoryApi(strict_namespaces=True))
+    bench.api.seed(namespace("karmada-es-m1"))
+    bench.api.seed(exported_work("m1"))
+    with pytest.raises(WritesFailed):
+        await bench.settle()
+    bench.api.seed(namespace("other"))
+    assert bench.asked == []
+    bench.api.seed(namespace("default"))
+    assert bench.asked == [WORK]
+    await bench.settle()
+    assert bench.imported == {IMPORTED: ["10.0.0.1"]}
+    bench.api.edit("Namespace", "", "default", {"metadata": {"labels": {"a": "b"}}})
+    assert bench.asked == []
 
 
 async def test_slices_of_others_are_left_alone():

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=KubeObject)
 
 MAX_REMEMBERED: Final = 4096
-"""Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never tells of
-those that take an object out of the selection. A forgotten one costs a moment in which the store shows what was before.
+"""Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never tells
+of those that take an object out of the selection. A forgotten one costs a moment in which the store shows what was.
 """
 
 _MAX_DIGITS: Final = 100  # Python refuses to convert thousands of them

@@ -47,6 +47,10 @@ minutes, so their watches end so."""
 MAX_LIST_BYTES: Final = 512 << 20
 """Longest answer to a list without a limit, which is what remains when a continue token has expired."""
 
+LIST_SECONDS: Final = 600.0
+"""How long the answer to a list may take, as long as it goes on: pages may be large, and links slow. An API server ends
+it itself, after a minute unless told otherwise (`--request-timeout`)."""
+
 
 class ApiClient:
     """One API server, one connection pool.
@@ -143,7 +147,7 @@ class ApiClient:
         if resource_version:
             query["resourceVersion"] = resource_version
         cap = MAX_RESPONSE_BYTES if limit else MAX_LIST_BYTES
-        answer = await self._call("GET", resource.path(namespace), query, max_bytes=cap)
+        answer = await self._call("GET", resource.path(namespace), query, max_bytes=cap, total_seconds=LIST_SECONDS)
         return decode_page(resource, answer.body)
 
     async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
@@ -304,10 +308,16 @@ class ApiClient:
         *,
         content_type: str = "application/json",
         max_bytes: int = MAX_RESPONSE_BYTES,
+        total_seconds: float | None = None,
     ) -> RawResponse:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         answer = await self._transport.exchange(
-            method, _target(path, query), body=data, content_type=content_type, max_bytes=max_bytes
+            method,
+            _target(path, query),
+            body=data,
+            content_type=content_type,
+            max_bytes=max_bytes,
+            total_seconds=total_seconds,
         )
         if not 200 <= answer.status < 300:
             raise from_response(answer.status, answer.body, answer.headers)

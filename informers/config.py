@@ -128,7 +128,7 @@ class ClientConfig:
             in the environment are not looked at.
         proxy_headers: sent to an HTTP proxy with CONNECT.
         tls_server_name: name expected in the server's certificate, if not the URL's host.
-        timeout_seconds: limit for a whole request, except watches.
+        timeout_seconds: limit for a whole request, except watches; of a list, for each read of the answer.
     """
 
     server: str

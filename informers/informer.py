@@ -79,7 +79,7 @@ class SharedInformer(Generic[T]):
         which for a quiet kind is how it usually ends, and no failure. A peer that is gone without a word is noticed
         after 40 s if nothing is under way and after 30 s if something is (TCP keep-alive and TCP_USER_TIMEOUT,
         measured on Linux; not through SOCKS, where it is the 90 s). A request has 32 s, if its client is configured
-        with nothing else.
+        with nothing else; a list that goes on coming has 10 minutes.
     15. *410 at every stage* (start of a watch, in it, on a page, as an HTTP status or an event) leads to a new list and
         costs nothing but that.
     16. *Failures are paced.* A server that refuses is asked less and less often (up to 30 s apart, or as it says), one

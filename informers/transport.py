@@ -153,6 +153,7 @@ class Transport:
         content_type: str = "application/json",
         accept: str = "",
         timeout: float | None = None,
+        total_seconds: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> RawResponse:
         """Send a request and read the whole answer, whatever its status.
@@ -164,10 +165,15 @@ class Transport:
             content_type: of `body`.
             accept: media types to ask for; empty means JSON.
             timeout: seconds for everything but waiting for the limiter; None means the configured limit.
+            total_seconds: as long as the answer goes on, it may take so long, and `timeout` is for each read of it.
             max_bytes: a longer answer is a DecodeError.
         """
         seconds = self._config.timeout_seconds if timeout is None else timeout
-        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
+        limits = aiohttp.ClientTimeout(
+            total=seconds if total_seconds is None else total_seconds,
+            sock_connect=min(seconds, _CONNECT_SECONDS),
+            sock_read=seconds,
+        )
         headers = await self._authorized(None if body is None else content_type)
         if accept:
             headers["Accept"] = accept

@@ -259,6 +259,36 @@ async def test_connection_lost_while_writing_is_told_and_not_replayed(
     assert len(server.requests) == 1
 
 
+async def in_drops(exchange: Exchange) -> None:
+    """A page, each piece of it within the time limit."""
+    body = msgspec.json.encode(REST_PAGE)
+    await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+    size = len(body) // 10 + 1
+    for start in range(0, len(body), size):
+        await asyncio.sleep(0.2)
+        await exchange.send(body[start : start + size])
+
+
+async def test_list_may_take_longer_than_the_time_limit_as_long_as_it_goes_on(server: ScriptedApiServer) -> None:
+    server.script(in_drops, in_drops)
+    async with to(server, timeout_seconds=1.0) as client:
+        page = await client.list(CONFIG_MAPS)
+        assert [obj.metadata.name for obj in page.items] == ["b"]
+        with pytest.raises(TransportError):
+            await client.get(CONFIG_MAPS, "b")
+
+
+async def test_list_that_stops_in_the_middle_runs_into_the_time_limit(server: ScriptedApiServer) -> None:
+    async def half(exchange: Exchange) -> None:
+        await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"metadata":')
+        await hang(exchange)
+
+    server.script(half)
+    async with to(server, timeout_seconds=0.2) as client:
+        with pytest.raises(TransportError):
+            await client.list(CONFIG_MAPS)
+
+
 async def test_server_that_never_answers_runs_into_the_time_limit(server: ScriptedApiServer) -> None:
     server.script(hang)
     async with to(server, timeout_seconds=0.2) as client:

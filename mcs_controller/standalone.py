@@ -137,6 +137,7 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
             recorder=wiring.recorder,
             new_id=new_id,
             skipped=options.skipped_propagating_namespaces,
+            alone=wiring.alone,
         ),
         workers=options.concurrent_resourcebinding_syncs,
     )

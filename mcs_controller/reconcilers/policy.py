@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.reconcilers.templates import Templates
+    from mcs_controller.reconcilers.turns import OneByOne
     from mcs_controller.runtime.events import EventType, Recorder
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
@@ -104,14 +105,16 @@ class ResourceDetector:
         recorder: Recorder,
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
+        alone: OneByOne[Request],
     ) -> None:
-        """`skipped` are the namespaces of `--skipped-propagating-namespaces`."""
+        """`skipped`: `--skipped-propagating-namespaces`. `alone` says who writes a binding when."""
         self._policies = policies
         self._bindings = bindings
         self._templates = templates
         self._recorder = recorder.for_component(wk.RESOURCE_DETECTOR)
         self._new_id = new_id
         self._skipped = skipped
+        self._alone = alone
         self._failing: dict[TemplateRequest, str] = {}
         """What was last reported about templates that could not be bound, so that it is reported once."""
 
@@ -159,15 +162,16 @@ class ResourceDetector:
 
     async def _bind(self, request: TemplateRequest, template: Unstructured, decision: Apply) -> bool:
         name = binding_name(request.kind.kind, request.name)
-        observed = self._bindings.get(request.namespace, name)
-        planned = plan_binding(decision.policy, decision.rules, template, observed, self._new_id)
-        if planned is None:
-            return False
-        if planned.create:
-            await self._bindings.create(planned.body, request.namespace)
-        else:
-            await self._bindings.patch(request.namespace, name, planned.body)
-        return True
+        async with self._alone.writing(Request(request.namespace, name)):
+            observed = self._bindings.get(request.namespace, name)
+            planned = plan_binding(decision.policy, decision.rules, template, observed, self._new_id)
+            if planned is None:
+                return False
+            if planned.create:
+                await self._bindings.create(planned.body, request.namespace)
+            else:
+                await self._bindings.patch(request.namespace, name, planned.body)
+            return True
 
     async def _release(
         self, request: TemplateRequest, objects: CachedResource[Unstructured], template: Unstructured
@@ -186,9 +190,11 @@ class ResourceDetector:
             await self._unmark_binding(request)
 
     async def _unmark_binding(self, request: TemplateRequest) -> None:
-        binding = self._binding(request)
-        if binding is not None and (patch := plan_unclaim(binding.metadata)) is not None:
-            await self._bindings.patch(request.namespace, binding.metadata.name, patch)
+        name = binding_name(request.kind.kind, request.name)
+        async with self._alone.writing(Request(request.namespace, name)):
+            binding = self._binding(request)
+            if binding is not None and (patch := plan_unclaim(binding.metadata)) is not None:
+                await self._bindings.patch(request.namespace, name, patch)
 
     def _binding(self, request: TemplateRequest) -> ResourceBinding | None:
         binding = self._bindings.get(request.namespace, binding_name(request.kind.kind, request.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +21,10 @@ from mcs_controller.reconcilers.policy import (
     follow_templates,
     requests_for_binding,
 )
+from mcs_controller.reconcilers.turns import OneByOne
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.builders import ids
+from tests.support.clock import settle
 from tests.support.memory import Json, MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, NAMESPACE, SERVICE, MemoryTemplates, marks, policy, selector, template
 
@@ -46,6 +49,7 @@ class World:
         self.templates = MemoryTemplates(self.api)
         self.policies = self.api.cached(PROPAGATIONPOLICIES, POLICY_INDEXES)
         bindings = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
+        self.alone = OneByOne[Request]()
         self.queued_templates: set[TemplateRequest] = set()
         self.queued_policies: set[Request] = set()
         shared: Any = {
@@ -54,7 +58,7 @@ class World:
             "new_id": ids(),
             "skipped": (re.compile("kube-.*"),),
         }
-        self.detector = ResourceDetector(policies=self.policies.store, bindings=bindings, **shared)
+        self.detector = ResourceDetector(policies=self.policies.store, bindings=bindings, alone=self.alone, **shared)
         self.reconciler = PolicyReconciler(
             policies=self.policies, bindings=bindings.store, enqueue_template=self.queued_templates.add, **shared
         )
@@ -167,6 +171,25 @@ async def test_a_change_of_the_template_reaches_the_binding_but_its_status_does_
     world.api.edit("Deployment", NAMESPACE, "web", {"spec": {"replicas": 5}})
     await world.settle()
     assert world.take_writes() == [f"patch resourcebindings/{NAMESPACE}/web-deployment"]
+
+
+async def test_a_binding_that_somebody_else_writes_is_written_after_that(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(policy())
+    await world.settle()
+    world.take_writes()
+    for number in (1, 2):
+        if number == 1:
+            world.api.edit("Deployment", NAMESPACE, "web", {"spec": {"replicas": 9}})
+        else:
+            world.api.remove("PropagationPolicy", NAMESPACE, "p")
+        async with world.alone.writing(Request(NAMESPACE, "web-deployment")):
+            working = asyncio.create_task(world.settle())
+            await settle()
+            world.api.edit("ResourceBinding", NAMESPACE, "web-deployment", {"metadata": {"labels": {"n": str(number)}}})
+            assert not [one for one in world.take_writes() if "resourcebindings" in one]
+        await working  # no conflict
+        assert f"patch resourcebindings/{NAMESPACE}/web-deployment" in world.take_writes()
 
 
 async def test_a_binding_is_repaired(world: World) -> None:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import fleet_model_report as report
+from tests.support.fleet_model_flows import FLOWS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LINES = pytest.StashKey[list[str]]()
+LONG = bool(os.environ.get("MODEL_LONG"))
+WRITE = bool(os.environ.get("MODEL_WRITE"))
+WIRINGS = ("stand-alone", "beside Karmada", "agent")
+WHOLE = {False: 3, True: 6}
+"""Of so many writes on their way at once, every subset; with `MODEL_LONG`, and without."""
+
+_FOUND = pytest.StashKey[dict[tuple[str, str], report.Found]]()
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Takes a line for the summary and for the report."""
+def tell(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Takes what a change came to: for the summary, for the report, and for the page; it has to be what that says."""
 
-    def told(line: str) -> None:
-        record_property("model", line)
-        request.config.stash.setdefault(_LINES, []).append(line)
+    def told(change: str, wiring: str, found: report.Found) -> None:
+        record_property("model", f"{change}, {wiring}: {found}")
+        request.config.stash.setdefault(_FOUND, {})[change, wiring] = found
+        if not (LONG or WRITE):
+            said = report.said(report.PAGE.read_text(), WIRINGS).get((change, wiring))
+            assert found == said, f"{report.PAGE.name} says {said}; write it anew if there is a reason"
 
     return told
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if lines := terminalreporter.config.stash.get(_LINES, []):
+    """Tell all numbers, and write the page if that is asked for."""
+    found = terminalreporter.config.stash.get(_FOUND, {})
+    if found:
         terminalreporter.section("crash points")
-        for line in lines:
-            terminalreporter.write_line(line)
+        for (change, wiring), one in found.items():
+            terminalreporter.write_line(f"{change}, {wiring}: {one}")
+    if WRITE and not LONG and len(found) == len(FLOWS) * len(WIRINGS):
+        report.PAGE.write_text(report.page(found, WIRINGS, whole=WHOLE[False], long=WHOLE[True]))

@@ -1,7 +1,7 @@
 """Whatever people, members, networks and fate do: in every quiet moment the members have what the rules say.
 
-A hypothesis state machine over the whole stand-alone pipeline in memory. What the machine does happens while requests,
-answers and watch events of before are still on their way, several at a time, and overtake each other.
+A hypothesis state machine over the whole pipeline in memory, in one process or in two. What the machine does happens
+while requests, answers and watch events of before are still on their way, several at a time, and overtake each other.
 
 `MODEL_LONG=1` runs more and longer histories. A failing one is printed by hypothesis as a program, and what happened in
 between, message by message.
@@ -21,18 +21,30 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import work_name
-from tests.support.builders import condition, mcs, service
+from mcs_controller.domain.naming import execution_namespace, work_name
+from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_foreign import own, strew
+from tests.support.fleet_model_foreign import marks, own, strew, take_off
 from tests.support.fleet_model_oracle import complaints, expected, present
+from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from tests.support.fleet_model_process import Kind
+
 NAMES = ("a", "a-b", "m")
 SERVICES = (("shop", "web"), ("shop", "api"), ("bare", "web"))
 SLICES = ("b-c", "c")  # of a and of a-b they ask for one name
+PORTS = [{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "metrics", "port": 90, "protocol": "TCP"}]
+LISTED = (
+    None,
+    [{"port": 80}],
+    [{"port": 90}],
+    [{"port": 80}, {"port": 7}],
+    [{"name": "http", "port": 1}],
+    [{"port": 7}],
+)
 LONG = bool(os.environ.get("MODEL_LONG"))
 
 pytestmark = pytest.mark.timeout(7200 if LONG else 900)
@@ -45,31 +57,31 @@ lists: st.SearchStrategy[list[str]] = st.one_of(
 )
 seeds = st.integers(0, 9999)
 
-_begin: list[Any] = []
+_begin: dict[Any, Any] = {}
 
 
-async def beginning() -> Any:
+async def beginning(kinds: tuple[Kind, ...]) -> Any:
     """The servers of a fleet at rest, with objects of others everywhere, and no service. Made once."""
-    if not _begin:
-        fleet = Fleet(*NAMES)
+    if kinds not in _begin:
+        fleet = Fleet(*NAMES, kinds=kinds)
         fleet.host.seed(marked(namespace("shop")))
         # Nobody brings this one to the members but those who want it there.
         fleet.host.seed(marked(namespace("bare", **{wk.SKIP_AUTO_PROPAGATION: "true"})))
         for name in NAMES:
             fleet.register(name)
         for space, name in SERVICES:
-            fleet.host.seed(fresh(marked(service(name, space), finalizer=True)))
+            fleet.host.seed(fresh(marked(service(name, space, ports=PORTS), finalizer=True)))
         fleet.start()
         assert await fleet.rest() == []
-        strew(fleet)
+        strew(fleet, NAMES)
         for name in NAMES:
             fleet.members[name].seed(namespace("bare"))
         assert await fleet.rest() == []
         for server in fleet.servers:
             server.accept()
         await fleet.stop()
-        _begin.append(fleet.snapshot())
-    return _begin[0]
+        _begin[kinds] = fleet.snapshot()
+    return _begin[kinds]
 
 
 class Histories(RuleBasedStateMachine):
@@ -87,6 +99,7 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(
         seed=seeds,
+        kinds=st.sampled_from([STANDALONE, BESIDE, AGENT]),
         providers=lists,
         consumers=lists,
         slices=st.lists(st.tuples(members, st.sampled_from(SLICES)), unique=True),
@@ -96,6 +109,7 @@ class Histories(RuleBasedStateMachine):
     def begin(
         self,
         seed: int,
+        kinds: tuple[Kind, ...],
         providers: list[str],
         consumers: list[str],
         slices: list[tuple[str, str]],
@@ -105,8 +119,8 @@ class Histories(RuleBasedStateMachine):
         """There is one service, perhaps at rest."""
 
         async def begin() -> None:
-            snapshot = await beginning()
-            self.fleet = Fleet(*NAMES, rng=random.Random(seed))
+            snapshot = await beginning(kinds)
+            self.fleet = Fleet(*NAMES, rng=random.Random(seed), kinds=kinds)
             self.fleet.restore(snapshot)
             self.fleet.start()
             await self.fleet.rest()
@@ -148,9 +162,43 @@ class Histories(RuleBasedStateMachine):
     def toggle_service(self, about: tuple[str, str], steps: int) -> None:
         """Delete a Service, or make it again."""
         if (there := self.fleet.host.find("Service", *about)) is None:
-            self.fleet.host.seed(fresh(marked(service(about[1], about[0]), finalizer=True)))
+            self.fleet.host.seed(fresh(marked(service(about[1], about[0], ports=PORTS), finalizer=True)))
         elif "deletionTimestamp" not in there["metadata"]:
             self.fleet.host.remove("Service", *about)
+        self.go(steps)
+
+    @rule(about=services, listed=st.sampled_from(LISTED), steps=st.integers(0, 40))
+    def list_ports(self, about: tuple[str, str], listed: list[Any] | None, steps: int) -> None:
+        """Say which ports consumers get."""
+        there = self.fleet.host.find(wk.MCS_KIND, *about)
+        if there is not None and "deletionTimestamp" not in there["metadata"]:
+            self.fleet.host.edit(wk.MCS_KIND, *about, {"spec": {"ports": listed}})
+        self.go(steps)
+
+    @rule(member=members, name=st.sampled_from(["web", "api"]), steps=st.integers(0, 40))
+    def toggle_export(self, member: str, name: str, steps: int) -> None:
+        """Bring a ServiceExport to a member, or take it away."""
+        host, space = self.fleet.host, execution_namespace(member)
+        there = host.find("Work", space, work_name(wk.SERVICE_EXPORT_KIND, "shop", name))
+        found = host.find("Namespace", "", space)
+        if there is not None:
+            if "deletionTimestamp" not in there["metadata"]:
+                host.remove("Work", space, there["metadata"]["name"])
+        elif found is not None and "deletionTimestamp" not in found["metadata"]:
+            host.seed(fresh(export_work(member, service_export(name, "shop"), applied="")))
+        self.go(steps)
+
+    @rule(name=st.sampled_from(["web", "api"]), number=st.integers(0, 2), steps=st.integers(0, 40))
+    def say_import(self, name: str, number: int, steps: int) -> None:
+        """Make a ServiceImport, change it, or delete it."""
+        host = self.fleet.host
+        made = service_import(name, "shop", ports=[{"name": "http", "port": 80 + number, "protocol": "TCP"}])
+        if host.find(wk.SERVICE_IMPORT_KIND, "shop", name) is None:
+            host.seed(fresh(marked(made)))
+        elif number:
+            host.edit(wk.SERVICE_IMPORT_KIND, "shop", name, {"spec": made["spec"]})
+        else:
+            host.remove(wk.SERVICE_IMPORT_KIND, "shop", name)
         self.go(steps)
 
     @rule(seed=seeds)
@@ -166,6 +214,13 @@ class Histories(RuleBasedStateMachine):
         ]
         if (found := [one for one in objects if not server.is_theirs(*one)]) != []:
             server.scribble(*rng.choice(found))
+
+    @rule(seed=seeds)
+    def unmark(self, seed: int) -> None:
+        """Take one of our marks off one of our Works."""
+        # A Work without its finalizers may go before anybody has followed.
+        if found := [one for one in marks(self.fleet) if one.part != "finalizers"]:
+            take_off(self.fleet, random.Random(seed).choice(found))
 
     # --- members ------------------------------------------------------------------------------------------------------
 
@@ -183,7 +238,7 @@ class Histories(RuleBasedStateMachine):
             return
         self.versions += 1
         addresses = [f"10.{self.versions // 250}.{self.versions % 250}.{number}" for number in range(endpoints)]
-        content = own(member, name, about[0], about[1], addresses)
+        content = own(member, name, about[0], about[1], addresses) | {"ports": PORTS}
         if api.find(wk.SLICE_KIND, about[0], name) is None:
             api.add_theirs(content)
         elif api.is_theirs(wk.SLICE_KIND, about[0], name):
@@ -293,15 +348,21 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seed=seeds)
     def crash(self, seed: int) -> None:
-        """The process dies, and another one begins. Of what was on its way some arrives."""
+        """A process dies, and another one begins. Of what was on its way some arrives."""
+        if not self.fleet.running:
+            self.run(self.up())
+            return
         rng = random.Random(seed)
-        arriving = [one for one in self.fleet.wire.parked if one.do is not None and rng.random() < 0.5]
-        self.run(self.fleet.crash(arriving=arriving) if self.fleet.running else self.up())
+        which = rng.randrange(len(self.fleet.processes))
+        number = self.fleet.processes[which].number
+        sent = [one for one in self.fleet.wire.parked if one.do is not None and one.process == number]
+        arriving = [one for one in sent if rng.random() < 0.5]
+        self.run(self.fleet.crash(which, arriving=arriving))
 
     @precondition(lambda self: self.fleet.running)
     @rule()
     def stop(self) -> None:
-        """The process dies."""
+        """All processes die."""
         self.run(self.fleet.stop())
 
     # --- what holds ---------------------------------------------------------------------------------------------------
@@ -436,6 +497,9 @@ class Histories(RuleBasedStateMachine):
 
 def _is_right_to_fail(what: str) -> bool:
     """Whether a reconcile fails for want of something that only people can bring."""
+    # A cluster that leaves keeps its namespaces, and nobody takes them when it comes back.
+    if re.search(r"Namespace \S+ exists in the cluster and is not managed by Karmada", what):
+        return True
     # A Cluster that went before it got its finalizer has left its execution namespace behind.
     return what.startswith("execution-controller") and re.search(r"cluster \S+ does not exist", what) is not None
 

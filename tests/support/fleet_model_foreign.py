@@ -1,15 +1,18 @@
-"""What others have in the same API servers, and what nobody here may touch."""
+"""What others have in the same API servers, and what nobody here may touch; and what they do to what is ours."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace
-from tests.support.builders import binding, mcs, service, slice_, work
+from tests.support.builders import a_work, binding, mcs, service, slice_, work
 from tests.support.fleet_model import fresh, marked, namespace
+from tests.support.fleet_model_server import THEIRS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from tests.support.fleet_model import Fleet
 
 KUBERNETES = {wk.SLICE_MANAGED_BY: "endpointslice-controller.k8s.io"}
@@ -20,8 +23,8 @@ def configmap(name: str, space: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": space}, "data": {"a": "b"}}
 
 
-def strew(fleet: Fleet, *, space: str = "shop") -> None:
-    """Put objects of others everywhere. Execution namespaces and `space` have to be there."""
+def strew(fleet: Fleet, members: Iterable[str], *, space: str = "shop") -> None:
+    """Put objects of others everywhere. The members' execution namespaces and `space` have to be there."""
     host = fleet.host
     host.add_theirs(marked(namespace("theirs", **{wk.SKIP_AUTO_PROPAGATION: "true"}), finalizer=True))
     for one in (
@@ -35,7 +38,8 @@ def strew(fleet: Fleet, *, space: str = "shop") -> None:
         binding("other-configmap", space, schedulerName="theirs", resource=_about(space), finalizers=()),
     ):
         host.add_theirs(fresh(marked(one, finalizer=True)))
-    for name, member in fleet.members.items():
+    for name in members:
+        member = fleet.members[name]
         manifest = configmap("settings", space)
         for title, content in (("settings", manifest), ("web-1", slice_("web-1", space)), ("nonsense", 7)):
             host.add_theirs(fresh(marked(work(name, f"theirs-{title}", content, suspended=True), finalizer=True)))
@@ -65,3 +69,32 @@ def own(provider: str, name: str, space: str, service_name: str | None, addresse
     return fresh(
         marked(slice_(name, space, service=service_name, labels=mirrored, addresses=addresses), finalizer=False)
     )
+
+
+class Mark(NamedTuple):
+    """A label, annotation or finalizer of a Work."""
+
+    namespace: str
+    name: str
+    part: str
+    key: str
+
+
+def marks(fleet: Fleet) -> Iterator[Mark]:
+    """All that our controllers have put onto the Works of services and slices."""
+    for one in fleet.host.all("Work"):
+        meta, ref = one["metadata"], a_work(one).ref
+        if ref is not None and ref.kind in (wk.SLICE_KIND, wk.MCS_KIND) and not meta["name"].startswith("theirs"):
+            for part in ("labels", "annotations", "finalizers"):
+                ours = (key for key in meta.get(part, ()) if key != THEIRS)
+                yield from (Mark(meta["namespace"], meta["name"], part, key) for key in ours)
+
+
+def take_off(fleet: Fleet, mark: Mark) -> None:
+    """Somebody takes it off."""
+    work = fleet.host.find("Work", mark.namespace, mark.name)
+    assert work is not None
+    left: Any = {mark.key: None}
+    if mark.part == "finalizers":
+        left = [one for one in work["metadata"]["finalizers"] if one != mark.key]
+    fleet.host.edit("Work", mark.namespace, mark.name, {"metadata": {mark.part: left}})

@@ -1,14 +1,19 @@
 """What a fleet must look like, told by the rules alone, from what people asked for and what the members have.
 
 Knows no Works and nothing else of how it is done. The rules: a slice of a provider that belongs to a Service of which
-there is a MultiClusterService goes to each of its consumers, except the provider; empty lists mean every cluster.
+there is a MultiClusterService goes to each of its consumers, except the provider; empty lists mean every cluster. Of
+its ports go those that the service lists, if it lists any. Slices of an exported Service are in the control plane as
+well, under the Service that an import of it makes.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.fleet_model import Fleet
 
 Json = dict[str, Any]
@@ -18,6 +23,8 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 IMPORTER = "endpointslice-controller.karmada.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 PROVIDER = "endpointslice.karmada.io/provision-cluster"
+WITHDRAW_AFTER = "multiclusterservice.karmada.io/withdraw-not-ready-after"
+DERIVED = "derived-"
 
 
 class Copy(NamedTuple):
@@ -42,7 +49,7 @@ class Wanted(NamedTuple):
 def copy_of(slice_: Json, provider: str) -> Copy:
     """How a slice of that provider looks elsewhere."""
     meta = slice_["metadata"]
-    empty_is_absent = (repr(slice_.get(part) or None) for part in ("endpoints", "ports"))
+    empty_is_absent = (json.dumps(slice_.get(part) or None, sort_keys=True) for part in ("endpoints", "ports"))
     return Copy(
         meta["namespace"], meta["labels"].get(SERVICE_NAME, ""), provider, slice_["addressType"], *empty_is_absent
     )
@@ -74,6 +81,24 @@ def own_slices(fleet: Fleet, member: str) -> list[Json]:
     return [one for one in slices if one["metadata"].get("labels", {}).get(MANAGED_BY) != DISPATCHER]
 
 
+def is_ready(fleet: Fleet, cluster: str) -> bool:
+    """Whether a registered cluster says so."""
+    there = fleet.host.find("Cluster", "", cluster) or {}
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in there["status"]["conditions"])
+
+
+def exposed(fleet: Fleet, mcs: Json, slice_: Json) -> Json:
+    """The slice with those of its ports that the service lists, by name or by the number in the Service."""
+    listed = mcs["spec"].get("ports")
+    if not listed or not slice_.get("ports"):
+        return slice_
+    service = fleet.host.find("Service", mcs["metadata"]["namespace"], mcs["metadata"]["name"]) or {"spec": {}}
+    offered = {port["port"]: port.get("name", "") for port in service["spec"].get("ports", ())}
+    known = {*offered.values(), *(port.get("name", "") for port in slice_["ports"])}
+    names = {one["name"] if one.get("name", "") in known - {""} else offered.get(one["port"]) for one in listed}
+    return slice_ | {"ports": [port for port in slice_["ports"] if port.get("name", "") in names]}
+
+
 def provided(fleet: Fleet, mcs: Json) -> list[tuple[str, Json]]:
     """The slices that a MultiClusterService speaks of, each with its provider."""
     about = (mcs["metadata"]["namespace"], mcs["metadata"]["name"])
@@ -90,7 +115,11 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
     wanted: dict[str, list[Wanted]] = {name: [] for name in fleet.names}
     for mcs in services(fleet):
         namespace = mcs["metadata"]["namespace"]
-        for provider, one in provided(fleet, mcs):
+        for provider, whole in provided(fleet, mcs):
+            one = exposed(fleet, mcs, whole)
+            withdrawn = WITHDRAW_AFTER in mcs["metadata"].get("annotations", {}) and not is_ready(fleet, provider)
+            if withdrawn or (whole.get("ports") and not one["ports"]):
+                continue
             for consumer in sorted(chosen(fleet, mcs, "consumerClusters") - {provider}):
                 name = f"{provider}-{one['metadata']['name']}"
                 spaces = {space["metadata"]["name"] for space in _living(fleet.members[consumer].all("Namespace"))}
@@ -100,21 +129,62 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
     return wanted
 
 
-def imports(fleet: Fleet) -> list[tuple[str, Copy]]:
+def asked_exports(fleet: Fleet, member: str) -> set[tuple[str, str]]:
+    """What somebody wants exported there: a ServiceExport is on its way to the member."""
+    carried = [
+        manifest["metadata"]
+        for work in _living(fleet.host.all("Work"))
+        if work["metadata"]["namespace"] == f"karmada-es-{member}"
+        for manifest in work["spec"]["workload"]["manifests"]
+        if isinstance(manifest, dict) and manifest["kind"] == "ServiceExport"
+    ]
+    return {(one["namespace"], one["name"]) for one in carried}
+
+
+def there_exports(fleet: Fleet, member: str) -> set[tuple[str, str]]:
+    """What a member's ServiceExports say."""
+    living = _living(fleet.members[member].all("ServiceExport"))
+    return {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in living}
+
+
+def imports(
+    fleet: Fleet, exported_in: Callable[[Fleet, str], set[tuple[str, str]]] = asked_exports
+) -> list[tuple[str, Copy]]:
     """What the control plane is to have of exported Services: the usual name, and the slice."""
     wanted = []
     for member in clusters(fleet):
-        api = fleet.members[member]
-        exported = {
-            (one["metadata"]["namespace"], one["metadata"]["name"]) for one in _living(api.all("ServiceExport"))
-        }
+        exported = exported_in(fleet, member)
         for one in own_slices(fleet, member):
             meta = one["metadata"]
             service = meta.get("labels", {}).get(SERVICE_NAME)
             if (meta["namespace"], service) in exported:
-                filed = one | {"metadata": meta | {"labels": {SERVICE_NAME: f"derived-{service}"}}}
+                filed = one | {"metadata": meta | {"labels": {SERVICE_NAME: f"{DERIVED}{service}"}}}
                 wanted.append((f"imported-{member}-{meta['name']}", copy_of(filed, "")))
     return sorted(wanted)
+
+
+def derived(fleet: Fleet) -> dict[str, tuple[str, list[str]]]:
+    """The Services that are to be there for ServiceImports: their ports and addresses."""
+    return {
+        f"{one['metadata']['namespace']}/{DERIVED}{one['metadata']['name']}": (
+            json.dumps(one["spec"]["ports"], sort_keys=True),
+            one["spec"].get("ips", []),
+        )
+        for one in _living(fleet.host.all("ServiceImport"))
+        if one["spec"]["type"] == "ClusterSetIP"
+    }
+
+
+def present_derived(fleet: Fleet) -> dict[str, tuple[str, list[str]]]:
+    """Those that are there."""
+    return {
+        f"{one['metadata']['namespace']}/{one['metadata']['name']}": (
+            json.dumps(one["spec"]["ports"], sort_keys=True),
+            [at["ip"] for at in one.get("status", {}).get("loadBalancer", {}).get("ingress") or ()],
+        )
+        for one in fleet.host.all("Service")
+        if one["metadata"]["name"].startswith(DERIVED)
+    }
 
 
 def imported(fleet: Fleet) -> list[tuple[str, Copy]]:
@@ -138,7 +208,7 @@ def present(fleet: Fleet, member: str) -> dict[str, Copy]:
 
 
 def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
-    """Type to (status, message), of a fleet in which every registered cluster is well."""
+    """Type to (status, message), of a fleet in which every registered cluster is well. No message is any message."""
     meta = mcs["metadata"]
     service = fleet.host.find("Service", meta["namespace"], meta["name"])
     named = {
@@ -153,8 +223,14 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
         )
     else:
         applied = ("True", "Service is propagated to target clusters.")
+    slices, providers = provided(fleet, mcs), named["providerClusters"] or there
+    said = {one["type"] for one in mcs.get("status", {}).get("conditions") or ()}
+    if not slices and "EndpointSliceDispatched" not in said and applied[0] == "True" and providers & there:
+        applied = ("True", f"{applied[1]} No EndpointSlice in {', '.join(sorted(providers & there))} yet.")
     wanted = {"ServiceApplied": (applied[0], _left_out(applied[1], named["providerClusters"] - there))}
-    slices = provided(fleet, mcs)
+    if not slices and "EndpointSliceDispatched" in said:
+        none = f"no EndpointSlice in {', '.join(sorted(providers)) or 'any provider'}"
+        wanted["EndpointSliceDispatched"] = ("True", f"EndpointSlice are dispatched successfully: {none}")
     if not slices:
         return wanted
     reaching = [(one, who) for one in slices if (who := chosen(fleet, mcs, "consumerClusters") - {one[0]})]
@@ -165,7 +241,7 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     if not reaching:
         text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
     missing = named["consumerClusters"] - there
-    without = named["providerClusters"] - missing - {provider for provider, one in slices if one.get("endpoints")}
+    without = providers - missing - {provider for provider, one in slices if one.get("endpoints")}
     if without:
         text += f"; no endpoints in {', '.join(sorted(without))}"
     message = f"EndpointSlice are dispatched successfully: {text}"
@@ -173,6 +249,11 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
     if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
         wanted["EndpointSliceDispatched"] = ("False", "")
+    if mcs["spec"].get("ports"):
+        found = any(exposed(fleet, mcs, one)["ports"] for _, one in slices)
+        wanted["EndpointSliceDispatched"] = (wanted["EndpointSliceDispatched"][0] if found else "False", "")
+    if not all(is_ready(fleet, one) for one in clusters(fleet)):
+        return {kind: (status, "") for kind, (status, _) in wanted.items()}
     return wanted
 
 
@@ -180,8 +261,7 @@ def _left_out(message: str, missing: set[str]) -> str:
     if not missing:
         return message
     message = message if message.endswith(".") else f"{message}."
-    remarks = sorted(f"{one}: no such Cluster is registered" for one in missing)
-    return f"{message} Left out for now: {'; '.join(remarks)}."
+    return f"{message} Left out for now: {', '.join(sorted(missing))}: no such Cluster is registered."
 
 
 def _count(number: int, what: str) -> str:
@@ -192,15 +272,16 @@ def _count(number: int, what: str) -> str:
 
 
 def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset()) -> list[str]:
-    """What is not as it should be, in a fleet at rest in which every registered cluster is well.
+    """What is not as it should be, in a fleet at rest in which every cluster can be reached.
 
     `leftovers` are members that left while nobody could clean up there: they may have more than they should.
     """
     found: list[str] = [line for server in fleet.servers for line in server.touched()]
     for member, wishes in expected(fleet).items():
         found += _misplaced(member, wishes, present(fleet, member), exactly=member not in leftovers)
-    if imported(fleet) != imports(fleet):
-        found.append(f"the control plane has {imported(fleet)}, not {imports(fleet)}")
+    found += _imported_wrongly(fleet, exactly=not leftovers)
+    if present_derived(fleet) != derived(fleet):
+        found.append(f"the control plane has {present_derived(fleet)}, not {derived(fleet)}")
     for mcs in services(fleet):
         found += _said_wrongly(fleet, mcs)
         found += _lacking(fleet, mcs)
@@ -219,20 +300,26 @@ def _misplaced(member: str, wishes: list[Wanted], there: dict[str, Copy], *, exa
     return [f"{member} has copies that are called {odd}"] if odd else []
 
 
+def _imported_wrongly(fleet: Fleet, *, exactly: bool) -> list[str]:
+    there, wanted = imported(fleet), imports(fleet)
+    # A ServiceExport that is left behind in a member speaks as soon as somebody listens again.
+    possible = wanted if exactly else [*wanted, *imports(fleet, there_exports)]
+    copies = [copy for _, copy in there]
+    # Two slices may ask for one name, and the second one gets another.
+    named = all(any(name == usual or name.startswith(f"{usual}-") for usual, _ in possible) for name, _ in there)
+    lacks = [copy for _, copy in wanted if copies.count(copy) < [one for _, one in wanted].count(copy)]
+    spare = [copy for copy in copies if copies.count(copy) > [one for _, one in possible].count(copy)]
+    return [] if named and not lacks and not spare else [f"the control plane has {there}, not {wanted}"]
+
+
 def _said_wrongly(fleet: Fleet, mcs: Json) -> list[str]:
     said = {one["type"]: (one["status"], one["message"]) for one in mcs.get("status", {}).get("conditions") or ()}
     wrong = []
     for kind, (status, message) in conditions(fleet, mcs).items():
         says = said.get(kind, ("", ""))
-        if says[0] != status or (message and _parts(says[1]) != _parts(message)):
+        if says[0] != status or (message and says[1] != message):
             wrong.append(f"{mcs['metadata']['name']} says {kind} {says}, not {(status, message)}")
     return wrong
-
-
-def _parts(message: str) -> tuple[str, list[str]]:
-    """A condition's message; those who are left out may be named in any order."""
-    text, _, left_out = message.partition("Left out for now: ")
-    return text, sorted(left_out.removesuffix(".").split("; "))
 
 
 def _lacking(fleet: Fleet, mcs: Json) -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import types
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ Key = tuple[str, ObjectKey]
 
 BEGAN: ContextVar[int] = ContextVar("BEGAN", default=0)
 """When the reconcile that writes began, by the wire's time."""
+PROCESS: ContextVar[int] = ContextVar("PROCESS", default=0)
+"""Number of the process that writes."""
 KUBERNETES = "kubernetes"
 """Finalizer of every Namespace. Kubernetes has it in the spec, which nobody here looks at."""
 THEIRS = "example.com/theirs"
@@ -45,6 +48,7 @@ class Parked:
     """A request on its way to a server, or an answer on its way back."""
 
     server: Server
+    process: int
     what: str
     stage: str
     arrival: asyncio.Future[None]
@@ -64,7 +68,7 @@ class Wire:
 
     Attributes:
         parked: what is on its way, in the order in which it was sent.
-        process: which incarnation of the process sends now.
+        processes: how many ever ran.
         own_conflicts: writes that failed for an earlier one of the same process, which had been answered when the
             reconcile began: it ought to have known.
         overlaps: the same, if that was answered later. They are tried again.
@@ -73,7 +77,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.parked: list[Parked] = []
-        self.process = 0
+        self.processes = 0
         self.own_conflicts: list[str] = []
         self.overlaps: list[str] = []
         self.writes: list[str] = []
@@ -83,7 +87,7 @@ class Wire:
         self, server: Server, what: str, stage: str, do: Callable[[], Awaitable[Any]] | None = None
     ) -> None:
         """Park until somebody lets it arrive. A write says what it will do at the server."""
-        parked = Parked(server, what, stage, asyncio.get_running_loop().create_future(), do)
+        parked = Parked(server, PROCESS.get(), what, stage, asyncio.get_running_loop().create_future(), do)
         self.parked.append(parked)
         await parked.arrival
 
@@ -108,8 +112,9 @@ class LateInformer(MemoryInformer[Any]):
 
     server: Server
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, namespace: str = "") -> None:
         super().__init__(*args)
+        self._namespace = namespace
         self.late: deque[tuple[Json, bool]] = deque()
         self.held = False
         self.broken = False
@@ -121,6 +126,14 @@ class LateInformer(MemoryInformer[Any]):
     def deliver(self, content: Json, *, deleted: bool) -> None:
         if not self.broken:
             self.late.append((content, deleted))
+
+    def add_handler(self, handler: Any, *, name: str = "") -> Any:
+        """See `SharedInformer`."""
+        super().add_handler(handler, name=name)
+        return types.SimpleNamespace(remove=partial(self._handlers.remove, handler))
+
+    def _selects(self, content: Json) -> bool:
+        return self._namespace in ("", content["metadata"].get("namespace")) and super()._selects(content)
 
     def step(self) -> None:
         """One event arrives."""
@@ -230,7 +243,7 @@ class Server(MemoryApi):
 
     @property
     def informers(self) -> list[LateInformer]:
-        """Those of the process that runs now."""
+        """Those of the processes that run now."""
         return cast("list[LateInformer]", self._informers)
 
     def snapshot(self) -> Any:
@@ -265,9 +278,15 @@ class Server(MemoryApi):
     # --- ApiClient --------------------------------------------------------------------------------------------------
 
     def informer(
-        self, resource: Resource[Any], indexers: Any = None, *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource[Any],
+        indexers: Any = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        namespace: str = "",
     ) -> LateInformer:
-        made = LateInformer(resource, indexers or {}, label_selector, field_selector)
+        made = LateInformer(resource, indexers or {}, label_selector, field_selector, namespace=namespace)
         made.server = self
         self._informers.append(made)
         if self._lists_late:
@@ -311,7 +330,7 @@ class Server(MemoryApi):
     ) -> Any:
         key = (resource.plural, ObjectKey(namespace if resource.namespaced else "", name))
         what = f"{verb} {resource.plural}{'/status' * bool(subresource)} {namespace}/{name}"
-        process, connection = self.wire.process, self._connection
+        process, connection = PROCESS.get(), self._connection
         await self.wire.travel(self, what, "request", do)
         self._reachable()
         fault = self._fault(verb)
@@ -390,17 +409,29 @@ class Server(MemoryApi):
 
 
 class Connection:
-    """A client of a server, until it is closed. Then what is on its way has no answer, and nothing else goes."""
+    """A process's client of a server. Once it is closed, what is on its way has no answer, and nothing else goes."""
 
     def __init__(self, server: Server) -> None:
-        self.informer = server.informer
         self.raw = server.raw
         self._server = server
+        self._informers: list[LateInformer] = []
         self._closed = False
+
+    def informer(self, *args: Any, **selectors: Any) -> LateInformer:
+        """A watch of its own."""
+        self._informers.append(self._server.informer(*args, **selectors))
+        return self._informers[-1]
+
+    def deafen(self, *informers: LateInformer) -> None:
+        """End these watches, or all."""
+        for one in informers or tuple(self._informers):
+            self._informers.remove(one)
+            self._server._informers.remove(one)
 
     def close(self) -> None:
         """For ever."""
         self._closed = True
+        self.deafen()
         self._server.forget_connection()
 
     async def get(self, *args: Any, **rest: Any) -> Any:

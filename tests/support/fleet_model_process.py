@@ -1,0 +1,232 @@
+"""One process of a fleet: controllers wired as in production, with queues, clients and watches that a test moves on.
+
+A fleet has one or several. Each has its own memory: caches, queues, connections to the members. Which they are, and
+which controllers each of them has, is one of `STANDALONE`, `BESIDE` and `AGENT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from unittest import mock
+
+from prometheus_client import CollectorRegistry
+
+from informers.meta import ObjectKey
+from mcs_controller import service_export_wiring, standalone, wiring
+from mcs_controller.agent_wiring import wire_agent
+from mcs_controller.metrics import Metrics
+from mcs_controller.options import Options, command
+from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, LateInformer, Server
+from tests.support.mcs_world import PlainController
+from tests.support.members import MemoryMembers
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from tests.support.fleet_model import Fleet, Move
+
+
+class Kind(NamedTuple):
+    """What a process is.
+
+    Attributes:
+        flags: its command line.
+        agent_of: the Pull cluster that it is the agent of, if it is one.
+    """
+
+    flags: tuple[str, ...]
+    agent_of: str = ""
+
+
+_GATE = "--feature-gates=MultiClusterService=true"
+# How members fare is for the test to say; and kinds that policies select are a world of their own.
+_EVERYTHING = "--controllers=-clusterStatus,-policy,*,standalone"
+STANDALONE = (Kind((_GATE, _EVERYTHING)),)
+"""One process that does everything."""
+
+BESIDE = (Kind((_GATE, "--controllers=*")), Kind(("--controllers=-clusterStatus,-policy,standalone",)))
+"""Ours, and Karmada's neighbours of ours in a process of their own."""
+
+AGENT = (
+    Kind((_GATE, _EVERYTHING, "--cluster-name=a", f"--karmada-kubeconfig={__file__}"), "a"),  # nobody reads that
+    Kind((_GATE, _EVERYTHING)),
+)
+"""The agent of cluster a, and one process that does everything else."""
+
+
+class Process:
+    """A process that runs.
+
+    Attributes:
+        number: which one it is, of all that ever ran.
+        controllers: by name, with the number of their workers.
+    """
+
+    def __init__(self, fleet: Fleet, kind: Kind) -> None:
+        fleet.wire.processes += 1
+        self.number = fleet.wire.processes
+        self.fleet = fleet
+        self.controllers: dict[str, tuple[PlainController, int]] = {}
+        self.clusters: Store[Cluster]
+        self.connections = MemoryMembers()
+        self.host = Connection(fleet.host)
+        self._connected: dict[str, str] = {}
+        self._tasks: dict[tuple[str, Hashable], asyncio.Task[None]] = {}
+        # Requests that are sent from now on, and by the tasks that begin here, are this process's.
+        PROCESS.set(self.number)
+        with (
+            mock.patch.object(wiring, "new_id", fleet.new_id),
+            mock.patch.object(standalone, "new_id", fleet.new_id),
+        ):
+            self._wiring = _Wiring(self, kind)
+            if kind.agent_of:
+                wire_agent(self._wiring)
+            else:
+                wiring.wire_multi_cluster_service(self._wiring)
+            service_export_wiring.wire_service_export(self._wiring)
+            standalone.wire_standalone(self._wiring)
+        self._runnables = [asyncio.create_task(one.run()) for one in self._wiring.runnables]
+
+    def kill(self) -> list[asyncio.Task[None]]:
+        """It ends here, and hears of nothing any more. Returns the tasks that end with it."""
+        tasks = [*self._tasks.values(), *self._runnables]
+        for task in tasks:
+            task.cancel()
+        for one in (self.host, *self._members.values()):
+            one.deafen()
+        return tasks
+
+    def check(self) -> None:
+        """Raise what ended one of the tasks that never end."""
+        for runnable in self._runnables:
+            if runnable.done():
+                runnable.result()
+
+    # --- what can happen next -----------------------------------------------------------------------------------------
+
+    def connecting(self) -> Iterator[Move]:
+        """What `MemberClusters` does: a connection for each Cluster, another one for another of the same name."""
+        for name, server in self.fleet.members.items():
+            found = self.clusters.get(ObjectKey("", name))
+            mine = found is not None and self._wiring.charge.covers(name, found)
+            wanted = found.metadata.uid if found is not None and mine else None
+            known = self._connected.get(name)
+            if known is not None and known != wanted:
+                yield f"leave {name}", partial(self.disconnect, name)
+            elif known is None and wanted is not None:
+                yield f"join {name}", partial(self._join, name, server, wanted)
+
+    def looking(self) -> Iterator[Move]:
+        """Requests for which a worker is free."""
+        self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
+        for owner, workers in self.controllers.values():
+            if sum(name == owner.name for name, _ in self._tasks) < workers:
+                for request in owner.pending:
+                    if (owner.name, request) not in self._tasks:
+                        yield f"look {owner.name} {request}", partial(self._look, owner, request)
+
+    def _look(self, owner: PlainController, request: Hashable) -> None:
+        # Off the queue at once: what is asked for from now on is another look.
+        owner.pending.pop(request)
+        PROCESS.set(self.number)
+        self._tasks[owner.name, request] = asyncio.create_task(self._reconcile(owner, request))
+
+    async def _reconcile(self, owner: PlainController, request: Hashable) -> None:
+        BEGAN.set(self.fleet.wire.tick())
+        await owner.run_one(request)
+
+    def _join(self, name: str, server: Server, uid: str) -> None:
+        self._connected[name] = uid
+        self.connections.join(name, cast(Any, Connection(server)))
+
+    def disconnect(self, name: str) -> None:
+        """The connection to a member is closed."""
+        if name in self._connected:
+            self._members[name].close()
+            del self._connected[name]
+            self.connections.leave(name)
+
+    @property
+    def _members(self) -> dict[str, Connection]:
+        return {name: cast(Connection, self.connections.factories[name].api) for name in self._connected}
+
+
+class _Factory:
+    """An `InformerFactory` of the control plane."""
+
+    def __init__(self, host: Connection) -> None:
+        self._host = host
+        self._informers: dict[Any, LateInformer] = {}
+
+    def informer(
+        self,
+        resource: Any,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Any = None,
+    ) -> LateInformer:
+        key = (resource, namespace, label_selector, field_selector)
+        if key not in self._informers:
+            self._informers[key] = self._host.informer(
+                resource, None, label_selector=label_selector, field_selector=field_selector, namespace=namespace
+            )
+        self._informers[key].add_indexers(indexers or {})
+        return self._informers[key]
+
+    async def stop(self, informer: LateInformer) -> None:
+        """See `InformerFactory`."""
+        self._informers = {key: one for key, one in self._informers.items() if one is not informer}
+        self._host.deafen(informer)
+
+
+class _Wiring(wiring.Wiring):
+    """Production's, with other queues and connections."""
+
+    def __init__(self, process: Process, kind: Kind) -> None:
+        self.runnables: list[Any] = []
+        self._process = process
+        fleet = process.fleet
+        manager = types.SimpleNamespace(
+            add_informers=lambda _: None,
+            add_runnable=lambda runnable, **_: self.runnables.append(runnable),
+            set_apart=lambda *_: None,
+        )
+        super().__init__(
+            _options(kind),
+            cast(Any, manager),
+            cast(Any, process.host),
+            clock=fleet.clock,
+            rng=cast(Any, fleet.rng),
+            user_agent="model",
+            recorder=cast(Any, fleet.recorder),
+            metrics=_metrics(),
+        )
+        self.informers = cast(Any, _Factory(process.host))
+        process.clusters = self.clusters.store
+
+    @cached_property
+    def members(self) -> Any:
+        return self._process.connections
+
+    def controller(self, name: str, reconciler: Any, workers: int) -> Any:
+        made = PlainController(name, reconciler)
+        self._process.controllers[name] = (made, workers)
+        return made
+
+
+@cache
+def _metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@cache
+def _options(kind: Kind) -> Options:
+    values = command("model", "0", "").main(args=list(kind.flags), prog_name="model", standalone_mode=False)
+    return Options.of(values)

@@ -269,6 +269,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
     # well: a slice is withdrawn when no feature wants it, and what MultiClusterServices want is not known then.
     asking: list[Controller[Any]] = []
     board = StatusBoard()
+    propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None = None
     if "multiclusterservice" in enabled:
         reconciler = MultiClusterServiceReconciler(
             multiclusterservices=services,
@@ -282,6 +283,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
+        propagating = reconciler, controller
         asking.append(controller)
         controller.watch(services.informer, enqueue_object, content_changed)
         controller.watch(wiring.services.informer, reconciler.requests_for_service, service_changed)
@@ -317,6 +319,8 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         asking += _wire_collect(wiring, services, board)
         if dispatcher is not None:
             wiring.collection.collector.write_ahead(dispatcher)
+        if propagating is not None:
+            _name_silent_providers(wiring, *propagating)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
         status = wiring.controller(
             wk.STATUS_CONTROLLER,
@@ -369,6 +373,20 @@ def _wire_collect(
     # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of that.
     collect.watch(services.informer, reconciler.requests_for_service, content_changed)
     return slices, collect
+
+
+def _name_silent_providers(
+    wiring: Wiring, reconciler: MultiClusterServiceReconciler, controller: Controller[Request]
+) -> None:
+    """Services say which of their providers' slices cannot be listed."""
+    watches = wiring.collection.watches
+    reconciler.heed(watches.problem)
+
+    def look_again(cluster: str) -> None:
+        for request in reconciler.requests_in(cluster):
+            controller.enqueue(request, LOW)
+
+    watches.on_problem(look_again)
 
 
 def follow_providers(wiring: Wiring) -> tuple[EndpointSliceCollectReconciler, Controller[Request]]:

@@ -73,6 +73,8 @@ class MemberWatches(Generic[T]):
         self._controller: Controller[ClusterRequest] | None = None
         self._watches: dict[str, _Watch[T]] = {}
         self._on_synced: list[Callable[[str], None]] = []
+        self._on_problem: list[Callable[[str], None]] = []
+        self._problems: dict[str, str] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._begun: asyncio.Queue[tuple[str, _Watch[T]]] = asyncio.Queue()
         members.add_listener(joined=self._joined, left=self._left)
@@ -87,6 +89,14 @@ class MemberWatches(Generic[T]):
         Also when the first list is overdue because the cluster says that it has no such kind.
         """
         self._on_synced.append(listener)
+
+    def on_problem(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the cluster's name when its `problem` begins or ends."""
+        self._on_problem.append(listener)
+
+    def problem(self, cluster: str) -> str | None:
+        """Why the cluster's first list is overdue, in words for people; None as long as it is not."""
+        return self._problems.get(cluster)
 
     def ensure(self, cluster: str) -> None:
         """Watch the cluster's objects from now on. One watch per cluster, however often it is asked for."""
@@ -124,16 +134,15 @@ class MemberWatches(Generic[T]):
                 await watch.informer.wait_synced()
         except TimeoutError:
             error = watch.informer.last_error
-            fields = {
-                "cluster": cluster,
-                "resource": str(self._resource),
-                "error": str(error) if error is not None else "the list is still under way",
-            }
+            words = str(error) if error is not None else "the list is still under way"
+            fields = {"cluster": cluster, "resource": str(self._resource), "error": words}
             _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
+            self._set_problem(cluster, f"its {self._resource.plural} cannot be listed: {words}")
             if self.is_refused(cluster):
                 self._tell(cluster)
             await watch.informer.wait_synced()
         self._waiting.pop(cluster, None)
+        self._set_problem(cluster, None)
         self._tell(cluster)
 
     def _joined(self, member: MemberCluster) -> None:
@@ -144,12 +153,23 @@ class MemberWatches(Generic[T]):
         for listener in self._on_synced:
             listener(cluster)
 
+    def _set_problem(self, cluster: str, problem: str | None) -> None:
+        if self._problems.get(cluster) == problem:
+            return
+        if problem is not None:
+            self._problems[cluster] = problem
+        else:
+            del self._problems[cluster]
+        for listener in self._on_problem:
+            listener(cluster)
+
     def _left(self, cluster: str) -> None:
         watch = self._watches.pop(cluster, None)
         if watch is not None:
             watch.registration.remove()
         if (task := self._waiting.pop(cluster, None)) is not None:
             task.cancel()  # the first list of a connection that is closed never comes
+        self._set_problem(cluster, None)
 
 
 def requests_in(cluster: str) -> Callable[[Event[Any]], Iterable[ClusterRequest]]:

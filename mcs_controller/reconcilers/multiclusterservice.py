@@ -24,7 +24,7 @@ from mcs_controller.domain.multiclusterservice import (
     plan_withdraw,
 )
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.selection import consumers_of, providers_of
+from mcs_controller.domain.selection import Skip, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
 from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.selection import Skip
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.service_status import StatusBoard
     from mcs_controller.reconcilers.turns import OneByOne, Turns
@@ -91,6 +90,11 @@ class MultiClusterServiceReconciler:
         self._collecting = collecting
         self._alone = alone
         self._new_id = new_id
+        self._problem_of: Callable[[str], str | None] = lambda _: None
+
+    def heed(self, problem_of: Callable[[str], str | None]) -> None:
+        """Say of each provider why nothing comes from it, if this has words for that. To be called before any start."""
+        self._problem_of = problem_of
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
@@ -131,9 +135,17 @@ class MultiClusterServiceReconciler:
         if problem is not None or not failures.inconclusive:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             providers = providers_of(mcs, self._clusters)
+            skips = (*skips, *self._silent(providers, skips))
             self._board.report_service(request, Outcome(skips=skips, errors=errors, providers=providers))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
+
+    def _silent(self, providers: Iterable[str], skips: Iterable[Skip]) -> Iterable[Skip]:
+        """Providers that could be used, and whose slices nobody knows."""
+        skipped = {skip.cluster for skip in skips}
+        for name in providers:
+            if name not in skipped and (problem := self._problem_of(name)) is not None:
+                yield Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, problem)
 
     async def _bind(self, request: Request, mcs: MultiClusterService, failures: Failures) -> str | None:
         """Claim the Service and bind it. Returns what stands in the way until some object changes, if anything does."""
@@ -207,11 +219,15 @@ class MultiClusterServiceReconciler:
         return (request,) if self._crosses(request) else ()
 
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
+        """See `requests_in`."""
+        return self.requests_in(event.object.name)
+
+    def requests_in(self, cluster: str) -> list[Request]:
         """Every service that names the cluster, or means all clusters."""
         store = self._multiclusterservices.store
         found = {
             Request(mcs.metadata.namespace, mcs.metadata.name)
-            for name in (event.object.name, EVERY_CLUSTER)
+            for name in (cluster, EVERY_CLUSTER)
             for mcs in store.by_index(BY_CLUSTER, name)
             if mcs.is_cross_cluster
         }

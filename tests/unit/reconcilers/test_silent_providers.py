@@ -1,0 +1,90 @@
+"""A provider whose slices cannot be listed is named by the services that count on it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from informers.errors import Forbidden
+from mcs_controller.api.resources import ENDPOINTSLICES
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.indexes import SLICE_INDEXES
+from tests.support.builders import condition, mcs, service, slice_
+from tests.support.clock import settle
+from tests.support.mcs_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+APPLIED = "Service is propagated to target clusters."
+REFUSED = "m1: its endpointslices cannot be listed: 403 Forbidden: you may not"
+
+
+@asynccontextmanager
+async def refusing() -> AsyncIterator[tuple[World, Any]]:
+    """A world at rest whose m1 does not let its slices be listed, and their informer; for two minutes to come."""
+    world = World("m1", "m2")
+    member: Any = world.connections.get("m1")
+    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer.synced.clear()
+    informer.last_error = Forbidden(403, "Forbidden", "you may not")
+    world.host.seed(service())
+    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    watching = asyncio.create_task(world.watches.run())
+    try:
+        await world.settle()
+        await settle()
+        yield world, informer
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def applied(world: World) -> tuple[str, str] | None:
+    return world.condition(wk.SERVICE_APPLIED)
+
+
+async def overdue(world: World) -> None:
+    await world.clock.advance(120)
+    await world.settle()
+
+
+async def test_opening_09_a_provider_whose_slices_cannot_be_listed_is_named_with_the_reason():
+    async with refusing() as (world, informer):
+        assert applied(world) == ("True", f"{APPLIED} No EndpointSlice in m1 yet.")
+        await overdue(world)
+        assert applied(world) == ("True", f"{APPLIED} Left out for now: {REFUSED}.")
+        assert [event[5] for event in world.recorder.events].count(REFUSED) == 1
+
+        world.forget_calls()
+        await overdue(world)
+        assert world.writes == []
+        assert not world.recorder.events
+
+        world.members["m1"].seed(slice_())
+        informer.synced.set()
+        await settle()
+        await world.settle()
+        assert applied(world) == ("True", APPLIED)
+        assert world.slices_in("m2") != {}
+
+
+async def test_a_provider_that_is_left_out_for_another_reason_is_named_once():
+    async with refusing() as (world, _):
+        await overdue(world)
+        not_ready = {"status": {"conditions": [condition("Ready", "False")]}}
+        world.host.edit("Cluster", "", "m1", not_ready)
+        await world.settle()
+        _, message = applied(world) or ("", "")
+        assert message.startswith(f"{APPLIED} Left out for now: m1: the cluster is not ready")
+        assert message.count("m1") == 1
+
+
+async def test_a_connection_that_ends_takes_its_problem_with_it():
+    async with refusing() as (world, _):
+        await overdue(world)
+        world.connections.leave("m1")
+        await settle()
+        await world.settle()
+        assert applied(world) == ("True", f"{APPLIED} No EndpointSlice in m1 yet.")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
 from informers import (
     ApiClient,
@@ -19,16 +16,10 @@ from informers import (
     ObjectMeta,
     PartialObject,
     Resource,
-    load_kubeconfig,
     struct_decoder,
 )
-from mcs_controller.runtime.controller import Controller
-from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, default_identity
-from mcs_controller.runtime.logging import setup_logging
-from mcs_controller.runtime.manager import Manager
+from mcs_controller.runtime.program import connect
 from mcs_controller.runtime.reconcile import Request, Result
-from mcs_controller.runtime.signals import stop_on_signals
-from workqueue import RealClock, default_controller_rate_limiter
 
 if TYPE_CHECKING:
     from informers import Event
@@ -118,23 +109,15 @@ def request_for(event: Event[ConfigMap]) -> list[Request]:
 
 async def run(kubeconfig: str | None, source: str, health_address: str) -> None:
     """Wire everything and run until a signal."""
-    clock, rng = RealClock(), random.Random()
-    config = await load_kubeconfig(kubeconfig, clock=clock)
-    async with ApiClient(config, clock=clock, user_agent="configmap-copier") as client:
-        informers = InformerFactory(client, clock=clock, rng=rng)
-        copier = Copier(client, informers, source)
-        limiter = default_controller_rate_limiter(clock=clock)
-        controller = Controller("configmap-copier", copier, clock=clock, rate_limiter=limiter)
+    async with connect(
+        "configmap-copier", lease_namespace=source, kubeconfig=kubeconfig, health_address=health_address
+    ) as program:
+        copier = Copier(program.client, program.informers, source)
+        controller = program.controller(copier)
         controller.watch(copier.originals, request_for)
         controller.watch(copier.copies.informer, request_for)
         controller.watch(copier.targets, copier.requests_for_all)
-        lease = LeaderElectionConfig(namespace=source, name="configmap-copier", identity=default_identity())
-        elector = LeaderElector(client, lease, clock=clock, rng=rng)
-        manager = Manager(clock=clock, registry=CollectorRegistry(), elector=elector, health_address=health_address)
-        manager.add_informers(informers)
-        manager.add_controller(controller)
-        with stop_on_signals(manager.stop):
-            await manager.run()
+        await program.run()
 
 
 if __name__ == "__main__":
@@ -143,5 +126,4 @@ if __name__ == "__main__":
     parser.add_argument("--from", dest="source", default="default", help="the namespace of the originals (default)")
     parser.add_argument("--health-address", default="0", help="where /healthz and /readyz answer, such as :8080")
     arguments = parser.parse_args()
-    setup_logging(2, "text", sys.stderr)
     asyncio.run(run(arguments.kubeconfig, arguments.source, arguments.health_address))

@@ -3,6 +3,7 @@
 Knows no MCS and no Karmada: with `workqueue` and `informers` it is a library for controllers of any kind.
 docs/writing-a-controller.md shows how to use it.
 
+    program                             the usual parts, put together
     manager, first_lists, signals       the life of a process: order of start and stop, caches, probes
     controller, reconcile               watches, queue and workers; what they run and how it may end
     leader_election                     of several processes one works

@@ -1,8 +1,9 @@
-"""The ConfigMap copier as a user runs it, on a real API server."""
+"""The two ConfigMap copiers as a user runs them, on a real API server."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-COPIER = Path(__file__).parents[3] / "examples" / "02-configmap-copier" / "copier.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "02-configmap-copier"
 PATIENCE_SECONDS = 45.0
 CONFIG_MAPS = "v1/configmaps"
 COPY_OF = "copier.example/copy-of"
@@ -48,8 +49,15 @@ class Copier:
             if event.is_write and event.resource != "leases"
         ]
 
+    async def leads(self) -> bool:
+        """It holds the lease, and has had the time to do what it finds at the start."""
+        renewals = sum(event.resource == "leases" and event.verb == "update" for event in self.events())
+        if renewals < 2:  # a renewal every two seconds: it has led for a while
+            raise NotYet(f"{renewals} renewals; {self.log.read_text()[-1000:]}")
+        return True
+
     async def lists_and_leads(self) -> bool:
-        """It is ready, holds the lease, and has had the time to do what it finds at the start."""
+        """It is ready as well."""
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{self.port}/readyz"
             try:
@@ -57,10 +65,9 @@ class Copier:
                     ready = response.status, await response.text()
             except aiohttp.ClientError as error:
                 raise NotYet(f"{error}; {self.log.read_text()[-1000:]}") from error
-        renewals = sum(event.resource == "leases" and event.verb == "update" for event in self.events())
-        if ready[0] != 200 or renewals < 2:  # a renewal every two seconds: it has led for a while
-            raise NotYet(f"{ready}, {renewals} renewals")
-        return True
+        if ready[0] != 200:
+            raise NotYet(f"{ready}")
+        return await self.leads()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -83,22 +90,31 @@ def config_map(name: str, **data: str) -> Object:
 
 
 @asynccontextmanager
-async def copying(bed: Bed, namespace: str, directory: Path, *, ends_with: int = 0) -> AsyncIterator[Copier]:
+async def copying(bed: Bed, namespace: str, directory: Path) -> AsyncIterator[Copier]:
     """Run the copier, and stop it by SIGTERM."""
     (port,) = free_ports(1)
+    kubeconfig = str(bed.host.access.kubeconfig)
+    arguments = ("--kubeconfig", kubeconfig, "--from", namespace, "--health-address", f"127.0.0.1:{port}")
+    async with running(bed, "copier.py", arguments, directory / f"{port}.log", port) as copier:
+        yield copier
+
+
+@asynccontextmanager
+async def running(
+    bed: Bed, program: str, arguments: tuple[str, ...], log: Path, port: int = 0
+) -> AsyncIterator[Copier]:
     mark = AuditLog(bed.host.audit_log).mark()
-    log = directory / f"{port}.log"
+    environment = {**os.environ, "KUBECONFIG": str(bed.host.access.kubeconfig)}
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(COPIER), "--kubeconfig", str(bed.host.access.kubeconfig)),
-            *("--from", namespace, "--health-address", f"127.0.0.1:{port}"),
-            stderr=stderr,
+            sys.executable, str(EXAMPLE / program), *arguments, stderr=stderr, env=environment
         )
+    copier = Copier(process, port, mark, log)
     try:
-        yield Copier(process, port, mark, log)
+        yield copier
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await process.wait() == ends_with, log.read_text()
+            assert await process.wait() == 0, copier.log.read_text()
     finally:
         if process.returncode is None:
             process.kill()
@@ -201,3 +217,25 @@ async def test_config_map_of_the_same_name_that_is_no_copy_is_left_alone(
 
         await wait_for("the log to say so", told, PATIENCE_SECONDS)
     assert await api.get(CONFIG_MAPS, "taken", namespace=target) == before
+
+
+async def test_the_smallest_copier_does_the_same_for_one_namespace(
+    bed: Bed, namespace: str, target: str, tmp_path: Path
+):
+    api, log = bed.host.api, tmp_path / "log"
+    await api.create(config_map("greeting", text="hello"), namespace=namespace)
+    async with running(bed, "smallest.py", (namespace, target), log) as first:
+        await data_is(api, target, "greeting", {"text": "hello"})
+        await api.patch(CONFIG_MAPS, "greeting", {"data": {"text": None, "word": "bye"}}, namespace=namespace)
+        await data_is(api, target, "greeting", {"word": "bye"})
+        await api.patch(CONFIG_MAPS, "greeting", {"data": {"word": "mine"}}, namespace=target)
+        await data_is(api, target, "greeting", {"word": "bye"})
+        await api.delete(CONFIG_MAPS, "greeting", namespace=target)
+        await data_is(api, target, "greeting", {"word": "bye"})
+        verbs = ("create", "patch", "patch", "create")
+        assert first.writes() == [f"{verb} {target}/greeting" for verb in verbs]
+    async with running(bed, "smallest.py", (namespace, target), log) as second:
+        await wait_for("the copier to lead", second.leads, PATIENCE_SECONDS)
+        assert second.writes() == []
+        await api.delete(CONFIG_MAPS, "greeting", namespace=namespace)
+        await data_is(api, target, "greeting", None)

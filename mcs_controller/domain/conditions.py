@@ -31,14 +31,14 @@ from mcs_controller.domain.condition_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from mcs_controller.domain.exposure import Ports
     from mcs_controller.domain.selection import Skip
     from mcs_controller.domain.works import SliceRef
 
 _MAX_NAMES: Final = 10
-"""Clusters that are named one by one in the reach."""
+"""Clusters that are named one by one in the reach, and in events: of one object few are let through at a time."""
 
 SERVICE_APPLIED_MESSAGE = "Service is propagated to target clusters."
 SLICE_DISPATCHED_MESSAGE = "EndpointSlice are dispatched successfully"
@@ -205,7 +205,12 @@ def differs_in_reach(before: Condition | None, after: Condition) -> bool:
     )
 
 
-def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | None = None) -> list[News]:
+def news(
+    before: Condition | None,
+    verdict: Verdict,
+    untold: frozenset[str] | None = None,
+    known: Collection[str] = (),
+) -> list[News]:
     """What people should hear of a change: that it works (again), and what fails or is left out and was not before.
 
     Whatever the former condition names already is not news, so a restart tells nothing, and of a failure that grows
@@ -215,6 +220,7 @@ def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | No
         before: the condition as it was, as far as it was there.
         verdict: what is written now.
         untold: what the former message had no room for; None if nobody knows, as after a restart.
+        known: texts of remarks that were told elsewhere.
     """
     condition = verdict.condition
     told = Told(before.message if before is not None else "", untold)
@@ -226,14 +232,31 @@ def news(before: Condition | None, verdict: Verdict, untold: frozenset[str] | No
             found.append(News(False, None, "; ".join(errors)))
     elif before is None or not was_true or (_remarks_in(before.message) and not verdict.remarks):
         found.append(News(True, None, _SUCCESS[condition.type]))
-    known = told.has_skips(one.text for one in verdict.remarks if one.reason not in _NOTES)
+    known = {*known, *left_out_in(before, untold, verdict)} if before is not None else {*known}
     known |= {one.text for one in verdict.remarks if one.reason in _NOTES and told.has_note(one.text)}
-    return [*found, *(News(False, one.reason, one.text) for one in verdict.remarks if one.text not in known)]
+    return [*found, *_gathered(one for one in verdict.remarks if one.text not in known)]
 
 
-def left_out_in(condition: Condition, untold: frozenset[str] | None, news: Iterable[News]) -> set[str]:
-    """Which of the clusters that news speak of this condition names already, in the same words; `untold` as there."""
-    return Told(condition.message, untold).has_skips(one.message for one in news if one.reason not in (None, *_NOTES))
+def left_out_in(condition: Condition, untold: frozenset[str] | None, verdict: Verdict) -> set[str]:
+    """Which of the clusters that the verdict leaves out are named in the condition already, with the same words.
+
+    Those are texts of its remarks. `untold` is as in `news`.
+    """
+    skips = (one.text for one in verdict.remarks if one.reason not in _NOTES)
+    return Told(condition.message, untold).has_skips(skips)
+
+
+def _gathered(remarks: Iterable[Remark]) -> Iterable[News]:
+    """One event for each; one for all of those that share a reason if they are very many."""
+    by_reason: dict[tuple[str, str], list[Remark]] = {}
+    for one in remarks:
+        why = one.text if one.reason in _NOTES else one.text.partition(": ")[2]
+        by_reason.setdefault((one.reason, why), []).append(one)
+    for (reason, why), those in by_reason.items():
+        if len(those) > _MAX_NAMES:
+            yield News(False, reason, f"{_names(one.text.partition(': ')[0] for one in those)}: {why}")
+        else:
+            yield from (News(False, reason, one.text) for one in those)
 
 
 _SUCCESS: Final = {wk.SERVICE_APPLIED: SERVICE_APPLIED_MESSAGE, wk.SLICE_DISPATCHED: SLICE_DISPATCHED_MESSAGE}

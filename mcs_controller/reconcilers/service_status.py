@@ -249,22 +249,19 @@ class ServiceStatusReconciler:
         self, mcs: MultiClusterService, verdicts: Iterable[Verdict], untold: Mapping[str, frozenset[str]]
     ) -> None:
         reference = _reference(mcs)
-        told: set[str] = set()
+        known: set[str] = set()
         for verdict in verdicts:
             kind = verdict.condition.type
             component, succeed, failed = _EVENTS[kind]
             recorder = self._recorder.for_component(component)
-            found = conditions.news(find_condition(mcs.conditions, kind), verdict, untold.get(kind))
             # A cluster that both conditions leave out is one piece of news, whichever comes first.
             for other in mcs.conditions:
                 if other.type in _EVENTS and other.type != kind:
-                    told |= conditions.left_out_in(other, untold.get(other.type), found)
-            for one in found:
-                if one.reason is not None and one.message in told:
-                    continue
+                    known |= conditions.left_out_in(other, untold.get(other.type), verdict)
+            for one in conditions.news(find_condition(mcs.conditions, kind), verdict, untold.get(kind), known):
                 reason = one.reason or (succeed if one.ok else failed)
                 recorder.event(reference, "Normal" if one.ok else "Warning", reason, one.message)
-            told |= {one.message for one in found if one.reason is not None}
+            known |= {remark.text for remark in verdict.remarks}
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:

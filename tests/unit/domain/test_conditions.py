@@ -351,12 +351,24 @@ MANY, ONE_MORE = fleet(5000), fleet(5001)
 )
 def test_what_the_message_has_no_room_for_is_told_once(judge: Any):
     before, after = judge(MANY), judge(ONE_MORE)
-    assert len(news(None, before)) == 5001
+    assert [one.message for one in news(None, before)][1:] == [
+        f"{', '.join(one.cluster for one in MANY[:10])} and 4990 more: the cluster is not ready"
+    ]
     assert news(before.condition, before, before.untold) == []
     assert [one.message for one in news(before.condition, after, before.untold)] == [
         "cluster-05000: the cluster is not ready"
     ]
     assert news(before.condition, after) == [], "nobody knows who was told of"
+
+
+@pytest.mark.parametrize(("number", "events"), [(10, 10), (11, 1)])
+def test_very_many_clusters_that_are_left_out_for_one_reason_are_one_event(number: int, events: int):
+    lone = Skip("far", wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
+    found = [one for one in news(None, dispatched(lone, *fleet(number))) if one.reason is not None]
+    assert [one.message for one in found if one.reason == wk.EVENT_CLUSTER_NOT_FOUND] == [
+        "far: no such Cluster is registered"
+    ]
+    assert len(found) == events + 1
 
 
 def test_a_reason_that_begins_as_another_is_another():

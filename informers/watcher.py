@@ -59,6 +59,7 @@ from informers.wire import (
     Identity,
     ListPage,
     Rejected,
+    TooDeep,
     decode_bookmark,
     decode_event,
     decode_identity,
@@ -333,6 +334,8 @@ class Watcher(Generic[T]):
             kind, raw = decode_event(data)
             if kind == "BOOKMARK":
                 return self._bookmark(*decode_bookmark(raw))
+        except TooDeep as error:
+            return self._too_deep(error)
         except DecodeError as error:
             return self._failed(error)
         if kind == "ERROR":
@@ -357,15 +360,28 @@ class Watcher(Generic[T]):
         identity = decode_identity(raw)
         if identity is None:
             return self._undecodable(reject(self._resource, raw, DecodeError("DELETED event")), None)
-        if not isinstance(self.state, Watching):
-            self._initial_events().objects.pop(identity.key, None)
-            return Step()
-        self._reached(identity.resource_version)
         try:
             final = self._resource.decode(raw)
         except UNDECODABLE:
             final = None  # gone is gone; the cache knows what it had
+        return self._gone(identity, final)
+
+    def _gone(self, identity: Identity, final: T | None) -> Step[T]:
+        if not isinstance(self.state, Watching):
+            listing = self._initial_events()
+            listing.objects.pop(identity.key, None)
+            listing.rejected[:] = [other for other in listing.rejected if other.key != identity.key]
+            return Step()
+        self._reached(identity.resource_version)
         return Step(output=Removed(identity=identity, final=final))
+
+    def _too_deep(self, event: TooDeep) -> Step[T]:
+        identity = decode_identity(event.object)
+        if identity is None or event.kind not in ("ADDED", "MODIFIED", "DELETED"):
+            return self._failed(event)
+        if event.kind == "DELETED":
+            return self._gone(identity, None)
+        return self._undecodable(reject(self._resource, event.object, event), identity)
 
     def _undecodable(self, rejected: Rejected, identity: Identity | None) -> Step[T]:
         """Skip one object. What the cache has of it goes out of date until a later event of it can be read."""

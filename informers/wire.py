@@ -9,6 +9,7 @@ import msgspec
 
 from informers.errors import DecodeError
 from informers.meta import KubeObject, ObjectKey
+from informers.nesting import CUT, cut
 
 if TYPE_CHECKING:
     from informers.resource import Resource
@@ -19,8 +20,22 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """Annotation of the bookmark that ends the initial events of a streaming list (KEP-3157)."""
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). An API server stores JSON
-that is nested ten times as deep as Python's recursion limit, so one object may be too much for us."""
+"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). RecursionError: see
+:mod:`informers.nesting`."""
+
+
+class TooDeep(DecodeError):
+    """An event whose object is nested too deep.
+
+    Attributes:
+        kind: the event's type.
+        object: what is left of the object without its depths; its metadata can be read.
+    """
+
+    def __init__(self, kind: str, obj: bytes) -> None:
+        super().__init__("nested too deep")
+        self.kind = kind
+        self.object = obj
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +129,21 @@ def decode_page(resource: Resource[T], body: bytes) -> ListPage[T]:
     Raises:
         DecodeError: the envelope is not a list.
     """
+    deep = False
     try:
-        page = _decode_list(body)
+        try:
+            page = _decode_list(body)
+        except RecursionError:
+            page, deep = _decode_list(cut(body)), True
     except UNDECODABLE as error:
         raise DecodeError(f"list of {resource}: {error}") from error
     items: list[T] = []
     rejected: list[Rejected] = []
     decode = resource.decode
     for raw in page.items or ():
+        if deep and CUT in bytes(raw):
+            rejected.append(reject(resource, raw, DecodeError("nested too deep")))
+            continue
         try:
             items.append(decode(raw))
         except UNDECODABLE as error:
@@ -138,10 +160,15 @@ def decode_event(line: bytes) -> tuple[str, msgspec.Raw]:
     """Type and object of one line of a watch.
 
     Raises:
+        TooDeep: the object is nested too deep.
         DecodeError: the line is not a watch event.
     """
     try:
-        event = _decode_event(line)
+        try:
+            event = _decode_event(line)
+        except RecursionError:
+            event = _decode_event(cut(line))
+            raise TooDeep(event.type, bytes(event.object)) from None
     except UNDECODABLE as error:
         raise DecodeError(f"watch event of {len(line)} bytes: {error}") from error
     return event.type, event.object
@@ -163,7 +190,10 @@ def decode_bookmark(raw: bytes | msgspec.Raw) -> tuple[str, bool]:
 def decode_identity(raw: bytes | msgspec.Raw) -> Identity | None:
     """Which object it is, or None if even that cannot be read."""
     try:
-        return _decode_identified(raw).metadata
+        try:
+            return _decode_identified(raw).metadata
+        except RecursionError:
+            return _decode_identified(cut(bytes(raw))).metadata
     except UNDECODABLE:
         return None
 

@@ -82,7 +82,12 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         (SERVER, "test_delete_and_recreate_under_one_name"),
     ],
     "bookmark-only stream": [(WIRE, "bookmarks only, then EOF")],
-    "malformed event": [(WIRE, "malformed event"), (WIRE, "undecodable object"), (WIRE, "event nested too deep")],
+    "malformed event": [
+        (WIRE, "malformed event"),
+        (WIRE, "undecodable object"),
+        (WIRE, "event nested too deep"),
+        (WIRE, "object nested too deep on a page"),
+    ],
     "oversized event": [
         (WIRE, "oversized event"),
         (WIRE, "oversized event while listing"),

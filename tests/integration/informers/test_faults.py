@@ -103,6 +103,10 @@ LONG = b'{"' + b"x" * (9 << 20) + b'"}'
 BAD = event_line("ADDED", manifest("bad", 10) | {"data": 7})
 CUT = stream(*LISTED, end="eof")
 DEEP = b'{"type":"ADDED","object":{"metadata":{"name":"ghost"},"x":' + b"[" * 5000 + b"]" * 5000 + b"}}"
+DEEP_PAGE = b'{"metadata":{"resourceVersion":"11"},"items":[%b,%b]}' % (
+    DEEP[25:-1],
+    msgspec.json.encode(manifest("a", 11)),
+)
 GZIP = {"Content_Encoding": "gzip"}
 SIX = ["stream", *["watch 8"] * 5]
 
@@ -134,7 +138,9 @@ FAULTS = [
     Fault("oversized event while listing", [stream(LONG[:-2]), PAGE, B],
           ["stream", "list", "watch 11"]),
     Fault("oversized event while resuming", [CUT, stream(LONG), REFRESHED], ["stream", "watch 8", "stream"]),
-    Fault("event nested too deep", [stream(*LISTED, DEEP), REFRESHED], ["stream", "stream"]),
+    Fault("event nested too deep", [stream(*LISTED, DEEP, A11, added("b", 12))], ["stream"]),
+    Fault("object nested too deep on a page", [NO_STREAMING, lambda exchange: exchange.answer(200, DEEP_PAGE), B],
+          ["stream", "list", "watch 11"]),
     Fault("list nested too deep", [NO_STREAMING, lambda exchange: exchange.answer(200, DEEP), PAGE, B],
           ["stream", "list", "list", "watch 11"]),
     Fault("repeated events", [stream(*LISTED, A11, added("b", 9), A11, added("a", 5), added("b", 12), added("b", 9))],

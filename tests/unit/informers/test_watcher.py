@@ -44,7 +44,7 @@ from informers.watcher import (
     Watching,
     WatchRequest,
 )
-from informers.wire import ListPage, Rejected
+from informers.wire import ListPage, Rejected, TooDeep
 from tests.support.objects import (
     CONFIG_MAPS,
     ConfigMap,
@@ -96,6 +96,11 @@ EXPIRED = Line(event_line("ERROR", status(410, "Expired")))
 INTERNAL = Line(event_line("ERROR", status(500, "InternalError")))
 DEEP = b"[" * 5000 + b"]" * 5000
 BAD = manifest("bad", 11) | {"data": 7}
+
+
+def deep(kind: str) -> Line:
+    """An event about an object `bad` at 11 that the server can store and we cannot read."""
+    return Line(event_line(kind, manifest("bad", 11) | {"spec": "x"}).replace(b'"x"', DEEP))
 
 
 def content(output: Any) -> Any:
@@ -212,8 +217,12 @@ ROWS = [
     watching("object without a version", added("a", ""), output=("put", "a", "")),
     watching("deletion that kept the object's last version", Line(event_line("DELETED", manifest("a", 5))),
              output=("removed", "a", "5", True)),
-    watching("nested too deep", Line(b'{"type":"ADDED","object":' + DEEP + b"}"), request=STREAM, pause=0,
-             error=DecodeError),
+    watching("nested too deep, not even an object", Line(b'{"type":"ADDED","object":' + DEEP + b"}"), request=STREAM,
+             pause=0, error=TooDeep),
+    watching("nested too deep", deep("MODIFIED"), output=("skipped", "bad", "11"), rejected=1),
+    watching("deleted and nested too deep", deep("DELETED"), output=("removed", "bad", "11", False)),
+    watching("nested too deep, unknown event type", deep("RENAMED"), request=STREAM, pause=0, error=TooDeep),
+    streaming("nested too deep", deep("ADDED")),
     watching("senseless Retry-After", Line(event_line("ERROR", status(429, "X") | {"details": {
         "retryAfterSeconds": 10**400}})), request=watch(10), pause=86400, error=TooManyRequests),
     watching("garbage", Line(b'{"type":"ADD'), request=STREAM, pause=0, error=DecodeError),
@@ -341,6 +350,16 @@ def test_undecodable_objects_of_a_list_are_kept_and_reported_once_the_list_is_wh
     step = run(Watcher(CONFIG_MAPS, streaming=False), page(A, token="t", rejected=[rejected]), page(B))
     assert content(step.output) == ("replaced", ["a", "b"], "10", [key("bad")])
     assert step.rejected == (rejected,)
+
+
+def test_object_of_a_streaming_list_that_is_nested_too_deep_costs_itself_only() -> None:
+    step = run(Watcher(CONFIG_MAPS), deep("ADDED"), added("a", 5), END)
+    assert content(step.output) == ("replaced", ["a"], "10", [key("bad")])
+
+
+def test_undecodable_object_that_goes_before_the_list_ends_is_not_kept() -> None:
+    step = run(Watcher(CONFIG_MAPS), deep("ADDED"), deep("DELETED"), added("a", 5), END)
+    assert content(step.output) == ("replaced", ["a"], "10", [])
 
 
 def test_undecodable_object_mended_before_the_list_ends_is_in_the_list() -> None:

@@ -1,0 +1,71 @@
+"""Objects that are nested deeper than the decoder goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from informers.errors import DecodeError
+from informers.nesting import CUT, MAX_BYTES, MAX_DEPTH, cut
+from informers.wire import TooDeep, decode_event, decode_identity, decode_page
+from tests.support.objects import CONFIG_MAPS, config_map, key, manifest
+
+DEEP = b"[" * 5000 + b"]" * 5000
+
+
+def deep(name: str, version: int) -> bytes:
+    """An object that nothing but its depth is wrong with."""
+    return msgspec.json.encode(manifest(name, version) | {"spec": "x"}).replace(b'"x"', DEEP)
+
+
+def page(*items: bytes, rest: bytes = b"") -> bytes:
+    return b'{"metadata":{"resourceVersion":"9"},"items":[%b]%b}' % (b",".join(items), rest)
+
+
+def test_one_item_that_is_nested_too_deep_costs_that_item_only() -> None:
+    listed = decode_page(CONFIG_MAPS, page(deep("bad", 5), msgspec.json.encode(manifest("a", 6)), deep("worse", 7)))
+    assert listed.items == [config_map("a", 6)]
+    assert [(rejected.key, str(rejected.error)) for rejected in listed.rejected] == [
+        (key("bad"), "configmaps.v1 ns/bad: nested too deep"),
+        (key("worse"), "configmaps.v1 ns/worse: nested too deep"),
+    ]
+
+
+def test_page_that_is_nested_too_deep_and_too_long_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="longer than"):
+        decode_page(CONFIG_MAPS, page(deep("bad", 5), b" " * MAX_BYTES + b"{}"))
+
+
+def test_half_a_page_that_is_nested_too_deep_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError):
+        decode_page(CONFIG_MAPS, page(deep("bad", 5))[:-7])
+
+
+def test_event_that_is_nested_too_deep_says_about_which_object_it_is() -> None:
+    with pytest.raises(TooDeep) as caught:
+        decode_event(b'{"type":"MODIFIED","object":%b}' % deep("bad", 5))
+    identity = decode_identity(caught.value.object)
+    assert identity is not None
+    assert [caught.value.kind, identity.key, identity.resource_version] == ["MODIFIED", key("bad"), "5"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a"\\[]{}\n'), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.sampled_from('a"\\[]{}'), max_size=3), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_what_is_not_deep_stays_as_it_is(value: Any) -> None:
+    text = msgspec.json.encode(value)
+    assert cut(text) == text
+    nested = b"[" * MAX_DEPTH + b"1," + text + b"]" * MAX_DEPTH
+    depths = b"[" * MAX_DEPTH + b"1," + CUT + b"]" * MAX_DEPTH
+    assert cut(nested) == (depths if isinstance(value, (list, dict)) else nested)

@@ -62,7 +62,7 @@ def listed_skips(skips: Iterable[str]) -> Listed:
 
     Reasons come in the order of the first cluster that each of them keeps out.
     """
-    named = sorted((cluster, why) for cluster, _, why in (skip.partition(": ") for skip in skips))
+    named = sorted({(cluster, why) for cluster, _, why in (skip.partition(": ") for skip in skips)})
     first = {why: cluster for cluster, why in reversed(named)}
     shown: list[str] = []
     untold: list[str] = []

@@ -142,7 +142,7 @@ def test_opening_23_what_failed_elsewhere_fails_the_condition():
 
 
 def test_a_cluster_that_all_slices_skip_is_named_once():
-    skipping = Outcome(skips=(NOT_READY,))
+    skipping = Outcome(skips=(NOT_READY, Skip("m4", wk.EVENT_CLUSTER_NOT_FOUND, NOT_READY.message)))
     assert slices_dispatched({WEB_1: skipping, WEB_2: skipping, FAR: skipping}).condition.message.count("m4") == 1
 
 

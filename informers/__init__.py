@@ -1,7 +1,8 @@
 """Caches fed by list and watch: client, reflector, store, shared informer. Knows no controller.
 
     config, connection, transport, client     requests to one API server
-    wire, watcher, reflector, backoff         following a collection
+    wire, nesting, watcher, reflector,
+    backoff                                   following a collection
     cache, store, event, informer,
     registration, factory                     what is known, and who is told
     resource, meta, errors, metrics           the vocabulary

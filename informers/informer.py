@@ -84,8 +84,8 @@ class SharedInformer(Generic[T]):
         costs nothing but that.
     16. *Failures are paced.* A server that refuses is asked less and less often (up to 30 s apart, or as it says), one
         that does not answer once a second by the informers of a factory together: see :mod:`informers.backoff`.
-    17. *One bad object costs one object.* What cannot be decoded is skipped with an error in the log. If the store has
-        an older state of it, that stays, out of date.
+    17. *One bad object costs one object.* What cannot be decoded, or is nested too deep, is skipped with an error in
+        the log. If the store has an older state of it, that stays, out of date.
 
     Objects are shared by all who read them: whoever changes one breaks it for everybody. tests/support/mutation.py
     finds out. Not thread-safe.

@@ -104,7 +104,7 @@ BAD = event_line("ADDED", manifest("bad", 10) | {"data": 7})
 CUT = stream(*LISTED, end="eof")
 DEEP = b'{"type":"ADDED","object":{"metadata":{"name":"ghost"},"x":' + b"[" * 5000 + b"]" * 5000 + b"}}"
 DEEP_PAGE = b'{"metadata":{"resourceVersion":"11"},"items":[%b,%b]}' % (
-    DEEP[25:-1],
+    DEEP.partition(b'"object":')[2][:-1],
     msgspec.json.encode(manifest("a", 11)),
 )
 GZIP = {"Content_Encoding": "gzip"}

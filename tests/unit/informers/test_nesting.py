@@ -53,11 +53,10 @@ def test_event_that_is_nested_too_deep_says_about_which_object_it_is() -> None:
     assert [caught.value.kind, identity.key, identity.resource_version] == ["MODIFIED", key("bad"), "5"]
 
 
+TEXT = st.text(st.sampled_from('a"\\[]{}\n'), max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a"\\[]{}\n'), max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.sampled_from('a"\\[]{}'), max_size=3), inner)
-    ),
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=12,
 )
 

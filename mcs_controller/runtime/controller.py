@@ -44,8 +44,9 @@ T = TypeVar("T", bound=KubeObject)
 _QUIET_CONFLICTS: Final = 5
 """In a row, for one request."""
 
-_AWAY_FIRST_SECONDS: Final = 0.05
-"""First wait for a server that does not answer; it doubles with each try."""
+_AWAY_FIRST_SECONDS: Final = 0.25
+"""First wait for a server that does not answer; it doubles with each try. All that goes to it fails at once, and no
+bucket holds back the tries: the workers have others to care for."""
 
 _AWAY_SECONDS: Final = 5.0
 """Longest wait for a server that does not answer: how long it has been away says nothing about when it is back."""
@@ -176,7 +177,7 @@ class Controller(Generic[R]):
             reconciler: asked once for each request in the queue.
             clock: for delays, time-outs and measurements.
             rate_limiter: back-off of failed requests; not shared with other controllers. It is not asked while a
-                server cannot be reached: then a request is tried again after 0.05 s, 0.1 s, ... and then every 5 s.
+                server cannot be reached: then a request is tried again after 0.25 s, 0.5 s, 1 s, ... and then every 5 s.
             metrics: told about each reconcile.
             queue_metrics: told about the queue.
             workers: how many requests are reconciled at a time.

@@ -282,11 +282,11 @@ async def test_opening_15_a_server_that_is_away_is_tried_again_every_few_seconds
     async with bench.running() as controller:
         controller.enqueue(A)
         await bench.clock.advance(60)
-        assert bench.reconciler.times == [0, 0.05, 0.15, 0.35, 0.75, 1.55, 3.15, 6.35, 11.35]
+        assert bench.reconciler.times == [0, 0.25, 0.75, 1.75, 3.75, 7.75, 12.75, 17.75, 22.75]
         bench.reconciler.fail(TransportError("no route"))
         controller.enqueue(A)
         await bench.clock.advance(1)
-        assert bench.reconciler.times[9:] == [60, 60.05]
+        assert bench.reconciler.times[9:] == [60, 60.25]
 
 
 async def test_opening_15_a_long_outage_delays_nothing_that_comes_after_it():
@@ -324,7 +324,7 @@ async def test_server_that_was_away_and_answered_is_tried_again_soon_when_it_is_
     async with bench.running() as controller:
         controller.enqueue(A)
         await bench.clock.advance(60)
-    assert bench.reconciler.times[-3:] == [11.35, 12.35, 12.4]
+    assert bench.reconciler.times[-3:] == [22.75, 23.75, 24]
 
 
 async def test_terminal_error_waits_for_a_change_and_clears_the_failures(bench: Bench):

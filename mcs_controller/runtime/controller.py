@@ -177,7 +177,7 @@ class Controller(Generic[R]):
             reconciler: asked once for each request in the queue.
             clock: for delays, time-outs and measurements.
             rate_limiter: back-off of failed requests; not shared with other controllers. It is not asked while a
-                server cannot be reached: then a request is tried again after 0.25 s, 0.5 s, 1 s, ... and then every 5 s.
+                server cannot be reached: then a request is tried again after 0.25 s, 0.5 s, ... and then every 5 s.
             metrics: told about each reconcile.
             queue_metrics: told about the queue.
             workers: how many requests are reconciled at a time.

@@ -236,14 +236,17 @@ class SharedInformer(Generic[T]):
         try:
             async with asyncio.TaskGroup() as self._group:
                 group = self._group
-                for registration in self._registrations:
-                    if isinstance(registration, AsyncRegistration):
-                        self._start(registration, group)
+                self._start_handlers(group)
                 group.create_task(self._reflector.run(), name=f"reflector of {self.resource}")
                 if self._resync_seconds > 0:
                     group.create_task(self._resync(), name=f"resync of {self.resource}")
         finally:
             self._group = None
+
+    def _start_handlers(self, group: asyncio.TaskGroup) -> None:
+        for registration in self._registrations:
+            if isinstance(registration, AsyncRegistration):
+                self._start(registration, group)
 
     def _start(self, registration: AsyncRegistration[T], group: asyncio.TaskGroup) -> None:
         # With a context of its own: whoever added it must not lend it its priority and its log fields.

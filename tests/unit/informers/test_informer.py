@@ -382,6 +382,25 @@ async def test_what_has_left_the_store_is_not_kept_alive(streaming: bool) -> Non
         assert first() is None
 
 
+async def test_handler_that_was_removed_is_not_kept_alive() -> None:
+    class Somebody:
+        def handle(self, event: Event[ConfigMap]) -> None:
+            pass
+
+    bench = Bench()
+    somebody = Somebody()
+    gone = weakref.ref(somebody)
+    registration = bench.informer.add_handler(somebody.handle)
+    running = asyncio.ensure_future(bench.informer.run())
+    await bench.synced(("a", 1))
+    registration.remove()
+    del registration, somebody
+    gc.collect()
+    assert gone() is None
+    running.cancel()
+    await asyncio.wait([running])
+
+
 async def test_indexes_follow_the_store() -> None:
     async with running(indexers={"version": lambda obj: [obj.metadata.resource_version]}) as bench:
         stream = await bench.synced(("a", 1))

@@ -3,18 +3,17 @@
 Semantics: Karmada's pkg/util/objectwatcher and the Retain of its default interpreter. Karmada replaces the object; here
 the difference is sent as a merge patch, so the member's own fields are never sent back to it. That takes knowing which
 fields those are: what the server fills in where the manifest says nothing must not count as a difference, or a steady
-world would be written to for ever. The knowledge is in `_FILLED_IN`, for the kinds that this project makes; nothing has
+world would be written to for ever. The knowledge is in `filled_in`, for the kinds that this project makes; nothing has
 to be recorded in the objects or remembered over a restart. Other kinds come from the control plane's API server, which
 has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
 that its write was of no use and does not repeat it.
 
 Four rules are stricter than Karmada's. A member's namespace goes with nothing but its Namespace on the control plane:
 when a cluster leaves, or somebody deletes the Work, it is let go, because all that others have in it would go along
-(`outlives`). What a Work never applied is not deleted with it: the slices of a provider
-mirror the labels of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look
-like the object of the Work that merely holds its copy. For the same reason a slice that has the label, but names no
-Work, is not written over. And two Works that carry the same object do not take it from each other in turns: the first
-one keeps it.
+(`outlives`). What a Work never applied is not deleted with it: the slices of a provider mirror the labels of their
+Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the object of the Work
+that merely holds its copy. For the same reason a slice that has the label, but names no Work, is not written over. And
+two Works that carry the same object do not take it from each other in turns: the first one keeps it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import msgspec
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
+from mcs_controller.domain.filled_in import FILLED_IN
 from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ _STRIPPED_ANNOTATIONS = (
 )
 _UNMANAGED_PARTS = ("apiVersion", "kind", "metadata", "status")
 _SERVER_METADATA = ("resourceVersion", "managedFields", "generation")
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class InvalidManifest(Exception):
@@ -86,6 +85,14 @@ class _SliceShape(_Shape):
 
 class _NamespaceShape(_Shape):
     spec: JsonObject | None = None
+
+
+_SHAPES: Mapping[tuple[str, str], type[_Shape]] = {
+    ("v1", wk.SERVICE_KIND): _ServiceShape,
+    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
+    ("v1", wk.NAMESPACE_KIND): _NamespaceShape,
+}
+"""As much of each kind as the rules take for granted."""
 
 
 class NotOurs(Exception):
@@ -244,7 +251,7 @@ def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | No
     """
     wanted = _own_parts(manifest)
     there = _own_parts(observed.content)
-    fill_in = _FILLED_IN.get((manifest["apiVersion"], manifest["kind"]))
+    fill_in = FILLED_IN.get((manifest["apiVersion"], manifest["kind"]))
     if fill_in is not None:
         fill_in(wanted, there)
     body = _difference(there, wanted)
@@ -319,96 +326,3 @@ def _difference(before: JsonObject, after: JsonObject) -> JsonObject:
         elif value != known:
             patch[key] = value
     return patch
-
-
-# --- what servers fill in --------------------------------------------------------------------------------------------
-# Each function completes what is wanted and what is there, both its own copies, so that they differ only where the
-# difference is meant. Semantics: pkg/apis/{core,discovery}/v1/defaults.go and the Service registry of Kubernetes.
-
-_NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
-
-
-def _fill_in_service(wanted: JsonObject, there: JsonObject) -> None:
-    spec, observed = dict(wanted.get("spec") or {}), dict(there.get("spec") or {})
-    if spec.get("type") != "ExternalName":
-        # Allocated by the member and immutable there, whatever address the template has elsewhere.
-        spec |= {key: observed[key] for key in ("clusterIP", "clusterIPs") if observed.get(key)}
-        for key in ("ipFamilies", "ipFamilyPolicy"):
-            if observed.get(key):
-                spec.setdefault(key, observed[key])
-    if (observed.get("healthCheckNodePort") or 0) > 0:
-        spec["healthCheckNodePort"] = observed["healthCheckNodePort"]
-    if spec.get("type") in _NODE_PORT_TYPES:
-        spec["ports"] = _with_node_ports(spec.get("ports") or [], observed.get("ports") or [])
-    wanted["spec"] = _complete_service(spec)
-    there["spec"] = _complete_service(observed)
-
-
-def _with_node_ports(ports: list[JsonObject], observed: list[JsonObject]) -> list[JsonObject]:
-    """The server keeps a node port that an update does not name, by the name of the port; so do we."""
-    taken = {port.get("nodePort") for port in ports}
-    known = {
-        port.get("name", ""): node_port
-        for port in observed
-        if (node_port := port.get("nodePort")) and node_port not in taken
-    }
-    filled = []
-    for port in ports:
-        node_port = port.get("nodePort") or known.get(port.get("name", ""))
-        filled.append(port | {"nodePort": node_port} if node_port else port)
-    return filled
-
-
-def _complete_service(spec: JsonObject) -> JsonObject:
-    spec = {key: value for key, value in spec.items() if value not in _EMPTY}
-    if spec.get("publishNotReadyAddresses") is False:
-        del spec["publishNotReadyAddresses"]
-    kind = spec.setdefault("type", "ClusterIP")
-    if spec.setdefault("sessionAffinity", "None") == "ClientIP":
-        spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
-    else:
-        spec.pop("sessionAffinityConfig", None)
-    if kind != "ExternalName":
-        spec.setdefault("internalTrafficPolicy", "Cluster")
-    if kind in _NODE_PORT_TYPES or (kind == "ClusterIP" and spec.get("externalIPs")):
-        spec.setdefault("externalTrafficPolicy", "Cluster")
-    if kind == "LoadBalancer":
-        spec.setdefault("allocateLoadBalancerNodePorts", True)
-    if "ports" in spec:
-        spec["ports"] = [_complete_service_port(port) for port in spec["ports"]]
-    return spec
-
-
-def _complete_service_port(port: JsonObject) -> JsonObject:
-    port = {key: value for key, value in port.items() if value not in (*_EMPTY, 0)}
-    return {"protocol": "TCP", "targetPort": port.get("port")} | port
-
-
-def _fill_in_slice(wanted: JsonObject, there: JsonObject) -> None:
-    for slice_ in (wanted, there):
-        ports = [{"name": "", "protocol": "TCP"} | port for port in slice_.get("ports") or ()]
-        for key, value in (("ports", ports), ("endpoints", slice_.get("endpoints"))):
-            slice_.pop(key, None)
-            if value:
-                slice_[key] = value
-
-
-def _fill_in_namespace(wanted: JsonObject, there: JsonObject) -> None:
-    # Its finalizers go through a subresource of their own, and "kubernetes" is put there by the server.
-    for namespace in (wanted, there):
-        spec = {key: value for key, value in (namespace.pop("spec", None) or {}).items() if key != "finalizers"}
-        if spec:
-            namespace["spec"] = spec
-
-
-_FILLED_IN: Mapping[tuple[str, str], Callable[[JsonObject, JsonObject], None]] = {
-    ("v1", wk.SERVICE_KIND): _fill_in_service,
-    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _fill_in_slice,
-    ("v1", "Namespace"): _fill_in_namespace,
-}
-_SHAPES: Mapping[tuple[str, str], type[_Shape]] = {
-    ("v1", wk.SERVICE_KIND): _ServiceShape,
-    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
-    ("v1", "Namespace"): _NamespaceShape,
-}
-"""As much of each kind as the rules above take for granted."""

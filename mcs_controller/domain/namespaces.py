@@ -42,8 +42,8 @@ def compile_skipped(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
 def is_propagated(namespace: Namespace, skipped: tuple[re.Pattern[str], ...]) -> bool:
     """Whether the members should have the namespace.
 
-    False says only that nothing is made: what was made before stays, because withdrawing it would delete the members'
-    namespace with everything in it.
+    False says only that nothing is made: what was made before stays, because withdrawing it would, with Karmada's
+    execution controller, delete the members' namespace with everything in it.
     """
     meta = namespace.metadata
     if meta.deletion_timestamp is not None:

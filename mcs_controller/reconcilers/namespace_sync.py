@@ -8,7 +8,7 @@ Requests name a Namespace. Watches, all of the control plane:
 
 A Work is made only in an execution namespace that exists; when one appears, all namespaces have their turn. Works go
 with their Namespace by garbage collection. A namespace that gets the skip label later keeps its Works, as with Karmada:
-taking them back would delete the members' namespaces with everything in them.
+with its execution controller, taking them back would delete the members' namespaces with everything in them.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.errors import Conflict, KubeError, NotFound, TransportError
+from informers.meta import KubeObject
 from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee
 from mcs_controller.runtime.reconcile import ReconcileError
 
@@ -15,23 +16,55 @@ if TYPE_CHECKING:
 
     from informers.cached import CachedResource
     from informers.store import Store
+    from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+K = TypeVar("K", bound=KubeObject)
+
+
+class Creating(Generic[K]):
+    """Objects of a kind for those who create some at the same time: a name that one of them has chosen is taken.
+
+    Different slices may ask for one name. As long as the first object is on its way to the server no cache holds it,
+    and the second would be refused. Shared by all who create such objects. Not thread-safe.
+    """
+
+    def __init__(self, objects: CachedResource[K]) -> None:
+        self._objects = objects
+        self._on_the_way: dict[tuple[str, str], K] = {}
+
+    def get(self, namespace: str, name: str) -> K | None:
+        """The cached object, or the one that is being created, or None."""
+        return self._objects.get(namespace, name) or self._on_the_way.get((namespace, name))
+
+    def create(self, namespace: str, body: JsonObject, foreseen: K) -> Awaitable[None]:
+        """A create, to be awaited; its name is taken from now on. Raises what the API server says.
+
+        Args:
+            namespace: where.
+            body: what is sent.
+            foreseen: what it will be.
+        """
+        place = (namespace, str(body["metadata"]["name"]))
+        self._on_the_way[place] = foreseen
+        return self._create(place, body)
+
+    async def _create(self, place: tuple[str, str], body: JsonObject) -> None:
+        try:
+            await self._objects.create(body, place[0])
+        finally:
+            self._on_the_way.pop(place, None)
 
 
 class SliceWorks:
-    """The Works of slices for those who make them at the same time: a name that one of them has chosen is taken.
-
-    Copies of different slices may ask for one name. As long as the first is on its way to the server no cache holds it,
-    and the second would be refused. Shared by all who create such Works. Not thread-safe.
-    """
+    """The Works of slices for all who make some."""
 
     def __init__(self, works: CachedResource[Work]) -> None:
         self._works = works
-        self._on_the_way: dict[tuple[str, str], Work] = {}
+        self._creating = Creating(works)
 
     @property
     def store(self) -> Store[Work]:
@@ -40,20 +73,13 @@ class SliceWorks:
 
     def get(self, namespace: str, name: str) -> Work | None:
         """The cached Work, or the one that is being created, or None."""
-        return self._works.get(namespace, name) or self._on_the_way.get((namespace, name))
+        return self._creating.get(namespace, name)
 
     def apply(self, write: WorkWrite) -> Awaitable[None]:
         """One planned write, to be awaited; a name is taken from now on. Raises what the API server says."""
-        if not isinstance(write, CreateWork):
-            return apply_work(self._works, write)
-        self._on_the_way[write.namespace, write.name] = foresee(write, None)
-        return self._create(write)
-
-    async def _create(self, write: CreateWork) -> None:
-        try:
-            await apply_work(self._works, write)
-        finally:
-            self._on_the_way.pop((write.namespace, write.name), None)
+        if isinstance(write, CreateWork):
+            return self._creating.create(write.namespace, write.body, foresee(write, None))
+        return apply_work(self._works, write)
 
 
 class WritesFailed(KubeError):

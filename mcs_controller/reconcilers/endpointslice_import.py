@@ -25,7 +25,7 @@ from mcs_controller.domain.importedslices import (
     work_of,
 )
 from mcs_controller.domain.works import origin_of
-from mcs_controller.reconcilers.apply import Failures, settle
+from mcs_controller.reconcilers.apply import Creating, Failures, settle
 from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
@@ -53,8 +53,7 @@ class EndpointSliceImportReconciler:
         self._works = works
         self._slices = slices
         self._collecting = collecting
-        self._on_the_way: dict[tuple[str, str], EndpointSlice] = {}
-        """Slices that are being created: their names are taken, although no cache holds them yet."""
+        self._creating = Creating(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
         """Slices that were seen to lose the names of their Works, by (namespace, name), with these."""
 
@@ -83,25 +82,14 @@ class EndpointSliceImportReconciler:
         work = self._works.get(request.namespace, request.name)
         stripped = (self._slices.get(*place) for place, of in self._stripped.items() if of == request)
         found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
-        return plan_import(work, found, self._find)
-
-    def _find(self, namespace: str, name: str) -> EndpointSlice | None:
-        return self._slices.get(namespace, name) or self._on_the_way.get((namespace, name))
+        return plan_import(work, found, self._creating.get)
 
     def _apply(self, write: SliceWrite) -> Awaitable[object]:
         if isinstance(write, PatchSlice):
             return self._slices.patch(write.namespace, write.name, write.body)
-        if not isinstance(write, CreateSlice):
-            return self._slices.delete(write.namespace, write.name, uid=write.uid)
-        place = (write.namespace, str(write.body["metadata"]["name"]))
-        self._on_the_way[place] = decode_endpointslice(canonical(write.body))
-        return self._create(write, place)
-
-    async def _create(self, write: CreateSlice, place: tuple[str, str]) -> None:
-        try:
-            await self._slices.create(write.body, write.namespace)
-        finally:
-            self._on_the_way.pop(place, None)
+        if isinstance(write, CreateSlice):
+            return self._creating.create(write.namespace, write.body, decode_endpointslice(canonical(write.body)))
+        return self._slices.delete(write.namespace, write.name, uid=write.uid)
 
     def requests_for_slice(self, event: Event[EndpointSlice]) -> Iterable[Request]:
         """The Work that the slice is, or was, made of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -74,6 +75,16 @@ async def test_case_63_a_collected_work_gets_its_slice():
     await bench.settle()
     assert bench.imported == {IMPORTED: ["10.0.0.1"]}
     assert [str(call) for call in bench.api.writes] == [f"create endpointslices/default/{IMPORTED}"]
+
+
+async def test_two_slices_of_one_usual_name_that_are_made_at_once_get_one_each():
+    bench = Bench(MemoryApi(travel=lambda: asyncio.sleep(0)))
+    bench.api.seed(exported_work("m1"))
+    bench.api.seed(exported_work("m1-web", slice_("1", addresses=["10.0.0.2"])))
+    first, second = sorted(set(bench.asked))
+    await asyncio.gather(bench.reconciler.reconcile(first), bench.reconciler.reconcile(second))
+    assert sorted(bench.imported.values()) == [["10.0.0.1"], ["10.0.0.2"]]
+    assert IMPORTED in bench.imported
 
 
 async def test_case_61_a_change_arrives_and_a_copy_that_somebody_spoils_or_deletes_is_restored():

@@ -24,7 +24,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_foreign import marks, own, strew, take_off
+from tests.support.fleet_model_foreign import own, strew
 from tests.support.fleet_model_oracle import complaints, expected, present
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 
@@ -214,13 +214,6 @@ class Histories(RuleBasedStateMachine):
         ]
         if (found := [one for one in objects if not server.is_theirs(*one)]) != []:
             server.scribble(*rng.choice(found))
-
-    @rule(seed=seeds)
-    def unmark(self, seed: int) -> None:
-        """Take one of our marks off one of our Works."""
-        # A Work without its finalizers may go before anybody has followed.
-        if found := [one for one in marks(self.fleet) if one.part != "finalizers"]:
-            take_off(self.fleet, random.Random(seed).choice(found))
 
     # --- members ------------------------------------------------------------------------------------------------------
 

@@ -389,6 +389,10 @@ class Server(MemoryApi):
         self._latest.pop((plural_of({"kind": kind}), ObjectKey(namespace, name)), None)
         return super().edit(kind, namespace, name, patch)
 
+    def remove(self, kind: str, namespace: str, name: str) -> None:
+        self._latest.pop((plural_of({"kind": kind}), ObjectKey(namespace, name)), None)
+        super().remove(kind, namespace, name)
+
     def _end(self, key: Key) -> None:
         obj = self._objects.get(key)
         if obj is not None and "deletionTimestamp" not in obj["metadata"]:

@@ -123,6 +123,8 @@ class ClientConfig:
         insecure_skip_tls_verify: accept any certificate. Only when an administrator said so for this server.
         client_cert_pem: client certificate, with its intermediates.
         client_key_pem: the key of it.
+        client_cert_file: where `client_cert_pem` came from. Read again, with the key, after a 401: certificates expire.
+        client_key_file: where `client_key_pem` came from.
         token_source: where the bearer token comes from.
         proxy_url: `http://`, `https://`, `socks4://`, `socks5://` or `socks5h://` proxy for this server. Proxy settings
             in the environment are not looked at.
@@ -137,6 +139,8 @@ class ClientConfig:
     insecure_skip_tls_verify: bool = False
     client_cert_pem: bytes | None = field(default=None, repr=False)
     client_key_pem: bytes | None = field(default=None, repr=False)
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
     token_source: TokenSource | None = field(default=None, repr=False)
     proxy_url: str = field(default="", repr=False)
     proxy_headers: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
@@ -147,8 +151,9 @@ class ClientConfig:
 async def load_kubeconfig(path: str | None, context: str | None = None, *, clock: Clock | None = None) -> ClientConfig:
     """The configuration for one context of a kubeconfig.
 
-    Client certificates and keys are read here, once; an authority's file also when a server is not trusted. Tokens from
-    a file, an exec plugin or a provider are obtained here, to fail early, and again when five minutes old or refused.
+    Certificates and keys are read here, and their files again when a server refuses us or is not trusted; those of an
+    exec plugin only here. Tokens from a file, an exec plugin or a provider are obtained here, to fail early, and again
+    when five minutes old or refused.
 
     Args:
         path: the file, or several joined by colons as in $KUBECONFIG; None means $KUBECONFIG, then `~/.kube/config`.
@@ -209,6 +214,8 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
         insecure_skip_tls_verify=not first.verify_ssl,
         client_cert_pem=first.cert,
         client_key_pem=first.key,
+        client_cert_file=first.cert_path,
+        client_key_file=first.key_path,
         token_source=source,
         proxy_url=first.proxy,
         tls_server_name=first.tls_server_name,
@@ -262,6 +269,8 @@ class _Loaded:
         self.ca_file: Path | None = None
         self.cert: bytes | None = None
         self.key: bytes | None = None
+        self.cert_path: Path | None = None
+        self.key_path: Path | None = None
 
     def token(self) -> str | None:
         authorization = self.api_key.get("BearerToken")
@@ -280,14 +289,14 @@ class _Loaded:
         self.proxy = cluster.safe_get("proxy-url") or ""
 
     def read_user(self, user: Any) -> None:
-        self.cert, _ = _take_pem(user, "client-certificate")
-        self.key, _ = _take_pem(user, "client-key")
+        self.cert, self.cert_path = _take_pem(user, "client-certificate")
+        self.key, self.key_path = _take_pem(user, "client-key")
 
     def read_exec_certificates(self) -> None:
         """Exec plugins may answer with a client certificate instead of a token."""
         if self.cert_file and self.key_file:
-            self.cert = Path(self.cert_file).read_bytes()
-            self.key = Path(self.key_file).read_bytes()
+            self.cert, self.cert_path = Path(self.cert_file).read_bytes(), None
+            self.key, self.key_path = Path(self.key_file).read_bytes(), None
 
 
 def _named(config: Any, section: str, name: Any) -> Any:

@@ -17,6 +17,8 @@ from informers.errors import ConfigError
 from informers.redaction import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiohttp.connector import AddrInfoType
 
     from informers.config import ClientConfig
@@ -66,22 +68,29 @@ def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
     return context
 
 
-def renewed_ssl_context(config: ClientConfig, known_ca_pem: bytes | None) -> tuple[ssl.SSLContext, bytes] | None:
-    """TLS settings with the authorities that are in `ca_file` now, and these; None if they are those known already.
+def renewed(config: ClientConfig) -> tuple[ClientConfig, ssl.SSLContext] | None:
+    """The configuration with what its files hold now, and TLS settings by it; None if they hold what they held.
 
     Raises:
         ConfigError: what is there now cannot be used. It may be half written.
     """
-    if config.ca_file is None:
-        return None
     try:
-        ca_pem = config.ca_file.read_bytes()
+        now = replace(
+            config,
+            ca_pem=_content(config.ca_file, config.ca_pem),
+            client_cert_pem=_content(config.client_cert_file, config.client_cert_pem),
+            client_key_pem=_content(config.client_key_file, config.client_key_pem),
+        )
     except OSError as error:
-        raise ConfigError(f"authorities of {shown(config.server)}: {error}") from error
-    if ca_pem == known_ca_pem:
+        raise ConfigError(f"TLS material for {shown(config.server)}: {error}") from error
+    if now == config:
         return None
-    context = ssl_context(replace(config, ca_pem=ca_pem))
-    return None if context is None else (context, ca_pem)
+    context = ssl_context(now)
+    return None if context is None else (now, context)
+
+
+def _content(file: Path | None, known: bytes | None) -> bytes | None:
+    return known if file is None else file.read_bytes()
 
 
 def check_host(url: str) -> None:

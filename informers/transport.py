@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from yarl import URL
 
-from informers.connection import RequestOptions, check_host, open_session, renewed_ssl_context, ssl_context
+from informers.connection import RequestOptions, check_host, open_session, renewed, ssl_context
 from informers.errors import ConfigError, DecodeError, Silence, TransportError, from_response
 from informers.redaction import proxy_secrets, redact, redact_bytes, shown
 from informers.wire import LineSplitter
@@ -125,7 +125,6 @@ class Transport:
         self._config = config
         self._proxy_secrets = tuple(proxy_secrets(config.proxy_url, config.proxy_headers))
         self._tls = ssl_context(config)
-        self._ca_pem = config.ca_pem
         self._clock = clock
         self._limiter = limiter
         self._metrics = metrics
@@ -260,21 +259,26 @@ class Transport:
         return (token, *self._proxy_secrets)
 
     def _check_credentials(self, status: int) -> None:
-        if status == 401 and self._config.token_source is not None:
-            self._config.token_source.invalidate()
+        if status == 401:
+            if self._config.token_source is not None:
+                self._config.token_source.invalidate()
+            self._renew()
 
     def _check_authorities(self, error: BaseException) -> None:
         """After a certificate that was not trusted: trust those who are to be trusted by now, from the next request."""
-        if not isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            self._renew()
+
+    def _renew(self) -> None:
+        """Have later requests use what the files with certificates hold by now, on connections of their own."""
         try:
-            renewed = renewed_ssl_context(self._config, self._ca_pem)
+            found = renewed(self._config)
         except ConfigError as unusable:
-            _log.warning("cannot read the authorities again: server=%s error=%s", self.host, unusable)
+            _log.warning("cannot read certificates again: server=%s error=%s", self.host, unusable)
             return
-        if renewed is not None:
-            self._options["ssl"], self._ca_pem = renewed
-            _log.info("authorities have changed on disk: server=%s", self.host)
+        if found is not None:
+            self._config, self._options["ssl"] = found
+            _log.info("certificates have changed on disk: server=%s", self.host)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:

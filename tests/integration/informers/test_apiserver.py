@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,12 +24,14 @@ from informers.errors import (
     Unauthorized,
 )
 from informers.resource import PartialObject, Resource, struct_decoder
+from testbed.certificates import Authority
 from tests.support.informing import InterceptedListWatch, client_for, config_for, informing
 from tests.support.objects import CONFIG_MAPS, ConfigMap, key
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from informers.client import ApiClient
     from testbed import Bed
@@ -311,3 +315,38 @@ class TestRestarts:
             assert any(told.startswith("deleted a") for told in observed.told)
             assert observed.informer.last_error is None
             print(f"in step again {seconds:.1f} s after the API server")
+
+
+async def test_a_client_certificate_that_changed_on_disk_is_used_after_a_401(bed: Bed, tmp_path: Path):
+    mine = bed.host.make_client("rotated", ["system:masters"])
+    stranger = Authority("stranger").client("rotated", ["system:masters"])
+    cert, key_file, kubeconfig = (tmp_path / name for name in ("tls.crt", "tls.key", "kubeconfig"))
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "c",
+                "cluster": {
+                    "server": mine.server,
+                    "certificate-authority-data": base64.b64encode(mine.ca_pem).decode(),
+                },
+            }
+        ],
+        "users": [{"name": "u", "user": {"client-certificate": "tls.crt", "client-key": "tls.key"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    kubeconfig.write_text(json.dumps(content))
+    cert.write_bytes(stranger.certificate_pem)
+    key_file.write_bytes(stranger.key_pem)
+    async with client_for(await load_kubeconfig(str(kubeconfig))) as client:
+        for written in (None, mine.client_cert_pem):  # the second time it does not go with the key
+            if written is not None:
+                cert.write_bytes(written)
+            with pytest.raises(Unauthorized):
+                await client.get(NAMESPACES, "default")
+        key_file.write_bytes(mine.client_key_pem)
+        with pytest.raises(Unauthorized):
+            await client.get(NAMESPACES, "default")
+        assert (await client.get(NAMESPACES, "default")).metadata.name == "default"

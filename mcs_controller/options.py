@@ -193,7 +193,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         DURATION,
         _MEMBERS,
         "How long the first complete list of a kind, in a member or in the control plane, may take before it is "
-        "reported as a problem.",
+        "reported as a problem: in the log and, of a provider's EndpointSlices, on the services that count on it.",
     ),
     Flag(
         "cluster-status-update-frequency",

@@ -239,7 +239,7 @@ CASES: Final[tuple[Case, ...]] = (
         ("derived",),
     ),
     Case(66, "import", "a ServiceImport goes", "its derived Service goes", ("derived",)),
-    Case(67, "admission", "an object that cannot be read", "400"),
+    Case(67, "admission", "an object that cannot be read", "400", ("wrong-type",)),
     Case(68, "admission", "a port named with a dot", "refused, in Kubernetes' words", ("admission",)),
     Case(69, "admission", "a valid update", "allowed"),
     Case(70, "admission", "two ports, two lists of two, LoadBalancer", "allowed"),

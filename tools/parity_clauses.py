@@ -136,13 +136,16 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "skips",
-        "A cluster that is left out is named in the condition, with one event for each change; its status stays True",
+        "A cluster that is left out is named in the condition, with one event for each change (one for all if more "
+        "than ten clusters share a reason); its status stays True",
         "An event in each pass; the condition does not tell",
         "Who reads the condition has to know",
     ),
     Deviation(
         "messages",
-        "Conditions begin with Karmada's text, and go on with what a person needs",
+        "Conditions begin with Karmada's text, and go on with what a person needs: what reached whom, where nothing "
+        "is, who is left out and why. After a take-over that is one status write for each service, a minute late, "
+        "without an event and without a new time",
         "The text alone",
         "The messages are for people; type, status and reason are Karmada's",
     ),
@@ -210,9 +213,13 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "connection",
-        "A changed endpoint, CA, token or proxy is used at once",
-        "Running watches keep the old one",
-        "A rotated certificate should not need a restart",
+        "A changed endpoint, Secret name or proxy of a Cluster is used at once; a new token after the first 401, or "
+        "when the old one is five minutes old; a new CA after the first request that gets no answer, and "
+        "within 30 seconds "
+        "if the Secret changes only after that. Nothing is withdrawn or rewritten meanwhile",
+        "Running watches keep the old ones",
+        "A rotated certificate should not need a restart. Secrets are read by name, so nobody "
+        "need be allowed to list them",
     ),
     Deviation(
         "exports-followed",
@@ -223,16 +230,21 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "imports",
-        "An imported slice is found by its Work's name, keeps what others put on it, has another name where its own is "
-        "taken, and is made anew if its address type changes",
-        "Found by the Work's id; labels are replaced; collisions overwrite",
-        "As for copies, and a policy puts its claim there",
+        "An imported slice is found by its Work's name and any mark that is left on it; its marks are restored, "
+        "annotations included. It keeps what others put on it, has another name where its own is taken, and is made "
+        "anew if its address type changes. A namespace that comes late wakes what was exported from it",
+        "Found by the Work's id; labels are replaced, annotations left alone; collisions overwrite; late namespaces "
+        "are found by back-off",
+        "As for copies, and a policy puts its claim there. RBAC has `list` and `watch` of namespaces for the last",
     ),
     Deviation(
         "derived",
-        "The derived Service names its ServiceImport as owner; only type, selector and ports are ours",
-        "No owner; everything but the cluster IP is replaced",
-        "So it goes even if nobody saw the ServiceImport go, and labels of others stay",
+        "The derived Service names its ServiceImport as owner; only type, selector and ports are ours. A Service of "
+        "that name that is somebody's own (it names no ServiceImport, and has a selector, "
+        "another type or no cluster IP) is "
+        "neither changed nor deleted, and an event says so",
+        "No owner; everything but the cluster IP is replaced, whoever made it",
+        "So it goes even if nobody saw the ServiceImport go, and what others made stays theirs",
     ),
     Deviation(
         "scheduler",
@@ -254,6 +266,26 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "turns; missing finalizers are set; a Work whose Cluster is gone can be deleted",
         "The label `karmada.io/managed` is enough",
         "A provider's native slices mirror the Service's labels, this one among them, and would be deleted",
+    ),
+    Deviation(
+        "namespaces-stay",
+        "A member's namespace is deleted only if the control plane's is; it is let go if its Cluster leaves, or if "
+        "somebody deletes the Work. A Cluster has its finalizer before its execution namespace is made",
+        "It is deleted with its Work",
+        "Everything that others have in it would be deleted with it",
+    ),
+    Deviation(
+        "followed",
+        "A template is followed as long as its binding is there, also when nobody claims it any more",
+        "Only when its binding changes, and at a restart",
+        "Running and restarting have to do the same",
+    ),
+    Deviation(
+        "wrong-type",
+        "A MultiClusterService with a field of the wrong type is refused with 422 and the field's path, by the "
+        "definition's schema. JSON that cannot be read is 400",
+        "400 for both, as the webhook decodes by itself",
+        "The API server looks at the schema first",
     ),
     Deviation(
         "admission",
@@ -584,16 +616,24 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "4.2",
         "Binding: a Work in each scheduled cluster; all go with the binding.",
         (86,),
-        (f"{_DOMAIN}/test_binding.py", f"{_RECONCILERS}/test_binding.py"),
-        ("ids", "everything"),
+        (
+            f"{_DOMAIN}/test_binding.py",
+            f"{_RECONCILERS}/test_binding.py",
+            f"{_RECONCILERS}/test_writers_of_bindings.py",
+        ),
+        ("ids", "everything", "followed"),
     ),
     Clause(
         _NEIGHBOURS,
         "4.3",
         "Execution: what is applied, kept, removed, in conflict, deleted; drift is undone.",
         (81, 82, 83, 84, 85),
-        (f"{_DOMAIN}/test_execution.py", f"{_RECONCILERS}/test_execution.py"),
-        ("patches", "own-objects"),
+        (
+            f"{_DOMAIN}/test_execution.py",
+            f"{_RECONCILERS}/test_execution.py",
+            "tests/integration/standalone/test_leaving.py",
+        ),
+        ("patches", "own-objects", "namespaces-stay"),
     ),
     Clause(
         _NEIGHBOURS,

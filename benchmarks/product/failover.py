@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WEB: Final = "web"
 SECONDS: Final = 60.0
 
-# Flags' defaults: a standby looks every 2 s, up to 1.2 times that, and takes a lease 15 s after its last renewal.
+# Flags' defaults: a standby looks every 1.6 to 1.8 s, and when what it saw runs out, 15 s after it saw that.
 MOST_AFTER_TERM: Final = 3.0
 MOST_AFTER_KILL: Final = 17.5
 

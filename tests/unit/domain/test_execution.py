@@ -304,9 +304,7 @@ def test_an_unmanaged_object_is_not_written_over() -> None:
 
 def test_nobody_is_told_to_delete_a_namespace_with_all_that_is_in_it() -> None:
     there = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}}
-    with pytest.raises(
-        NotOurs, match=r"^Namespace prod exists in the cluster and is not managed"
-    ) as refused:
+    with pytest.raises(NotOurs, match=r"^Namespace prod exists in the cluster and is not managed") as refused:
         check_overwrite(_marked(there), _object(there), _mine(_marked(there)), None)
     assert "delete" not in str(refused.value)
     assert f"annotate that one with {wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}" in str(refused.value)

@@ -46,10 +46,10 @@ def wire_service_export(wiring: Wiring) -> None:
         importer.watch(wiring.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
     if "serviceImport" in enabled:
         imports = wiring.cached(resources.SERVICEIMPORTS)
-        deriver = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)
-        controller = wiring.controller(wk.SERVICE_IMPORT_CONTROLLER, deriver, workers=1)
-        controller.watch(imports.informer, deriver.requests_for_import, content_changed)
-        controller.watch(wiring.services.informer, deriver.requests_for_service, service_changed)
+        derivation = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)
+        controller = wiring.controller(wk.SERVICE_IMPORT_CONTROLLER, derivation, workers=1)
+        controller.watch(imports.informer, derivation.requests_for_import, content_changed)
+        controller.watch(wiring.services.informer, derivation.requests_for_service, service_changed)
 
 
 def _wire_export(wiring: Wiring) -> None:

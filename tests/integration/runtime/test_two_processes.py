@@ -93,9 +93,10 @@ class Replicas:
 
     def writers(self) -> list[str]:
         """Who wrote, in the order of the answers, each turn once."""
-        return [writer for writer, _ in itertools.groupby(self._writes())]
+        return [writer for writer, _ in itertools.groupby(self.writes())]
 
-    def _writes(self) -> list[str]:
+    def writes(self) -> list[str]:
+        """Who wrote, of each write that was answered."""
         return [
             event.user_agent
             for event in self.mark.events()
@@ -104,10 +105,10 @@ class Replicas:
 
     async def until_more_writes(self) -> None:
         """Wait until several writes were answered that were sent after now."""
-        before = len(self._writes())
+        before = len(self.writes())
 
         async def probe() -> bool:
-            if len(self._writes()) < before + 5:
+            if len(self.writes()) < before + 5:
                 raise NotYet(self.log())
             return True
 
@@ -197,16 +198,20 @@ async def test_leader_whose_lease_is_stolen_ends_with_an_error_and_writes_no_mor
     assert "thief holds it" in replicas.log()
 
 
-async def test_leader_that_stood_still_longer_than_its_term_ends_without_renewing_or_writing(replicas):
+async def test_leader_that_stood_still_longer_than_its_term_ends_without_renewing_or_beginning_a_write(replicas):
     first = await replicas.start("first")
     await replicas.until_turns("first")
     await replicas.start("second")
     first.send_signal(signal.SIGSTOP)
     await replicas.until_turns("first", "second")
+    before = replicas.writes().count("first")
     first.send_signal(signal.SIGCONT)
     assert await exit_code(first) == 1
     await replicas.until_more_writes()
-    assert replicas.writers() == ["first", "second"]
+    # A lease is no fence: a request that it was just sending may still go out. Its one worker begins no other; that it
+    # asks the clock before each is a unit test's, which can stop it exactly there.
+    assert replicas.writes().count("first") <= before + 1
+    assert replicas.writers()[-1] == "second"
     assert await replicas.holder() == "second"
 
 

@@ -400,7 +400,12 @@ OPENINGS: Final[tuple[Opening, ...]] = (
         "labels, annotations and more are wiped",
         "only our fields change",
     ),
-    Opening(22, "a slice arrives before its namespace", "backs off for minutes", "applied as soon as that appears"),
+    Opening(
+        22,
+        "a slice arrives before its namespace",
+        "backs off for minutes",
+        "applied as soon as that appears, where our execution does it; beside Karmada its executor does, and backs off",
+    ),
     Opening(
         23,
         "a consumer refuses a slice",

@@ -57,6 +57,15 @@ WHY: Final = {
     "<frozen importlib._bootstrap_external>._compile_bytecode": (
         "Reading the compiled modules of the libraries: the same however many services there are."
     ),
+    "prometheus_client.values.MutexValue.inc": (
+        "Counting: each event, queue item and reconcile adds to a few counters, each behind a lock. All objects of the "
+        "first lists pass through all of them."
+    ),
+    "prometheus_client.metrics.MetricWrapperBase.labels": "Finding the counters for these labels, each time by name.",
+    "aiohttp.compression_utils.ZLibDecompressor.decompress_sync": (
+        "Unpacking answers, which API servers compress from 128 KiB on: first lists above all."
+    ),
+    "mcs_controller.domain.works.role_of": "What a Work is for: asked by every handler of every Work.",
     "mcs_controller.api.work.decode_work": "The Works of the control plane, each once as it is listed.",
     "informers.watcher.Watcher._line": "Every object of the first lists, from its line to its decoder.",
 }

@@ -49,19 +49,21 @@ class Authority:
 
     Args:
         name: its common name; shows up in error messages about a wrong CA, so let it say whose it is.
+        issuer: who signs it, which makes it an intermediate one; None for one that signs itself.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, issuer: Authority | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         public = self._key.public_key()
-        self._certificate = (
-            _builder(subject, subject, public)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        signer = issuer._key if issuer is not None else self._key
+        self._certificate: x509.Certificate = (
+            _builder(subject, issuer._certificate.subject if issuer is not None else subject, public)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+            .sign(signer, hashes.SHA256())
         )
 
     @property

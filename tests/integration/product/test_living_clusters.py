@@ -251,9 +251,26 @@ async def test_opening_14_a_new_ca_of_a_living_member(living: Living, tmp_path: 
         await idle(living.process)
 
 
+async def test_a_member_whose_ca_is_an_intermediate_one_is_trusted(living: Living, tmp_path: Path):
+    """The bundle has the cluster's CA alone, as kubeadm writes it, and not the corporate root that signed it."""
+    cluster_ca = Authority("cluster-ca", issuer=Authority("corporate-root"))
+    behind = ssl.create_default_context(cadata=living.space.bed.members[MEMBER].access.ca_pem.decode())
+    front = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    present(front, cluster_ca, tmp_path)
+    async with TcpProxy(living.server, front=front, behind=behind) as way:
+        await living.store(caBundle=cluster_ca.certificate_pem)
+        async with living.nothing_else(changes=1):
+            await living.use(apiEndpoint=way.url)
+            await living.change_arrives()
+        assert way.connections > 0
+        await living.store(caBundle=living.space.bed.members[MEMBER].access.ca_pem)
+        await living.use(apiEndpoint=living.server)
+        await idle(living.process)
+
+
 def present(context: ssl.SSLContext, authority: Authority, directory: Path) -> None:
-    """Let a server have a certificate by this authority, for connections from now on."""
+    """Let a server have a certificate by this authority, and show that one too, for connections from now on."""
     pair = authority.server("127.0.0.1")
     file = directory / "server.pem"
-    file.write_bytes(pair.certificate_pem + pair.key_pem)
+    file.write_bytes(pair.certificate_pem + authority.certificate_pem + pair.key_pem)
     context.load_cert_chain(file)

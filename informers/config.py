@@ -119,6 +119,7 @@ class ClientConfig:
     Attributes:
         server: base URL, `https://host:port` with an optional path prefix.
         ca_pem: the authorities to trust; None means the system's.
+        ca_source: where `ca_pem` came from, in words for people.
         ca_file: where `ca_pem` came from. Read again when a server's certificate is not trusted: authorities rotate.
         insecure_skip_tls_verify: accept any certificate. Only when an administrator said so for this server.
         client_cert_pem: client certificate, with its intermediates.
@@ -135,6 +136,7 @@ class ClientConfig:
 
     server: str
     ca_pem: bytes | None = None
+    ca_source: str = field(default="", compare=False)
     ca_file: Path | None = None
     insecure_skip_tls_verify: bool = False
     client_cert_pem: bytes | None = field(default=None, repr=False)
@@ -189,10 +191,12 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
         except KubeError as error:
             raise ConfigError(f"{where}: {error}") from error
         except TimeoutError as error:
-            raise ConfigError(f"{where}: no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s") from error
+            raise ConfigError(
+                f"{where}: {loaded.plugin}no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s"
+            ) from error
         except Exception as error:  # whatever malformed YAML makes a foreign library raise
             words = redact(str(error), _secrets_in(user))  # it names a node by all that is in it
-            raise ConfigError(f"{where}: {type(error).__name__}: {words}") from error
+            raise ConfigError(f"{where}: {loaded.plugin}{type(error).__name__}: {words}") from error
         return loaded
 
     async def fetch_token() -> str | None:
@@ -210,6 +214,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     return ClientConfig(
         server=first.host,
         ca_pem=first.ca,
+        ca_source=str(first.ca_file or f"the kubeconfig {paths}"),
         ca_file=first.ca_file,
         insecure_skip_tls_verify=not first.verify_ssl,
         client_cert_pem=first.cert,
@@ -246,7 +251,7 @@ def load_incluster(*, service_account: Path = _SERVICE_ACCOUNT, clock: Clock | N
             raise ConfigError(f"service account token {token_file}: {error}") from error
 
     source = CachedToken(fetch_token, clock=clock or RealClock(), max_age_seconds=_INCLUSTER_TOKEN_AGE_SECONDS)
-    return ClientConfig(server=loaded.host, ca_pem=ca, ca_file=ca_file, token_source=source)
+    return ClientConfig(server=loaded.host, ca_pem=ca, ca_source=str(ca_file), ca_file=ca_file, token_source=source)
 
 
 class _Loaded:
@@ -271,6 +276,7 @@ class _Loaded:
         self.key: bytes | None = None
         self.cert_path: Path | None = None
         self.key_path: Path | None = None
+        self.plugin = ""
 
     def token(self) -> str | None:
         authorization = self.api_key.get("BearerToken")
@@ -291,6 +297,13 @@ class _Loaded:
     def read_user(self, user: Any) -> None:
         self.cert, self.cert_path = _take_pem(user, "client-certificate")
         self.key, self.key_path = _take_pem(user, "client-key")
+        plugin = user.safe_get("exec")
+        command = plugin.get("command") if isinstance(plugin, dict) else None
+        if command:
+            if os.sep in (command := str(command)):  # a bare name is looked for in $PATH, as a shell does
+                command = str(Path(user.path or ".").parent.joinpath(command))
+                plugin["command"] = command
+            self.plugin = f"exec plugin {command}: "
 
     def read_exec_certificates(self) -> None:
         """Exec plugins may answer with a client certificate instead of a token."""

@@ -2,6 +2,7 @@
 
     KubeError
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
+    │   ├── Untrusted                  the server's certificate does not verify
     │   └── Silence                    a watch that was open has not said anything for too long
     ├── WentBack                       the server is behind what it told us: restored from a backup (list again)
     ├── DecodeError                    an answer that is not what it should be (not retryable)
@@ -53,6 +54,10 @@ class TransportError(KubeError):
     """The request had no complete answer. A write may or may not have taken effect."""
 
     retryable = True
+
+
+class Untrusted(TransportError):
+    """The server's certificate does not verify. Nothing was sent."""
 
 
 class Silence(TransportError):

@@ -5,7 +5,9 @@ What the exchanges mean is in :mod:`informers.client`; sockets and TLS are in :m
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -15,8 +17,9 @@ import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from yarl import URL
 
+from informers.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
 from informers.connection import RequestOptions, check_host, open_session, renewed, ssl_context
-from informers.errors import ConfigError, DecodeError, Silence, TransportError, from_response
+from informers.errors import ConfigError, DecodeError, Silence, TransportError, Untrusted, from_response
 from informers.redaction import proxy_secrets, redact, redact_bytes, shown
 from informers.wire import LineSplitter
 
@@ -43,6 +46,12 @@ _CONNECT_TOTAL_SECONDS: Final = 30.0
 
 _MAX_WORDS: Final = 1024
 """Characters of a foreign error that ours keeps: aiohttp quotes what the other side sent."""
+
+_ISSUER_SECONDS: Final = 5.0
+"""For finding out who issued a certificate that is not trusted, to say so."""
+
+_ISSUER_KNOWN_SECONDS: Final = 60.0
+"""For so long it is not asked again."""
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +142,7 @@ class Transport:
         self._options = RequestOptions()
         self._streams: set[aiohttp.StreamReader] = set()
         self._closed = False
+        self._issuer_name, self._issuer_known_until = "", -math.inf
 
     async def close(self) -> None:
         """Close all connections. Running streams and later requests fail with TransportError."""
@@ -191,8 +201,7 @@ class Transport:
                 content = await _read(response, what, max_bytes)
                 code = str(response.status)
         except _NETWORK_ERRORS as error:
-            self._check_authorities(error)
-            raise _transport_error(what, error, self._secrets(headers)) from error
+            raise await self._failure(what, error, headers) from error
         finally:
             self._metrics.request(method, self.host, code, self._clock.monotonic() - started)
         self._check_credentials(response.status)
@@ -221,8 +230,7 @@ class Transport:
             )
             code = str(response.status)
         except _NETWORK_ERRORS as error:
-            self._check_authorities(error)
-            raise _transport_error(what, error, self._secrets(headers)) from error
+            raise await self._failure(what, error, headers) from error
         finally:
             self._metrics.request("GET", self.host, code, self._clock.monotonic() - started)
         try:
@@ -264,10 +272,32 @@ class Transport:
                 self._config.token_source.invalidate()
             self._renew()
 
-    def _check_authorities(self, error: BaseException) -> None:
-        """After a certificate that was not trusted: trust those who are to be trusted by now, from the next request."""
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            self._renew()
+    async def _failure(self, what: str, error: BaseException, headers: Mapping[str, str]) -> TransportError:
+        """What to raise; after a certificate that was not trusted, later requests trust who is to be trusted by now."""
+        refused = certificate_error(error)
+        if refused is None:
+            return _transport_error(what, error, self._secrets(headers))
+        words = words_for(refused)
+        if is_issuer_unknown(refused):
+            trusted = subjects(self._options["ssl"]) if self._config.ca_pem else ["the system's authorities"]
+            words = distrust(refused, issuer=await self._issuer(), trusted=trusted, source=self._config.ca_source)
+        self._renew()
+        return Untrusted(f"{what}: {_line(words, self._secrets(headers))}")
+
+    async def _issuer(self) -> str:
+        """Who issued the server's certificate; empty if not known. A proxy is not gone through for that."""
+        now = self._clock.monotonic()
+        if not self._config.proxy_url and now >= self._issuer_known_until:
+            parts = urlsplit(self._config.server)
+            host = parts.hostname or ""
+            self._issuer_known_until = now + _ISSUER_KNOWN_SECONDS
+            try:
+                async with asyncio.timeout(_ISSUER_SECONDS):
+                    name = self._config.tls_server_name or host
+                    self._issuer_name = await issuer_of(host, parts.port or 443, name)
+            except TimeoutError:
+                self._issuer_name = ""
+        return self._issuer_name
 
     def _renew(self) -> None:
         """Have later requests use what the files with certificates hold by now, on connections of their own."""
@@ -334,7 +364,8 @@ async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> 
 
 
 def _transport_error(what: str, error: BaseException, secrets: Sequence[str] = ()) -> TransportError:
-    # An error about a proxy's answer would quote the proxy's URL, which may hold a password.
-    words = f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    line = " ".join(redact(words, secrets)[:_MAX_WORDS].split())
-    return TransportError(f"{what}: {type(error).__name__}: {line}".rstrip(": "))
+    return TransportError(f"{what}: {_line(words_for(error), secrets)}")
+
+
+def _line(words: str, secrets: Sequence[str]) -> str:
+    return " ".join(redact(words, secrets)[:_MAX_WORDS].split())

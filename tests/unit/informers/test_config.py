@@ -22,6 +22,7 @@ from tests.support.clock import FakeClock, settle
 
 CA = Authority("test-ca")
 CLIENT = CA.client("somebody")
+EXEC_API = "client.authentication.k8s.io/v1"
 
 
 def b64(data: bytes) -> str:
@@ -114,7 +115,7 @@ class TestKubeconfig:
 
     async def test_exec_plugin_gives_the_token(self, tmp_path: Path) -> None:
         plugin = {
-            "apiVersion": "client.authentication.k8s.io/v1",
+            "apiVersion": EXEC_API,
             "command": "sh",
             "args": [
                 "-c",
@@ -127,7 +128,7 @@ class TestKubeconfig:
         assert await token_of(config) == "from-plugin"
 
     async def test_exec_plugin_is_run_again_when_its_token_is_refused(self, tmp_path: Path) -> None:
-        credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+        credential = {"apiVersion": EXEC_API, "kind": "ExecCredential"}
         answer = tmp_path / "answer"
         answer.write_text(json.dumps(credential | {"status": {"token": "one"}}))
         plugin = {"apiVersion": credential["apiVersion"], "command": "cat", "args": [str(answer)]}
@@ -141,13 +142,44 @@ class TestKubeconfig:
 
     async def test_exec_plugin_that_fails_is_named_with_its_words(self, tmp_path: Path) -> None:
         plugin = {
-            "apiVersion": "client.authentication.k8s.io/v1",
+            "apiVersion": EXEC_API,
             "command": "sh",
             "args": ["-c", "echo log in first >&2; exit 3"],
         }
         path = kubeconfig(tmp_path, user={"exec": plugin})
         with pytest.raises(ConfigError, match=r"config.*process returned 3\. log in first"):
             await load_kubeconfig(str(path))
+
+    @pytest.mark.parametrize("command", ["./bin/plugin", "bin/plugin"])
+    async def test_exec_plugin_with_a_path_is_looked_for_beside_the_kubeconfig(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.chdir("/")
+        answer = {"apiVersion": EXEC_API, "kind": "ExecCredential", "status": {"token": "t"}}
+        script = tmp_path / "bin" / "plugin"
+        script.parent.mkdir()
+        script.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+        script.chmod(0o755)
+        path = kubeconfig(tmp_path, user={"exec": {"apiVersion": EXEC_API, "command": command}})
+        assert await token_of(await load_kubeconfig(str(path))) == "t"
+
+    @pytest.mark.parametrize(
+        ("command", "args", "words"),
+        [
+            ("no-such-plugin", [], r"exec plugin no-such-plugin: .*No such file"),
+            ("./no-such-plugin", [], r"exec plugin /\S*/no-such-plugin: .*No such file"),
+            ("sh", ["-c", "exit 3"], r"exec plugin sh: .*process returned 3"),
+            ("echo", ["no JSON"], r"exec plugin echo: .*failed to decode process output"),
+            ("echo", ["{}"], r"exec plugin echo: .*missing key 'apiVersion'"),
+        ],
+        ids=["not-in-the-path", "not-beside", "fails", "talks", "says-nothing"],
+    )
+    async def test_exec_plugin_is_named_with_what_is_wrong(
+        self, tmp_path: Path, command: str, args: list[str], words: str
+    ) -> None:
+        plugin = {"apiVersion": EXEC_API, "command": command, "args": args}
+        with pytest.raises(ConfigError, match=words):
+            await load_kubeconfig(str(kubeconfig(tmp_path, user={"exec": plugin})))
 
     async def test_context_is_chosen(self, tmp_path: Path) -> None:
         path = kubeconfig(tmp_path)

@@ -136,16 +136,15 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "skips",
-        "A cluster that is left out is named in the condition, with one event for each change (one for all if more "
+        "A cluster that is skipped is named in the condition, with one event for each change (one for all if more "
         "than ten clusters share a reason); its status stays True",
         "An event in each pass; the condition does not tell",
         "Who reads the condition has to know",
     ),
     Deviation(
         "messages",
-        "Conditions begin with Karmada's text, and go on with what a person needs: what reached whom, where nothing "
-        "is, who is left out and why. After a take-over that is one status write for each service, a minute late, "
-        "without an event and without a new time",
+        "Conditions have Karmada's text, and go on with what a person needs if there is anything: who is skipped and "
+        "why, what failed, with the member's own words. An event follows each change",
         "The text alone",
         "The messages are for people; type, status and reason are Karmada's",
     ),

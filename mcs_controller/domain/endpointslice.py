@@ -72,8 +72,6 @@ class DispatchPlan:
         release: collected Works whose finalizer may go once no copy is left.
         skips: consumers that have to wait, or the provider, if its endpoints are withdrawn.
         service: the service that the slice is filed under, if it is dispatched at all.
-        consumers: clusters that have the slice once the plan is applied.
-        endpoints: how many the slice has.
         ports: how the slice's ports compare with those that the service lists; None if either has none.
         problem: what in the service cannot be made sense of, and is ignored.
         look_again: in how many seconds the endpoints are to be withdrawn; None if that is not under way.
@@ -83,8 +81,6 @@ class DispatchPlan:
     release: tuple[PatchWork, ...]
     skips: tuple[Skip, ...]
     service: tuple[str, str] | None
-    consumers: tuple[str, ...] = ()
-    endpoints: int = 0
     ports: Ports | None = None
     problem: str | None = None
     look_again: float | None = None
@@ -140,15 +136,11 @@ def plan_dispatch(
         return DispatchPlan(_delete_all(copies), release, (gone,), filed_under, problem=problem)
     content = source.manifests[0].decode()
     ports = _restrict(content, mcs, template, policy)
-    endpoints = len(content["endpoints"]) if isinstance(content.get("endpoints"), list) else 0
     if ports is not None and not ports.exposed:
-        return DispatchPlan(
-            _delete_all(copies), release, (), filed_under, endpoints=endpoints, ports=ports, problem=problem
-        )
+        return DispatchPlan(_delete_all(copies), release, (), filed_under, ports=ports, problem=problem)
     wanted: list[Copy] = []
     skips: list[Skip] = []
     kept: set[tuple[str, str]] = set()
-    reached: list[str] = []
     consumers = [name for name in consumers_of(mcs, clusters) if name != origin.cluster]
     for consumer in consumers:
         namespace = execution_namespace(consumer)
@@ -165,7 +157,6 @@ def plan_dispatch(
             write = plan_work(intent, there or find(namespace, name), new_id)
         except WorkTerminating:
             continue
-        reached.append(consumer)
         if write is not None:
             wanted.append(Copy(consumer, write))
     stale = [work for work in copies if (work.metadata.namespace, work.metadata.name) not in kept]
@@ -174,8 +165,6 @@ def plan_dispatch(
         release,
         tuple(skips),
         filed_under,
-        consumers=tuple(reached),
-        endpoints=endpoints,
         ports=ports,
         problem=problem,
         look_again=due,

@@ -138,14 +138,7 @@ class EndpointSliceDispatchReconciler:
             await settle(writes, failures)
         service = Request(*plan.service) if plan.service is not None else None
         if not failures.inconclusive:
-            outcome = Outcome(
-                skips=plan.skips,
-                errors=failures.reportable,
-                consumers=plan.consumers,
-                endpoints=plan.endpoints,
-                ports=plan.ports,
-                problem=plan.problem,
-            )
+            outcome = Outcome(skips=plan.skips, errors=failures.reportable, ports=plan.ports, problem=plan.problem)
             self._board.report_slice(origin, service, outcome)
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.

@@ -136,7 +136,7 @@ class MultiClusterServiceReconciler:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             providers = providers_of(mcs, self._clusters)
             skips = (*skips, *self._silent(providers, skips))
-            self._board.report_service(request, Outcome(skips=skips, errors=errors, providers=providers))
+            self._board.report_service(request, Outcome(skips=skips, errors=errors))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.conditions import Outcome, Verdict
+    from mcs_controller.domain.conditions import Outcome, Remark, Verdict
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -40,9 +40,6 @@ _EVENTS = {
     wk.SERVICE_APPLIED: (wk.MCS_CONTROLLER, wk.EVENT_SYNC_SERVICE_SUCCEED, wk.EVENT_SYNC_SERVICE_FAILED),
     wk.SLICE_DISPATCHED: (wk.DISPATCH_CONTROLLER, wk.EVENT_DISPATCH_SUCCEED, wk.EVENT_DISPATCH_FAILED),
 }
-
-REACH_SECONDS: Final = 60.0
-"""How late a message may be that differs only in how many endpoints are where: pods come and go all the time."""
 
 SETTLING_SECONDS: Final = 5.0
 """How long a copy may fail to apply before it is told: the first tries often precede the namespace they need."""
@@ -155,16 +152,15 @@ class ServiceStatusReconciler:
         self._works = works
         self._recorder = recorder
         self._clock = clock
-        self._outdated: dict[Request, float] = {}
-        self._untold: defaultdict[Request, dict[str, frozenset[str]]] = defaultdict(dict)
+        self._told: defaultdict[Request, dict[str, tuple[Remark, ...]]] = defaultdict(dict)
+        """What each condition skips: a cluster that another one skips for the same reason is told once."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the service is gone."""
         mcs = self._services.get(request.namespace, request.name)
         if mcs is None:
             self._board.forget(request)
-            self._outdated.pop(request, None)
-            self._untold.pop(request, None)
+            self._told.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
@@ -180,14 +176,8 @@ class ServiceStatusReconciler:
         wanted = [verdict.condition for verdict in verdicts]
         merged = conditions.merge(mcs.conditions, wanted, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         if merged == mcs.conditions:
-            self._outdated.pop(request, None)
             self._remember(request, verdicts)
             return Result(requeue_after=settling)
-        if all(conditions.differs_in_reach(find_condition(mcs.conditions, one.type), one) for one in wanted):
-            monotonic = self._clock.monotonic()
-            left = self._outdated.setdefault(request, monotonic) + REACH_SECONDS - monotonic
-            if left > 0:
-                return Result(requeue_after=left if settling is None else min(left, settling))
         body = {
             "metadata": {"resourceVersion": mcs.metadata.resource_version},
             "status": {"conditions": msgspec.to_builtins(merged)},
@@ -199,8 +189,7 @@ class ServiceStatusReconciler:
         except Conflict:
             # The watch is about to deliver what we have not seen; the same report is then written over it.
             return Result(requeue_after=0.05)
-        self._outdated.pop(request, None)
-        self._tell(mcs, verdicts, self._untold.get(request, {}))
+        self._tell(mcs, verdicts, self._told[request])
         self._remember(request, verdicts)
         return Result(requeue_after=settling)
 
@@ -214,14 +203,13 @@ class ServiceStatusReconciler:
             and (origin := origin_of(work)) is not None
         }
         failed = [error for one in self._board.uncollected(request) for error in one.errors]
+        verdicts = [conditions.service_applied(outcome)] if outcome is not None else []
         ever = bool(collected or failed) or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None
-        verdicts = [conditions.service_applied(outcome, collected=ever)] if outcome is not None else []
         reported = self._board.slice_outcomes(request)
         # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
         if ever and collected <= reported.keys():
             slices = {origin: reported[origin] for origin in sorted(collected)}
-            providers = outcome.providers if outcome is not None else mcs.providers or ()
-            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing), providers))
+            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing)))
         return verdicts
 
     def _failing(self, request: Request, now: datetime) -> tuple[tuple[str, ...], float | None]:
@@ -241,27 +229,22 @@ class ServiceStatusReconciler:
         return tuple(sorted(failing)), min(settling, default=None)
 
     def _remember(self, request: Request, verdicts: Iterable[Verdict]) -> None:
-        """What the messages had no room for when they were written: they cannot tell that it was told."""
         for verdict in verdicts:
-            self._untold[request][verdict.condition.type] = verdict.untold
+            self._told[request][verdict.condition.type] = verdict.remarks
 
     def _tell(
-        self, mcs: MultiClusterService, verdicts: Iterable[Verdict], untold: Mapping[str, frozenset[str]]
+        self, mcs: MultiClusterService, verdicts: Iterable[Verdict], told: Mapping[str, tuple[Remark, ...]]
     ) -> None:
         reference = _reference(mcs)
-        known: set[str] = set()
+        known = {remark for remarks in told.values() for remark in remarks}
+        new: set[Remark] = set()
         for verdict in verdicts:
-            kind = verdict.condition.type
-            component, succeed, failed = _EVENTS[kind]
+            component, succeed, failed = _EVENTS[verdict.condition.type]
             recorder = self._recorder.for_component(component)
-            # A cluster that both conditions leave out is one piece of news, whichever comes first.
-            for other in mcs.conditions:
-                if other.type in _EVENTS and other.type != kind:
-                    known |= conditions.left_out_in(other, untold.get(other.type), verdict)
-            for one in conditions.news(find_condition(mcs.conditions, kind), verdict, untold.get(kind), known):
+            for one in conditions.news(find_condition(mcs.conditions, verdict.condition.type), verdict, known, new):
                 reason = one.reason or (succeed if one.ok else failed)
                 recorder.event(reference, "Normal" if one.ok else "Warning", reason, one.message)
-            known |= {remark.text for remark in verdict.remarks}
+            new.update(verdict.remarks)
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:
@@ -290,6 +273,7 @@ def _failure(work: Work) -> _Failure | None:
     text = f"{conditions.copy_in(cluster_of(work) or '', origin)}: {applied.message}"
     if f'namespaces "{origin.namespace}" not found' in applied.message:
         text += " (create the namespace there)"
+    text += ", retrying"
     return _Failure(text, parse_time(applied.last_transition_time))
 
 

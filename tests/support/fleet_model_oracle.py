@@ -25,6 +25,7 @@ SERVICE_NAME = "kubernetes.io/service-name"
 PROVIDER = "endpointslice.karmada.io/provision-cluster"
 WITHDRAW_AFTER = "multiclusterservice.karmada.io/withdraw-not-ready-after"
 DERIVED = "derived-"
+DISPATCHED = "EndpointSlice are dispatched successfully"
 
 
 class Copy(NamedTuple):
@@ -223,29 +224,14 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
         )
     else:
         applied = ("True", "Service is propagated to target clusters.")
-    slices, providers = provided(fleet, mcs), named["providerClusters"] or there
+    slices = provided(fleet, mcs)
     said = {one["type"] for one in mcs.get("status", {}).get("conditions") or ()}
-    if not slices and "EndpointSliceDispatched" not in said and applied[0] == "True" and providers & there:
-        applied = ("True", f"{applied[1]} No EndpointSlice in {', '.join(sorted(providers & there))} yet.")
-    wanted = {"ServiceApplied": (applied[0], _left_out(applied[1], named["providerClusters"] - there))}
-    if not slices and "EndpointSliceDispatched" in said:
-        none = f"no EndpointSlice in {', '.join(sorted(providers)) or 'any provider'}"
-        wanted["EndpointSliceDispatched"] = ("True", f"EndpointSlice are dispatched successfully: {none}")
+    wanted = {"ServiceApplied": (applied[0], _skipped(applied[1], named["providerClusters"] - there))}
     if not slices:
+        if "EndpointSliceDispatched" in said:
+            wanted["EndpointSliceDispatched"] = ("True", DISPATCHED)
         return wanted
-    reaching = [(one, who) for one in slices if (who := chosen(fleet, mcs, "consumerClusters") - {one[0]})]
-    endpoints = sum(len(one.get("endpoints") or ()) for (_, one), _ in reaching)
-    text = f"{_count(len(reaching), 'slice')} with {_count(endpoints, 'endpoint')}"
-    text += f" from {', '.join(sorted({provider for (provider, _), _ in reaching}))}"
-    text += f" to {', '.join(sorted({consumer for _, who in reaching for consumer in who}))}"
-    if not reaching:
-        text = f"{_count(len(slices), 'slice')}, none of which has a consumer"
-    missing = named["consumerClusters"] - there
-    without = providers - missing - {provider for provider, one in slices if one.get("endpoints")}
-    if without:
-        text += f"; no endpoints in {', '.join(sorted(without))}"
-    message = f"EndpointSlice are dispatched successfully: {text}"
-    wanted["EndpointSliceDispatched"] = ("True", _left_out(f"{message}." if missing else message, missing))
+    wanted["EndpointSliceDispatched"] = ("True", _skipped(DISPATCHED, named["consumerClusters"] - there))
     hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
     if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
         wanted["EndpointSliceDispatched"] = ("False", "")
@@ -257,15 +243,11 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     return wanted
 
 
-def _left_out(message: str, missing: set[str]) -> str:
+def _skipped(message: str, missing: set[str]) -> str:
     if not missing:
         return message
     message = message if message.endswith(".") else f"{message}."
-    return f"{message} Left out for now: {', '.join(sorted(missing))}: no such Cluster is registered."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{message} Skipped: {', '.join(sorted(missing))}: no such Cluster is registered."
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------

@@ -123,14 +123,14 @@ async def test_a_consumer_that_turns_ready_gets_what_it_missed():
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "what it has stays"
     assert world.slices_in("m3") == {"m1-web-1": ["10.0.0.5"]}
     assert (world.condition(wk.SLICE_DISPATCHED) or ("", ""))[1].endswith(
-        "Left out for now: m2: the cluster is not ready, see its condition Ready."
+        "Skipped: m2: the cluster is not ready, see its condition Ready."
     )
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready")]}})
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.5"]}
     assert world.condition(wk.SLICE_DISPATCHED) == (
         "True",
-        "EndpointSlice are dispatched successfully: 1 slice with 1 endpoint from m1 to m2, m3",
+        "EndpointSlice are dispatched successfully",
     )
 
 
@@ -226,7 +226,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
     assert world.slices_in("m3").keys() == {"m1-web-1", "m1-web-2", "m1-web-3"}
     assert world.condition(wk.SLICE_DISPATCHED) == (
         "True",
-        "EndpointSlice are dispatched successfully: 3 slices with 3 endpoints from m1 to m2, m3",
+        "EndpointSlice are dispatched successfully",
     )
     assert world.recorder.take() == [(wk.MCS_KIND, "DispatchEndpointSliceSucceed")]
 
@@ -354,14 +354,9 @@ async def test_golden_from_the_walkthroughs_slice_come_its_two_works_and_the_con
         assert made == expected
     conditions = (world.host.find(wk.MCS_KIND, "default", "nginx") or {})["status"]["conditions"]
     theirs = golden("host-multiclusterservice")["status"]["conditions"]
-    differing = {"lastTransitionTime": "", "message": ""}
-    assert [one | differing for one in conditions] == [one | differing for one in theirs]
-    assert [
-        ours["message"].removeprefix(former["message"]) for ours, former in zip(conditions, theirs, strict=True)
-    ] == [
-        "",
-        ": 1 slice with 2 endpoints from member1 to member2",
-    ], "Karmada's text, and then what a person needs"
+    assert [one | {"lastTransitionTime": ""} for one in conditions] == [
+        one | {"lastTransitionTime": ""} for one in theirs
+    ], "to the byte"
 
 
 # --- laws -------------------------------------------------------------------------------------------------------------

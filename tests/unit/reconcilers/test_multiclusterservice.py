@@ -70,7 +70,7 @@ async def test_a_service_reaches_its_consumer_and_says_so():
     assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
     assert world.condition(wk.SLICE_DISPATCHED) == (
         "True",
-        "EndpointSlice are dispatched successfully: 1 slice with 1 endpoint from m1 to m2",
+        "EndpointSlice are dispatched successfully",
     )
     assert sorted(world.recorder.take()) == [
         (wk.MCS_KIND, "DispatchEndpointSliceSucceed"),
@@ -150,7 +150,7 @@ async def test_a_missing_service_is_named_and_its_arrival_is_enough():
     await world.settle()
     assert world.condition(wk.SERVICE_APPLIED) == (
         "True",
-        "Service is propagated to target clusters. No EndpointSlice in m1 yet.",
+        "Service is propagated to target clusters.",
     )
 
 
@@ -239,8 +239,7 @@ async def test_opening_09_every_provider_is_tried_and_each_failure_is_named():
     await world.settle()
     assert world.condition(wk.SERVICE_APPLIED) == (
         "True",
-        "Service is propagated to target clusters. No EndpointSlice in m1, m2, m3 yet. "
-        "Left out for now: m4: the cluster is not ready, see its condition Ready.",
+        "Service is propagated to target clusters. Skipped: m4: the cluster is not ready, see its condition Ready.",
     )
     assert {WORK} <= world.works_in("m1").keys() & world.works_in("m2").keys()
 
@@ -561,7 +560,7 @@ async def test_a_cluster_that_is_not_ready_is_named_keeps_what_it_has_and_is_ser
     await world.settle()
     assert world.condition(wk.SERVICE_APPLIED) == (
         "True",
-        "Service is propagated to target clusters. No EndpointSlice in m1, m2 yet.",
+        "Service is propagated to target clusters.",
     )
     assert WORK in world.works_in("m2")
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "Unknown")]}})
@@ -665,7 +664,6 @@ async def test_golden_from_the_walkthroughs_inputs_comes_the_walkthroughs_outcom
     assert without_ids(found("ResourceBinding", binding_name("Service", "nginx"))) == without_ids(bound)
     conditions = (world.host.find(wk.MCS_KIND, "default", "nginx") or {})["status"]["conditions"]
     [applied] = [one for one in asked["status"]["conditions"] if one["type"] == wk.SERVICE_APPLIED]
-    applied["message"] += " No EndpointSlice in member1 yet."  # There is none in this world.
     assert [one | {"lastTransitionTime": ""} for one in conditions] == [applied | {"lastTransitionTime": ""}]
 
 

@@ -99,7 +99,7 @@ async def test_opening_18_when_no_port_matches_it_is_said_once_and_everything_el
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"ports": [{"port": 443}, {"name": "tls", "port": 8443}]}})
     await world.settle()
     text = "spec.ports lists 443, tls (8443), but the slices have grpc (9000/TCP), http (8080/TCP)"
-    assert said(world) == ("False", f"{text}. In place: nothing.")
+    assert said(world) == ("False", f"{text}")
     assert world.slices_in("m2").keys() == {"m1-api-1"}
     told = [one for one in world.recorder.events if one[2] == "default/web"]
     assert [event[3:] for event in told] == [("Warning", "DispatchEndpointSliceFailed", text)]
@@ -110,7 +110,7 @@ async def test_opening_18_when_no_port_matches_it_is_said_once_and_everything_el
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"ports": [{"port": 90}]}})
     await world.settle()
     assert manifest(world)["ports"] == [GRPC]
-    assert said(world) == ("True", f"{OK}: 1 slice with 1 endpoint from m1 to m2")
+    assert said(world) == ("True", OK)
     assert events(world) == [("DispatchEndpointSliceSucceed", OK)]
 
 
@@ -118,7 +118,7 @@ async def test_opening_18_one_of_two_ports_that_matches_nothing_is_noted_and_the
     world = await running("m1", "m2", listed=[{"port": 80}, {"port": 443}])
     assert manifest(world)["ports"] == [HTTP]
     note = "spec.ports lists 443, but the slices have grpc (9000/TCP), http (8080/TCP)"
-    assert said(world) == ("True", f"{OK}: 1 slice with 1 endpoint from m1 to m2. Note: {note}.")
+    assert said(world) == ("True", f"{OK}. Note: {note}.")
 
 
 # --- 23: what fails in a consumer -------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ async def test_opening_23_a_copy_that_fails_to_apply_is_named_with_cluster_and_e
     assert not any(one.pending for one in world.controllers.values()), "a success is what everybody expects"
     applied(world, "False", "quota exceeded")
     await world.settle()
-    text = "slice default/web-1 of m1 in m2: quota exceeded"
-    assert said(world) == ("False", f"{text}. In place: 1 slice with 1 endpoint from m1 to m3.")
+    text = "slice default/web-1 of m1 in m2: quota exceeded, retrying"
+    assert said(world) == ("False", f"{text}")
     assert events(world) == [("DispatchEndpointSliceFailed", text)]
     assert world.writes == [STATUS]
     applied(world, "False", "quota exceeded", since="2026-01-01T00:00:07Z")
@@ -148,7 +148,7 @@ async def test_opening_23_a_copy_that_fails_to_apply_is_named_with_cluster_and_e
     assert events(world) == []
     applied(world, "True")
     await world.settle()
-    assert said(world) == ("True", f"{OK}: 1 slice with 1 endpoint from m1 to m2, m3")
+    assert said(world) == ("True", OK)
     assert events(world) == [("DispatchEndpointSliceSucceed", OK)]
 
 
@@ -159,15 +159,14 @@ async def test_opening_23_each_failure_is_one_event():
     events(world)
     applied(world, "False", "denied", to="m3")
     await world.settle()
-    assert said(world)[1] == (
-        "slice default/web-1 of m1 in m2: no room; slice default/web-1 of m1 in m3: denied. In place: nothing."
-    )
-    assert events(world) == [("DispatchEndpointSliceFailed", "slice default/web-1 of m1 in m3: denied")]
+    text = "slice default/web-1 of m1 in m2: no room, retrying; slice default/web-1 of m1 in m3: denied, retrying"
+    assert said(world) == ("False", text)
+    assert events(world) == [("DispatchEndpointSliceFailed", text)]
     applied(world, "True")
     await world.settle()
-    in_place = "In place: 1 slice with 1 endpoint from m1 to m2."
-    assert said(world) == ("False", f"slice default/web-1 of m1 in m3: denied. {in_place}")
-    assert events(world) == []
+    text = "slice default/web-1 of m1 in m3: denied, retrying"
+    assert said(world) == ("False", text)
+    assert events(world) == [("DispatchEndpointSliceFailed", text)]
 
 
 async def test_opening_23_a_copy_that_is_withdrawn_fails_no_more():
@@ -177,7 +176,7 @@ async def test_opening_23_a_copy_that_is_withdrawn_fails_no_more():
     assert said(world)[0] == "False"
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"consumerClusters": [{"name": "m3"}]}})
     await world.settle()
-    assert said(world) == ("True", f"{OK}: 1 slice with 1 endpoint from m1 to m3")
+    assert said(world) == ("True", OK)
 
 
 async def test_opening_23_what_fails_at_first_and_then_applies_is_no_news():
@@ -224,7 +223,7 @@ async def test_opening_24_endpoints_go_after_the_period_and_come_back_with_the_p
     ready(world, "m1")
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    assert said(world) == ("True", f"{OK}: 1 slice with 1 endpoint from m1 to m2")
+    assert said(world) == ("True", OK)
 
 
 async def test_opening_24_by_default_endpoints_stay_and_nobody_looks_at_them():
@@ -250,35 +249,18 @@ async def test_opening_24_a_service_that_never_withdraws_keeps_its_endpoints_wha
 # --- how much is said -------------------------------------------------------------------------------------------------
 
 
-async def test_a_change_in_the_number_of_endpoints_costs_its_works_and_the_message_follows_a_minute_later():
+async def test_a_change_in_the_number_of_endpoints_costs_its_works_and_no_status():
     world = await running("m1", "m2")
     works = [f"patch works/karmada-es-{name}/{NAME}" for name in ("m1", "m2")]
     for count in (2, 3, 4):
         addresses = [f"10.0.0.{number}" for number in range(count)]
         world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", slice_(addresses=addresses, ports=[HTTP, GRPC]))
         await world._drain()
-        for controller in world.controllers.values():
-            for request in controller.later:
-                controller.enqueue(request)
-            controller.later.clear()
-        await world._drain()
+    assert not world.controllers[wk.STATUS_CONTROLLER].later
+    await world.settle()
     assert Counter(world.writes) == Counter(works * 3)
-    assert said(world)[1] == f"{OK}: 1 slice with 1 endpoint from m1 to m2"
-    [left] = world.controllers[wk.STATUS_CONTROLLER].later.values()
-    assert 0 < left <= 60
-    await world.settle()
-    assert Counter(world.writes) == Counter([*works * 3, STATUS]), "once for all of them"
-    assert said(world)[1] == f"{OK}: 1 slice with 4 endpoints from m1 to m2"
+    assert said(world) == ("True", OK)
     assert events(world) == []
-
-
-async def test_a_number_that_is_back_before_the_minute_is_over_is_not_written():
-    world = await running("m1", "m2")
-    for addresses in (["10.0.0.1", "10.0.0.2"], ["10.0.0.2"]):
-        world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", slice_(addresses=addresses, ports=[HTTP, GRPC]))
-        await world._drain()
-    await world.settle()
-    assert STATUS not in world.writes
 
 
 async def test_a_restart_does_not_write_a_message_that_is_right():
@@ -296,7 +278,7 @@ async def test_a_service_that_grows_is_told_by_no_event():
     await world.settle()
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"consumerClusters": [{"name": "m2"}, {"name": "m4"}]}})
     await world.settle()
-    assert said(world) == ("True", f"{OK}: 3 slices with 3 endpoints from m1, m3 to m2, m4")
+    assert said(world) == ("True", OK)
     assert events(world) == []
 
 

@@ -269,9 +269,19 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     Deviation(
         "namespaces-stay",
         "A member's namespace is deleted only if the control plane's is; it is let go if its Cluster leaves, or if "
-        "somebody deletes the Work. A Cluster has its finalizer before its execution namespace is made",
-        "It is deleted with its Work",
-        "Everything that others have in it would be deleted with it",
+        "somebody deletes the Work. A Cluster has its finalizer before its execution namespace is made. A namespace "
+        "that the member has of its own counts as applied, is used as it is, and stays",
+        "It is deleted with its Work. `Applied` is False for one that the member has of its own",
+        "Everything that others have in it would be deleted with it. That it exists is all that is wanted",
+    ),
+    Deviation(
+        "replaced",
+        "What cannot be changed in place is deleted and made anew: a slice whose address type changed, always; a "
+        "Service that becomes headless or ceases to be, or whose `loadBalancerClass` or first IP family changes, with "
+        "conflict resolution Overwrite. Without it `Applied` is False and says which field it is",
+        "A slice is refused with 422 at each try, for ever. A Service that has a cluster IP keeps it, and is said to "
+        "be applied as headless",
+        "The server refuses such a change, or ignores it in silence",
     ),
     Deviation(
         "followed",
@@ -630,9 +640,10 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         (
             f"{_DOMAIN}/test_execution.py",
             f"{_RECONCILERS}/test_execution.py",
+            f"{_RECONCILERS}/test_execution_replacing.py",
             "tests/integration/standalone/test_leaving.py",
         ),
-        ("patches", "own-objects", "namespaces-stay"),
+        ("patches", "own-objects", "namespaces-stay", "replaced"),
     ),
     Clause(
         _NEIGHBOURS,
@@ -651,7 +662,12 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "4.4",
         "Namespaces of the control plane are made in members, but for some.",
         (87,),
-        (f"{_DOMAIN}/test_namespaces.py", f"{_RECONCILERS}/test_namespace_sync.py"),
+        (
+            f"{_DOMAIN}/test_namespaces.py",
+            f"{_RECONCILERS}/test_namespace_sync.py",
+            f"{_RECONCILERS}/test_execution_replacing.py::test_a_namespace_of_the_members_own_is_used_as_it_is_and_stays",
+        ),
+        ("namespaces-stay",),
     ),
     Clause(
         _NEIGHBOURS,

@@ -38,6 +38,7 @@ from mcs_controller.domain.execution import (
     is_managed,
     outlives,
 )
+from mcs_controller.domain.immutable import Immutable
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.work_status import (
     applied,
@@ -180,7 +181,7 @@ class ExecutionReconciler:
             known = kept_status(ordinal, work)
             try:
                 obj = await self._writer.apply(work, cluster, manifest)
-            except (KubeError, InvalidManifest, NotOurs, NamespaceMissing, KindNotServed) as error:
+            except (KubeError, InvalidManifest, NotOurs, Immutable, NamespaceMissing, KindNotServed) as error:
                 errors.append(error)
                 statuses += [known] if known is not None else []
             else:

@@ -11,6 +11,7 @@ from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain.execution import (
     InvalidManifest,
+    NotOurs,
     applier_of,
     belongs_to,
     check_overwrite,
@@ -19,6 +20,7 @@ from mcs_controller.domain.execution import (
     plan_let_go,
     plan_update,
 )
+from mcs_controller.domain.immutable import check_replaceable, unchangeable
 from mcs_controller.domain.work_status import was_applied
 from mcs_controller.reconcilers.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
 
@@ -64,6 +66,7 @@ class MemberWriter:
         Raises:
             InvalidManifest: it cannot be applied, whatever the member looks like.
             NotOurs: the member has another object of that name.
+            Immutable: it would have to be deleted and made anew, and may not be.
             NamespaceMissing: there is no place for it.
             KindNotServed: the member has no such kind.
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
@@ -91,6 +94,8 @@ class MemberWriter:
     async def change(self, work: Work, cluster: str, manifest: Manifest) -> None:
         """Bring an object that this Work applied before in line with its manifest, if the cache holds it; else nothing.
 
+        Nothing either if it would have to be deleted and made anew.
+
         Raises:
             KubeError: what the member says, and that it changed meanwhile.
             MemberUnavailable, KindNotServed: see `MemberObjects.open`.
@@ -102,7 +107,7 @@ class MemberWriter:
         except (InvalidManifest, NotSynced):
             return
         observed = objects.get(target.namespace, target.name)
-        if observed is not None and belongs_to(observed, work):
+        if observed is not None and belongs_to(observed, work) and not unchangeable(content, observed):
             await self._bring(objects, work, target, content, manifest.raw, observed)
 
     async def remove(self, work: Work, cluster: str, manifest: Manifest, *, let_go: bool) -> None:
@@ -139,7 +144,16 @@ class MemberWriter:
             created = await self._create(objects, work, target, content)
             self._remember(target, raw, plan_update(content, created))
             return created
-        check_overwrite(content, observed, work, self._applier(observed))
+        try:
+            check_overwrite(content, observed, work, self._applier(observed))
+        except NotOurs:
+            if target.kind is not NAMESPACES:
+                raise
+            return observed  # used as it is: all that a Work wants of a namespace is that it exists
+        if field := unchangeable(content, observed):
+            check_replaceable(content, observed, field)
+            await self._delete(objects, target, observed)
+            return await self._bring(objects, work, target, content, raw, None)
         patch = plan_update(content, observed)
         if patch is None or self._stubborn.get(target) == (raw, _without_version(patch)):
             resource = target.kind.resource

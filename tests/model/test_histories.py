@@ -490,9 +490,6 @@ class Histories(RuleBasedStateMachine):
 
 def _is_right_to_fail(what: str) -> bool:
     """Whether a reconcile fails for want of something that only people can bring."""
-    # A cluster that leaves keeps its namespaces, and nobody takes them when it comes back.
-    if re.search(r"Namespace \S+ exists in the cluster and is not managed by Karmada", what):
-        return True
     # A Cluster that went before it got its finalizer has left its execution namespace behind.
     return what.startswith("execution-controller") and re.search(r"cluster \S+ does not exist", what) is not None
 

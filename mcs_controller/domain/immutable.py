@@ -1,0 +1,74 @@
+"""Differences that an API server does not let anybody change in place: the object has to be deleted and made anew.
+
+Semantics: `ValidateEndpointSliceUpdate` and `ValidateServiceUpdate` of Kubernetes. A server refuses some of them for
+ever (422), and ignores one in silence: a Service that has a cluster IP stays as it is when "None" is patched away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcs_controller.domain import well_known as wk
+
+if TYPE_CHECKING:
+    from mcs_controller.api.common import JsonObject, Unstructured
+
+_BALANCER = "LoadBalancer"
+_EXTERNAL_NAME = "ExternalName"
+_HEADLESS = "None"
+
+
+class Immutable(Exception):
+    """The member's object would have to be deleted and made anew, and the Work does not say that it may be."""
+
+
+def unchangeable(manifest: JsonObject, observed: Unstructured) -> str:
+    """Which field keeps the member's object from becoming what the manifest says, for people; empty if none does."""
+    kind = (manifest["apiVersion"], manifest["kind"])
+    if kind == (wk.SLICE_API_VERSION, wk.SLICE_KIND):
+        return _changed("addressType", observed.content.get("addressType"), manifest.get("addressType"))
+    if kind == ("v1", wk.SERVICE_KIND):
+        return _of_service(manifest.get("spec") or {}, observed.content.get("spec") or {})
+    return ""
+
+
+def check_replaceable(manifest: JsonObject, observed: Unstructured, field: str) -> None:
+    """Whether the object may be deleted and made anew: slices always, others if the manifest says to overwrite.
+
+    Args:
+        manifest: what is to be there.
+        observed: what is there.
+        field: what `unchangeable` said.
+
+    Raises:
+        Immutable: it may not be, or is on its way out already. The text says why.
+    """
+    meta = observed.metadata
+    what = f"{manifest['kind']} {meta.namespace}/{meta.name}"
+    if meta.deletion_timestamp is not None:
+        raise Immutable(f"{what} is being deleted, and can be made anew only afterwards")
+    annotations = manifest["metadata"].get("annotations") or {}
+    if manifest["kind"] == wk.SLICE_KIND or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
+        return
+    allow = f"{wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}"
+    raise Immutable(
+        f"{what} cannot be changed in place: {field} is immutable; delete it there, or allow it to be deleted and "
+        f"made anew with the annotation {allow}"
+    )
+
+
+def _of_service(wanted: JsonObject, there: JsonObject) -> str:
+    if _EXTERNAL_NAME in (wanted.get("type"), there.get("type")):
+        return ""  # its addresses come and go with that type
+    before, after = there.get("clusterIP"), wanted.get("clusterIP")
+    if before and (before == _HEADLESS) != (after == _HEADLESS):
+        return _changed("spec.clusterIP", before, after or "an allocated address")
+    if (families := wanted.get("ipFamilies")) and (known := there.get("ipFamilies")) and families[0] != known[0]:
+        return _changed("spec.ipFamilies[0]", known[0], families[0])
+    if wanted.get("type") == there.get("type") == _BALANCER and wanted.get("loadBalancerClass"):
+        return _changed("spec.loadBalancerClass", there.get("loadBalancerClass"), wanted["loadBalancerClass"])
+    return ""
+
+
+def _changed(field: str, before: Any, after: Any) -> str:
+    return "" if before == after else f"{field} ({before or 'none'} there, {after or 'none'} wanted)"

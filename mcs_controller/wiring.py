@@ -32,7 +32,7 @@ from mcs_controller.reconcilers.endpointslice_collect import (
     SliceCollector,
 )
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
-from mcs_controller.reconcilers.execution import ExecutionReconciler
+from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
@@ -197,7 +197,7 @@ class Wiring:
             recorder=self.recorder,
             clock=self.clock,
             turns=turns,
-            namespaces=None if self.charge.is_agent else self.cached(resources.NAMESPACES).store,
+            find_namespace=namespace_finder(self.host),
             metrics=self.metrics.propagation,
             charge=self.charge,
         )

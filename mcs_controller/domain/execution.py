@@ -178,16 +178,20 @@ def may_delete(observed: Unstructured, work: Work) -> bool:
     return is_managed(observed) and belongs_to(observed, work)
 
 
+def carries_namespace(manifest: Manifest) -> bool:
+    """Whether a Work brings a namespace by it."""
+    return manifest.ref is not None and (manifest.ref.api_version, manifest.ref.kind) == ("v1", wk.NAMESPACE_KIND)
+
+
 def outlives(manifest: Manifest, source: Namespace | None, *, leaving: bool) -> bool:
     """Whether the member's object is let go, not deleted, when its Work goes: a namespace that nobody wished away.
 
     Args:
         manifest: what the Work carries.
-        source: the control plane's Namespace of that name, if there is one that can be seen.
+        source: the control plane's Namespace of that name, if there is one.
         leaving: whether the Work goes because its Cluster does.
     """
-    ref = manifest.ref
-    if ref is None or (ref.api_version, ref.kind) != ("v1", wk.NAMESPACE_KIND):
+    if not carries_namespace(manifest):
         return False
     if leaving:
         return True

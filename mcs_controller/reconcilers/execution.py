@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from informers.errors import KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.api.common import Condition, find_condition
+from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
@@ -34,6 +35,7 @@ from mcs_controller.domain.execution import (
     InvalidManifest,
     NotOurs,
     applier_of,
+    carries_namespace,
     has_drifted,
     is_managed,
     outlives,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from informers.cached import CachedResource
+    from informers.client import ApiClient
     from informers.event import Event
     from informers.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -79,9 +82,27 @@ if TYPE_CHECKING:
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
+    FindNamespace = Callable[[str], Awaitable[Namespace | None]]
+    """The control plane's Namespace of that name."""
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 """While a member is being connected or listed. Success leads back here at once, but failure is not announced."""
+
+
+def namespace_finder(host: ApiClient) -> FindNamespace:
+    """Asks the control plane itself for a Namespace; None if there is none. Raises what it says.
+
+    Whether a member's namespace may be deleted with all that is in it depends on the answer. A cache may lag behind
+    that of the Works, and an agent has none: it may `get` a Namespace, not list them.
+    """
+
+    async def find(name: str) -> Namespace | None:
+        try:
+            return await host.get(CONTROL_PLANE_NAMESPACES, name)
+        except NotFound:
+            return None
+
+    return find
 
 
 class ApplyFailed(ReconcileError):
@@ -100,18 +121,18 @@ class ExecutionReconciler:
         recorder: Recorder,
         clock: Clock,
         turns: Turns[Request],
-        namespaces: Store[Namespace] | None = None,
+        find_namespace: FindNamespace,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
         charge: Charge = CONTROL_PLANE,
     ) -> None:
-        """`namespaces` are the control plane's; an agent cannot see them."""
+        """`find_namespace`: see `namespace_finder`."""
         self._works = works
         self._clusters = clusters
         self._writer = MemberWriter(objects, works.store, metrics)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns
-        self._namespaces = namespaces
+        self._find_namespace = find_namespace
         self._metrics = metrics
         self._charge = charge
 
@@ -210,17 +231,16 @@ class ExecutionReconciler:
             return
         try:
             for manifest in work.manifests:
-                stays = work.preserve_resources_on_deletion or self._outlives(manifest, leaving=leaving)
+                stays = work.preserve_resources_on_deletion or await self._outlives(manifest, leaving=leaving)
                 await self._writer.remove(work, name, manifest, let_go=stays)
         except MemberUnavailable:
             if not leaving:
                 raise
 
-    def _outlives(self, manifest: Manifest, *, leaving: bool) -> bool:
-        source: Namespace | None = None
-        if self._namespaces is not None and manifest.ref is not None:
-            source = self._namespaces.get(ObjectKey("", manifest.ref.name))
-        return outlives(manifest, source, leaving=leaving)
+    async def _outlives(self, manifest: Manifest, *, leaving: bool) -> bool:
+        if leaving or manifest.ref is None or not carries_namespace(manifest):
+            return outlives(manifest, None, leaving=leaving)
+        return outlives(manifest, await self._find_namespace(manifest.ref.name), leaving=False)
 
     async def _set_finalizers(self, work: Work, finalizers: Sequence[str]) -> Work:
         meta = work.metadata

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from mcs_controller.api.resources import CLUSTERS, NAMESPACES, WORKS
+from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.execution import WORK_INDEXES
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
-from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members
+from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
 from mcs_controller.reconcilers.turns import Turns
@@ -67,7 +67,6 @@ class World:
         self.metrics = PrometheusPropagationMetrics(self.registry)
         self.works = self.host.cached(WORKS, WORK_INDEXES)
         self.clusters = self.host.informer(CLUSTERS)
-        self.namespaces = self.host.informer(NAMESPACES)
         self.restart()
         if self.joined:
             self.members.join("m1", self.member, listing=self.listing)
@@ -83,7 +82,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             turns=Turns(),
-            namespaces=self.namespaces.store,
+            find_namespace=namespace_finder(cast(Any, self.host)),
             metrics=self.metrics,
         )
         follow_members(self.objects, self.reconciler, self.woken.append)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
-from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, SERVICES, WORKS
+from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import execution as execution_rules
@@ -87,7 +87,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             recorder=recorder,
             clock=clock,
             turns=turns,
-            namespaces=factory.informer(NAMESPACES).store,
+            find_namespace=execution.namespace_finder(host),
         )
         execution_controller = controller("execution", executor)
         turns.feed(execution_controller.enqueue)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import pytest_asyncio
 
+from mcs_controller.domain.naming import work_name
 from testbed import Bed, ControllerProcess, karmada
 from testbed.karmada import CONTROLLER_USER
 from tests.integration.product.conftest import IMPATIENT
@@ -19,6 +21,7 @@ from tests.support.fleet import (
     NAMESPACES,
     SERVICES,
     SLICES,
+    WORKS,
     Space,
     at_rest,
     condition_of,
@@ -266,6 +269,8 @@ async def test_the_agents_rights_are_its_own_clusters_and_no_others(fleet):
     for namespace in (own, "karmada-cluster", ""):
         assert not await allowed("get", "", "secrets", namespace)
     assert not await allowed("list", "networking.karmada.io", "multiclusterservices")
+    assert await allowed("get", "", "namespaces")
+    assert not await allowed("list", "", "namespaces")
     assert not await allowed("create", "coordination.k8s.io", "leases", "karmada-system")
     assert not await allowed("update", "coordination.k8s.io", "leases", own, "somebody-elses")
 
@@ -302,6 +307,34 @@ async def test_a_cluster_whose_mode_changes_is_handed_over_without_a_write(fleet
         await space.dispatched_are("member2", {"member1-api-a": [f"192.0.2.{number}0"]}, "api")
     await fleet.rest(traffic)
     assert {write.verb for write in traffic.written()} == {"patch"}, traffic.told()
+
+
+async def test_a_members_namespace_stays_when_somebody_deletes_its_work_and_goes_with_the_control_planes(fleet, space):
+    """All that others have in the namespace would go along, so the agent asks the control plane about it."""
+    member = fleet.bed.members["member3"].api
+
+    async def has(name: str) -> bool:
+        return await member.find(NAMESPACES, name) is not None
+
+    await eventually("the namespace in member3", partial(has, space.namespace), True)
+    await member.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}}, space.namespace)
+    work = work_name("Namespace", "", space.namespace)
+    before = await space.host.get(WORKS, work, "karmada-es-member3")
+    await space.host.delete(WORKS, work, namespace="karmada-es-member3")
+
+    async def is_another() -> bool:
+        found = await space.host.find(WORKS, work, "karmada-es-member3")
+        return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+    await eventually("another Work of the namespace", is_another, True)
+    there = await member.get(NAMESPACES, space.namespace)
+    assert there["status"]["phase"] == "Active"
+
+    name = f"{space.namespace}-gone"
+    await space.host.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await eventually("the other namespace in member3", partial(has, name), True)
+    await space.host.delete(NAMESPACES, name)
+    await eventually("no other namespace in member3", partial(has, name), False)
 
 
 async def test_a_pull_cluster_leaves_though_its_agents_rights_go_before_it(fleet, space):

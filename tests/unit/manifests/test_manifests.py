@@ -233,7 +233,7 @@ def test_standalone_controllers_get_no_more_than_their_difference():
     assert grants(one("ClusterRole", "mcs-controller-manager-standalone", "standalone")) == {
         ("work.karmada.io", "works/status"): {"patch"},
         ("work.karmada.io", "resourcebindings/status"): {"patch"},
-        ("", "namespaces"): {"create", "delete"},
+        ("", "namespaces"): {"get", "create", "delete"},
         ("cluster.karmada.io", "clusters"): {"patch"},
         ("cluster.karmada.io", "clusters/status"): {"patch"},
         ("policy.karmada.io", "propagationpolicies"): CACHED | {"patch"},

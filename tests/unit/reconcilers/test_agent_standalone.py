@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,7 +12,7 @@ from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
-from mcs_controller.reconcilers.execution import ExecutionReconciler
+from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
 from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.builders import service
@@ -41,6 +42,7 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, ser
         recorder=world.recorder,
         clock=world.clock,
         turns=Turns(),
+        find_namespace=namespace_finder(cast(Any, world.host)),
         charge=charge,
     )
     world.carry(service())

@@ -460,7 +460,8 @@ async def test_a_work_of_a_cluster_that_leaves_can_be_deleted(world: World, gone
 
 
 PROD: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}}
-DELETED_THERE = ["delete namespaces/prod", FINALIZERS]
+ASKS = "get namespaces/prod"
+DELETED_THERE = ["delete namespaces/prod", ASKS, FINALIZERS]
 LET_GO_THERE = ["patch namespaces/prod", FINALIZERS]
 
 
@@ -487,11 +488,23 @@ async def test_a_members_namespace_outlives_a_work_that_goes_for_another_reason(
     if asked_to == "leave-with-the-namespace":
         world.host.remove("Namespace", "", "prod")
     world.host.remove("Work", *KEY)
-    assert await world.reconcile() == LET_GO_THERE
+    let_go = LET_GO_THERE
+    if asked_to == "lose-the-work":  # the cluster stays, so it is the control plane's Namespace that matters
+        let_go = [LET_GO_THERE[0], ASKS, FINALIZERS]
+    assert await world.reconcile() == let_go
     found = world.member.find("Namespace", "", "prod")
     assert found is not None
     assert not found["metadata"].get("labels")
     assert not found["metadata"].get("annotations")
+
+
+async def test_a_namespaces_work_waits_for_an_answer_about_the_namespace_of_the_control_plane(world: World) -> None:
+    await _namespace_in_member(world)
+    world.host.remove("Work", *KEY)
+    world.host.fail(Forbidden(403, "Forbidden", 'namespaces "prod" is forbidden'), "get", "Namespace")
+    with pytest.raises(Forbidden, match='namespaces "prod" is forbidden'):
+        await world.reconcile()
+    assert not [call for call in world.asked if not call.startswith("get ")]
 
 
 @pytest.mark.parametrize("how", ["gone", "terminating", "made-anew"])

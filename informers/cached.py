@@ -13,7 +13,7 @@ import msgspec
 
 from informers.client import JSON_PATCH
 from informers.errors import NotFound
-from informers.meta import KubeObject, ObjectKey
+from informers.meta import KubeObject, ObjectKey, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,24 +75,72 @@ class CachedResource(Generic[T]):
             NotFound: there is no such object.
             Conflict: see above.
         """
-        resource = self.informer.resource
-        if not isinstance(body, Mapping):
+        if isinstance(body, Mapping):
+            patched = await self._client.patch(self.informer.resource, name, body, namespace, subresource=subresource)
+            named = "finalizers" in body.get("metadata", {})
+        else:
             operations = msgspec.json.encode(body)
             patched = await self._client.patch(
-                resource, name, operations, namespace, subresource=subresource, content_type=JSON_PATCH
+                self.informer.resource, name, operations, namespace, subresource=subresource, content_type=JSON_PATCH
             )
-            self.informer.observe(patched)
-            return patched
-        patched = await self._client.patch(resource, name, body, namespace, subresource=subresource)
-        meta = patched.metadata
+            named = any(str(one.get("path", "")).startswith("/metadata/finalizers") for one in body)
+        self._observe(patched, finalizers_named=named)
+        return patched
+
+    async def apply(
+        self,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+    ) -> T:
+        """Server-side apply (KEP-555): be the manager of exactly these fields, and create the object if there is none.
+
+        Fields that `field_manager` applied before and that are not in `body` any more are removed, unless somebody else
+        manages them too. So a reconcile applies all that it wants, every time; what is applied already changes nothing.
+
+        Args:
+            namespace: "" for cluster-scoped kinds.
+            name: the object's name.
+            body: the fields. `apiVersion`, `kind` and `metadata.name` may be left out. A `metadata.uid` or
+                `metadata.resourceVersion` in it makes this fail with Conflict for another object or state.
+            field_manager: whose fields these are; the same in every version of the program.
+            force: take fields over that others manage. Controllers should, as Kubernetes' documentation says: there is
+                nobody who could resolve the conflict.
+            subresource: "status", say. Then the object has to exist.
+
+        Raises:
+            Conflict: another manager has one of the fields, with another value; or see `body`.
+            NotFound: no object, and a subresource or a uid was given.
+        """
+        before = self.get(namespace, name)
+        applied = await self._client.apply(
+            self.informer.resource,
+            name,
+            body,
+            namespace,
+            field_manager=field_manager,
+            force=force,
+            subresource=subresource,
+        )
+        # Finalizers are removed by no longer naming them, so what was there before tells.
+        had = before is not None and before.metadata.uid == applied.metadata.uid and bool(before.metadata.finalizers)
+        self._observe(applied, finalizers_named=had)
+        return applied
+
+    def _observe(self, answer: T, *, finalizers_named: bool) -> None:
+        meta, resource = answer.metadata, self.informer.resource
         going = meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds
-        if going and not meta.finalizers and "finalizers" in body.get("metadata", {}):
+        held_otherwise = (resource.group, resource.plural) == ("", "namespaces")  # they have finalizers in their spec
+        if going and not meta.finalizers and finalizers_named and not held_otherwise:
             # Whoever removes the last finalizer of an object that is being deleted is shown what has just gone, unless
             # it has a grace period left (ShouldDeleteDuringUpdate in k8s.io/apiserver).
-            self.informer.observe_deleted(ObjectKey(namespace, name), uid=meta.uid)
+            self.informer.observe_deleted(key_of(answer), uid=meta.uid)
         else:
-            self.informer.observe(patched)
-        return patched
+            self.informer.observe(answer)
 
     async def delete(self, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
         """Delete an object; that it is gone already is fine.

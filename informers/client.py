@@ -199,6 +199,41 @@ class ApiClient:
         answer = await self._call("PATCH", path, query, body, content_type=content_type)
         return _decode(resource, answer.body)
 
+    async def apply(
+        self,
+        resource: Resource[T],
+        name: str,
+        body: Mapping[str, Any],
+        namespace: str = "",
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+    ) -> T:
+        """Server-side apply: a :meth:`patch` of APPLY_PATCH. Creates the object if there is none.
+
+        Args:
+            resource: the kind.
+            name: the object's name.
+            body: the fields to manage; `apiVersion`, `kind` and `metadata.name` may be left out.
+            namespace: the object's namespace.
+            field_manager: who manages them from now on, and does no longer manage others.
+            force: take fields over from other managers, which is a Conflict otherwise.
+            subresource: "status", "scale" and so on.
+        """
+        metadata = {"name": name, **body.get("metadata", {})}
+        whole = {"apiVersion": resource.api_version, "kind": resource.kind, **body, "metadata": metadata}
+        return await self.patch(
+            resource,
+            name,
+            whole,
+            namespace,
+            subresource=subresource,
+            content_type=APPLY_PATCH,
+            field_manager=field_manager,
+            force=force,
+        )
+
     async def delete(
         self,
         resource: Resource[T],

@@ -254,6 +254,57 @@ class TestInformer:
             told = [event for event in observed.events if event.key == key("a", namespace)]
             assert [event.kind for event in told] == ["added", *["updated"] * 49, "deleted"]
 
+    async def test_what_was_applied_is_seen_by_the_next_reconcile(self, client: ApiClient, namespace: str) -> None:
+        def fields(number: int, **metadata: Any) -> dict[str, Any]:
+            return {"metadata": metadata, "data": {"n": str(number)}}
+
+        async with informing(client, namespace=namespace) as observed:
+            observed.events.clear()
+            cached = CachedResource(client, observed.informer)
+            await cached.apply(namespace, "a", fields(0), field_manager="mine")
+            for number in range(1, 20):
+                before = cached.get(namespace, "a")
+                assert before is not None
+                assert before.data == {"n": str(number - 1)}
+                version = before.metadata.resource_version  # a stale one would be a conflict
+                await cached.apply(namespace, "a", fields(number, resourceVersion=version), field_manager="mine")
+            last = await cached.apply(namespace, "a", fields(19), field_manager="mine")
+            assert cached.get(namespace, "a") == last  # no news, so no new version either
+            marker = await client.create(CONFIG_MAPS, body("marker"), namespace)
+            await observed.until(lambda: marker.metadata.resource_version in observed.held.values())
+            told = [event for event in observed.events if event.key == key("a", namespace)]
+            assert [event.kind for event in told] == ["added", *["updated"] * 19]
+
+    async def test_fields_of_another_manager_are_taken_over_only_by_force(
+        self, client: ApiClient, namespace: str
+    ) -> None:
+        await client.apply(CONFIG_MAPS, "a", {"data": {"n": "0", "theirs": "1"}}, namespace, field_manager="theirs")
+        async with informing(client, namespace=namespace) as observed:
+            cached = CachedResource(client, observed.informer)
+            with pytest.raises(Conflict, match='conflict with "theirs"'):
+                await cached.apply(namespace, "a", {"data": {"n": "1"}}, field_manager="mine")
+            applied = await cached.apply(namespace, "a", {"data": {"n": "1"}}, field_manager="mine", force=True)
+            assert applied.data == {"n": "1", "theirs": "1"}
+            assert cached.get(namespace, "a") == applied
+            # Whoever names a field no longer gives it up; theirs stay.
+            assert (await cached.apply(namespace, "a", {}, field_manager="mine")).data == {"theirs": "1"}
+
+    async def test_object_that_is_being_deleted_goes_with_the_last_finalizer_that_was_applied(
+        self, client: ApiClient, namespace: str
+    ) -> None:
+        async with informing(client, namespace=namespace) as observed:
+            cached = CachedResource(client, observed.informer)
+            held = {"metadata": {"finalizers": ["tests.example/hold"]}}
+            await cached.apply(namespace, "a", held, field_manager="mine")
+            await cached.delete(namespace, "a")
+            kept = cached.get(namespace, "a")
+            assert kept is not None
+            assert kept.metadata.deletion_timestamp is not None
+            await cached.apply(namespace, "a", {"metadata": {"uid": kept.metadata.uid}}, field_manager="mine")
+            assert cached.get(namespace, "a") is None
+            with pytest.raises(Conflict):  # another object of that name is not made by mistake
+                await cached.apply(namespace, "a", {"metadata": {"uid": kept.metadata.uid}}, field_manager="mine")
+
     async def test_delete_and_recreate_under_one_name(self, client: ApiClient, namespace: str) -> None:
         async with informing(client, namespace=namespace) as observed:
             cached = CachedResource(client, observed.informer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from informers.client import ApiClient
 
 
+GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
 class Patched:
-    """A client whose every patch is answered with this object."""
+    """A client whose every patch, of whatever sort, is answered with this object."""
 
     def __init__(self, **metadata: Any) -> None:
         answer = manifest("a", 12)
@@ -25,6 +29,8 @@ class Patched:
 
     async def patch(self, *args: Any, **options: Any) -> ConfigMap:
         return self._answer
+
+    apply = patch
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,40 @@ async def test_object_is_gone_with_its_last_finalizer_unless_it_has_time_left(
 ) -> None:
     """As in apiserver's ShouldDeleteDuringUpdate (registry/generic/registry/store.go)."""
     bench = Bench()
-    client = cast("ApiClient", Patched(**{"deletionTimestamp": "2026-01-01T00:00:00Z"} | metadata))
+    client = cast("ApiClient", Patched(**GOING | metadata))
     await CachedResource(client, bench.informer).patch("ns", "a", {"metadata": {"finalizers": []}})
     assert (key("a") not in bench.informer.store.keys()) is gone  # noqa: SIM118 - a Store is no dict
+
+
+@pytest.mark.parametrize(
+    ("operation", "gone"),
+    [
+        ({"op": "remove", "path": "/metadata/finalizers/0"}, True),
+        ({"op": "replace", "path": "/metadata/finalizers", "value": []}, True),
+        ({"op": "remove", "path": "/data"}, False),
+    ],
+    ids=str,
+)
+async def test_json_patch_of_the_last_finalizer_is_understood_too(operation: dict[str, Any], gone: bool) -> None:
+    bench = Bench()
+    await CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer).patch("ns", "a", [operation])
+    assert (key("a") not in bench.informer.store.keys()) is gone  # noqa: SIM118 - a Store is no dict
+
+
+@pytest.mark.parametrize("finalizers", [[], ["mine"]], ids=["without", "with"])
+async def test_object_is_gone_by_an_apply_only_if_it_had_finalizers(finalizers: list[str]) -> None:
+    bench = Bench()
+    held = manifest("a", 11)
+    held["metadata"] |= GOING | {"finalizers": finalizers}
+    bench.informer.observe(CONFIG_MAPS.decode(msgspec.json.encode(held)))
+    cached = CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer)
+    await cached.apply("ns", "a", {}, field_manager="mine")
+    assert (cached.get("ns", "a") is None) is bool(finalizers)
+
+
+async def test_namespace_without_finalizers_in_its_metadata_may_have_some_in_its_spec() -> None:
+    bench = Bench()
+    bench.informer.resource = replace(CONFIG_MAPS, plural="namespaces", kind="Namespace")
+    cached = CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer)
+    await cached.patch("ns", "a", {"metadata": {"finalizers": []}})
+    assert cached.get("ns", "a") is not None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAl
 
 from informers.meta import KubeObject
 from mcs_controller.runtime.logging import log_fields
-from mcs_controller.runtime.reconcile import ReconcileTimeout, Request, failure_of
+from mcs_controller.runtime.reconcile import ReconcileTimeout, Request, Result, failure_of
 from workqueue import (
     LOW,
     NO_METRICS,
@@ -33,13 +33,15 @@ from workqueue import (
 
 if TYPE_CHECKING:
     from informers.event import Event
-    from mcs_controller.runtime.reconcile import Reconciler, Result
+    from mcs_controller.runtime.reconcile import Reconciler
     from workqueue import Clock, MetricsProvider, RateLimiter
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Hashable)
 T = TypeVar("T", bound=KubeObject)
+
+_DONE: Final = Result()
 
 _QUIET_CONFLICTS: Final = 5
 """In a row, for one request."""
@@ -355,6 +357,14 @@ class Controller(Generic[R]):
             self._metrics.ended(self.name, outcome, self._clock.monotonic() - started)
 
     async def _reconcile(self, request: R) -> Result:
+        result = await self._within_time(request)
+        if result is None:
+            return _DONE
+        if not isinstance(result, Result):
+            raise TypeError(f"reconcile returned {result!r}, which is neither a Result nor None")
+        return result
+
+    async def _within_time(self, request: R) -> Result | None:
         if self._timeout is None:
             return await self._reconciler.reconcile(request)
         try:

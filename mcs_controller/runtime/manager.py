@@ -125,7 +125,14 @@ class Manager:
         self._first_lists.set_apart(cache, [controller.name for controller in controllers])
 
     def add_controller(self, controller: Controller[Any]) -> None:
-        """Run this controller while leading. On the way out it finishes the reconciles in hand."""
+        """Run this controller while leading. On the way out it finishes the reconciles in hand.
+
+        Raises:
+            ValueError: there is a controller of that name. Metrics, logs and what waits for caches would take one for
+                the other.
+        """
+        if any(other.name == controller.name for other in self._controllers):
+            raise ValueError(f"there is a controller named {controller.name!r} already: give each a name of its own")
         self._controllers.append(controller)
 
     def add_runnable(self, runnable: Runnable, *, needs_leader: bool) -> None:

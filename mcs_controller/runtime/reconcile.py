@@ -2,7 +2,7 @@
 
 A reconciler is asked to look at one object and to make the world fit it. How it ends says what comes next:
 
-    return Result()                      done; look again when something changes
+    return, or return Result()           done; look again when something changes
     return Result(requeue_after=30.0)    done for now; look again in 30 s, whatever happens
     raise an error                       try again, later and later (`workqueue.rate_limiters`)
     raise TerminalError                  trying again cannot help; look again when something changes
@@ -61,7 +61,7 @@ class Reconciler(Protocol[R_contra]):
     once: what it keeps must stand that. It runs on the event loop, so it must not block or compute for long.
     """
 
-    async def reconcile(self, request: R_contra) -> Result:
+    async def reconcile(self, request: R_contra) -> Result | None:
         """Observe, plan, apply. The object may be gone. Must do nothing if all is as it should be.
 
         May be cancelled at any await when the process ends or a time limit is over; the next call, perhaps of another

@@ -100,7 +100,7 @@ class PlainController:
             self.failed.append((request, error))
             self.conflicts += isinstance(error, Conflict)
         else:
-            if result.requeue_after is not None:
+            if result is not None and result.requeue_after is not None:
                 self.later[request] = result.requeue_after
 
 

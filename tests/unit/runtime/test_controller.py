@@ -31,9 +31,9 @@ class Scripted:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.seen: list[tuple[float, Request]] = []
-        self.act: Callable[[Request], Awaitable[Result]] = self.succeed
+        self.act: Callable[[Request], Awaitable[Result | None]] = self.succeed
 
-    async def reconcile(self, request: Request) -> Result:
+    async def reconcile(self, request: Request) -> Result | None:
         self.seen.append((round(self.clock.monotonic() - 1000, 6), request))
         return await self.act(request)
 
@@ -218,6 +218,37 @@ async def test_requeue_after_reconciles_again_then_and_resets_failures(bench: Be
         await bench.clock.advance(100)
     assert bench.reconciler.times == [0, 1, 31, 31]
     assert [outcome for outcome, _ in bench.metrics.outcomes] == ["error", "requeue_after", "requeue_after", "success"]
+
+
+async def test_reconcile_that_returns_nothing_is_done(bench: Bench):
+    async def act(request: Request) -> None:
+        if len(bench.reconciler.seen) == 1:
+            raise ReconcileError("once")
+
+    bench.reconciler.act = act
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        await bench.clock.advance(1)
+        assert controller.queue.num_requeues(A) == 0
+        await bench.clock.advance(100)
+    assert bench.reconciler.times == [0, 1]
+    assert [outcome for outcome, _ in bench.metrics.outcomes] == ["error", "success"]
+
+
+async def test_reconcile_that_returns_something_else_is_a_defect_that_kills_no_worker(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    async def act(request: Request) -> Any:
+        return 30.0 if request == A else None
+
+    bench.reconciler.act = act
+    async with bench.running() as controller:
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await bench.clock.advance(0.5)
+    assert bench.reconciler.requests == [A, B]
+    assert [outcome for outcome, _ in bench.metrics.outcomes] == ["panic", "success"]
+    assert "reconcile returned 30.0, which is neither a Result nor None" in str(caplog.records[0].exc_info)
 
 
 async def test_a_watch_can_gather_what_happens_to_an_object(bench: Bench):

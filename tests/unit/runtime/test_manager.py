@@ -296,3 +296,16 @@ async def test_cancelling_the_manager_stops_everything(world: World):
     await settle()
     assert running.cancelled()
     assert world.log == ["-members", "lease:free", "-informers", "-background"]
+
+
+async def test_second_controller_of_a_name_is_refused_when_it_is_added(world: World):
+    twin: Controller[Request] = Controller(
+        "controller", world, clock=world.clock, rate_limiter=ItemExponentialFailureRateLimiter(1, 1000)
+    )
+    with pytest.raises(ValueError, match="a controller named 'controller' already"):
+        world.manager.add_controller(twin)
+    twin.watch(world.source, enqueue_object)
+    running = await world.start()
+    assert world.log == STARTED  # the first one works, alone
+    world.manager.stop()
+    await running

@@ -44,7 +44,7 @@ from informers.errors import (
 from informers.event import AsyncHandler, Event, Handler
 from informers.factory import InformerFactory
 from informers.informer import SharedInformer
-from informers.meta import KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
+from informers.meta import Condition, KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.reflector import ListWatch
 from informers.registration import Registration
@@ -69,6 +69,7 @@ __all__ = [
     "CachedToken",
     "ClientConfig",
     "ClientMetrics",
+    "Condition",
     "ConfigError",
     "Conflict",
     "DecodeError",

@@ -41,6 +41,21 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     owner_references: tuple[OwnerReference, ...] = ()
 
 
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    """metav1.Condition.
+
+    Lists of conditions are written as a whole, so those of others have to come out as they went in: all five strings
+    are required on the wire, `message` even when it is empty. A time of None is Go's zero time.
+    """
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = ""
+    observed_generation: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class ObjectKey(NamedTuple):
     """Identity of an object of one kind in one cluster. `namespace` is empty for cluster-scoped kinds.
 

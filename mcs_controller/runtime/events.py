@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from informers.meta import KubeObject
     from workqueue import Clock
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,12 @@ class ObjectReference(NamedTuple):
     name: str
     namespace: str = ""
     uid: str = ""
+
+    @classmethod
+    def to(cls, obj: KubeObject, kind: Resource[Any]) -> ObjectReference:
+        """The reference to an object of that kind."""
+        meta = obj.metadata
+        return cls(kind.api_version, kind.kind, meta.name, meta.namespace, meta.uid)
 
 
 class Recorder(Protocol):

@@ -7,7 +7,7 @@ The registry is an argument: two managers in one process do not meet.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from informers.errors import KubeError
     from mcs_controller.runtime.controller import Outcome
     from workqueue import QueueMetrics, QueueState
 
@@ -38,6 +39,7 @@ class RuntimeMetrics:
         controllers: for `Controller(metrics=...)`.
         client: for `ApiClient(metrics=...)`.
         leader_election: for `LeaderElector(metrics=...)`.
+        informers: for `InformerFactory(metrics=...)`.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -46,6 +48,7 @@ class RuntimeMetrics:
         self.controllers = PrometheusControllerMetrics(registry)
         self.client = PrometheusClientMetrics(registry)
         self.leader_election = PrometheusLeaderElectionMetrics(registry)
+        self.informers = PrometheusInformerMetrics(registry)
 
 
 class PrometheusQueueMetrics:
@@ -222,6 +225,41 @@ class PrometheusLeaderElectionMetrics:
     def leading(self, name: str, leads: bool) -> None:
         """See :meth:`LeaderElectionMetrics.leading`."""
         self._status.labels(name).set(leads)
+
+
+class PrometheusInformerMetrics:
+    """An `informers.metrics.InformerMetrics`. Informers have no metrics upstream; these have names of our own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter("informer_events", "Changes told to handlers.", ("resource", "kind"), registry=registry)
+        self._lists = Counter("informer_lists", "Complete lists.", ("resource",), registry=registry)
+        self._failures = Counter("informer_failures", "Failed lists and watches.", ("resource",), registry=registry)
+        self._rejected = Counter("informer_rejected", "Unreadable objects.", ("resource",), registry=registry)
+        self._handlers = Counter(
+            "informer_handler_failures", "Exceptions of handlers.", ("resource", "handler"), registry=registry
+        )
+
+    def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.event`."""
+        self._events.labels(resource, kind).inc()
+
+    def listed(self, resource: str, objects: int) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.listed`."""
+        del objects
+        self._lists.labels(resource).inc()
+
+    def failed(self, resource: str, error: KubeError) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.failed`."""
+        del error
+        self._failures.labels(resource).inc()
+
+    def rejected(self, resource: str) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.rejected`."""
+        self._rejected.labels(resource).inc()
+
+    def handler_failed(self, resource: str, handler: str) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.handler_failed`."""
+        self._handlers.labels(resource, handler).inc()
 
 
 class _WithoutCreated:

@@ -2,6 +2,7 @@
 
     KubeError
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
+    │   ├── NoCredentials              there is no token to send, so nothing was sent
     │   ├── Untrusted                  the server's certificate does not verify
     │   └── Silence                    a watch that was open has not said anything for too long
     ├── WentBack                       the server is behind what it told us: restored from a backup (list again)
@@ -54,6 +55,10 @@ class TransportError(KubeError):
     """The request had no complete answer. A write may or may not have taken effect."""
 
     retryable = True
+
+
+class NoCredentials(TransportError):
+    """Nothing was sent, because what has to go with it cannot be had."""
 
 
 class Untrusted(TransportError):

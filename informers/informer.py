@@ -18,6 +18,7 @@ from informers.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from informers.errors import KubeError
     from informers.resource import Resource
@@ -172,6 +173,13 @@ class SharedInformer(Generic[T]):
     def last_contact_monotonic(self) -> float | None:
         """When the server was heard of last, on the clock's monotonic time; None before the first time."""
         return self._reflector.last_contact
+
+    def on_failure(self, listener: Callable[[KubeError | None], None]) -> None:
+        """Call `listener` with every failure of a list or a watch, and with None when they work again.
+
+        There is one listener; it must not raise.
+        """
+        self._reflector.on_failure = listener
 
     async def wait_synced(self) -> None:
         """Return once :attr:`has_synced`. Never, if the server is never reached: use a time-out."""

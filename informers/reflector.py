@@ -100,6 +100,7 @@ class Reflector(Generic[T]):
     Attributes:
         last_error: why the cache may be out of date at the moment; None while lists and watches succeed.
         last_contact: monotonic time of the last sign of life from the server; None before the first.
+        on_failure: called with every failure, and with None when lists and watches work again.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Reflector(Generic[T]):
         self._wakes = 0
         self.last_error: KubeError | None = None
         self.last_contact: float | None = None
+        self.on_failure: Callable[[KubeError | None], None] | None = None
 
     async def run(self) -> NoReturn:
         """Follow the server until cancelled. Errors of the API server and of the network never end it."""
@@ -246,12 +248,16 @@ class Reflector(Generic[T]):
         message = "list or watch failed, will try again: server=%s resource=%s error=%s"
         _log.log(level, message, self._client.host, self._resource, error)
         self.last_error = error
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     def _healthy(self) -> None:
         self.last_contact = self._clock.monotonic()
         if self.last_error is not None:
             _log.info("list and watch work again: server=%s resource=%s", self._client.host, self._resource)
             self.last_error = None
+            if self.on_failure is not None:
+                self.on_failure(None)
 
     async def _wait(self, pause: Pause, *, answered: bool) -> None:
         if answered:

@@ -29,7 +29,7 @@ from informers.meta import ObjectKey
 from informers.transport import NO_CLIENT_METRICS, ClientMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE, Charge
-from mcs_controller.domain.clusters import connection_of
+from mcs_controller.domain.clusters import connection_of, credentials_of
 from mcs_controller.member_credentials import SecretCredentials, Unusable
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
@@ -65,11 +65,13 @@ class MemberCluster:
         name: the Cluster's name.
         client: for the member's API server; closed after `left` was announced.
         informers: started on demand by whoever asks for one, and stopped with the client.
+        credentials: what the client shows, in words for people.
     """
 
     name: str
     client: ApiClient
     informers: InformerFactory
+    credentials: str = "its credentials"
 
 
 class Credentials(Protocol):
@@ -287,6 +289,7 @@ class MemberClusters:
         config = ClientConfig(
             server=connection.endpoint,
             ca_pem=ca_pem,
+            ca_source=credentials.source,
             insecure_skip_tls_verify=connection.insecure,
             token_source=credentials,
             proxy_url=connection.proxy_url,
@@ -297,9 +300,10 @@ class MemberClusters:
     async def _serve(self, cluster: Cluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
         name, client = cluster.name, connection.client
-        member = MemberCluster(name, client, InformerFactory(client, clock=self._clock, rng=self._rng))
+        informers = InformerFactory(client, clock=self._clock, rng=self._rng)
+        member = MemberCluster(name, client, informers, credentials_of(cluster))
         async with asyncio.TaskGroup() as tasks:
-            informers = tasks.create_task(member.informers.run(), name=f"informers of {name}")
+            running = tasks.create_task(informers.run(), name=f"informers of {name}")
             self._members[name] = member
             try:
                 _log.info("Connected to the member", extra={"cluster": name, "host": client.host})
@@ -311,7 +315,7 @@ class MemberClusters:
             _log.info("Disconnected from the member", extra={"cluster": name, "host": client.host})
             for _, left in list(self._listeners):
                 left(name)
-            informers.cancel()
+            running.cancel()
 
     async def _watch_connection(self, member: MemberCluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Return when the member's client is not the right one any more."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from informers.config import CachedToken
-from informers.errors import KubeError, NotFound, TransportError
+from informers.errors import KubeError, NoCredentials, NotFound, TransportError
 from mcs_controller.api.resources import SECRETS
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class SecretCredentials:
     def __repr__(self) -> str:
         return f"credentials of cluster {self._cluster.name}"
 
+    @property
+    def source(self) -> str:
+        """Where the CA is from, in words for people."""
+        ref = self._cluster.spec.secret_ref
+        return f"caBundle of Secret {ref.namespace}/{ref.name}" if ref is not None else ""
+
     async def open(self) -> bytes | None:
         """Read the Secret and return the CA that it holds.
 
@@ -91,7 +97,7 @@ class SecretCredentials:
             credentials = await self._read()
         except Unusable as problem:
             # Not the host's own error: a NotFound for the Secret must not read as "the member does not have it".
-            raise TransportError(f"credentials of cluster {self._cluster.name}: {problem}") from problem
+            raise NoCredentials(f"credentials of cluster {self._cluster.name}: {problem}") from problem
         if credentials.ca_pem != self._ca and not self.outdated:
             self.outdated = True
             self._on_new_ca()

@@ -66,6 +66,7 @@ def wire_standalone(wiring: Wiring) -> None:
                 clock=wiring.clock,
                 rng=wiring.rng,
                 metrics=wiring.metrics.clusters,
+                recorder=wiring.recorder,
                 thresholds=Thresholds(options.cluster_success_threshold, options.cluster_failure_threshold),
                 frequency_seconds=options.cluster_status_update_frequency,
                 charge=wiring.charge,

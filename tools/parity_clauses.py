@@ -316,6 +316,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "They are there",
         "They are of Go's runtime, of Pull clusters, and of nodes, which nothing here looks at",
     ),
+    Deviation(
+        "refused",
+        "A member that answers 401 or 403 has condition Ready False with reason `CredentialsRefused`, which names the "
+        "Secret; 401 counts after the Secret was read again. A Cluster that turns not ready, or ready again, has an "
+        "event",
+        "Reason `ClusterNotReachable`, and no event",
+        "A refused token is mended elsewhere than a server that is away",
+    ),
 )
 
 _OBJECTS = "Objects"
@@ -674,8 +682,13 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "4.5",
         "Cluster status: probes, reasons, thresholds, APIs, version.",
         (88,),
-        (f"{_DOMAIN}/test_cluster_status.py", f"{_RECONCILERS}/test_cluster_status.py"),
-        ("retries",),
+        (
+            f"{_DOMAIN}/test_cluster_status.py",
+            f"{_RECONCILERS}/test_cluster_status.py",
+            f"{_RECONCILERS}/test_member_probe.py",
+            f"{_PRODUCT}/test_bad_input.py",
+        ),
+        ("retries", "refused"),
     ),
     Clause(
         _NEIGHBOURS,

@@ -63,12 +63,19 @@ class Collected:
     discovery: Discovery
 
 
-def from_probe(path: str, status: int) -> Condition:
-    """Condition Ready for an answer of the health endpoint."""
+def from_probe(path: str, status: int, credentials: str = "") -> Condition:
+    """Condition Ready for an answer of the health endpoint; `credentials` are those that it was asked with, in words.
+
+    A server that refuses us is not away: whoever reads it looks for another cause.
+    """
     if status == 200:
         return Condition(type=wk.READY, status="True", reason=wk.CLUSTER_READY, message=READY_MESSAGE)
     if 200 < status <= 206:
         return Condition(type=wk.READY, status="False", reason=wk.CLUSTER_NOT_READY, message=NOT_READY_MESSAGE)
+    if status in (401, 403):
+        words = "refused" if status == 401 else f"does not let anybody read {path} with"
+        message = _cap(f"cluster {words} {credentials} ({path} answered {status})")
+        return Condition(type=wk.READY, status="False", reason=wk.CREDENTIALS_REFUSED, message=message)
     return not_reachable(f"{path} answered {status}")
 
 

@@ -55,24 +55,31 @@ def connection_of(cluster: Cluster) -> Connection:
     )
 
 
+def credentials_of(cluster: Cluster) -> str:
+    """What the member is shown as credentials, in words for people."""
+    ref = cluster.spec.secret_ref
+    return f"the token in Secret {ref.namespace}/{ref.name}" if cluster.is_push and ref else "its agent's credentials"
+
+
 def relevant_change(old: Cluster, new: Cluster) -> bool:
     """Whether an update of a Cluster can change what any controller here decides.
 
-    Heartbeats, resource summaries, annotations and the words of conditions cannot: so a Cluster that is written every
-    ten seconds causes no reconcile.
+    Heartbeats, resource summaries, annotations and the messages of conditions cannot: so a Cluster that is written
+    every ten seconds causes no reconcile. Services say why a cluster is skipped by the reason of its condition Ready.
     """
     return _relevant(old) != _relevant(new)
 
 
 def _relevant(cluster: Cluster) -> tuple[object, ...]:
     meta = cluster.metadata
+    ready = find_condition(cluster.conditions, wk.READY)
     complete = find_condition(cluster.conditions, wk.COMPLETE_API_ENABLEMENTS)
     return (
         meta.uid,
         meta.deletion_timestamp is not None,
         meta.labels,
         cluster.spec,
-        cluster.is_ready,
+        (ready.status, "" if cluster.is_ready else ready.reason) if ready is not None else None,
         cluster.api_enablements,
         # Only True turns "not listed" into "not served".
         complete is not None and complete.status == "True",

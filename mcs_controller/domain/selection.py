@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mcs_controller.api.common import find_condition
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.clusters import credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +63,27 @@ def names_cluster(cluster: str, names: frozenset[str] | None) -> bool:
     return names is None or cluster in names
 
 
+def _why_not_ready(cluster: Cluster) -> str:
+    """By the condition's reason and not its message, which may change with every probe while nothing changes for us."""
+    ready = find_condition(cluster.conditions, wk.READY)
+    if not cluster.is_push and ready is None:
+        return "no agent reports for this Pull cluster; run one in it, see docs/agent.md"
+    if not cluster.is_push and ready is not None and ready.status == "Unknown":
+        return "the agent of this Pull cluster has stopped reporting; see whether it runs, and its log"
+    if ready is None:
+        return (
+            "nobody has probed the cluster yet, so it has no condition Ready (controller clusterStatus, or Karmada's)"
+        )
+    match ready.reason:
+        case wk.CREDENTIALS_REFUSED:
+            return f"the cluster refused {credentials_of(cluster)}"
+        case wk.CLUSTER_NOT_REACHABLE:
+            return "the cluster is not reachable, see its condition Ready"
+        case wk.STATUS_COLLECTION_FAILED:
+            return "there is no way to connect to the cluster, see its condition Ready"
+    return "the cluster is not ready, see its condition Ready"
+
+
 def unusable(name: str, clusters: Clusters) -> Skip | None:
     """Why nothing new can be put into the cluster; None if it can (contract 3.1 step 4, 3.3 step 5)."""
     cluster = clusters.get(name)
@@ -69,7 +92,7 @@ def unusable(name: str, clusters: Clusters) -> Skip | None:
     if cluster.metadata.deletion_timestamp is not None:
         return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is being removed")
     if not cluster.is_ready:
-        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready, see its condition Ready")
+        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, _why_not_ready(cluster))
     if cluster.serves(wk.SLICE_API_VERSION, wk.SLICE_KIND) == "Disabled":
         return Skip(
             name, wk.EVENT_API_INCOMPATIBLE, f"the cluster does not serve {wk.SLICE_API_VERSION} {wk.SLICE_KIND}"

@@ -23,6 +23,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import connection_of
 from mcs_controller.reconcilers.member_probe import MemberProbe
+from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import Condition
     from mcs_controller.clusters import MemberCluster
     from mcs_controller.domain.cluster_status import Collected, Streak, Thresholds
+    from mcs_controller.runtime.events import EventType, Recorder
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -140,6 +142,7 @@ class ClusterStatusReconciler:
         clock: Clock,
         rng: random.Random,
         metrics: ClusterMetrics,
+        recorder: Recorder,
         thresholds: Thresholds,
         frequency_seconds: float = 10.0,
         charge: Charge = CONTROL_PLANE,
@@ -152,6 +155,7 @@ class ClusterStatusReconciler:
             clock: for the thresholds and the time stamps.
             rng: spreads the probes of many members over time.
             metrics: told about each look.
+            recorder: for an event on each Cluster that turns not ready, and on each that is ready again.
             thresholds: `--cluster-success-threshold` and `--cluster-failure-threshold`.
             frequency_seconds: `--cluster-status-update-frequency`.
             charge: which members are looked at from here.
@@ -161,6 +165,7 @@ class ClusterStatusReconciler:
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
+        self._recorder = recorder.for_component(wk.CLUSTER_STATUS_CONTROLLER)
         self._thresholds = thresholds
         self._frequency = frequency_seconds
         self._charge = charge
@@ -202,7 +207,8 @@ class ClusterStatusReconciler:
         return cluster if self._charge.covers(name, cluster) and has_way and has_consent else None
 
     async def _look(self, cluster: Cluster, member: MemberCluster) -> _Seen:
-        probe = MemberProbe(member.client, timeout=min(_PROBE_SECONDS, self._frequency))
+        timeout = min(_PROBE_SECONDS, self._frequency)
+        probe = MemberProbe(member.client, timeout=timeout, credentials=member.credentials)
         observed = await probe.health()
         memory = self._memories.get(cluster.name)
         streak = memory.streak if memory is not None and memory.uid == cluster.metadata.uid else None
@@ -220,6 +226,7 @@ class ClusterStatusReconciler:
         if patch is not None:
             try:
                 await self._clusters.patch("", cluster.name, patch, subresource="status")
+                self._tell(cluster, seen.ready)
             except Conflict:
                 return Result(requeue_after=_CONFLICT_SECONDS)
             except NotFound:
@@ -229,6 +236,17 @@ class ClusterStatusReconciler:
         # Drifting apart: members that were all found at the same start are not probed at the same moment for ever.
         # Later rather than sooner, so that what is waited for is due by then.
         return Result(requeue_after=seen.pause * self._rng.uniform(1.0, 1.1))
+
+    def _tell(self, cluster: Cluster, ready: Condition) -> None:
+        """One event for each transition; that a Cluster is ready to begin with is none."""
+        before = cluster_status.published_ready(cluster)
+        if ready.status == (before.status if before is not None else "True"):
+            return
+        reference = ObjectReference(
+            api_version=wk.CLUSTER_API_VERSION, kind=wk.CLUSTER_KIND, name=cluster.name, uid=cluster.metadata.uid
+        )
+        kind: EventType = "Normal" if ready.status == "True" else "Warning"
+        self._recorder.event(reference, kind, ready.reason, ready.message)
 
 
 def request_for_member(name: str) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from informers.errors import DecodeError, KubeError, TransportError
+from informers.errors import DecodeError, KubeError, NoCredentials, TransportError
 from mcs_controller.domain import cluster_status
 from mcs_controller.domain.cluster_status import Collected
 from mcs_controller.domain.discovery import (
@@ -37,20 +37,28 @@ class RawClient(Protocol):
 class MemberProbe:
     """Asks one member. Nothing raises: whatever a member answers, or does not, is a result."""
 
-    def __init__(self, client: RawClient, *, timeout: float) -> None:
-        """Args: the member's client, and how many seconds each answer may take."""
+    def __init__(self, client: RawClient, *, timeout: float, credentials: str) -> None:
+        """Args: the member's client, how many seconds each answer may take, and what it is shown, in words."""
         self._client = client
         self._timeout = timeout
+        self._credentials = credentials
 
     async def health(self) -> Condition:
-        """Condition Ready as the member's health endpoint has it. `/healthz` is for servers without `/readyz`."""
+        """Condition Ready as the member's health endpoint has it. `/healthz` is for servers without `/readyz`.
+
+        A token that is refused is read again before it is said to be.
+        """
         try:
             path, answer = "/readyz", await self._get("/readyz")
+            if answer.status == 401:
+                answer = await self._get(path)
             if answer.status == 404:
                 path, answer = "/healthz", await self._get("/healthz")
+        except NoCredentials as error:
+            return cluster_status.collection_failed(str(error))
         except KubeError as error:
             return cluster_status.not_reachable(str(error))
-        return cluster_status.from_probe(path, answer.status)
+        return cluster_status.from_probe(path, answer.status, self._credentials)
 
     async def collect(self) -> Collected:
         """Version and kinds of a healthy member."""

@@ -2,6 +2,9 @@
 
 A watch lasts as long as the member does. When a member's connection is rebuilt its watch begins anew: until the first
 complete list is in, what the member has counts as unknown.
+
+Why nothing comes from a member is told as soon as it is known: a server that refuses a list has given its final answer
+(an unknown token only after the Secret was read again); one that says nothing may yet do so.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from informers.errors import NotFound
+from informers.errors import Forbidden, NotFound, Unauthorized
 from informers.meta import KubeObject
 from mcs_controller.runtime.reconcile import ClusterRequest
 from workqueue.clock import time_limit
@@ -19,6 +22,7 @@ from workqueue.clock import time_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from informers.errors import KubeError
     from informers.event import Event
     from informers.informer import SharedInformer
     from informers.resource import Resource
@@ -36,6 +40,7 @@ T = TypeVar("T", bound=KubeObject)
 class _Watch(Generic[T]):
     informer: SharedInformer[T]
     registration: Registration
+    credentials: str
 
 
 class MemberWatches(Generic[T]):
@@ -75,6 +80,8 @@ class MemberWatches(Generic[T]):
         self._on_synced: list[Callable[[str], None]] = []
         self._on_problem: list[Callable[[str], None]] = []
         self._problems: dict[str, str] = {}
+        self._refusals: dict[str, type[KubeError]] = {}
+        """How a cluster last refused a list, as long as it does."""
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._begun: asyncio.Queue[tuple[str, _Watch[T]]] = asyncio.Queue()
         members.add_listener(joined=self._joined, left=self._left)
@@ -95,7 +102,7 @@ class MemberWatches(Generic[T]):
         self._on_problem.append(listener)
 
     def problem(self, cluster: str) -> str | None:
-        """Why the cluster's first list is overdue, in words for people; None as long as it is not."""
+        """Why the cluster's objects cannot be listed, in words for people; None as long as nothing is known of that."""
         return self._problems.get(cluster)
 
     def ensure(self, cluster: str) -> None:
@@ -105,8 +112,11 @@ class MemberWatches(Generic[T]):
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
         registration = self._controller.add_source(informer, requests_in(cluster), self._changed, urgent=self._urgent)
-        watch = _Watch(informer, registration)
+        watch = _Watch(informer, registration, member.credentials)
         self._watches[cluster] = watch
+        informer.on_failure(lambda error: self._answered(cluster, watch, error))
+        if informer.last_error is not None:
+            self._answered(cluster, watch, informer.last_error)
         self._begun.put_nowait((cluster, watch))
 
     def objects(self, cluster: str) -> Store[T] | None:
@@ -133,17 +143,38 @@ class MemberWatches(Generic[T]):
             async with time_limit(self._clock, self._sync_timeout):
                 await watch.informer.wait_synced()
         except TimeoutError:
-            error = watch.informer.last_error
-            words = str(error) if error is not None else "the list is still under way"
-            fields = {"cluster": cluster, "resource": str(self._resource), "error": words}
-            _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
-            self._set_problem(cluster, f"its {self._resource.plural} cannot be listed: {words}")
+            if cluster not in self._problems:
+                error = watch.informer.last_error
+                self._cannot_list(cluster, str(error) if error is not None else "the list is still under way")
             if self.is_refused(cluster):
                 self._tell(cluster)
             await watch.informer.wait_synced()
         self._waiting.pop(cluster, None)
         self._set_problem(cluster, None)
         self._tell(cluster)
+
+    def _answered(self, cluster: str, watch: _Watch[T], error: KubeError | None) -> None:
+        """A list or a watch failed, or works again."""
+        if self._watches.get(cluster) is not watch:
+            return
+        if error is None:
+            if self._refusals.pop(cluster, None) is not None:
+                self._set_problem(cluster, None)
+        elif isinstance(error, Unauthorized | Forbidden | NotFound):
+            again = self._refusals.get(cluster) is type(error)
+            self._refusals[cluster] = type(error)
+            if isinstance(error, Unauthorized):
+                if again:  # now with what the Secret holds
+                    self._cannot_list(cluster, f"it refused {watch.credentials}")
+            elif not again:
+                self._cannot_list(cluster, str(error))
+
+    def _cannot_list(self, cluster: str, words: str) -> None:
+        problem = f"its {self._resource.plural} cannot be listed: {words}"
+        if self._problems.get(cluster) != problem:
+            fields = {"cluster": cluster, "resource": str(self._resource), "error": words}
+            _log.warning("Objects of a member cannot be listed; what was collected from it stays", extra=fields)
+            self._set_problem(cluster, problem)
 
     def _joined(self, member: MemberCluster) -> None:
         # Whether anybody wants its objects is for the Works to say.
@@ -169,6 +200,7 @@ class MemberWatches(Generic[T]):
             watch.registration.remove()
         if (task := self._waiting.pop(cluster, None)) is not None:
             task.cancel()  # the first list of a connection that is closed never comes
+        self._refusals.pop(cluster, None)
         self._set_problem(cluster, None)
 
 

@@ -200,10 +200,10 @@ class ControlPlaneApi(MemoryApi):
 class FakeMember:
     """A member's API server for probes: answers by path, what was asked, and which media types were accepted.
 
-    An answer is (status, body) or an error. Paths without one are 404.
+    An answer is (status, body) or an error, or a list of those, one for each request. Paths without one are 404.
     """
 
-    answers: dict[str, tuple[int, Any] | KubeError] = field(default_factory=dict)
+    answers: dict[str, tuple[int, Any] | KubeError | list[tuple[int, Any]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     accepted: dict[str, str] = field(default_factory=dict)
 
@@ -213,6 +213,8 @@ class FakeMember:
         answer = self.answers.get(path, (404, b"no such path"))
         if isinstance(answer, KubeError):
             raise answer
+        if isinstance(answer, list):
+            answer = answer.pop(0)
         status, body = answer
         return RawResponse(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 

@@ -109,6 +109,7 @@ class Member:
 
     def __init__(self, name: str, api: MemoryApi) -> None:
         self.name = name
+        self.credentials = f"the token in Secret karmada-cluster/{name}"
         self.asked: list[Any] = []
         self.informers = types.SimpleNamespace(informer=self._informer)
         self._api = api

@@ -46,6 +46,7 @@ class MemoryMember:
     name: str
     client: ApiClient
     informers: InformerFactory
+    credentials: str = "its credentials"
 
 
 class MemoryMembers:

@@ -99,6 +99,7 @@ class MemoryInformer(Generic[T]):
         self.synced = asyncio.Event()
         self.synced.set()
         self.wakes = 0
+        self._listener: Callable[[KubeError | None], None] | None = None
         self._labels = LabelSelector.parse(label_selector)
         self._field_selector = field_selector
         self._cache: Cache[T] = Cache(indexers)
@@ -119,6 +120,15 @@ class MemoryInformer(Generic[T]):
 
     def observe_deleted(self, key: ObjectKey, *, uid: str = "") -> None:
         self._tell(self._cache.observe_deleted(key, uid))
+
+    def on_failure(self, listener: Callable[[KubeError | None], None]) -> None:
+        self._listener = listener
+
+    def fail(self, error: KubeError | None) -> None:
+        """The server answers a list or a watch with this; or it works again."""
+        self.last_error = error
+        if self._listener is not None:
+            self._listener(error)
 
     @property
     def has_synced(self) -> bool:

@@ -78,6 +78,7 @@ async def standalone_controllers(
                 clock=clock,
                 rng=rng,
                 metrics=cluster_status.PrometheusClusterMetrics(CollectorRegistry()),
+                recorder=events.for_component("test"),
                 thresholds=Thresholds(success=0, failure=0),
                 frequency_seconds=frequency_seconds,
             ),

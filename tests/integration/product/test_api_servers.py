@@ -110,7 +110,7 @@ async def test_opening_15_endpoints_of_an_unreachable_provider_stay_and_its_firs
             "True",
             "ServiceAppliedSucceed",
             "Service is propagated to target clusters. "
-            "Skipped: member1: the cluster is not ready, see its condition Ready.",
+            "Skipped: member1: the cluster is not reachable, see its condition Ready.",
         ),
     )
     assert await process.terminate() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+ACCOUNTS = "v1/serviceaccounts"
+ROLE_BINDINGS = "rbac.authorization.k8s.io/v1/clusterrolebindings"
+MEMBER_ROLES = ("mcs-controller-manager-member", "mcs-controller-manager-member-standalone")
 MCS_CRD = "multiclusterservices.networking.karmada.io"
 
 
@@ -144,6 +148,10 @@ async def test_a_service_without_service_says_so_and_heals_when_it_is_there(spac
 async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_heals(space, new_bed):
     far = await new_bed(members=(), controller_manager=False)
     await karmada.apply_all(far.host.api, karmada.load(karmada.MANIFESTS / "member"))
+    bindings = [await far.host.api.get(ROLE_BINDINGS, name) for name in MEMBER_ROLES]
+    for binding in bindings:
+        await far.host.api.delete(ROLE_BINDINGS, binding["metadata"]["name"])
+        binding["metadata"] = {"name": binding["metadata"]["name"]}
     token = await karmada.request_token(far.host, karmada.SYSTEM_NAMESPACE, karmada.SERVICE_ACCOUNT)
     cluster: Object = {
         "apiVersion": "cluster.karmada.io/v1alpha1",
@@ -179,19 +187,29 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
                 "True",
                 "ServiceAppliedSucceed",
                 "Service is propagated to target clusters. "
-                "Skipped: far: the cluster is not ready, see its condition Ready.",
+                "Skipped: far: there is no way to connect to the cluster, see its condition Ready.",
             ),
         )
         await goes_on(space)
 
         await host.create(secret)
         await eventually("the cluster to be called unreachable", ready, ("False", "ClusterNotReachable"))
-        assert "certificate verify failed" in condition_of(await host.get(CLUSTERS, "far"), "Ready")[2].lower()
+        words = condition_of(await host.get(CLUSTERS, "far"), "Ready")[2]
+        assert re.search(
+            r"the server's certificate, which CN=\S+ issued, is not trusted: "
+            r"caBundle of Secret karmada-cluster/far holds CN=\S+ \(",
+            words,
+        ), words
 
         mended = {"data": {"caBundle": encoded(far.host.access.ca_pem)}}
         await host.patch(SECRETS, "far", mended, namespace=karmada.CLUSTER_NAMESPACE)
         # It is read again every 30 s while something is wrong.
         await eventually("the cluster to be ready", ready, ("True", "ClusterReady"), timeout=60)
+
+        # Whose token it is has no rights yet: a final answer, told at once.
+        await skipped(space, "its endpointslices cannot be listed: 403 Forbidden")
+        for binding in bindings:
+            await far.host.api.create(binding)
         await eventually(
             "the condition of a service that names it",
             lambda: space.condition("web", "ServiceApplied"),
@@ -202,6 +220,14 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
             ),
         )
         await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace), 30)
+
+        # The token is worth nothing any more, and nobody has put another one into the Secret.
+        await far.host.api.delete(ACCOUNTS, karmada.SERVICE_ACCOUNT, namespace=karmada.SYSTEM_NAMESPACE)
+        await eventually("the cluster to be called refusing", ready, ("False", "CredentialsRefused"), timeout=60)
+        refused = "cluster refused the token in Secret karmada-cluster/far (/readyz answered 401)"
+        assert condition_of(await host.get(CLUSTERS, "far"), "Ready")[2] == refused
+        assert (await events_of_cluster(host, "far")).splitlines().count(refused) == 1
+        await skipped(space, "far: the cluster refused the token in Secret karmada-cluster/far")
     finally:
         # A binding that outlives its MultiClusterService is scheduled by nobody, and keeps the cluster from leaving.
         for resource in (MCS, SERVICES):
@@ -210,6 +236,18 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
         await host.delete(CLUSTERS, "far", missing_ok=True)
         await gone(host, CLUSTERS, "far")
         await host.delete(SECRETS, "far", namespace=karmada.CLUSTER_NAMESPACE, missing_ok=True)
+
+
+async def skipped(space: Space, words: str) -> None:
+    """Wait until the service says in its condition that a cluster is skipped, and why."""
+
+    async def said() -> bool:
+        message = (await space.condition("web", "ServiceApplied"))[2]
+        if words not in message:
+            raise NotYet(message)
+        return True
+
+    await wait_for(f"a condition with {words!r}", said, 30)
 
 
 def encoded(text: bytes) -> str:

@@ -39,13 +39,27 @@ LIMITS = Thresholds(success=30, failure=30)
         (206, "ClusterNotReady"),
         (207, "ClusterNotReachable"),
         (302, "ClusterNotReachable"),
-        (401, "ClusterNotReachable"),
+        (401, "CredentialsRefused"),
+        (403, "CredentialsRefused"),
+        (404, "ClusterNotReachable"),
         (500, "ClusterNotReachable"),
     ],
 )
 def test_answer_of_the_health_endpoint(status: int, reason: str) -> None:
     condition = from_probe("/readyz", status)
     assert (condition.reason, condition.status) == (reason, "True" if status == 200 else "False")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (401, "cluster refused the token in Secret a/b (/readyz answered 401)"),
+        (403, "cluster does not let anybody read /readyz with the token in Secret a/b (/readyz answered 403)"),
+        (503, "cluster is not reachable: /readyz answered 503"),
+    ],
+)
+def test_server_that_refuses_is_told_from_one_that_is_away(status: int, message: str) -> None:
+    assert from_probe("/readyz", status, "the token in Secret a/b").message == message
 
 
 def test_foreign_text_in_a_condition_is_capped() -> None:

@@ -94,8 +94,15 @@ def test_opening_07_heartbeat_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [("False", None), ("False", "Unknown"), (None, "Unknown")])
-def test_two_ways_of_being_not_ready_are_alike(before: str | None, after: str | None) -> None:
-    assert not relevant_change(cluster(ready=before), cluster(ready=after))
+def test_another_way_of_being_not_ready_is_told_by_the_services(before: str | None, after: str | None) -> None:
+    assert relevant_change(cluster(ready=before), cluster(ready=after))
+
+
+def test_other_words_about_the_same_trouble_are_nothing() -> None:
+    before, after = cluster_json(ready="False"), cluster_json(ready="False")
+    for one in after["status"]["conditions"]:
+        one["message"] = "connection refused, this time"
+    assert not relevant_change(*(CLUSTERS.decode(msgspec.json.encode(one)) for one in (before, after)))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable
-from tests.support.builders import DELETED_AT, a_cluster, an_mcs
+from tests.support.builders import DELETED_AT, a_cluster, an_mcs, cluster, condition, decode
 
 if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster
@@ -70,6 +70,30 @@ SERVED = {"discovery.k8s.io/v1": ["EndpointSlice"]}
 def test_a_cluster_is_usable_unless_it_is_known_not_to_be(fields: dict[str, Any], reason: str | None):
     skip = unusable("m1", {"m1": a_cluster("m1", **fields)})
     assert (skip.reason if skip else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason", "message"),
+    [
+        ({}, "False", "ClusterNotReady", "the cluster is not ready, see its condition Ready"),
+        ({}, "False", "ClusterNotReachable", "the cluster is not reachable, see its condition Ready"),
+        ({}, "False", "CredentialsRefused", "the cluster refused the token in Secret karmada-cluster/m1"),
+        ({"mode": "Pull"}, "False", "CredentialsRefused", "the cluster refused its agent's credentials"),
+        ({}, "False", "StatusCollectionFailed", "there is no way to connect to the cluster, see its condition Ready"),
+        ({"mode": "Pull"}, "Unknown", "ClusterStatusUnknown", "the agent of this Pull cluster has stopped reporting; "),
+        ({"mode": "Pull"}, None, "", "no agent reports for this Pull cluster; run one in it, see docs/agent.md"),
+        ({}, None, "", "nobody has probed the cluster yet, so it has no condition Ready"),
+    ],
+    ids=["unwell", "away", "401", "401-of-an-agent", "no-client", "agent-gone", "no-agent", "not-probed"],
+)
+def test_the_words_of_a_skip_tell_causes_apart(fields: dict[str, Any], status: str | None, reason: str, message: str):
+    made = cluster("m1", ready=None, **fields)
+    made["spec"]["secretRef"] = {"namespace": "karmada-cluster", "name": "m1"}
+    if status is not None:
+        made["status"]["conditions"].append(condition("Ready", status, reason, "words that change with each probe"))
+    skip = unusable("m1", {"m1": cast("Cluster", decode(made))})
+    assert skip is not None
+    assert skip.message.startswith(message)
 
 
 def test_a_cluster_that_is_not_registered_is_skipped_by_name():

@@ -19,7 +19,7 @@ from tests.support.builders import service
 from tests.support.clock import FakeClock
 from tests.support.clusters import cluster_json
 from tests.support.execution import NAMESPACE, World
-from tests.support.memory import MemoryApi
+from tests.support.memory import MemoryApi, MemoryRecorder
 from tests.unit.reconcilers.test_cluster_status import FakeMembers
 
 SERVED = [
@@ -64,6 +64,7 @@ async def test_a_cluster_is_probed_by_whoever_serves_it_and_an_agent_needs_no_se
         clock=clock,
         rng=random.Random(1),
         metrics=PrometheusClusterMetrics(CollectorRegistry()),
+        recorder=MemoryRecorder(),
         thresholds=Thresholds(success=30, failure=30),
         charge=charge,
     )

@@ -22,7 +22,7 @@ from mcs_controller.reconcilers.cluster_status import (
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clock import FakeClock
 from tests.support.clusters import FakeMember, cluster, cluster_json
-from tests.support.memory import Json, MemoryApi
+from tests.support.memory import Json, MemoryApi, MemoryRecorder
 
 M1 = Request("", "m1")
 
@@ -45,6 +45,7 @@ class World:
         self.clock = FakeClock()
         self.members = FakeMembers()
         self.registry = CollectorRegistry()
+        self.recorder = MemoryRecorder()
         self.restart()
 
     def restart(self) -> None:
@@ -55,6 +56,7 @@ class World:
             clock=self.clock,
             rng=random.Random(1),
             metrics=PrometheusClusterMetrics(self.registry),
+            recorder=self.recorder,
             thresholds=Thresholds(success=30, failure=30),
             frequency_seconds=10.0,
         )
@@ -233,3 +235,26 @@ def test_heartbeats_cause_no_probes_of_their_own() -> None:
     assert cluster_changed(Event(old=one, new=one))
     for change in ({"finalizers": ()}, {"apiEndpoint": "https://x"}, {"secretRef": None}, {"syncMode": "Pull"}):
         assert cluster_changed(Event(old=one, new=cluster(**cast("Any", change)))), change
+
+
+async def test_an_event_tells_each_transition_once(world: World) -> None:
+    await world.reconcile()
+    assert world.recorder.take() == [], "a member that is well from the beginning is nothing to tell"
+    assert world.members.member is not None
+    world.members.member.down()
+    for _ in range(6):
+        await world.reconcile(after=10)
+    assert world.recorder.take() == [("Cluster", "ClusterNotReachable")]
+    world.members.member = FakeMember.healthy()
+    for _ in range(6):
+        await world.reconcile(after=10)
+    assert world.recorder.take() == [("Cluster", "ClusterReady")]
+
+
+async def test_an_event_tells_of_a_member_that_never_was_ready(world: World) -> None:
+    assert world.members.member is not None
+    world.members.member.down()
+    await world.reconcile()
+    assert [event[:4] for event in world.recorder.events] == [
+        ("cluster-status-controller", "Cluster", "/m1", "Warning")
+    ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from informers.errors import TransportError
+from informers.errors import NoCredentials, TransportError
 from mcs_controller.domain.discovery import AGGREGATED, Discovery
 from mcs_controller.reconcilers.member_probe import MemberProbe
 from tests.support.clusters import FakeMember
 
 
 def probe(member: FakeMember) -> MemberProbe:
-    return MemberProbe(member, timeout=5.0)
+    return MemberProbe(member, timeout=5.0, credentials="the token")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,27 @@ async def test_reason_for_not_reaching_it_is_told() -> None:
     assert condition.message == "cluster is not reachable: connection refused"
     condition = await probe(FakeMember({"/readyz": (503, b"")})).health()
     assert condition.message == "cluster is not reachable: /readyz answered 503"
+
+
+async def test_token_that_is_refused_is_read_again_before_it_is_told() -> None:
+    member = FakeMember({"/readyz": (401, b"")})
+    condition = await probe(member).health()
+    assert member.asked == ["/readyz", "/readyz"]
+    assert (condition.reason, condition.message) == (
+        "CredentialsRefused",
+        "cluster refused the token (/readyz answered 401)",
+    )
+
+
+async def test_rotated_token_is_no_news() -> None:
+    member = FakeMember({"/readyz": [(401, b""), (200, b"ok")]})
+    assert (await probe(member).health()).reason == "ClusterReady"
+
+
+async def test_secret_that_is_gone_is_not_the_members_fault() -> None:
+    gone = NoCredentials("credentials of cluster m1: Secret karmada-cluster/m1 not found")
+    condition = await probe(FakeMember({"/readyz": gone})).health()
+    assert (condition.reason, condition.message) == ("StatusCollectionFailed", str(gone))
 
 
 async def test_aggregated_discovery_takes_one_document_for_each_root() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import pytest_asyncio
 
-from informers.errors import Forbidden
+from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
@@ -19,8 +20,6 @@ from tests.support.memory import MemoryApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
 
 SLICE = ClusterRequest("m1", "default", "web-1")
 
@@ -84,19 +83,102 @@ async def test_slices_are_unknown_until_the_first_list_is_complete(bench: Bench)
 async def test_a_first_list_that_takes_too_long_is_reported_once_and_waited_for(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ):
-    member: Any = bench.members.get("m1")
-    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
-    informer.synced.clear()
-    informer.last_error = Forbidden(403, "Forbidden", "you may not")
+    informer = unsynced(bench)
+    informer.fail(ServerError(500, "", "not now"))
     bench.watches.ensure("m1")
     await bench.clock.advance(119)
     assert not caplog.records
     await bench.clock.advance(1000)
     [record] = caplog.records
-    assert "you may not" in vars(record)["error"]
+    assert "not now" in vars(record)["error"]
     informer.synced.set()
     await settle()
     assert bench.announced == ["m1"]
+
+
+def unsynced(bench: Bench) -> Any:
+    """The informer of m1's slices, whose first list is to come."""
+    member: Any = bench.members.get("m1")
+    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer.synced.clear()
+    return informer
+
+
+FORBIDDEN = Forbidden(403, "Forbidden", "you may not")
+ABSENT = NotFound(404, "NotFound", "no such kind")
+UNKNOWN = Unauthorized(401, "Unauthorized", "Unauthorized")
+CANNOT = "its endpointslices cannot be listed: "
+REFUSED = f"{CANNOT}it refused the token in Secret karmada-cluster/m1"
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before-anybody-asks", "later"])
+@pytest.mark.parametrize("error", [FORBIDDEN, ABSENT], ids=["403", "404"])
+async def test_a_final_answer_is_told_at_once_and_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture, error: KubeError, early: bool
+):
+    told: list[str] = []
+    bench.watches.on_problem(told.append)
+    informer = unsynced(bench)
+    if early:
+        informer.fail(error)
+    bench.watches.ensure("m1")
+    for _ in range(3):
+        informer.fail(error)
+        await settle()
+    assert bench.watches.problem("m1") == f"{CANNOT}{error}"
+    assert (len(caplog.records), told) == (1, ["m1"])
+    informer.fail(None)
+    assert bench.watches.problem("m1") is None
+    assert told == ["m1", "m1"]
+
+
+async def test_a_token_is_said_to_be_refused_when_it_was_refused_again(bench: Bench):
+    informer = unsynced(bench)
+    bench.watches.ensure("m1")
+    informer.fail(UNKNOWN)
+    assert bench.watches.problem("m1") is None, "the Secret may hold another one"
+    informer.fail(UNKNOWN)
+    assert bench.watches.problem("m1") == REFUSED
+
+
+async def test_a_rotation_of_the_token_is_silent(bench: Bench, caplog: pytest.LogCaptureFixture):
+    watches, informer = bench.watches, unsynced(bench)
+    watches.ensure("m1")
+    informer.synced.set()
+    await settle()
+    for _ in range(3):
+        informer.fail(UNKNOWN)
+        informer.fail(None)
+    assert watches.problem("m1") is None
+    assert not caplog.records
+
+
+async def test_a_right_that_is_taken_away_later_is_told_too_and_what_was_known_stays(bench: Bench):
+    bench.apis["m1"].seed(slice_())
+    bench.watches.ensure("m1")
+    await settle()
+    bench.informer.fail(FORBIDDEN)
+    assert bench.watches.problem("m1") == f"{CANNOT}{FORBIDDEN}"
+    assert bench.watches.slices("m1") is not None
+    bench.informer.fail(None)
+    assert bench.watches.problem("m1") is None
+
+
+async def test_a_connection_of_before_has_no_say(bench: Bench):
+    bench.watches.ensure("m1")
+    old = bench.informer
+    bench.members.join("m1")
+    bench.watches.ensure("m1")
+    old.fail(FORBIDDEN)
+    assert bench.watches.problem("m1") is None
+
+
+async def test_a_server_that_is_away_is_none_that_refuses(bench: Bench):
+    informer = unsynced(bench)
+    bench.watches.ensure("m1")
+    for _ in range(3):
+        informer.fail(TransportError("connection refused"))
+    assert bench.watches.problem("m1") is None
 
 
 async def test_a_member_without_connection_is_watched_once_it_has_one(bench: Bench):

@@ -23,12 +23,11 @@ REFUSED = "m1: its endpointslices cannot be listed: 403 Forbidden: you may not"
 
 @asynccontextmanager
 async def refusing() -> AsyncIterator[tuple[World, Any]]:
-    """A world at rest whose m1 does not let its slices be listed, and their informer; for two minutes to come."""
+    """A world at rest whose m1 is about to refuse the list of its slices, and their informer."""
     world = World("m1", "m2")
     member: Any = world.connections.get("m1")
     informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
     informer.synced.clear()
-    informer.last_error = Forbidden(403, "Forbidden", "you may not")
     world.host.seed(service())
     world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
     watching = asyncio.create_task(world.watches.run())
@@ -45,20 +44,20 @@ def applied(world: World) -> tuple[str, str] | None:
     return world.condition(wk.SERVICE_APPLIED)
 
 
-async def overdue(world: World) -> None:
-    await world.clock.advance(120)
+async def refuse(world: World, informer: Any) -> None:
+    informer.fail(Forbidden(403, "Forbidden", "you may not"))
     await world.settle()
 
 
 async def test_opening_09_a_provider_whose_slices_cannot_be_listed_is_named_with_the_reason():
     async with refusing() as (world, informer):
         assert applied(world) == ("True", f"{APPLIED}")
-        await overdue(world)
+        await refuse(world, informer)
         assert applied(world) == ("True", f"{APPLIED} Skipped: {REFUSED}.")
         assert [event[5] for event in world.recorder.events].count(REFUSED) == 1
 
         world.forget_calls()
-        await overdue(world)
+        await refuse(world, informer)
         assert world.writes == []
         assert not world.recorder.events
 
@@ -71,8 +70,8 @@ async def test_opening_09_a_provider_whose_slices_cannot_be_listed_is_named_with
 
 
 async def test_a_provider_that_is_left_out_for_another_reason_is_named_once():
-    async with refusing() as (world, _):
-        await overdue(world)
+    async with refusing() as (world, informer):
+        await refuse(world, informer)
         not_ready = {"status": {"conditions": [condition("Ready", "False")]}}
         world.host.edit("Cluster", "", "m1", not_ready)
         await world.settle()
@@ -82,8 +81,8 @@ async def test_a_provider_that_is_left_out_for_another_reason_is_named_once():
 
 
 async def test_a_connection_that_ends_takes_its_problem_with_it():
-    async with refusing() as (world, _):
-        await overdue(world)
+    async with refusing() as (world, informer):
+        await refuse(world, informer)
         world.connections.leave("m1")
         await settle()
         await world.settle()

@@ -1,24 +1,55 @@
-"""Run every tier of tests that this machine can run, in one pytest run, and name those it cannot.
+"""Run every tier of tests that this machine can run, and name those it cannot.
 
-`make test` calls it; arguments go to pytest. In CI (the variable CI is set) a tier that cannot run is a failure.
+`make test` calls it; arguments go to pytest. Two pytest processes run side by side, each with test beds of its own, as
+most of the time a test waits for something. What they wrote is shown one after the other, and the last line is the sum
+of both, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
+only if both came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
+failure.
+
+There is one process if paths are named (then only these are run), if an option is about one run of pytest (-k, --lf,
+--pdb, ...), or if there is only one CPU.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
+from tests.support.side_by_side import Part, run_here, run_side_by_side
 from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
+INTEGRATION = Path("tests/integration")
+
+# Tests that share a bed belong in one process, and both should take about as long. What is not named goes to the first.
+SECOND_PROCESS = (
+    *(
+        "tests/integration/product",
+        "tests/integration/dataplane",
+        "tests/integration/demo",
+        "tests/integration/testbed",
+    ),
+    *("tests/integration/examples", "tests/integration/runtime", "tests/integration/security", "tests/e2e"),
+)
+
+# About one run: what it selects, what it shows while it runs, and files that two would both write.
+ONE_PROCESS = (
+    *("-k", "-m", "--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first", "--sw", "--stepwise"),
+    *("--deselect", "--collect", "--pdb", "--trace", "-s", "--capture", "--junit", "--basetemp", "-h", "--help"),
+    *("--version", "--fixtures", "--markers", "--setup", "--cache"),
+)
+
 
 def main(arguments: list[str]) -> int:
-    """Returns pytest's exit code, or 1 if CI lacks a component."""
+    """Returns 0 if everything that can run here passed, and in CI only if everything can run here."""
+    paths = [each for each in arguments if not each.startswith("-") and Path(each.split("::")[0]).exists()]
+    if paths:
+        return run_here(arguments)
     tiers = ["tests/unit", "tests/model"]
     lacking = missing_capabilities()
     if lacking:
@@ -35,7 +66,34 @@ def main(arguments: list[str]) -> int:
         if os.environ.get("CI"):
             return 1
     print(f"tiers: {', '.join(tier.removeprefix('tests/') for tier in tiers)}", flush=True)
-    return int(pytest.main([*tiers, *arguments]))
+    parts = divided(tiers)
+    arguments = ["--durations=10", *arguments]
+    if len(parts) < 2 or needs_one_process(arguments) or len(os.sched_getaffinity(0)) < 2:
+        return run_here([*tiers, *arguments])
+    return run_side_by_side(parts, arguments)
+
+
+def needs_one_process(arguments: list[str]) -> bool:
+    """Whether one of pytest's options speaks of a single run."""
+    return any(each == "--co" or each.startswith(ONE_PROCESS) for each in arguments)
+
+
+def divided(tiers: list[str]) -> list[Part]:
+    """What each of the two processes runs; only one of them, if the tiers have nothing for the second."""
+    paths = [path for tier in tiers for path in _folders(tier)]
+    first = [path for path in paths if path not in SECOND_PROCESS]
+    second = [path for path in SECOND_PROCESS if path in paths]
+    return [Part(name, chosen) for name, chosen in (("first", first), ("second", second)) if chosen]
+
+
+def _folders(tier: str) -> list[str]:
+    if Path(tier) != INTEGRATION:
+        return [tier]
+    return sorted(str(INTEGRATION / each) for each in os.listdir(INTEGRATION) if _has_tests(INTEGRATION / each))
+
+
+def _has_tests(path: Path) -> bool:
+    return path.name.startswith("test_") if path.is_file() else any(path.rglob("test_*.py"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,153 @@
+"""What `make test` makes of two runs of pytest: it is not green unless both were, to their end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.side_by_side import Part, run_side_by_side
+from tests.tiers import divided, needs_one_process
+
+REPOSITORY = Path(__file__).parents[3]
+PASSES = "def test_passes(): pass\n"
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Part]:
+    """Two folders of tests, empty yet, for a pytest without plugins: it starts in a third of the time."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    return [Part(name, [str(tmp_path / name)]) for name in ("one", "two")]
+
+
+def write(part: Part, text: str) -> None:
+    (Path(part.paths[0]) / f"test_{part.name}.py").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("second", "closing_line"),
+    [
+        (PASSES, "2 passed, 0 failed"),
+        (PASSES + "def test_fails(): assert False\n", "2 passed, 1 failed"),
+        ("import pytest\n@pytest.fixture\ndef x(): 1/0\ndef test_x(x): pass\n" + PASSES, "2 passed, 1 failed"),
+        ("import pytest\n@pytest.fixture\ndef x():\n yield\n 1/0\ndef test_x(x): pass\n", "1 passed, 1 failed"),
+        ("import nothing_of_that_name\n", "1 passed, 1 failed"),
+        ("", "1 passed, 1 failed"),
+        (PASSES + "def test_ends():\n import os\n os._exit(0)\n", "1 passed, 1 failed"),
+        (PASSES + "def test_dies():\n import os\n os.kill(os.getpid(), 9)\n", "1 passed, 1 failed"),
+        (PASSES + "def test_stops():\n raise KeyboardInterrupt\n", "2 passed, 1 failed"),
+        (PASSES + "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n", "2 passed, 0 failed"),
+    ],
+    ids=[
+        *("all pass", "one fails", "a fixture fails", "its tear-down fails", "not importable", "no tests"),
+        *("ends with code 0 in the middle", "is killed", "is interrupted", "one is skipped"),
+    ],
+)
+def test_result_is_that_of_both_and_its_last_line_says_so(
+    parts: list[Part], second: str, closing_line: str, capfdbinary: pytest.CaptureFixture[bytes]
+):
+    write(parts[0], PASSES)
+    write(parts[1], second)
+    exit_code = run_side_by_side(parts, [])
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines[-1] == closing_line
+    assert exit_code == (0 if closing_line.endswith(" 0 failed") else 1)
+    told = [number for number, line in enumerate(lines) if line.startswith(("===== part 1 of 2", "===== part 2 of 2"))]
+    assert len(told) == 2
+    assert "test_one.py" in "\n".join(lines[told[0] : told[1]])
+    assert [line[:13] for line in lines[-3:-1]] == ["part 1 of 2: ", "part 2 of 2: "]
+
+
+def test_one_run_has_such_a_line_too(parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]):
+    write(parts[0], PASSES + "def test_fails(): assert False\n")
+    command = "import sys; from tests.support.side_by_side import run_here; sys.exit(run_here(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *parts[0].paths], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "1 passed, 1 failed"
+    assert done.returncode == 1
+
+
+WAITS = """
+import pathlib, time, pytest
+
+HERE = pathlib.Path(__file__).parent
+
+@pytest.fixture
+def bed():
+    (HERE / "up").touch()
+    yield
+    (HERE / "down").touch()
+
+def test_waits(bed):
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_signal_ends_both_and_takes_their_beds_down(parts: list[Part], number: signal.Signals):
+    """Also when whoever started us did so in the background, where Ctrl-C is ignored."""
+    for part in parts:
+        write(part, WAITS)
+    command = (
+        "import sys; from tests.support.side_by_side import Part, run_side_by_side; "
+        "sys.exit(run_side_by_side([Part('one', [sys.argv[1]]), Part('two', [sys.argv[2]])], []))"
+    )
+    paths = [part.paths[0] for part in parts]
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *paths],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    _until(lambda: all((Path(path) / "up").exists() for path in paths))
+    process.send_signal(number)
+    output, _ = process.communicate()
+    _until(lambda: all((Path(path) / "down").exists() for path in paths))
+    if number is not signal.SIGKILL:
+        assert process.returncode == 1
+        assert output.decode().splitlines()[-1] == "0 passed, 2 failed"
+
+
+def _until(condition) -> None:
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_both_processes_together_run_every_folder_once():
+    tiers = ["tests/unit", "tests/model", "tests/integration", "tests/e2e"]
+    paths = [path for part in divided(tiers) for path in part.paths]
+    assert len(paths) == len(set(paths))
+    folders = {path for path in paths if path.startswith("tests/integration/")}
+    assert {path for path in paths if path not in folders} == {"tests/unit", "tests/model", "tests/e2e"}
+    with_tests = {Path(file).relative_to(REPOSITORY) for file in REPOSITORY.glob("tests/integration/**/test_*.py")}
+    assert {str(file) for file in with_tests} == {
+        str(file) for file in with_tests if any(file.is_relative_to(folder) for folder in folders)
+    }
+    assert [part.paths for part in divided(["tests/unit", "tests/model"])] == [["tests/unit", "tests/model"]]
+    assert len(divided(tiers)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "alone"),
+    [
+        (["-k", "word"], True),
+        (["-kword"], True),
+        (["--lf"], True),
+        (["--junitxml=report.xml"], True),
+        (["--co"], True),
+        (["--collect-only"], True),
+        (["-q", "--color=no", "--maxfail=1", "-x", "--durations=5", "--timeout=600"], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_what_speaks_of_one_run_is_run_by_one_process(arguments: list[str], alone: bool):
+    assert needs_one_process(arguments) is alone

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from informers.meta import ObjectMeta
+from mcs_controller.api.ownership import FieldTree, field_tree
 
 JsonObject = dict[str, Any]
 """A decoded JSON object whose keys we do not know beforehand."""
@@ -62,10 +63,20 @@ def without_server_state(raw: bytes | msgspec.Raw) -> bytes:
 
 
 class Unstructured(msgspec.Struct, frozen=True):
-    """An object of any kind: typed metadata, and the whole content as plain dicts and lists (read only)."""
+    """An object of any kind: typed metadata, and the whole content as plain dicts and lists (read only).
+
+    Attributes:
+        owned: who set which of its fields, as JSON, if it was decoded by `decode_applied`.
+    """
 
     metadata: ObjectMeta
     content: JsonObject
+    owned: bytes = b"{}"
+
+    @property
+    def fields(self) -> FieldTree:
+        """`owned`, decoded anew on every call."""
+        return msgspec.json.decode(self.owned, type=FieldTree)
 
 
 def decode_unstructured(raw: bytes | msgspec.Raw) -> Unstructured:
@@ -74,3 +85,13 @@ def decode_unstructured(raw: bytes | msgspec.Raw) -> Unstructured:
     content: JsonObject = msgspec.json.decode(raw)
     content["metadata"].pop("managedFields", None)
     return Unstructured(metadata=typed.metadata, content=content)
+
+
+_APPLIERS: Final = ("mcs-controller-manager", "mcs-controller-agent", "karmada-controller-manager", "karmada-agent")
+"""Field managers that apply Works: what servers make of our user agents, and of Karmada's, whose place we take."""
+
+
+def decode_applied(raw: bytes | msgspec.Raw) -> Unstructured:
+    """As `decode_unstructured`, for objects that Works are merged into: they remember who set which field."""
+    owned = msgspec.json.encode(field_tree(raw, _APPLIERS))
+    return msgspec.structs.replace(decode_unstructured(raw), owned=owned)

@@ -6,6 +6,7 @@ import msgspec
 
 from informers.meta import ObjectMeta
 from mcs_controller.api.common import JsonObject, without_server_state
+from mcs_controller.api.ownership import field_tree
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -13,7 +14,8 @@ class Service(msgspec.Struct, frozen=True):
 
     Attributes:
         spec: the spec as JSON, for telling whether it changed.
-        raw: the object as JSON, without status and managedFields.
+        raw: the object as JSON, without status and managedFields, and without what the server allocated: node ports
+            and IP families that nobody wrote are each server's own affair.
         ingress: `status.loadBalancer.ingress` as JSON.
     """
 
@@ -56,7 +58,7 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Namespace(msgspec.Struct, frozen=True):
-    """core/v1 Namespace; `raw` as for Service."""
+    """core/v1 Namespace; `raw` is the object as JSON, without status and managedFields."""
 
     metadata: ObjectMeta
     raw: bytes
@@ -102,13 +104,34 @@ _slice = msgspec.json.Decoder(_WireSlice)
 _namespace = msgspec.json.Decoder(_WireNamespace)
 
 
+ALLOCATED = ("ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
+"""Fields of a Service's spec that its server fills in if nobody does. Node ports, in the list of ports, are another."""
+
+
+def _without_allocations(raw: bytes | msgspec.Raw) -> bytes:
+    """The Service without what no field manager has ever named: the server put it there (KEP-555)."""
+    content: JsonObject = msgspec.json.decode(without_server_state(raw))
+    named, spec = field_tree(raw, ()).get("f:spec"), content.get("spec")
+    if not named or not isinstance(spec, dict):
+        return msgspec.json.encode(content)  # somebody wiped the record off, so that nobody can tell
+    for key in ALLOCATED:
+        if f"f:{key}" not in named:
+            spec.pop(key, None)
+    ports = named.get("f:ports") or {}
+    for port in spec.get("ports") or ():
+        key = msgspec.json.encode({"port": port["port"], "protocol": port.get("protocol", "TCP")}).decode()
+        if "f:nodePort" not in ports.get(f"k:{key}", {}):
+            port.pop("nodePort", None)
+    return msgspec.json.encode(content)
+
+
 def decode_service(raw: bytes | msgspec.Raw) -> Service:
     """Decode a Service."""
     wire = _service.decode(raw)
     return Service(
         metadata=wire.metadata,
         spec=bytes(wire.spec),
-        raw=without_server_state(raw),
+        raw=_without_allocations(raw),
         ingress=bytes(wire.status.load_balancer.ingress),
     )
 

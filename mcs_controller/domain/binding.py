@@ -1,17 +1,22 @@
 """From a scheduled ResourceBinding to the Works that carry its resource into the clusters (contract 4.2).
 
-Semantics: Karmada's pkg/controllers/binding. Differences, all of them about Works that Karmada would lose sight of:
-they are found by the binding's name as well as by its permanent id, and a binding without an id gets one.
+Semantics: Karmada's pkg/controllers/binding. Differences: Works that Karmada would lose sight of are found by the
+binding's name as well as by its permanent id, and a binding without an id gets one. And what the control plane's server
+allocated for a Service, and nobody wrote, does not travel (`api.core.Service.raw`): each member's server has node ports
+and IP families of its own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.naming import execution_namespace, work_name
-from mcs_controller.domain.works import DeleteWork, WorkIntent, cluster_of, delete_work
+from mcs_controller.domain.work_status import was_applied
+from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.works import CreateWork
 
 BY_BINDING = "binding"
 """Works by the (namespace, name) of the ResourceBinding that their annotations name."""
@@ -130,6 +136,42 @@ def plan_cleanup(binding: ResourceBinding, works: Iterable[Work]) -> tuple[Delet
 def plan_works(binding: ResourceBinding, template: Unstructured) -> tuple[WorkIntent, ...]:
     """One Work for each target cluster, by name of the cluster. The binding must have its permanent id."""
     return tuple(_intent(binding, template, cluster) for cluster in targets(binding))
+
+
+def plan_bound_work(
+    intent: WorkIntent, observed: Work | None, new_id: Callable[[], str]
+) -> CreateWork | PatchWork | None:
+    """The write that makes the Work what is intended; None if it is so already.
+
+    A Work of an older version, or of Karmada's, carries what the control plane's server allocated for the Service. If
+    its member has taken that, the Work is not written again for this alone.
+
+    Raises:
+        WorkTerminating: the observed Work is being deleted.
+    """
+    write = plan_work(intent, observed, new_id)
+    if observed is None or not isinstance(write, PatchWork) or not was_applied(observed):
+        return write
+    if (manifest := _with_allocations(intent.manifest, observed)) is None:
+        return write
+    return write if plan_work(replace(intent, manifest=manifest), observed, new_id) is not None else None
+
+
+def _with_allocations(manifest: JsonObject, observed: Work) -> JsonObject | None:
+    """The Service as the Work would carry it with what that has of allocations now; None if it has no others."""
+    if (manifest.get("apiVersion"), manifest.get("kind")) != SERVICE or len(observed.manifests) != 1:
+        return None
+    spec, known = manifest.get("spec") or {}, observed.manifests[0].decode().get("spec") or {}
+    allocated = {key: known[key] for key in ALLOCATED if key in known and key not in spec}
+    ports, before = spec.get("ports") or [], known.get("ports") or []
+    if len(ports) == len(before):
+        node_ports = [
+            {"nodePort": was["nodePort"]} | port if was.get("nodePort") else port
+            for port, was in zip(ports, before, strict=True)
+        ]
+        if node_ports != ports:
+            allocated["ports"] = node_ports
+    return manifest | {"spec": spec | allocated} if allocated else None
 
 
 def is_older(template: Unstructured, binding: ResourceBinding) -> bool:

@@ -1,12 +1,9 @@
 """Which change of a member's object makes it what a Work says, and whether the Work may make it (contract 4.3).
 
 Semantics: Karmada's pkg/util/objectwatcher and the Retain of its default interpreter. Karmada replaces the object; here
-the difference is sent as a merge patch, so the member's own fields are never sent back to it. That takes knowing which
-fields those are: what the server fills in where the manifest says nothing must not count as a difference, or a steady
-world would be written to for ever. The knowledge is in `filled_in`, for the kinds that this project makes; nothing has
-to be recorded in the objects or remembered over a restart. Other kinds come from the control plane's API server, which
-has filled in the same already. Where a member fills in more (a newer Kubernetes, a webhook), `MemberWriter` notices
-that its write was of no use and does not repeat it.
+the difference is sent as a merge patch, so the member's own fields are never sent back to it. What is the member's own
+`domain.merging` knows: all that no manifest ever named. Where a member rewrites what a manifest does name (an admission
+webhook), `MemberWriter` notices that its write was of no use and does not repeat it.
 
 Four rules are stricter than Karmada's. A member's namespace goes with nothing but its Namespace on the control plane:
 when a cluster leaves, or somebody deletes the Work, it is let go, because all that others have in it would go along
@@ -18,14 +15,14 @@ two Works that carry the same object do not take it from each other in turns: th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
-from mcs_controller.domain.filled_in import FILLED_IN
+from mcs_controller.domain.merging import merge
 from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
 
 if TYPE_CHECKING:
@@ -53,7 +50,6 @@ _STRIPPED_ANNOTATIONS = (
     wk.WORK_NAME,
     *wk.POLICY_ANNOTATIONS,
 )
-_UNMANAGED_PARTS = ("apiVersion", "kind", "metadata", "status")
 _SERVER_METADATA = ("resourceVersion", "managedFields", "generation")
 
 
@@ -250,15 +246,10 @@ def manifest_of(work: Work, manifest: Manifest) -> JsonObject:
 def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | None:
     """The merge patch that makes the member's object what the manifest says; None if it is so already.
 
-    Labels and annotations of others stay. Everything else that the manifest does not name goes, unless the server
-    filled it in. Lists are replaced as a whole. The patch names the resourceVersion that it was computed from.
+    What others have set or filled in stays, labels and annotations included; what an earlier manifest had goes. The
+    patch names the resourceVersion that it was computed from. `immutable.unchangeable` comes first.
     """
-    wanted = _own_parts(manifest)
-    there = _own_parts(observed.content)
-    fill_in = FILLED_IN.get((manifest["apiVersion"], manifest["kind"]))
-    if fill_in is not None:
-        fill_in(wanted, there)
-    body = _difference(there, wanted)
+    body = _difference(*merge(manifest, observed.content, observed.fields))
     meta = observed.metadata
     desired = manifest["metadata"]
     labels = _merged(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
@@ -291,23 +282,6 @@ def _without_status(obj: Unstructured) -> JsonObject:
     return {key: value for key, value in obj.content.items() if key not in ("metadata", "status")} | {
         "metadata": metadata
     }
-
-
-def _own_parts(content: JsonObject) -> JsonObject:
-    # Null is how Go encodes an empty list, and in a merge patch the word for "remove": both mean absent here.
-    return {
-        key: _without_nulls(value)
-        for key, value in content.items()
-        if key not in _UNMANAGED_PARTS and value is not None
-    }
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_without_nulls(one) for one in value]
-    return value
 
 
 def _merged(observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.merging import merge
 
 if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured
@@ -28,7 +29,8 @@ def unchangeable(manifest: JsonObject, observed: Unstructured) -> str:
     if kind == (wk.SLICE_API_VERSION, wk.SLICE_KIND):
         return _changed("addressType", observed.content.get("addressType"), manifest.get("addressType"))
     if kind == ("v1", wk.SERVICE_KIND):
-        return _of_service(manifest.get("spec") or {}, observed.content.get("spec") or {})
+        known, merged = merge(manifest, observed.content, observed.fields)
+        return _of_service(manifest.get("spec") or {}, known.get("spec") or {}, merged["spec"])
     return ""
 
 
@@ -57,16 +59,17 @@ def check_replaceable(manifest: JsonObject, observed: Unstructured, field: str) 
     )
 
 
-def _of_service(wanted: JsonObject, there: JsonObject) -> str:
-    if _EXTERNAL_NAME in (wanted.get("type"), there.get("type")):
+def _of_service(wanted: JsonObject, there: JsonObject, merged: JsonObject) -> str:
+    if _EXTERNAL_NAME in (merged.get("type"), there.get("type")):
         return ""  # its addresses come and go with that type
     before, after = there.get("clusterIP"), wanted.get("clusterIP")
     if before and (before == _HEADLESS) != (after == _HEADLESS):
         return _changed("spec.clusterIP", before, after or "an allocated address")
-    if (families := wanted.get("ipFamilies")) and (known := there.get("ipFamilies")) and families[0] != known[0]:
-        return _changed("spec.ipFamilies[0]", known[0], families[0])
-    if wanted.get("type") == there.get("type") == _BALANCER and wanted.get("loadBalancerClass"):
-        return _changed("spec.loadBalancerClass", there.get("loadBalancerClass"), wanted["loadBalancerClass"])
+    before, after = there.get("ipFamilies"), merged.get("ipFamilies")
+    if before and after and before[0] != after[0]:
+        return _changed("spec.ipFamilies[0]", before[0], after[0])
+    if merged.get("type") == there.get("type") == _BALANCER:
+        return _changed("spec.loadBalancerClass", there.get("loadBalancerClass"), merged.get("loadBalancerClass"))
     return ""
 
 

@@ -30,13 +30,15 @@ from mcs_controller.domain.binding import (
     is_older,
     kind_of,
     plan_adopt,
+    plan_bound_work,
     plan_cleanup,
     plan_release,
     plan_works,
 )
 from mcs_controller.domain.execution import has_drifted
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating, plan_work
+from mcs_controller.domain.work_status import was_applied
+from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
 from mcs_controller.reconcilers.apply import Failures, apply_work, settle
 from mcs_controller.reconcilers.changes import content_changed, service_changed
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
@@ -169,7 +171,7 @@ class BindingReconciler:
         waiting: list[str] = []
         for intent in plan_works(binding, template):
             try:
-                write = plan_work(intent, self._works.get(intent.namespace, intent.name), self._new_id)
+                write = plan_bound_work(intent, self._works.get(intent.namespace, intent.name), self._new_id)
             except WorkTerminating as error:
                 waiting.append(str(error))  # its deletion is an event that leads back here
                 continue
@@ -294,8 +296,14 @@ def requests_for_work(event: Event[Work]) -> Iterable[Request]:
 
 
 def work_changed(event: Event[Work]) -> bool:
-    """Whether the Work is gone, or more than its status changed. New ones are our own."""
-    return event.old is not None and content_changed(event)
+    """Whether the Work is gone, more than its status changed, or its member does not take it any more.
+
+    New ones are our own. What a member does not take may be what older versions put into the Work.
+    """
+    old, new = event.old, event.new
+    if old is None:
+        return False
+    return content_changed(event) or (new is not None and was_applied(old) and not was_applied(new))
 
 
 def _name(write: DeleteWork) -> str:

@@ -7,13 +7,13 @@ tells. An object is the same to everything here whatever its kind.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.cached import CachedResource
 from informers.errors import KubeError
 from informers.resource import Resource
-from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.api.common import Unstructured, decode_applied, decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.reconcilers.served_kinds import ServedKinds, resource_of
@@ -62,13 +62,13 @@ class MemberKind:
 
 NAMESPACES: Final = MemberKind(
     resource=Resource(
-        group="", version="v1", plural="namespaces", kind="Namespace", decode=decode_unstructured, namespaced=False
+        group="", version="v1", plural="namespaces", kind="Namespace", decode=decode_applied, namespaced=False
     ),
     # All of them: whether a namespace exists decides whether anything can be created in it, whoever made it.
     label_selector="",
 )
 _SERVICES: Final = MemberKind(
-    resource=Resource(group="", version="v1", plural="services", kind=wk.SERVICE_KIND, decode=decode_unstructured)
+    resource=Resource(group="", version="v1", plural="services", kind=wk.SERVICE_KIND, decode=decode_applied)
 )
 _SLICES: Final = MemberKind(
     resource=Resource(
@@ -76,7 +76,7 @@ _SLICES: Final = MemberKind(
         version="v1",
         plural="endpointslices",
         kind=wk.SLICE_KIND,
-        decode=decode_unstructured,
+        decode=decode_unstructured,  # ours as a whole: who set what does not matter, and there are many of them
     )
 )
 MEMBER_KINDS: Final[Mapping[tuple[str, str], MemberKind]] = {
@@ -167,7 +167,7 @@ class MemberObjects:
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
-        return MemberKind(resource=resource_of(wanted, served))
+        return MemberKind(resource=replace(resource_of(wanted, served), decode=decode_applied))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""

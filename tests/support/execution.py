@@ -51,7 +51,9 @@ class World:
 
     host: MemoryApi = field(default_factory=MemoryApi)
     member: MemoryApi = field(
-        default_factory=lambda: MemoryApi(defaulters={"Service": default_service}, strict_namespaces=True)
+        default_factory=lambda: MemoryApi(
+            defaulters={"Service": default_service}, strict_namespaces=True, records_fields=True
+        )
     )
     members: MemoryMembers = field(default_factory=MemoryMembers)
     recorder: MemoryRecorder = field(default_factory=MemoryRecorder)

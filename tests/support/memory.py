@@ -33,6 +33,7 @@ from informers.meta import KubeObject, ObjectKey
 from informers.selectors import LabelSelector
 from informers.transport import RawResponse
 from informers.wire import Identity, ListPage
+from tests.support.managed_fields import written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -182,12 +183,14 @@ class MemoryApi:
             Called with the object that is written, and the one before it or None.
         served: what discovery lists, by path: each `{"name": "deployments", "kind": "Deployment", "namespaced": True}`.
         strict_namespaces: writes into namespaces that do not exist fail, as on a real server.
+        records_fields: whether objects say who set what, as on a real server.
         travel: awaited by each write on its way to the server and by its answer on the way back.
         calls: what the code under test asked for, in order.
     """
 
     defaulters: Mapping[str, Callable[[Json, Json | None], None]] = field(default_factory=dict)
     strict_namespaces: bool = False
+    records_fields: bool = False
     served: Mapping[str, list[Json]] = field(default_factory=dict)
     travel: Callable[[], Awaitable[object]] | None = None
     calls: list[Call] = field(default_factory=list)
@@ -242,7 +245,10 @@ class MemoryApi:
         """Somebody changes anything about an object, status included, by a merge patch."""
         key = (plural_of({"kind": kind}), ObjectKey(namespace, name))
         before = self._objects[key]
-        return self._store(key, before, merge_patch(before, patch))
+        after = merge_patch(before, patch)
+        if self.records_fields:
+            written(before, after, by_us=False)
+        return self._store(key, before, after)
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Somebody deletes an object; finalizers hold it."""
@@ -326,6 +332,8 @@ class MemoryApi:
             key = self._key(resource.plural, obj)
             if key in self._objects:
                 raise AlreadyExists(409, "AlreadyExists", f'{resource.plural} "{key[1].name}" already exists')
+            if self.records_fields:
+                written(None, obj, by_us=True)
             return resource.decode(_encode(self._create(key, obj)))
 
     async def patch(
@@ -343,6 +351,8 @@ class MemoryApi:
             elif resource.plural in _STATUS_SUBRESOURCE:
                 after.pop("status", None)
                 after |= {"status": before["status"]} if "status" in before else {}
+            if self.records_fields:
+                written(before, after, by_us=True)
             return resource.decode(_encode(self._store((resource.plural, ObjectKey(namespace, name)), before, after)))
 
     async def delete(

@@ -19,6 +19,7 @@ from mcs_controller.domain.binding import (
     is_older,
     occupied,
     plan_adopt,
+    plan_bound_work,
     plan_cleanup,
     plan_release,
     plan_works,
@@ -286,3 +287,36 @@ def test_an_ensured_work_holds_one_manifest(present: bool) -> None:
 )
 def test_names_of_works(kind: str, namespace: str, name: str, expected: str) -> None:
     assert work_name(kind, namespace, name) == expected
+
+
+# --- what older versions put into Works ------------------------------------------------------------------------------
+
+
+def _older(applied: str, **spec: Any) -> tuple[WorkIntent, Work]:
+    """An intent, and the Work that an older version made of the same template."""
+    allocated = {"ipFamilies": ["IPv4"], "ports": [{"port": 80, "nodePort": 30001}]}
+    before = _intents(_binding("m1"), _template(service(type="NodePort", **allocated)))["karmada-es-m1"]
+    write = plan_work(before, None, lambda: "id")
+    assert isinstance(write, CreateWork)
+    conditions = [{"type": wk.APPLIED, "status": applied, "reason": "x", "message": "", "lastTransitionTime": None}]
+    observed = a_work(write.body | {"status": {"conditions": conditions}})
+    wanted = {"type": "NodePort", "ports": [{"port": 80}]} | spec
+    return _intents(_binding("m1"), _template(service(**wanted)))["karmada-es-m1"], observed
+
+
+def test_a_work_that_its_member_has_taken_is_not_written_for_what_the_server_allocated() -> None:
+    intent, observed = _older("True")
+    assert plan_work(intent, observed, ids()) is not None
+    assert plan_bound_work(intent, observed, ids()) is None
+
+
+@pytest.mark.parametrize(
+    ("applied", "spec"), [("False", {}), ("True", {"selector": {"a": "b"}})], ids=["refused", "changed"]
+)
+def test_a_work_that_is_refused_or_written_anyway_loses_it(applied: str, spec: Json) -> None:
+    intent, observed = _older(applied, **spec)
+    write = plan_bound_work(intent, observed, ids())
+    assert write is not None
+    [manifest] = write.body["spec"]["workload"]["manifests"]
+    assert "ipFamilies" not in manifest["spec"]
+    assert manifest["spec"]["ports"] == [{"port": 80}]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.api.common import Unstructured, decode_applied
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
 from mcs_controller.domain.execution import (
@@ -33,7 +33,7 @@ MARKS = {wk.WORK_NAMESPACE: NAMESPACE, wk.WORK_NAME: "w"}
 
 
 def _object(content: Json) -> Unstructured:
-    return decode_unstructured(msgspec.json.encode(content))
+    return decode_applied(msgspec.json.encode(content))
 
 
 def _marked(content: Json, **annotations: str) -> Json:
@@ -195,67 +195,6 @@ def test_a_patch_names_the_version_it_was_computed_from() -> None:
     manifest = _marked(service())
     patch, _ = _update(manifest, _stored(manifest, **DEFAULTED, **CLUSTER_IP, selector={"app": "other"}))
     assert patch == {"metadata": {"resourceVersion": "5"}, "spec": {"selector": {"app": "web"}}}
-
-
-def test_a_field_that_the_manifest_no_longer_names_is_removed() -> None:
-    manifest = _marked(service())
-    stored = _stored(manifest, **DEFAULTED, **CLUSTER_IP, externalIPs=["1.2.3.4"], publishNotReadyAddresses=True)
-    patch, after = _update(manifest, stored)
-    assert patch is not None
-    assert patch["spec"] == {"externalIPs": None, "publishNotReadyAddresses": None, "externalTrafficPolicy": None}
-    assert "externalIPs" not in after["spec"]
-
-
-def test_a_nested_field_that_the_manifest_no_longer_names_is_removed() -> None:
-    manifest = _marked(
-        {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"a": {"b": 1}}}
-    )
-    patch, _ = _update(manifest, _stored(manifest) | {"spec": {"a": {"b": 1, "c": 2}}, "data": {"x": 1}})
-    assert patch == {"metadata": {"resourceVersion": "5"}, "spec": {"a": {"c": None}}, "data": None}
-
-
-def test_the_members_own_cluster_ip_and_health_check_port_are_carried_over() -> None:
-    manifest = _marked(service(clusterIP="None", clusterIPs=["None"], type="ClusterIP", healthCheckNodePort=31000))
-    patch, after = _update(
-        manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "healthCheckNodePort": 32000}}
-    )
-    assert patch is not None
-    assert (after["spec"]["clusterIP"], after["spec"]["clusterIPs"]) == ("10.1.1.1", ["10.1.1.1"])
-    assert after["spec"]["healthCheckNodePort"] == 32000
-
-
-def test_a_node_port_of_the_manifest_wins_and_one_of_the_member_is_kept() -> None:
-    ports = [{"name": "a", "port": 80, "nodePort": 30010}, {"name": "b", "port": 82}]
-    manifest = _marked(service(type="NodePort", ports=ports))
-    there = [PORT | {"name": "a", "nodePort": 30001}, PORT | {"name": "b", "port": 81, "nodePort": 30002}]
-    _, after = _update(
-        manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "type": "NodePort", "ports": there}}
-    )
-    assert [port["nodePort"] for port in after["spec"]["ports"]] == [30010, 30002]
-
-
-def test_node_ports_come_when_a_service_becomes_a_load_balancer() -> None:
-    manifest = _marked(service(type="LoadBalancer", ports=[PORT | {"nodePort": 30010}]))
-    _, after = _update(manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]}})
-    assert after["spec"]["type"] == "LoadBalancer"
-    assert [port["nodePort"] for port in after["spec"]["ports"]] == [30010]
-
-
-def test_node_ports_go_when_the_type_does() -> None:
-    manifest = _marked(service(type="ClusterIP"))
-    stored = _stored(
-        manifest, **CLUSTER_IP, type="NodePort", externalTrafficPolicy="Local", ports=[PORT | {"nodePort": 30001}]
-    )
-    _, after = _update(manifest, stored)
-    assert after["spec"]["ports"] == [PORT]
-    assert "externalTrafficPolicy" not in after["spec"]
-
-
-def test_cluster_ips_go_when_a_service_becomes_an_external_name() -> None:
-    manifest = _marked(service()) | {"spec": {"type": "ExternalName", "externalName": "example.org"}}
-    patch, after = _update(manifest, _stored(manifest) | {"spec": {**DEFAULTED, **CLUSTER_IP, "ports": [PORT]}})
-    assert patch is not None
-    assert after["spec"] == {"type": "ExternalName", "externalName": "example.org", "sessionAffinity": "None"}
 
 
 def test_the_lists_of_a_slice_are_replaced_as_a_whole() -> None:

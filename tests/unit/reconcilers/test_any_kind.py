@@ -78,8 +78,8 @@ async def test_nothing_is_written_on_a_restart(world: World) -> None:
 
 @pytest.mark.parametrize(
     "drift",
-    [{"spec": {"replicas": 9}}, {"spec": {"paused": True}}, {"metadata": {"labels": {wk.MANAGED: None}}}],
-    ids=["changed", "added", "unmarked"],
+    [{"spec": {"replicas": 9}}, {"metadata": {"labels": {wk.MANAGED: None}}}],
+    ids=["changed", "unmarked"],
 )
 async def test_drift_is_noticed_and_repaired(world: World, drift: Json) -> None:
     world.carry(deployment())
@@ -91,6 +91,21 @@ async def test_drift_is_noticed_and_repaired(world: World, drift: Json) -> None:
     await world.reconcile()
     after = stored(world)
     assert (after["spec"], after["metadata"]["labels"]) == (before["spec"], before["metadata"]["labels"])
+
+
+async def test_what_others_add_stays(world: World) -> None:
+    world.carry(deployment())
+    await world.reconcile()
+    sidecar = {"name": "sidecar", "image": "proxy"}
+    containers = stored(world)["spec"]["template"]["spec"]["containers"]
+    theirs = {"spec": {"paused": True, "template": {"spec": {"containers": [*containers, sidecar]}}}}
+    world.member.edit("Deployment", "default", "web", theirs)
+    assert await world.reconcile() == []
+    world.carry(deployment(replicas=3))
+    assert await world.reconcile() == [f"patch {PATH}"]
+    spec = stored(world)["spec"]
+    assert (spec["replicas"], spec["paused"]) == (3, True)
+    assert sidecar in spec["template"]["spec"]["containers"]
 
 
 async def test_a_status_is_no_drift_and_is_not_carried_back(world: World) -> None:

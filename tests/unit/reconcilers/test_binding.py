@@ -396,3 +396,9 @@ def test_events_of_works_lead_to_the_binding_they_name() -> None:
     assert work_changed(Event(old=before))
     assert not work_changed(Event(new=before))
     assert not work_changed(Event(old=before, new=status))
+    applied, refused = (
+        a_work(work("m1", NAME, service(), annotations=annotations) | {"status": {"conditions": [one]}})
+        for one in ({"type": wk.APPLIED, "status": "True"}, {"type": wk.APPLIED, "status": "False"})
+    )
+    assert work_changed(Event(old=applied, new=refused))
+    assert not work_changed(Event(old=refused, new=applied))

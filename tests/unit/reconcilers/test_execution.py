@@ -636,14 +636,14 @@ async def test_a_deleted_member_object_is_made_again(world: World) -> None:
     assert world.sample("create_resource_to_cluster", **labels, recreate="false") == 1
 
 
-async def test_a_changed_member_object_is_put_right(world: World) -> None:
+async def test_a_changed_member_object_is_put_right_and_keeps_what_others_add(world: World) -> None:
     await _applied(world, service())
     world.member.edit("Service", "default", "web", {"spec": {"selector": {"app": "x"}, "externalIPs": ["1.2.3.4"]}})
     assert await world.reconcile() == ["patch services/default/web"]
     found = world.member.find("Service", "default", "web")
     assert found is not None
     assert found["spec"]["selector"] == {"app": "web"}
-    assert "externalIPs" not in found["spec"]
+    assert found["spec"]["externalIPs"] == ["1.2.3.4"]
 
 
 async def test_stripped_labels_are_put_back(world: World) -> None:

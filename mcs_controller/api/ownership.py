@@ -1,0 +1,75 @@
+"""Who set which field of an object: its `metadata.managedFields`, folded into one tree.
+
+The tree has the keys of fieldsV1 ("f:<field>", 'k:{"port":80}', 'v:"x"'; see structured-merge-diff's `fieldpath`). Its
+nodes say besides who set what is there: `OURS`, `OTHERS`, both, or, if a server or an admission webhook filled it in,
+nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+OURS: Final = "+"
+"""Key of nodes that one of us set."""
+
+OTHERS: Final = "-"
+"""Key of nodes that somebody else set."""
+
+ITSELF: Final = "."
+"""Key of nodes that have members: it was set by itself, besides them."""
+
+FieldTree = dict[str, Any]
+"""Nodes are dicts, leaves as well."""
+
+_OUTSIDE: Final = ("f:metadata", "f:status", "f:apiVersion", "f:kind")
+"""Labels and annotations have a record of their own (contract 4.3), and the status is the member's."""
+
+
+class ManagedFields(msgspec.Struct, rename="camel"):
+    """One entry of metadata.managedFields."""
+
+    manager: str = ""
+    subresource: str = ""
+    fields_v1: FieldTree = {}
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    managed_fields: list[ManagedFields] | None = None
+
+
+class _Owned(msgspec.Struct):
+    metadata: _Meta
+
+
+_decoder = msgspec.json.Decoder(_Owned)
+
+
+def field_tree(raw: bytes | msgspec.Raw, ours: Container[str]) -> FieldTree:
+    """The folded tree of an object, without its metadata and status; empty if nobody is named.
+
+    Args:
+        raw: the object as JSON.
+        ours: names of managers that count as ourselves.
+    """
+    tree: FieldTree = {}
+    for entry in _decoder.decode(raw).metadata.managed_fields or ():
+        if not entry.subresource:
+            fields = {key: below for key, below in entry.fields_v1.items() if key not in _OUTSIDE}
+            if fields:
+                _fold(tree, fields, OURS if entry.manager in ours else OTHERS)
+    return tree
+
+
+def _fold(tree: FieldTree, fields: FieldTree, who: str) -> None:
+    if not fields:
+        tree[who] = {}
+    for key, below in fields.items():
+        if key == ITSELF:
+            tree[who] = tree[ITSELF] = {}
+        else:
+            _fold(tree.setdefault(key, {}), below, who)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from testbed.access import ClusterAccess
     from workqueue import RateLimiter
 
-USER_AGENT = "propagation-test"
+USER_AGENT = "mcs-controller-manager/propagation-test"
 
 
 @asynccontextmanager

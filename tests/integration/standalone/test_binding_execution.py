@@ -13,104 +13,17 @@ import pytest
 import pytest_asyncio
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
+from mcs_controller.domain.naming import work_name
 from testbed import Bed, karmada
 from testbed.api import Object, wait_for
-from testbed.audit import AuditEvent, AuditLog
 from testbed.errors import NotYet
-from tests.support.propagation import USER_AGENT, propagation
+from tests.support.propagation import propagation
+from tests.support.propagation_world import BINDINGS, CLUSTERS, SERVICES, SLICES, SPACE, WORKS, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from testbed.access import ClusterAccess
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CLUSTERS = "cluster.karmada.io/v1alpha1/clusters"
-WORKS = "work.karmada.io/v1alpha1/works"
-BINDINGS = "work.karmada.io/v1alpha2/resourcebindings"
-SERVICES = "v1/services"
-SLICES = "discovery.k8s.io/v1/endpointslices"
-SPACE = "karmada-es-m1"
-QUIET_SECONDS = 1.5
-
-
-class World:
-    """A control plane with one ready member, and a namespace in both."""
-
-    def __init__(self, bed: Bed, access: ClusterAccess, namespace: str) -> None:
-        self.bed = bed
-        self.access = access
-        self.namespace = namespace
-        self.host = bed.host.api
-        self.member = bed.members["m1"].api
-
-    def service(self, name: str = "web", **spec: Any) -> Object:
-        metadata = {"name": name, "namespace": self.namespace}
-        return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]} | spec}
-
-    def slice(self, name: str = "m9-web-1", count: int = 2, **fields: Any) -> Object:
-        addresses = [f"10.1.{number // 250}.{number % 250 + 1}" for number in range(count)]
-        return {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": name,
-                "namespace": self.namespace,
-                "labels": {wk.SERVICE_NAME: "web", wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER},
-            },
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
-            "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
-        } | fields
-
-    async def carry(self, name: str, manifest: Object, **fields: Any) -> None:
-        """Create or replace the Work that carries the manifest."""
-        fields = {"finalizers": (wk.EXECUTION_FINALIZER,)} | fields
-        write = plan_work(WorkIntent(namespace=SPACE, name=name, manifest=manifest, **fields), None, lambda: name)
-        assert isinstance(write, CreateWork)
-        known = await self.host.find(WORKS, name, namespace=SPACE)
-        if known is None:
-            await self.host.create(write.body)
-        else:
-            await self.host.replace(known | {"spec": write.body["spec"]})
-
-    async def applied(self, name: str, status: str = "True") -> str:
-        """Wait until the Work's condition Applied is this; returns the message."""
-
-        async def probe() -> str:
-            work = await self.host.get(WORKS, name, namespace=SPACE)
-            conditions = work.get("status", {}).get("conditions", ())
-            found: Object = next((one for one in conditions if one["type"] == "Applied"), {})
-            if found.get("status") != status:
-                raise NotYet(f"conditions {conditions}")
-            return str(found["message"])
-
-        return await wait_for(f"Work {name} Applied={status}", probe, 30.0)
-
-    async def until(self, resource: str, name: str, wanted: Any, *, api: Any = None) -> Object:
-        """Wait until an object of the member (or of `api`) satisfies the predicate; None for absent."""
-        api = api or self.member
-
-        async def probe() -> tuple[Object | None]:
-            found = await api.find(resource, name, namespace=self.namespace)
-            if not wanted(found):
-                raise NotYet(f"{resource} {name}: {found}")
-            return (found,)
-
-        return (await wait_for(f"{resource} {name}", probe, 30.0))[0] or {}
-
-    async def writes_during_quiet(self, seconds: float = QUIET_SECONDS) -> list[AuditEvent]:
-        """What the controllers write while nothing happens. Events come late by design, so they do not count."""
-        marks = [AuditLog(plane.audit_log).mark() for plane in (self.bed.host, *self.bed.members.values())]
-        await asyncio.sleep(seconds)
-        return [
-            event
-            for mark in marks
-            for event in mark.events()
-            if event.is_write and event.resource != "events" and event.user_agent.startswith(USER_AGENT)
-        ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -137,6 +50,10 @@ async def world(fleet: Bed) -> AsyncIterator[World]:
         name = work["metadata"]["name"]
         await fleet.host.api.patch(WORKS, name, {"metadata": {"finalizers": None}}, namespace=SPACE)
         await fleet.host.api.delete(WORKS, name, namespace=SPACE, missing_ok=True)
+    for binding in await fleet.host.api.list(BINDINGS, namespace=namespace):
+        name = binding["metadata"]["name"]
+        await fleet.host.api.patch(BINDINGS, name, {"metadata": {"finalizers": None}}, namespace=namespace)
+        await fleet.host.api.delete(BINDINGS, name, namespace=namespace, missing_ok=True)
 
 
 SHAPES: dict[str, Object] = {
@@ -219,7 +136,7 @@ async def test_drift_is_repaired(world: World) -> None:
                     and wk.MANAGED_LABELS in one["metadata"]["annotations"]
                 ),
             )
-            assert "externalIPs" not in repaired["spec"]
+            assert repaired["spec"]["externalIPs"] == ["192.0.2.1"], "what others add is theirs"
         await world.member.delete(SLICES, "m9-web-1", namespace=world.namespace)
         await world.until(SLICES, "m9-web-1", lambda one: one is not None)
         assert await world.writes_during_quiet(0.5) == []
@@ -302,13 +219,7 @@ async def test_a_binding_from_scheduling_to_deletion(world: World) -> None:
         ]
 
     async with propagation(world.access):
-        resource = {"apiVersion": "v1", "kind": "Service", "namespace": namespace, "name": "web"}
-        resource |= {name: service["metadata"][name] for name in ("uid", "resourceVersion")}
-        spec = {"resource": resource, "conflictResolution": "Overwrite", "clusters": [{"name": "m1"}]}
-        await world.host.create(
-            {"apiVersion": "work.karmada.io/v1alpha2", "kind": "ResourceBinding",
-             "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-        )  # fmt: skip
+        await world.bind(service)
         await wait_for("FullyApplied", fully_applied, 30.0)
         ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}}}
         await world.member.patch(SERVICES, "web", ingress, namespace=namespace, subresource="status")
@@ -319,3 +230,153 @@ async def test_a_binding_from_scheduling_to_deletion(world: World) -> None:
         await world.host.delete(BINDINGS, name, namespace=namespace)
         await world.until(BINDINGS, name, lambda one: one is None, api=world.host)
         await world.until(SERVICES, "web", lambda one: one is None)
+
+
+# --- what members have of their own ----------------------------------------------------------------------------------
+
+NLB = "example.com/nlb"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def webhook(world: World) -> AsyncIterator[None]:
+    """The member fills in a class for balancers that are created."""
+    versions = {"apiVersion": "admissionregistration.k8s.io/v1"}
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["services"]}]
+    mutation = 'Object{spec: Object.spec{loadBalancerClass: "' + NLB + '"}}'
+    spec = {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "matchConstraints": {"resourceRules": rules},
+        "matchConditions": [{"name": "lb", "expression": 'object.spec.type == "LoadBalancer"'}],
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": mutation}}],
+    }
+    await world.member.create(versions | {"kind": "MutatingAdmissionPolicy", "metadata": {"name": "nlb"}, "spec": spec})
+    binding = {"kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "nlb"}, "spec": {"policyName": "nlb"}}
+    await world.member.create(versions | binding)
+
+    async def works() -> bool | None:
+        made = await world.member.create(world.service("probe", type="LoadBalancer"))
+        await world.member.delete(SERVICES, "probe", namespace=world.namespace)
+        return True if made["spec"].get("loadBalancerClass") == NLB else None
+
+    await wait_for("the policy to be in force", works, 60.0)
+    yield
+    for plural in ("mutatingadmissionpolicybindings", "mutatingadmissionpolicies"):
+        await world.member.delete(f"admissionregistration.k8s.io/v1/{plural}", "nlb")
+
+
+async def test_cases_01_and_02_what_a_member_fills_in_stays_and_a_restart_writes_nothing(
+    world: World, webhook: None
+) -> None:
+    named = {"ports": [{"name": "http", "port": 80}]}
+    balancer = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+    shop = await world.host.create(world.service("shop", type="NodePort", **named))
+    [taken] = [port["nodePort"] for port in shop["spec"]["ports"]]
+    wish = taken + 1 if taken < 32767 else taken - 1
+    squatter = {"type": "NodePort", "ports": [{"port": 80, "nodePort": taken}]}
+    await world.member.create(world.service("squatter", **squatter))
+    edge = await world.host.create(world.service("edge", **named, **balancer))
+    wished = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": wish}]}
+    fixed = await world.host.create(world.service("fixed", **wished))
+    health = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    health_checked = await world.host.create(world.service("health", **named, **health))
+    await world.member.create(world.service("pre", selector={"app": "theirs"}))
+    pre = await world.host.create(world.service("pre", clusterIP="None", selector={"app": "pre"}))
+    services = (shop, edge, fixed, health_checked, pre)
+
+    def with_two_ports(one: Object | None) -> bool:
+        return one is not None and len(one["spec"]["ports"]) == 2
+
+    async with propagation(world.access):
+        for service in services:
+            await world.bind(service)
+        works = [work_name("Service", world.namespace, one["metadata"]["name"]) for one in services]
+        for name in works:
+            await world.applied(name)
+        before = {one["metadata"]["name"]: one for one in await world.member.list(SERVICES, namespace=world.namespace)}
+        assert before["shop"]["spec"]["ports"][0]["nodePort"] != taken
+        assert before["fixed"]["spec"]["ports"][0]["nodePort"] == wish, "one that somebody wrote travels"
+        assert before["edge"]["spec"]["loadBalancerClass"] == NLB
+        assert before["pre"]["spec"]["clusterIP"] == "None", "case 15"
+        more = {"spec": {"ports": [*named["ports"], {"name": "more", "port": 81}]}}
+        for name in ("shop", "edge"):
+            await world.host.patch(SERVICES, name, more, namespace=world.namespace)
+        changed = {name: await world.until(SERVICES, name, with_two_ports) for name in ("shop", "edge")}
+        assert changed["edge"]["spec"]["loadBalancerClass"] == NLB
+        assert changed["shop"]["spec"]["ports"][0] == before["shop"]["spec"]["ports"][0]
+        assert await world.writes_during_quiet() == []
+    theirs = {"spec": {"externalIPs": ["192.0.2.7"]}, "metadata": {"finalizers": ["example.com/theirs"]}}
+    await world.member.patch(SERVICES, "edge", theirs, namespace=world.namespace)
+    async with propagation(world.access):
+        assert await world.writes_during_quiet(3.0) == []
+        await world.host.patch(SERVICES, "edge", {"spec": {"ports": named["ports"]}}, namespace=world.namespace)
+        left = await world.until(SERVICES, "edge", lambda one: one and len(one["spec"]["ports"]) == 1)
+        assert left["spec"]["externalIPs"] == ["192.0.2.7"]
+        assert left["metadata"]["finalizers"] == ["example.com/theirs"]
+        await world.member.patch(SERVICES, "edge", {"metadata": {"finalizers": None}}, namespace=world.namespace)
+
+
+async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) -> None:
+    wide = {"externalIPs": ["192.0.2.1"], "trafficDistribution": "PreferClose", "internalTrafficPolicy": "Local"}
+    async with propagation(world.access):
+        await world.carry("work", world.service(**wide))
+        await world.applied("work")
+    await world.carry("work", world.service(ports=[{"port": 81}]))
+    async with propagation(world.access):
+        found = await world.until(SERVICES, "web", lambda one: one and "externalIPs" not in one["spec"])
+        assert [port["port"] for port in found["spec"]["ports"]] == [81]
+        assert found["spec"]["internalTrafficPolicy"] == "Cluster"
+        assert "trafficDistribution" not in found["spec"]
+        assert await world.writes_during_quiet(0.5) == []
+
+
+async def test_case_11_a_slice_whose_address_type_changed_while_nobody_ran_is_made_anew(world: World) -> None:
+    other = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:db8::9"]}]}
+    async with propagation(world.access):
+        await world.carry("work", world.slice())
+        await world.applied("work")
+    await world.carry("work", world.slice(**other))
+    async with propagation(world.access):
+        await world.until(SLICES, "m9-web-1", lambda one: one and one["addressType"] == "IPv6")
+        await world.carry("work", world.slice())
+        await world.until(SLICES, "m9-web-1", lambda one: one and one["addressType"] == "IPv4")
+        await world.applied("work")
+        assert await world.writes_during_quiet(0.5) == []
+
+
+async def test_case_15_a_service_becomes_headless_and_back_by_being_made_anew(world: World) -> None:
+    overwrite = {"annotations": {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}}
+    await world.member.create(world.service("pre", selector={"app": "theirs"}))
+    headless = {"clusterIP": "None", "selector": {"app": "pre"}}
+    async with propagation(world.access):
+        await world.carry("pre", world.service("pre", **headless))
+        assert "not managed by Karmada" in await world.applied("pre", "False")
+        await world.carry("pre", world.service("pre", **headless), **overwrite)
+        for spec in ({"selector": {"app": "web"}}, headless, {"selector": {"app": "web"}}, headless):
+            await world.carry("web", world.service("web", **spec), **overwrite)
+            wanted = spec.get("clusterIP") == "None"
+            await world.until(
+                SERVICES, "web", lambda one, wanted=wanted: one and (one["spec"]["clusterIP"] == "None") is wanted
+            )
+            await world.applied("web")
+        await world.carry("web", world.service("web"))
+        assert "cannot be changed in place: spec.clusterIP" in await world.applied("web", "False")
+        found = await world.until(SERVICES, "pre", lambda one: one and one["spec"]["clusterIP"] == "None")
+        assert found["spec"]["selector"] == {"app": "pre"}
+        await world.applied("pre")
+
+
+async def test_a_namespace_of_the_members_own_counts_as_applied_and_stays(world: World) -> None:
+    async with propagation(world.access):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}
+        await world.carry("namespace", namespace)
+        await world.applied("namespace")
+        assert await world.writes_during_quiet(0.5) == []
+        await world.host.delete(WORKS, "namespace", namespace=SPACE)
+
+        async def gone() -> bool | None:
+            return True if await world.host.find(WORKS, "namespace", namespace=SPACE) is None else None
+
+        await wait_for("Work is gone", gone, 30.0)
+        left = await world.member.get("v1/namespaces", world.namespace)
+        assert "deletionTimestamp" not in left["metadata"]

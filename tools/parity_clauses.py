@@ -275,6 +275,22 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "Everything that others have in it would be deleted with it. That it exists is all that is wanted",
     ),
     Deviation(
+        "three-way",
+        "Of a member's object a field goes only if an earlier manifest had it (by `managedFields`: ours or Karmada's). "
+        "What the member's servers, webhooks and controllers fill in or add stays: `loadBalancerClass`, a second IP "
+        "family, node ports, `externalIPs`",
+        "The object is replaced; of a Service the cluster IP and the health check's port are kept",
+        "An immutable field that a webhook filled in makes each later change fail with 422; others fight for theirs",
+    ),
+    Deviation(
+        "allocated",
+        "`nodePort`, `healthCheckNodePort`, `ipFamilies` and `ipFamilyPolicy` of a Service travel only if somebody "
+        "wrote them: not if no field manager names them. A Work with more is left so while its member takes it",
+        "They travel always",
+        "They are allocated by each server for itself: the node port may be taken in the member, and the Service "
+        "would not get there",
+    ),
+    Deviation(
         "replaced",
         "What cannot be changed in place is deleted and made anew: a slice whose address type changed, always; a "
         "Service that becomes headless or ceases to be, or whose `loadBalancerClass` or first IP family changes, with "
@@ -435,7 +451,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "only if changed; one that is being deleted is waited for.",
         (61, 78, 79, 86),
         (f"{_DOMAIN}/test_works.py",),
-        ("patches", "ids"),
+        ("patches", "ids", "allocated"),
     ),
     # --- chapter 3 ----------------------------------------------------------------------------------------------------
     Clause(
@@ -638,7 +654,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_binding.py",
             f"{_RECONCILERS}/test_writers_of_bindings.py",
         ),
-        ("ids", "everything", "followed"),
+        ("ids", "everything", "followed", "allocated"),
     ),
     Clause(
         _NEIGHBOURS,
@@ -648,10 +664,12 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         (
             f"{_DOMAIN}/test_execution.py",
             f"{_RECONCILERS}/test_execution.py",
+            f"{_DOMAIN}/test_merging.py",
             f"{_RECONCILERS}/test_execution_replacing.py",
+            "tests/integration/standalone/test_binding_execution.py",
             "tests/integration/standalone/test_leaving.py",
         ),
-        ("patches", "own-objects", "namespaces-stay", "replaced"),
+        ("patches", "own-objects", "namespaces-stay", "three-way", "replaced"),
     ),
     Clause(
         _NEIGHBOURS,

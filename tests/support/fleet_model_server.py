@@ -168,6 +168,7 @@ class Server(MemoryApi):
         super().__init__(
             defaulters={"Namespace": _default_namespace, **({"Service": default_service} if lists_late else {})},
             strict_namespaces=True,
+            records_fields=lists_late,
         )
         self.name = name
         self.wire = wire

@@ -34,6 +34,7 @@ from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
 from mcs_controller.service_export_wiring import wire_service_export
 from mcs_controller.standalone import wire_standalone
+from mcs_controller.unserved import UnservedServices, why_unserved
 from mcs_controller.wiring import Wiring, wire_multi_cluster_service
 from workqueue.clock import RealClock
 from workqueue.token_bucket import TokenBucket
@@ -84,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidOptions as error:
         return _refuse(error)
     setup_logging(options.v, "json" if options.logging_format == "json" else "text", sys.stderr)
+    if options.ignored:
+        _log.warning(
+            "Ignored: these are for karmada-controller-manager and mean nothing here",
+            extra={"flags": " ".join(options.ignored)},
+        )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(options))
@@ -167,6 +173,8 @@ async def run(options: Options) -> None:
         wire_service_export(wiring)
         wire_standalone(wiring)
         wiring.announce()
+        if why := why_unserved(options):
+            manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)
         # What was made until now lives as long as the process; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()

@@ -72,9 +72,11 @@ class ControllerSet:
         For an agent, `*` and `standalone` stand for those controllers that it has.
 
         Raises:
-            InvalidControllers: a name that is unknown, or of a controller that an agent does not have; the text lists
-                those that would do.
+            InvalidControllers: there is no name, or one that is unknown, or of a controller that an agent does not
+                have; the text lists those that would do.
         """
+        if not text.replace(",", "").strip():
+            raise InvalidControllers("no controller is named; leave the flag out, or say '*', for the usual ones")
         known = {info.key: info for info in CONTROLLERS}
         said: dict[str, bool] = {}
         star = False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from mcs_controller.arguments import CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, as_pflag, without
 from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet, InvalidControllers
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
@@ -303,6 +304,8 @@ class Options:
     health_probe_bind_address: str
     v: int
     logging_format: str
+    ignored: tuple[str, ...] = ()
+    """What was said that is for karmada-controller-manager and means nothing here."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:
@@ -315,12 +318,15 @@ class Options:
             InvalidOptions: something cannot be worked with.
         """
         checked = dict(values)
+        controllers, no_controllers = without(values["controllers"], CONTROLLERS_ELSEWHERE)
+        gates, no_gates = without(values["feature_gates"], GATES_ELSEWHERE)
+        checked["ignored"] = (*values.get("ignored", ()), *no_controllers, *no_gates)
         try:
-            checked["controllers"] = ControllerSet.parse(values["controllers"], agent=bool(values["cluster_name"]))
+            checked["controllers"] = ControllerSet.parse(controllers, agent=bool(values["cluster_name"]))
         except InvalidControllers as error:
             raise InvalidOptions(f"--controllers: {error}") from error
         try:
-            checked["feature_gates"] = FeatureGates(FEATURES, values["feature_gates"])
+            checked["feature_gates"] = FeatureGates(FEATURES, gates)
         except ValueError as error:
             raise InvalidOptions(f"--feature-gates: {error}") from error
         checked["skipped_propagating_namespaces"] = _patterns(values["skipped_propagating_namespaces"])
@@ -427,7 +433,12 @@ def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
 
 
 class _GroupedCommand(click.Command):
-    """A command whose --help sorts the flags under headings."""
+    """A command whose arguments are as pflag's, and whose --help sorts the flags under headings."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what means something here; what else there was is kept for the callback."""
+        known, ctx.obj = as_pflag(args)
+        return super().parse_args(ctx, known)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group."""
@@ -444,10 +455,11 @@ class _GroupedCommand(click.Command):
 
 def _values(**values: Any) -> dict[str, Any]:
     """The values as given; the defaults of some depend on whether this is an agent."""
+    context = click.get_current_context()
+    values["ignored"] = context.obj
     cluster = values["cluster_name"]
     if not cluster:
         return values
-    context = click.get_current_context()
     defaults = {
         "leader_elect_resource_namespace": execution_namespace(cluster),
         "leader_elect_resource_name": AGENT_NAME,

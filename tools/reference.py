@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, IGNORED
 from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
@@ -33,7 +38,21 @@ def flags_page() -> str:
     for info in CONTROLLERS:
         on = f"no (`{STANDALONE}`)" if info.standalone else "yes"
         lines.append(f"| `{info.key}` | {on} | {info.gate or ''} | {info.about} |")
+    lines += [
+        "",
+        "## As Karmada's",
+        "",
+        f"{_names(ACCUMULATING)} may be given several times, and add up; `-v=4`, `-v 4` and `-v4` are `--v=4`.",
+        "",
+        "So that the Deployment of karmada-controller-manager can be copied, these are taken, and named in one warning "
+        f"at the start. Flags: {_names(IGNORED)}. In `--controllers`: {_names(CONTROLLERS_ELSEWHERE, '')}. "
+        f"In `--feature-gates`: {_names(GATES_ELSEWHERE, '')}.",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _names(names: Iterable[str], dashes: str = "--") -> str:
+    return ", ".join(f"`{dashes}{name}`" for name in sorted(names))
 
 
 def _cell(text: str) -> str:

@@ -26,7 +26,6 @@ def test_the_export_path_is_on_by_default_and_needs_no_gate():
     ("text", "expected"),
     [
         pytest.param("*", PATH, id="everything that is on by default"),
-        pytest.param("", set(), id="nothing"),
         pytest.param("endpointsliceCollect", {"endpointsliceCollect"}, id="without a star only what is named"),
         pytest.param("*,-endpointsliceCollect", PATH - {"endpointsliceCollect"}, id="one off"),
         pytest.param("-endpointsliceCollect,*", PATH - {"endpointsliceCollect"}, id="the order of the star is nothing"),

@@ -97,7 +97,7 @@ def test_defaults_are_karmadas(name: str):
 
 def test_every_flag_has_its_default_tested():
     assert {flag.name.replace("-", "_") for flag in FLAGS} == CONTRACT.keys() | OURS
-    assert {field.replace("_", "-") for field in Options.__slots__} == {flag.name for flag in FLAGS}
+    assert {field.replace("_", "-") for field in Options.__slots__} - {"ignored"} == {flag.name for flag in FLAGS}
 
 
 def test_defaults_that_are_more_than_a_value():
@@ -126,11 +126,67 @@ def test_defaults_that_are_more_than_a_value():
         (["--metrics-bind-address=0"], "metrics_bind_address", "0"),
         (["--context=karmada"], "context", "karmada"),
         (["--kube-api-burst=1", "--kube-api-burst=2"], "kube_api_burst", 2),
+        (["-v=6"], "v", 6),
+        (["-v", "6"], "v", 6),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_flag_is_given_as_go_programs_take_it(args: list[str], name: str, value: Any):
     assert getattr(options(*args), name) == value
+
+
+KARMADAS_OWN = (
+    "--kubeconfig={path}",
+    "--metrics-bind-address=127.0.0.1:8080",
+    "--health-probe-bind-address=127.0.0.1:10357",
+    "--cluster-status-update-frequency=10s",
+    "--controllers=*,hpaScaleTargetMarker,deploymentReplicasSyncer",
+    "--feature-gates=PropagationPolicyPreemption=true,MultiClusterService=true",
+    "--failover-eviction-timeout=30s",
+    "--cluster-monitor-grace-period=40s",
+    "--cluster-lease-duration=40s",
+    "--enable-pprof",
+    "--profiling-bind-address=:6060",
+    "-v=4",
+)
+"""The arguments of karmada-controller-manager in its own Deployment, and others that people give it."""
+
+
+def test_the_arguments_of_karmadas_own_deployment_are_taken(tmp_path: Path):
+    path = tmp_path / "config"
+    path.write_text("x")
+    made = options(*(arg.format(path=path) for arg in KARMADAS_OWN))
+    assert made.feature_gates.enabled(MULTI_CLUSTER_SERVICE)
+    assert made.v == 4
+    assert made.ignored == (
+        "--failover-eviction-timeout",
+        "--cluster-monitor-grace-period",
+        "--cluster-lease-duration",
+        "--enable-pprof",
+        "--profiling-bind-address",
+        "hpaScaleTargetMarker",
+        "deploymentReplicasSyncer",
+        "PropagationPolicyPreemption=true",
+    )
+    assert options().ignored == ()
+
+
+def test_lists_and_maps_that_are_given_again_add_up():
+    made = options("--controllers=-serviceExport", "--controllers=*", "--controllers=execution")
+    assert "serviceExport" not in made.controllers
+    assert "multiclusterservice" in made.controllers
+    assert "execution" in made.controllers
+    gates = options("--feature-gates=MultiClusterService=true", "--feature-gates=ControllerPriorityQueue=false")
+    assert str(gates.feature_gates) == "ControllerPriorityQueue=false,MultiClusterService=true"
+    last = options("--feature-gates=MultiClusterService=true", "--feature-gates=MultiClusterService=false")
+    assert not last.feature_gates.enabled(MULTI_CLUSTER_SERVICE)
+    skipped = options("--skipped-propagating-namespaces=a", "--skipped-propagating-namespaces=b,c")
+    assert [one.pattern for one in skipped.skipped_propagating_namespaces] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("text", ["", " ", ","])
+def test_no_controller_at_all_is_refused(text: str):
+    assert refusal(f"--controllers={text}").startswith("--controllers: no controller is named; leave the flag out")
 
 
 @pytest.mark.parametrize(

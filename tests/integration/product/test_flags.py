@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from mcs_controller.options import FLAGS
-from testbed import AuditLog, ControllerProcess
+from testbed import AuditLog, ControllerProcess, NotYet, wait_for
 from testbed.controller import installed_binary
 from testbed.karmada import CONTROLLER_USER
 from tests.integration.product.conftest import IMPATIENT
@@ -64,6 +64,7 @@ async def binary(*flags: str) -> Ended:
         pytest.param(["--feature-gates=MultiClusterService"], "MultiClusterService", id="gate without a value"),
         pytest.param(["--feature-gates=MultiClusterService=maybe"], "maybe", id="gate with a strange value"),
         pytest.param(["--controllers=*,bindings"], "bindings", id="unknown controller"),
+        pytest.param(["--controllers="], "no controller is named", id="no controller"),
         pytest.param(["--controler=*"], "--controler", id="unknown flag"),
         pytest.param(
             ["--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=10s"],
@@ -170,12 +171,26 @@ async def test_with_the_gate_off_nothing_is_written_for_a_multiclusterservice(fl
         for name in fleet_bed.members:
             assert await space.works(name) == []
         assert await space.dispatched("member2") == {}
+        # Counted once, at the start, and else not even looked at.
         asked = [event for event in mark.events() if event.user == CONTROLLER_USER]
-        assert [event for event in asked if event.resource == "multiclusterservices"] == []
+        assert [event.verb for event in asked if event.resource == "multiclusterservices"] == ["list"]
         for name, since in members.items():
             ours = [event for event in since.events() if event.user == CONTROLLER_USER]
             inside = [event for event in ours if event.namespace == space.namespace and event.resource != "namespaces"]
             assert inside == [], name
+        assert await off.terminate() == 0
+        await off.start()
+        warning = "MultiClusterServices exist and are not served by this process"
+
+        async def warned() -> bool:
+            told = [line for line in off.log.read_text().splitlines() if warning in line]
+            if not told:
+                raise NotYet("no warning")
+            assert len(told) == 1
+            assert "--feature-gates=MultiClusterService=true" in told[0]
+            return True
+
+        await wait_for("a warning", warned, 30)
         # ... until it is switched on.
         assert await off.terminate() == 0
     on = ControllerProcess(kubeconfig, root=fleet_bed.root, name="gate-on", extra_args=IMPATIENT)

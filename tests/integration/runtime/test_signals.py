@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from mcs_controller.runtime.signals import is_echo
+
 PROGRAM = """
 import asyncio, logging, sys
 from mcs_controller.runtime.logging import setup_logging
@@ -44,6 +46,28 @@ async def test_first_signal_asks_to_stop(number: signal.Signals):
     out, err = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, out) == (0, b"stopping\ndrained\n")
     assert f"Stopping signal={number.name}" in err.decode()
+
+
+async def test_signal_that_comes_twice_at_once_is_one():
+    process = await start("drains")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, out) == (0, b"stopping\ndrained\n")
+    assert err.decode().count("Stopping signal=SIGTERM") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "echo"),
+    [
+        (signal.SIGTERM, 0.0, True),
+        (signal.SIGTERM, 0.19, True),
+        (signal.SIGTERM, 0.2, False),
+        (signal.SIGINT, 0.0, False),
+    ],
+)
+def test_only_the_same_signal_right_after_the_first_is_its_echo(number: signal.Signals, seconds: float, echo: bool):
+    assert is_echo(number, seconds, of=signal.SIGTERM) is echo
 
 
 async def test_second_signal_ends_the_process_at_once():

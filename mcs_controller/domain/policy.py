@@ -340,9 +340,12 @@ def decide(kind: Kind, template: KubeObject, policies: Sequence[PropagationPolic
     if meta.labels.get(wk.CLAIMED_BY):
         return Verdict.YIELD
     is_anothers = meta.labels.get(wk.CLUSTER_POLICY_PERMANENT_ID) and not meta.labels.get(wk.POLICY_PERMANENT_ID)
-    if meta.deletion_timestamp is not None or is_anothers:
+    if is_anothers:
         return Verdict.LEAVE
     holder = _holder(meta, policies)
+    if meta.deletion_timestamp is not None:
+        # Others may hold it for as long as they like; a policy that goes must not wait for them.
+        return Verdict.LEAVE if holder is not None else Verdict.RELEASE
     if holder is not None:
         try:
             rules = rules_of(holder)

@@ -173,6 +173,21 @@ async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(worl
     await gone(space.host, BINDINGS, "web-deployment", space.namespace)
 
 
+async def test_a_policy_goes_while_its_template_is_being_deleted_and_held_by_others(world: World, space: Space) -> None:
+    app = deployment("held", 1)
+    await space.create(app, propagationpolicy("held", ["member1"], app))
+    await applied(space, "held-deployment")
+    held = {"metadata": {"finalizers": ["example.com/theirs"]}}
+    await space.host.patch(DEPLOYMENTS, "held", held, namespace=space.namespace)
+    await space.host.delete(DEPLOYMENTS, "held", namespace=space.namespace)
+    await space.host.delete(POLICIES, "held", namespace=space.namespace)
+    await gone(space.host, POLICIES, "held", space.namespace)
+    left = await space.host.get(DEPLOYMENTS, "held", namespace=space.namespace)
+    assert left["metadata"]["finalizers"] == ["example.com/theirs"]
+    await space.host.patch(DEPLOYMENTS, "held", {"metadata": {"finalizers": None}}, namespace=space.namespace)
+    await gone(space.member("member1"), DEPLOYMENTS, "held", space.namespace)
+
+
 async def test_a_service_that_outlives_its_multi_cluster_service_is_followed(world: World, space: Space) -> None:
     await at_rest(world.bed, but=space)
     await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))

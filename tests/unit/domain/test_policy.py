@@ -345,8 +345,11 @@ def test_what_a_cluster_policy_claims_stays_its_own() -> None:
     assert winner(labels=both, annotations=marks()["annotations"]) is Verdict.RELEASE
 
 
-def test_a_template_that_is_going_is_left_alone() -> None:
-    assert winner(a_policy(), metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}) is Verdict.LEAVE
+def test_a_template_that_is_going_is_claimed_by_nobody_and_let_go_by_a_policy_that_goes() -> None:
+    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert winner(a_policy(), metadata=going) is Verdict.RELEASE  # which writes nothing, as there are no marks
+    assert winner(a_policy(), metadata=going, **marks()) is Verdict.LEAVE
+    assert winner(a_policy(metadata=going), metadata=going, **marks()) is Verdict.RELEASE
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

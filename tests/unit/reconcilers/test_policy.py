@@ -537,6 +537,21 @@ async def test_a_policy_does_not_wait_for_the_garbage_of_a_template_that_is_gone
     assert not carries(world.binding())
 
 
+async def test_a_policy_does_not_wait_for_a_template_that_is_being_deleted_and_held_by_others(world: World) -> None:
+    world.api.seed(template() | {"metadata": template()["metadata"] | {"finalizers": ["example.com/theirs"]}})
+    world.api.seed(policy())
+    await world.settle()
+    world.api.remove("Deployment", NAMESPACE, "web")
+    await world.settle()
+    assert carries(world.find("Deployment", "web")), "its policy is there, so nothing is taken off"
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    await world.settle()
+    assert world.api.find("PropagationPolicy", NAMESPACE, "p") is None
+    assert not carries(world.find("Deployment", "web"))
+    assert not carries(world.binding())
+    assert world.find("Deployment", "web")["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
 async def test_a_foreign_finalizer_stays(world: World) -> None:
     world.api.seed(policy(finalizers=["other", wk.POLICY_FINALIZER]))
     await world.settle()

@@ -110,9 +110,11 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "marks",
-        "A Work that is already gone is no error when its mark is dropped; both features' marks change in one write",
-        "An error; two controllers write the Work in turns",
-        "There is nothing left to do, and nothing to race for",
+        "A Work that is already gone is no error when its mark is dropped; both features' marks change in one write; a "
+        "collected Work whose label `endpointslice.karmada.io/managed-by` was taken off is withdrawn by the service "
+        "and the finalizer that are still on it",
+        "An error; two controllers write the Work in turns; a Work without the label stays for ever",
+        "There is nothing left to do, and nothing to race for; and its copies would stay in the consumers",
     ),
     Deviation(
         "resumed",

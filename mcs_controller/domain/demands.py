@@ -81,8 +81,16 @@ def service_of_slice(slice_: EndpointSlice) -> Service | None:
 
 
 def marks_of(work: Work) -> set[str]:
-    """The features that want a collected Work."""
-    return {mark for mark in work.metadata.labels.get(wk.COLLECTED_BY, "").split(".") if mark}
+    """The features that want a collected Work.
+
+    Should somebody have taken the label off, those are meant under which it is still filed, and that hold it by their
+    finalizer: nobody else would ever take it, and the copies that were made of it, away.
+    """
+    said = work.metadata.labels.get(wk.COLLECTED_BY)
+    if said is not None:
+        return {mark for mark in said.split(".") if mark}
+    held = work.metadata.finalizers
+    return {one.mark for one in (MCS, EXPORT) if one.finalizer in held and one.filed_under(work) is not None}
 
 
 def plan_collect(
@@ -152,13 +160,11 @@ def withdraw(collected: Iterable[Work], features: Collection[Feature]) -> tuple[
 def drop_marks(work: Work, features: Collection[Feature]) -> PatchWork | DeleteWork | None:
     """Stop wanting a collected Work: strip what these features have on it, or delete it if nobody else wants it.
 
-    A Work without the label for the marks is not ours to delete, and one that none of the features has marked is not
-    theirs.
+    A Work that bears nobody's mark is not ours to delete, and one that none of the features has marked is not theirs.
     """
-    meta = work.metadata
-    if wk.COLLECTED_BY not in meta.labels:
+    meta, marks = work.metadata, marks_of(work)
+    if wk.COLLECTED_BY not in meta.labels and not marks:
         return None
-    marks = marks_of(work)
     rest = sorted(marks - {feature.mark for feature in features})
     if not rest:
         return delete_work(work) if features else None
@@ -201,13 +207,13 @@ def _intent(
     labels = {feature.namespace_label: service[0] for feature in wanting}
     labels |= {feature.name_label: service[1] for feature in wanting}
     # The order of the marks means nothing, so it is no reason to write either.
-    said = there.metadata.labels[wk.COLLECTED_BY] if there is not None and marks == before else ".".join(sorted(marks))
+    said = there.metadata.labels.get(wk.COLLECTED_BY) if there is not None and marks == before else None
     return WorkIntent(
         namespace=namespace,
         name=name,
         manifest=observed.manifest(),
         source_uid=observed.metadata.uid,
-        labels=labels | {wk.COLLECTED_BY: said},
+        labels=labels | {wk.COLLECTED_BY: said if said is not None else ".".join(sorted(marks))},
         without_labels=frozenset(_labels_of(unwanted)),
         finalizers=tuple(feature.finalizer for feature in wanting),
         suspend_dispatching=True,

@@ -125,13 +125,16 @@ class SchedulerReconciler:
 
 
 def binding_changed(event: Event[ResourceBinding]) -> bool:
-    """Whether the binding's spec or labels changed, or it is new, or it is a resync."""
+    """Whether the binding's spec or labels, or what the scheduler notes on it, changed; or it is new; or a resync."""
     old, new = event.old, event.new
     if new is None:
         return False
     if old is None or old is new:
         return True
     before, after = old.metadata, new.metadata
+    noted = (before.annotations.get(wk.APPLIED_PLACEMENT), after.annotations.get(wk.APPLIED_PLACEMENT))
+    if noted[0] != noted[1]:
+        return True
     return (before.uid, before.generation, before.labels) != (after.uid, after.generation, after.labels)
 
 

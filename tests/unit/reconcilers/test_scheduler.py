@@ -200,6 +200,8 @@ def test_events_of_bindings() -> None:
     assert binding_changed(Event(old=one, new=one))
     assert binding_changed(Event(old=one, new=binding("m1", generation=2)))
     assert binding_changed(Event(old=one, new=binding("m1", labels={})))
+    noted = binding("m1", annotations={"policy.karmada.io/applied-placement": "{}"})
+    assert binding_changed(Event(old=noted, new=one)), "what we noted on it was taken off"
     assert not binding_changed(Event(old=one, new=binding("m1", status={"schedulerObservedGeneration": 1})))
     assert not binding_changed(Event(old=one))
 

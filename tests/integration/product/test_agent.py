@@ -317,13 +317,14 @@ async def test_a_members_namespace_stays_when_somebody_deletes_its_work_and_goes
         return await member.find(NAMESPACES, name) is not None
 
     await eventually("the namespace in member3", partial(has, space.namespace), True)
-    await member.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}}, space.namespace)
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}}
+    await member.create(theirs, namespace=space.namespace)
     work = work_name("Namespace", "", space.namespace)
-    before = await space.host.get(WORKS, work, "karmada-es-member3")
+    before = await space.host.get(WORKS, work, namespace="karmada-es-member3")
     await space.host.delete(WORKS, work, namespace="karmada-es-member3")
 
     async def is_another() -> bool:
-        found = await space.host.find(WORKS, work, "karmada-es-member3")
+        found = await space.host.find(WORKS, work, namespace="karmada-es-member3")
         return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
     await eventually("another Work of the namespace", is_another, True)

@@ -1,6 +1,7 @@
 """Fixtures for tests against real API servers.
 
-Switch on with ``pytest_plugins = ["testbed.pytest_plugin"]`` in ``tests/conftest.py``. Then::
+Switch on with ``pytest_plugins = ["testbed.pytest_plugin"]`` in the ``conftest.py`` at the root of the tests, of this
+project or of another one (docs/writing-a-controller.md, "Testing"). pytest needs no settings for it. Then::
 
     pytestmark = pytest.mark.asyncio(loop_scope="session")   # the shared bed lives on the session's event loop
 

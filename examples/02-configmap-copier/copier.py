@@ -18,8 +18,7 @@ from informers import (
     Resource,
     struct_decoder,
 )
-from mcs_controller.runtime.program import connect
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.runtime import Request, connect
 
 if TYPE_CHECKING:
     from informers import Event
@@ -73,7 +72,7 @@ class Copier:
         copies = informers.informer(CONFIG_MAPS, label_selector=f"{COPY_OF}={source}", indexers={"name": name_of})
         self.copies = CachedResource(client, copies)
 
-    async def reconcile(self, request: Request) -> Result:
+    async def reconcile(self, request: Request) -> None:
         """Observe, plan, apply."""
         original = self.originals.store.get(ObjectKey(self.source, request.name))
         targets = {each.metadata.name for each in self.targets.store.values() if not each.metadata.deletion_timestamp}
@@ -89,7 +88,6 @@ class Copier:
             await self.copies.patch(namespace, request.name, [same, *changed])
         for namespace in delete:
             await self.client.delete(CONFIG_MAPS, request.name, namespace, uid=copies[namespace].metadata.uid)
-        return Result()
 
     def requests_for_all(self, _: object) -> list[Request]:
         """Every name there is: a namespace concerns them all."""

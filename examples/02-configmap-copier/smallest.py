@@ -6,8 +6,7 @@ import sys
 import msgspec
 
 from informers import Event, ObjectMeta, Resource, struct_decoder
-from mcs_controller.runtime.program import Program, connect
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.runtime import Program, Request, connect
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
@@ -30,7 +29,7 @@ class Copier:
         self.originals = program.cached(CONFIG_MAPS, namespace=source, label_selector="copier.example/copy")
         self.copies = program.cached(CONFIG_MAPS, namespace=target, label_selector=f"{COPY_OF}={source}")
 
-    async def reconcile(self, request: Request) -> Result:
+    async def reconcile(self, request: Request) -> None:
         """Look at both, and write what is missing."""
         original = self.originals.get(self.source, request.name)
         copy = self.copies.get(self.target, request.name)
@@ -43,7 +42,6 @@ class Copier:
             same = {"op": "test", "path": "/metadata/uid", "value": copy.metadata.uid}
             change = {"op": "add", "path": "/data", "value": original.data}
             await self.copies.patch(self.target, request.name, [same, change])
-        return Result()
 
 
 def request_for(event: Event[ConfigMap]) -> list[Request]:

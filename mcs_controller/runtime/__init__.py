@@ -5,7 +5,7 @@ docs/writing-a-controller.md shows how to use it.
 
     program                             the usual parts, put together: begin here
     manager, first_lists, signals       the life of a process: order of start and stop, caches, probes
-    controller, reconcile               watches, queue and workers; what they run and how it may end
+    controller, reconcile, predicates   watches, queue and workers; what they run and how it may end; what to watch for
     finalizers, owners, conditions      what most controllers write on objects: plans, to be applied by a patch
     leader_election                     of several processes one works
     http, metrics, logging, events      what people see of it
@@ -32,6 +32,7 @@ from mcs_controller.runtime.owners import (
     owner_reference,
     plan_controller_reference,
 )
+from mcs_controller.runtime.predicates import generation_changed
 from mcs_controller.runtime.program import Program, connect
 from mcs_controller.runtime.reconcile import ReconcileError, Reconciler, Request, Result, TerminalError
 
@@ -60,6 +61,7 @@ __all__ = [
     "enqueue_object",
     "enqueue_owner",
     "find_condition",
+    "generation_changed",
     "is_condition_true",
     "is_controlled_by",
     "owner_reference",

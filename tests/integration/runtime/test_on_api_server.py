@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from informers import ApiClient, load_kubeconfig
+from mcs_controller.runtime import connect
 from mcs_controller.runtime.events import EventBroadcaster, ObjectReference
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector
 from testbed.api import wait_for
@@ -96,3 +97,30 @@ async def test_event_is_accepted_and_counted(bed: Bed, namespace: str, client: A
         assert event["reportingComponent"] == "the-controller"
         assert event["message"] == "ä" * 512
         writing.cancel()
+
+
+async def test_limit_of_a_program_holds_up_neither_its_lease_nor_its_events(bed: Bed, namespace: str):
+    """A bucket that is filled again only after the test: what needs it waits, however long the rest takes."""
+    kubeconfig = str(bed.host.access.kubeconfig)
+    async with (
+        connect("limited", lease_namespace=namespace, kubeconfig=kubeconfig, qps=0.0001, burst=2) as program,
+        asyncio.TaskGroup() as group,
+    ):
+        for _ in range(2):
+            assert (await program.client.raw("GET", "/version")).status == 200
+        third = group.create_task(program.client.raw("GET", "/version"))
+        group.create_task(program.run())
+        program.recorder.event(ObjectReference("v1", "ConfigMap", "c", namespace), "Normal", "Told", "words")
+
+        async def leads() -> Object | None:
+            return await bed.host.api.find(LEASES, "limited", namespace=namespace)
+
+        async def told() -> bool | None:
+            events = await bed.host.api.list("v1/events", namespace=namespace)
+            return any(event["source"] == {"component": "limited"} for event in events) or None
+
+        await wait_for("the lease", leads)
+        await wait_for("the event", told)
+        assert not third.done()
+        third.cancel()
+        program.manager.stop()

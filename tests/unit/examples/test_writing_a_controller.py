@@ -17,7 +17,7 @@ from informers import ObjectMeta
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "02-configmap-copier"
-SMALLEST, COPIER = EXAMPLE / "smallest.py", EXAMPLE / "copier.py"
+SMALLEST, COPIER, SHARE = EXAMPLE / "smallest.py", EXAMPLE / "copier.py", EXAMPLE / "share.py"
 PAGE = ROOT / "docs" / "writing-a-controller.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
@@ -43,9 +43,21 @@ def test_smallest_controller_has_the_forty_lines_that_the_page_promises():
     assert "in 40 lines" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("block", BLOCKS[1:], ids=[block.split("(")[0].split(":")[0].strip() for block in BLOCKS[1:]])
+FROM_EXAMPLES = [block for block in BLOCKS[1:] if not block.startswith('"""')]
+"""The others are files of a project of its own, see tests/integration/examples/test_outside.py."""
+
+
+@pytest.mark.parametrize("block", FROM_EXAMPLES, ids=[block.strip().partition("\n")[0] for block in FROM_EXAMPLES])
 def test_other_code_of_the_page_is_the_larger_examples(block: str):
-    assert block.rstrip("\n") in COPIER.read_text()
+    assert block.rstrip("\n") in COPIER.read_text() + SHARE.read_text()
+
+
+def test_page_shows_what_its_headings_promise():
+    assert len(BLOCKS) - len(FROM_EXAMPLES) == 3  # the smallest controller, and the test of it with its conftest.py
+    shown = "".join(FROM_EXAMPLES)
+    helpers = ("generation_changed", "apply(", "controller_reference", "enqueue_owner", "plan_add_finalizer")
+    more = ("plan_remove_finalizer", "plan_conditions", "recorder.event", "requeue_after")
+    assert [name for name in (*helpers, *more) if name not in shown] == []
 
 
 def _copier() -> Any:

@@ -14,6 +14,7 @@ from mcs_controller.domain import clusters
 from mcs_controller.domain import policy as policy_rules
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import Thresholds
+from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.reconcilers import (
     binding,
@@ -21,18 +22,27 @@ from mcs_controller.reconcilers import (
     cluster,
     cluster_status,
     execution,
+    member_ownership,
     namespace_sync,
     policy,
     scheduler,
+    stale_objects,
 )
 from mcs_controller.reconcilers.changes import cluster_changed, content_changed
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.runtime.controller import enqueue_object
-from mcs_controller.wiring import STATUS_DELAY_SECONDS, new_id
+from mcs_controller.runtime.reconcile import Request
+from mcs_controller.wiring import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
+from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
-    from mcs_controller.wiring import Wiring
+    from collections.abc import Iterable
+
+    from informers.event import Event
+    from mcs_controller.api.work import Work
+    from mcs_controller.runtime.controller import Controller
+    from mcs_controller.wiring import Execution, Wiring
 
 
 def wire_standalone(wiring: Wiring) -> None:
@@ -190,13 +200,14 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         controller.watch(wiring.services.informer, binder.requests_for_template)
         binding.follow_templates(templates, binder, controller.enqueue)
     if wiring.execution is not None:
-        executor, objects, turns = wiring.execution
+        executor, objects, _, turns = wiring.execution
         works = wiring.cached(resources.WORKS)
         controller = wiring.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
         turns.feed(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(wiring.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, controller.enqueue)
+        _wire_ownership(wiring, wiring.execution, controller)
     if "bindingStatus" in enabled:
         works = wiring.cached(resources.WORKS, binding_rules.WORK_INDEXES)
         bindings = wiring.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
@@ -220,3 +231,55 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         controller.watch(bindings.informer, enqueue_object, gather_seconds=for_a_while)
         controller.watch(works.informer, binding.requests_for_work, gather_seconds=for_a_while)
         controller.watch(balancers, reflector.requests_for_service, gather_seconds=for_a_while)
+
+
+def _wire_ownership(wiring: Wiring, execution_: Execution, executing: Controller[Request]) -> None:
+    """Whose the members are, and what is left in them of Works that are gone."""
+    options, clusters_ = wiring.options, wiring.clusters
+    executor, objects, ownerships, _ = execution_
+    owning = wiring.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
+    ownerships.feed(owning.enqueue)
+    owning.watch(clusters_.informer, ownerships.requests_for_cluster, member_ownership.cluster_changed)
+
+    def connection_changed(name: str) -> None:
+        owning.enqueue(Request("", name))
+
+    wiring.members.add_listener(joined=lambda member: connection_changed(member.name), left=connection_changed)
+
+    works = wiring.cached(resources.WORKS)
+    coming: stale_objects.WorksToCome | None = None
+    if not wiring.charge.is_agent and serves_multi_cluster_services(options):
+        services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
+        coming = stale_objects.WorksToCome(wiring.works.store, wiring.bindings.informer, services.informer)
+    stale = stale_objects.StaleObjectsReconciler(
+        clusters=clusters_,
+        works=works,
+        host=wiring.host,
+        objects=objects,
+        ownerships=ownerships,
+        recorder=wiring.recorder,
+        clock=wiring.clock,
+        charge=wiring.charge,
+        coming=coming,
+    )
+    comparing = wiring.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1)
+    comparing.watch(clusters_.informer, stale.requests_for_cluster, stale_objects.cluster_changed)
+
+    def owner_known(name: str) -> None:
+        with at_priority(LOW):
+            for request in executor.requests_for_cluster_name(name):
+                executing.enqueue(request)
+        comparing.enqueue(Request("", name))
+
+    ownerships.subscribe(owner_known)
+    objects.subscribe(
+        changed=lambda _cluster, _event: None, available=lambda name: comparing.enqueue(Request("", name), LOW)
+    )
+
+    def look_later(event: Event[Work]) -> Iterable[Request]:
+        if (cluster_ := executor.vanished(event)) is not None:
+            for request in stale.requests_for_vanished(cluster_):
+                comparing.enqueue_after(request, stale_objects.VANISHED_SECONDS)
+        return ()
+
+    comparing.watch(works.informer, look_later)

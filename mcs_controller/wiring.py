@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from informers.cached import CachedResource
+from informers.errors import Forbidden, NotFound
 from informers.factory import InformerFactory
 from informers.meta import KubeObject, ObjectKey
 from mcs_controller.api import resources
@@ -21,6 +22,7 @@ from mcs_controller.domain.charge import Charge
 from mcs_controller.domain.endpointslice import DispatchPolicy
 from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
+from mcs_controller.domain.member_ownership import IDENTITY_NAMESPACE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
 from mcs_controller.reconcilers import multiclusterservice, service_status
@@ -34,6 +36,7 @@ from mcs_controller.reconcilers.endpointslice_collect import (
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
 from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
 from mcs_controller.reconcilers.member_objects import MemberObjects
+from mcs_controller.reconcilers.member_ownership import MemberOwnershipReconciler
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
@@ -79,6 +82,7 @@ class Execution(NamedTuple):
 
     reconciler: ExecutionReconciler
     objects: MemberObjects
+    ownerships: MemberOwnershipReconciler
     turns: Turns[Request]
 
 
@@ -189,11 +193,20 @@ class Wiring:
             return None
         objects = MemberObjects(self.members, clock=self.clock)
         self.manager.add_runnable(objects, needs_leader=True)
+        ownerships = MemberOwnershipReconciler(
+            clusters=self.clusters,
+            members=self.members,
+            control_plane=self._own_uid,
+            recorder=self.recorder,
+            clock=self.clock,
+            charge=self.charge,
+        )
         turns = Turns[Request]()
         reconciler = ExecutionReconciler(
             works=self.cached(resources.WORKS, WORK_INDEXES_OF_EXECUTION),
             clusters=self.clusters.store,
             objects=objects,
+            ownerships=ownerships,
             recorder=self.recorder,
             clock=self.clock,
             turns=turns,
@@ -201,7 +214,20 @@ class Wiring:
             metrics=self.metrics.propagation,
             charge=self.charge,
         )
-        return Execution(reconciler, objects, turns)
+        return Execution(reconciler, objects, ownerships, turns)
+
+    async def _own_uid(self) -> str:
+        """What this control plane is known by in its members; empty if it cannot be told.
+
+        An agent asks for that one Namespace, since it may see no others.
+        """
+        if not self.charge.is_agent:
+            found = self.cached(resources.NAMESPACES).get("", IDENTITY_NAMESPACE)
+            return found.metadata.uid if found is not None else ""
+        try:
+            return (await self.host.get(resources.NAMESPACES, IDENTITY_NAMESPACE)).metadata.uid
+        except (Forbidden, NotFound):
+            return ""
 
     def announce(self) -> None:
         """Say in the log what runs, above all if nothing does."""
@@ -257,13 +283,17 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def serves_multi_cluster_services(options: Options) -> bool:
+    """Whether anything is done here for MultiClusterServices."""
+    served = ("multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect")
+    return options.feature_gates.enabled(MULTI_CLUSTER_SERVICE) and any(one in options.controllers for one in served)
+
+
 def wire_multi_cluster_service(wiring: Wiring) -> None:
     """The three controllers behind the MultiClusterService gate, and the status that they share."""
-    if not wiring.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
+    if not serves_multi_cluster_services(wiring.options):
         return
     enabled = wiring.options.controllers
-    if not any(name in enabled for name in ("multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect")):
-        return
     services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
     # A control plane may lack the kind for a while; the others must work. Whoever collects for ServiceExports waits as
     # well: a slice is withdrawn when no feature wants it, and what MultiClusterServices want is not known then.

@@ -95,6 +95,10 @@ class NotOurs(Exception):
     """The member has an object of that name that the Work must not touch."""
 
 
+class NotOwned(NotOurs):
+    """The member belongs to another control plane; its end is announced (`MemberOwnershipReconciler.subscribe`)."""
+
+
 def _work_namespaces(work: Work) -> Iterable[Hashable]:
     cluster = cluster_of(work)
     if cluster is None:
@@ -133,11 +137,27 @@ def applier_of(obj: Unstructured) -> tuple[str, str] | None:
 
 
 def belongs_to(obj: Unstructured, work: Work) -> bool:
-    """Whether this very Work applied the object."""
+    """Whether the object says that it was applied by a Work of this name."""
     return applier_of(obj) == (work.metadata.namespace, work.metadata.name)
 
 
-def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, applier: Work | None) -> None:
+def foreign_id(obj: Unstructured, work: Work) -> str:
+    """The permanent id of the object, if it is another than this Work's; empty if one of the two has none.
+
+    In a member of this control plane it is that of an earlier Work: ids change when a client drops them, and when a
+    Work is made anew. Anywhere else it is that of another control plane's Work.
+    """
+    there = obj.metadata.labels.get(wk.WORK_PERMANENT_ID, "")
+    ours = work.metadata.labels.get(wk.WORK_PERMANENT_ID, "")
+    if not there or not ours or there == ours:
+        return ""
+    inside = ((one.decode()["metadata"].get("labels") or {}) for one in work.manifests if one.ref is not None)
+    return "" if any(labels.get(wk.WORK_PERMANENT_ID) == there for labels in inside) else there
+
+
+def check_overwrite(
+    manifest: JsonObject, observed: Unstructured, work: Work, applier: Work | None, *, owned: bool
+) -> None:
     """Refuse to write over an object that is somebody else's.
 
     `applier` is the Work that the object names, if there is such a Work. An object that names this Work is ours even if
@@ -145,17 +165,23 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
 
     Raises:
         NotOurs: it is unmanaged, or a slice that merely mirrors its Service's labels, and the manifest does not say to
-            overwrite it; or another living Work applies it.
+            overwrite it; or another living Work applies it; or a Work of another control plane does, which can only be
+            if the member is not known to be ours (`owned`).
     """
     meta = observed.metadata
     what = f"{observed.content.get('kind')} {'/'.join(part for part in (meta.namespace, meta.name) if part)}"
+    named = applier_of(observed)
+    if not owned and named is not None and (named_id := foreign_id(observed, applier or work)):
+        raise NotOurs(
+            f"{what} belongs to Work {named[0]}/{named[1]} of another control plane (permanent-id {named_id})"
+        )
     if belongs_to(observed, work):
         return
     if applier is not None and _carries(applier, manifest):
         where = f"{applier.metadata.namespace}/{applier.metadata.name}"
         raise NotOurs(f"{what} is applied by another Work already, {where}")
     annotations = manifest["metadata"].get("annotations") or {}
-    mirrors = observed.content.get("kind") == wk.SLICE_KIND and applier_of(observed) is None
+    mirrors = observed.content.get("kind") == wk.SLICE_KIND and named is None
     if (is_managed(observed) and not mirrors) or annotations.get(wk.CONFLICT_RESOLUTION) == wk.CONFLICT_OVERWRITE:
         return
     refused = f"{what} exists in the cluster and is not managed by Karmada"
@@ -169,9 +195,9 @@ def check_overwrite(manifest: JsonObject, observed: Unstructured, work: Work, ap
     raise NotOurs(f"{refused}; delete it there, or allow it to be overwritten with the annotation {allow}")
 
 
-def may_delete(observed: Unstructured, work: Work) -> bool:
-    """Whether the object goes with the Work: managed, and applied by this very Work."""
-    return is_managed(observed) and belongs_to(observed, work)
+def may_delete(observed: Unstructured, work: Work, *, owned: bool) -> bool:
+    """Whether the object goes with the Work: managed, and applied by this very Work, or an earlier one of its name."""
+    return is_managed(observed) and belongs_to(observed, work) and (owned or not foreign_id(observed, work))
 
 
 def carries_namespace(manifest: Manifest) -> bool:

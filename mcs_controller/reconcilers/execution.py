@@ -34,6 +34,7 @@ from mcs_controller.domain.execution import (
     BY_MEMBER_OBJECT,
     InvalidManifest,
     NotOurs,
+    NotOwned,
     applier_of,
     carries_namespace,
     has_drifted,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
+    from mcs_controller.reconcilers.member_ownership import Ownerships
     from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -118,6 +120,7 @@ class ExecutionReconciler:
         works: CachedResource[Work],
         clusters: Store[Cluster],
         objects: MemberObjects,
+        ownerships: Ownerships,
         recorder: Recorder,
         clock: Clock,
         turns: Turns[Request],
@@ -128,13 +131,15 @@ class ExecutionReconciler:
         """`find_namespace`: see `namespace_finder`."""
         self._works = works
         self._clusters = clusters
-        self._writer = MemberWriter(objects, works.store, metrics)
+        self._writer = MemberWriter(objects, works.store, ownerships, metrics)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns
         self._find_namespace = find_namespace
         self._metrics = metrics
         self._charge = charge
+        self._cleaned: set[Request] = set()
+        """Works that were cleaned up after, and whose end has not been told yet."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what API servers say, and ReconcileError for a cluster that cannot be written to."""
@@ -210,6 +215,8 @@ class ExecutionReconciler:
                     statuses.append(manifest_status(ordinal, manifest.ref, obj))
         verdict = applied(len(work.manifests), [str(error) for error in errors])
         await self._report(work, [dispatching(work), verdict], statuses)
+        if errors and all(isinstance(error, NotOwned) for error in errors):
+            return  # until the member is ours
         if errors and all(isinstance(error, InvalidManifest) for error in errors):
             raise TerminalError(verdict.message)
         if errors:
@@ -221,7 +228,14 @@ class ExecutionReconciler:
         if cluster is not None:
             await self._remove_objects(work, name, cluster)
         left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
-        await self._set_finalizers(work, left)
+        # Before the answer comes: it may end the Work, and that is told at once.
+        key = Request(work.metadata.namespace, work.metadata.name)
+        self._cleaned.add(key)
+        try:
+            await self._set_finalizers(work, left)
+        except KubeError:
+            self._cleaned.discard(key)
+            raise
 
     async def _remove_objects(self, work: Work, name: str, cluster: Cluster) -> None:
         leaving = cluster.metadata.deletion_timestamp is not None
@@ -233,6 +247,8 @@ class ExecutionReconciler:
             for manifest in work.manifests:
                 stays = work.preserve_resources_on_deletion or await self._outlives(manifest, leaving=leaving)
                 await self._writer.remove(work, name, manifest, let_go=stays)
+        except NotOwned:
+            return
         except MemberUnavailable:
             if not leaving:
                 raise
@@ -293,6 +309,20 @@ class ExecutionReconciler:
         if new is None:
             found |= self._failed_for_object(cluster, old)
         return sorted(found)
+
+    def vanished(self, event: Event[Work]) -> str | None:
+        """The cluster of a Work that ended before its objects were removed: somebody took the finalizer off.
+
+        To be told of every end of a Work, once.
+        """
+        old = event.old
+        if event.new is not None or old is None:
+            return None
+        key = Request(event.key.namespace, event.key.name)
+        if key in self._cleaned:
+            self._cleaned.discard(key)
+            return None
+        return cluster_of(old) if was_applied(old) and not old.suspend_dispatching else None
 
     def _failed_for_namespace(self, cluster: str, obj: Unstructured) -> set[Request]:
         resource = NAMESPACES.resource

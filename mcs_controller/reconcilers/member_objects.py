@@ -67,10 +67,10 @@ NAMESPACES: Final = MemberKind(
     # All of them: whether a namespace exists decides whether anything can be created in it, whoever made it.
     label_selector="",
 )
-_SERVICES: Final = MemberKind(
+SERVICES: Final = MemberKind(
     resource=Resource(group="", version="v1", plural="services", kind=wk.SERVICE_KIND, decode=decode_applied)
 )
-_SLICES: Final = MemberKind(
+SLICES: Final = MemberKind(
     resource=Resource(
         group="discovery.k8s.io",
         version="v1",
@@ -80,7 +80,7 @@ _SLICES: Final = MemberKind(
     )
 )
 MEMBER_KINDS: Final[Mapping[tuple[str, str], MemberKind]] = {
-    (kind.resource.api_version, kind.resource.kind): kind for kind in (NAMESPACES, _SERVICES, _SLICES)
+    (kind.resource.api_version, kind.resource.kind): kind for kind in (NAMESPACES, SERVICES, SLICES)
 }
 
 
@@ -195,6 +195,10 @@ class MemberObjects:
         if informer.last_error is not None:
             raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {informer.last_error}")
         raise NotSynced(f"{kind.resource} of cluster {cluster} are being listed")
+
+    def opened(self, cluster: str) -> list[CachedResource[Unstructured]]:
+        """The member's objects of all kinds that have been listed so far."""
+        return [one.objects for one in self._opened.get(cluster, {}).values() if one.informer.has_synced]
 
     async def run(self) -> None:
         """Tell the listeners when first lists arrive, until cancelled."""

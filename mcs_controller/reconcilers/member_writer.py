@@ -5,16 +5,18 @@ The rules are in `domain.execution`; here is what they take from caches and API 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain.execution import (
     InvalidManifest,
     NotOurs,
+    NotOwned,
     applier_of,
     belongs_to,
     check_overwrite,
+    foreign_id,
     manifest_of,
     may_delete,
     plan_let_go,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.work import Manifest, ManifestRef, Work
+    from mcs_controller.domain.member_ownership import Ownership
     from mcs_controller.reconcilers.member_objects import MemberObjects
+    from mcs_controller.reconcilers.member_ownership import Ownerships
     from mcs_controller.reconcilers.propagation_metrics import PropagationMetrics
 
 
@@ -49,8 +53,11 @@ class _Target(NamedTuple):
 class MemberWriter:
     """Writes objects of members, for all Works. Not thread-safe; of one object only one write at a time is expected."""
 
-    def __init__(self, objects: MemberObjects, works: Store[Work], metrics: PropagationMetrics) -> None:
+    def __init__(
+        self, objects: MemberObjects, works: Store[Work], ownerships: Ownerships, metrics: PropagationMetrics
+    ) -> None:
         self._objects = objects
+        self._ownerships = ownerships
         self._works = works
         self._metrics = metrics
         self._stubborn: dict[_Target, tuple[bytes, JsonObject]] = {}
@@ -65,7 +72,7 @@ class MemberWriter:
 
         Raises:
             InvalidManifest: it cannot be applied, whatever the member looks like.
-            NotOurs: the member has another object of that name.
+            NotOurs: the member has another object of that name, or belongs to another control plane (NotOwned).
             Immutable: it would have to be deleted and made anew, and may not be.
             NamespaceMissing: there is no place for it.
             KindNotServed: the member has no such kind.
@@ -80,6 +87,9 @@ class MemberWriter:
         if target.kind.resource.namespaced and not target.namespace:
             raise InvalidManifest(f"{content['kind']} {target.name} has no namespace")
         objects = self._objects.open(cluster, target.kind)
+        ownership = self._ownerships.of(cluster)
+        if ownership.foreign:
+            self._refuse(content, objects.get(target.namespace, target.name), work, ownership)
         if target.namespace and self._objects.open(cluster, NAMESPACES).get("", target.namespace) is None:
             raise NamespaceMissing(f"namespace {target.namespace} does not exist in cluster {cluster}")
         observed = objects.get(target.namespace, target.name)
@@ -104,10 +114,13 @@ class MemberWriter:
             content = manifest_of(work, manifest)
             target = await self._target(cluster, manifest.ref)
             objects = self._objects.open(cluster, target.kind)
+            ownership = self._ownerships.of(cluster)
         except (InvalidManifest, NotSynced):
             return
         observed = objects.get(target.namespace, target.name)
-        if observed is not None and belongs_to(observed, work) and not unchangeable(content, observed):
+        if observed is None or ownership.foreign or not belongs_to(observed, work):
+            return
+        if not unchangeable(content, observed):
             await self._bring(objects, work, target, content, manifest.raw, observed)
 
     async def remove(self, work: Work, cluster: str, manifest: Manifest, *, let_go: bool) -> None:
@@ -122,13 +135,17 @@ class MemberWriter:
             return  # then it was never applied, or went with its kind
         self._stubborn.pop(target, None)
         objects = self._objects.open(cluster, target.kind)
+        if self._ownerships.of(cluster).foreign:
+            return  # nothing there is ours
         observed = objects.get(target.namespace, target.name) or await self._read(target)
         if observed is None:
             return
+        owned = await self._owned(cluster, observed, work)
         if let_go:
-            if (patch := plan_let_go(observed, work)) is not None:
+            patch = plan_let_go(observed, work)
+            if patch is not None and (owned or not foreign_id(observed, work)):
                 await objects.patch(target.namespace, target.name, patch)
-        elif may_delete(observed, work):
+        elif may_delete(observed, work, owned=owned):
             await self._delete(objects, target, observed)
 
     async def _bring(
@@ -144,8 +161,9 @@ class MemberWriter:
             created = await self._create(objects, work, target, content)
             self._remember(target, raw, plan_update(content, created))
             return created
+        owned = await self._owned(target.cluster, observed, work)
         try:
-            check_overwrite(content, observed, work, self._applier(observed))
+            check_overwrite(content, observed, work, self._applier(observed), owned=owned)
         except NotOurs:
             if target.kind is not NAMESPACES:
                 raise
@@ -162,6 +180,27 @@ class MemberWriter:
         patched = await self._patch(objects, target, patch)
         self._remember(target, raw, plan_update(content, patched))
         return patched
+
+    async def _owned(self, cluster: str, observed: Unstructured, work: Work) -> bool:
+        """Whether an object with another permanent id can only be that of an earlier Work of this control plane.
+
+        Then the member is ours, and is asked whether it still is: another control plane may have taken it over.
+        """
+        ownership = self._ownerships.of(cluster)
+        if ownership.owned and foreign_id(observed, work):
+            ownership = await self._ownerships.verify(cluster)
+            if ownership.foreign:
+                raise NotOwned(str(ownership))
+        return ownership.owned
+
+    def _refuse(self, content: JsonObject, observed: Unstructured | None, work: Work, ownership: Ownership) -> NoReturn:
+        """Say whose the object is, or else whose the member is."""
+        if observed is not None and applier_of(observed) is not None:
+            try:
+                check_overwrite(content, observed, work, self._applier(observed), owned=False)
+            except NotOurs as error:
+                raise NotOwned(f"{error}; {ownership}") from error
+        raise NotOwned(str(ownership))
 
     def _remember(self, target: _Target, raw: bytes, left: JsonObject | None) -> None:
         if left is not None:

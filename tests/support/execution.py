@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.execution import WORK_INDEXES
+from mcs_controller.domain.member_ownership import Ownership, Standing
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from mcs_controller.reconcilers.member_objects import MemberObjects
@@ -41,6 +42,21 @@ def default_service(obj: Json, before: Json | None) -> None:
         port.setdefault("targetPort", port["port"])
 
 
+class KnownOwnerships:
+    """An `Ownerships` that was told; every member is ours as long as nobody says otherwise."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Ownership] = {}
+        self.verified: list[str] = []
+
+    def of(self, cluster: str) -> Ownership:
+        return self.told.get(cluster, Ownership(Standing.OWNED))
+
+    async def verify(self, cluster: str) -> Ownership:
+        self.verified.append(cluster)
+        return self.of(cluster)
+
+
 @dataclass
 class World:
     """Everything that a test of the execution controller looks at.
@@ -59,6 +75,7 @@ class World:
     recorder: MemoryRecorder = field(default_factory=MemoryRecorder)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     clock: FakeClock = field(default_factory=FakeClock)
+    ownerships: KnownOwnerships = field(default_factory=KnownOwnerships)
     woken: list[Request] = field(default_factory=list)
     joined: bool = True
     listing: bool = False
@@ -81,6 +98,7 @@ class World:
             works=self.works,
             clusters=self.clusters.store,
             objects=self.objects,
+            ownerships=self.ownerships,
             recorder=self.recorder,
             clock=self.clock,
             turns=Turns(),

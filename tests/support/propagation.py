@@ -22,6 +22,7 @@ from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.reconcile import Request
+from tests.support.execution import KnownOwnerships
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock
 
@@ -84,6 +85,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             works=works,
             clusters=clusters.store,
             objects=objects,
+            ownerships=KnownOwnerships(),
             recorder=recorder,
             clock=clock,
             turns=turns,

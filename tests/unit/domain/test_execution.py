@@ -18,6 +18,7 @@ from mcs_controller.domain.execution import (
     InvalidManifest,
     NotOurs,
     check_overwrite,
+    foreign_id,
     has_drifted,
     manifest_of,
     may_delete,
@@ -238,34 +239,36 @@ def _mine(*manifests: Json, **fields: Any) -> Any:
 
 def test_an_unmanaged_object_is_not_written_over() -> None:
     with pytest.raises(NotOurs, match=r"Service default/web exists in the cluster and is not managed by Karmada"):
-        check_overwrite(_marked(service()), _object(service()), _mine(), None)
+        check_overwrite(_marked(service()), _object(service()), _mine(), None, owned=True)
 
 
 def test_nobody_is_told_to_delete_a_namespace_with_all_that_is_in_it() -> None:
     there = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}}
     with pytest.raises(NotOurs, match=r"^Namespace prod exists in the cluster and is not managed") as refused:
-        check_overwrite(_marked(there), _object(there), _mine(_marked(there)), None)
+        check_overwrite(_marked(there), _object(there), _mine(_marked(there)), None, owned=True)
     assert "delete" not in str(refused.value)
     assert f"annotate that one with {wk.CONFLICT_RESOLUTION}: {wk.CONFLICT_OVERWRITE}" in str(refused.value)
 
 
 def test_an_unmanaged_object_is_written_over_if_the_manifest_says_so() -> None:
-    check_overwrite(_marked(service(), **{wk.CONFLICT_RESOLUTION: "overwrite"}), _object(service()), _mine(), None)
+    check_overwrite(
+        _marked(service(), **{wk.CONFLICT_RESOLUTION: "overwrite"}), _object(service()), _mine(), None, owned=True
+    )
 
 
 def test_a_managed_object_is_written_over() -> None:
-    check_overwrite(_marked(service()), _object(service(labels={wk.MANAGED: "true"})), _mine(), None)
+    check_overwrite(_marked(service()), _object(service(labels={wk.MANAGED: "true"})), _mine(), None, owned=True)
 
 
 def test_an_object_of_this_work_without_its_label_is_repaired() -> None:
-    check_overwrite(_marked(service()), _object(service(annotations=MARKS)), _mine(), None)
+    check_overwrite(_marked(service()), _object(service(annotations=MARKS)), _mine(), None, owned=True)
 
 
 def test_an_object_of_another_living_work_is_not_taken_over() -> None:
     other = a_work(work("m1", "other", _marked(service())))
     observed = _object(service(labels={wk.MANAGED: "true"}, annotations=MARKS | {wk.WORK_NAME: "other"}))
     with pytest.raises(NotOurs, match="applied by another Work already, karmada-es-m1/other"):
-        check_overwrite(_marked(service()), observed, _mine(), other)
+        check_overwrite(_marked(service()), observed, _mine(), other, owned=True)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +282,7 @@ def test_an_object_of_another_living_work_is_not_taken_over() -> None:
 )
 def test_an_object_whose_work_does_not_apply_it_any_more_is_taken_over(other: Json | None) -> None:
     observed = _object(service(labels={wk.MANAGED: "true"}, annotations=MARKS | {wk.WORK_NAME: "other"}))
-    check_overwrite(_marked(service()), observed, _mine(), a_work(other) if other else None)
+    check_overwrite(_marked(service()), observed, _mine(), a_work(other) if other else None, owned=True)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,54 @@ def test_an_object_whose_work_does_not_apply_it_any_more_is_taken_over(other: Js
 def test_only_what_the_work_applied_is_deleted_with_it(
     labels: dict[str, str], annotations: dict[str, str], deleted: bool
 ) -> None:
-    assert may_delete(_object(slice_(labels=labels, annotations=annotations)), _mine()) is deleted
+    assert may_delete(_object(slice_(labels=labels, annotations=annotations)), _mine(), owned=True) is deleted
+
+
+ANOTHERS = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "another"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("w", id="this-works-name"), pytest.param("other", id="the-name-of-a-work-that-is-not-here")],
+)
+def test_an_object_of_another_control_planes_work_is_left_and_named(name: str) -> None:
+    observed = _object(service(labels=ANOTHERS, annotations=MARKS | {wk.WORK_NAME: name}))
+    manifest = _marked(service(), **{wk.CONFLICT_RESOLUTION: "overwrite"})
+    said = rf"belongs to Work karmada-es-m1/{name} of another control plane \(permanent-id another\)"
+    mine = _mine(manifest, labels={wk.WORK_PERMANENT_ID: "ours"})
+    with pytest.raises(NotOurs, match=said):
+        check_overwrite(manifest, observed, mine, None, owned=False)
+    assert not may_delete(observed, mine, owned=False)
+
+
+def test_in_a_member_of_ours_another_id_is_that_of_an_earlier_work() -> None:
+    observed = _object(service(labels=ANOTHERS, annotations=MARKS))
+    manifest = _marked(service(labels={wk.WORK_PERMANENT_ID: "ours"}))
+    mine = _mine(manifest, labels={wk.WORK_PERMANENT_ID: "ours"})
+    check_overwrite(manifest, observed, mine, None, owned=True)
+    assert may_delete(observed, mine, owned=True)
+    patch = plan_update(manifest, observed)
+    assert patch is not None
+    assert patch["metadata"]["labels"] == {wk.WORK_PERMANENT_ID: "ours"}
+
+
+@pytest.mark.parametrize(
+    ("there", "ours", "inside", "foreign"),
+    [
+        pytest.param("a", "a", "a", "", id="the-same"),
+        pytest.param("a", "b", "b", "a", id="another"),
+        pytest.param("a", "b", "a", "", id="the-manifest-still-has-it"),
+        pytest.param("", "b", "b", "", id="object-without"),
+        pytest.param("a", "", "", "", id="work-without"),
+    ],
+)
+def test_an_id_is_foreign_if_neither_the_work_nor_its_manifest_has_it(
+    there: str, ours: str, inside: str, foreign: str
+) -> None:
+    labels = {wk.WORK_PERMANENT_ID: inside} if inside else {}
+    owner = work("m1", "w", service(labels=labels), labels={wk.WORK_PERMANENT_ID: ours} if ours else {})
+    observed = _object(service(labels={wk.WORK_PERMANENT_ID: there} if there else {}, annotations=MARKS))
+    assert foreign_id(observed, a_work(owner)) == foreign
 
 
 def test_golden_native_slices_are_never_deleted() -> None:
@@ -306,7 +356,7 @@ def test_golden_native_slices_are_never_deleted() -> None:
             if one["metadata"]["labels"].get(wk.SLICE_MANAGED_BY) == "endpointslice-controller.k8s.io"
         ]
         assert native
-        assert not any(may_delete(one, owner) for one in native for owner in works)
+        assert not any(may_delete(one, owner, owned=True) for one in native for owner in works)
 
 
 def test_case_83_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own() -> None:

@@ -39,6 +39,7 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, ser
         works=world.works,
         clusters=world.clusters.store,
         objects=world.objects,
+        ownerships=world.ownerships,
         recorder=world.recorder,
         clock=world.clock,
         turns=Turns(),

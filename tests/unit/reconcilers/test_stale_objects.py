@@ -1,0 +1,189 @@
+"""A member's objects compared with its Works, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from informers.event import Event
+from mcs_controller.api.common import parse_time
+from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, WORKS
+from mcs_controller.domain import indexes
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.charge import CONTROL_PLANE
+from mcs_controller.domain.execution import WORK_INDEXES
+from mcs_controller.domain.member_ownership import Ownership, Standing
+from mcs_controller.reconcilers.stale_objects import StaleObjectsReconciler, WorksToCome
+from mcs_controller.runtime.reconcile import Request
+from tests.support.builders import a_work, binding, cluster, collected_work, mcs, service, slice_, work
+from tests.support.execution import KEY, World
+from tests.support.memory import CREATED
+
+ES = "karmada-es-m1"
+M1 = Request("", "m1")
+
+
+@dataclass
+class Comparing(World):
+    """A world with a comparison in it."""
+
+    told: list[Request] = field(default_factory=list)
+
+    def restart(self) -> None:
+        super().restart()
+        self.ownerships.told["m1"] = Ownership(Standing.OWNED, since=parse_time(CREATED))
+        works = self.host.cached(WORKS, {**WORK_INDEXES, **indexes.WORK_INDEXES})
+        self.stale = StaleObjectsReconciler(
+            clusters=self.host.cached(CLUSTERS),
+            works=works,
+            host=self.host,  # type: ignore[arg-type]
+            objects=self.objects,
+            ownerships=self.ownerships,
+            recorder=self.recorder,
+            clock=self.clock,
+            charge=CONTROL_PLANE,
+            coming=WorksToCome(
+                works.store,
+                self.host.informer(RESOURCEBINDINGS),  # type: ignore[arg-type]
+                self.host.informer(MULTICLUSTERSERVICES),  # type: ignore[arg-type]
+            ),
+        )
+
+    async def compare(self) -> list[str]:
+        """One comparison; what it asked of the member."""
+        self.member.calls.clear()
+        await self.stale.reconcile(M1)
+        return [str(call) for call in self.member.calls]
+
+    def leave_copies(self, count: int, **marks: str) -> None:
+        for number in range(count):
+            self.member.seed(copy_of(f"web-{number}", **marks))
+
+
+def copy_of(name: str, *, namespace: str = ES, id_: str = "w") -> Any:
+    return slice_(
+        f"m2-{name}",
+        labels={
+            wk.MANAGED: "true",
+            wk.SERVICE_NAME: "web",
+            wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER,
+            wk.WORK_PERMANENT_ID: id_,
+        },
+        annotations={wk.PROVISION_CLUSTER: "m2", wk.WORK_NAMESPACE: namespace, wk.WORK_NAME: f"{name}-work"},
+    )
+
+
+@pytest.fixture
+def world() -> Comparing:
+    return Comparing()
+
+
+async def test_a_copy_whose_work_is_gone_is_removed_and_told_once(world: Comparing) -> None:
+    world.leave_copies(1)
+    assert await world.compare() == ["delete endpointslices/default/m2-web-0"]
+    assert world.recorder.take() == [("Cluster", wk.STALE_REMOVED)]
+    assert world.ownerships.verified == ["m1"]
+    assert await world.compare() == []
+    assert world.recorder.take() == []
+    assert world.ownerships.verified == ["m1"]
+
+
+async def test_a_copy_whose_work_is_there_stays_though_the_cache_does_not_know_it(world: Comparing) -> None:
+    world.leave_copies(1)
+    world.host.hold_watches()
+    world.host.seed(work("m1", "web-0-work"))
+    assert await world.compare() == []
+
+
+async def test_a_copy_that_is_about_to_get_its_work_stays(world: Comparing) -> None:
+    world.leave_copies(1)
+    world.host.seed(mcs("web", consumers=["m1"], providers=["m2"]))
+    collected = collected_work("m2", slice_("web-0", labels={wk.SERVICE_NAME: "web"}))
+    world.host.seed(collected)
+    assert await world.compare() == []
+    world.host.remove("MultiClusterService", "default", "web")
+    assert await world.compare() == ["delete endpointslices/default/m2-web-0"]
+
+
+async def test_a_service_goes_after_a_while_unless_it_is_bound(world: Comparing) -> None:
+    marks = {wk.WORK_NAMESPACE: ES, wk.WORK_NAME: "w", wk.BINDING_NAMESPACE: "default", wk.BINDING_NAME: "web-service"}
+    world.member.seed(service(labels={wk.MANAGED: "true"}, annotations=marks))
+    world.host.seed(binding(clusters=[{"name": "m1"}]))
+    await world.compare()
+    await world.clock.advance(61)
+    assert await world.compare() == []
+    world.host.remove("ResourceBinding", "default", "web-service")
+    assert await world.compare() == []
+    await world.clock.advance(61)
+    assert await world.compare() == ["delete services/default/web"]
+
+
+@pytest.mark.parametrize("standing", [Standing.FOREIGN, Standing.UNKNOWN])
+async def test_nothing_is_removed_in_a_member_that_is_not_known_to_be_ours(
+    world: Comparing, standing: Standing
+) -> None:
+    world.leave_copies(1)
+    world.ownerships.told["m1"] = Ownership(standing)
+    assert await world.compare() == []
+    assert world.host.writes == []
+
+
+async def test_a_fleet_is_kept_until_somebody_names_what_is_to_go(world: Comparing) -> None:
+    world.leave_copies(10)
+    assert await world.compare() == []
+    found = world.host.find("Cluster", "", "m1")
+    assert found is not None
+    said = next(one for one in found["status"]["conditions"] if one["type"] == wk.STALE_OBJECTS_REMOVED)
+    assert (said["status"], said["reason"]) == ("False", wk.STALE_UNCONFIRMED)
+    assert "more than half of the 10 objects" in said["message"]
+    assert world.recorder.take() == [("Cluster", wk.STALE_UNCONFIRMED)]
+    assert await world.compare() == []
+    assert world.recorder.take() == []
+
+    key, value = said["message"].rsplit(" ", 1)[1].split("=")
+    world.host.edit("Cluster", "", "m1", {"metadata": {"annotations": {key: "something else"}}})
+    assert await world.compare() == []
+    world.host.edit("Cluster", "", "m1", {"metadata": {"annotations": {key: value}}})
+    assert len(await world.compare()) == 10
+    found = world.host.find("Cluster", "", "m1")
+    assert found is not None
+    said = next(one for one in found["status"]["conditions"] if one["type"] == wk.STALE_OBJECTS_REMOVED)
+    assert (said["status"], said["reason"]) == ("True", wk.STALE_REMOVED)
+    # The annotation that stays is no leave for others.
+    world.leave_copies(10)
+    assert await world.compare() == []
+
+
+async def test_copies_of_a_cluster_under_another_name_go_once_it_is_not_registered(world: Comparing) -> None:
+    world.host.seed(cluster("old"))
+    world.leave_copies(1, namespace="karmada-es-old")
+    assert await world.compare() == []
+    world.host.remove("Cluster", "", "old")
+    assert world.stale.requests_for_vanished("old") == [M1]
+    assert await world.compare() == ["delete endpointslices/default/m2-web-0"]
+
+
+# --- Works that end before anybody cleaned up -------------------------------------------------------------------------
+
+
+def _ended(world: World) -> str | None:
+    """What is made of the end of the Work that the world carries."""
+    found = world.host.find("Work", *KEY)
+    assert found is not None
+    return world.reconciler.vanished(Event(old=a_work(found)))
+
+
+async def test_a_work_that_lost_its_finalizer_is_noticed_and_one_that_was_cleaned_up_is_not() -> None:
+    world = World()
+    world.carry(service())
+    assert _ended(world) is None, "it was never applied"
+    await world.reconcile()
+    assert _ended(world) == "m1"
+    found = world.host.find("Work", *KEY)
+    assert found is not None
+    world.host.remove("Work", *KEY)
+    await world.reconcile()
+    assert world.host.find("Work", *KEY) is None
+    assert world.reconciler.vanished(Event(old=a_work(found))) is None

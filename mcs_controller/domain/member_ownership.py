@@ -34,11 +34,13 @@ OBJECT: Final = "mcs-controller-member-ownership"
 
 _CONTROL_PLANE: Final = "controlPlane"
 _CLUSTER: Final = "cluster"
+_EARLIER: Final = "earlierClusters"
 _MEMBER: Final = "member"
 _ABOUT: Final = "kubernetes.io/description"
 _DESCRIPTION: Final = (
     "Says which control plane writes to this cluster: controlPlane is the uid of that one's Namespace kube-system, "
-    "cluster the name of the Cluster there, member the uid of this cluster's Namespace kube-system. "
+    "cluster the name of the Cluster there, earlierClusters those it had before, member the uid of this cluster's "
+    "Namespace kube-system. "
     "See docs/member-ownership.md before you change or delete it."
 )
 
@@ -59,6 +61,7 @@ class Ownership:
         standing: whose it is.
         owner: uid of the control plane that it belongs to, if it is another one; empty if the object names none.
         since: when the object was made, if the member is ours. What is younger was written with us as its owner.
+        earlier: names of Clusters that stood for the member before.
         problem: why it is not known whose the member is.
         twin: another Cluster that stands for the same member.
     """
@@ -66,6 +69,7 @@ class Ownership:
     standing: Standing
     owner: str = ""
     since: datetime | None = None
+    earlier: frozenset[str] = frozenset()
     problem: str = ""
     twin: str = ""
 
@@ -142,11 +146,15 @@ def plan_ownership(cluster: Cluster, who: Identities, observed: Unstructured | N
     # Of two Clusters for one member the one that came first stays named, or each start would write the other one.
     if owner == who.control_plane and named in who.others and who.others[named] in ("", who.member):
         data[_CLUSTER] = named
+    earlier = {name for name in str(known.get(_EARLIER) or "").split(",") if name} | ({named} if named else set())
+    earlier -= {data[_CLUSTER]}
+    if earlier:
+        data[_EARLIER] = ",".join(sorted(earlier))
     patch: JsonObject | None = None
     if any(known.get(key) != value for key, value in data.items()):
         patch = {"metadata": {"resourceVersion": observed.metadata.resource_version}, "data": data}
     since = parse_time(observed.metadata.creation_timestamp)
-    return OwnershipPlan(Ownership(Standing.OWNED, since=since, twin=twin), patch=patch)
+    return OwnershipPlan(Ownership(Standing.OWNED, since=since, earlier=frozenset(earlier), twin=twin), patch=patch)
 
 
 def twin_of(cluster: str, who: Identities) -> str:

@@ -1,9 +1,9 @@
 """Objects in a member whose Works are gone: which of them are removed, and when that is left to people.
 
 An object is *stale* if it carries the marks of a Work (`karmada.io/managed`, `work.karmada.io/namespace` and `/name`)
-that does not exist, and was to exist here: in the execution namespace of this very cluster, or of a cluster that is not
-registered any more. That happens when a cluster is unjoined while nobody can reach it, is renamed, or when somebody
-takes the finalizers off a Work; or when the control plane is restored from a backup.
+that does not exist, and was to exist here: in the execution namespace of this very cluster, or of one that is not
+registered any more and stood for the same member. That happens when a cluster is unjoined while nobody can reach it,
+is renamed, or when somebody takes the finalizers off a Work; or when the control plane is restored from a backup.
 
     slices of the dispatcher    removed at once: nobody else makes such slices, and their endpoints may be dead
     Services, imported slices   removed when they have been stale for `GRACE_SECONDS`
@@ -16,7 +16,8 @@ Nothing is removed without a person's consent
 
 - if more than half of the member's managed objects would go, and more than `FEW`: then the control plane is more likely
   to be wrong than the member, for instance restored without its Works;
-- if it is older than the ownership of the member: then this control plane may never have made it.
+- if it is older than the ownership of the member: then this control plane may never have made it;
+- if it names a cluster that is not registered and is not known to have stood for this member: the same.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Fate(Enum):
     FINE = "fine"
     COMING = "its Work is about to be made"
     STALE = "stale"
+    STRANGE = "stale, if this control plane has made it"
     KEPT = "stale, but stays"
 
 
@@ -80,6 +82,7 @@ class Surroundings:
         cluster: the member's name.
         exists: whether there is a Work of this namespace and name.
         registered: whether there is a Cluster of this name.
+        earlier: names of Clusters that stood for the member before.
         carried: whether a Work of the cluster carries the object, which will take it over.
         coming: whether such a Work is about to be made; None if that cannot be known here.
         owned_since: when the ownership of the member began; None if that cannot be read.
@@ -88,6 +91,7 @@ class Surroundings:
     cluster: str
     exists: Callable[[str, str], bool]
     registered: Callable[[str], bool]
+    earlier: Collection[str]
     carried: Callable[[Unstructured], bool]
     coming: Callable[[Unstructured], bool] | None
     owned_since: datetime | None
@@ -129,7 +133,10 @@ def fate_of(obj: Unstructured, around: Surroundings) -> Fate:
         return Fate.FINE
     if around.coming is not None and around.coming(obj):
         return Fate.COMING
-    return Fate.STALE if _is_service(obj) or _manager_of(obj) in wk.SLICE_MANAGERS else Fate.KEPT
+    removable = _is_service(obj) or _manager_of(obj) in wk.SLICE_MANAGERS
+    if cluster == around.cluster or cluster in around.earlier:
+        return Fate.STALE if removable else Fate.KEPT
+    return Fate.STRANGE if removable else Fate.FINE
 
 
 def is_copy_coming(obj: Unstructured, cluster: str, works: Store[Work], services: Store[MultiClusterService]) -> bool:
@@ -183,36 +190,37 @@ def plan_removal(
     total = 0
     for obj in objects:
         if applier_of(obj) is not None:
-            total += 1
+            total += obj.metadata.uid not in confirmed
             fates[fate_of(obj, around)].append(obj)
-    stale = sorted(fates[Fate.STALE], key=_key)
+    stale = sorted(fates[Fate.STALE] + fates[Fate.STRANGE], key=_key)
     since = {obj.metadata.uid: seen.get(obj.metadata.uid, now) for obj in stale}
-    asked = [obj for obj in stale if obj.metadata.uid not in confirmed]
-    mass = len(asked) > FEW and 2 * len(stale) > total
-    held = asked if mass else [obj for obj in asked if not _is_younger(obj, around.owned_since)]
-    kept_back = {obj.metadata.uid for obj in held}
+    strange = [obj for obj in fates[Fate.STRANGE] if obj.metadata.uid not in confirmed]
+    ours = [obj for obj in fates[Fate.STALE] if obj.metadata.uid not in confirmed]
+    mass = len(ours) > FEW and 2 * len(ours) > total
+    older = [obj for obj in ours if not _is_younger(obj, around.owned_since)]
+    reasons = {
+        f"more than half of the {total} objects that Works have made there would go": ours if mass else [],
+        "some are older than the ownership of the member by this control plane, which may not have made them": older,
+        "some name a cluster that is not registered, and may be another control plane's": strange,
+    }
+    held = {obj.metadata.uid: obj for them in reasons.values() for obj in them}
     remove: list[Unstructured] = []
     waits: list[float] = [GRACE_SECONDS] if fates[Fate.COMING] else []
     for obj in stale:
         uid = obj.metadata.uid
-        left = 0.0 if uid in confirmed else since[uid] + _grace(obj, around) - now
-        if uid in kept_back:
+        if uid in held:
             continue
+        left = 0.0 if uid in confirmed else since[uid] + _grace(obj, around) - now
         if left > 0:
             waits.append(left)
         else:
             remove.append(obj)
-    why = (
-        f"they are more than half of the {total} objects that Works have made there"
-        if mass
-        else "they are older than the member's ownership by this control plane, which may not have made them"
-    )
     return RemovalPlan(
         remove=tuple(remove),
         seen=since,
         look_again=min(waits, default=None),
-        held=tuple(held),
-        why_held=why if held else "",
+        held=tuple(sorted(held.values(), key=_key)),
+        why_held="; ".join(reason for reason, them in reasons.items() if them),
         kept=tuple(sorted(fates[Fate.KEPT], key=_key)),
     )
 
@@ -229,7 +237,8 @@ def condition_of(plan: RemovalPlan) -> Condition:
         message = "no object in the member names a Work that does not exist"
         return Condition(type=wk.STALE_OBJECTS_REMOVED, status="True", reason=wk.STALE_REMOVED, message=message)
     message = (
-        f"{told(plan.held)} in the member name Works that do not exist, and are not removed, because {plan.why_held}; "
+        f"{told(plan.held)} in the member name Works that do not exist; they are not removed by themselves, "
+        f"because {plan.why_held}; "
         f"to have them removed, annotate the Cluster with {wk.REMOVE_STALE}={digest_of(plan.held)}"
     )
     return Condition(type=wk.STALE_OBJECTS_REMOVED, status="False", reason=wk.STALE_UNCONFIRMED, message=message)

@@ -170,6 +170,7 @@ class StaleObjectsReconciler:
             cluster=name,
             exists=lambda namespace, work: self._works.get(namespace, work) is not None,
             registered=self._is_registered,
+            earlier=ownership.earlier,
             carried=lambda obj: self._is_carried(name, obj),
             coming=partial(self._coming, name) if self._coming is not None else None,
             owned_since=ownership.since,

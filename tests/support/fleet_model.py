@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import KubeError
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.member_ownership import IDENTITY_NAMESPACE
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
 from tests.support.fleet_model_process import STANDALONE, Kind, Process
@@ -55,6 +56,10 @@ class Fleet:
         self.members = {name: Server(name, self.wire, lists_late=True) for name in names}
         for member in self.members.values():
             member.served = _SERVED
+        for server in self.servers:
+            for name in (IDENTITY_NAMESPACE, wk.SYSTEM_NAMESPACE):
+                found = namespace(name)
+                server.seed(found | {"metadata": found["metadata"] | {"uid": f"{name}-of-{server.name}"}})
         self.processes: list[Process] = []
         self.history: list[str] = []
         self._ids = count(1)

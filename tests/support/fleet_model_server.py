@@ -302,6 +302,11 @@ class Server(MemoryApi):
         self._reachable()
         return await super().get(resource, name, namespace)
 
+    async def list(self, resource: Resource[Any], namespace: str = "", **rest: Any) -> Any:
+        await self.wire.travel(self, f"list {resource.plural} {namespace}", "request")
+        self._reachable()
+        return await super().list(resource, namespace, **rest)
+
     async def create(self, resource: Resource[Any], body: Any, namespace: str = "") -> Any:
         name = body["metadata"]["name"]
         return await self._write(
@@ -441,6 +446,9 @@ class Connection:
 
     async def get(self, *args: Any, **rest: Any) -> Any:
         return await self._ask(self._server.get, *args, **rest)
+
+    async def list(self, *args: Any, **rest: Any) -> Any:
+        return await self._ask(self._server.list, *args, **rest)
 
     async def create(self, *args: Any, **rest: Any) -> Any:
         return await self._ask(self._server.create, *args, **rest)

@@ -75,8 +75,9 @@ def test_it_is_taken_over_once_somebody_names_the_other_one() -> None:
     assert plan.ownership.owned
     assert plan.patch == {
         "metadata": {"resourceVersion": "7"},
-        "data": {"controlPlane": "here", "cluster": "m1", "member": "member-uid"},
+        "data": {"controlPlane": "here", "cluster": "m1", "earlierClusters": "x", "member": "member-uid"},
     }
+    assert plan.ownership.earlier == {"x"}
 
 
 @pytest.mark.parametrize("data", [{}, {"controlPlane": ""}])

@@ -55,6 +55,7 @@ def around(
     fields: dict[str, Any] = {
         "cluster": "m1",
         "exists": lambda namespace, name: f"{namespace}/{name}" in works,
+        "earlier": ("before",),
         "registered": lambda name: name in clusters,
         "carried": lambda _: False,
         "coming": (lambda _: False) if knows else None,
@@ -69,7 +70,9 @@ def around(
         pytest.param(made(SLICE), {}, Fate.STALE, id="a-copy"),
         pytest.param(made(IMPORTED), {}, Fate.STALE, id="an-imported-slice"),
         pytest.param(made(SERVICE), {}, Fate.STALE, id="a-service"),
-        pytest.param(made(SLICE, work="karmada-es-gone/w"), {}, Fate.STALE, id="of-a-cluster-that-is-not-registered"),
+        pytest.param(made(SLICE, work="karmada-es-before/w"), {}, Fate.STALE, id="of-the-clusters-earlier-name"),
+        pytest.param(made(SLICE, work="karmada-es-gone/w"), {}, Fate.STRANGE, id="of-a-cluster-that-is-not-registered"),
+        pytest.param(made(DEPLOYMENT, work="karmada-es-gone/w"), {}, Fate.FINE, id="a-workload-of-such-a-one"),
         pytest.param(made(SLICE, work="karmada-es-m2/w"), {}, Fate.FINE, id="of-another-cluster"),
         pytest.param(made(SLICE), {"works": frozenset({"karmada-es-m1/w"})}, Fate.FINE, id="with-its-work"),
         pytest.param(made(SLICE), {"carried": lambda _: True}, Fate.FINE, id="carried-by-another-work"),
@@ -143,7 +146,16 @@ def test_what_is_older_than_the_ownership_is_left_to_people() -> None:
     found = plan(made(SLICE, "old", age=BEFORE), made(SLICE, "same", age=OWNED_SINCE), made(SLICE, "new"))
     assert [one.metadata.name for one in found.held] == ["old"]
     assert {one.metadata.name for one in found.remove} == {"same", "new"}
-    assert "older than the member's ownership" in condition_of(found).message
+    assert "older than the ownership of the member" in condition_of(found).message
+
+
+def test_what_names_a_cluster_nobody_knows_is_left_to_people_and_goes_with_their_consent() -> None:
+    found = plan(made(SLICE, work="karmada-es-gone/w"), made(SERVICE, work="karmada-es-gone/w"), made(SLICE, "mine"))
+    assert [one.metadata.name for one in found.remove] == ["mine"]
+    assert len(found.held) == 2
+    assert "may be another control plane's" in condition_of(found).message
+    confirmed = {one.metadata.uid for one in found.held}
+    assert len(plan(*found.held, confirmed=confirmed).remove) == 2
 
 
 def test_what_people_agreed_to_lose_goes_at_once_and_nothing_else() -> None:
@@ -162,7 +174,9 @@ _OBJECTS = st.lists(
         made,
         st.sampled_from([SLICE, IMPORTED, NATIVE, SERVICE, DEPLOYMENT, NAMESPACE]),
         st.sampled_from([str(number) for number in range(30)]),
-        work=st.sampled_from(["karmada-es-m1/w", "karmada-es-m1/x", "karmada-es-m2/w", "karmada-es-gone/w", ""]),
+        work=st.sampled_from(
+            ["karmada-es-m1/w", "karmada-es-m1/x", "karmada-es-m2/w", "karmada-es-gone/w", "karmada-es-before/w", ""]
+        ),
         age=st.sampled_from([BEFORE, AFTER]),
         managed=st.booleans(),
     ),

@@ -190,7 +190,8 @@ async def test_the_same_member_registered_twice_is_said_on_both_and_survives_a_r
     condition = fleet.condition("m2")
     assert condition is not None
     assert condition[:2] == ("True", wk.OWNED)
-    assert fleet.data()["cluster"] == "m2"
+    assert (fleet.data()["cluster"], fleet.data()["earlierClusters"]) == ("m2", "m1")
+    assert fleet.reconciler.of("m2").earlier == {"m1"}
 
 
 # --- what execution makes of it ---------------------------------------------------------------------------------------

@@ -8,14 +8,23 @@ How requests travel is in :mod:`informers.transport`, what watch events mean in 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from informers.errors import DecodeError, from_response
 from informers.meta import KubeObject
-from informers.transport import MAX_RESPONSE_BYTES, NO_CLIENT_METRICS, ClientMetrics, Lines, RawResponse, Transport
+from informers.transport import (
+    GUARD_ANSWER_SECONDS,
+    GUARD_SECONDS,
+    MAX_RESPONSE_BYTES,
+    NO_CLIENT_METRICS,
+    ClientMetrics,
+    Lines,
+    RawResponse,
+    Transport,
+)
 from informers.wire import UNDECODABLE, ListPage, decode_kind, decode_page
 
 if TYPE_CHECKING:
@@ -108,6 +117,22 @@ class ApiClient:
     async def close(self) -> None:
         """Close all connections, also those of running watches. Requests made later fail with TransportError."""
         await self._transport.close()
+
+    async def guard(
+        self, *, every_seconds: float = GUARD_SECONDS, answer_seconds: float = GUARD_ANSWER_SECONDS
+    ) -> NoReturn:
+        """Until cancelled, find out about connections that are dead without a word.
+
+        While watches are open, `GET /livez` is sent every few seconds, on a connection that was there before. If it has
+        no answer, all connections are given up: watches and requests under way fail with TransportError, and whoever
+        tries again does so on new ones. A watch of which nothing is heard does not tell this by itself: mostly there
+        is nothing to hear. :class:`~informers.factory.InformerFactory` runs it.
+
+        Args:
+            every_seconds: between two questions.
+            answer_seconds: for each answer.
+        """
+        await self._transport.guard(every_seconds=every_seconds, answer_seconds=answer_seconds)
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object from the API server, not from a cache."""

@@ -29,10 +29,10 @@ _MAX_CONNECTIONS = 256
 _KEEPALIVE_SECONDS = 60.0
 """Idle connections are dropped before kube-apiserver drops them (90 s), so a write never meets a closing connection."""
 
-_PROBE_IDLE_SECONDS, _PROBE_INTERVAL_SECONDS, _PROBES = 30, 10, 3
-"""TCP keep-alive: a peer that vanished without a word is noticed after a minute, also while we wait for it."""
+_PROBE_IDLE_SECONDS, _PROBE_INTERVAL_SECONDS, _PROBES = 5, 3, 3
+"""TCP keep-alive: a peer that vanished without a word is noticed within 15 s, also while we wait for it."""
 
-_UNACKNOWLEDGED_MILLISECONDS = 30_000
+_UNACKNOWLEDGED_MILLISECONDS = 10_000
 """A request that the peer's TCP does not acknowledge for this long fails. Linux only."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
 from informers.backoff import Outage
 from informers.informer import SharedInformer
@@ -29,11 +29,21 @@ class _Collection(NamedTuple):
     field_selector: str
 
 
+@runtime_checkable
+class Guarded(Protocol):
+    """A client that can find out about dead connections, as ApiClient can."""
+
+    async def guard(self) -> NoReturn:
+        """See :meth:`informers.client.ApiClient.guard`."""
+        ...
+
+
 class InformerFactory:
     """At most one informer, and so one watch and one copy of the objects, for each collection. Not thread-safe.
 
-    Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins, later
-    ones at once. While the server is away, they take turns to try it: see :class:`~informers.backoff.Outage`.
+    Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins,
+    later ones at once. It has the client look after its connections: see :meth:`informers.client.ApiClient.guard`.
+    While the server is away, they take turns to try it: see :class:`~informers.backoff.Outage`.
     """
 
     def __init__(
@@ -106,6 +116,10 @@ class InformerFactory:
             raise RuntimeError("the informer factory runs already")
         try:
             async with asyncio.TaskGroup() as self._group:
+                if isinstance(self._client, Guarded):
+                    self._group.create_task(
+                        self._client.guard(), name="connection guard", context=contextvars.Context()
+                    )
                 for informer in self._informers.values():
                     self._start(informer)
                 await asyncio.Event().wait()  # also without informers: more may come

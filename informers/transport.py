@@ -10,7 +10,7 @@ import logging
 import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,7 +19,16 @@ from yarl import URL
 
 from informers.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
 from informers.connection import RequestOptions, check_host, open_session, renewed, ssl_context
-from informers.errors import ConfigError, DecodeError, Silence, TransportError, Untrusted, from_response
+from informers.errors import (
+    ConfigError,
+    DecodeError,
+    KubeError,
+    NoCredentials,
+    Silence,
+    TransportError,
+    Untrusted,
+    from_response,
+)
 from informers.redaction import proxy_secrets, redact, redact_bytes, shown
 from informers.wire import LineSplitter
 
@@ -52,6 +61,15 @@ _ISSUER_SECONDS: Final = 5.0
 
 _ISSUER_KNOWN_SECONDS: Final = 60.0
 """For so long it is not asked again."""
+
+GUARD_SECONDS: Final = 6.0
+"""Between two questions whether a server is there, while watches of it are open."""
+
+GUARD_ANSWER_SECONDS: Final = 5.0
+"""For an answer. With the time between, a connection that is dead without a word is found within 15 s."""
+
+_GUARD_FIRST_SECONDS: Final = 0.5
+"""Until the first question, so that the connection that it is asked on is as old as the watches."""
 
 _log = logging.getLogger(__name__)
 
@@ -147,9 +165,7 @@ class Transport:
     async def close(self) -> None:
         """Close all connections. Running streams and later requests fail with TransportError."""
         self._closed = True
-        for content in self._streams:
-            # aiohttp would close the socket and leave whoever reads from it waiting for ever.
-            content.set_exception(ConnectionAbortedError("the client was closed"))
+        self._cut_streams("the client was closed")
         if self._session is not None:
             await self._session.close()
 
@@ -164,6 +180,7 @@ class Transport:
         timeout: float | None = None,
         total_seconds: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        limited: bool = True,
     ) -> RawResponse:
         """Send a request and read the whole answer, whatever its status.
 
@@ -176,6 +193,7 @@ class Transport:
             timeout: seconds for everything but waiting for the limiter; None means the configured limit.
             total_seconds: as long as the answer goes on, it may take so long, and `timeout` is for each read of it.
             max_bytes: a longer answer is a DecodeError.
+            limited: wait for the limiter.
         """
         seconds = self._config.timeout_seconds if timeout is None else timeout
         limits = aiohttp.ClientTimeout(
@@ -183,7 +201,7 @@ class Transport:
             sock_connect=min(seconds, _CONNECT_SECONDS),
             sock_read=seconds,
         )
-        headers = await self._authorized(None if body is None else content_type)
+        headers = await self._authorized(None if body is None else content_type, limited=limited)
         if accept:
             headers["Accept"] = accept
         what = self._describe(method, target)
@@ -247,8 +265,39 @@ class Transport:
             self._streams.discard(response.content)
             response.close()  # not released to the pool: the rest of the stream is still to come
 
-    async def _authorized(self, content_type: str | None) -> dict[str, str]:
-        if self._limiter is not None:
+    async def guard(self, *, every_seconds: float, answer_seconds: float) -> NoReturn:
+        """Find out about connections that are dead without a word; see :meth:`informers.client.ApiClient.guard`."""
+        pause = min(every_seconds, _GUARD_FIRST_SECONDS)
+        while True:
+            await self._clock.sleep(pause)
+            if not self._streams:
+                continue
+            pause = every_seconds
+            try:
+                # Whatever it says is an answer. It goes out on a connection that was there before, like the watches.
+                await self.exchange("GET", "/livez", timeout=answer_seconds, limited=False)
+            except NoCredentials:
+                pass
+            except TransportError as error:
+                _log.warning("server does not answer, giving its connections up: server=%s error=%s", self.host, error)
+                await self._begin_anew()
+            except KubeError as error:
+                _log.debug("odd answer to a question whether it is there: server=%s error=%s", self.host, error)
+
+    async def _begin_anew(self) -> None:
+        """Give all connections up. What is under way fails with TransportError, what follows uses new ones."""
+        session, self._session = self._session, None
+        self._cut_streams("the server did not answer, so its connections were given up")
+        if session is not None:
+            await session.close()
+
+    def _cut_streams(self, why: str) -> None:
+        for content in self._streams:
+            # aiohttp would close the socket and leave whoever reads from it waiting for ever.
+            content.set_exception(ConnectionAbortedError(why))
+
+    async def _authorized(self, content_type: str | None, *, limited: bool = True) -> dict[str, str]:
+        if self._limiter is not None and limited:
             await self._limiter.wait()
         headers = self._headers.copy()
         if content_type is not None:
@@ -307,7 +356,8 @@ class Transport:
             _log.warning("cannot read certificates again: server=%s error=%s", self.host, unusable)
             return
         if found is not None:
-            self._config, self._options["ssl"] = found
+            self._config, self._tls = found
+            self._options["ssl"] = self._tls
             _log.info("certificates have changed on disk: server=%s", self.host)
 
     def _open(self) -> aiohttp.ClientSession:

@@ -29,6 +29,7 @@ class TcpProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._refusing = False
+        self._swallowing: set[asyncio.StreamWriter] = set()
         self._open.set()
         self._budget: int | None = None
         self.connections = 0
@@ -60,6 +61,10 @@ class TcpProxy:
     def freeze(self) -> None:
         """Let nothing through any more, without anybody being told."""
         self._open.clear()
+
+    def swallow(self) -> None:
+        """Acknowledge what comes on the connections there are, and pass nothing on, for ever. New ones are well."""
+        self._swallowing |= self._writers
 
     def restore(self) -> None:
         """As if nothing had happened, for new connections."""
@@ -114,6 +119,8 @@ class TcpProxy:
         try:
             while data := await reader.read(65536):
                 await self._open.wait()
+                if writer in self._swallowing:
+                    continue
                 if limited and self._budget is not None:
                     if len(data) >= self._budget:
                         writer.write(data[: self._budget])

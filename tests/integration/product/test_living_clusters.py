@@ -268,6 +268,19 @@ async def test_a_member_whose_ca_is_an_intermediate_one_is_trusted(living: Livin
         await idle(living.process)
 
 
+async def test_connections_that_swallow_everything_are_found_and_no_change_waits_for_long(living: Living):
+    """As after a firewall has lost its memory: nobody is told, and what is sent is acknowledged and goes nowhere."""
+    async with TcpProxy(living.server) as way:
+        async with living.nothing_else(changes=2):
+            await living.use(apiEndpoint=way.url)
+            await living.change_arrives()
+            await wait_for("the connections to be used for a while", lambda: was_told(living.process, way, "200"), 30)
+            way.swallow()
+            await living.change_arrives()
+        await living.use(apiEndpoint=living.server)
+        await idle(living.process)
+
+
 def present(context: ssl.SSLContext, authority: Authority, directory: Path) -> None:
     """Let a server have a certificate by this authority, and show that one too, for connections from now on."""
     pair = authority.server("127.0.0.1")

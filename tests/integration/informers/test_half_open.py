@@ -1,0 +1,101 @@
+"""Connections that are dead without a word: acknowledged by what is in between, and passed on by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from informers.client import ApiClient
+from informers.factory import InformerFactory
+from tests.support.informing import client_for, config_for
+from tests.support.objects import CONFIG_MAPS, ConfigMap
+from tests.support.tcp_proxy import TcpProxy
+from workqueue.clock import RealClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from informers.informer import SharedInformer
+    from testbed import Bed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Questions:
+    """Counts what a client asked: a `ClientMetrics`."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.failed = 0
+
+    def request(self, method: str, host: str, code: str, seconds: float) -> None:
+        self.failed += code == "<error>"
+        self.answered += code == "200"
+
+
+class Watchful(ApiClient):
+    """Asks often, and expects quick answers, so that the test need not wait for long."""
+
+    async def guard(self, *, every_seconds: float = 0.2, answer_seconds: float = 1.0) -> NoReturn:
+        await super().guard(every_seconds=every_seconds, answer_seconds=answer_seconds)
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < 60, f"not within a minute: {what}"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def following(
+    bed: Bed, proxy: TcpProxy, namespace: str, kind: type[ApiClient] = Watchful
+) -> AsyncIterator[tuple[SharedInformer[ConfigMap], Questions]]:
+    """An informer by way of the proxy, and what its client asked."""
+    asked = Questions()
+    config = config_for(bed.host.access, server=proxy.url)
+    async with (
+        kind(config, clock=RealClock(), user_agent="tests", metrics=asked) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        factory = InformerFactory(client, clock=RealClock(), rng=random.Random(1))
+        informer = factory.informer(CONFIG_MAPS, namespace=namespace)
+        running = group.create_task(factory.run())
+        await factory.wait_synced()
+        yield informer, asked
+        running.cancel()
+
+
+def names(informer: SharedInformer[ConfigMap]) -> set[str]:
+    return {one.metadata.name for one in informer.store.values()}
+
+
+async def test_watch_on_a_connection_that_swallows_everything_is_resumed(bed: Bed, namespace: str) -> None:
+    async with (
+        TcpProxy(bed.host.access.server) as proxy,
+        client_for(config_for(bed.host.access)) as near,
+        following(bed, proxy, namespace) as (informer, asked),
+    ):
+        before = asked.answered
+        await until(lambda: asked.answered >= before + 3, "it is asked whether it is there, and not for the first time")
+        proxy.swallow()
+        await near.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, namespace)
+        await until(lambda: "a" in names(informer), "the watch goes on over a new connection")
+        assert asked.failed > 0
+        assert informer.last_error is None
+
+
+async def test_connections_that_are_well_are_kept(bed: Bed, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with TcpProxy(bed.host.access.server) as proxy, following(bed, proxy, namespace) as (_, asked):
+        before = asked.answered
+        await until(lambda: asked.answered >= before + 2, "it is asked whether it is there")
+        connections, since = proxy.connections, asked.answered
+        await until(lambda: asked.answered >= since + 5, "it is asked again")
+        assert proxy.connections == connections
+        assert asked.failed == 0
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

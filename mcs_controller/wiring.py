@@ -310,6 +310,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             board=board,
             collecting=wiring.collecting,
             alone=wiring.alone,
+            recorder=wiring.recorder,
             new_id=new_id,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)

@@ -342,6 +342,13 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "Reason `ClusterNotReachable`, and no event",
         "A refused token is mended elsewhere than a server that is away",
     ),
+    Deviation(
+        "unserved",
+        "A MultiClusterService of another type than CrossCluster, and a policy that selects a Service which a "
+        "MultiClusterService has claimed, get one event for each change",
+        "Nothing is said",
+        "Who made it waits for something that will not come",
+    ),
 )
 
 _OBJECTS = "Objects"
@@ -730,7 +737,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_policy.py::test_a_claimed_service_is_never_touched",
             f"{_RECONCILERS}/test_policy.py::test_a_service_that_is_claimed_later_is_given_up_and_taken_again_after_its_release",
         ),
-        ("policies",),
+        ("policies", "unserved"),
     ),
     # --- chapters 5 to 7 ----------------------------------------------------------------------------------------------
     Clause(

@@ -363,6 +363,11 @@ def decide(kind: Kind, template: KubeObject, policies: Sequence[PropagationPolic
     return Apply(policy, rules) if policy_id(policy) else Verdict.LEAVE
 
 
+def selecting(kind: Kind, template: KubeObject, policies: Iterable[PropagationPolicy]) -> Iterable[PropagationPolicy]:
+    """The policies that select a template, whoever has it."""
+    return (policy for policy, rules in _usable(policies) if rules.precision(kind, template.metadata))
+
+
 def policy_id(policy: PropagationPolicy) -> str:
     """The policy's permanent id; empty if it has none yet."""
     return policy.metadata.labels.get(wk.POLICY_PERMANENT_ID, "")

@@ -100,6 +100,7 @@ EVENT_API_INCOMPATIBLE: Final = "APIIncompatible"
 EVENT_ENDPOINTS_WITHDRAWN: Final = "EndpointsWithdrawn"
 EVENT_PORTS_NOT_FOUND: Final = "PortsNotFound"
 EVENT_INVALID_ANNOTATION: Final = "InvalidAnnotation"
+EVENT_TYPE_NOT_SERVED: Final = "TypeNotServed"
 """These three are ours alone."""
 
 # --- kinds ---------------------------------------------------------------------------------------------------------
@@ -219,6 +220,8 @@ POLICY_KIND: Final = "PropagationPolicy"
 EVENT_APPLY_POLICY_SUCCEED: Final = "ApplyPolicySucceed"
 EVENT_APPLY_POLICY_FAILED: Final = "ApplyPolicyFailed"
 EVENT_POLICY_REFUSED: Final = "PolicyRefused"
+EVENT_TEMPLATE_CLAIMED: Final = "TemplateClaimed"
+"""Ours alone: what a policy selects is a MultiClusterService's."""
 """Ours alone: the policy asks for what is not done here."""
 
 RESOURCE_DETECTOR: Final = "resource-detector"

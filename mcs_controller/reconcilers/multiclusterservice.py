@@ -30,7 +30,9 @@ from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_o
 from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.service_status import StatusBoard
     from mcs_controller.reconcilers.turns import OneByOne, Turns
+    from mcs_controller.runtime.events import Recorder
 
 
 _BLOCKED_SECONDS = 1.0
@@ -66,6 +69,7 @@ class MultiClusterServiceReconciler:
         board: StatusBoard,
         collecting: Turns[ClusterRequest],
         alone: OneByOne[Request],
+        recorder: Recorder,
         new_id: Callable[[], str],
     ) -> None:
         """Args are the control plane's caches, where outcomes are reported, and who else writes.
@@ -79,6 +83,7 @@ class MultiClusterServiceReconciler:
             board: for outcomes.
             collecting: who writes the collected Work of a slice: the collector's, which withdraws them too.
             alone: who writes a ResourceBinding when.
+            recorder: for an event on a service of a type that is not served here.
             new_id: makes permanent ids for objects that no webhook gave one.
         """
         self._multiclusterservices = multiclusterservices
@@ -89,6 +94,9 @@ class MultiClusterServiceReconciler:
         self._board = board
         self._collecting = collecting
         self._alone = alone
+        self._recorder = recorder.for_component(wk.MCS_CONTROLLER)
+        self._unserved: dict[Request, tuple[str, int]] = {}
+        """Uid and generation of those that were told that their type is not served."""
         self._new_id = new_id
         self._problem_of: Callable[[str], str | None] = lambda _: None
 
@@ -101,6 +109,7 @@ class MultiClusterServiceReconciler:
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         if mcs is None:
             done = await self._withdraw(request)
+            self._unserved.pop(request, None)
             self._board.forget(request)
             return Result(requeue_after=None if done else SOON_SECONDS)
         live = mcs.metadata.deletion_timestamp is None
@@ -110,6 +119,8 @@ class MultiClusterServiceReconciler:
                     return Result(requeue_after=SOON_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
+            if live:
+                self._tell_unserved(request, mcs)
         wrong = faults(mcs) if live else ()
         told = tuple(str(fault) for fault in wrong)
         if any(fault.stops for fault in wrong):
@@ -117,6 +128,22 @@ class MultiClusterServiceReconciler:
         elif live and mcs.is_cross_cluster:
             return await self._propagate(request, mcs, told)
         return Result()
+
+    def _tell_unserved(self, request: Request, mcs: MultiClusterService) -> None:
+        """One event for each change of the spec; a restart is none."""
+        known = (mcs.metadata.uid, mcs.metadata.generation)
+        if self._unserved.get(request) != known and current_priority() > LOW:
+            reference = ObjectReference(
+                api_version=wk.MCS_API_VERSION,
+                kind=wk.MCS_KIND,
+                namespace=request.namespace,
+                name=request.name,
+                uid=mcs.metadata.uid,
+            )
+            types = ", ".join(mcs.types) or "none"
+            text = f"Nothing is done for spec.types: {types}; CrossCluster is the type that is served here"
+            self._recorder.event(reference, "Warning", wk.EVENT_TYPE_NOT_SERVED, text)
+        self._unserved[request] = known
 
     async def _propagate(self, request: Request, mcs: MultiClusterService, wrong: tuple[str, ...]) -> Result:
         failures = Failures()

@@ -42,11 +42,13 @@ from mcs_controller.domain.policy import (
     plan_claim,
     plan_unclaim,
     rules_of,
+    selecting,
     speaks_of,
 )
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
+from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
     import re
@@ -117,6 +119,8 @@ class ResourceDetector:
         self._alone = alone
         self._failing: dict[TemplateRequest, str] = {}
         """What was last reported about templates that could not be bound, so that it is reported once."""
+        self._told: dict[TemplateRequest, frozenset[str]] = {}
+        """Uids of the policies that were told that a template is not theirs."""
 
     async def reconcile(self, request: TemplateRequest) -> Result:
         """See the class. Raises what the API server says."""
@@ -127,6 +131,7 @@ class ResourceDetector:
         template = objects.get(request.namespace, request.name)
         if template is None:
             self._failing.pop(request, None)
+            self._told.pop(request, None)
             await self._forsake(request)
             return Result()
         decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
@@ -135,8 +140,24 @@ class ResourceDetector:
         elif decision is Verdict.RELEASE:
             await self._release(request, objects, template)
         elif decision is Verdict.YIELD:
+            self._tell_policies(request, template)
             await self._unmark_binding(request)
+        if decision is not Verdict.YIELD:
+            self._told.pop(request, None)
         return Result()
+
+    def _tell_policies(self, request: TemplateRequest, template: Unstructured) -> None:
+        """Say to each policy that selects the template that it has no say; once, and not again after a restart."""
+        policies = list(selecting(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace)))
+        told = self._told.get(request, frozenset())
+        self._told[request] = frozenset(policy.metadata.uid for policy in policies)
+        if current_priority() <= LOW:
+            return
+        for policy in policies:
+            if policy.metadata.uid not in told:
+                owner = template.metadata.labels[wk.CLAIMED_BY]
+                text = f"{request} is claimed by a {owner}, which says where it goes; the policy does not apply to it"
+                self._recorder.event(_reference(policy), "Warning", wk.EVENT_TEMPLATE_CLAIMED, text)
 
     async def _apply(
         self,
@@ -323,14 +344,7 @@ class PolicyReconciler:
         if self._reported.get(request) == what:
             return
         self._reported[request] = what
-        reference = ObjectReference(
-            api_version=wk.POLICY_API_VERSION,
-            kind=wk.POLICY_KIND,
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-        )
-        self._recorder.event(reference, "Warning", reason, message)
+        self._recorder.event(_reference(policy), "Warning", reason, message)
 
     # --- what to look at when something changes ----------------------------------------------------------------------
 
@@ -372,6 +386,17 @@ def follow_templates(
             enqueue_policy(request)
 
     templates.subscribe(changed=changed, available=available)
+
+
+def _reference(policy: PropagationPolicy) -> ObjectReference:
+    meta = policy.metadata
+    return ObjectReference(
+        api_version=wk.POLICY_API_VERSION,
+        kind=wk.POLICY_KIND,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+    )
 
 
 def requests_for_binding(event: Event[ResourceBinding]) -> Iterable[TemplateRequest]:

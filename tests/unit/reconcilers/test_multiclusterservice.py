@@ -31,6 +31,7 @@ from tests.support.builders import (
 )
 from tests.support.mcs_world import World
 from tests.support.memory import merge_patch
+from workqueue.priority import LOW, at_priority
 
 WORK = work_name(wk.MCS_KIND, "default", "web")
 WEB = Request("default", "web")
@@ -673,3 +674,31 @@ def without_ids(content: Any) -> Any:
         ids = (wk.WORK_PERMANENT_ID, wk.BINDING_PERMANENT_ID)
         return {key: "" if key in ids else without_ids(value) for key, value in content.items()}
     return [without_ids(one) for one in content] if isinstance(content, list) else content
+
+
+def unserved(world: World) -> list[str]:
+    found = [one[5] for one in world.recorder.events if one[4] == wk.EVENT_TYPE_NOT_SERVED]
+    world.recorder.events.clear()
+    return found
+
+
+async def test_a_type_that_is_not_served_is_told_once_for_each_change():
+    world = World("m1", "m2")
+    world.host.seed(mcs(types=["LoadBalancer"], adopted=False))
+    await world.settle()
+    text = "Nothing is done for spec.types: LoadBalancer; CrossCluster is the type that is served here"
+    assert unserved(world) == [text]
+    world.host.edit(wk.MCS_KIND, "default", "web", {"metadata": {"labels": {"a": "b"}}})
+    await world.settle()
+    assert unserved(world) == []
+    world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"types": []}})
+    await world.settle()
+    assert unserved(world) == [text.replace("LoadBalancer", "none")]
+
+
+async def test_a_restart_tells_no_type_again():
+    world = World("m1", "m2")
+    world.host.seed(mcs(types=["LoadBalancer"], adopted=False))
+    with at_priority(LOW):
+        await world.settle()
+    assert unserved(world) == []

@@ -27,6 +27,7 @@ from tests.support.builders import ids
 from tests.support.clock import settle
 from tests.support.memory import Json, MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, NAMESPACE, SERVICE, MemoryTemplates, marks, policy, selector, template
+from workqueue.priority import LOW, at_priority
 
 if TYPE_CHECKING:
     from informers.event import Event
@@ -426,6 +427,42 @@ async def test_a_claimed_service_is_never_touched(world: World) -> None:
     assert world.take_writes() == []
     assert world.find("Service", "web") == before
     assert world.binding("web-service") is None
+
+
+CLAIMED = (
+    "v1 Service default/web is claimed by a MultiClusterService, which says where it goes; "
+    "the policy does not apply to it"
+)
+
+
+def claims_told(world: World) -> list[tuple[str, str]]:
+    found = [(one[2], one[5]) for one in world.recorder.events if one[4] == wk.EVENT_TEMPLATE_CLAIMED]
+    world.recorder.events.clear()
+    return found
+
+
+async def test_a_policy_is_told_once_that_what_it_selects_is_claimed(world: World) -> None:
+    world.api.seed(template(kind=SERVICE, labels={wk.CLAIMED_BY: wk.CLAIMED_BY_MCS}))
+    world.api.seed(policy(selects=[selector(kind=SERVICE)]))
+    world.api.seed(policy("others", selects=[selector(kind=DEPLOYMENT)]))
+    await world.settle()
+    assert claims_told(world) == [(f"{NAMESPACE}/p", CLAIMED)]
+    world.api.edit("Service", NAMESPACE, "web", {"metadata": {"annotations": {"a": "b"}}})
+    await world.settle()
+    assert claims_told(world) == []
+    world.api.edit("Service", NAMESPACE, "web", {"metadata": {"labels": {wk.CLAIMED_BY: None}}})
+    await world.settle()
+    world.api.edit("Service", NAMESPACE, "web", {"metadata": {"labels": {wk.CLAIMED_BY: wk.CLAIMED_BY_MCS}}})
+    await world.settle()
+    assert claims_told(world) == [(f"{NAMESPACE}/p", CLAIMED)]
+
+
+async def test_a_restart_tells_no_policy_of_a_claim_again(world: World) -> None:
+    world.api.seed(template(kind=SERVICE, labels={wk.CLAIMED_BY: wk.CLAIMED_BY_MCS}))
+    world.api.seed(policy(selects=[selector(kind=SERVICE)]))
+    with at_priority(LOW):
+        await world.settle()
+    assert claims_told(world) == []
 
 
 async def test_a_service_that_is_claimed_later_is_given_up_and_taken_again_after_its_release(world: World) -> None:

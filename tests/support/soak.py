@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import random
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
 
 from informers.resource import Resource, struct_decoder
 from tests.support.objects import ConfigMap
@@ -25,6 +29,28 @@ if TYPE_CHECKING:
     from informers.wire import ListPage
 
     T = TypeVar("T", bound=KubeObject)
+
+FIXED_SEED = 20260101
+_REPEAT = "SOAK_SEED"
+
+
+def seeds(*, new: bool = True) -> list[Any]:
+    """Of the runs of a soak: those that the environment names ("1,2,3"), or a fixed one and, if `new`, a random one.
+
+    In CI the same every time: a pipeline must not turn red for a change that has nothing to do with it.
+    """
+    if given := os.environ.get(_REPEAT):
+        return [pytest.param(int(one), id=one.strip()) for one in given.split(",")]
+    fixed = pytest.param(FIXED_SEED, id="fixed")
+    return [fixed] if os.environ.get("CI") or not new else [fixed, pytest.param(None, id="random")]
+
+
+def begin(seed: int | None, request: pytest.FixtureRequest) -> int:
+    """The seed of a run, a random one for None. Prints it, and how to repeat the run: pytest shows that if it fails."""
+    chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
+    print(f"seed {chosen}; the same faults again: {_REPEAT}={chosen} python -m pytest -rA {request.node.path}")
+    return chosen
+
 
 WIDGETS = Resource(
     group="soak.example", version="v1", plural="widgets", kind="Widget", decode=struct_decoder(ConfigMap)

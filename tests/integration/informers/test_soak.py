@@ -1,6 +1,6 @@
 """A thousand faults and more, at random places, and in the end everybody knows what the server knows.
 
-    SOAK_SEED=<seed> pytest tests/integration/informers/test_soak.py -rA     repeats a run with the same faults
+    SOAK_SEED=<seed>,... pytest tests/integration/informers/test_soak.py -rA     repeats runs with the same faults
 
 Six informers of one client, two handlers each, follow a faithful API server on a real socket while its objects change
 at random and while a fault plan breaks lists, watches, writes and the server as a whole. The faults come in rounds.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import time
 from collections import Counter
@@ -39,13 +38,12 @@ from tests.support.fault_plan import FAULTS, FaultPlan
 from tests.support.fault_plan import Place as FaultPlace
 from tests.support.object_world import ObjectWorld, Place, Selection
 from tests.support.objects import CONFIG_MAPS, ConfigMap
-from tests.support.soak import WIDGETS, FastClock, ImpatientListWatch, Replica, check_memory, until
+from tests.support.soak import WIDGETS, FastClock, ImpatientListWatch, Replica, begin, check_memory, seeds, until
 
 if TYPE_CHECKING:
     from informers.informer import SharedInformer
 
 ROUNDS = 8
-FIXED_SEED = 20260101
 RESTORED = "whole server: restored from a backup"
 CLOCK_SPEED = 500  # the longest back-off takes 0.06 s
 
@@ -61,14 +59,6 @@ NAMES = "abcdefghijklmnop"
 NAMESPACES = ("ns-0", "ns-1", "ns-2")
 
 
-def seeds() -> list[Any]:
-    if given := os.environ.get("SOAK_SEED"):
-        return [pytest.param(int(given), id="given")]
-    fixed = pytest.param(FIXED_SEED, id="fixed")
-    # In CI the same every time: a pipeline must not turn red for a change that has nothing to do with it.
-    return [fixed] if os.environ.get("CI") else [fixed, pytest.param(None, id="random")]
-
-
 def test_plan_is_a_function_of_its_seed_and_has_every_kind() -> None:
     plan, same, other = FaultPlan(1, rounds=ROUNDS), FaultPlan(1, rounds=ROUNDS), FaultPlan(2, rounds=ROUNDS)
     assert plan.faults == same.faults != other.faults
@@ -79,12 +69,11 @@ def test_plan_is_a_function_of_its_seed_and_has_every_kind() -> None:
 
 @pytest.mark.parametrize("seed", seeds())
 async def test_informers_know_what_the_server_knows_after_a_thousand_faults(
-    seed: int | None, caplog: pytest.LogCaptureFixture
+    seed: int | None, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Thousands of records would be kept, and with their errors the frames and objects that saw them.
     caplog.set_level(logging.CRITICAL, "informers")
-    seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
-    print(f"SOAK_SEED={seed}")
+    seed = begin(seed, request)
     before = asyncio.all_tasks()
     began = time.monotonic()
     plan = FaultPlan(seed, rounds=ROUNDS)

@@ -1,6 +1,6 @@
 """The soak against real API servers: the network between breaks at random, and in the end everybody knows the same.
 
-    SOAK_SEED=<seed> pytest tests/integration/informers/test_soak_apiserver.py -rA
+    SOAK_SEED=<seed>,... pytest tests/integration/informers/test_soak_apiserver.py -rA
 
 What holds after each round is what tests/integration/informers/test_soak.py says. There the server breaks too, which a
 real one cannot be made to do; here nobody has to believe that the server is like a real one.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from informers.errors import AlreadyExists, KubeError, NotFound
 from informers.factory import InformerFactory
 from tests.support.informing import client_for, config_for
 from tests.support.objects import CONFIG_MAPS, ConfigMap
-from tests.support.soak import FastClock, ImpatientListWatch, Replica, check_memory, until
+from tests.support.soak import FastClock, ImpatientListWatch, Replica, begin, check_memory, seeds, until
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -41,12 +40,12 @@ NAMES = "abcdefgh"
 LABEL = "app=x"
 
 
+@pytest.mark.parametrize("seed", seeds(new=False))
 async def test_informers_know_what_a_real_server_knows_after_a_bad_network(
-    bed: Bed, namespace: str, caplog: pytest.LogCaptureFixture
+    seed: int, bed: Bed, namespace: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "informers")  # records would keep frames, and objects with them
-    seed = int(os.environ.get("SOAK_SEED", "20260101"))
-    print(f"SOAK_SEED={seed}")
+    seed = begin(seed, request)
     began = time.monotonic()
     async with (
         TcpProxy(bed.host.access.server) as proxy,

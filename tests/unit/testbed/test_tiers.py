@@ -15,6 +15,25 @@ from tests.tiers import divided, needs_one_process
 
 REPOSITORY = Path(__file__).parents[3]
 PASSES = "def test_passes(): pass\n"
+FIXTURES = """
+import pytest
+
+@pytest.fixture
+def before():
+    1/0
+
+@pytest.fixture
+def after():
+    yield
+    1/0
+
+def test_before(before): pass
+def test_after(after): pass
+def test_one(): pass
+def test_two(): pass
+@pytest.mark.skip
+def test_skipped(): pass
+"""
 
 
 @pytest.fixture
@@ -36,18 +55,16 @@ def write(part: Part, text: str) -> None:
     [
         (PASSES, "2 passed, 0 failed"),
         (PASSES + "def test_fails(): assert False\n", "2 passed, 1 failed"),
-        ("import pytest\n@pytest.fixture\ndef x(): 1/0\ndef test_x(x): pass\n" + PASSES, "2 passed, 1 failed"),
-        ("import pytest\n@pytest.fixture\ndef x():\n yield\n 1/0\ndef test_x(x): pass\n", "1 passed, 1 failed"),
+        (FIXTURES, "3 passed, 2 failed"),
         ("import nothing_of_that_name\n", "1 passed, 1 failed"),
         ("", "1 passed, 1 failed"),
         (PASSES + "def test_ends():\n import os\n os._exit(0)\n", "1 passed, 1 failed"),
         (PASSES + "def test_dies():\n import os\n os.kill(os.getpid(), 9)\n", "1 passed, 1 failed"),
         (PASSES + "def test_stops():\n raise KeyboardInterrupt\n", "2 passed, 1 failed"),
-        (PASSES + "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n", "2 passed, 0 failed"),
     ],
     ids=[
-        *("all pass", "one fails", "a fixture fails", "its tear-down fails", "not importable", "no tests"),
-        *("ends with code 0 in the middle", "is killed", "is interrupted", "one is skipped"),
+        *("all pass", "one fails", "fixtures fail, one is skipped", "not importable", "no tests"),
+        *("ends with code 0 in the middle", "is killed", "is interrupted"),
     ],
 )
 def test_result_is_that_of_both_and_its_last_line_says_so(

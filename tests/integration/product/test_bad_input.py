@@ -41,6 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ACCOUNTS = "v1/serviceaccounts"
 ROLE_BINDINGS = "rbac.authorization.k8s.io/v1/clusterrolebindings"
 MEMBER_ROLES = ("mcs-controller-manager-member", "mcs-controller-manager-member-standalone")
+COMPLETE = "CompleteAPIEnablements"
 MCS_CRD = "multiclusterservices.networking.karmada.io"
 
 
@@ -236,6 +237,40 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
         await host.delete(CLUSTERS, "far", missing_ok=True)
         await gone(host, CLUSTERS, "far")
         await host.delete(SECRETS, "far", namespace=karmada.CLUSTER_NAMESPACE, missing_ok=True)
+
+
+async def test_an_aggregated_api_whose_server_does_not_exist_leaves_its_member_ready(space):
+    """https://github.com/karmada-io/karmada/issues/1673: what else the member serves is known all the same."""
+    host, member = space.host, space.member("member1")
+    dead: Object = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1beta1.dead.example.com"},
+        "spec": {
+            "group": "dead.example.com",
+            "version": "v1beta1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 10,
+            "insecureSkipTLSVerify": True,
+            "service": {"name": "nobody", "namespace": "default"},
+        },
+    }
+
+    async def condition(kind: str) -> tuple[str, str]:
+        return condition_of(await host.get(CLUSTERS, "member1"), kind)[:2]
+
+    since = condition_of(await host.get(CLUSTERS, "member1"), "Ready")
+    await member.create(dead)
+    try:
+        await eventually("a list that says what is missing", lambda: condition(COMPLETE), ("False", "Partial"))
+        cluster = await host.get(CLUSTERS, "member1")
+        assert "dead.example.com" in condition_of(cluster, COMPLETE)[2]
+        assert "discovery.k8s.io/v1" in [one["groupVersion"] for one in cluster["status"]["apiEnablements"]]
+        assert condition_of(cluster, "Ready") == since
+        await goes_on(space)
+    finally:
+        await member.delete("apiregistration.k8s.io/v1/apiservices", "v1beta1.dead.example.com")
+    await eventually("a complete list", lambda: condition(COMPLETE), ("True", "Complete"))
 
 
 async def skipped(space: Space, words: str) -> None:

@@ -39,6 +39,7 @@ from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.member_ownership import MemberOwnershipReconciler
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.provider_watches import ProviderWatches
+from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
 from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
@@ -211,6 +212,7 @@ class Wiring:
             clock=self.clock,
             turns=turns,
             find_namespace=namespace_finder(self.host),
+            retries=Retries(clock=self.clock, rng=self.rng, member_qps=self.options.cluster_api_qps),
             metrics=self.metrics.propagation,
             charge=self.charge,
         )

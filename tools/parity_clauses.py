@@ -83,6 +83,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "A server that is back is used at once",
     ),
     Deviation(
+        "retried",
+        "What a member refuses (4xx, or an object of its own in the way) is tried again about every minute, and later "
+        "if thousands are: with a tenth of `--cluster-api-qps` at most. What it fails to do (5xx) is tried soon, and "
+        "then every minute. Works of a cluster that is not ready wait for it, and the log says so once",
+        "Back-off up to 1000 seconds, an error in the log for each Work and try",
+        "A quota that was raised or a policy that was mended is used within a minute",
+    ),
+    Deviation(
         "queues",
         "Queues hold slices (cluster, namespace, name) and ServiceExports, one kind each, one writer for a Work",
         "Queues hold Works, and keys of any kind",
@@ -675,10 +683,11 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_execution.py",
             f"{_DOMAIN}/test_merging.py",
             f"{_RECONCILERS}/test_execution_replacing.py",
+            f"{_RECONCILERS}/test_retries.py",
             "tests/integration/standalone/test_binding_execution.py",
             "tests/integration/standalone/test_leaving.py",
         ),
-        ("patches", "own-objects", "namespaces-stay", "three-way", "replaced"),
+        ("patches", "own-objects", "namespaces-stay", "three-way", "replaced", "retried"),
     ),
     Clause(
         _NEIGHBOURS,

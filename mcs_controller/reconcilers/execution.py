@@ -9,9 +9,9 @@ Key: the Work. Watches:
 Reads only from caches, with one GET where a cache cannot know: if an object that is not managed is in the way, and
 before a finalizer is dropped. Writes only what differs, in the member and in the Work's status.
 
-A failed Work is tried again with the controller's back-off, and at once when what it waits for appears: its member
-turns ready or is connected, its namespace is created, the object in its way is gone. A manifest that cannot be applied
-at all is not tried again before the Work changes.
+A failed Work is tried again as `retries` says, and at once when what it waits for appears: its member turns ready or is
+connected, its namespace is created, the object in its way is gone. A manifest that cannot be applied at all is not
+tried again before the Work changes.
 
 Deviations from Karmada, besides those in `domain.execution`: a Work that is applied gets the finalizer if its maker did
 not put it there; a Work whose Cluster is gone altogether can be deleted.
@@ -42,7 +42,7 @@ from mcs_controller.domain.execution import (
     outlives,
 )
 from mcs_controller.domain.immutable import Immutable
-from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
 from mcs_controller.domain.work_status import (
     applied,
     dispatching,
@@ -64,7 +64,7 @@ from mcs_controller.reconcilers.member_objects import (
 from mcs_controller.reconcilers.member_writer import MemberWriter, NamespaceMissing
 from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.reconcilers.work_events import WorkEvents
-from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
+from mcs_controller.runtime.reconcile import Request, Result, TerminalError
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
     from mcs_controller.reconcilers.member_ownership import Ownerships
+    from mcs_controller.reconcilers.retries import Retries
     from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -107,10 +108,6 @@ def namespace_finder(host: ApiClient) -> FindNamespace:
     return find
 
 
-class ApplyFailed(ReconcileError):
-    """Some manifests of a Work could not be applied; its condition says which and why."""
-
-
 class ExecutionReconciler:
     """Makes the objects in a member what the Works in its execution namespace say. For the clusters in our charge."""
 
@@ -125,10 +122,11 @@ class ExecutionReconciler:
         clock: Clock,
         turns: Turns[Request],
         find_namespace: FindNamespace,
+        retries: Retries,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
         charge: Charge = CONTROL_PLANE,
     ) -> None:
-        """`find_namespace`: see `namespace_finder`."""
+        """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again."""
         self._works = works
         self._clusters = clusters
         self._writer = MemberWriter(objects, works.store, ownerships, metrics)
@@ -136,13 +134,14 @@ class ExecutionReconciler:
         self._clock = clock
         self._turns = turns
         self._find_namespace = find_namespace
+        self._retries = retries
         self._metrics = metrics
         self._charge = charge
         self._cleaned: set[Request] = set()
         """Works that were cleaned up after, and whose end has not been told yet."""
 
     async def reconcile(self, request: Request) -> Result:
-        """See the class. Raises what API servers say, and ReconcileError for a cluster that cannot be written to."""
+        """See the class. Raises what the control plane says, and TerminalError for what nobody could apply."""
         with self._turns.reconcile(request) as mine:
             return await self._reconcile(request) if mine else Result()
 
@@ -166,41 +165,56 @@ class ExecutionReconciler:
 
     async def _reconcile(self, request: Request) -> Result:
         work = self._works.get(request.namespace, request.name)
-        name = cluster_of(work) if work is not None else None
-        if work is None or name is None:
+        name = cluster_of_namespace(request.namespace) if request.namespace.startswith(wk.EXECUTION_PREFIX) else None
+        if name is None:
+            return Result()
+        if work is None:
+            self._retries.succeeded(request, name)
             return Result()
         cluster = self._clusters.get(ObjectKey("", name))
         if not self._charge.covers(name, cluster):
             return Result()
         started = self._clock.monotonic()
         ok = False
+        errors: Sequence[Exception] = ()
         try:
             if work.metadata.deletion_timestamp is not None:
-                await self._clean_up(work, name, cluster)
+                errors = await self._clean_up(work, name, cluster)
             else:
-                await self._dispatch(work, name, cluster)
-            ok = True
+                errors = await self._dispatch(work, name, cluster)
+            ok = not errors
         except NotSynced:
             ok = True
             return Result(requeue_after=_LOOK_AGAIN_SECONDS)
+        except MemberUnavailable as error:
+            self._retries.waits(name, str(error))
+            return Result()
+        except TerminalError:
+            self._retries.succeeded(request, name)
+            raise
         finally:
             self._metrics.work_synced(self._clock.monotonic() - started, ok=ok)
+        if cluster is not None and cluster.is_ready:
+            self._retries.reached(name)
+        if errors:
+            return Result(requeue_after=self._retries.after(request, name, errors))
+        self._retries.succeeded(request, name)
         return Result()
 
-    async def _dispatch(self, work: Work, name: str, cluster: Cluster | None) -> None:
+    async def _dispatch(self, work: Work, name: str, cluster: Cluster | None) -> Sequence[Exception]:
         if cluster is None:
             raise MemberUnavailable(f"cluster {name} does not exist")
         if work.suspend_dispatching:
             await self._report(work, [dispatching(work)])
-            return
+            return ()
         if not cluster.is_ready:
             await self._report(work, [dispatching(work)])
             raise MemberUnavailable(f"cluster {name} is not ready")
         if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
             work = await self._set_finalizers(work, [*work.metadata.finalizers, wk.EXECUTION_FINALIZER])
-        await self._apply(work, name)
+        return await self._apply(work, name)
 
-    async def _apply(self, work: Work, cluster: str) -> None:
+    async def _apply(self, work: Work, cluster: str) -> Sequence[Exception]:
         errors: list[Exception] = []
         statuses: list[JsonObject] = []
         for ordinal, manifest in enumerate(work.manifests):
@@ -216,17 +230,19 @@ class ExecutionReconciler:
         verdict = applied(len(work.manifests), [str(error) for error in errors])
         await self._report(work, [dispatching(work), verdict], statuses)
         if errors and all(isinstance(error, NotOwned) for error in errors):
-            return  # until the member is ours
+            return ()  # until the member is ours
         if errors and all(isinstance(error, InvalidManifest) for error in errors):
             raise TerminalError(verdict.message)
-        if errors:
-            raise ApplyFailed(verdict.message) from errors[0]
+        return errors
 
-    async def _clean_up(self, work: Work, name: str, cluster: Cluster | None) -> None:
+    async def _clean_up(self, work: Work, name: str, cluster: Cluster | None) -> Sequence[Exception]:
         if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
-            return  # then nothing was applied: the finalizer is put there before
+            return ()  # then nothing was applied: the finalizer is put there before
         if cluster is not None:
-            await self._remove_objects(work, name, cluster)
+            try:
+                await self._remove_objects(work, name, cluster)
+            except KubeError as error:
+                return [error]
         left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
         # Before the answer comes: it may end the Work, and that is told at once.
         key = Request(work.metadata.namespace, work.metadata.name)
@@ -236,6 +252,7 @@ class ExecutionReconciler:
         except KubeError:
             self._cleaned.discard(key)
             raise
+        return ()
 
     async def _remove_objects(self, work: Work, name: str, cluster: Cluster) -> None:
         leaving = cluster.metadata.deletion_timestamp is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from mcs_controller.reconcilers.member_objects import MemberObjects
 from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request
 from tests.support.builders import cluster
@@ -104,6 +106,7 @@ class World:
             turns=Turns(),
             find_namespace=namespace_finder(cast(Any, self.host)),
             metrics=self.metrics,
+            retries=Retries(clock=self.clock, rng=random.Random(1), member_qps=40.0),
         )
         follow_members(self.objects, self.reconciler, self.woken.append)
 
@@ -139,6 +142,19 @@ class World:
         self.host.calls.clear()
         await self.reconciler.reconcile(key)
         return [str(call) for call in (*self.member.calls, *self.host.calls)]
+
+    async def refused(self, words: str = "", key: Request = KEY) -> float:
+        """One pass that fails with these words in the Work's condition; seconds until the next one."""
+        self.member.calls.clear()
+        self.host.calls.clear()
+        result = await self.reconciler.reconcile(key)
+        work = self.host.find("Work", *key)
+        assert work is not None
+        [applied] = [one for one in work["status"]["conditions"] if one["type"] == "Applied"]
+        assert applied["status"] == "False"
+        assert words in applied["message"]
+        assert result.requeue_after is not None
+        return result.requeue_after
 
     @property
     def asked(self) -> list[str]:

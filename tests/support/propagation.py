@@ -16,6 +16,7 @@ from mcs_controller.domain import execution as execution_rules
 from mcs_controller.reconcilers import binding, binding_status, execution
 from mcs_controller.reconcilers.changes import content_changed
 from mcs_controller.reconcilers.member_objects import MemberObjects
+from mcs_controller.reconcilers.retries import RETRY_SECONDS, Retries
 from mcs_controller.reconcilers.served_kinds import ServedKinds
 from mcs_controller.reconcilers.templates import Templates
 from mcs_controller.reconcilers.turns import OneByOne, Turns
@@ -37,7 +38,7 @@ USER_AGENT = "mcs-controller-manager/propagation-test"
 
 
 @asynccontextmanager
-async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
+async def propagation(access: ClusterAccess, *, retry_seconds: float = RETRY_SECONDS) -> AsyncIterator[None]:
     """Run the three controllers while the block lasts."""
     clock, rng = RealClock(), random.Random()
     config = ClientConfig(server=access.server, ca_pem=access.ca_pem, token_source=StaticToken(access.token))
@@ -90,6 +91,7 @@ async def propagation(access: ClusterAccess) -> AsyncIterator[None]:
             clock=clock,
             turns=turns,
             find_namespace=execution.namespace_finder(host),
+            retries=Retries(clock=clock, rng=rng, member_qps=40.0, retry_seconds=retry_seconds),
         )
         execution_controller = controller("execution", executor)
         turns.feed(execution_controller.enqueue)

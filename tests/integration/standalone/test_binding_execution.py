@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +17,9 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import work_name
 from testbed import Bed, karmada
 from testbed.api import Object, wait_for
-from testbed.errors import NotYet
-from tests.support.propagation import propagation
+from testbed.audit import AuditLog
+from testbed.errors import ApiStatusError, NotYet
+from tests.support.propagation import USER_AGENT, propagation
 from tests.support.propagation_world import BINDINGS, CLUSTERS, SERVICES, SLICES, SPACE, WORKS, World
 
 if TYPE_CHECKING:
@@ -317,7 +319,11 @@ async def test_cases_01_and_02_what_a_member_fills_in_stays_and_a_restart_writes
 
 
 async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) -> None:
-    wide = {"externalIPs": ["192.0.2.1"], "trafficDistribution": "PreferClose", "internalTrafficPolicy": "Local"}
+    wide: Object = {
+        "externalIPs": ["192.0.2.1"],
+        "trafficDistribution": "PreferClose",
+        "internalTrafficPolicy": "Local",
+    }
     async with propagation(world.access):
         await world.carry("work", world.service(**wide))
         await world.applied("work")
@@ -331,7 +337,7 @@ async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) ->
 
 
 async def test_case_11_a_slice_whose_address_type_changed_while_nobody_ran_is_made_anew(world: World) -> None:
-    other = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:db8::9"]}]}
+    other: Object = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:db8::9"]}]}
     async with propagation(world.access):
         await world.carry("work", world.slice())
         await world.applied("work")
@@ -380,3 +386,59 @@ async def test_a_namespace_of_the_members_own_counts_as_applied_and_stays(world:
         await wait_for("Work is gone", gone, 30.0)
         left = await world.member.get("v1/namespaces", world.namespace)
         assert "deletionTimestamp" not in left["metadata"]
+
+
+@asynccontextmanager
+async def refusing(world: World, part_of_name: str) -> AsyncIterator[None]:
+    """The member does not take Services and slices of such names, as in case 12."""
+    versions = {"apiVersion": "admissionregistration.k8s.io/v1"}
+    rule = {"apiGroups": ["", "discovery.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE"]}
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [rule | {"resources": ["services", "endpointslices"]}]},
+        "matchConditions": [{"name": "by-name", "expression": f'object.metadata.name.contains("{part_of_name}")'}],
+        "validations": [{"expression": "false", "message": "team policy: not allowed here"}],
+    }
+    bound = {"policyName": part_of_name, "validationActions": ["Deny"]}
+    for kind, content in (("ValidatingAdmissionPolicy", spec), ("ValidatingAdmissionPolicyBinding", bound)):
+        await world.member.create(versions | {"kind": kind, "metadata": {"name": part_of_name}, "spec": content})
+
+    async def in_force() -> bool | None:
+        try:
+            await world.member.create(world.service(f"probe-{part_of_name}"))
+        except ApiStatusError:
+            return True
+        await world.member.delete(SERVICES, f"probe-{part_of_name}", namespace=world.namespace)
+        return None
+
+    await wait_for("the policy to be in force", in_force, 60.0)
+    yield
+    for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        await world.member.delete(f"{versions['apiVersion']}/{plural}", part_of_name)
+
+
+async def test_case_12_what_is_refused_for_a_while_is_told_once_and_arrives_afterwards(world: World) -> None:
+    async with propagation(world.access, retry_seconds=1.5):
+        async with refusing(world, "q4"):
+            await world.carry("service", world.service("web-q4"))
+            await world.carry("slice", world.slice("m9-web-q4"))
+            for name in ("service", "slice"):
+                assert "team policy: not allowed here" in await world.applied(name, "False")
+
+            async def tried_again() -> bool:
+                tried = [
+                    event
+                    for event in mark.events()
+                    if event.is_write and event.resource == "services" and event.user_agent.startswith(USER_AGENT)
+                ]
+                if len(tried) < 5:
+                    raise NotYet(f"{len(tried)} tries")
+                return all(event.code == 422 for event in tried)
+
+            mark = AuditLog(world.bed.members["m1"].audit_log).mark()
+            host = AuditLog(world.bed.host.audit_log).mark()
+            assert await wait_for("more tries", tried_again, 60.0)
+            told = [event for event in host.events() if event.is_write and event.user_agent.startswith(USER_AGENT)]
+            assert told == [], "each try says what the one before it said"
+        for name in ("service", "slice"):
+            await world.applied(name)

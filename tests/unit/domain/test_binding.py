@@ -294,13 +294,13 @@ def test_names_of_works(kind: str, namespace: str, name: str, expected: str) -> 
 
 def _older(applied: str, **spec: Any) -> tuple[WorkIntent, Work]:
     """An intent, and the Work that an older version made of the same template."""
-    allocated = {"ipFamilies": ["IPv4"], "ports": [{"port": 80, "nodePort": 30001}]}
+    allocated: Json = {"ipFamilies": ["IPv4"], "ports": [{"port": 80, "nodePort": 30001}]}
     before = _intents(_binding("m1"), _template(service(type="NodePort", **allocated)))["karmada-es-m1"]
     write = plan_work(before, None, lambda: "id")
     assert isinstance(write, CreateWork)
     conditions = [{"type": wk.APPLIED, "status": applied, "reason": "x", "message": "", "lastTransitionTime": None}]
     observed = a_work(write.body | {"status": {"conditions": conditions}})
-    wanted = {"type": "NodePort", "ports": [{"port": 80}]} | spec
+    wanted: Json = {"type": "NodePort", "ports": [{"port": 80}]} | spec
     return _intents(_binding("m1"), _template(service(**wanted)))["karmada-es-m1"], observed
 
 

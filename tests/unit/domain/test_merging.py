@@ -42,9 +42,10 @@ def test_what_an_earlier_manifest_had_goes_and_what_others_added_stays() -> None
 
 def test_what_a_webhook_fills_in_stays_when_something_else_changes() -> None:
     """Case 02."""
-    balancer = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": [PORT | {"name": "http"}]}
+    ports = [PORT | {"name": "http"}]
+    balancer: Json = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": ports}
     stored = DEFAULTED | CLUSTER_IP | balancer | {"loadBalancerClass": "example.com/nlb"}
-    wanted = balancer | {"ports": [*balancer["ports"], {"name": "more", "port": 81}]}
+    wanted = balancer | {"ports": [*ports, {"name": "more", "port": 81}]}
     patch, after = _merged(wanted, stored, balancer)
     assert list(patch) == ["ports"]
     assert after["loadBalancerClass"] == "example.com/nlb"
@@ -171,7 +172,7 @@ def test_items_of_others_stay_when_ours_go() -> None:
 
 def test_items_of_sets_are_added_and_removed_one_by_one() -> None:
     there = _thing({"s": ["ours", "old", "theirs"]})
-    node = {'v:"ours"': {}, 'v:"old"': {}}
+    node: Json = {'v:"ours"': {}, 'v:"old"': {}}
     there["metadata"]["managedFields"] = [
         {"manager": "karmada-controller-manager", "fieldsV1": {"f:spec": {"f:s": node}}},
         {"manager": "theirs", "fieldsV1": {"f:spec": {"f:s": {'v:"theirs"': {}}}}},

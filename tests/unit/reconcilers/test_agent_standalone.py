@@ -13,6 +13,7 @@ from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
 from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
+from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.builders import service
@@ -44,6 +45,7 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, ser
         clock=world.clock,
         turns=Turns(),
         find_namespace=namespace_finder(cast(Any, world.host)),
+        retries=Retries(clock=world.clock, rng=random.Random(1), member_qps=40.0),
         charge=charge,
     )
     world.carry(service())

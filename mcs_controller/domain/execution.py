@@ -196,8 +196,12 @@ def check_overwrite(
 
 
 def may_delete(observed: Unstructured, work: Work, *, owned: bool) -> bool:
-    """Whether the object goes with the Work: managed, and applied by this very Work, or an earlier one of its name."""
-    return is_managed(observed) and belongs_to(observed, work) and (owned or not foreign_id(observed, work))
+    """Whether the object goes with the Work: applied by this very Work, or an earlier one of its name.
+
+    The label of managed objects tells nothing more: native slices mirror it from their Service, and somebody may have
+    taken it off as the Work was deleted.
+    """
+    return belongs_to(observed, work) and (owned or not foreign_id(observed, work))
 
 
 def carries_namespace(manifest: Manifest) -> bool:

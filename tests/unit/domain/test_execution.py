@@ -291,7 +291,7 @@ def test_an_object_whose_work_does_not_apply_it_any_more_is_taken_over(other: Js
         pytest.param({wk.MANAGED: "true"}, MARKS, True, id="applied-by-the-work"),
         pytest.param({wk.MANAGED: "true"}, {}, False, id="native-slice-with-its-services-labels"),
         pytest.param({wk.MANAGED: "true"}, MARKS | {wk.WORK_NAME: "other"}, False, id="applied-by-another"),
-        pytest.param({}, MARKS, False, id="not-managed"),
+        pytest.param({}, MARKS, True, id="applied-by-the-work-and-the-label-taken-off"),
     ],
 )
 def test_only_what_the_work_applied_is_deleted_with_it(

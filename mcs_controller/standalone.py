@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from informers.event import Event
+    from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Work
     from mcs_controller.runtime.controller import Controller
     from mcs_controller.wiring import Execution, Wiring
@@ -272,9 +273,12 @@ def _wire_ownership(wiring: Wiring, execution_: Execution, executing: Controller
         comparing.enqueue(Request("", name))
 
     ownerships.subscribe(owner_known)
-    objects.subscribe(
-        changed=lambda _cluster, _event: None, available=lambda name: comparing.enqueue(Request("", name), LOW)
-    )
+
+    def object_changed(name: str, event: Event[Unstructured]) -> None:
+        for request in stale.requests_for_object(name, event):
+            comparing.enqueue_after(request, stale_objects.VANISHED_SECONDS)
+
+    objects.subscribe(changed=object_changed, available=lambda name: comparing.enqueue(Request("", name), LOW))
 
     def look_later(event: Event[Work]) -> Iterable[Request]:
         if (cluster_ := executor.vanished(event)) is not None:

@@ -1,9 +1,10 @@
 """stale-objects-controller: what members hold though no Work stands behind it, found by comparison and removed.
 
 Key: the Cluster. It is looked at when a first list of its objects arrives, when its ownership is known, when people
-confirm something by an annotation, when another Cluster is gone (it may have been renamed), and when a Work of it has
-vanished before execution could clean up. All that is compared is in caches. What is to be removed is looked up once
-more on the servers: whether the member still is ours, and whether the Work really is not there.
+confirm something by an annotation, when another Cluster is gone (it may have been renamed), when a Work of it has
+vanished before execution could clean up, and when an object that names a Work that does not exist comes or goes. All
+that is compared is in caches. What is to be removed is looked up once more on the servers: whether the member still is
+ours, and whether the Work really is not there.
 
 The rules are in `domain.stale_objects`. Only in members that are ours (`domain.member_ownership`).
 """
@@ -219,6 +220,16 @@ class StaleObjectsReconciler:
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
         """The Cluster, or, once it is gone, those who may be the same member under another name."""
         return self.requests_for_vanished(event.key.name)
+
+    def requests_for_object(self, cluster: str, event: Event[Unstructured]) -> Iterable[Request]:
+        """The Cluster, if an object that names a Work which does not exist comes, or one that was found before goes."""
+        before = applier_of(event.old) if event.old is not None else None
+        after = applier_of(event.new) if event.new is not None else None
+        if event.initial or before == after:
+            return ()
+        goes = event.old is not None and event.old.metadata.uid in self._seen.get(cluster, ())
+        comes = after is not None and self._works.get(*after) is None
+        return (Request("", cluster),) if goes or comes else ()
 
     def requests_for_vanished(self, cluster: str) -> Iterable[Request]:
         """Where objects may be left whose Works were in this cluster's execution namespace."""

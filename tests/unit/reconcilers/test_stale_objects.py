@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informers.event import Event
-from mcs_controller.api.common import parse_time
+from mcs_controller.api.common import canonical, decode_unstructured, parse_time
 from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain import indexes
 from mcs_controller.domain import well_known as wk
@@ -88,6 +88,23 @@ async def test_a_copy_whose_work_is_gone_is_removed_and_told_once(world: Compari
     assert await world.compare() == []
     assert world.recorder.take() == []
     assert world.ownerships.verified == ["m1"]
+
+
+async def test_what_names_no_work_is_compared_when_it_comes_and_what_was_found_when_it_goes(world: Comparing) -> None:
+    def asked(*, old: Any = None, new: Any = None, initial: bool = False) -> list[Request]:
+        was, is_ = (decode_unstructured(canonical(one)) if one is not None else None for one in (old, new))
+        return list(world.stale.requests_for_object("m1", Event(old=was, new=is_, initial=initial)))
+
+    world.member.seed(copy_of("web-0", namespace="karmada-es-gone"))
+    held = world.member.find("EndpointSlice", "default", "m2-web-0")
+    assert asked(new=held) == [M1]
+    assert asked(new=held, initial=True) == []
+    assert asked(old=held, new=held) == []
+    assert asked(old=held) == [], "nobody has found it yet"
+    assert await world.compare() == []
+    assert asked(old=held) == [M1], "the Cluster's condition speaks of it"
+    world.host.seed(work("m1", "web-1-work"))
+    assert asked(new=copy_of("web-1")) == []
 
 
 async def test_a_copy_whose_work_is_there_stays_though_the_cache_does_not_know_it(world: Comparing) -> None:

@@ -6,12 +6,11 @@ its labels who wants it and under which service it is filed, and in its finalize
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.domain.naming import collected_names, execution_namespace, work_name
 from mcs_controller.domain.works import (
     DeleteWork,
     PatchWork,
@@ -19,7 +18,8 @@ from mcs_controller.domain.works import (
     SliceRef,
     WorkIntent,
     WorkWrite,
-    delete_work,
+    delete_collected,
+    is_emptied,
     plan_work,
     role_of,
 )
@@ -129,7 +129,7 @@ def plan_collect(
     if there is None:
         if any(work.metadata.deletion_timestamp is not None for work in collected):
             return ()  # the old copy is on its way out; the event of its end leads back here
-        name = free_name(namespace, _collected_names(origin), find, _may_hold_collected)
+        name = free_name(namespace, collected_names(origin.namespace, origin.name), find, _may_hold_collected)
         there = find(namespace, name)
     else:
         name = there.metadata.name
@@ -142,6 +142,9 @@ def plan_unobserved(collected: Sequence[Work], demands: Mapping[Feature, Wants])
     """As `plan_collect` while the provider's slices are not known: only what nobody wants any more is withdrawn."""
     writes: list[WorkWrite] = []
     for work in collected:
+        if is_emptied(work):
+            writes += withdraw([work], demands)
+            continue
         unwanted = [
             feature
             for feature, wants in demands.items()
@@ -161,13 +164,14 @@ def drop_marks(work: Work, features: Collection[Feature]) -> PatchWork | DeleteW
     """Stop wanting a collected Work: strip what these features have on it, or delete it if nobody else wants it.
 
     A Work that bears nobody's mark is not ours to delete, and one that none of the features has marked is not theirs.
+    One that was emptied already is finished: a process died before it could.
     """
     meta, marks = work.metadata, marks_of(work)
     if wk.COLLECTED_BY not in meta.labels and not marks:
         return None
     rest = sorted(marks - {feature.mark for feature in features})
-    if not rest:
-        return delete_work(work) if features else None
+    if not rest or is_emptied(work):
+        return delete_collected(work) if features else None
     changes: JsonObject = {key: None for key in _labels_of(features) if key in meta.labels}
     if len(rest) < len(marks):
         changes[wk.COLLECTED_BY] = ".".join(rest)
@@ -224,12 +228,6 @@ def _labels_of(features: Iterable[Feature]) -> Iterator[str]:
     for feature in features:
         yield feature.namespace_label
         yield feature.name_label
-
-
-def _collected_names(origin: SliceRef) -> Iterator[str]:
-    yield work_name(wk.SLICE_KIND, origin.namespace, origin.name)
-    for turn in itertools.count(1):
-        yield work_name(wk.SLICE_KIND, origin.namespace, f"{origin.name}-collected-{turn}")
 
 
 def _may_hold_collected(work: Work) -> bool:

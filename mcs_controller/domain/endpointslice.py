@@ -118,7 +118,8 @@ def plan_dispatch(
     A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have. A slice none of
     whose ports is listed has no copies: without ports it would offer nothing.
     """
-    source = next((work for work in collected if _is_live(work) and service_of(work) is not None), None)
+    living = (work for work in collected if _is_live(work) and work.manifests)
+    source = next((work for work in living if service_of(work) is not None), None)
     release = tuple(
         patch for work in collected if work is not source and (patch := release_collected(work)) is not None
     )

@@ -138,7 +138,7 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
     """
     export = export_of(work) if work is not None else None
     imported = [*imported, *(_stripped(work, imported, find) if work is not None else ())]
-    if work is None or export is None or work.metadata.deletion_timestamp is not None:
+    if work is None or export is None or work.metadata.deletion_timestamp is not None or not work.manifests:
         return ImportPlan(_delete(imported), _release(work) if work is not None else None)
     origin = origin_of(work)
     if role_of(work) is not Role.COLLECTED or origin is None:

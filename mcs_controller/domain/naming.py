@@ -6,12 +6,20 @@ that is too long fails when it is written, and is reported there.
 
 from __future__ import annotations
 
-from mcs_controller.domain.well_known import EXECUTION_PREFIX
+import itertools
+from typing import TYPE_CHECKING
+
+from mcs_controller.domain.well_known import EXECUTION_PREFIX, SLICE_KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
 _SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")
 """Kubernetes' rand.SafeEncodeString avoids letters that spell words; for decimal digits that is this table."""
+
+_SPARE_NAME = "-collected-"
 
 DERIVED_PREFIX = "derived-"
 IMPORTED_PREFIX = "imported-"
@@ -42,6 +50,22 @@ def work_name(kind: str, namespace: str, name: str) -> str:
     safe = go_lower(name.replace(":", "."))
     key = go_lower(f"{namespace}-{safe}-{kind}" if namespace else f"{safe}-{kind}")
     return f"{safe}-{_suffix(key)}"
+
+
+def collected_names(namespace: str, name: str) -> Iterator[str]:
+    """Names for the Work that holds a provider's slice: the usual one, and others should that be taken."""
+    yield work_name(SLICE_KIND, namespace, name)
+    for turn in itertools.count(1):
+        yield work_name(SLICE_KIND, namespace, f"{name}{_SPARE_NAME}{turn}")
+
+
+def slice_of_work_name(name: str, namespace: str) -> str | None:
+    """The slice in that namespace of whose Work this is a name (see `collected_names`); None if it is of none."""
+    known, _, suffix = name.rpartition("-")
+    if not suffix or work_name(SLICE_KIND, namespace, known) != name:
+        return None
+    base, _, turn = known.rpartition(_SPARE_NAME)
+    return base if base and turn.isdecimal() else known
 
 
 def binding_name(kind: str, name: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from mcs_controller.api.common import JsonObject, canonical
 from mcs_controller.api.work import decode_work
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
+from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, slice_of_work_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +38,7 @@ _SERVER_METADATA = (
 
 
 _DISPATCHER = wk.SLICE_DISPATCHER.encode()
+_COLLECTED_FINALIZERS = frozenset({wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER})
 
 
 class Role(enum.Enum):
@@ -149,12 +150,18 @@ class PatchWork:
 
 @dataclass(frozen=True, slots=True)
 class DeleteWork:
-    """Delete the Work, if it is still the one that was observed."""
+    """Delete the Work, if it is still the one that was observed.
+
+    Attributes:
+        emptying: the merge patch to send before, which leaves nothing in the Work that could be deleted in the member;
+            None if it is deleted as it is. The version to delete is then the answer's.
+    """
 
     namespace: str
     name: str
     uid: str
     resource_version: str
+    emptying: JsonObject | None = None
 
 
 WorkWrite: TypeAlias = CreateWork | PatchWork | DeleteWork
@@ -171,6 +178,33 @@ def delete_work(work: Work) -> DeleteWork:
     return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version)
 
 
+def delete_collected(work: Work) -> DeleteWork:
+    """The write that deletes a collected Work and leaves the provider's own slice alone.
+
+    When a Work is deleted, a suspended one too, Karmada's execution controller deletes in the member what the manifest
+    names if that has the label `karmada.io/managed` (contract 4.3), and a provider's own slice has it from its Service.
+    So the manifest goes first. The finalizers of dispatch and import go with it: copies are found by what they carry
+    themselves, also after a restart.
+    """
+    meta = work.metadata
+    kept = [one for one in meta.finalizers if one not in _COLLECTED_FINALIZERS]
+    body: JsonObject = {"metadata": {"resourceVersion": meta.resource_version}}
+    if len(kept) < len(meta.finalizers):
+        body["metadata"]["finalizers"] = kept
+    if work.manifests:
+        body["spec"] = {"workload": {"manifests": []}}
+        if wk.COLLECTED_BY not in meta.labels:
+            body["metadata"]["labels"] = {wk.COLLECTED_BY: ""}  # by which it is known, empty as it is
+    needed = bool(work.manifests) or len(kept) < len(meta.finalizers)
+    return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version, body if needed else None)
+
+
+def is_emptied(work: Work) -> bool:
+    """Whether it is a collected Work that `delete_collected` has emptied, but not deleted yet: its marks are left."""
+    meta = work.metadata
+    return not work.manifests and wk.COLLECTED_BY in meta.labels and wk.PROVISION_CLUSTER not in meta.annotations
+
+
 def cluster_of(work: Work) -> str | None:
     """The cluster whose execution namespace the Work is in; None for a Work elsewhere."""
     try:
@@ -181,6 +215,8 @@ def cluster_of(work: Work) -> str | None:
 
 def role_of(work: Work) -> Role:
     """What the Work is for."""
+    if is_emptied(work):
+        return Role.COLLECTED
     ref = work.ref
     if ref is None or not ref.namespace:  # all kinds that matter here live in namespaces
         return Role.OTHER
@@ -194,7 +230,7 @@ def role_of(work: Work) -> Role:
     if wk.COLLECTED_BY in labels or labels.get(wk.MCS_NAME) or labels.get(wk.EXPORT_NAME):
         return Role.COLLECTED
     # Without any label it is ours only while it waits for us to let go of it.
-    waits = {wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER}.intersection(work.metadata.finalizers)
+    waits = _COLLECTED_FINALIZERS.intersection(work.metadata.finalizers)
     return Role.COLLECTED if waits else Role.OTHER
 
 
@@ -220,7 +256,7 @@ def origin_of(work: Work) -> SliceRef | None:
     """The provider's slice that this Work is a copy of; None if it is not a copy."""
     role, ref = role_of(work), work.ref
     if ref is None:
-        return None
+        return _origin_of_emptied(work) if role is Role.COLLECTED else None
     if role is Role.COLLECTED:
         cluster = cluster_of(work)
         return SliceRef(cluster, ref.namespace, ref.name) if cluster is not None else None
@@ -229,6 +265,16 @@ def origin_of(work: Work) -> SliceRef | None:
         name = work.metadata.annotations.get(wk.PROVISION_NAME) or ref.name.removeprefix(f"{provider}-")
         return SliceRef(provider, ref.namespace, name)
     return None
+
+
+def _origin_of_emptied(work: Work) -> SliceRef | None:
+    """By its labels and its name: nothing else is left that says it."""
+    cluster, labels = cluster_of(work), work.metadata.labels
+    namespace = labels.get(wk.MCS_NAMESPACE) or labels.get(wk.EXPORT_NAMESPACE)
+    if cluster is None or not namespace:
+        return None
+    name = slice_of_work_name(work.metadata.name, namespace)
+    return SliceRef(cluster, namespace, name) if name is not None else None
 
 
 def target_of(work: Work) -> Target | None:

@@ -136,7 +136,10 @@ async def apply_work(works: CachedResource[Work], write: WorkWrite) -> None:
     elif isinstance(write, PatchWork):
         await works.patch(write.namespace, write.name, write.request)
     else:
-        await works.delete(write.namespace, write.name, uid=write.uid, resource_version=write.resource_version)
+        version = write.resource_version
+        if write.emptying is not None:
+            version = (await works.patch(write.namespace, write.name, write.emptying)).metadata.resource_version
+        await works.delete(write.namespace, write.name, uid=write.uid, resource_version=version)
 
 
 def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:

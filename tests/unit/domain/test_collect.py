@@ -193,7 +193,8 @@ def test_a_slice_that_nobody_asks_for_is_not_collected():
 )
 def test_case_25_a_work_that_only_this_feature_wants_is_deleted(observed: Json | None, wanted: bool):
     [write] = collect(observed, collected_work("m1"), wanted=wanted)
-    assert write == DeleteWork("karmada-es-m1", NAME, f"uid-karmada-es-m1-{NAME}", "7")
+    emptying = {"metadata": {"resourceVersion": "7", "finalizers": []}, "spec": {"workload": {"manifests": []}}}
+    assert write == DeleteWork("karmada-es-m1", NAME, f"uid-karmada-es-m1-{NAME}", "7", emptying)
 
 
 def test_a_shared_work_loses_our_mark_and_labels_only():

@@ -249,7 +249,7 @@ async def test_what_the_agent_collected_behind_the_back_of_that_it_withdraws_a_l
     assert agent.later == {ClusterRequest("m1", "default", "web-1"): LEFTOVERS_SECONDS}
     agent.due()
     await agent.work()
-    assert world.writes == [f"delete works/karmada-es-m1/{COLLECTED}"]
+    assert world.writes == [f"{verb} works/karmada-es-m1/{COLLECTED}" for verb in ("patch", "delete")]
 
 
 async def test_an_end_that_was_cleared_away_in_time_costs_the_agent_nothing(world):

@@ -1,0 +1,116 @@
+"""The provider's own slices stay when what was collected of them goes, beside an execution that deletes by label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.beside.test_takeover import some_passes
+from tests.support.fleet import (
+    EXPORTS,
+    MCS,
+    SERVICES,
+    SLICES,
+    Space,
+    deployment,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+    serviceexport,
+)
+from tests.support.neighbours_history import History
+from tests.support.neighbours_peer import Peer
+from tests.support.neighbours_quiet import at_rest
+
+if TYPE_CHECKING:
+    from testbed import Bed
+    from tests.integration.beside.conftest import Run
+    from tests.support.neighbours import Neighbours
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Object = dict[str, Any]
+POLICY = "4943a72a-e372-4c3e-bf4e-83659b3278a6"
+
+
+async def native_slice(space: Space, name: str) -> str:
+    """Wait until member1's own slice of a Service has the label that Karmada put on the Service; its name."""
+
+    async def labelled() -> list[str]:
+        selector = f"kubernetes.io/service-name={name},karmada.io/managed=true"
+        found = await space.member("member1").list(SLICES, namespace=space.namespace, label_selector=selector)
+        return [one["metadata"]["name"] for one in found]
+
+    async def one() -> int:
+        return len(await labelled())
+
+    await eventually(f"the slice of {name}", one, 1)
+    return (await labelled())[0]
+
+
+async def collected_are(space: Space, *slices: str) -> None:
+    """Wait until these slices of member1 are collected, and no others."""
+
+    async def found() -> list[str]:
+        works = await space.works("member1", "EndpointSlice")
+        return sorted(one["spec"]["workload"]["manifests"][0]["metadata"]["name"] for one in works)
+
+    await eventually("the collected Works", found, sorted(slices))
+
+
+@pytest.mark.timeout(400)
+async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
+    karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run
+):
+    member1, host, namespace = space.member("member1"), space.host, space.namespace
+    await space.create_in("member1", deployment("web", 2), deployment("shown", 1))
+    await space.create(
+        service("web", selector={"app": "web"}),
+        service("shown", selector={"app": "shown"}),
+        multiclusterservice("web", ["member1"], ["member1", "member2"]),
+        serviceexport("shown"),
+    )
+    for resource in (SERVICES, EXPORTS):
+        await neighbours.policies.propagate(
+            await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
+        )
+    # Karmada's own collects first: what it made goes in the same way.
+    async with Peer(karmada_bed) as peer:
+        web, shown = await native_slice(space, "web"), await native_slice(space, "shown")
+        await space.ready_addresses("member1", 2, "web")
+        await collected_are(space, web)
+        await some_passes(peer, 3)
+    await at_rest(karmada_bed, neighbours)
+    uid = (await member1.get(SLICES, web, namespace=namespace))["metadata"]["uid"]
+    ours = await run("providers")
+    await collected_are(space, web, shown)
+
+    async with History(karmada_bed) as history:
+        began = len(history.log)
+
+        async def none_but(*slices: str) -> None:
+            await collected_are(space, *slices)
+            await at_rest(karmada_bed, neighbours)
+            ended = {one.name for one in history.ended if (one.plane, one.namespace) == ("member1", namespace)}
+            assert not {web, shown} & ended
+            assert history.fewest("member1", f"{namespace}/web", began) == 2
+            assert history.fewest("member1", f"{namespace}/shown", began) == 1
+
+        # The provider, which stays a consumer, is taken off and put on again; then the service goes.
+        await space.patch_mcs("web", {"providerClusters": [{"name": "member2"}]})
+        await none_but(shown)
+        await space.patch_mcs("web", {"providerClusters": [{"name": "member1"}]})
+        await none_but(shown, web)
+        await host.delete(MCS, "web", namespace=namespace)
+        await gone(host, MCS, "web", namespace)
+        await none_but(shown)
+        await space.dispatched_are("member2", {})
+        # The export is withdrawn.
+        await member1.delete(EXPORTS, "shown", namespace=namespace)
+        await none_but()
+
+    assert (await member1.get(SLICES, web, namespace=namespace))["metadata"]["uid"] == uid
+    assert neighbours.failures() == {}
+    assert await ours.terminate() == 0

@@ -19,6 +19,7 @@ from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet, In
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
 from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.reserved import ReservedObjects
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 from mcs_controller.runtime.http import parse_address
@@ -225,6 +226,15 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "Comma-separated regular expressions of namespaces that are not made in members (namespace).",
     ),
     Flag(
+        "reserved-objects",
+        "",
+        str,
+        _MEMBERS,
+        "Comma-separated Kind/namespace/name of objects that every cluster has of its own, besides those that "
+        "Kubernetes makes (docs/reserved-objects.md); '*' as the namespace is any. MultiClusterServices, "
+        "ServiceExports, ServiceImports and policies that name one are refused.",
+    ),
+    Flag(
         "strip-topology",
         False,
         bool,
@@ -292,6 +302,7 @@ class Options:
     cluster_success_threshold: float
     cluster_failure_threshold: float
     skipped_propagating_namespaces: tuple[re.Pattern[str], ...]
+    reserved_objects: ReservedObjects
     strip_topology: bool
     withdraw_not_ready_after: float
     resync_period: float
@@ -330,6 +341,11 @@ class Options:
         except ValueError as error:
             raise InvalidOptions(f"--feature-gates: {error}") from error
         checked["skipped_propagating_namespaces"] = _patterns(values["skipped_propagating_namespaces"])
+        try:
+            items = (one.strip() for one in values["reserved_objects"].split(","))
+            checked["reserved_objects"] = ReservedObjects.parse(one for one in items if one)
+        except ValueError as error:
+            raise InvalidOptions(f"--reserved-objects: {error}") from error
         if values["leader_elect"]:
             _check_lease(values)
         _check_positive(values)

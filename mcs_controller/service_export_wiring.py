@@ -46,7 +46,12 @@ def wire_service_export(wiring: Wiring) -> None:
         importer.watch(wiring.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
     if "serviceImport" in enabled:
         imports = wiring.cached(resources.SERVICEIMPORTS)
-        derivation = ServiceImportReconciler(imports=imports.store, services=wiring.services, recorder=wiring.recorder)
+        derivation = ServiceImportReconciler(
+            imports=imports.store,
+            services=wiring.services,
+            recorder=wiring.recorder,
+            reserved=wiring.options.reserved_objects,
+        )
         controller = wiring.controller(wk.SERVICE_IMPORT_CONTROLLER, derivation, workers=1)
         controller.watch(imports.informer, derivation.requests_for_import, content_changed)
         controller.watch(wiring.services.informer, derivation.requests_for_service, service_changed)
@@ -64,14 +69,20 @@ def _wire_export(wiring: Wiring) -> None:
         changed=lambda event: event.old is None or event.new is None or event.old is event.new,
     )
     wiring.manager.add_runnable(watches, needs_leader=True)
-    collector.serve(ServiceExportDemand(exports=watches, clusters=wiring.clusters.store))
+    reserved = wiring.options.reserved_objects
+    collector.serve(ServiceExportDemand(exports=watches, clusters=wiring.clusters.store, reserved=reserved))
 
     comparer = ExportedSlicesReconciler(works=works.store, slices=slice_watches, enqueue_slice=slices.enqueue)
     exports = wiring.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
     watches.feed(exports)
 
     reconciler = ServiceExportReconciler(
-        works=works.store, exports=watches, slices=slice_watches, enqueue_export=exports.enqueue
+        works=works.store,
+        exports=watches,
+        slices=slice_watches,
+        enqueue_export=exports.enqueue,
+        recorder=wiring.recorder if not wiring.charge.is_agent else None,
+        reserved=reserved,
     )
     controller = wiring.controller(wk.EXPORT_CONTROLLER, reconciler, workers=wiring.options.concurrent_work_syncs)
     controller.watch(works.informer, reconciler.requests_for_work, asking_changed)

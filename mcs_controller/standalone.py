@@ -150,6 +150,7 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
             new_id=new_id,
             skipped=options.skipped_propagating_namespaces,
             alone=wiring.alone,
+            reserved=options.reserved_objects,
         ),
         workers=options.concurrent_resourcebinding_syncs,
     )
@@ -162,6 +163,7 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
         new_id=new_id,
         skipped=options.skipped_propagating_namespaces,
         enqueue_template=detector.enqueue,
+        reserved=options.reserved_objects,
     )
     controller = wiring.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
     controller.watch(policies.informer, enqueue_object, content_changed)

@@ -314,6 +314,7 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
             alone=wiring.alone,
             recorder=wiring.recorder,
             new_id=new_id,
+            reserved=wiring.options.reserved_objects,
         )
         controller = wiring.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
         propagating = reconciler, controller

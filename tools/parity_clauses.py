@@ -125,6 +125,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "There is nothing left to do, and nothing to race for; and its copies would stay in the consumers",
     ),
     Deviation(
+        "emptied",
+        "A collected Work is emptied before it is deleted, in the write that takes its finalizers off; copies are "
+        "found by what they carry themselves",
+        "It is deleted as it is; the finalizers go when the copies are gone",
+        "Karmada's execution deletes what the manifest names if it has the label `karmada.io/managed`, and a "
+        "provider's own slice has that label from its Service: that would be without endpoints for a second",
+    ),
+    Deviation(
         "resumed",
         "A Work that is marked as collected counts as such, also when somebody has taken its suspension off: suspended "
         "again, or deleted with its slice",
@@ -207,6 +215,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "does not count where all clusters are meant",
         "At each write of its status, every ten seconds",
         "A heartbeat changes nothing",
+    ),
+    Deviation(
+        "reserved",
+        "Objects that every cluster has of its own (`default/kubernetes`, `kube-system/kube-dns`, `kube-root-ca.crt`, "
+        "the ServiceAccount `default`; `--reserved-objects` adds more) are refused with words. "
+        "Details: [reserved objects](reserved-objects.md)",
+        "A MultiClusterService for `default/kubernetes` is propagated as any other",
+        "A member's Pods would ask another cluster's API server half of the time",
     ),
     Deviation(
         "types",
@@ -508,8 +524,11 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "3.1",
         "The Service is claimed from policies.",
         (10, 11),
-        (),
-        ("steady",),
+        (
+            f"{_DOMAIN}/test_reserved.py",
+            f"{_PRODUCT}/test_odd_services.py::test_the_api_servers_own_service_is_neither_claimed_nor_propagated",
+        ),
+        ("steady", "reserved"),
     ),
     Clause(
         _CONTROLLERS,
@@ -565,8 +584,12 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "3.2",
         "A slice that is wanted no more loses the mark; the Work goes with the last one.",
         (25,),
-        (f"{_RECONCILERS}/test_collect.py",),
-        ("marks", "withdrawn"),
+        (
+            f"{_RECONCILERS}/test_collect.py",
+            f"{_DOMAIN}/test_emptied.py",
+            "tests/integration/beside/test_providers.py",
+        ),
+        ("marks", "withdrawn", "emptied"),
     ),
     Clause(
         _CONTROLLERS,
@@ -602,7 +625,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "Copies go with the collected Work, and from clusters that consume no more.",
         (31, 32, 34),
         (),
-        ("identity", "withdrawn"),
+        ("identity", "withdrawn", "emptied"),
     ),
     Clause(
         _CONTROLLERS,

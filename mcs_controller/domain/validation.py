@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.reserved import RESERVED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.domain.reserved import ReservedObjects
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -47,11 +51,13 @@ class Fault:
         message: what is wrong with it.
         stops: whether nothing can be done for the service until it is mended. Of all the others, only what they
             are about is left out.
+        releases: whether what was done for it before is undone.
     """
 
     path: str
     message: str
     stops: bool = False
+    releases: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
@@ -78,16 +84,26 @@ class _Wire(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Wire)
 
 
-def faults(mcs: MultiClusterService) -> tuple[Fault, ...]:
-    """All of them, in the webhook's order: equal objects have equal faults."""
+def faults(mcs: MultiClusterService, reserved: ReservedObjects = RESERVED) -> tuple[Fault, ...]:
+    """All of them, in the webhook's order: equal objects have equal faults.
+
+    The webhook lets everybody's own Services pass (`reserved`); they come first.
+    """
     spec = _decoder.decode(mcs.raw).spec
     return (
+        *_reserved(mcs, reserved),
         *_name(mcs.metadata.name),
         *_ports(spec.ports or ()),
         *_types(mcs.types),
         *_clusters("spec.providerClusters", spec.provider_clusters or ()),
         *_clusters("spec.consumerClusters", spec.consumer_clusters or ()),
     )
+
+
+def _reserved(mcs: MultiClusterService, reserved: ReservedObjects) -> Iterator[Fault]:
+    problem = reserved.problem(wk.SERVICE_KIND, mcs.metadata.namespace, mcs.metadata.name)
+    if problem is not None:
+        yield Fault("metadata.name", _invalid(mcs.metadata.name, problem), stops=True, releases=True)
 
 
 def _name(name: str) -> Iterator[Fault]:

@@ -101,7 +101,8 @@ EVENT_ENDPOINTS_WITHDRAWN: Final = "EndpointsWithdrawn"
 EVENT_PORTS_NOT_FOUND: Final = "PortsNotFound"
 EVENT_INVALID_ANNOTATION: Final = "InvalidAnnotation"
 EVENT_TYPE_NOT_SERVED: Final = "TypeNotServed"
-"""These three are ours alone."""
+EVENT_RESERVED_OBJECT: Final = "ReservedObject"
+"""These are ours alone."""
 
 # --- kinds ---------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from mcs_controller.domain.multiclusterservice import (
     plan_withdraw,
 )
 from mcs_controller.domain.naming import binding_name
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.selection import Skip, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.service_status import StatusBoard
     from mcs_controller.reconcilers.turns import OneByOne, Turns
@@ -71,6 +73,7 @@ class MultiClusterServiceReconciler:
         alone: OneByOne[Request],
         recorder: Recorder,
         new_id: Callable[[], str],
+        reserved: ReservedObjects = RESERVED,
     ) -> None:
         """Args are the control plane's caches, where outcomes are reported, and who else writes.
 
@@ -85,7 +88,9 @@ class MultiClusterServiceReconciler:
             alone: who writes a ResourceBinding when.
             recorder: for an event on a service of a type that is not served here.
             new_id: makes permanent ids for objects that no webhook gave one.
+            reserved: Services that are not propagated.
         """
+        self._reserved = reserved
         self._multiclusterservices = multiclusterservices
         self._services = services
         self._bindings = bindings
@@ -113,15 +118,15 @@ class MultiClusterServiceReconciler:
             self._board.forget(request)
             return Result(requeue_after=None if done else SOON_SECONDS)
         live = mcs.metadata.deletion_timestamp is None
-        if not live or not mcs.is_cross_cluster:
+        wrong = faults(mcs, self._reserved) if live else ()
+        if not live or not mcs.is_cross_cluster or any(fault.releases for fault in wrong):
             if (disown := plan_disown(mcs)) is not None:
                 if not await self._withdraw(request):
                     return Result(requeue_after=SOON_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
-            if live:
+            if live and not mcs.is_cross_cluster:
                 self._tell_unserved(request, mcs)
-        wrong = faults(mcs) if live else ()
         told = tuple(str(fault) for fault in wrong)
         if any(fault.stops for fault in wrong):
             self._board.report_service(request, Outcome(errors=told))

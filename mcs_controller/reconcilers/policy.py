@@ -45,6 +45,7 @@ from mcs_controller.domain.policy import (
     selecting,
     speaks_of,
 )
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.reconcilers.templates import Templates
     from mcs_controller.reconcilers.turns import OneByOne
     from mcs_controller.runtime.events import EventType, Recorder
@@ -108,8 +110,13 @@ class ResourceDetector:
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
         alone: OneByOne[Request],
+        reserved: ReservedObjects = RESERVED,
     ) -> None:
-        """`skipped`: `--skipped-propagating-namespaces`. `alone` says who writes a binding when."""
+        """`skipped`: `--skipped-propagating-namespaces`. `alone` says who writes a binding when.
+
+        Templates that are `reserved` belong to no policy, silently: whole kinds may be selected.
+        """
+        self._reserved = reserved
         self._policies = policies
         self._bindings = bindings
         self._templates = templates
@@ -135,6 +142,8 @@ class ResourceDetector:
             await self._forsake(request)
             return Result()
         decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
+        if self._reserved.problem(request.kind.kind, request.namespace, request.name) is not None:
+            decision = Verdict.RELEASE if isinstance(decision, Apply) else decision
         if isinstance(decision, Apply):
             await self._apply(request, objects, template, decision)
         elif decision is Verdict.RELEASE:
@@ -252,8 +261,13 @@ class PolicyReconciler:
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
         enqueue_template: Callable[[TemplateRequest], None],
+        reserved: ReservedObjects = RESERVED,
     ) -> None:
-        """`skipped` as for ResourceDetector; `enqueue_template` has a template looked at."""
+        """`skipped` as for ResourceDetector; `enqueue_template` has a template looked at.
+
+        A policy that names one of the `reserved` objects is refused.
+        """
+        self._reserved = reserved
         self._policies = policies
         self._bindings = bindings
         self._templates = templates
@@ -278,6 +292,7 @@ class PolicyReconciler:
             if not is_distributed(request.namespace, self._skipped):
                 raise Refused(f"metadata.namespace: nothing is propagated of the namespace {request.namespace}")
             rules = rules_of(policy)
+            self._refuse_reserved(request.namespace, rules)
         except Refused as refusal:
             message = f"The policy is refused, and nothing is done for it: {refusal}"
             self._report(request, policy, wk.EVENT_POLICY_REFUSED, message)
@@ -286,6 +301,12 @@ class PolicyReconciler:
             policy = await self._policies.patch(request.namespace, request.name, adopt)
         self._look_at({*self._selected(request.namespace, rules), *self._claimed(request, wanted)})
         return self._check_kinds(request, policy, rules)
+
+    def _refuse_reserved(self, namespace: str, rules: Rules) -> None:
+        for index, selector in enumerate(rules.selectors):
+            problem = self._reserved.problem(selector.kind.kind, namespace, selector.name) if selector.name else None
+            if problem is not None:
+                raise Refused(f"spec.resourceSelectors[{index}]: {problem}")
 
     def _check_kinds(self, request: Request, policy: PropagationPolicy, rules: Rules) -> Result:
         problems = [problem for kind in sorted(rules.kinds) if (problem := self._templates.problem(kind)) is not None]

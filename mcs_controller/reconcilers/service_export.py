@@ -16,8 +16,10 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.demands import EXPORT, Feature
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import BY_EXPORT, BY_EXPORTER, asks_for_exports, carries_export
 from mcs_controller.domain.works import origin_of
+from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result, TerminalError
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
     from mcs_controller.api.multicluster import ServiceExport
     from mcs_controller.api.work import Work
     from mcs_controller.domain.conditions import Outcome
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import SliceRef
     from mcs_controller.reconcilers.member_watches import MemberWatches
     from mcs_controller.reconcilers.provider_watches import ProviderWatches
+    from mcs_controller.runtime.events import Recorder
 
 
 class ServiceExportReconciler:
@@ -44,11 +48,18 @@ class ServiceExportReconciler:
         exports: MemberWatches[ServiceExport],
         slices: ProviderWatches,
         enqueue_export: Callable[[ClusterRequest], None],
+        recorder: Recorder | None,
+        reserved: ReservedObjects = RESERVED,
     ) -> None:
+        """Without a `recorder`, as in an agent, it is the control plane's controllers that tell."""
         self._works = works
         self._exports = exports
         self._slices = slices
         self._enqueue_export = enqueue_export
+        self._recorder = recorder.for_component(wk.EXPORT_CONTROLLER) if recorder is not None else None
+        self._reserved = reserved
+        self._refused: dict[Request, str] = {}
+        """Works that carry an export of a reserved Service, with their uids: each is told once."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. A member that cannot be watched yet is no error: it leads back here when it can.
@@ -58,7 +69,9 @@ class ServiceExportReconciler:
         """
         work = self._works.get(ObjectKey(*request))
         if work is None or not asks_for_exports(work):
+            self._refused.pop(request, None)
             return Result()
+        self._tell_reserved(request, work)
         try:
             cluster = cluster_of_namespace(request.namespace)
         except NotAnExecutionNamespace as error:
@@ -69,6 +82,22 @@ class ServiceExportReconciler:
         if export is not None:
             self._enqueue_export(ClusterRequest(cluster, *export))
         return Result()
+
+    def _tell_reserved(self, request: Request, work: Work) -> None:
+        ref, meta = work.ref, work.metadata
+        if self._recorder is None or ref is None or not carries_export(work) or self._refused.get(request) == meta.uid:
+            return
+        if (problem := self._reserved.problem(wk.SERVICE_KIND, ref.namespace, ref.name)) is not None:
+            self._refused[request] = meta.uid
+            about = ObjectReference(
+                api_version=wk.WORK_API_VERSION,
+                kind=wk.WORK_KIND,
+                namespace=meta.namespace,
+                name=meta.name,
+                uid=meta.uid,
+            )
+            message = f"ServiceExport {ref.namespace}/{ref.name} has no effect: {problem}"
+            self._recorder.event(about, "Warning", wk.EVENT_RESERVED_OBJECT, message)
 
     def requests_for_work(self, event: Event[Work]) -> Iterable[Request]:
         """Works that may ask for a member's ServiceExports to be followed."""
@@ -119,12 +148,24 @@ class ServiceExportDemand:
 
     feature: Feature = EXPORT
 
-    def __init__(self, *, exports: MemberWatches[ServiceExport], clusters: Store[Cluster]) -> None:
+    def __init__(
+        self,
+        *,
+        exports: MemberWatches[ServiceExport],
+        clusters: Store[Cluster],
+        reserved: ReservedObjects = RESERVED,
+    ) -> None:
         self._exports = exports
+        self._reserved = reserved
         self._clusters = clusters
 
     def wants(self, cluster: str, service: tuple[str, str]) -> bool | None:
-        """Whether the service is exported there; None as long as the member's ServiceExports are not known."""
+        """Whether the service is exported there; None as long as the member's ServiceExports are not known.
+
+        A Service that every cluster has of its own never is.
+        """
+        if self._reserved.problem(wk.SERVICE_KIND, *service) is not None:
+            return False
         exports = self._exports.objects(cluster)
         if exports is not None:
             return exports.get(ObjectKey(*service)) is not None

@@ -11,6 +11,7 @@ from informers.errors import AlreadyExists, Conflict, KubeError
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import derived_service_name
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceimport import (
     import_of,
     is_followed,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.core import Service
     from mcs_controller.api.multicluster import ServiceImport
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.runtime.events import Recorder
 
 _SOMEBODYS_OWN = "has a selector, another type or no cluster IP: it is somebody's own, and left alone"
@@ -38,8 +40,16 @@ _SOMEBODYS_OWN = "has a selector, another type or no cluster IP: it is somebody'
 class ServiceImportReconciler:
     """Makes the derived Service what its ServiceImport says, and takes it away with it."""
 
-    def __init__(self, *, imports: Store[ServiceImport], services: CachedResource[Service], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        *,
+        imports: Store[ServiceImport],
+        services: CachedResource[Service],
+        recorder: Recorder,
+        reserved: ReservedObjects = RESERVED,
+    ) -> None:
         self._imports = imports
+        self._reserved = reserved
         self._services = services
         self._recorder = recorder.for_component(wk.SERVICE_IMPORT_CONTROLLER)
         self._departed: set[Request] = set()
@@ -56,6 +66,10 @@ class ServiceImportReconciler:
         self._departed.discard(request)
         if not is_followed(found):
             return Result()
+        for name in (request.name, derived_service_name(request.name)):
+            if (problem := self._reserved.problem(wk.SERVICE_KIND, request.namespace, name)) is not None:
+                self._tell_failure(request, found, f"No Service is made: {problem}.")
+                return Result()
         occupant = self._services.get(request.namespace, derived_service_name(request.name))
         if occupant is not None and is_somebodys_own(occupant):
             # It is left as it is until somebody removes it or makes another of it, either of which leads back here.

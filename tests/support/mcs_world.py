@@ -25,6 +25,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
 from mcs_controller.reconcilers.apply import SliceWorks
 from mcs_controller.reconcilers.turns import OneByOne, Turns
@@ -206,6 +207,7 @@ class World:
             controllers=self.enabled,
             concurrent_work_syncs=1,
             cluster_cache_sync_timeout=120.0,
+            reserved_objects=RESERVED,
             **self.flags,
         )
         works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})

@@ -384,3 +384,14 @@ def test_the_version_is_told():
     result = CliRunner().invoke(COMMAND, ["--version"])
     assert result.exit_code == 0
     assert "1.2.3" in result.output
+
+
+# --- objects that every cluster has -----------------------------------------------------------------------------------
+
+
+def test_reserved_objects_are_added_to_those_of_kubernetes():
+    reserved = options("--reserved-objects=Service/shop/web, ConfigMap/*/ca").reserved_objects
+    assert reserved.problem("Service", "shop", "web") is not None
+    assert reserved.problem("ConfigMap", "x", "ca") is not None
+    assert reserved.problem("Service", "default", "kubernetes") is not None
+    assert refusal("--reserved-objects=web").startswith("--reserved-objects: 'web' is not Kind/namespace/name")

@@ -15,6 +15,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import Charge
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS
 from mcs_controller.reconcilers.apply import SliceWorks
@@ -59,6 +60,7 @@ class Agent:
                 controllers=frozenset({"endpointsliceCollect", "serviceExport"}),
                 concurrent_work_syncs=1,
                 cluster_cache_sync_timeout=120.0,
+                reserved_objects=RESERVED,
             ),
             charge=Charge(cluster),
             manager=types.SimpleNamespace(add_runnable=lambda runnable, **_: None),

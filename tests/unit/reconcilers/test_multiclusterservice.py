@@ -20,7 +20,9 @@ from tests.support.builders import (
     as_written,
     binding,
     cluster,
+    collected_work,
     condition,
+    dispatched_work,
     golden,
     golden_work,
     mcs,
@@ -702,3 +704,51 @@ async def test_a_restart_tells_no_type_again():
     with at_priority(LOW):
         await world.settle()
     assert unserved(world) == []
+
+
+# --- Services that every cluster has of its own -----------------------------------------------------------------------
+
+OWN = "every cluster has a Service default/kubernetes of its own, which is neither replaced nor shared"
+
+
+async def test_a_service_that_every_cluster_has_is_refused_and_left_alone():
+    world = World("m1", "m2")
+    world.host.seed(service("kubernetes"))
+    world.host.seed(fresh(name="kubernetes", providers=["m1"], consumers=["m2"]))
+    world.members["m1"].seed(slice_("kubernetes", service="kubernetes"))
+    await world.settle()
+    assert world.writes == ["patch multiclusterservices/default/kubernetes/status"]
+    told = world.condition(wk.SERVICE_APPLIED, "kubernetes") or ("", "")
+    assert told[0] == "False"
+    assert OWN in told[1]
+    world.forget_calls()
+    world.start()
+    await world.settle()
+    assert world.writes == []
+
+
+async def test_one_that_was_propagated_before_is_released():
+    world = World("m1", "m2")
+    world.host.seed(
+        service(
+            "kubernetes",
+            labels={wk.CLAIMED_BY: wk.CLAIMED_BY_MCS, wk.MCS_PERMANENT_ID: "mcs-id"},
+            annotations={wk.MCS_NAMESPACE: "default", wk.MCS_NAME: "kubernetes"},
+        )
+    )
+    there = mcs("kubernetes", providers=["m1"], consumers=["m2"])
+    world.host.seed(there)
+    world.host.seed(mcs_work("m1", there))
+    own = slice_("kubernetes", service="kubernetes")
+    world.members["m1"].seed(own)
+    world.host.seed(collected_work("m1", own))
+    world.host.seed(dispatched_work("m1", "m2", own))
+    await world.settle()
+    assert world.works_in("m1") == {}
+    assert world.works_in("m2") == {}
+    left = world.host.find("MultiClusterService", "default", "kubernetes")
+    assert left is not None
+    assert left["metadata"].get("finalizers", []) == []
+    claimed = world.host.find("Service", "default", "kubernetes")
+    assert claimed is not None
+    assert wk.CLAIMED_BY not in claimed["metadata"]["labels"]

@@ -624,3 +624,31 @@ async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None
     await world.settle()
     await world.detector.reconcile(WEB)
     assert world.binding() == before
+
+
+# --- objects that every cluster has of its own ------------------------------------------------------------------------
+
+
+async def test_a_policy_that_names_what_every_cluster_has_is_refused(world: World) -> None:
+    world.api.seed(template("kubernetes", kind=SERVICE))
+    world.api.seed(policy(selects=[selector(), selector("kubernetes", SERVICE)]))
+    await world.settle()
+    assert world.take_writes() == []
+    assert world.events() == [
+        (
+            "PropagationPolicy",
+            "PolicyRefused",
+            "The policy is refused, and nothing is done for it: spec.resourceSelectors[1]: every cluster has a Service "
+            "default/kubernetes of its own, which is neither replaced nor shared",
+        )
+    ]
+
+
+async def test_a_policy_that_selects_a_whole_kind_leaves_out_what_every_cluster_has(world: World) -> None:
+    world.api.seed(template("kubernetes", kind=SERVICE, **marks()))
+    world.api.seed(template("web", kind=SERVICE))
+    world.api.seed(policy(selects=[selector("", SERVICE)]))
+    await world.settle()
+    assert carries(world.find("Service", "web"))
+    assert not carries(world.find("Service", "kubernetes"))
+    assert world.binding("kubernetes-service") is None

@@ -451,3 +451,24 @@ async def test_a_kind_that_a_member_has_lost_while_the_controller_was_down_is_gi
     await asyncio.gather(task, return_exceptions=True)
     await world.settle()
     assert imported(world) == {}
+
+
+# --- Services that every cluster has of its own -----------------------------------------------------------------------
+
+
+async def test_a_service_that_every_cluster_has_is_not_exported_and_the_work_says_why():
+    world = World("m1", enabled=EXPORT_CONTROLLERS)
+    world.members["m1"].seed(slice_("kubernetes", service="kubernetes"))
+    world.members["m1"].seed(service_export("kubernetes"))
+    world.host.seed(export_work("m1", service_export("kubernetes")))
+    await world.settle()
+    assert world.writes == []
+    told = [(kind, reason, message) for _, kind, _, _, reason, message in world.recorder.events]
+    assert told == [
+        (
+            "Work",
+            "ReservedObject",
+            "ServiceExport default/kubernetes has no effect: every cluster has a Service default/kubernetes of its "
+            "own, which is neither replaced nor shared",
+        )
+    ]

@@ -222,3 +222,12 @@ def test_other_services_are_nobodys_business():
     reconciler = Bench().reconciler
     assert list(reconciler.requests_for_service(Event(new=a_service("web")))) == []
     assert list(reconciler.requests_for_service(Event(old=a_service("derived-web")))) == [WEB]
+
+
+async def test_nothing_is_made_of_an_import_of_what_every_cluster_has():
+    bench = Bench()
+    bench.api.seed(service_import("kubernetes"))
+    await bench.settle()
+    assert bench.api.writes == []
+    assert bench.told == [FAILED]
+    assert "every cluster has a Service default/kubernetes of its own" in bench.recorder.events[0][-1]

@@ -1,0 +1,72 @@
+"""Objects that every cluster has of its own, and that no control plane may propagate over them.
+
+`default/kubernetes` is the Service of a cluster's own API server: written over, or given another cluster's endpoints,
+its Pods ask another API server half of the time. Whatever propagates by name asks here first: MultiClusterServices,
+ServiceExports, ServiceImports and policies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ANY: Final = "*"
+"""Stands for any namespace."""
+
+
+class ReservedObject(NamedTuple):
+    """One object, or one in each namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+BUILT_IN: Final = (
+    ReservedObject("Service", "default", "kubernetes"),
+    ReservedObject("EndpointSlice", "default", "kubernetes"),
+    ReservedObject("Endpoints", "default", "kubernetes"),
+    ReservedObject("Service", "kube-system", "kube-dns"),
+    ReservedObject("ConfigMap", ANY, "kube-root-ca.crt"),
+    ReservedObject("ConfigMap", "kube-system", "extension-apiserver-authentication"),
+    ReservedObject("ServiceAccount", ANY, "default"),
+)
+"""What Kubernetes itself makes in every cluster. `--reserved-objects` adds to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedObjects:
+    """All that are reserved here."""
+
+    objects: frozenset[ReservedObject] = frozenset(BUILT_IN)
+
+    @classmethod
+    def parse(cls, items: Iterable[str]) -> ReservedObjects:
+        """The built-in ones and these, each ``Kind/namespace/name``; ``*`` as the namespace is any.
+
+        Raises:
+            ValueError: naming the item that is none.
+        """
+        found = set(BUILT_IN)
+        for item in items:
+            parts = item.split("/")
+            if len(parts) != 3 or not all(parts):
+                raise ValueError(f"{item!r} is not Kind/namespace/name, such as Service/kube-system/metrics-server")
+            found.add(ReservedObject(*parts))
+        return cls(frozenset(found))
+
+    def problem(self, kind: str, namespace: str, name: str) -> str | None:
+        """Why an object of that kind and name is not propagated, for people; None if it may be."""
+        if not self.objects.intersection(ReservedObject(kind, one, name) for one in (namespace, ANY)):
+            return None
+        return f"every cluster has a {kind} {namespace}/{name} of its own, which is neither replaced nor shared"
+
+
+RESERVED: Final = ReservedObjects()
+"""The built-in ones."""

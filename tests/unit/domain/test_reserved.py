@@ -1,0 +1,49 @@
+"""Objects that every cluster has of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcs_controller.domain.reserved import ReservedObjects
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "name"),
+    [
+        ("Service", "default", "kubernetes"),
+        ("EndpointSlice", "default", "kubernetes"),
+        ("Service", "kube-system", "kube-dns"),
+        ("ConfigMap", "shop", "kube-root-ca.crt"),
+        ("ServiceAccount", "shop", "default"),
+    ],
+)
+def test_what_kubernetes_makes_everywhere_is_reserved(kind: str, namespace: str, name: str):
+    told = ReservedObjects().problem(kind, namespace, name)
+    assert told == f"every cluster has a {kind} {namespace}/{name} of its own, which is neither replaced nor shared"
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "name"),
+    [
+        ("Service", "shop", "kubernetes"),
+        ("Service", "kube-system", "metrics-server"),
+        ("ConfigMap", "default", "kubernetes"),
+        ("ServiceAccount", "shop", "web"),
+    ],
+)
+def test_nothing_else_is(kind: str, namespace: str, name: str):
+    assert ReservedObjects().problem(kind, namespace, name) is None
+
+
+def test_more_can_be_reserved():
+    reserved = ReservedObjects.parse(["Service/kube-system/metrics-server", "ConfigMap/*/istio-ca-root-cert"])
+    assert reserved.problem("Service", "kube-system", "metrics-server") is not None
+    assert reserved.problem("ConfigMap", "shop", "istio-ca-root-cert") is not None
+    assert reserved.problem("Service", "default", "kubernetes") is not None
+    assert reserved.problem("Service", "shop", "metrics-server") is None
+
+
+@pytest.mark.parametrize("item", ["kubernetes", "default/kubernetes", "Service/default/", "a/b/c/d"])
+def test_what_is_no_object_is_refused_with_an_example(item: str):
+    with pytest.raises(ValueError, match=f"'{item}' is not Kind/namespace/name, such as Service/"):
+        ReservedObjects.parse([item])

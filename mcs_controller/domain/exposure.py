@@ -26,7 +26,8 @@ class Ports:
     """What a slice has of the ports that its service lists.
 
     Attributes:
-        exposed: as they are in the slice.
+        exposed: as they are in the slice. One without a number is none of them: it stands for every port, and would
+            offer what is not listed. (kube-proxy ignores such ports.)
         listed: all entries of the list, for people.
         missing: entries that no port of the slice answers to.
         there: the slice's ports, for people.
@@ -63,7 +64,8 @@ def expose(listed: Sequence[ListedPort], template: Service | None, ports: Sequen
         ports: of the slice.
     """
     offered = _spec.decode(template.spec).ports or () if template is not None else ()
-    there = {_name(port) for port in ports}
+    numbered = [port for port in ports if port.get("port") is not None]
+    there = {_name(port) for port in numbered}
     known = there | {one.name for one in offered}
     names: set[str] = set()
     missing: list[str] = []
@@ -76,7 +78,7 @@ def expose(listed: Sequence[ListedPort], template: Service | None, ports: Sequen
             missing.append(str(entry))
         names |= meant
     return Ports(
-        exposed=tuple(port for port in ports if _name(port) in names),
+        exposed=tuple(port for port in numbered if _name(port) in names),
         listed=tuple(str(entry) for entry in listed),
         missing=tuple(missing),
         there=tuple(_told(port) for port in ports),
@@ -96,5 +98,5 @@ def _name(port: JsonObject) -> str:
 
 
 def _told(port: JsonObject) -> str:
-    number = f"{port.get('port') or 'any'}/{port.get('protocol') or 'TCP'}"
+    number = f"{port.get('port') or 'every port'}/{port.get('protocol') or 'TCP'}"
     return f"{_name(port)} ({number})" if _name(port) else number

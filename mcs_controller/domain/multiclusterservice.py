@@ -110,7 +110,8 @@ def plan_provider_works(
         find: the Work of that namespace and name, whatever it carries.
         new_id: see `plan_work`.
 
-    A Work of a cluster that is still a provider is kept even when the cluster is not ready or has lost the API.
+    A Work of a cluster that is still a provider is kept even when the cluster is not ready or has lost the API, but not
+    when no such Cluster is registered (any more): nobody will ever say again what it has.
     A Work that is being deleted is left alone; its deletion event leads back here, unless it is garbage (`blocked`).
     """
     meta = mcs.metadata
@@ -145,7 +146,8 @@ def plan_provider_works(
             continue
         if write is not None:
             writes.append(write)
-    return ProviderPlan((*writes, *plan_withdraw(filed, keep=providers)), tuple(skips), blocked)
+    registered = [name for name in providers if clusters.get(name) is not None]
+    return ProviderPlan((*writes, *plan_withdraw(filed, keep=registered)), tuple(skips), blocked)
 
 
 def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[WorkWrite, ...]:

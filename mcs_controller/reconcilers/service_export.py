@@ -166,12 +166,14 @@ class ServiceExportDemand:
         """
         if self._reserved.problem(wk.SERVICE_KIND, *service) is not None:
             return False
+        registered = self._clusters.get(ObjectKey("", cluster))
+        if registered is None:
+            return False  # its Cluster was removed by force, and left this behind
         exports = self._exports.objects(cluster)
         if exports is not None:
             return exports.get(ObjectKey(*service)) is not None
         # A member without the kind has none. Two have to say so: a 404 alone may come from something on the way.
-        registered = self._clusters.get(ObjectKey("", cluster))
-        if registered is None or not self._exports.is_refused(cluster):
+        if not self._exports.is_refused(cluster):
             return None
         served = registered.serves(wk.MULTICLUSTER_API_VERSION, wk.SERVICE_EXPORT_KIND)
         return False if served == "Disabled" else None

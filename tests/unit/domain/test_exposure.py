@@ -75,8 +75,15 @@ def test_opening_18_an_entry_means_a_port_by_name_else_by_the_services_number(
 
 def test_opening_18_ports_are_told_by_name_and_number():
     found = expose([ListedPort(name="x", port=1)], None, [HTTP, {"port": 53, "protocol": "UDP"}, {"name": "any"}])
-    assert found.there == ("http (8080/TCP)", "53/UDP", "any (any/TCP)")
+    assert found.there == ("http (8080/TCP)", "53/UDP", "any (every port/TCP)")
     assert found.listed == ("x (1)",)
+
+
+@pytest.mark.parametrize("every", [{"name": "any"}, {"name": "any", "port": None}], ids=["absent", "null"])
+def test_a_port_without_a_number_means_every_port_and_is_not_offered_where_ports_are_listed(every: Json):
+    listed = [ListedPort(name="http", port=80), ListedPort(name="any", port=1)]
+    assert exposed(listed, None, [HTTP, every]) == (["http"], ["any (1)"])
+    assert exposed(listed[1:], None, [every]) == ([], ["any (1)"])
 
 
 def test_a_service_that_lists_no_ports_lists_none():

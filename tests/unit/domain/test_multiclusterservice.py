@@ -155,6 +155,12 @@ def test_the_work_of_a_provider_that_cannot_be_used_now_is_kept_as_it_is(cluster
     assert plan.writes == ()
 
 
+def test_a_provider_that_was_removed_by_force_takes_its_works_along():
+    plan = provide(mcs(providers=["m1", "m2"]), mcs_work("m1"), collected_work("m1"), clusters={"m2": a_cluster("m2")})
+    assert targets(plan.writes, DeleteWork) == [f"karmada-es-m1/{WORK}", "karmada-es-m1/web-1-748bc4d6dc"]
+    assert [(skip.cluster, skip.reason) for skip in plan.skips] == [("m1", "ClusterNotFound")]
+
+
 def test_a_provider_that_left_takes_its_collected_works_along_but_never_a_dispatched_one():
     plan = provide(
         mcs(providers=["m2"]),

@@ -472,3 +472,22 @@ async def test_a_service_that_every_cluster_has_is_not_exported_and_the_work_say
             "own, which is neither replaced nor shared",
         )
     ]
+
+
+# --- Clusters that are removed by force -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("enabled", [CONTROLLERS, EXPORT_CONTROLLERS, ALL], ids=["service", "export", "both"])
+async def test_what_was_collected_from_a_cluster_that_is_removed_by_force_leaves_everywhere(enabled: frozenset[str]):
+    world = exporting("m1", "m2", enabled=enabled)
+    world.host.seed(service())
+    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    await world.settle()
+    assert collected(world)
+    world.host.remove("Cluster", "", "m1")
+    await world.settle()
+    assert collected(world) == {}
+    assert imported(world) == {}
+    assert world.slices_in("m2") == {}
+    # The namespace is left behind, and so is what it holds of others.
+    assert set(world.works_in("m1")) == {EXPORT_WORK}

@@ -23,7 +23,15 @@ from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
 from mcs_controller.domain.merging import merge
-from mcs_controller.domain.works import WorkIntent, changed_keys, cluster_of, finish_manifest, prune
+from mcs_controller.domain.works import (
+    Role,
+    WorkIntent,
+    changed_keys,
+    cluster_of,
+    finish_manifest,
+    prune,
+    role_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -137,8 +145,24 @@ def applier_of(obj: Unstructured) -> tuple[str, str] | None:
 
 
 def belongs_to(obj: Unstructured, work: Work) -> bool:
-    """Whether the object says that it was applied by a Work of this name."""
-    return applier_of(obj) == (work.metadata.namespace, work.metadata.name)
+    """Whether the object says that it was applied by a Work of this name.
+
+    It names the Work in two annotations. One that has lost one of them, or both, is known by the rest: the Work's
+    permanent id, or that it is a copy that the dispatcher makes under a name of this Work. A slice of a member's own
+    may mirror its Service's id, but never the manager: Kubernetes puts its own there.
+    """
+    meta = work.metadata
+    names = {wk.WORK_NAMESPACE: meta.namespace, wk.WORK_NAME: meta.name}
+    said = {key: one for key in names if (one := obj.metadata.annotations.get(key))}
+    if len(said) == len(names) or said.items() - names.items():
+        return said == names
+    labels = obj.metadata.labels
+    manager = labels.get(wk.SLICE_MANAGED_BY)
+    if obj.content.get("kind") == wk.SLICE_KIND and manager not in wk.SLICE_MANAGERS:
+        return False
+    if named_id := labels.get(wk.WORK_PERMANENT_ID):
+        return named_id == meta.labels.get(wk.WORK_PERMANENT_ID)
+    return manager == wk.SLICE_DISPATCHER and role_of(work) is Role.DISPATCHED
 
 
 def foreign_id(obj: Unstructured, work: Work) -> str:

@@ -99,6 +99,16 @@ def kept_status(ordinal: int, work: Work) -> JsonObject | None:
     return next((one for one in known if (one.get("identifier") or {}).get("ordinal") == ordinal), None)
 
 
+def plan_never_applied(work: Work) -> JsonObject | None:
+    """The merge patch that takes off a Work's status that it was applied; None if it does not say so."""
+    kept = [one for one in work.conditions if one.type != wk.APPLIED]
+    statuses = msgspec.json.decode(work.manifest_statuses) or []
+    if len(kept) == len(work.conditions) and not statuses:
+        return None
+    status: JsonObject = {"conditions": msgspec.to_builtins(kept), "manifestStatuses": []}
+    return {"metadata": {"resourceVersion": work.metadata.resource_version}, "status": status}
+
+
 def plan_status(
     work: Work, conditions: Sequence[Condition], statuses: Sequence[JsonObject] | None, now: str
 ) -> JsonObject | None:

@@ -48,11 +48,12 @@ from mcs_controller.domain.work_status import (
     dispatching,
     kept_status,
     manifest_status,
+    plan_never_applied,
     plan_status,
     reflected,
     was_applied,
 )
-from mcs_controller.domain.works import cluster_of
+from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.reconcilers.apply import quietly
 from mcs_controller.reconcilers.member_objects import (
     NAMESPACES,
@@ -204,6 +205,9 @@ class ExecutionReconciler:
     async def _dispatch(self, work: Work, name: str, cluster: Cluster | None) -> Sequence[Exception]:
         if cluster is None:
             raise MemberUnavailable(f"cluster {name} does not exist")
+        if role_of(work) in (Role.COLLECTED, Role.SERVICE):
+            await self._hold(work, name, cluster)
+            return ()
         if work.suspend_dispatching:
             await self._report(work, [dispatching(work)])
             return ()
@@ -213,6 +217,21 @@ class ExecutionReconciler:
         if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
             work = await self._set_finalizers(work, [*work.metadata.finalizers, wk.EXECUTION_FINALIZER])
         return await self._apply(work, name)
+
+    async def _hold(self, work: Work, name: str, cluster: Cluster) -> None:
+        """A Work that only tells the control plane what a provider has is not applied, also if it is not suspended.
+
+        Somebody took its suspension off, and who made it puts that back. What came of it meanwhile, here or with
+        another execution controller, is undone.
+        """
+        if wk.EXECUTION_FINALIZER in work.metadata.finalizers:
+            await self._remove_objects(work, name, cluster)
+            left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
+            work = await self._set_finalizers(work, left)
+        if (patch := plan_never_applied(work)) is not None:
+            work = await self._works.patch(work.metadata.namespace, work.metadata.name, patch, subresource="status")
+        if work.suspend_dispatching:
+            await self._report(work, [dispatching(work)])
 
     async def _apply(self, work: Work, cluster: str) -> Sequence[Exception]:
         errors: list[Exception] = []

@@ -12,6 +12,7 @@ from tests.support.fleet import (
     BINDINGS,
     IMPORTS,
     MCS,
+    NAMESPACES,
     PATIENCE_SECONDS,
     POLICIES,
     SERVICES,
@@ -19,6 +20,7 @@ from tests.support.fleet import (
     WORKS,
     Space,
     condition_of,
+    endpointslice,
     eventually,
     gone,
     multiclusterservice,
@@ -162,6 +164,92 @@ async def test_slices_of_every_legal_shape_arrive_as_they_are(space: Space):
 
 def shape(slice_: Object) -> Object:
     return {key: slice_.get(key) for key in ("addressType", "endpoints", "ports")}
+
+
+# --- marks that somebody takes off ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["name", "namespace", "both"])
+async def test_a_copy_that_lost_what_names_its_work_is_repaired_updated_and_deleted(space: Space, lost: str):
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    keys = [f"work.karmada.io/{one}" for one in ("name", "namespace") if lost in (one, "both")]
+
+    async def strip() -> None:
+        body = {"metadata": {"annotations": dict.fromkeys(keys)}}
+        await space.member("member2").patch(SLICES, "member1-web-a", body, namespace=space.namespace)
+
+    async def named() -> bool:
+        there = await space.member("member2").get(SLICES, "member1-web-a", namespace=space.namespace)
+        return all(there["metadata"]["annotations"].get(key) for key in keys)
+
+    await strip()
+    await eventually("the names to be back", named, True)
+    await strip()
+    await space.set_addresses("member1", "web-a", ["192.0.2.2"])
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]})
+    await strip()
+    await space.host.delete(MCS, "web", namespace=space.namespace)
+    await space.dispatched_are("member2", {})
+
+
+async def test_what_only_tells_what_a_provider_has_is_suspended_again_and_never_applied(
+    space: Space, controller: ControllerProcess
+):
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+
+    async def are() -> list[tuple[bool, bool, str]]:
+        works = [*await space.works("member1", "MultiClusterService"), *await space.works("member1", "EndpointSlice")]
+        return [
+            (
+                one["spec"]["suspendDispatching"],
+                "karmada.io/execution-controller" in one["metadata"].get("finalizers", ()),
+                condition_of(one, "Applied")[0],
+            )
+            for one in works
+        ]
+
+    await eventually("both Works", are, [(True, False, "")] * 2)
+    for kind in ("MultiClusterService", "EndpointSlice"):
+        (name,) = await space.work_names("member1", kind)
+        resumed = {"spec": {"suspendDispatching": False}}
+        await space.host.patch(WORKS, name, resumed, namespace="karmada-es-member1")
+    await eventually("both Works", are, [(True, False, "")] * 2)
+    await idle(controller)
+    assert await are() == [(True, False, "")] * 2
+
+
+# --- a Cluster that is removed by force -------------------------------------------------------------------------------
+
+
+async def test_what_a_cluster_left_that_was_removed_by_force_leaves_its_consumers(
+    space: Space, controller: ControllerProcess
+):
+    await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    # Its finalizers were stripped, so nobody has deleted its namespace: it still says what the cluster had.
+    ghost = f"ghost-{space.namespace.removeprefix('test-')}"
+    namespace = f"karmada-es-{ghost}"
+    await space.host.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    left = [*await space.works("member1", "MultiClusterService"), *await space.works("member1", "EndpointSlice")]
+    await space.patch_mcs("web", {"providerClusters": [{"name": "member1"}, {"name": ghost}]})
+    for work in left:
+        meta = work["metadata"]
+        kept = {"name": meta["name"], "labels": meta["labels"], "finalizers": meta.get("finalizers", [])}
+        await space.host.create(work | {"metadata": kept, "status": {}}, namespace=namespace)
+
+    async def works() -> list[str]:
+        return [one["metadata"]["name"] for one in await space.host.list(WORKS, namespace=namespace)]
+
+    nothing: list[str] = []
+    await eventually("no Works of the ghost", works, nothing)
+    await idle(controller)
+    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+    await space.host.delete(NAMESPACES, namespace)
 
 
 # --- what every cluster has of its own (case 18) ----------------------------------------------------------------------

@@ -391,7 +391,6 @@ async def test_native_slices_outlive_the_work_that_holds_their_copy(world: World
     native = slice_(labels={wk.MANAGED: "true"})
     world.member.seed(native)
     world.carry(native, suspend_dispatching=True, finalizers=(wk.EXECUTION_FINALIZER, wk.DISPATCH_FINALIZER))
-    await world.reconcile()
     world.host.remove("Work", *KEY)
     assert await world.reconcile() == [FINALIZERS]
     assert world.member.find("EndpointSlice", "default", "web-1") is not None

@@ -55,13 +55,16 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "Own fields are changed by merge patches that name the resourceVersion where they were computed from more",
         "Whole objects are updated",
         "An update drops fields that the writer does not know, and conflicts with every other writer. RBAC has `patch` "
-        "instead of `update`. `spec.range: {}` is not added to a MultiClusterService, and is kept where it is",
+        "instead of `update`. `spec.range: {}` and `status.loadBalancer: {}`, which Go writes for what is empty, are "
+        "not added to a MultiClusterService, and are kept where they are",
     ),
     Deviation(
         "steady",
-        "A pass over a steady world writes nothing; events come once per change",
+        "A pass over a steady world writes nothing; events come once per change. They do not say of which "
+        "`involvedObject.resourceVersion`",
         "The Service and its binding are written, and success events sent, on every pass",
-        "Each needless write makes others work. The events have a request limit of their own",
+        "Each needless write makes others work. The events have a request limit of their own. An event is about an "
+        "object, not about one version of it: with one, equal events could not be counted together",
     ),
     Deviation(
         "caches",
@@ -112,7 +115,8 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "withdrawn",
-        "Whatever no service, export or provider wants is withdrawn: after a restart, a lost watch, a forced deletion",
+        "Whatever no service, export or provider wants is withdrawn: after a restart, a lost watch, a forced deletion; "
+        "also of a provider whose Cluster is gone although a service names it",
         "Only what is seen to happen has consequences",
         "Consumers would keep dead endpoints for ever",
     ),
@@ -134,15 +138,16 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "resumed",
-        "A Work that is marked as collected counts as such, also when somebody has taken its suspension off: suspended "
-        "again, or deleted with its slice",
-        "It is no orphan, and stays",
+        "A Work that is marked as collected, or carries a MultiClusterService, counts as such, also when somebody has "
+        "taken its suspension off: it is suspended again, or deleted with its slice. Our execution never applies it, "
+        "and takes its own finalizer and the condition `Applied` off again",
+        "It is no orphan, and stays; it is applied",
         "Its slice would be on the control plane for ever",
     ),
     Deviation(
         "ahead",
-        "Where our own execution runs in the same process, collected Work, dispatched Works and slice in the consumer "
-        "are written side by side",
+        "Collected Work and dispatched Works are written side by side, where both are made in one process (not for a "
+        "Pull cluster, whose agent collects); with our own execution in it, the slice in the consumer too",
         "One after the other",
         "Two answers less to wait for. Nothing is created or deleted ahead, and the ordinary pass completes what fails",
     ),
@@ -174,7 +179,8 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "ports",
-        "`spec.ports`, if there are any, are all that consumers get; what matches no slice is told",
+        "`spec.ports`, if there are any, are all that consumers get; what matches no slice is told. A port without a "
+        "number, which means every port, is then not offered",
         "They are checked on admission, and have no effect",
         "It is what who writes them expects",
     ),
@@ -229,6 +235,18 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "All Works go when a service is CrossCluster no more",
         "Those of current providers stay",
         "Only possible where the type check is bypassed; then nothing would ever remove them",
+    ),
+    Deviation(
+        "released",
+        "The end of a service takes its marks off the binding also when its Service is gone",
+        "A missing Service ends the release: the binding keeps the marks",
+        "Garbage collection takes the binding, if it is not somebody's meanwhile: then it has to be free of ours",
+    ),
+    Deviation(
+        "labels",
+        "A change of a MultiClusterService's labels or finalizers alone is looked at",
+        "It is not",
+        "The permanent id is a label, and the finalizer may be what was taken off: both are put back at once",
     ),
     Deviation(
         "binding-watched",
@@ -287,8 +305,9 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "own-objects",
-        "Execution changes and deletes only objects that name the very Work; two Works with one object do not take "
-        "turns; missing finalizers are set; a Work whose Cluster is gone can be deleted",
+        "Execution changes and deletes only objects that name the very Work, or have lost its name and are known by "
+        "its permanent id; two Works with one object do not take turns; missing finalizers are set; a Work whose "
+        "Cluster is gone can be deleted",
         "The label `karmada.io/managed` is enough",
         "A provider's native slices mirror the Service's labels, this one among them, and would be deleted",
     ),
@@ -508,7 +527,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "multiclusterservice-controller looks at services, Services and Clusters that matter to it.",
         (12, 13, 14, 15, 16),
         (f"{_RECONCILERS}/test_changes.py",),
-        ("heartbeats", "binding-watched"),
+        ("heartbeats", "binding-watched", "labels"),
     ),
     Clause(
         _CONTROLLERS,
@@ -552,8 +571,11 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "3.1",
         "The end: claim and Works go, the Service goes on running; the finalizer last.",
         (1, 2),
-        (f"{_RECONCILERS}/test_multiclusterservice.py::test_an_end_that_fails_halfway_is_taken_up_again",),
-        ("withdrawn",),
+        (
+            f"{_RECONCILERS}/test_multiclusterservice.py::test_an_end_that_fails_halfway_is_taken_up_again",
+            f"{_RECONCILERS}/test_multiclusterservice.py::test_the_binding_is_let_go_also_when_the_service_is_gone",
+        ),
+        ("withdrawn", "released"),
     ),
     Clause(
         _CONTROLLERS,

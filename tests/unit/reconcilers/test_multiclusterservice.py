@@ -752,3 +752,25 @@ async def test_one_that_was_propagated_before_is_released():
     claimed = world.host.find("Service", "default", "kubernetes")
     assert claimed is not None
     assert wk.CLAIMED_BY not in claimed["metadata"]["labels"]
+
+
+async def test_the_binding_is_let_go_also_when_the_service_is_gone():
+    world = await running("m1", "m2", providers=["m1"], consumers=["m2"])
+    world.host.remove("Service", "default", "web")
+    world.host.remove(wk.MCS_KIND, "default", "web")
+    await world.settle()
+    assert world.host.find(wk.MCS_KIND, "default", "web") is None
+    bound = world.host.find("ResourceBinding", "default", "web-service")
+    assert bound is not None, "nobody collects garbage here"
+    assert wk.BINDING_MANAGED_BY not in bound["metadata"]["labels"]
+    assert wk.MCS_NAME not in bound["metadata"]["annotations"]
+
+
+async def test_a_finalizer_or_an_id_that_is_taken_off_is_put_back_at_once():
+    world = await running("m1", "m2", providers=["m1"], consumers=["m2"])
+    world.host.edit(wk.MCS_KIND, "default", "web", {"metadata": {"finalizers": [], "labels": None}})
+    await world.settle()
+    there = world.host.find(wk.MCS_KIND, "default", "web")
+    assert there is not None
+    assert there["metadata"]["finalizers"] == [wk.MCS_FINALIZER]
+    assert there["metadata"]["labels"][wk.MCS_PERMANENT_ID]

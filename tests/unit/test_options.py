@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS, InvalidOptions, Options, command
 
@@ -86,6 +87,7 @@ OURS = {
     "karmada_context",
     "leader_elect_resource_name",  # ours: Karmada's own goes on running beside this one
     "shutdown_grace_period",  # ours
+    "reserved_objects",  # ours; an object, below
 }
 
 
@@ -108,6 +110,7 @@ def test_defaults_that_are_more_than_a_value():
     assert [pattern.pattern for pattern in made.skipped_propagating_namespaces] == ["kube-.*"]
     assert made.leader_elect_resource_name != "karmada-controller-manager"
     assert made.shutdown_grace_period > 0
+    assert made.reserved_objects == RESERVED
 
 
 # --- ways of saying it ------------------------------------------------------------------------------------------------

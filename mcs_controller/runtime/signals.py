@@ -56,10 +56,13 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        # Held back meanwhile: between one handler and the next an echo would end the process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
         if first is not None:
             _ignore_echo(*first)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def is_echo(number: signal.Signals, seconds: float, *, of: signal.Signals) -> bool:

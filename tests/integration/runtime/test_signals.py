@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from mcs_controller.runtime.signals import is_echo
+from mcs_controller.runtime.signals import ECHO_SECONDS, is_echo
 
 PROGRAM = """
 import asyncio, logging, sys
+from mcs_controller.runtime import signals
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.signals import stop_on_signals
 
@@ -24,15 +25,18 @@ async def main(drains):
         if not drains:
             await asyncio.Event().wait()
 
+signals.ECHO_SECONDS = float(sys.argv[2])
 setup_logging(2, "text", sys.stderr)
 asyncio.run(main(sys.argv[1] == "drains"))
 print("drained", flush=True)
 """
 
 
-async def start(how: str) -> asyncio.subprocess.Process:
+async def start(how: str, *, echo_seconds: float = ECHO_SECONDS) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, how, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PROGRAM, how, str(echo_seconds)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
@@ -49,7 +53,7 @@ async def test_first_signal_asks_to_stop(number: signal.Signals):
 
 
 async def test_signal_that_comes_twice_at_once_is_one():
-    process = await start("drains")
+    process = await start("drains", echo_seconds=600)  # on a busy machine the second one may be late
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     out, err = await asyncio.wait_for(process.communicate(), 10)

@@ -386,6 +386,22 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "A refused token is mended elsewhere than a server that is away",
     ),
     Deviation(
+        "ownership",
+        "A member carries the uid of its control plane, in a ConfigMap. In another one's member nothing is written or "
+        "deleted until somebody confirms, and an object with another `work.karmada.io/permanent-id` is left alone and "
+        "named. The same member registered twice is said so. Details: [member ownership](member-ownership.md)",
+        "Whoever has credentials writes: two control planes overwrite each other's objects in turns, and delete them",
+        "Nobody means to share a member by names that happen to be equal. It holds where our own execution runs",
+    ),
+    Deviation(
+        "stale",
+        "After each first list of a member, objects without their Works are removed: slices of the dispatcher at once, "
+        "Services and imported slices after a minute, namespaces and other kinds never; more than half of a member's "
+        "objects only with somebody's consent. Details: [member ownership](member-ownership.md)",
+        "They stay: a cluster that was unjoined while it was away comes back with dead endpoints",
+        "A member holds what the Works say. It holds where our own execution runs",
+    ),
+    Deviation(
         "unserved",
         "A MultiClusterService of another type than CrossCluster, and a policy that selects a Service which a "
         "MultiClusterService has claimed, get one event for each change",
@@ -731,8 +747,13 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_retries.py",
             "tests/integration/standalone/test_binding_execution.py",
             "tests/integration/standalone/test_leaving.py",
+            f"{_DOMAIN}/test_member_ownership.py",
+            f"{_DOMAIN}/test_stale_objects.py",
+            f"{_RECONCILERS}/test_member_ownership.py",
+            f"{_RECONCILERS}/test_stale_objects.py",
+            "tests/integration/product/test_member_ownership.py",
         ),
-        ("patches", "own-objects", "namespaces-stay", "three-way", "replaced", "retried"),
+        ("patches", "own-objects", "namespaces-stay", "three-way", "replaced", "retried", "ownership", "stale"),
     ),
     Clause(
         _NEIGHBOURS,

@@ -438,7 +438,11 @@ async def test_case_12_what_is_refused_for_a_while_is_told_once_and_arrives_afte
             mark = AuditLog(world.bed.members["m1"].audit_log).mark()
             host = AuditLog(world.bed.host.audit_log).mark()
             assert await wait_for("more tries", tried_again, 60.0)
-            told = [event for event in host.events() if event.is_write and event.user_agent.startswith(USER_AGENT)]
+            told = [
+                event
+                for event in host.events()
+                if event.is_write and event.resource != "events" and event.user_agent.startswith(USER_AGENT)
+            ]
             assert told == [], "each try says what the one before it said"
         for name in ("service", "slice"):
             await world.applied(name)

@@ -201,7 +201,7 @@ def _intent(binding: ResourceBinding, template: Unstructured, cluster: str) -> W
         labels={wk.BINDING_PERMANENT_ID: permanent_id},
         annotations=origin | {wk.CONFLICT_RESOLUTION: _conflict_resolution(binding, template)},
         finalizers=(wk.EXECUTION_FINALIZER,),
-        suspend_dispatching=_is_suspended(binding, cluster),
+        suspend_dispatching=is_suspended(binding, cluster),
         preserve_resources_on_deletion=bool(binding.spec.preserve_resources_on_deletion),
     )
 
@@ -213,7 +213,8 @@ def _conflict_resolution(binding: ResourceBinding, template: Unstructured) -> st
     return wk.CONFLICT_OVERWRITE if binding.spec.conflict_resolution == _OVERWRITE else wk.CONFLICT_ABORT
 
 
-def _is_suspended(binding: ResourceBinding, cluster: str) -> bool:
+def is_suspended(binding: ResourceBinding, cluster: str) -> bool:
+    """Whether what the cluster has of the resource is to stay as it is (`spec.suspension`)."""
     suspension = binding.spec.suspension
     if suspension is None:
         return False

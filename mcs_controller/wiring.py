@@ -356,22 +356,45 @@ def wire_multi_cluster_service(wiring: Wiring) -> None:
         if propagating is not None:
             _name_silent_providers(wiring, *propagating)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
-        status = wiring.controller(
-            wk.STATUS_CONTROLLER,
-            ServiceStatusReconciler(
-                board=board,
-                services=services,
-                works=wiring.works.store,
-                recorder=wiring.recorder,
-                clock=wiring.clock,
-            ),
-            workers=1,
-        )
-        asking.append(status)
-        status.watch(wiring.works.informer, service_status.requests_for_work)
-        # The reports on a new service come within some milliseconds of each other, and make one write together.
-        board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+        asking.append(_wire_status(wiring, services, board, propagating))
     wiring.manager.set_apart(services.informer, *asking)
+
+
+def _wire_status(
+    wiring: Wiring,
+    services: CachedResource[MultiClusterService],
+    board: StatusBoard,
+    propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None,
+) -> Controller[Request]:
+    watches = wiring.collection.watches if "endpointsliceCollect" in wiring.options.controllers else None
+    reconciler = ServiceStatusReconciler(
+        board=board,
+        services=services,
+        works=wiring.works.store,
+        clusters=wiring.clusters.store,
+        bindings=wiring.bindings.store if propagating is not None else None,
+        templates=wiring.services.store,
+        own=watches,
+        recorder=wiring.recorder,
+        clock=wiring.clock,
+    )
+    status = wiring.controller(wk.STATUS_CONTROLLER, reconciler, workers=1)
+    # What is reported on a new service comes within some milliseconds, and makes one write together.
+    board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+    status.watch(wiring.works.informer, service_status.requests_for_work, gather_seconds=STATUS_DELAY_SECONDS)
+    if propagating is None:
+        return status
+    status.watch(wiring.bindings.informer, service_status.requests_for_binding, gather_seconds=STATUS_DELAY_SECONDS)
+    if watches is not None:
+        watches.feed_also(status, reconciler.requests_for_slice)
+
+        def look_again(cluster: str) -> None:
+            for request in propagating[0].requests_in(cluster) if reconciler.watches_slices(cluster) else ():
+                status.enqueue(request, LOW)
+
+        watches.on_synced(look_again)
+        watches.on_problem(look_again)
+    return status
 
 
 def collect_slices(wiring: Wiring) -> Collection:

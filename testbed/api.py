@@ -212,10 +212,11 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         """One request; the decoded JSON answer (``{"text": ...}`` if the answer is no JSON, as ``/readyz`` gives)."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if data is not None else {})
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if data is not None else {})
         async with self._http().request(
             method, self.access.server + path, params=query or {}, data=data, headers=headers
         ) as response:

@@ -172,6 +172,20 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "The messages are for people; type, status and reason are Karmada's",
     ),
     Deviation(
+        "available",
+        "A third condition, `EndpointsAvailable`, says whether every consumer has a ready endpoint that it can reach "
+        "for each port, with a reason and with `observedGeneration`. After a take-over it is one status write for each "
+        "service; docs/beside-karmada.md takes it off on the way back",
+        "None; Karmada's two are True while no endpoint is anywhere",
+        "Who reads a status wants to know whether a client gets an answer",
+    ),
+    Deviation(
+        "columns",
+        "Our definition of the kind has printer columns: types, providers, consumers, the conditions, age",
+        "Name and age",
+        "`kubectl get mcs` is the first that people type",
+    ),
+    Deviation(
         "verdict",
         "`EndpointSliceDispatched` is computed over all slices of the service, and both conditions are written at once",
         "Each slice overwrites it",
@@ -186,9 +200,11 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "refusals",
-        "A copy that a consumer does not take turns `EndpointSliceDispatched` False, with one event",
-        "The condition says that its Work was written",
-        "Who reads it wants to know whether the endpoints are there",
+        "A copy that a consumer does not take turns `EndpointSliceDispatched` False, and a Service that a member does "
+        "not take, or that is not scheduled to it or suspended, `ServiceApplied`: after five seconds, with the "
+        "member's own words and one event. Neither is True before the Service has arrived",
+        "The conditions say that the Works, and the binding, were written",
+        "Who reads them wants to know whether Service and endpoints are there",
     ),
     Deviation(
         "options",
@@ -435,8 +451,8 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "0.1",
         "Conditions are merged by type; the time moves with the status; no observedGeneration.",
         (26,),
-        (f"{_DOMAIN}/test_conditions.py",),
-        ("messages", "verdict"),
+        (f"{_DOMAIN}/test_conditions.py", f"{_PRODUCT}/test_availability.py"),
+        ("messages", "verdict", "available"),
     ),
     Clause(
         _OBJECTS,
@@ -456,6 +472,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "ones in manifests preserved.",
         (),
         (f"{_MANIFESTS}/test_apply.py", f"{_MANIFESTS}/test_definitions.py", f"{_MANIFESTS}/test_golden.py"),
+        ("columns",),
     ),
     Clause(
         _OBJECTS,

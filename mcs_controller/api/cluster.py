@@ -35,6 +35,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, rename="camel"):
     proxy_url: str = msgspec.field(default="", name="proxyURL")
     proxy_header: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
+    zones: tuple[str, ...] = ()
 
 
 class Cluster(msgspec.Struct, frozen=True):

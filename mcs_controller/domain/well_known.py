@@ -88,6 +88,8 @@ SERVICE_APPLIED_FAILED: Final = "ServiceAppliedFailed"
 SLICE_DISPATCHED: Final = "EndpointSliceDispatched"
 SLICE_DISPATCHED_SUCCEED: Final = "EndpointSliceDispatchedSucceed"
 SLICE_DISPATCHED_FAILED: Final = "EndpointSliceDispatchedFailed"
+ENDPOINTS_AVAILABLE: Final = "EndpointsAvailable"
+"""Ours alone, and the reason for True as well; see `availability`."""
 
 # --- events --------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from mcs_controller.runtime.reconcile import ClusterRequest
 from workqueue.clock import time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from informers.errors import KubeError
     from informers.event import Event
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=KubeObject)
+R = TypeVar("R", bound="Hashable")
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch(Generic[T]):
     informer: SharedInformer[T]
-    registration: Registration
+    registrations: tuple[Registration, ...]
     credentials: str
 
 
@@ -76,6 +77,7 @@ class MemberWatches(Generic[T]):
         self._changed = changed
         self._urgent = urgent
         self._controller: Controller[ClusterRequest] | None = None
+        self._others: list[tuple[Controller[Any], Callable[[str], Callable[[Event[T]], Iterable[Any]]]]] = []
         self._watches: dict[str, _Watch[T]] = {}
         self._on_synced: list[Callable[[str], None]] = []
         self._on_problem: list[Callable[[str], None]] = []
@@ -89,6 +91,12 @@ class MemberWatches(Generic[T]):
     def feed(self, controller: Controller[ClusterRequest]) -> None:
         """Let this controller reconcile the objects that change. To be called once, before anything is watched."""
         self._controller = controller
+
+    def feed_also(
+        self, controller: Controller[R], mapper_in: Callable[[str], Callable[[Event[T]], Iterable[R]]]
+    ) -> None:
+        """Let another controller reconcile what `mapper_in(cluster)` makes of the events there. As `feed`."""
+        self._others.append((controller, mapper_in))
 
     def on_synced(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list.
@@ -111,8 +119,9 @@ class MemberWatches(Generic[T]):
         if member is None or self._controller is None or cluster in self._watches:
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
-        registration = self._controller.add_source(informer, requests_in(cluster), self._changed, urgent=self._urgent)
-        watch = _Watch(informer, registration, member.credentials)
+        first = self._controller.add_source(informer, requests_in(cluster), self._changed, urgent=self._urgent)
+        others = (other.add_source(informer, mapper_in(cluster)) for other, mapper_in in self._others)
+        watch = _Watch(informer, (first, *others), member.credentials)
         self._watches[cluster] = watch
         informer.on_failure(lambda error: self._answered(cluster, watch, error))
         if informer.last_error is not None:
@@ -197,7 +206,8 @@ class MemberWatches(Generic[T]):
     def _left(self, cluster: str) -> None:
         watch = self._watches.pop(cluster, None)
         if watch is not None:
-            watch.registration.remove()
+            for registration in watch.registrations:
+                registration.remove()
         if (task := self._waiting.pop(cluster, None)) is not None:
             task.cancel()  # the first list of a connection that is closed never comes
         self._refusals.pop(cluster, None)

@@ -1,38 +1,48 @@
 """The conditions and events of MultiClusterServices, from all reconcilers that work for one.
 
-The reconcilers report outcomes to a `StatusBoard`; one reconciler turns them into conditions, so the two conditions of
-a service are written by one hand, in one request, and only when they differ from what the service says already. What
-became of the copies in the consumers is read from their Works. Events follow the conditions: one per change, none per
-try, and none after a restart in which nothing changed.
+The reconcilers report outcomes to a `StatusBoard`; one reconciler turns them into conditions, so the conditions of a
+service are written by one hand, in one request, and only when they differ from what the service says already. What
+became of the Service and of the copies in the members is read from their Works. Events follow the conditions: one per
+change, none per try, and none after a restart in which nothing changed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from informers.errors import Conflict, NotFound
-from mcs_controller.api.common import find_condition, parse_time
-from mcs_controller.domain import conditions
+from informers.meta import ObjectKey
+from mcs_controller.api.common import find_condition
+from mcs_controller.domain import availability, conditions
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.conditions import Outcome, Verdict
 from mcs_controller.domain.indexes import BY_SERVICE
+from mcs_controller.domain.naming import binding_name
+from mcs_controller.domain.service_delivery import binding_summary, plan_delivery, refusal, summary
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
+from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from informers.cached import CachedResource
     from informers.informer import Event
     from informers.store import Store
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import EndpointSlice, Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.conditions import Outcome, Remark, Verdict
+    from mcs_controller.domain.availability import Problem
+    from mcs_controller.domain.conditions import Remark
+    from mcs_controller.domain.service_delivery import Pending
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -42,7 +52,7 @@ _EVENTS = {
 }
 
 SETTLING_SECONDS: Final = 5.0
-"""How long a copy may fail to apply before it is told: the first tries often precede the namespace they need."""
+"""How long a Work may be on its way, or fail, before it is told: the first tries often precede the namespace."""
 
 
 class StatusBoard:
@@ -135,6 +145,22 @@ class StatusBoard:
             listener(service)
 
 
+class OwnSlices(Protocol):
+    """What members have of their own, as far as they are watched (see `provider_watches`)."""
+
+    def ensure(self, cluster: str, /) -> None:
+        """Watch the cluster from now on."""
+        ...
+
+    def slices(self, cluster: str, /) -> Store[EndpointSlice] | None:
+        """The cluster's slices; None as long as they are not known completely."""
+        ...
+
+    def problem(self, cluster: str, /) -> str | None:
+        """Why they cannot be known."""
+        ...
+
+
 class ServiceStatusReconciler:
     """Writes the conditions of one MultiClusterService, if they changed, and the events that go with the change."""
 
@@ -144,16 +170,45 @@ class ServiceStatusReconciler:
         board: StatusBoard,
         services: CachedResource[MultiClusterService],
         works: Store[Work],
+        clusters: Store[Cluster],
+        bindings: Store[ResourceBinding] | None,
+        templates: Store[Service],
+        own: OwnSlices | None,
         recorder: Recorder,
         clock: Clock,
     ) -> None:
+        """Args are the control plane's caches, where outcomes are reported, and where what happens is told.
+
+        Args:
+            board: the outcomes.
+            services: all MultiClusterServices.
+            works: all of them.
+            clusters: all of them.
+            bindings: all of them; None if somebody else makes them, and says what became of the Service.
+            templates: the Services of the control plane.
+            own: the slices that consumers have of their own; None if they cannot be watched from here.
+            recorder: for events.
+            clock: for times, and for what may still be on its way.
+        """
         self._board = board
         self._services = services
         self._works = works
+        self._clusters = RegisteredClusters(clusters)
+        self._bindings = bindings
+        self._templates = templates
+        self._own = own
+        self._watched: set[str] = set()
+        self._judges = {
+            wk.SERVICE_APPLIED: self._service_applied,
+            wk.SLICE_DISPATCHED: self._slices_dispatched,
+            wk.ENDPOINTS_AVAILABLE: self._endpoints_available,
+        }
         self._recorder = recorder
         self._clock = clock
         self._told: defaultdict[Request, dict[str, tuple[Remark, ...]]] = defaultdict(dict)
         """What each condition skips: a cluster that another one skips for the same reason is told once."""
+        self._pending: defaultdict[Request, dict[str, dict[str, float]]] = defaultdict(dict)
+        """Since when, by the monotonic clock, a condition waits for what no object says since when it is so."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the service is gone."""
@@ -161,6 +216,7 @@ class ServiceStatusReconciler:
         if mcs is None:
             self._board.forget(request)
             self._told.pop(request, None)
+            self._pending.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
@@ -171,8 +227,15 @@ class ServiceStatusReconciler:
         if not (mcs.is_cross_cluster or any(fault.stops for fault in faults(mcs))):
             return Result()
         now = self._clock.utcnow()
-        failing, settling = self._failing(request, now)
-        verdicts = self._verdicts(request, mcs, failing)
+        judged: list[tuple[Verdict | None, float | None]] = []
+        for kind, judge in self._judges.items():
+            verdict, waits = judge(request, mcs, now)
+            if verdict is None and waits is not None and find_condition(mcs.conditions, kind) is None:
+                # What a service says first it says in one piece; what that waits for is there in a moment.
+                return Result(requeue_after=waits)
+            judged.append((verdict, waits))
+        settling = min((waits for _, waits in judged if waits is not None), default=None)
+        verdicts = [verdict for verdict, _ in judged if verdict is not None]
         wanted = [verdict.condition for verdict in verdicts]
         merged = conditions.merge(mcs.conditions, wanted, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         if merged == mcs.conditions:
@@ -193,40 +256,122 @@ class ServiceStatusReconciler:
         self._remember(request, verdicts)
         return Result(requeue_after=settling)
 
-    def _verdicts(self, request: Request, mcs: MultiClusterService, failing: tuple[str, ...]) -> list[Verdict]:
+    def _service_applied(
+        self, request: Request, mcs: MultiClusterService, now: datetime
+    ) -> tuple[Verdict | None, float | None]:
         outcome = self._board.service_outcome(request)
+        if outcome is None or self._bindings is None:
+            return None, None
+        if outcome.errors:
+            return conditions.service_applied(outcome), None
+        binding = self._bindings.get(ObjectKey(request.namespace, binding_name(wk.SERVICE_KIND, request.name)))
+        delivery = plan_delivery(
+            mcs, self._clusters, binding, lambda namespace, name: self._works.get(ObjectKey(namespace, name))
+        )
+        lasting, settling = self._settled(request, wk.SERVICE_APPLIED, delivery.pending, now)
+        errors = (*delivery.errors, *lasting)
+        if settling is not None and not errors:
+            return None, settling
+        return conditions.service_applied(Outcome((*outcome.skips, *delivery.skips), errors)), settling
+
+    def _slices_dispatched(
+        self, request: Request, mcs: MultiClusterService, now: datetime
+    ) -> tuple[Verdict | None, float | None]:
+        works = self._works.by_index(BY_SERVICE, (request.namespace, request.name))
         collected = {
             origin
-            for work in self._works.by_index(BY_SERVICE, (request.namespace, request.name))
+            for work in works
             if role_of(work) is Role.COLLECTED
             and work.metadata.deletion_timestamp is None
             and (origin := origin_of(work)) is not None
         }
         failed = [error for one in self._board.uncollected(request) for error in one.errors]
-        verdicts = [conditions.service_applied(outcome)] if outcome is not None else []
-        ever = bool(collected or failed) or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None
         reported = self._board.slice_outcomes(request)
+        ever = bool(collected or failed) or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None
         # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
-        if ever and collected <= reported.keys():
-            slices = {origin: reported[origin] for origin in sorted(collected)}
-            verdicts.append(conditions.slices_dispatched(slices, (*failed, *failing)))
-        return verdicts
+        if not ever or not collected <= reported.keys():
+            return None, None
+        refused = [failure for work in works if (failure := _refusal(work)) is not None]
+        lasting, settling = self._settled(request, wk.SLICE_DISPATCHED, refused, now)
+        slices = {origin: reported[origin] for origin in sorted(collected)}
+        return conditions.slices_dispatched(slices, (*failed, *lasting)), settling
 
-    def _failing(self, request: Request, now: datetime) -> tuple[tuple[str, ...], float | None]:
-        """What failed to apply in consumers, and in how many seconds what fails just now is due to be told."""
-        failing: list[str] = []
-        settling: list[float] = []
-        for work in self._works.by_index(BY_SERVICE, (request.namespace, request.name)):
-            failure = _failure(work)
-            if failure is None:
-                continue
-            age = (now - failure.since).total_seconds() if failure.since is not None else SETTLING_SECONDS
-            # A moment in the future comes from another clock, and is as good as any in the past.
-            if 0 <= age < SETTLING_SECONDS:
-                settling.append(SETTLING_SECONDS - age)
-            else:
-                failing.append(failure.text)
-        return tuple(sorted(failing)), min(settling, default=None)
+    def _endpoints_available(
+        self, request: Request, mcs: MultiClusterService, now: datetime
+    ) -> tuple[Verdict | None, float | None]:
+        if self._bindings is None or self._board.service_outcome(request) is None:
+            return None, None
+        found = availability.judge(
+            mcs,
+            self._templates.get(ObjectKey(request.namespace, request.name)),
+            self._works.by_index(BY_SERVICE, (request.namespace, request.name)),
+            self._clusters,
+            lambda problem: self._own_slices(problem, request, now),
+        )
+        pending = [one.pending for one in found.problems if one.pending is not None]
+        lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
+        problems = [one for one in found.problems if one.pending is None or one.pending.text in lasting]
+        if not problems and (settling is not None or found.unwatched):
+            return None, settling
+        return Verdict(found.condition(problems, mcs.metadata.generation)), settling
+
+    def _own_slices(self, problem: Problem, request: Request, now: datetime) -> Iterable[EndpointSlice] | str | None:
+        """What a consumer has of its own. It is watched from the first time on that this matters."""
+        consumer, pending = problem.consumer, problem.pending
+        if pending is not None and self._settles_in(request, wk.ENDPOINTS_AVAILABLE, pending, now) > 0:
+            return ()
+        cluster = self._clusters.get(consumer)
+        if self._own is None or cluster is None or not cluster.is_push or not cluster.is_ready:
+            return "its own EndpointSlices are not known"
+        self._own.ensure(consumer)
+        self._watched.add(consumer)
+        slices = self._own.slices(consumer)
+        if slices is not None:
+            return slices.by_index(BY_SERVICE, (request.namespace, request.name))
+        return self._own.problem(consumer)
+
+    def requests_for_slice(self, cluster: str) -> Callable[[Event[EndpointSlice]], Iterable[Request]]:
+        """Maps events of a consumer's own slices to the service that gains its first endpoint by it, or loses it."""
+
+        def mapper(event: Event[EndpointSlice]) -> Iterable[Request]:
+            if cluster not in self._watched:
+                return ()
+            old, new = (availability.own_summary(one) if one is not None else None for one in (event.old, event.new))
+            if old == new:
+                return ()
+            found = {
+                Request(one.metadata.namespace, name)
+                for one in (event.old, event.new)
+                if one is not None and (name := one.metadata.labels.get(wk.SERVICE_NAME))
+            }
+            return sorted(request for request in found if self._services.get(request.namespace, request.name))
+
+        return mapper
+
+    def watches_slices(self, cluster: str) -> bool:
+        """Whether some service asks what the cluster has of its own."""
+        return cluster in self._watched
+
+    def _settled(
+        self, request: Request, about: str, pending: Sequence[Pending], now: datetime
+    ) -> tuple[tuple[str, ...], float | None]:
+        """What has lasted long enough to be told, and in how many seconds the next of the rest is due."""
+        monotonic = self._clock.monotonic()
+        known, seen = self._pending[request].get(about, {}), {one.text for one in pending if one.since is None}
+        self._pending[request][about] = {text: known.get(text, monotonic) for text in seen}
+        ages = {one.text: self._settles_in(request, about, one, now) for one in pending}
+        lasting = tuple(sorted(text for text, left in ages.items() if left <= 0))
+        return lasting, min((left for left in ages.values() if left > 0), default=None)
+
+    def _settles_in(self, request: Request, about: str, pending: Pending, now: datetime) -> float:
+        """In how many seconds it has lasted long enough to be told."""
+        if pending.since is not None:
+            age = (now - pending.since).total_seconds()
+        else:
+            monotonic = self._clock.monotonic()
+            age = monotonic - self._pending[request].get(about, {}).get(pending.text, monotonic)
+        # A moment in the future comes from another clock, and is as good as any in the past.
+        return SETTLING_SECONDS - age if 0 <= age < SETTLING_SECONDS else 0.0
 
     def _remember(self, request: Request, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
@@ -239,30 +384,62 @@ class ServiceStatusReconciler:
         known = {remark for remarks in told.values() for remark in remarks}
         new: set[Remark] = set()
         for verdict in verdicts:
-            component, succeed, failed = _EVENTS[verdict.condition.type]
+            condition = verdict.condition
+            before = find_condition(mcs.conditions, condition.type)
+            if condition.type == wk.ENDPOINTS_AVAILABLE and not availability.is_news(before, condition):
+                continue
+            component, succeed, failed = _EVENTS.get(
+                condition.type, (wk.STATUS_CONTROLLER, condition.reason, condition.reason)
+            )
             recorder = self._recorder.for_component(component)
-            for one in conditions.news(find_condition(mcs.conditions, verdict.condition.type), verdict, known, new):
+            for one in conditions.news(before, verdict, known, new):
                 reason = one.reason or (succeed if one.ok else failed)
                 recorder.event(reference, "Normal" if one.ok else "Warning", reason, one.message)
             new.update(verdict.remarks)
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:
-    """The service of a copy that begins or ceases to fail in its consumer, or fails for another reason."""
-    old = _failure(event.old) if event.old is not None else None
-    new = _failure(event.new) if event.new is not None else None
-    if (old and old.text) == (new and new.text):
-        return ()
-    works = (event.old, event.new)
-    return sorted({Request(*service) for work in works if work is not None and (service := service_of(work))})
+    """The service of a Work by which a condition may change: a member takes it or not, what it offers comes or goes.
+
+    How many endpoints a slice has, above none, changes nothing.
+    """
+    found: set[Request] = set()
+    # The content is looked into only if it is another one.
+    same = event.old is not None and event.new is not None and event.old.manifests == event.new.manifests
+    old, new = (_told_by(work, with_offer=not same) if work is not None else None for work in (event.old, event.new))
+    if old != new:
+        works = (event.old, event.new)
+        found = {request for work in works if work is not None and (request := _request_of(work)) is not None}
+    return sorted(found)
 
 
-class _Failure(NamedTuple):
-    text: str
-    since: datetime | None
+def requests_for_binding(event: Event[ResourceBinding]) -> Iterable[Request]:
+    """The service whose Service is scheduled elsewhere, or suspended, or no more."""
+    old, new = (binding_summary(one) if one is not None else None for one in (event.old, event.new))
+    resource = event.object.spec.resource
+    return (Request(resource.namespace, resource.name),) if old != new and resource.kind == wk.SERVICE_KIND else ()
 
 
-def _failure(work: Work) -> _Failure | None:
+def _is_service(work: Work) -> bool:
+    return work.ref is not None and (work.ref.api_version, work.ref.kind) == ("v1", wk.SERVICE_KIND)
+
+
+def _request_of(work: Work) -> Request | None:
+    if work.ref is not None and _is_service(work):
+        return Request(work.ref.namespace, work.ref.name)
+    service = service_of(work)
+    return Request(*service) if service is not None else None
+
+
+def _told_by(work: Work, *, with_offer: bool) -> object:
+    """What the conditions say because of the Work; None if nothing."""
+    if _is_service(work):
+        return summary(work)
+    role = role_of(work)
+    return availability.summary(work, with_offer=with_offer) if role in (Role.COLLECTED, Role.DISPATCHED) else None
+
+
+def _refusal(work: Work) -> Pending | None:
     """What a dispatched Work says of having failed to apply; None if it does not."""
     applied = find_condition(work.conditions, wk.APPLIED)
     if applied is None or applied.status != "False" or work.metadata.deletion_timestamp is not None:
@@ -270,11 +447,7 @@ def _failure(work: Work) -> _Failure | None:
     origin = origin_of(work)
     if role_of(work) is not Role.DISPATCHED or origin is None:
         return None
-    text = f"{conditions.copy_in(cluster_of(work) or '', origin)}: {applied.message}"
-    if f'namespaces "{origin.namespace}" not found' in applied.message:
-        text += " (create the namespace there)"
-    text += ", retrying"
-    return _Failure(text, parse_time(applied.last_transition_time))
+    return refusal(work, conditions.copy_in(cluster_of(work) or "", origin))
 
 
 def _reference(mcs: MultiClusterService) -> ObjectReference:

@@ -82,6 +82,11 @@ def own_slices(fleet: Fleet, member: str) -> list[Json]:
     return [one for one in slices if one["metadata"].get("labels", {}).get(MANAGED_BY) != DISPATCHER]
 
 
+def namespaces_in(fleet: Fleet, member: str) -> set[str]:
+    """A member's namespaces."""
+    return {space["metadata"]["name"] for space in _living(fleet.members[member].all("Namespace"))}
+
+
 def is_ready(fleet: Fleet, cluster: str) -> bool:
     """Whether a registered cluster says so."""
     there = fleet.host.find("Cluster", "", cluster) or {}
@@ -123,9 +128,8 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
                 continue
             for consumer in sorted(chosen(fleet, mcs, "consumerClusters") - {provider}):
                 name = f"{provider}-{one['metadata']['name']}"
-                spaces = {space["metadata"]["name"] for space in _living(fleet.members[consumer].all("Namespace"))}
                 taken = {(own["metadata"]["namespace"], own["metadata"]["name"]) for own in own_slices(fleet, consumer)}
-                hindered = namespace not in spaces or (namespace, name) in taken
+                hindered = namespace not in namespaces_in(fleet, consumer) or (namespace, name) in taken
                 wanted[consumer].append(Wanted(copy_of(one, provider), name, hindered))
     return wanted
 
@@ -226,11 +230,17 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
         applied = ("True", "Service is propagated to target clusters.")
     slices = provided(fleet, mcs)
     said = {one["type"] for one in mcs.get("status", {}).get("conditions") or ()}
-    wanted = {"ServiceApplied": (applied[0], _skipped(applied[1], named["providerClusters"] - there))}
+    missing = named["providerClusters"] if applied[0] == "False" else {one for names in named.values() for one in names}
+    wanted = {"ServiceApplied": (applied[0], _skipped(applied[1], missing - there))}
+    if chosen(fleet, mcs, "consumerClusters"):
+        wanted["EndpointsAvailable"] = (str(applied[0] == "True" and available(fleet, mcs)), "")
+    targets = chosen(fleet, mcs, "providerClusters") | chosen(fleet, mcs, "consumerClusters")
+    if any(is_ready(fleet, one) and meta["namespace"] not in namespaces_in(fleet, one) for one in targets):
+        wanted["ServiceApplied"] = ("False", "")
     if not slices:
         if "EndpointSliceDispatched" in said:
             wanted["EndpointSliceDispatched"] = ("True", DISPATCHED)
-        return wanted
+        return _of_the_ready(fleet, wanted)
     wanted["EndpointSliceDispatched"] = ("True", _skipped(DISPATCHED, named["consumerClusters"] - there))
     hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
     if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
@@ -238,9 +248,45 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     if mcs["spec"].get("ports"):
         found = any(exposed(fleet, mcs, one)["ports"] for _, one in slices)
         wanted["EndpointSliceDispatched"] = (wanted["EndpointSliceDispatched"][0] if found else "False", "")
-    if not all(is_ready(fleet, one) for one in clusters(fleet)):
-        return {kind: (status, "") for kind, (status, _) in wanted.items()}
-    return wanted
+    return _of_the_ready(fleet, wanted)
+
+
+def _of_the_ready(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """What is certain although a cluster may not be ready."""
+    if all(is_ready(fleet, one) for one in clusters(fleet)):
+        return wanted
+    return {kind: (status, "") for kind, (status, _) in wanted.items() if kind != "EndpointsAvailable"}
+
+
+def available(fleet: Fleet, mcs: Json) -> bool:
+    """Whether each consumer has a ready endpoint for each port, of those that the service lists if it lists some."""
+    meta, listed = mcs["metadata"], mcs["spec"].get("ports")
+    service = fleet.host.find("Service", meta["namespace"], meta["name"]) or {"spec": {}}
+    ports = {
+        port.get("name", "")
+        for port in service["spec"].get("ports", ())
+        if not listed or any(one["port"] == port["port"] or one.get("name") == port.get("name", "") for one in listed)
+    }
+    wishes = expected(fleet)
+
+    def offers(consumer: str) -> list[tuple[Any, Any]]:
+        copies = [one.copy for one in wishes[consumer] if not one.hindered]
+        theirs = [copy_of(one, "") for one in own_slices(fleet, consumer)]
+        return [
+            (json.loads(one.endpoints), json.loads(one.ports))
+            for one in (*copies, *theirs)
+            if (one.namespace, one.service) == (meta["namespace"], meta["name"])
+        ]
+
+    return bool(ports) and all(
+        any(
+            any((one.get("conditions") or {}).get("ready") is not False for one in endpoints or ())
+            and (there is None or port in {one.get("name", "") for one in there})
+            for endpoints, there in offers(consumer)
+        )
+        for consumer in chosen(fleet, mcs, "consumerClusters")
+        for port in ports
+    )
 
 
 def _skipped(message: str, missing: set[str]) -> str:

@@ -24,12 +24,12 @@ from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE
 from mcs_controller.domain.indexes import WORK_INDEXES
-from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
 from mcs_controller.reconcilers.apply import SliceWorks
 from mcs_controller.reconcilers.turns import OneByOne, Turns
-from tests.support.builders import a_work, cluster
+from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
 EXPORT_CONTROLLERS = frozenset({"serviceExport", "endpointSlice", "serviceImport"})
+APPLIED: Json = {"status": {"conditions": [condition(wk.APPLIED)]}}
 _MAX_ROUNDS = 60
 _MAX_STEPS = 20_000
 
@@ -259,6 +260,12 @@ class World:
         """How many reconciles ran into a conflict since the start, by controller."""
         return {name: one.conflicts for name, one in self.controllers.items() if one.conflicts}
 
+    def take_events(self) -> list[tuple[str, str]]:
+        """(kind, reason) of what was told since the last call, but for the availability of endpoints."""
+        events = self.recorder.events[:]
+        self.recorder.events.clear()
+        return [(kind, reason) for who, kind, _, _, reason, _ in events if who != wk.STATUS_CONTROLLER]
+
     def forget_calls(self) -> None:
         """Begin to count anew."""
         self.host.calls.clear()
@@ -316,7 +323,14 @@ class World:
             await asyncio.sleep(0)
 
     def _neighbours(self) -> None:
-        """Execution and binding controllers let go of what is being deleted."""
+        """What bindings and Works ask for is done in the members, and what is being deleted is let go of."""
+        for obj in self.host.all("ResourceBinding"):
+            if obj["spec"]["resource"]["kind"] == wk.SERVICE_KIND and "deletionTimestamp" not in obj["metadata"]:
+                self._deliver(obj)
+        for obj in self.host.all("Work"):
+            meta = obj["metadata"]
+            if wk.PROVISION_CLUSTER in meta.get("annotations", {}) and "status" not in obj:
+                self.host.edit("Work", meta["namespace"], meta["name"], APPLIED)
         for kind, finalizer in (("Work", wk.EXECUTION_FINALIZER), ("ResourceBinding", wk.BINDING_FINALIZER)):
             for obj in self.host.all(kind):
                 meta = obj["metadata"]
@@ -324,15 +338,35 @@ class World:
                     rest = [one for one in meta["finalizers"] if one != finalizer]
                     self.host.edit(kind, meta["namespace"], meta["name"], {"metadata": {"finalizers": rest}})
 
+    def _deliver(self, obj: Json) -> None:
+        """What scheduler, binding and execution controllers make of a Service's binding."""
+        meta, resource = obj["metadata"], obj["spec"]["resource"]
+        wanted = obj["spec"]["placement"]["clusterAffinity"]["clusterNames"]
+        there = {one["name"] for one in obj["spec"].get("clusters", ())}
+        ready = {one.name for one in map(decode, self.host.all("Cluster")) if one.is_ready}
+        clusters = sorted(name for name in wanted if name in ready | there)
+        if clusters != sorted(there):
+            patch = {"spec": {"clusters": [{"name": name} for name in clusters]}}
+            self.host.edit("ResourceBinding", meta["namespace"], meta["name"], patch)
+        origin = {wk.BINDING_NAMESPACE: meta["namespace"], wk.BINDING_NAME: meta["name"]}
+        name = work_name(wk.SERVICE_KIND, resource["namespace"], resource["name"])
+        for cluster_name in clusters:
+            if self.host.find("Work", execution_namespace(cluster_name), name) is None:
+                manifest = service(resource["name"], resource["namespace"])
+                self.host.seed(work(cluster_name, name, manifest, annotations=origin) | APPLIED)
+
     # --- what came of it ----------------------------------------------------------------------------------------------
+
+    @property
+    def works(self) -> list[Json]:
+        """All Works but those that the neighbours make of bindings."""
+        works = self.host.all("Work")
+        return [one for one in works if wk.BINDING_NAME not in one["metadata"].get("annotations", {})]
 
     def works_in(self, name: str) -> dict[str, Json]:
         """The Works of a cluster, by name."""
-        return {
-            one["metadata"]["name"]: one
-            for one in self.host.all("Work")
-            if one["metadata"]["namespace"] == execution_namespace(name)
-        }
+        namespace = execution_namespace(name)
+        return {one["metadata"]["name"]: one for one in self.works if one["metadata"]["namespace"] == namespace}
 
     def carried(self, name: str, kind: str) -> list[Json]:
         """The manifests of that kind in a cluster's Works."""

@@ -414,7 +414,8 @@ async def refusing(api: Api, namespace: str, what: Object, probe: Object) -> Asy
         await api.create({"apiVersion": ADMISSION, "kind": kind, "metadata": {"name": name}, "spec": content})
 
     async def in_force() -> bool:
-        path = f"/apis/{what['apiGroups'][0]}/{what['apiVersions'][0]}/namespaces/{namespace}/{what['resources'][0]}"
+        group = f"/apis/{what['apiGroups'][0]}" if what["apiGroups"][0] else "/api"
+        path = f"{group}/{what['apiVersions'][0]}/namespaces/{namespace}/{what['resources'][0]}"
         try:
             await api.raw("POST", path, probe, query={"dryRun": "All"})
         except ApiStatusError as error:

@@ -173,7 +173,7 @@ async def test_case_94_a_cluster_that_nobody_registered_is_named_and_the_others_
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
     await space.succeeded("web")
     assert (await space.condition("web", "ServiceApplied"))[2] == (
-        "Service is propagated to target clusters. Skipped: nowhere: no such Cluster is registered."
+        "Service is propagated to target clusters. Skipped: nirvana, nowhere: no such Cluster is registered."
     )
     assert (await space.condition("web", "EndpointSliceDispatched"))[2] == (
         "EndpointSlice are dispatched successfully. Skipped: nirvana: no such Cluster is registered."

@@ -47,7 +47,9 @@ NAME = "nginx"
 
 Object = dict[str, Any]
 
-DISPATCHED = "EndpointSlice are dispatched successfully"
+AVAILABILITY = "multiclusterservice-status-controller"
+"""Tells of the condition EndpointsAvailable, which is ours alone."""
+
 WEBHOOK = "Karmada's webhook writes every MultiClusterService anew, and Go then adds its empty structs"
 PATCHED = "Karmada writes the whole status, with Go's empty structs; here only the conditions are patched"
 ONE_WRITE = "the number of writes is free: Karmada's scheduler writes the spec once more than ours"
@@ -94,10 +96,8 @@ def capture(
     events: list[Object],
 ) -> Capture:
     """Name the objects by what they are, and find out what the generated strings in them stand for."""
-    for one in mcs["status"]["conditions"]:
-        # Ours goes on with what reached whom; the numbers follow the pods within a minute.
-        if one["type"] == "EndpointSliceDispatched" and one["message"].startswith(f"{DISPATCHED}: "):
-            one["message"] = DISPATCHED
+    conditions = mcs["status"]["conditions"]
+    mcs["status"]["conditions"] = [one for one in conditions if one["type"] != "EndpointsAvailable"]  # ours alone
     objects = {"mcs": mcs, "service": service, "binding": binding}
     aliases = {
         mcs["metadata"]["uid"]: "<uid of the mcs>",
@@ -148,6 +148,7 @@ def capture(
         )
         for each in events
         if each["involvedObject"].get("name") in about  # the server's own events are about nothing by name
+        and each["source"]["component"] != AVAILABILITY
     }
     return Capture(objects, aliases, named)
 

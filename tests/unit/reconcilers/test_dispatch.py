@@ -198,7 +198,7 @@ async def test_a_copy_of_an_unknown_services_slice_goes_with_its_collected_work(
     world.host.seed(collected_work("m1"))
     world.host.seed(dispatched_work("m1", "m2"))
     await world.settle()
-    assert world.host.all("Work") == []
+    assert world.works == []
 
 
 # --- what fails -------------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
     for consumer in ("m2", "m3"):
         assert f"slice default/web-2 of m1 in {consumer}" in message
     assert "you shall not" in message
-    assert world.recorder.take() == [(wk.MCS_KIND, "DispatchEndpointSliceFailed")]
+    assert world.take_events() == [(wk.MCS_KIND, "DispatchEndpointSliceFailed")]
     assert [one for one in world.writes if one.endswith("/status")] == ["patch multiclusterservices/default/web/status"]
     world.host._faults.clear()
     await world.settle()
@@ -228,7 +228,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
         "True",
         "EndpointSlice are dispatched successfully",
     )
-    assert world.recorder.take() == [(wk.MCS_KIND, "DispatchEndpointSliceSucceed")]
+    assert world.take_events() == [(wk.MCS_KIND, "DispatchEndpointSliceSucceed")]
 
 
 async def test_a_collected_work_is_not_let_go_before_all_its_copies_are():
@@ -353,6 +353,7 @@ async def test_golden_from_the_walkthroughs_slice_come_its_two_works_and_the_con
             assert manifest["metadata"]["labels"].pop(wk.WORK_PERMANENT_ID) == work_id
         assert made == expected
     conditions = (world.host.find(wk.MCS_KIND, "default", "nginx") or {})["status"]["conditions"]
+    assert conditions.pop()["type"] == wk.ENDPOINTS_AVAILABLE, "ours alone"
     theirs = golden("host-multiclusterservice")["status"]["conditions"]
     assert [one | {"lastTransitionTime": ""} for one in conditions] == [
         one | {"lastTransitionTime": ""} for one in theirs
@@ -517,12 +518,12 @@ async def test_whatever_happens_the_fleet_comes_to_rest_as_the_services_ask(hist
     assert {imported_as(world, one) for one in slices} == fate.imported()
     assert len(slices) == len(fate.imported())
     if not (fate.services or fate.exports):
-        assert len(world.host.all("Work")) == len(MEMBERS), "those that brought the ServiceExports"
+        assert len(world.works) == len(MEMBERS), "those that brought the ServiceExports"
     world.forget_calls()
     world.start()
     await world.settle()
     assert world.writes == []
-    assert world.recorder.take() == []
+    assert world.take_events() == []
 
 
 def is_collected(work: Any) -> bool:

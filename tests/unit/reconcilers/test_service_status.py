@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from informers.errors import Conflict, NotFound, ServerError
 from informers.event import Event
-from mcs_controller.api.resources import MULTICLUSTERSERVICES, WORKS
+from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
+from mcs_controller.domain.naming import work_name
 from mcs_controller.domain.selection import Skip
 from mcs_controller.domain.works import SliceRef
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard, requests_for_work
 from mcs_controller.runtime.reconcile import Request, Result
-from tests.support.builders import a_work, collected_work, condition, dispatched_work, mcs, slice_
+from tests.support.builders import (
+    a_work,
+    binding,
+    cluster,
+    collected_work,
+    condition,
+    dispatched_work,
+    mcs,
+    service,
+    slice_,
+    work,
+)
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WEB, API = Request("default", "web"), Request("default", "api")
 ONE, TWO = SliceRef("m1", "default", "web-1"), SliceRef("m1", "default", "web-2")
@@ -26,27 +41,46 @@ NOT_READY = Skip("m2", "SyncServiceFailed", "the cluster is not ready")
 GOOD, BAD = Outcome(), Outcome(errors=("slice default/web-1 of m1 in m2: no",))
 
 
-class Desk:
-    """A status reconciler with a service, and two collected slices if wanted."""
+NOT_FOUND = condition(
+    wk.ENDPOINTS_AVAILABLE, "False", "ServiceNotFound", "Service default/web does not exist in the control plane."
+) | {"observedGeneration": 1}
 
-    def __init__(self, *works: Any, **fields: Any) -> None:
+
+class Desk:
+    """A status reconciler with a service, and two collected slices if wanted.
+
+    The control plane has no Service, and that is said already: what endpoints there are is not the matter here.
+    """
+
+    def __init__(self, *works: Any, conditions: Sequence[Any] = (), **fields: Any) -> None:
         self.api = MemoryApi()
         self.board = StatusBoard()
         self.told: list[Request] = []
         self.board.subscribe(self.told.append)
         self.recorder = MemoryRecorder()
         self.clock = FakeClock()
-        self.api.seed(mcs(**fields))
+        self.api.seed(mcs(conditions=[*conditions, NOT_FOUND], **fields))
         for one in works:
             self.api.seed(one)
         self.services = self.api.cached(MULTICLUSTERSERVICES, SERVICE_INDEXES)
         self.works = self.api.informer(WORKS, WORK_INDEXES).store
+        self.clusters = self.api.informer(CLUSTERS).store
+        self.templates = self.api.informer(SERVICES).store
+        self.bindings = self.api.informer(RESOURCEBINDINGS).store
         self.restart()
 
     def restart(self) -> None:
         """Another process comes, which knows the objects only; reports are to come again."""
         self.reconciler = ServiceStatusReconciler(
-            board=self.board, services=self.services, works=self.works, recorder=self.recorder, clock=self.clock
+            board=self.board,
+            services=self.services,
+            works=self.works,
+            clusters=self.clusters,
+            bindings=self.bindings,
+            templates=self.templates,
+            own=None,
+            recorder=self.recorder,
+            clock=self.clock,
         )
 
     async def look(self) -> Result:
@@ -55,7 +89,9 @@ class Desk:
     @property
     def conditions(self) -> dict[str, Any]:
         content = self.api.find(wk.MCS_KIND, "default", "web") or {}
-        return {one["type"]: one for one in content.get("status", {}).get("conditions", ())}
+        conditions = {one["type"]: one for one in content.get("status", {}).get("conditions", ())}
+        conditions.pop(wk.ENDPOINTS_AVAILABLE, None)
+        return conditions
 
     def reasons(self) -> list[str]:
         return [reason for _, reason in self.recorder.take()]
@@ -377,13 +413,88 @@ async def test_opening_23_a_copy_on_its_way_out_and_what_is_no_copy_fail_nobody(
     assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
 
-GOING_WELL = dispatched_work("m1", "m2") | {"status": {"conditions": [condition(wk.APPLIED)]}}
+# --- where the Service is ---------------------------------------------------------------------------------------------
+
+SERVICE_NAME = work_name(wk.SERVICE_KIND, "default", "web")
+
+
+def service_work(member: str = "m2", *said: Any) -> Any:
+    """The Work that brings the Service to a member, and what that says."""
+    return work(member, SERVICE_NAME, service()) | {"status": {"conditions": list(said)}}
+
+
+def placed(*works: Any) -> Desk:
+    """The Service is wanted in m2, and scheduled there."""
+    desk = Desk(*works, providers=["m2"], consumers=["m2"])
+    desk.api.seed(cluster("m2"))
+    desk.api.seed(binding(clusters=[{"name": "m2"}]))
+    desk.board.report_service(WEB, GOOD)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("works", "text"),
+    [([], "not delivered yet"), ([service_work()], "not applied yet")],
+    ids=["without Work", "not tried"],
+)
+async def test_a_service_may_be_on_its_way_for_some_seconds_before_anything_is_said(works: list[Any], text: str):
+    desk = placed(*works)
+    assert await desk.look() == Result(requeue_after=5.0)
+    await desk.clock.advance(2)
+    assert await desk.look() == Result(requeue_after=3.0)
+    assert desk.api.writes == []
+    await desk.clock.advance(3)
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == f"Service default/web in m2: {text}"
+    assert desk.reasons() == ["SyncServiceFailed"]
+    for one in works:
+        meta = one["metadata"]
+        desk.api.edit("Work", meta["namespace"], meta["name"], {"status": {"conditions": [condition(wk.APPLIED)]}})
+    if works:
+        await desk.look()
+        assert desk.conditions[wk.SERVICE_APPLIED]["message"] == PROPAGATED
+
+
+async def test_a_refusal_is_told_after_five_seconds_in_the_members_words():
+    said = condition(wk.APPLIED, "False", message="team policy: not allowed here")
+    desk = placed(service_work("m2", said | {"lastTransitionTime": "2025-12-31T23:59:57Z"}))
+    assert await desk.look() == Result(requeue_after=2.0)
+    assert desk.api.writes == []
+    await desk.clock.advance(2)
+    assert await desk.look() == Result()
+    text = "Service default/web in m2: team policy: not allowed here, retrying"
+    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == text
+    desk.restart()
+    assert await desk.look() == Result()
+    assert len(desk.api.writes) == 1
+
+
+async def test_a_service_that_was_taken_before_keeps_its_verdict_while_it_is_on_its_way_again():
+    desk = placed(service_work("m2", condition(wk.APPLIED)))
+    await desk.look()
+    desk.api.edit("Work", "karmada-es-m2", SERVICE_NAME, {"status": {"conditions": []}})
+    assert await desk.look() == Result(requeue_after=5.0)
+    assert len(desk.api.writes) == 1
+    assert desk.conditions[wk.SERVICE_APPLIED]["status"] == "True"
+
+
+async def test_what_the_service_itself_lacks_is_told_at_once():
+    desk = placed()
+    desk.board.report_service(WEB, Outcome(errors=("Service default/web does not exist",)))
+    assert await desk.look() == Result()
+    assert desk.conditions[wk.SERVICE_APPLIED]["status"] == "False"
+
+
+TAKEN = {"status": {"conditions": [condition(wk.APPLIED)]}}
+GOING_WELL = dispatched_work("m1", "m2") | TAKEN
 
 
 @pytest.mark.parametrize(
     ("old", "new", "worth"),
     [
-        (dispatched_work("m1", "m2"), GOING_WELL, False),
+        (dispatched_work("m1", "m2"), GOING_WELL, True),
+        (GOING_WELL, dispatched_work("m1", "m2", slice_(addresses=["10.0.0.1", "10.0.0.2"])) | TAKEN, False),
+        (GOING_WELL, dispatched_work("m1", "m2", slice_(addresses=[])) | TAKEN, True),
         (dispatched_work("m1", "m2"), failing(), True),
         (failing(), failing(), False),
         (failing(), failing(since="2026-01-01T00:00:09Z"), False),
@@ -393,9 +504,14 @@ GOING_WELL = dispatched_work("m1", "m2") | {"status": {"conditions": [condition(
         (None, failing(), True),
         (failing(), failing(deleting=True), True),
         (collected_work("m1"), collected_work("m1") | {"status": failing()["status"]}, False),
+        (service_work(), service_work("m2", condition(wk.APPLIED)), True),
+        (service_work("m2", condition(wk.APPLIED)), service_work("m2", condition(wk.APPLIED, "False")), True),
+        (service_work("m2", condition(wk.APPLIED, "False")), service_work("m2", condition(wk.APPLIED, "False")), False),
     ],
     ids=[
         "succeeds",
+        "grows",
+        "is emptied",
         "fails",
         "fails on",
         "failed anew",
@@ -405,9 +521,12 @@ GOING_WELL = dispatched_work("m1", "m2") | {"status": {"conditions": [condition(
         "was failing at the start",
         "begins to go",
         "is no copy",
+        "a Service that is taken",
+        "a Service that fails",
+        "a Service that fails on",
     ],
 )
-def test_opening_23_only_the_beginning_and_the_end_of_a_failure_make_anybody_look(old: Any, new: Any, worth: bool):
+def test_only_what_may_change_a_condition_makes_anybody_look(old: Any, new: Any, worth: bool):
     event = Event(old=a_work(old) if old else None, new=a_work(new) if new else None)
     assert list(requests_for_work(event)) == ([WEB] if worth else [])
 

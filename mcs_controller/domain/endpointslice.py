@@ -152,6 +152,10 @@ def plan_dispatch(
             skips.append(skip)
             continue
         slice_name = _slice_name(namespace, origin, there, rivals)
+        if there is not None and there.ref is not None and there.ref.name != slice_name:
+            # A Work that brought something else from now on would leave what it brought before in the member.
+            wanted.extend(_delete_all((there,)))
+            continue
         name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
         intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, content)
         try:

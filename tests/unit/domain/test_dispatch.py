@@ -102,8 +102,12 @@ def carried_out(works: Works, *writes: Any) -> Works:
 
 def at_rest(content: Json | None, works: Works, *, origin: SliceRef = ORIGIN, **fields: Any) -> Works:
     """The Works after the plan; a second look finds nothing."""
-    plan = dispatch(content, works, origin=origin, **fields)
-    after = carried_out(works, *(copy.write for copy in plan.copies), *plan.release)
+    after = works
+    for _ in range(2):  # what has to go before another one comes takes two
+        plan = dispatch(content, after, origin=origin, **fields)
+        after = carried_out(after, *(copy.write for copy in plan.copies), *plan.release)
+        if not any(isinstance(copy.write, DeleteWork) for copy in plan.copies):
+            break
     again = dispatch(content, after, origin=origin, **fields)
     assert again.copies == ()
     assert again.release == ()
@@ -469,6 +473,9 @@ def test_opening_17_of_two_slices_that_took_one_name_at_once_the_one_that_sorts_
     for order in ((first, second), (second, first)):
         after = works
         for origin in order:
+            [copy] = dispatch(content, after, origin=origin, clusters=clusters).copies
+            # A Work that is renamed would leave its slice in the member, so it goes, and another one comes.
+            assert isinstance(copy.write, DeleteWork if origin == second else PatchWork)
             after = at_rest(content, after, origin=origin, clusters=clusters)
         assert in_consumers(after) == {("karmada-es-m3", "a-b-c"), ("karmada-es-m3", distinct_slice_name("a-b", "c"))}
 

@@ -98,8 +98,6 @@ async def unjoin_by_force(bed: Bed, name: str) -> dict[str, Any]:
     await force(host, CLUSTERS, name)
     for work in await host.list(WORKS, namespace=namespace):
         await force(host, WORKS, work["metadata"]["name"], namespace)
-    await host.delete(NAMESPACES, namespace)
-    await gone(host, NAMESPACES, namespace)
     return cluster
 
 

@@ -224,6 +224,7 @@ def test_controller_may_do_exactly_what_it_needs():
         ("", "namespaces"): CACHED,
         ("multicluster.x-k8s.io", "serviceimports"): CACHED,
         ("", "events"): {"create", "patch"},
+        ("url", "/livez"): {"get"},
     }
     assert grants(one("Role")) == {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
     assert grants(one("Role", "mcs-controller-manager-member-secrets")) == {("", "secrets"): {"get"}}
@@ -261,6 +262,7 @@ def test_member_rights():
     assert grants(one("ClusterRole", "mcs-controller-manager-member", "member")) == {
         ("discovery.k8s.io", "endpointslices"): CACHED,
         ("multicluster.x-k8s.io", "serviceexports"): CACHED,
+        ("url", "/livez"): {"get"},
     }
     # What is about to be deleted is read once more, if no cache has it.
     write = READ | {"create", "patch", "delete"}

@@ -336,6 +336,7 @@ async def test_a_members_namespace_stays_when_somebody_deletes_its_work_and_goes
     await eventually("the other namespace in member3", partial(has, name), True)
     await space.host.delete(NAMESPACES, name)
     await eventually("no other namespace in member3", partial(has, name), False)
+    await member.delete(NAMESPACES, space.namespace)  # which nobody here would do
 
 
 async def test_a_pull_cluster_leaves_though_its_agents_rights_go_before_it(fleet, space):

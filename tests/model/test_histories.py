@@ -77,6 +77,9 @@ async def beginning(kinds: tuple[Kind, ...]) -> Any:
         for name in NAMES:
             fleet.members[name].seed(namespace("bare"))
         assert await fleet.rest() == []
+        # What others have is compared with Works at the first lists, and said to be somebody's.
+        await fleet.crash()
+        assert await fleet.rest() == []
         for server in fleet.servers:
             server.accept()
         await fleet.stop()

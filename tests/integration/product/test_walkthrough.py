@@ -52,6 +52,7 @@ AVAILABILITY = "multiclusterservice-status-controller"
 
 WEBHOOK = "Karmada's webhook writes every MultiClusterService anew, and Go then adds its empty structs"
 PATCHED = "Karmada writes the whole status, with Go's empty structs; here only the conditions are patched"
+FAMILIES = "Karmada passes on the IP families that the control plane's server filled in; here each member chooses"
 ONE_WRITE = "the number of writes is free: Karmada's scheduler writes the spec once more than ours"
 
 
@@ -70,6 +71,12 @@ KNOWN = {
     "mcs: status loadBalancer": Difference({}, golden.ABSENT, PATCHED),
     "binding: metadata generation": Difference(3, 2, ONE_WRITE),
     "binding: status schedulerObservedGeneration": Difference(3, 2, ONE_WRITE),
+} | {
+    f"Service work in karmada-es-{member}: spec workload manifests 0 spec {field}": Difference(
+        value, golden.ABSENT, FAMILIES
+    )
+    for member in ("member1", "member2")
+    for field, value in (("ipFamilies", ["IPv4"]), ("ipFamilyPolicy", "SingleStack"))
 }
 
 

@@ -2,8 +2,8 @@
 
     refused (4xx, or somebody else's object is there)   after a minute, and later if thousands are refused: all of them
                                                         together use a tenth of the member's request limit at most
-    failed (5xx, a conflict, no answer)                 soon, then later and later, up to the same; without an answer
-                                                        up to five seconds, as nobody is burdened
+    failed (5xx, a conflict, no answer, 401)            soon, then later and later, up to the same; without an answer
+                                                        or with a token that was replaced (401), up to five seconds
     cannot be reached                                   not at all: what brings the member back leads back to its Works
 
 Any change is tried at once, whatever is due later. Deviates from Karmada, whose back-off goes up to a thousand seconds.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from informers.errors import Conflict, TransportError
+from informers.errors import Conflict, TransportError, Unauthorized
 from mcs_controller.runtime.reconcile import Request
 from workqueue.rate_limiters import ItemExponentialFailureRateLimiter
 
@@ -86,7 +86,7 @@ class Retries:
 
     def _delay(self, request: Request, cluster: str, errors: Sequence[BaseException]) -> float:
         jitter = self._rng.uniform(1 - _JITTER, 1 + _JITTER)
-        if all(isinstance(error, TransportError) for error in errors):
+        if all(isinstance(error, TransportError | Unauthorized) for error in errors):
             return min(self._failures.when(request), _AWAY_SECONDS) * jitter
         if any(isinstance(error, Conflict) or getattr(error, "retryable", False) for error in errors):
             asked = max(getattr(error, "retry_after", None) or 0.0 for error in errors)

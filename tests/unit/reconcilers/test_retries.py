@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from informers.errors import Conflict, Forbidden, Invalid, ServerError, TooManyRequests, TransportError
+from informers.errors import Conflict, Forbidden, Invalid, ServerError, TooManyRequests, TransportError, Unauthorized
 from mcs_controller.domain.execution import NotOurs
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.reconcile import Request
@@ -71,6 +71,7 @@ def test_members_do_not_wait_for_each_other(retries: Retries) -> None:
     ("error", "longest"),
     [
         pytest.param(TransportError("reset"), 6.0, id="no-answer"),
+        pytest.param(Unauthorized(401, "Unauthorized", "old token"), 6.0, id="401"),
         pytest.param(ServerError(500, "InternalError", "webhook"), 72.0, id="500"),
         pytest.param(Conflict(409, "Conflict", "changed"), 72.0, id="conflict"),
     ],

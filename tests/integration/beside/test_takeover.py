@@ -151,6 +151,12 @@ async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a
 
     wanted = {COPY: ["10.20.0.8"], "member1-late-a": ["192.0.2.1", "192.0.2.2"]}
     await eventually("the copies in member2", copies, wanted)
+
+    async def said() -> set[str]:
+        found = await host.get(MCS, "late", namespace="default")
+        return {one["type"] for one in found.get("status", {}).get("conditions", []) if one["status"] == "True"}
+
+    await eventually("what late says", said, {"ServiceApplied", "EndpointSliceDispatched", AVAILABLE})
     await idle(ours)
     await at_rest(bed, left.neighbours)
     assert await ours.terminate() == 0

@@ -90,7 +90,7 @@ async def test_crds_are_established_and_without_complaints(installed):
 @pytest.mark.parametrize(
     ("short", "header"),
     [
-        ("mcs", "NAME AGE"),
+        ("mcs", "NAME TYPES PROVIDERS CONSUMERS APPLIED DISPATCHED AVAILABLE AGE"),
         ("wk", "NAME WORKLOAD-KIND APPLIED AGE"),
         ("rb", "NAME SCHEDULED FULLYAPPLIED AGE"),
         ("svcex", "NAME AGE"),

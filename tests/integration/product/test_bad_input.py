@@ -486,7 +486,9 @@ async def test_opening_23_a_slice_that_the_consumer_refuses_is_named_with_the_re
 
         await eventually("one event about it", warnings, [True])
         await goes_on(space)
-    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}, "web")
+    both = {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}
+    # What a member refuses is tried again about every minute.
+    await eventually("both slices in member2", lambda: space.dispatched("member2", "web"), both, timeout=120)
     await eventually("the mended Work", applied, ("True AppliedSuccessful", ""))
     await space.succeeded("web")
 

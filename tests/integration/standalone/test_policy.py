@@ -142,7 +142,7 @@ async def test_changes_follow_drift_is_repaired_and_places_move(world: World, sp
     await space.host.patch(DEPLOYMENTS, "web", {"spec": pod}, namespace=space.namespace)
     await until(space, "member1", DEPLOYMENTS, "web", lambda one: "nodeSelector" not in one["spec"]["template"]["spec"])
     wanted = (await space.host.get(DEPLOYMENTS, "web", namespace=space.namespace))["spec"]
-    for drift in ({"spec": {"replicas": 7}}, {"spec": {"template": {"spec": {"hostNetwork": True}}}}):
+    for drift in ({"spec": {"replicas": 7}}, {"spec": {"progressDeadlineSeconds": 700}}):
         await space.member("member1").patch(DEPLOYMENTS, "web", drift, namespace=space.namespace)
         await until(space, "member1", DEPLOYMENTS, "web", lambda one: one["spec"] == wanted)
     await space.member("member1").delete(DEPLOYMENTS, "web", namespace=space.namespace)

@@ -219,6 +219,9 @@ class Transport:
                 content = await _read(response, what, max_bytes)
                 code = str(response.status)
         except _NETWORK_ERRORS as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+                # The next request has a new connection, and an answer: then nobody would find out about the watches.
+                self._cut_streams("the server did not answer another request in time")
             raise await self._failure(what, error, headers) from error
         finally:
             self._metrics.request(method, self.host, code, self._clock.monotonic() - started)

@@ -315,8 +315,10 @@ class Peer:
         if mcs is not None:
             before = mcs.get("status") or {}
             conditions = with_condition(before.get("conditions") or [], *condition)
+            # To Karmada, which compares what it has decoded, no load balancer and an empty one are the same.
             status = {"loadBalancer": {}} | before | {"conditions": conditions}
-            await self._hand.put_if_changed({**mcs, "status": status}, mcs, "status")
+            if conditions != before.get("conditions"):
+                await self._hand.put_if_changed({**mcs, "status": status}, mcs, "status")
 
 
 def manifest_of(work: Object) -> Object:

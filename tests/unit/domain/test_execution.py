@@ -300,7 +300,7 @@ def test_only_what_the_work_applied_is_deleted_with_it(
     assert may_delete(_object(slice_(labels=labels, annotations=annotations)), _mine(), owned=True) is deleted
 
 
-ANOTHERS = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "another"}
+OTHER_OWNER = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "another"}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ ANOTHERS = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "another"}
     [pytest.param("w", id="this-works-name"), pytest.param("other", id="the-name-of-a-work-that-is-not-here")],
 )
 def test_an_object_of_another_control_planes_work_is_left_and_named(name: str) -> None:
-    observed = _object(service(labels=ANOTHERS, annotations=MARKS | {wk.WORK_NAME: name}))
+    observed = _object(service(labels=OTHER_OWNER, annotations=MARKS | {wk.WORK_NAME: name}))
     manifest = _marked(service(), **{wk.CONFLICT_RESOLUTION: "overwrite"})
     said = rf"belongs to Work karmada-es-m1/{name} of another control plane \(permanent-id another\)"
     mine = _mine(manifest, labels={wk.WORK_PERMANENT_ID: "ours"})
@@ -318,7 +318,7 @@ def test_an_object_of_another_control_planes_work_is_left_and_named(name: str) -
 
 
 def test_in_a_member_of_ours_another_id_is_that_of_an_earlier_work() -> None:
-    observed = _object(service(labels=ANOTHERS, annotations=MARKS))
+    observed = _object(service(labels=OTHER_OWNER, annotations=MARKS))
     manifest = _marked(service(labels={wk.WORK_PERMANENT_ID: "ours"}))
     mine = _mine(manifest, labels={wk.WORK_PERMANENT_ID: "ours"})
     check_overwrite(manifest, observed, mine, None, owned=True)

@@ -270,7 +270,8 @@ class ServiceStatusReconciler:
         )
         lasting, settling = self._settled(request, wk.SERVICE_APPLIED, delivery.pending, now)
         errors = (*delivery.errors, *lasting)
-        if settling is not None and not errors:
+        if settling is not None:
+            # Part of a verdict would be written, and then the whole of it, at each restart.
             return None, settling
         return conditions.service_applied(Outcome((*outcome.skips, *delivery.skips), errors)), settling
 
@@ -311,7 +312,7 @@ class ServiceStatusReconciler:
         pending = [one.pending for one in found.problems if one.pending is not None]
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
         problems = [one for one in found.problems if one.pending is None or one.pending.text in lasting]
-        if not problems and (settling is not None or found.unwatched):
+        if settling is not None or found.unwatched:
             return None, settling
         return Verdict(found.condition(problems, mcs.metadata.generation)), settling
 

@@ -136,7 +136,9 @@ async def test_a_service_without_service_says_so_and_heals_when_it_is_there(spac
     async def warnings() -> set[tuple[str, str, str]]:
         return {each for each in await space.events("MultiClusterService", "web") if each[0] == "Warning"}
 
-    await eventually("the event", warnings, {("Warning", "SyncServiceFailed", text)})
+    missing = f"Service {space.namespace}/web does not exist in the control plane."
+    both = {("Warning", "SyncServiceFailed", text), ("Warning", "ServiceNotFound", missing)}
+    await eventually("the events", warnings, both)
     await goes_on(space)
     await space.create(service("web"))
     await space.succeeded("web")

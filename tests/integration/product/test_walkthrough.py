@@ -154,8 +154,9 @@ def capture(
             f"{each['source']['component']}, {each['reportingComponent']}",
         )
         for each in events
-        if each["involvedObject"].get("name") in about  # the server's own events are about nothing by name
-        and each["source"]["component"] != AVAILABILITY
+        if each["involvedObject"].get("name") in about  # the server's own events are about nothing by name ...
+        # ... or, from its repair of Services' addresses, have no component.
+        and each["source"].get("component") not in {None, AVAILABILITY}
     }
     return Capture(objects, aliases, named)
 

@@ -111,6 +111,10 @@ class Forbidden(ApiError):
     """403."""
 
 
+class NamespaceTerminating(Forbidden):
+    """403 on a create in a namespace that is being deleted: nothing new can be made there."""
+
+
 class NotFound(ApiError):
     """404."""
 
@@ -160,8 +164,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
+class _Cause(msgspec.Struct):
+    reason: str | None = None
+
+
 class _Details(msgspec.Struct):
     retryAfterSeconds: int | None = None
+    causes: list[_Cause] | None = None
 
 
 class _Status(msgspec.Struct):
@@ -191,6 +200,9 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str] | None = 
     kind: type[ApiError] = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if status == 409 and reason == "AlreadyExists":
         kind = AlreadyExists
+    causes = (decoded.details.causes if decoded.details is not None else None) or ()
+    if status == 403 and any(cause.reason == "NamespaceTerminating" for cause in causes):
+        kind = NamespaceTerminating
     return kind(status, reason, message, retry_after)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, NoRe
 
 from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_fixed
 
-from informers.errors import AlreadyExists, KubeError, NotFound
+from informers.errors import AlreadyExists, KubeError, NamespaceTerminating, NotFound
 from informers.resource import PartialObject, Resource, struct_decoder
 from workqueue import TokenBucket, time_limit
 
@@ -215,7 +215,9 @@ class EventBroadcaster:
         except KubeError as error:
             if error.retryable:
                 return False
-            log.warning("Event rejected", extra=_fields(series.what, error=str(error)))
+            # Nobody waits for the events of objects that go with their namespace, and there may be thousands.
+            level = logging.DEBUG if isinstance(error, NamespaceTerminating | NotFound) else logging.WARNING
+            log.log(level, "Event rejected", extra=_fields(series.what, error=str(error)))
         else:
             series.sent = count
         if series.count == count:

@@ -376,7 +376,7 @@ class Scene:
             mcs = await self.space.mcs(name)
             return {each["type"]: each["status"] for each in mcs.get("status", {}).get("conditions") or ()}
 
-        expected = {"ServiceApplied": "True", "EndpointSliceDispatched": "True"}
+        expected = {"ServiceApplied": "True", "EndpointSliceDispatched": "True", "EndpointsAvailable": "True"}
         words = lambda seen: ", ".join(f"{kind} {status}" for kind, status in sorted(seen.items()))  # noqa: E731
         await self.becomes("conditions of the MultiClusterService", expected, read, told=words)
 

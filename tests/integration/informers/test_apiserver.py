@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from informers.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    NamespaceTerminating,
     NotFound,
     TransportError,
     Unauthorized,
@@ -119,6 +121,14 @@ class TestClient:
         assert gone.metadata.finalizers == ()
         with pytest.raises(NotFound):
             await client.get(CONFIG_MAPS, "a", namespace)
+
+    async def test_a_namespace_that_goes_refuses_by_an_exception_of_its_own(self, client: ApiClient) -> None:
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        await client.create(NAMESPACES, {"metadata": {"name": name, "finalizers": ["tests.example/hold"]}})
+        await client.delete(NAMESPACES, name)
+        with pytest.raises(NamespaceTerminating):
+            await client.create(CONFIG_MAPS, body("a"), name)
+        await client.patch(NAMESPACES, name, {"metadata": {"finalizers": None}})
 
     async def test_strangers_are_refused(self, bed: Bed, namespace: str) -> None:
         nobody = config_for(bed.host.make_client("nobody"))

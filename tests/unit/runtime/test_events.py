@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.errors import AlreadyExists, Forbidden, KubeError, NotFound, TransportError
+from informers.errors import AlreadyExists, Forbidden, KubeError, NamespaceTerminating, NotFound, TransportError
 from informers.meta import ObjectMeta
 from informers.resource import PartialObject, Resource
 from mcs_controller.runtime.events import EVENTS, EventBroadcaster, ObjectReference
@@ -283,14 +283,26 @@ async def test_event_is_given_up_after_twelve_tries_and_the_next_goes_on(
 
 
 async def test_refused_event_is_logged_and_not_tried_again(bench: Bench, caplog: pytest.LogCaptureFixture):
-    bench.api.error = Forbidden(403, "Forbidden", "namespace is terminating")
+    bench.api.error = Forbidden(403, "Forbidden", "no rights for events")
     async with bench.running():
         bench.recorder.event(MCS, "Normal", "R", "m")
         await bench.clock.advance(100)
     assert bench.api.requests == ["create"]
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert vars(record)["object"] == "MultiClusterService default/web"
-    assert "terminating" in vars(record)["error"]
+    assert "no rights" in vars(record)["error"]
+
+
+@pytest.mark.parametrize("error", [NamespaceTerminating(403, "Forbidden", "is being terminated"), NotFound(404)])
+async def test_events_of_a_namespace_that_goes_are_dropped_without_a_warning(
+    bench: Bench, caplog: pytest.LogCaptureFixture, error: KubeError
+):
+    bench.api.error = error
+    async with bench.running():
+        bench.recorder.event(MCS, "Normal", "R", "m")
+        await bench.clock.advance(100)
+    assert bench.api.requests == ["create"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.INFO] == []
 
 
 async def test_recording_never_waits_and_drops_what_is_too_much(bench: Bench, caplog: pytest.LogCaptureFixture):

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from informers.meta import ObjectMeta
-from mcs_controller.api.common import Condition, find_condition
+from informers.meta import Condition, ObjectMeta
+from mcs_controller.api.common import find_condition
 
 
 class SecretRef(msgspec.Struct, frozen=True):

@@ -7,26 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from informers.meta import ObjectMeta
+from informers.meta import Condition, ObjectMeta
 from mcs_controller.api.ownership import FieldTree, field_tree
 
 JsonObject = dict[str, Any]
 """A decoded JSON object whose keys we do not know beforehand."""
-
-
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
-    """metav1.Condition.
-
-    Lists of conditions are written as a whole, so those of others have to come out as they went in: all five strings
-    are required on the wire, `message` even when it is empty. A time of None is Go's zero time.
-    """
-
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-    last_transition_time: str | None = ""
-    observed_generation: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def find_condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:

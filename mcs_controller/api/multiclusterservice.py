@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from informers.meta import ObjectMeta
-from mcs_controller.api.common import Condition, without_server_state
+from informers.meta import Condition, ObjectMeta
+from mcs_controller.api.common import without_server_state
 
 
 class ListedPort(msgspec.Struct, frozen=True):

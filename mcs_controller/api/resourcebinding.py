@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from informers.meta import ObjectMeta
-from mcs_controller.api.common import Condition
+from informers.meta import Condition, ObjectMeta
 
 
 class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from informers.meta import ObjectMeta
-from mcs_controller.api.common import Condition, JsonObject
+from informers.meta import Condition, ObjectMeta
+from mcs_controller.api.common import JsonObject
 
 
 class ManifestRef(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from mcs_controller.api.common import Condition
+from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import MAX_MESSAGE, by_reason, clip, listed
 from mcs_controller.domain.selection import consumers_of, providers_of

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.api.common import Condition, parse_time
+from informers.meta import Condition
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcs_controller.api.common import Condition, find_condition
+from informers.meta import Condition
+from mcs_controller.api.common import find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.policy import is_duplicated

@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from informers.meta import ObjectKey
-from mcs_controller.api.common import Condition, parse_time
+from informers.meta import Condition, ObjectKey
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.execution import applier_of, is_managed
 from mcs_controller.domain.indexes import BY_SERVICE

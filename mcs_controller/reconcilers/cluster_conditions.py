@@ -15,8 +15,8 @@ from mcs_controller.runtime.events import ObjectReference
 
 if TYPE_CHECKING:
     from informers.cached import CachedResource
+    from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.common import Condition
     from mcs_controller.runtime.events import EventType, Recorder
     from workqueue.clock import Clock
 

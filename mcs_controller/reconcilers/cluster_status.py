@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from informers.cached import CachedResource
     from informers.event import Event
+    from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.common import Condition
     from mcs_controller.clusters import MemberCluster
     from mcs_controller.domain.cluster_status import Collected, Streak, Thresholds
     from mcs_controller.runtime.events import EventType, Recorder

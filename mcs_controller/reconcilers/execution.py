@@ -22,8 +22,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
-from informers.meta import ObjectKey
-from mcs_controller.api.common import Condition, find_condition
+from informers.meta import Condition, ObjectKey
+from mcs_controller.api.common import find_condition
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import CONTROL_PLANE, Charge

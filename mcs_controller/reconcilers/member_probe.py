@@ -19,8 +19,8 @@ from mcs_controller.domain.discovery import (
 )
 
 if TYPE_CHECKING:
+    from informers.meta import Condition
     from informers.transport import RawResponse
-    from mcs_controller.api.common import Condition
 
 _PARALLEL: Final = 4
 """Documents read at a time from a server without aggregated discovery; the rest of the rate limit is for others."""

@@ -12,7 +12,8 @@ from mcs_controller.domain.works import cluster_of
 from mcs_controller.runtime.events import ObjectReference
 
 if TYPE_CHECKING:
-    from mcs_controller.api.common import Condition, JsonObject
+    from informers.meta import Condition
+    from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Manifest, Work
     from mcs_controller.runtime.events import EventType, Recorder
 

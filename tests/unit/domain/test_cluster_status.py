@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mcs_controller.api.common import Condition
+from informers.meta import Condition
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.cluster_status import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcs_controller.api.common import Condition
+from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import (
     News,

@@ -388,9 +388,10 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     ),
     Deviation(
         "flags",
-        "No `--enable-pprof`, `--profiling-bind-address`, `--cluster-monitor-*`, and no `cluster_node_number` and "
-        "`cluster_ready_node_number`",
-        "They are there",
+        "`--enable-pprof`, `--profiling-bind-address`, `--cluster-monitor-*` and the other flags, controllers and "
+        "feature gates of docs/reference/flags.md that mean nothing here are accepted with one warning; no "
+        "`cluster_node_number` and `cluster_ready_node_number`",
+        "They do something",
         "They are of Go's runtime, of Pull clusters, and of nodes, which nothing here looks at",
     ),
     Deviation(

@@ -24,7 +24,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_foreign import own, strew
+from tests.support.fleet_model_foreign import own, strew, strip, strippable
 from tests.support.fleet_model_oracle import complaints, expected, present
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 
@@ -95,7 +95,7 @@ class Histories(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.versions = 0
         self.leftovers: set[str] = set()
-        self.injected = False
+        self.stripped = self.ever_stripped = False
 
     def run(self, doing: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(doing)
@@ -147,6 +147,8 @@ class Histories(RuleBasedStateMachine):
         """Make a MultiClusterService, or change its lists."""
         space, name = about
         host, there = self.fleet.host, self.fleet.host.find(wk.MCS_KIND, space, name)
+        if not self.is_home(space):
+            return
         made = mcs(name, space, providers=providers, consumers=consumers, adopted=False, permanent_id="")
         if there is None:
             host.seed(fresh(marked(made, finalizer=True)))
@@ -165,6 +167,8 @@ class Histories(RuleBasedStateMachine):
     def toggle_service(self, about: tuple[str, str], steps: int) -> None:
         """Delete a Service, or make it again."""
         if (there := self.fleet.host.find("Service", *about)) is None:
+            if not self.is_home(about[0]):
+                return
             self.fleet.host.seed(fresh(marked(service(about[1], about[0], ports=PORTS), finalizer=True)))
         elif "deletionTimestamp" not in there["metadata"]:
             self.fleet.host.remove("Service", *about)
@@ -195,6 +199,8 @@ class Histories(RuleBasedStateMachine):
     def say_import(self, name: str, number: int, steps: int) -> None:
         """Make a ServiceImport, change it, or delete it."""
         host = self.fleet.host
+        if not self.is_home("shop"):
+            return
         made = service_import(name, "shop", ports=[{"name": "http", "port": 80 + number, "protocol": "TCP"}])
         if host.find(wk.SERVICE_IMPORT_KIND, "shop", name) is None:
             host.seed(fresh(marked(made)))
@@ -202,6 +208,17 @@ class Histories(RuleBasedStateMachine):
             host.edit(wk.SERVICE_IMPORT_KIND, "shop", name, {"spec": made["spec"]})
         else:
             host.remove(wk.SERVICE_IMPORT_KIND, "shop", name)
+        self.go(steps)
+
+    @rule(space=st.sampled_from(["shop", "bare", "bare"]), steps=st.integers(0, 40))
+    def toggle_home(self, space: str, steps: int) -> None:
+        """A namespace of the control plane goes with all that is in it, or comes."""
+        host = self.fleet.host
+        if (there := host.find("Namespace", "", space)) is None:
+            labels = {wk.SKIP_AUTO_PROPAGATION: "true"} if space == "bare" else {}
+            host.seed(marked(namespace(space, **labels)))
+        elif "deletionTimestamp" not in there["metadata"]:
+            host.remove("Namespace", "", space)
         self.go(steps)
 
     @rule(seed=seeds)
@@ -217,6 +234,18 @@ class Histories(RuleBasedStateMachine):
         ]
         if (found := [one for one in objects if not server.is_theirs(*one)]) != []:
             server.scribble(*rng.choice(found))
+
+    @rule(seed=seeds, steps=st.integers(0, 40))
+    def strip(self, seed: int, steps: int) -> None:
+        """Take a mark of ours off some object."""
+        rng = random.Random(seed)
+        server = rng.choice(self.fleet.servers)
+        if (found := list(strippable(server))) != []:
+            which = rng.choice(found)
+            self.fleet.history.append(f"strip {server.name} {which}")
+            self.stripped = self.ever_stripped = True
+            strip(server, *which)
+        self.go(steps)
 
     # --- members ------------------------------------------------------------------------------------------------------
 
@@ -398,11 +427,14 @@ class Histories(RuleBasedStateMachine):
         # What was unregistered while it could not be cleaned up, and is there again, is looked after again.
         self.agree()
         hindered = any(one.hindered for wishes in expected(fleet).values() for one in wishes)
-        assert hindered or not [one for one in stuck if not _is_right_to_fail(one)], stuck
+        assert hindered or not [one for one in stuck if not self.is_right_to_fail(one)], stuck
         assert fleet.wire.own_conflicts == [], fleet.wire.own_conflicts
-        # A status and a spec, and bindings, are written by several; what a Work says only by one at a time.
+        # A status and a spec, and bindings, are written by several; what a Work says only by one at a time. But what
+        # was taken off it comes back by whoever looks first.
         both = [one for one in fleet.wire.overlaps if one.count(" works ") == 2 and "delete" not in one]
-        assert both == [], both
+        assert self.stripped or both == [], both
+        self.stripped = False
+        fleet.wire.overlaps.clear()
         self.agreed = expected(fleet)
         if not hindered:
             fleet.wire.writes.clear()
@@ -414,7 +446,7 @@ class Histories(RuleBasedStateMachine):
         fleet.history.clear()
 
     def agree(self) -> None:
-        found = complaints(self.fleet, leftovers=frozenset(self.leftovers))
+        found = complaints(self.fleet, leftovers=frozenset(self.leftovers), stripped=self.ever_stripped)
         assert found == [], "\n".join(found)
 
     def compare(self, well: set[str]) -> None:
@@ -485,6 +517,17 @@ class Histories(RuleBasedStateMachine):
             for space, name in SERVICES
             if self.fleet.host.find(wk.MCS_KIND, space, name) is None
         )
+
+    def is_home(self, space: str) -> bool:
+        """Whether the control plane has the namespace."""
+        there = self.fleet.host.find("Namespace", "", space)
+        return there is not None and "deletionTimestamp" not in there["metadata"]
+
+    def is_right_to_fail(self, what: str) -> bool:
+        """Whether a reconcile fails for want of something that only people can bring."""
+        # A Work of somebody's, in a namespace of the control plane that is gone.
+        lacking = re.search(r"namespace (\S+) does not exist in cluster", what)
+        return _is_right_to_fail(what) or (lacking is not None and not self.is_home(lacking[1]))
 
     def has_space(self, member: str, space: str) -> bool:
         there = self.fleet.members[member].find("Namespace", "", space)

@@ -17,15 +17,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import KubeError
+from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.member_ownership import IDENTITY_NAMESPACE
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
-from tests.support.fleet_model_process import STANDALONE, Kind, Process
+from tests.support.fleet_model_process import BESIDE, STANDALONE, Kind, Process
 from tests.support.fleet_model_server import THEIRS, Parked, Server, Wire
 from tests.support.memory import Json, MemoryRecorder
 
@@ -119,6 +121,7 @@ class Fleet:
         for server in self.servers:
             if server.restless:
                 yield f"tidy {server.name}", server.tidy
+        yield from self._karmadas()
         for process in self.processes:
             yield from process.connecting()
         for server in self.servers:
@@ -133,6 +136,29 @@ class Fleet:
                     yield f"event {server.name} {informer.resource.plural}", informer.step
         for message in self.wire.parked:
             yield str(message), message.go
+
+    def _karmadas(self) -> Iterator[Move]:
+        """What Karmada's execution controller does to slices when their Work goes, beside ours (`BESIDE`).
+
+        It deletes what the Work carries wherever that has the label of managed objects, which native slices mirror from
+        their Service. Ours, which stands for it in all else, looks at whose the object is.
+        """
+        for (plural, key), work in self.host._objects.items() if self.kinds == BESIDE else ():
+            if plural != "works" or "deletionTimestamp" not in work["metadata"]:
+                continue
+            name = key.namespace.removeprefix("karmada-es-")
+            cluster = self.host._objects.get(("clusters", ObjectKey("", name)))
+            if cluster is None or "deletionTimestamp" in cluster["metadata"] or self.members[name].down:
+                continue
+            for manifest in work["spec"]["workload"]["manifests"]:
+                meta = manifest["metadata"] if isinstance(manifest, dict) else {}
+                where = (meta.get("namespace", ""), meta.get("name", ""))
+                there = self.members[name]._objects.get(("endpointslices", ObjectKey(*where)), {"metadata": {}})
+                going = "deletionTimestamp" in there["metadata"]
+                if there["metadata"].get("labels", {}).get(wk.MANAGED) == wk.TRUE and not going:
+                    remove = partial(self.members[name].remove, wk.SLICE_KIND, *where)
+                    yield f"Karmada deletes slice {where} of {name}", remove
+                    return
 
     @property
     def all_wait(self) -> bool:

@@ -146,6 +146,11 @@ def cluster_goes(fleet: Fleet) -> None:
     fleet.host.remove("Cluster", "", "m")
 
 
+def namespace_goes(fleet: Fleet) -> None:
+    """Somebody deletes the namespace of everything."""
+    fleet.host.remove("Namespace", "", "shop")
+
+
 def is_unwell(fleet: Fleet) -> None:
     """A provider is not ready from now on."""
     there = fleet.host.find("Cluster", "", "a-b")
@@ -187,6 +192,7 @@ FLOWS: dict[str, Flow] = {
     "a slice moves to another service": Flow(web, slice_changes({"metadata": {"labels": {wk.SERVICE_NAME: "api"}}})),
     "a slice is deleted": Flow(web, slice_goes),
     "the Service is deleted": Flow(web, lambda fleet: fleet.host.remove("Service", "shop", "web")),
+    "a namespace is deleted": Flow(web, namespace_goes),
     "a cluster joins": Flow(
         of(web, lists("providerClusters"), lists("consumerClusters")), lambda fleet: fleet.register("m"), absent="m"
     ),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tests.support.fleet_model import Fleet
+    from tests.support.fleet_model_server import Server
 
 KUBERNETES = {wk.SLICE_MANAGED_BY: "endpointslice-controller.k8s.io"}
 
@@ -69,6 +70,43 @@ def own(provider: str, name: str, space: str, service_name: str | None, addresse
     return fresh(
         marked(slice_(name, space, service=service_name, labels=mirrored, addresses=addresses), finalizer=False)
     )
+
+
+KINDS = ("Work", wk.BINDING_KIND, "Service", wk.MCS_KIND, wk.SLICE_KIND, "Namespace", "Cluster")
+"""Of which there are objects that our controllers write."""
+_USERS = (wk.SKIP_AUTO_PROPAGATION, wk.WITHDRAW_AFTER)
+_LAST = (wk.WORK_NAMESPACE, wk.WORK_NAME)
+
+
+def strippable(server: Server) -> Iterator[tuple[str, str, str, str, str]]:
+    """(kind, namespace, name, part, key) of each label, annotation and finalizer that our controllers have written."""
+    for kind in KINDS:
+        for one in server.all(kind):
+            meta = one["metadata"]
+            where = (kind, meta.get("namespace", ""), meta["name"])
+            if server.is_theirs(*where) or _asks_for_export(one):
+                continue
+            for part in ("labels", "annotations", "finalizers"):
+                for key in sorted(meta.get(part) or ()):
+                    ours = "karmada.io/" in key or key in (wk.SERVICE_NAME, wk.SLICE_MANAGED_BY)
+                    if ours and key not in _USERS and (kind != wk.SLICE_KIND or key not in _LAST):
+                        yield (*where, part, key)
+
+
+def _asks_for_export(obj: dict[str, Any]) -> bool:
+    """Whether it is a Work that brings a ServiceExport, which nobody here makes."""
+    manifests = obj.get("spec", {}).get("workload", {}).get("manifests") or ()
+    return any(isinstance(one, dict) and one["kind"] == wk.SERVICE_EXPORT_KIND for one in manifests)
+
+
+def strip(server: Server, kind: str, namespace: str, name: str, part: str, key: str) -> None:
+    """Somebody takes it off."""
+    found = server.find(kind, namespace, name)
+    assert found is not None
+    left: Any = {key: None}
+    if part == "finalizers":
+        left = [one for one in found["metadata"]["finalizers"] if one != key]
+    server.edit(kind, namespace, name, {"metadata": {part: left}})
 
 
 class Mark(NamedTuple):

@@ -157,12 +157,13 @@ def imports(
 ) -> list[tuple[str, Copy]]:
     """What the control plane is to have of exported Services: the usual name, and the slice."""
     wanted = []
+    homes = {one["metadata"]["name"] for one in _living(fleet.host.all("Namespace"))}
     for member in clusters(fleet):
         exported = exported_in(fleet, member)
         for one in own_slices(fleet, member):
             meta = one["metadata"]
             service = meta.get("labels", {}).get(SERVICE_NAME)
-            if (meta["namespace"], service) in exported:
+            if meta["namespace"] in homes and (meta["namespace"], service) in exported:
                 filed = one | {"metadata": meta | {"labels": {SERVICE_NAME: f"{DERIVED}{service}"}}}
                 wanted.append((f"imported-{member}-{meta['name']}", copy_of(filed, "")))
     return sorted(wanted)
@@ -299,20 +300,46 @@ def _skipped(message: str, missing: set[str]) -> str:
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
-def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset()) -> list[str]:
+def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset(), stripped: bool = False) -> list[str]:
     """What is not as it should be, in a fleet at rest in which every cluster can be reached.
 
-    `leftovers` are members that left while nobody could clean up there: they may have more than they should.
+    `leftovers` are members that left while nobody could clean up there: they may have more than they should. If marks
+    were `stripped`, Works may have gone without a clean-up, and what only people may delete then stays.
     """
     found: list[str] = [line for server in fleet.servers for line in server.touched()]
     for member, wishes in expected(fleet).items():
         found += _misplaced(member, wishes, present(fleet, member), exactly=member not in leftovers)
+    found += orphans(fleet, _REMOVED if stripped else (*_REMOVED, *_KEPT), leftovers=leftovers)
     found += _imported_wrongly(fleet, exactly=not leftovers)
     if present_derived(fleet) != derived(fleet):
         found.append(f"the control plane has {present_derived(fleet)}, not {derived(fleet)}")
     for mcs in services(fleet):
         found += _said_wrongly(fleet, mcs)
         found += _lacking(fleet, mcs)
+    return found
+
+
+_REMOVED = ("Service", "EndpointSlice")
+_KEPT = ("Namespace", "ServiceExport")
+"""Kinds of objects whose Work is gone without its execution: removed, and left to people."""
+
+
+def orphans(fleet: Fleet, kinds: tuple[str, ...], *, leftovers: frozenset[str] = frozenset()) -> list[str]:
+    """What members hold that names a Work which is gone, but for members that left before they could be cleaned up."""
+    works = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in fleet.host.all("Work")}
+    found = []
+    for member in sorted(clusters(fleet) - leftovers):
+        for kind in kinds:
+            for one in fleet.members[member].all(kind):
+                meta = one["metadata"]
+                named = tuple(
+                    meta.get("annotations", {}).get(f"work.karmada.io/{part}") for part in ("namespace", "name")
+                )
+                ours = meta.get("labels", {}).get("karmada.io/managed") == "true"
+                if ours and named[0] == f"karmada-es-{member}" and named not in works:
+                    found.append(
+                        f"{member} has {kind} {meta.get('namespace', '')}/{meta['name']} of a Work that is gone"
+                    )
     return found
 
 

@@ -287,7 +287,11 @@ class Histories(RuleBasedStateMachine):
         if api.is_theirs(wk.SLICE_KIND, "shop", "a-c"):
             api.remove_theirs(wk.SLICE_KIND, "shop", "a-c")
         elif api.find(wk.SLICE_KIND, "shop", "a-c") is None and self.has_space(member, "shop"):
-            api.add_theirs(own(member, "a-c", "shop", None, []))
+            content = own(member, "a-c", "shop", None, [])
+            if self.fleet.kinds == BESIDE:
+                # Karmada's execution deletes what has its label along with a Work that could not be applied for it.
+                del content["metadata"]["labels"][wk.MANAGED]
+            api.add_theirs(content)
         self.go(steps)
 
     @rule(member=members, space=st.sampled_from(["shop", "bare", "bare"]), steps=st.integers(0, 40))

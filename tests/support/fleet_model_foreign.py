@@ -75,7 +75,6 @@ def own(provider: str, name: str, space: str, service_name: str | None, addresse
 KINDS = ("Work", wk.BINDING_KIND, "Service", wk.MCS_KIND, wk.SLICE_KIND, "Namespace", "Cluster")
 """Of which there are objects that our controllers write."""
 _USERS = (wk.SKIP_AUTO_PROPAGATION, wk.WITHDRAW_AFTER)
-_LAST = (wk.WORK_NAMESPACE, wk.WORK_NAME)
 
 
 def strippable(server: Server) -> Iterator[tuple[str, str, str, str, str]]:
@@ -89,7 +88,7 @@ def strippable(server: Server) -> Iterator[tuple[str, str, str, str, str]]:
             for part in ("labels", "annotations", "finalizers"):
                 for key in sorted(meta.get(part) or ()):
                     ours = "karmada.io/" in key or key in (wk.SERVICE_NAME, wk.SLICE_MANAGED_BY)
-                    if ours and key not in _USERS and (kind != wk.SLICE_KIND or key not in _LAST):
+                    if ours and key not in _USERS:
                         yield (*where, part, key)
 
 

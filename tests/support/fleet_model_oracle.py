@@ -269,10 +269,13 @@ def available(fleet: Fleet, mcs: Json) -> bool:
         if not listed or any(one["port"] == port["port"] or one.get("name") == port.get("name", "") for one in listed)
     }
     wishes = expected(fleet)
+    providers = chosen(fleet, mcs, "providerClusters")
 
     def offers(consumer: str) -> list[tuple[Any, Any]]:
         copies = [one.copy for one in wishes[consumer] if not one.hindered]
-        theirs = [copy_of(one, "") for one in own_slices(fleet, consumer)]
+        # What a Pull cluster has of its own the control plane only knows if its agent collects it.
+        known = consumer in providers or (fleet.host.find("Cluster", "", consumer) or {})["spec"]["syncMode"] == "Push"
+        theirs = [copy_of(one, "") for one in own_slices(fleet, consumer)] if known else []
         return [
             (json.loads(one.endpoints), json.loads(one.ports))
             for one in (*copies, *theirs)

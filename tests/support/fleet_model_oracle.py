@@ -311,7 +311,9 @@ def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset(), strippe
     """
     found: list[str] = [line for server in fleet.servers for line in server.touched()]
     for member, wishes in expected(fleet).items():
-        found += _misplaced(member, wishes, present(fleet, member), exactly=member not in leftovers)
+        # What the loss of a finalizer leaves behind is removed from members that are registered.
+        exactly = member not in leftovers and not (stripped and member not in clusters(fleet))
+        found += _misplaced(member, wishes, present(fleet, member), exactly=exactly)
     found += orphans(fleet, _REMOVED if stripped else (*_REMOVED, *_KEPT), leftovers=leftovers)
     found += _imported_wrongly(fleet, exactly=not leftovers)
     if present_derived(fleet) != derived(fleet):

@@ -60,6 +60,7 @@ def wire_standalone(wiring: Wiring) -> None:
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
+                collecting=wiring.collecting,
                 recorder=wiring.recorder,
                 clock=wiring.clock,
             ),

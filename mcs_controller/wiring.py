@@ -19,6 +19,7 @@ from mcs_controller.api import resources
 from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.charge import Charge
+from mcs_controller.domain.clusters import is_leaving
 from mcs_controller.domain.endpointslice import DispatchPolicy
 from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
@@ -409,12 +410,14 @@ def collect_slices(wiring: Wiring) -> Collection:
         new_id=new_id,
         turns=wiring.collecting,
         in_charge=lambda cluster: wiring.charge.covers(cluster, clusters.get(ObjectKey("", cluster))),
+        leaving=lambda cluster: is_leaving(clusters.get(ObjectKey("", cluster))),
     )
     controller = wiring.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
     watches.feed(controller)
     wiring.collecting.feed(controller.enqueue)
     wiring.manager.add_runnable(watches, needs_leader=True)
     controller.watch(wiring.works.informer, collector.requests_for_work, content_changed)
+    controller.watch(wiring.clusters.informer, collector.requests_for_cluster, cluster_changed)
     return Collection(watches, collector, controller)
 
 

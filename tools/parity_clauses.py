@@ -131,7 +131,8 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     Deviation(
         "emptied",
         "A collected Work is emptied before it is deleted, in the write that takes its finalizers off; copies are "
-        "found by what they carry themselves",
+        "found by what they carry themselves. Those of a Cluster that is being deleted are emptied before its "
+        "execution namespace goes",
         "It is deleted as it is; the finalizers go when the copies are gone",
         "Karmada's execution deletes what the manifest names if it has the label `karmada.io/managed`, and a "
         "provider's own slice has that label from its Service: that would be without endpoints for a second",
@@ -782,8 +783,9 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_cluster.py",
             f"{_RECONCILERS}/test_scheduler.py::test_cluster_can_leave_a_binding_whose_service_let_go_of_it",
             "tests/integration/standalone/test_clusters.py",
+            "tests/integration/beside/test_leaving_clusters.py",
         ),
-        ("leftovers",),
+        ("leftovers", "emptied"),
     ),
     Clause(
         _NEIGHBOURS,

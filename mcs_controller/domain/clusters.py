@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.demands import plan_leaving
 from mcs_controller.domain.naming import execution_namespace
-from mcs_controller.domain.works import cluster_of
+from mcs_controller.domain.works import Role, WorkWrite, cluster_of, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -86,6 +87,11 @@ def _relevant(cluster: Cluster) -> tuple[object, ...]:
     )
 
 
+def is_leaving(cluster: Cluster | None) -> bool:
+    """Whether the Cluster is being deleted, and its execution namespace about to go. Of one that is gone, nothing."""
+    return cluster is not None and cluster.metadata.deletion_timestamp is not None
+
+
 # --- execution namespaces (contract 4.4) ---------------------------------------------------------------------------
 
 BY_EXECUTION_CLUSTER: Final = "execution-cluster"
@@ -124,6 +130,7 @@ class ClusterPlan:
     """What to write for one Cluster, in the order of the fields.
 
     Attributes:
+        empty: collected Works that must not go with a slice in them; all that follows has to wait for these writes.
         release: Works to take the execution finalizer off.
         taints: JSON patch of the Cluster; empty if its taints are right.
         finalizers: merge patch of the Cluster.
@@ -132,6 +139,7 @@ class ClusterPlan:
         waiting_for: why the Cluster cannot go on yet; nothing more to write until that changes.
     """
 
+    empty: tuple[WorkWrite, ...] = ()
     release: tuple[Release, ...] = ()
     taints: tuple[JsonObject, ...] = ()
     finalizers: JsonObject | None = None
@@ -201,12 +209,17 @@ def _plan_removal(
     if wk.CLUSTER_FINALIZER not in finalizers:
         return ClusterPlan()
     if namespace is not None:
+        works = tuple(works)
+        empty = plan_leaving(work for work in works if role_of(work) is Role.COLLECTED)
+        changing = {(write.namespace, write.name) for write in empty}
         # The agent of a Pull mode cluster takes the finalizers off; one that does not report will never do it. For
         # Push mode the execution controller knows how to leave a cluster that is both going and out of reach.
         waits = cluster.is_push or (cluster.is_ready and not silent)
-        release = () if waits else tuple(_release(work) for work in works if _held(work))
+        held = (work for work in works if _held(work) and (work.metadata.namespace, work.metadata.name) not in changing)
+        release = () if waits else tuple(_release(work) for work in held)
         terminating = namespace.metadata.deletion_timestamp is not None
         return ClusterPlan(
+            empty=empty,
             release=release,
             delete_namespace=None if terminating else namespace,
             waiting_for=f"namespace {namespace.metadata.name} to be gone",

@@ -19,6 +19,7 @@ from mcs_controller.domain.works import (
     WorkIntent,
     WorkWrite,
     delete_collected,
+    empty_collected,
     is_emptied,
     plan_work,
     role_of,
@@ -158,6 +159,21 @@ def withdraw(collected: Iterable[Work], features: Collection[Feature]) -> tuple[
     """Take the marks of these features off the copies; those that nobody else wants are deleted."""
     live = (work for work in collected if work.metadata.deletion_timestamp is None)
     return tuple(write for work in live if (write := drop_marks(work, features)) is not None)
+
+
+def plan_leaving(collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
+    """The writes that take the slices out of the copies of a cluster whose Cluster is being deleted.
+
+    Its execution namespace is about to be deleted with all that is in it, whoever wants it. Copies that are being
+    deleted already are emptied as well: whoever has not followed that yet finds nothing to delete.
+    """
+    writes: list[WorkWrite] = []
+    for work in collected:
+        if work.metadata.deletion_timestamp is None:
+            writes.append(delete_collected(work))
+        elif work.manifests:
+            writes.append(empty_collected(work))
+    return tuple(writes)
 
 
 def drop_marks(work: Work, features: Collection[Feature]) -> PatchWork | DeleteWork | None:

@@ -199,6 +199,22 @@ def delete_collected(work: Work) -> DeleteWork:
     return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version, body if needed else None)
 
 
+def empty_collected(work: Work) -> PatchWork:
+    """The write that does no more than `delete_collected` does first, for a Work that is being deleted already.
+
+    Without other finalizers on it that is its end.
+    """
+    meta = work.metadata
+    kept = [one for one in meta.finalizers if one not in _COLLECTED_FINALIZERS]
+    spec: JsonObject = {"workload": {"manifests": []}}
+    if work.suspend_dispatching is not None:
+        spec["suspendDispatching"] = work.suspend_dispatching
+    if work.preserve_resources_on_deletion is not None:
+        spec["preserveResourcesOnDeletion"] = work.preserve_resources_on_deletion
+    body = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": kept}, "spec": spec}
+    return PatchWork(meta.namespace, meta.name, body)
+
+
 def is_emptied(work: Work) -> bool:
     """Whether it is a collected Work that `delete_collected` has emptied, but not deleted yet: its marks are left."""
     meta = work.metadata

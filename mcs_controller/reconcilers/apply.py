@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.errors import Conflict, KubeError, NotFound, TransportError
 from informers.meta import KubeObject
-from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee
-from mcs_controller.runtime.reconcile import ReconcileError
+from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee, origin_of
+from mcs_controller.runtime.reconcile import ClusterRequest, ReconcileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from informers.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -146,6 +148,24 @@ def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[
     """The writes, ready for `settle`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
+
+
+async def settle_in_turn(
+    works: CachedResource[Work], writes: Iterable[WorkWrite], collecting: Turns[ClusterRequest], failures: Failures
+) -> bool:
+    """As `settle`, but what the collector has in hand is left to it. False if something was left out for that."""
+    mine: list[WorkWrite] = []
+    left_out = False
+    with ExitStack() as turns:
+        for write in writes:
+            work = works.get(write.namespace, write.name)
+            origin = origin_of(work) if work is not None else None
+            if origin is None or turns.enter_context(collecting.ahead(ClusterRequest(*origin))):
+                mine.append(write)
+            else:
+                left_out = True
+        await settle(named(works, mine), failures)
+    return not left_out
 
 
 async def unless_gone(write: Awaitable[T]) -> T | None:

@@ -6,6 +6,9 @@ Watches, all of the control plane:
     Namespaces          requests_for_namespace
     ResourceBindings    requests_for_binding
 
+Before the execution namespace of a leaving Cluster is deleted, its collected Works are emptied: an execution controller
+that is not ours would delete the member's own slices with them (`works.delete_collected`).
+
 Indexes: `EXECUTION_WORK_INDEXES` on Works, `SCHEDULED_BINDING_INDEXES` on ResourceBindings.
 """
 
@@ -25,6 +28,8 @@ from mcs_controller.domain.clusters import (
     plan_cluster,
 )
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
+from mcs_controller.reconcilers.apply import Failures, settle_in_turn
+from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
@@ -39,7 +44,9 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.runtime.reconcile import ClusterRequest
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -58,6 +65,7 @@ class ClusterReconciler:
         namespaces: CachedResource[Namespace],
         works: CachedResource[Work],
         bindings: Store[ResourceBinding],
+        collecting: Turns[ClusterRequest],
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -68,6 +76,7 @@ class ClusterReconciler:
             namespaces: all of them.
             works: all of them, with `EXECUTION_WORK_INDEXES`.
             bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
+            collecting: whose turn it is to write the collected Work of a slice.
             recorder: for events on Clusters.
             clock: for how long an agent has been silent.
         """
@@ -75,6 +84,7 @@ class ClusterReconciler:
         self._namespaces = namespaces
         self._works = works
         self._bindings = bindings
+        self._collecting = collecting
         self._clock = clock
         self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
 
@@ -91,11 +101,20 @@ class ClusterReconciler:
             self._bindings.by_index(BY_SCHEDULED_CLUSTER, cluster.name),
             silent=has_given_up(cluster, namespace, self._clock.utcnow()),
         )
+        if not await self._empty(plan):
+            return Result(requeue_after=SOON_SECONDS)
         await self._apply(cluster, plan)
         if plan.waiting_for:
             _log.info("Waiting", extra={"waiting_for": plan.waiting_for})
             return Result(requeue_after=POLL_SECONDS)
         return Result()
+
+    async def _empty(self, plan: ClusterPlan) -> bool:
+        """Whether all that had to be emptied is. Raises what the API server says."""
+        failures = Failures()
+        done = await settle_in_turn(self._works, plan.empty, self._collecting, failures)
+        failures.raise_if_any()
+        return done
 
     async def _apply(self, cluster: Cluster, plan: ClusterPlan) -> None:
         for release in plan.release:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain.conditions import Outcome
-from mcs_controller.domain.demands import MCS, Feature, plan_collect, plan_unobserved, service_of_slice
+from mcs_controller.domain.demands import MCS, Feature, plan_collect, plan_leaving, plan_unobserved, service_of_slice
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
@@ -143,11 +143,16 @@ class SliceCollector:
         new_id: Callable[[], str],
         turns: Turns[ClusterRequest],
         in_charge: Callable[[str], bool],
+        leaving: Callable[[str], bool],
     ) -> None:
-        """`in_charge` says whether a cluster's slices are ours to collect, and not another process's."""
+        """`in_charge` says whether a cluster's slices are ours to collect, and not another process's.
+
+        `leaving` says whether its Cluster is being deleted: its slices are wanted no more, whoever wants them.
+        """
         self._works = works
         self._watches = watches
         self._in_charge = in_charge
+        self._leaving = leaving
         self._new_id = new_id
         self._turns = turns
         self._demands: list[Demand] = []
@@ -178,7 +183,9 @@ class SliceCollector:
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
         demands = {demand.feature: partial(demand.wants, origin.cluster) for demand in self._demands}
         slices = self._watches.slices(origin.cluster)
-        if slices is None:
+        if self._leaving(origin.cluster):
+            writes = plan_leaving(collected)
+        elif slices is None:
             # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
             writes = plan_unobserved(collected, demands)
         else:
@@ -216,6 +223,12 @@ class SliceCollector:
     def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
         """The slices whose copies changed."""
         works = (work for work in (event.old, event.new) if work is not None and role_of(work) is Role.COLLECTED)
+        return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
+
+    def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[ClusterRequest]:
+        """All that was collected from a cluster that is leaving: it goes before its execution namespace does."""
+        name = event.object.name
+        works = self._works.store.by_index(BY_PROVIDER, (Role.COLLECTED, name)) if self._leaving(name) else ()
         return sorted({ClusterRequest(*origin) for work in works if (origin := origin_of(work)) is not None})
 
 

@@ -6,7 +6,6 @@ the service. Reads only from caches; what it writes it sees at once, so one pass
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
@@ -27,8 +26,8 @@ from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.selection import Skip, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
-from mcs_controller.domain.works import Role, WorkTerminating, origin_of, role_of
-from mcs_controller.reconcilers.apply import Failures, named, settle, unless_gone
+from mcs_controller.domain.works import Role, WorkTerminating, role_of
+from mcs_controller.reconcilers.apply import Failures, settle_in_turn, unless_gone
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.reconcilers.turns import SOON_SECONDS
 from mcs_controller.runtime.events import ObjectReference
@@ -226,18 +225,7 @@ class MultiClusterServiceReconciler:
 
     async def _apply(self, writes: Iterable[WorkWrite], failures: Failures) -> bool:
         """Do what is planned. False if something was left out because the collector has that slice in hand."""
-        mine: list[WorkWrite] = []
-        left_out = False
-        with ExitStack() as turns:
-            for write in writes:
-                work = self._works.get(write.namespace, write.name)
-                origin = origin_of(work) if work is not None else None
-                if origin is None or turns.enter_context(self._collecting.ahead(ClusterRequest(*origin))):
-                    mine.append(write)
-                else:
-                    left_out = True
-            await settle(named(self._works, mine), failures)
-        return not left_out
+        return await settle_in_turn(self._works, writes, self._collecting, failures)
 
     def _filed(self, request: Request) -> list[Work]:
         """All Works of the service, in any namespace: those labelled so, and those that carry it."""

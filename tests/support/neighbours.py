@@ -356,7 +356,7 @@ def _bound_work(binding: Object, template: Object, cluster: str) -> Object:
         "annotations": marks | {CONFLICT: resolution},
         "finalizers": [EXECUTION_FINALIZER],
     }
-    return work_of(metadata, manifest, suspend=False, preserve=False)
+    return work_of(metadata, manifest, suspend=False, preserve=bool(binding["spec"].get("preserveResourcesOnDeletion")))
 
 
 async def ensure_work(hand: Hand, wanted: Object) -> Object:

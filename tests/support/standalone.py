@@ -18,7 +18,7 @@ from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BIN
 from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.reconcilers import changes, cluster, cluster_status, namespace_sync, scheduler
-from mcs_controller.reconcilers.turns import OneByOne
+from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from workqueue import default_controller_rate_limiter
@@ -63,6 +63,7 @@ async def standalone_controllers(
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
+                collecting=Turns(),
                 recorder=events.for_component("test"),
                 clock=clock,
             ),

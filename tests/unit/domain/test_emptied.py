@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, MCS, drop_marks, plan_unobserved
+from mcs_controller.domain.demands import EXPORT, MCS, drop_marks, plan_leaving, plan_unobserved
 from mcs_controller.domain.importedslices import DeleteSlice
 from mcs_controller.domain.naming import collected_names, slice_of_work_name, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
@@ -25,7 +25,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import merge_patch
+from tests.support.memory import apply_json_patch, merge_patch
 from tests.unit.domain.test_collect import NAME, ORIGIN, collect, collected
 from tests.unit.domain.test_dispatch import by_key, dispatch
 from tests.unit.domain.test_imported_slices import imported, plan
@@ -120,3 +120,29 @@ def test_a_work_that_others_delete_is_let_go_without_a_change_of_what_it_carries
     assert isinstance(release, PatchWork)
     assert "spec" not in release.body
     assert origin_of(a_work(leaving)) == SliceRef("m1", "default", "web-1")
+
+
+# --- when the Cluster leaves ----------------------------------------------------------------------------------------
+
+
+def test_what_was_collected_from_a_leaving_cluster_is_emptied_whoever_wants_it():
+    there = [collected_work("m1"), exported_work("m1", slice_("web-2"))]
+    writes = plan_leaving([a_work(one) for one in there])
+    assert [(type(write), write.emptying is not None) for write in writes if isinstance(write, DeleteWork)] == [
+        (DeleteWork, True),
+        (DeleteWork, True),
+    ]
+    [write] = plan_leaving([a_work(emptied())])
+    assert isinstance(write, DeleteWork)
+    assert write.emptying is None
+
+
+def test_a_work_that_goes_with_the_namespace_already_is_emptied_too_and_then_left_alone():
+    there = collected_work("m1", deleting=True, finalizers=("theirs", wk.DISPATCH_FINALIZER))
+    [write] = plan_leaving([a_work(there)])
+    assert isinstance(write, PatchWork)
+    assert isinstance(write.request, list)
+    after = apply_json_patch(there, write.request)
+    assert after["spec"] == {"suspendDispatching": True, "workload": {"manifests": []}}
+    assert after["metadata"]["finalizers"] == ["theirs"]
+    assert plan_leaving([a_work(after)]) == ()

@@ -10,6 +10,7 @@ from informers.errors import Conflict, Forbidden, NotFound
 from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
+from mcs_controller.reconcilers.apply import WritesFailed
 from mcs_controller.reconcilers.cluster import (
     ClusterReconciler,
     cluster_changed,
@@ -17,7 +18,9 @@ from mcs_controller.reconcilers.cluster import (
     requests_for_cluster,
     requests_for_namespace,
 )
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+from tests.support.builders import collected_work, exported_work, mcs_work, slice_
 from tests.support.clock import FakeClock
 from tests.support.clusters import (
     FINALIZER,
@@ -38,11 +41,13 @@ class World:
     def __init__(self) -> None:
         self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
+        self.collecting: Turns[ClusterRequest] = Turns()
         self.reconciler = ClusterReconciler(
             clusters=self.api.cached(CLUSTERS),
             namespaces=self.api.cached(NAMESPACES),
             works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),
             bindings=self.api.informer(RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES).store,
+            collecting=self.collecting,
             recorder=self.recorder,
             clock=FakeClock(),
         )
@@ -145,6 +150,39 @@ async def test_cluster_leaves_step_by_step(world: World) -> None:
     assert await world.reconcile() == Result()
     assert world.api.find("Cluster", "", "m1") is None
     assert await world.reconcile() == Result()
+
+
+async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_goes(world: World) -> None:
+    """Beside an execution controller of Karmada's, which would delete the member's own slices with them."""
+    world.api.seed(cluster_json())
+    world.api.seed(namespace_json("karmada-es-m1"))
+    for one in (collected_work("m1"), exported_work("m1", slice_("web-2")), mcs_work("m1")):
+        world.api.seed(one)
+    world.api.remove("Cluster", "", "m1")
+    origin = ClusterRequest("m1", "default", "web-1")
+    with world.collecting.reconcile(origin):
+        assert await world.reconcile() == Result(requeue_after=SOON_SECONDS)
+        assert [call.verb for call in world.api.calls] == ["patch", "delete"], "one is the collector's at the moment"
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert [(call.verb, call.plural) for call in world.api.calls[2:]] == [
+        ("patch", "works"),
+        ("delete", "works"),
+        ("delete", "namespaces"),
+    ]
+    world.api.calls.clear()
+    assert await world.reconcile() == Result(requeue_after=10.0)
+    assert world.api.calls == []
+
+
+async def test_a_namespace_waits_for_a_work_that_cannot_be_emptied(world: World) -> None:
+    world.api.seed(cluster_json())
+    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(collected_work("m1"))
+    world.api.remove("Cluster", "", "m1")
+    world.api.fail(Forbidden(403, "Forbidden", "no"), "patch", "Work")
+    with pytest.raises(WritesFailed):
+        await world.reconcile()
+    assert [call.plural for call in world.api.calls] == ["works"]
 
 
 async def test_own_writes_are_seen_before_the_watch_tells_of_them(world: World) -> None:

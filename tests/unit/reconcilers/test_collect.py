@@ -463,3 +463,22 @@ async def test_a_work_that_asks_for_nothing_begins_no_watch(content: Any):
     await comparer.reconcile(Request(namespace, "x"))
     assert world.watches.slices("m1") is None
     assert world.writes == []
+
+
+# --- a provider that leaves -------------------------------------------------------------------------------------------
+
+
+async def test_what_a_leaving_cluster_provides_is_withdrawn_before_its_namespace_goes():
+    world = await running("m1", "m2")
+    leaving = {
+        "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["karmada.io/cluster-controller"]}
+    }
+    world.host.edit("Cluster", "", "m1", leaving)
+    await world.settle()
+    assert (collected(world), world.slices_in("m2")) == ({}, {})
+    world.forget_calls()
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", {"endpoints": []})
+    await world.settle()
+    world.start()
+    await world.settle()
+    assert world.writes == []

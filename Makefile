@@ -9,7 +9,7 @@ MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench bench-quick bench-first-answer check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench bench-quick check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,9 +63,6 @@ bench-quick: components $(BENCH) ## the same with small sizes; kept in build/ (5
 $(BENCH): $(READY)
 	@$(PY) -m pip install --quiet --group bench
 	@touch $@
-
-bench-first-answer: components ## from a ready Pod in member1 to its first answer in member2, by hop
-	@$(PY) -m benchmarks.first_answer $(ARGS)
 
 check: lint types imports ## what has to be green before a merge
 

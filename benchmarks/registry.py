@@ -15,16 +15,12 @@ MODULES: tuple[str, ...] = (
     "benchmarks.library.memory",
     "benchmarks.library.cold_sync",
     "benchmarks.library.watch",
-    "benchmarks.library.choices",
     "benchmarks.product.one_change",
     "benchmarks.product.burst",
     "benchmarks.product.many_services",
-    "benchmarks.product.live_changes",
     "benchmarks.product.recovery",
     "benchmarks.product.services_growth",
-    "benchmarks.product.members_growth",
     "benchmarks.product.failover",
-    "benchmarks.product.cpu_profile",
 )
 """A line for each, in the order of the page. Its name is the last part; the module is imported when it is asked for."""
 

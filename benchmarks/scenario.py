@@ -10,7 +10,7 @@ A scenario is a module with a constant ``SCENARIO`` and its line in ``benchmarks
             rounds.add(name, await measure(name))          # the raw samples of this contestant in this round
         return Outcome(contestants=[...], measurements=[Measurement(name="add", ..., rounds=rounds.found)])
 
-It returns raw samples only. Medians, ratios, tables, charts and the page are made of these, in the same way for all.
+It returns raw samples only. Medians, ratios, tables and the page are made of these, in the same way for all.
 One run of one scenario is one file, ``benchmarks/results/<name>.json``, which holds a :class:`Kept`.
 """
 
@@ -80,7 +80,6 @@ class Measurement(msgspec.Struct, kw_only=True, frozen=True):
             Contestants are measured in turns, so round `i` of one is comparable with round `i` of another.
         targets: what ours shall reach.
         parts: the percentiles that are shown.
-        chart: the picture this one belongs to: measurements with the same text and unit share it; empty: none.
     """
 
     name: str
@@ -90,7 +89,6 @@ class Measurement(msgspec.Struct, kw_only=True, frozen=True):
     rounds: dict[str, list[list[float]]]
     targets: list[Target] = []
     parts: list[float] = msgspec.field(default_factory=lambda: [0.5])
-    chart: str = ""
 
 
 class Table(msgspec.Struct, kw_only=True, frozen=True):
@@ -101,20 +99,6 @@ class Table(msgspec.Struct, kw_only=True, frozen=True):
     rows: list[list[str | int | float]]
 
 
-class Profile(msgspec.Struct, kw_only=True, frozen=True):
-    """How often which stack was seen by a sampler; shown as a flame graph.
-
-    Attributes:
-        title: of the picture.
-        functions: names.
-        stacks: of each stack, how often it was seen, and then its functions by index, the outermost first.
-    """
-
-    title: str
-    functions: list[str]
-    stacks: list[list[int]]
-
-
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     """What the run of a scenario found.
 
@@ -123,14 +107,12 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
         measurements: in the order of the page.
         conditions: sentences on how it was measured, with this run's sizes, for a reader who wants to doubt it.
         tables: what else was found.
-        profiles: where CPU time went.
     """
 
     contestants: list[Contestant]
     measurements: list[Measurement]
     conditions: list[str] = []
     tables: list[Table] = []
-    profiles: list[Profile] = []
 
 
 class Kept(msgspec.Struct, kw_only=True, frozen=True):

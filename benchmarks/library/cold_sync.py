@@ -47,7 +47,6 @@ async def run(context: Context) -> Outcome:
                 unit="s",
                 better="lower",
                 rounds=seconds.found,
-                chart=f"First list of {what}",
             ),
             Measurement(
                 name="processor",
@@ -62,7 +61,6 @@ async def run(context: Context) -> Outcome:
                 unit="MiB",
                 better="lower",
                 rounds=peak.found,
-                chart=f"Peak memory with {what}",
             ),
         ],
         conditions=[

@@ -66,7 +66,6 @@ async def run(context: Context) -> Outcome:
                 better="higher",
                 rounds=turns.found,
                 targets=[Target(against=UNSTRUCTURED, at_least=4.0)],
-                chart="Decoding: watch events a second",
             )
         ],
         conditions=[

@@ -53,7 +53,6 @@ async def run(context: Context) -> Outcome:
                 unit="1/s",
                 better="higher",
                 rounds=turns.found,
-                chart="Informer: watch events a second",
             )
         ],
         conditions=[

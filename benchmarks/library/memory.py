@@ -63,7 +63,6 @@ async def run(context: Context) -> Outcome:
                 better="lower",
                 rounds=heap.found,
                 targets=[Target(at_most=4.0)],
-                chart="Memory of one cached slice",
             ),
             Measurement(
                 name="resident",

@@ -40,7 +40,6 @@ async def run(context: Context) -> Outcome:
                 better="lower",
                 rounds=idle.found,
                 parts=PARTS,
-                chart="Watch: from sending a PATCH to the handler",
             ),
             Measurement(
                 name="burst",
@@ -56,7 +55,6 @@ async def run(context: Context) -> Outcome:
                 unit="µs",
                 better="lower",
                 rounds=processor.found,
-                chart="Watch: processor time for each event",
             ),
         ],
         conditions=[

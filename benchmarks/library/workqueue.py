@@ -24,7 +24,6 @@ class _Operation:
     count: int
     contestants: tuple[str, ...] = (OURS, GO, PLAIN)
     parts: tuple[float, ...] = (0.5,)
-    chart: str = ""
 
 
 SPREAD_SECONDS = 1.0
@@ -36,7 +35,6 @@ OPERATIONS = (
         unit="1/s",
         better="higher",
         count=200_000,
-        chart="Work queue: add, get, done",
     ),
     _Operation(
         name="duplicates",
@@ -60,7 +58,6 @@ OPERATIONS = (
         better="lower",
         count=1_000,
         parts=(0.5, 0.99),
-        chart="Work queue: handing over one item",
     ),
     _Operation(
         name="delay",
@@ -96,7 +93,6 @@ async def run(context: Context) -> Outcome:
                 unit=operation.unit,
                 better=operation.better,
                 parts=list(operation.parts),
-                chart=operation.chart,
                 rounds=turns.found,
             )
         )

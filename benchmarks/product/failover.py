@@ -61,7 +61,6 @@ async def run(context: Context) -> Outcome:
                 rounds={OURS: found[how]},
                 parts=[0.5, 1.0],
                 targets=[Target(part=1.0, at_most=most)],
-                chart="fail-over",
             )
             for how, most in (("SIGTERM", MOST_AFTER_TERM), ("SIGKILL", MOST_AFTER_KILL))
         ],

@@ -190,7 +190,7 @@ def ours(about: str = "") -> Contestant:
     )
 
 
-def one(name: str, title: str, unit: str, value: float, *, most: float | None = None, chart: str = "") -> Measurement:
+def one(name: str, title: str, unit: str, value: float, *, most: float | None = None) -> Measurement:
     """A measurement of ours alone that has a single sample; the less, the better."""
     return Measurement(
         name=name,
@@ -199,7 +199,6 @@ def one(name: str, title: str, unit: str, value: float, *, most: float | None = 
         better="lower",
         rounds={OURS: [[value]]},
         targets=[Target(at_most=most)] if most is not None else [],
-        chart=chart,
     )
 
 

@@ -112,9 +112,7 @@ async def _times(
         for each in found:
             title = f"{each.count} services {what} at once, {limits}"
             seconds = getattr(each, what)
-            measurements.append(
-                one(f"{what}_{each.count}_{key}", title, "s", seconds, chart="services made and deleted at once")
-            )
+            measurements.append(one(f"{what}_{each.count}_{key}", title, "s", seconds))
         few, many = found[0], found[-1]
         title = f"Time for each of {many.count} services {what} at once, compared with each of {few.count}, {limits}"
         growth = (getattr(many, what) / many.count) / (getattr(few, what) / few.count)

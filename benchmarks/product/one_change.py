@@ -149,7 +149,6 @@ def _latencies(hops: dict[str, Rounds]) -> list[Measurement]:
             Target(part=0.5, against=CHAINED, at_most=0.75),
             Target(part=0.99, against=OURS, against_part=0.5, at_most=2.0),
         ],
-        chart="one change",
     )
     titles = {
         "provider answered": "To the provider's answer to the PATCH",

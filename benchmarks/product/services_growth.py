@@ -160,9 +160,9 @@ def _of_starts(starts: dict[int, Start]) -> list[Measurement]:
     for size, start in starts.items():
         with_ = f"with {size:,} services"
         found += [
-            one(f"start_{size}", f"Start-up {with_}", "s", start.seconds, chart="start-up"),
+            one(f"start_{size}", f"Start-up {with_}", "s", start.seconds),
             one(f"start_cpu_{size}", f"CPU of that start-up, {with_}", "s", start.usage.cpu_seconds),
-            one(f"start_memory_{size}", f"Memory at the most, {with_}", "MiB", start.usage.peak_mib, chart="memory"),
+            one(f"start_memory_{size}", f"Memory at the most, {with_}", "MiB", start.usage.peak_mib),
             one(f"start_writes_{size}", f"Writes of that start-up, {with_}", "requests", float(start.writes), most=0.0),
         ]
     return found
@@ -176,7 +176,6 @@ def _of_changes(costs: dict[int, Change]) -> list[Measurement]:
             f"CPU for one change, with {size:,} services",
             "ms",
             cost.cpu_milliseconds,
-            chart="CPU for one change",
         )
         for size, cost in costs.items()
     ]

@@ -226,7 +226,7 @@ class Peer:
             if manifest_of(work)["kind"] != OURS or cluster_of(work) in keep:
                 continue
             labels = labels_of(work)
-            selector = f"{NAMESPACE_KEY}={labels[NAMESPACE_KEY]},{NAME_KEY}={labels[NAME_KEY]}"
+            selector = f"{NAMESPACE_KEY}={labels.get(NAMESPACE_KEY, '')},{NAME_KEY}={labels.get(NAME_KEY, '')}"
             for one in await self._api.list(_WORKS, namespace=work["metadata"]["namespace"], label_selector=selector):
                 if manifest_of(one)["kind"] == "EndpointSlice" and not annotations_of(one).get(PROVIDER):
                     await self._drop_mark(one)
@@ -248,7 +248,9 @@ class Peer:
 
     async def _collect(self, work: Object) -> None:
         cluster, labels = cluster_of(work), labels_of(work)
-        namespace, service = labels[NAMESPACE_KEY], labels[NAME_KEY]
+        namespace, service = labels.get(NAMESPACE_KEY, ""), labels.get(NAME_KEY, "")
+        if cluster not in self._members or not namespace or not service:
+            return
         found = await self._members[cluster].list(
             _SLICES, namespace=namespace, label_selector=f"{SERVICE_NAME}={service}"
         )
@@ -296,7 +298,7 @@ class Peer:
                 after["metadata"]["finalizers"].remove(COLLECTED_FINALIZER)
                 await self._hand.put(after)
             return
-        namespace, name = labels[NAMESPACE_KEY], labels[NAME_KEY]
+        namespace, name = labels.get(NAMESPACE_KEY, ""), labels[NAME_KEY]  # Go's maps answer "" for what is not there
         mcs = await self._hand.find(_SERVICES, namespace, name)
         if mcs is None:
             return

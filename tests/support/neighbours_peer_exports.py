@@ -62,7 +62,7 @@ class WholePeer(Peer):
         works = await self._api.list(_WORKS)
         if self._exports is None:  # at the start
             self._exports = {
-                (cluster_of(one), labels_of(one)[EXPORT.namespace_key], labels_of(one)[EXPORT.name_key])
+                (cluster_of(one), labels_of(one).get(EXPORT.namespace_key, ""), labels_of(one)[EXPORT.name_key])
                 for one in works
                 if labels_of(one).get(EXPORT.name_key)
             }

@@ -14,6 +14,7 @@ from tests.support.fleet import (
     SLICES,
     Space,
     deployment,
+    endpointslice,
     eventually,
     gone,
     multiclusterservice,
@@ -60,6 +61,18 @@ async def collected_are(space: Space, *slices: str) -> None:
     await eventually("the collected Works", found, sorted(slices))
 
 
+def half_filed(name: str, service_name: str) -> Object:
+    """A Work that nobody executes, with a slice in it, and the name of a service without a namespace."""
+    metadata = {"name": name, "labels": {"multiclusterservice.karmada.io/name": service_name}}
+    workload = {"manifests": [endpointslice("half", service_name, ["198.51.100.6"])]}
+    return {
+        "apiVersion": "work.karmada.io/v1alpha1",
+        "kind": "Work",
+        "metadata": metadata,
+        "spec": {"workload": workload},
+    }
+
+
 @pytest.mark.timeout(400)
 async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
     karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run
@@ -76,6 +89,8 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
         await neighbours.policies.propagate(
             await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
         )
+    # Somebody's Work that has one of the two labels of a service: to Karmada it is of a service that there is not.
+    await host.create(half_filed("half", "web"), namespace=namespace)
     # Karmada's own collects first: what it made goes in the same way.
     async with Peer(karmada_bed) as peer:
         web, shown = await native_slice(space, "web"), await native_slice(space, "shown")
@@ -113,4 +128,33 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
 
     assert (await member1.get(SLICES, web, namespace=namespace))["metadata"]["uid"] == uid
     assert neighbours.failures() == {}
+    assert await ours.terminate() == 0
+
+
+async def test_a_slice_that_moves_from_service_to_service_stays_itself(
+    karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run
+):
+    member1, namespace = space.member("member1"), space.namespace
+    await space.create(
+        *(service(name) for name in ("web", "api")),
+        *(multiclusterservice(name, ["member1"], ["member2"]) for name in ("web", "api")),
+    )
+    moving = endpointslice("moving", "web", ["192.0.2.1"])
+    moving["metadata"]["labels"]["karmada.io/managed"] = "true"
+    await space.create_in("member1", moving)
+    uid = (await member1.get(SLICES, "moving", namespace=namespace))["metadata"]["uid"]
+    ours = await run("moving")
+    copy = {"member1-moving": ["192.0.2.1"]}
+
+    async def move_to(name: str) -> None:
+        labels = {"kubernetes.io/service-name": name}
+        await member1.patch(SLICES, "moving", {"metadata": {"labels": labels}}, namespace=namespace)
+
+    for here, there in (("web", "api"), ("api", "nobody"), ("nobody", "web")):
+        await space.dispatched_are("member2", copy if here != "nobody" else {}, here)
+        await move_to(there)
+        await space.dispatched_are("member2", copy if there != "nobody" else {}, there)
+        await space.dispatched_are("member2", {}, here)
+    await at_rest(karmada_bed, neighbours)
+    assert (await member1.get(SLICES, "moving", namespace=namespace))["metadata"]["uid"] == uid
     assert await ours.terminate() == 0

@@ -216,6 +216,7 @@ class Wiring:
             retries=Retries(clock=self.clock, rng=self.rng, member_qps=self.options.cluster_api_qps),
             metrics=self.metrics.propagation,
             charge=self.charge,
+            reserved=self.options.reserved_objects,
         )
         return Execution(reconciler, objects, ownerships, turns)
 

@@ -242,7 +242,7 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     Deviation(
         "reserved",
         "Objects that every cluster has of its own (`default/kubernetes`, `kube-system/kube-dns`, `kube-root-ca.crt`, "
-        "the ServiceAccount `default`; `--reserved-objects` adds more) are refused with words. "
+        "the ServiceAccount `default`; `--reserved-objects` adds more) are refused with words, in any Work as well. "
         "Details: [reserved objects](reserved-objects.md)",
         "A MultiClusterService for `default/kubernetes` is propagated as any other",
         "A member's Pods would ask another cluster's API server half of the time",
@@ -581,6 +581,8 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         (
             f"{_DOMAIN}/test_reserved.py",
             f"{_PRODUCT}/test_odd_services.py::test_the_api_servers_own_service_is_neither_claimed_nor_propagated",
+            f"{_PRODUCT}/test_service_export.py::test_a_service_that_every_cluster_has_of_its_own_is_not_exported",
+            "tests/integration/standalone/test_refused_objects.py::test_no_work_writes_what_every_cluster_has_of_its_own",
         ),
         ("steady", "reserved"),
     ),
@@ -645,6 +647,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
             f"{_RECONCILERS}/test_collect.py",
             f"{_DOMAIN}/test_emptied.py",
             "tests/integration/beside/test_providers.py",
+            "tests/integration/beside/test_client_loop.py",
         ),
         ("marks", "withdrawn", "emptied"),
     ),

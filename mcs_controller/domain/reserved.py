@@ -2,7 +2,7 @@
 
 `default/kubernetes` is the Service of a cluster's own API server: written over, or given another cluster's endpoints,
 its Pods ask another API server half of the time. Whatever propagates by name asks here first: MultiClusterServices,
-ServiceExports, ServiceImports and policies.
+ServiceExports, ServiceImports and policies; and the execution controller, whoever made the Work.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ from mcs_controller.domain.execution import (
 )
 from mcs_controller.domain.immutable import Immutable
 from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.work_status import (
     applied,
     dispatching,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.reconcilers.member_ownership import Ownerships
     from mcs_controller.reconcilers.retries import Retries
     from mcs_controller.reconcilers.turns import Turns
@@ -126,11 +128,15 @@ class ExecutionReconciler:
         retries: Retries,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
         charge: Charge = CONTROL_PLANE,
+        reserved: ReservedObjects = RESERVED,
     ) -> None:
-        """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again."""
+        """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again.
+
+        Objects that are `reserved` are refused, whoever made the Work.
+        """
         self._works = works
         self._clusters = clusters
-        self._writer = MemberWriter(objects, works.store, ownerships, metrics)
+        self._writer = MemberWriter(objects, works.store, ownerships, metrics, reserved)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns

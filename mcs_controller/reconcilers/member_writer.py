@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.work import Manifest, ManifestRef, Work
     from mcs_controller.domain.member_ownership import Ownership
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.reconcilers.member_objects import MemberObjects
     from mcs_controller.reconcilers.member_ownership import Ownerships
     from mcs_controller.reconcilers.propagation_metrics import PropagationMetrics
@@ -54,12 +55,19 @@ class MemberWriter:
     """Writes objects of members, for all Works. Not thread-safe; of one object only one write at a time is expected."""
 
     def __init__(
-        self, objects: MemberObjects, works: Store[Work], ownerships: Ownerships, metrics: PropagationMetrics
+        self,
+        objects: MemberObjects,
+        works: Store[Work],
+        ownerships: Ownerships,
+        metrics: PropagationMetrics,
+        reserved: ReservedObjects,
     ) -> None:
+        """Objects that are `reserved` are the member's own, and not written."""
         self._objects = objects
         self._ownerships = ownerships
         self._works = works
         self._metrics = metrics
+        self._reserved = reserved
         self._stubborn: dict[_Target, tuple[bytes, JsonObject]] = {}
         """Objects that still differ from the manifest after it was written, as (manifest, what still differs).
 
@@ -79,6 +87,8 @@ class MemberWriter:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
         """
         content = manifest_of(work, manifest)
+        if (problem := self._problem(manifest.ref)) is not None:
+            raise InvalidManifest(problem)
         target = await self._target(cluster, manifest.ref)
         if not target.kind.resource.namespaced and target.kind is not NAMESPACES:
             raise InvalidManifest(
@@ -112,6 +122,8 @@ class MemberWriter:
         """
         try:
             content = manifest_of(work, manifest)
+            if self._problem(manifest.ref) is not None:
+                return
             target = await self._target(cluster, manifest.ref)
             objects = self._objects.open(cluster, target.kind)
             ownership = self._ownerships.of(cluster)
@@ -253,6 +265,9 @@ class MemberWriter:
             raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
         kind = await self._objects.kind(cluster, ref.api_version, ref.kind)
         return _Target(cluster, kind, ref.namespace if kind.resource.namespaced else "", ref.name)
+
+    def _problem(self, ref: ManifestRef | None) -> str | None:
+        return self._reserved.problem(ref.kind, ref.namespace, ref.name) if ref is not None else None
 
     def _applier(self, observed: Unstructured) -> Work | None:
         named = applier_of(observed)

@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.fleet import (
     DEPLOYMENTS,
+    EVENTS,
     EXPORTS,
     IMPORTS,
     MCS,
@@ -38,7 +39,7 @@ from tests.support.traffic import Traffic, idle
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from testbed import Api, Bed
+    from testbed import Api, Bed, ControllerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -110,6 +111,37 @@ async def test_case_90_what_is_exported_in_one_member_is_imported_in_another(exp
     reasons = await exported.event_reasons("ServiceImport", "web")
     assert ("Normal", "SyncDerivedServiceSucceed") in reasons
     assert await exported.dispatched("member2") == {}
+
+
+async def test_a_service_that_every_cluster_has_of_its_own_is_not_exported(
+    fleet_bed: Bed, controller: ControllerProcess
+):
+    space = Space(fleet_bed, "default")
+    await at_rest(fleet_bed, but=space)
+    policy = propagationpolicy("kubernetes-export", ["member1"], serviceexport("kubernetes"))
+    await space.create(serviceexport("kubernetes"), policy)
+    member1 = space.member("member1")
+    try:
+
+        async def there() -> bool:
+            return await member1.find(EXPORTS, "kubernetes", namespace="default") is not None
+
+        await eventually("the ServiceExport in member1", there, True)
+
+        async def told() -> set[str]:
+            found = await space.host.list(EVENTS, namespace="karmada-es-member1")
+            return {one["message"] for one in found if one["reason"] == "ReservedObject"}
+
+        said = (
+            "ServiceExport default/kubernetes has no effect: "
+            "every cluster has a Service default/kubernetes of its own, which is neither replaced nor shared"
+        )
+        await eventually("the events", told, {said})
+        assert await space.works("member1", "EndpointSlice") == []
+    finally:
+        await space.host.delete(POLICIES, "kubernetes-export", namespace="default")
+        await space.host.delete(EXPORTS, "kubernetes", namespace="default")
+        await gone(member1, EXPORTS, "kubernetes", "default")
 
 
 async def test_case_91_changes_arrive_and_what_goes_goes(exported: Space):

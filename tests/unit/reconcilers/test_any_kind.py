@@ -171,3 +171,17 @@ async def test_a_member_that_is_connected_anew_is_asked_anew(world: World) -> No
     world.members.leave("m1")
     world.members.join("m1", world.member)
     assert ASKED in await world.reconcile()
+
+
+@pytest.mark.parametrize("kept", [{}, {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}], ids=["as it is", "overwrite"])
+async def test_what_every_cluster_has_of_its_own_is_refused_whoever_made_the_work(world: World, kept: Json) -> None:
+    theirs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {}}
+    theirs["metadata"] |= {"namespace": "default", "annotations": kept}
+    world.carry(theirs)
+    with pytest.raises(TerminalError, match=r"a ConfigMap default/kube-root-ca\.crt of its own"):
+        await world.reconcile()
+    assert world.member.calls == []
+    assert "of its own" in str(world.host.calls)
+    with pytest.raises(TerminalError):
+        await world.reconcile()
+    assert world.host.calls == [], "told once"

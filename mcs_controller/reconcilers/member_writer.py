@@ -138,6 +138,8 @@ class MemberWriter:
     async def remove(self, work: Work, cluster: str, manifest: Manifest, *, let_go: bool) -> None:
         """Delete the member's object, or take the Work's marks off it (`let_go`); only if this Work applied it.
 
+        Reserved objects are let go in any case.
+
         Raises:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
         """
@@ -145,6 +147,7 @@ class MemberWriter:
             target = await self._target(cluster, manifest.ref)
         except (InvalidManifest, KindNotServed):
             return  # then it was never applied, or went with its kind
+        let_go = let_go or self._problem(manifest.ref) is not None  # an older version may have applied it
         self._stubborn.pop(target, None)
         objects = self._objects.open(cluster, target.kind)
         if self._ownerships.of(cluster).foreign:

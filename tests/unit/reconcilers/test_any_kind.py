@@ -9,7 +9,7 @@ import pytest
 from mcs_controller.domain import well_known as wk
 from mcs_controller.reconcilers.served_kinds import FRESH_SECONDS
 from mcs_controller.runtime.reconcile import TerminalError
-from tests.support.execution import KEY, NAMESPACE, World
+from tests.support.execution import KEY, MARKS, NAMESPACE, World
 
 if TYPE_CHECKING:
     from tests.support.memory import Json
@@ -185,3 +185,20 @@ async def test_what_every_cluster_has_of_its_own_is_refused_whoever_made_the_wor
     with pytest.raises(TerminalError):
         await world.reconcile()
     assert world.host.calls == [], "told once"
+
+
+async def test_one_that_an_older_version_applied_is_let_go(world: World) -> None:
+    theirs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {}}
+    theirs["metadata"] |= {"namespace": "default", "annotations": dict(MARKS), "labels": {wk.MANAGED: wk.TRUE}}
+    world.member.served = {"/api/v1": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True}]}
+    world.member.seed(theirs)
+    world.carry(theirs)
+    with pytest.raises(TerminalError):
+        await world.reconcile()
+    world.host.remove("Work", *KEY)
+    await world.reconcile()
+    left = world.member.find("ConfigMap", "default", "kube-root-ca.crt")
+    assert left is not None
+    assert wk.MANAGED not in left["metadata"]["labels"]
+    assert not MARKS.keys() & left["metadata"]["annotations"].keys()
+    assert world.host.find("Work", *KEY) is None

@@ -529,9 +529,9 @@ class Histories(RuleBasedStateMachine):
 
     def is_right_to_fail(self, what: str) -> bool:
         """Whether a reconcile fails for want of something that only people can bring."""
-        # A Work of somebody's, in a namespace of the control plane that is gone.
-        lacking = re.search(r"namespace (\S+) does not exist in cluster", what)
-        return _is_right_to_fail(what) or (lacking is not None and not self.is_home(lacking[1]))
+        # A Work of somebody's, or a slice of an export, in a namespace of the control plane that is gone.
+        lacking = re.search(r"namespace (\S+) does not exist in cluster|NotFound: namespaces \"(\S+)\" not found", what)
+        return _is_right_to_fail(what) or (lacking is not None and not self.is_home(lacking[1] or lacking[2]))
 
     def has_space(self, member: str, space: str) -> bool:
         there = self.fleet.members[member].find("Namespace", "", space)

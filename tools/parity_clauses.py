@@ -426,6 +426,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "Nothing is said",
         "Who made it waits for something that will not come",
     ),
+    Deviation(
+        "service-gone",
+        "The copies of a Service that the control plane has no more are withdrawn after ten seconds, and are back with "
+        "it at once; of one that never was none are made. What was collected stays, and so do the two conditions",
+        "They stay, and are made, as long as the provider has slices",
+        "The Service leaves the consumers, and its endpoints would stay behind for ever; ten seconds are for a Service "
+        "that is deleted and made anew",
+    ),
 )
 
 _OBJECTS = "Objects"
@@ -601,7 +609,9 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         (),
         (
             f"{_PRODUCT}/test_changes.py::test_a_deleted_service_leaves_the_members_and_comes_back_when_it_is_made_again",
+            f"{_PRODUCT}/test_changes.py::test_copies_leave_with_their_service_but_not_if_it_is_replaced",
         ),
+        ("service-gone",),
     ),
     Clause(
         _CONTROLLERS,
@@ -685,7 +695,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "Copies go with the collected Work, and from clusters that consume no more.",
         (31, 32, 34),
         (),
-        ("identity", "withdrawn", "emptied"),
+        ("identity", "withdrawn", "emptied", "service-gone"),
     ),
     Clause(
         _CONTROLLERS,

@@ -11,7 +11,7 @@ from mcs_controller.domain.demands import free_name
 from mcs_controller.domain.exposure import Ports, expose, without_topology
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
-from mcs_controller.domain.withdrawal import withdrawal_due, withdrawal_period
+from mcs_controller.domain.withdrawal import service_gone_due, withdrawal_due, withdrawal_period
 from mcs_controller.domain.works import (
     PatchWork,
     Role,
@@ -74,7 +74,7 @@ class DispatchPlan:
         service: the service that the slice is filed under, if it is dispatched at all.
         ports: how the slice's ports compare with those that the service lists; None if either has none.
         problem: what in the service cannot be made sense of, and is ignored.
-        look_again: in how many seconds the endpoints are to be withdrawn; None if that is not under way.
+        look_again: in how many seconds the copies are to be withdrawn; None if that is not under way.
     """
 
     copies: tuple[Copy, ...]
@@ -97,6 +97,7 @@ def plan_dispatch(
     new_id: Callable[[], str],
     *,
     template: Callable[[tuple[str, str]], Service | None],
+    gone_for: Callable[[tuple[str, str]], float | None],
     policy: DispatchPolicy,
     now: datetime,
 ) -> DispatchPlan:
@@ -112,11 +113,13 @@ def plan_dispatch(
         rivals: looks up dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
         template: looks up the Service in the control plane.
+        gone_for: how many seconds ago the control plane was first seen without that Service; None if it is there.
         policy: see there.
         now: the wall clock.
 
     A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have. A slice none of
-    whose ports is listed has no copies: without ports it would offer nothing.
+    whose ports is listed has no copies: without ports it would offer nothing. Of a Service that is gone no copy is
+    made; those that are there stay for a moment, so nobody who begins in the midst of it brings back what has gone.
     """
     living = (work for work in collected if _is_live(work) and work.manifests)
     source = next((work for work in living if service_of(work) is not None), None)
@@ -133,8 +136,15 @@ def plan_dispatch(
     due = withdrawal_due(clusters.get(origin.cluster), period, now)
     if due is not None and due <= 0:
         reason = f"its endpoints are withdrawn, as it has been not ready for {period:g} s"
-        gone = Skip(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
-        return DispatchPlan(_delete_all(copies), release, (gone,), filed_under, problem=problem)
+        withdrawn = Skip(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
+        return DispatchPlan(_delete_all(copies), release, (withdrawn,), filed_under, problem=problem)
+    gone = service_gone_due(gone_for(filed_under)) if filed_under is not None else None
+    if gone is not None and gone <= 0:
+        return DispatchPlan(_delete_all(copies), release, (), filed_under, problem=problem)
+    due = min((one for one in (due, gone) if one is not None), default=None)
+    if gone is not None and mcs.ports:
+        # What the numbers stand for is the Service's to say: the copies stay as they are.
+        return DispatchPlan((), release, (), filed_under, problem=problem, look_again=due)
     content = source.manifests[0].decode()
     ports = _restrict(content, mcs, template, policy)
     if ports is not None and not ports.exposed:
@@ -149,7 +159,8 @@ def plan_dispatch(
         if there is not None:
             kept.add((namespace, there.metadata.name))
         if (skip := unusable(consumer, clusters)) is not None:
-            skips.append(skip)
+            # Whom a Service that is gone does not reach is not said: whoever begins would say it for a moment.
+            skips += [skip] if gone is None else []
             continue
         slice_name = _slice_name(namespace, origin, there, rivals)
         if there is not None and there.ref is not None and there.ref.name != slice_name:
@@ -157,9 +168,12 @@ def plan_dispatch(
             wanted.extend(_delete_all((there,)))
             continue
         name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
+        observed = there or find(namespace, name)
+        if observed is None and gone is not None:
+            continue
         intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, content)
         try:
-            write = plan_work(intent, there or find(namespace, name), new_id)
+            write = plan_work(intent, observed, new_id)
         except WorkTerminating:
             continue
         if write is not None:

@@ -1,12 +1,15 @@
-"""When the endpoints of a provider that is not ready are withdrawn from consumers: never, unless somebody asks for it.
+"""When copies are withdrawn from consumers although the slice that they are copies of is there.
 
-"Not ready" is what the control plane thinks of the member's API server. Its pods may well be serving, so Karmada keeps
-their endpoints, and so does this controller by default.
+The endpoints of a provider that is not ready: never, unless somebody asks for it. "Not ready" is what the control plane
+thinks of the member's API server. Its pods may well be serving, so Karmada keeps their endpoints, and so does this
+controller by default.
+
+Those of a Service that the control plane has no more: after a moment, see `SERVICE_GONE_SECONDS`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
@@ -17,6 +20,22 @@ if TYPE_CHECKING:
 
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
+
+SERVICE_GONE_SECONDS: Final = 10.0
+"""How long the copies of a Service that is gone stay: who replaces a Service deletes it and makes it anew.
+
+That takes a second or two; `kubectl replace --force` waits for finalizers in between, and the Service is there as long
+as it has some. Consumers whose connections go to a Service that is gone for good can wait that long as well.
+"""
+
+
+def service_gone_due(gone_for: float | None) -> float | None:
+    """In how many seconds the copies of a Service are to go: zero or less if they are; None if the Service is there.
+
+    Args:
+        gone_for: how many seconds ago it was first missed; None if it is there.
+    """
+    return SERVICE_GONE_SECONDS - gone_for if gone_for is not None else None
 
 
 def withdrawal_period(mcs: MultiClusterService, default: float) -> tuple[float, str | None]:

@@ -2,8 +2,8 @@
 
 Key: a provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
 Where collecting and executing happen in this process too, the three writes of a change go side by side (see `turns`).
-Watches: Works; MultiClusterServices; Clusters; Services, for the numbers of their ports. The verdict over all slices
-of a service is `service_status`'s to write.
+Watches: Works; MultiClusterServices; Clusters; Services, for the numbers of their ports, and because no copies stay of
+a Service that is gone. The verdict over all slices of a service is `service_status`'s to write.
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ class EndpointSliceDispatchReconciler:
         self._policy = policy
         self._clock = clock
         self._execution = execution
+        self._gone_since: dict[tuple[str, str], float] = {}
+        """When each Service that a MultiClusterService names was first missed, by the monotonic clock.
+
+        In memory only: a process that begins does not know how long it has been so.
+        """
 
     async def reconcile(self, request: ClusterRequest) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
@@ -165,9 +170,18 @@ class EndpointSliceDispatchReconciler:
             lambda target: self._works.store.by_index(BY_TARGET, target),
             self._new_id,
             template=lambda service: self._templates.get(ObjectKey(*service)),
+            gone_for=self._gone_for,
             policy=self._policy,
             now=self._clock.utcnow(),
         )
+
+    def _gone_for(self, service: tuple[str, str]) -> float | None:
+        """How many seconds ago the Service was first missed; None if it is there."""
+        if self._templates.get(ObjectKey(*service)) is not None:
+            self._gone_since.pop(service, None)
+            return None
+        now = self._clock.monotonic()
+        return now - self._gone_since.setdefault(service, now)
 
     def _executed(self, write: WorkWrite, turns: ExitStack) -> Iterable[Awaitable[object]]:
         """What a changed copy changes in its member."""
@@ -201,6 +215,8 @@ class EndpointSliceDispatchReconciler:
     def requests_for_service(self, event: Event[MultiClusterService]) -> Iterable[ClusterRequest]:
         """All slices of the service."""
         meta = event.object.metadata
+        if event.new is None:
+            self._gone_since.pop((meta.namespace, meta.name), None)
         return self._slices_of(meta.namespace, meta.name)
 
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[ClusterRequest]:
@@ -216,10 +232,18 @@ class EndpointSliceDispatchReconciler:
         return sorted(found | self._withdrawable(cluster))
 
     def requests_for_template(self, event: Event[Service]) -> Iterable[ClusterRequest]:
-        """All slices of the service of that name, if it lists ports: by the Service their numbers are understood."""
+        """All slices of the service of that name, if the Service came or went, or the service lists ports.
+
+        By the Service their numbers are understood.
+        """
         meta = event.object.metadata
+        came_or_went = event.old is None or event.new is None
+        if came_or_went:
+            # It was there, be it for a moment in which nobody looked: what is missed from now on is missed anew.
+            self._gone_since.pop((meta.namespace, meta.name), None)
         mcs = self._services.get(ObjectKey(meta.namespace, meta.name))
-        return self._slices_of(meta.namespace, meta.name) if mcs is not None and mcs.ports else ()
+        asked = mcs is not None and (came_or_went or bool(mcs.ports))
+        return self._slices_of(meta.namespace, meta.name) if asked else ()
 
     def _withdrawable(self, provider: str) -> set[ClusterRequest]:
         """The provider's slices whose endpoints do not stay for ever when it is not ready."""

@@ -2,8 +2,8 @@
 
 Knows no Works and nothing else of how it is done. The rules: a slice of a provider that belongs to a Service of which
 there is a MultiClusterService goes to each of its consumers, except the provider; empty lists mean every cluster. Of
-its ports go those that the service lists, if it lists any. Slices of an exported Service are in the control plane as
-well, under the Service that an import of it makes.
+its ports go those that the service lists, if it lists any. Of a Service that is gone nobody has anything. Slices of an
+exported Service are in the control plane as well, under the Service that an import of it makes.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ def services(fleet: Fleet) -> list[Json]:
     return [one for one in _living(fleet.host.all("MultiClusterService")) if "CrossCluster" in one["spec"]["types"]]
 
 
+def service_of(fleet: Fleet, mcs: Json) -> Json | None:
+    """The Service that a MultiClusterService speaks of."""
+    return fleet.host.find("Service", mcs["metadata"]["namespace"], mcs["metadata"]["name"])
+
+
 def clusters(fleet: Fleet) -> set[str]:
     """Those that are registered and do not leave."""
     return {one["metadata"]["name"] for one in _living(fleet.host.all("Cluster"))}
@@ -98,7 +103,7 @@ def exposed(fleet: Fleet, mcs: Json, slice_: Json) -> Json:
     listed = mcs["spec"].get("ports")
     if not listed or not slice_.get("ports"):
         return slice_
-    service = fleet.host.find("Service", mcs["metadata"]["namespace"], mcs["metadata"]["name"]) or {"spec": {}}
+    service = service_of(fleet, mcs) or {"spec": {}}
     offered = {port["port"]: port.get("name", "") for port in service["spec"].get("ports", ())}
     known = {*offered.values(), *(port.get("name", "") for port in slice_["ports"])}
     names = {one["name"] if one.get("name", "") in known - {""} else offered.get(one["port"]) for one in listed}
@@ -121,7 +126,7 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
     wanted: dict[str, list[Wanted]] = {name: [] for name in fleet.names}
     for mcs in services(fleet):
         namespace = mcs["metadata"]["namespace"]
-        for provider, whole in provided(fleet, mcs):
+        for provider, whole in provided(fleet, mcs) if service_of(fleet, mcs) is not None else ():
             one = exposed(fleet, mcs, whole)
             withdrawn = WITHDRAW_AFTER in mcs["metadata"].get("annotations", {}) and not is_ready(fleet, provider)
             if withdrawn or (whole.get("ports") and not one["ports"]):
@@ -216,7 +221,7 @@ def present(fleet: Fleet, member: str) -> dict[str, Copy]:
 def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
     """Type to (status, message), of a fleet in which every registered cluster is well. No message is any message."""
     meta = mcs["metadata"]
-    service = fleet.host.find("Service", meta["namespace"], meta["name"])
+    service = service_of(fleet, mcs)
     named = {
         field: {one["name"] for one in mcs["spec"].get(field) or ()}
         for field in ("providerClusters", "consumerClusters")
@@ -242,6 +247,9 @@ def conditions(fleet: Fleet, mcs: Json) -> dict[str, tuple[str, str]]:
         if "EndpointSliceDispatched" in said:
             wanted["EndpointSliceDispatched"] = ("True", DISPATCHED)
         return _of_the_ready(fleet, wanted)
+    if service is None:
+        wanted["EndpointSliceDispatched"] = ("True", DISPATCHED)
+        return _of_the_ready(fleet, wanted)
     wanted["EndpointSliceDispatched"] = ("True", _skipped(DISPATCHED, named["consumerClusters"] - there))
     hindered = [one for wishes in expected(fleet).values() for one in wishes if one.hindered]
     if any((one.copy.namespace, one.copy.service) == (meta["namespace"], meta["name"]) for one in hindered):
@@ -262,7 +270,7 @@ def _of_the_ready(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str,
 def available(fleet: Fleet, mcs: Json) -> bool:
     """Whether each consumer has a ready endpoint for each port, of those that the service lists if it lists some."""
     meta, listed = mcs["metadata"], mcs["spec"].get("ports")
-    service = fleet.host.find("Service", meta["namespace"], meta["name"]) or {"spec": {}}
+    service = service_of(fleet, mcs) or {"spec": {}}
     ports = {
         port.get("name", "")
         for port in service["spec"].get("ports", ())

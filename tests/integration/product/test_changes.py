@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from testbed import NotYet, wait_for
 from tests.support.fleet import (
     BINDINGS,
@@ -142,6 +144,31 @@ async def test_a_deleted_service_leaves_the_members_and_comes_back_when_it_is_ma
     recreated = await space.host.get(SERVICES, "web", namespace=space.namespace)
     binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
     assert [owner["uid"] for owner in binding["metadata"]["ownerReferences"]] == [recreated["metadata"]["uid"]]
+
+
+async def test_copies_leave_with_their_service_but_not_if_it_is_replaced(space):
+    await offered(space)
+
+    async def copy_ids() -> list[str]:
+        slices = await space.member("member2").list(SLICES, namespace=space.namespace)
+        return [one["metadata"]["uid"] for one in slices if one["metadata"]["name"] == "member1-web-a"]
+
+    before = await copy_ids()
+    await space.host.delete(SERVICES, "web", namespace=space.namespace)
+    await gone(space.member("member2"), SERVICES, "web", space.namespace)
+    assert await copy_ids() == before
+    await space.create(service("web"))
+    await space.succeeded("web")
+    # Longer than the first absence would have been allowed to last.
+    await asyncio.sleep(SERVICE_GONE_SECONDS + 1)
+    assert await copy_ids() == before, "never away in between"
+
+    await space.host.delete(SERVICES, "web", namespace=space.namespace)
+    await space.dispatched_are("member2", {})
+    assert await space.work_names("member1"), "what was collected stays"
+    await space.create(service("web"))
+    await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+    await space.succeeded("web")
 
 
 async def condition_unless_true(space: Space) -> tuple[str, str, str] | None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.endpointslice import DispatchPlan, DispatchPolicy, plan_dispatch, release_collected
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, work_name
+from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of
 from tests.support.builders import (
     DELETED_AT,
@@ -57,6 +58,7 @@ def dispatch(
     origin: SliceRef = ORIGIN,
     clusters: dict[str, Any] | None = None,
     template: Json | None = None,
+    gone_for: float | None = None,
     policy: DispatchPolicy = KARMADAS,
     now: datetime = NOW,
 ) -> DispatchPlan:
@@ -80,6 +82,7 @@ def dispatch(
         lambda target: [one for _, one in sorted(decoded.items()) if target_of(one) == target],
         ids(f"{origin.cluster}-{origin.name}"),
         template=lambda key: decode(template) if template is not None and key == ("default", "web") else None,
+        gone_for=lambda _: gone_for,
         policy=policy,
         now=now,
     )
@@ -282,6 +285,49 @@ def test_opening_24_a_service_that_says_so_itself_goes_its_own_way():
     plan = dispatch(odd, works, clusters=away())
     assert plan.copies == ()
     assert "'soon' is not a duration" in (plan.problem or "")
+
+
+# --- a Service that is gone -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listed", [None, [{"port": 80}]], ids=["all ports", "listed ports"])
+def test_the_copies_of_a_service_that_is_gone_stay_for_a_moment_and_then_go(listed: Any):
+    content = mcs(consumers=["m2"])
+    content["spec"]["ports"] = listed
+    works = at_rest(content, by_key(collected_work("m1")), template=service())
+    plan = dispatch(content, works, gone_for=SERVICE_GONE_SECONDS - 4)
+    assert (plan.copies, plan.skips, plan.ports, plan.look_again) == ((), (), None, 4.0)
+    plan = dispatch(content, works, gone_for=SERVICE_GONE_SECONDS)
+    assert gone(plan) == [f"karmada-es-m2/{NAME}"]
+    assert (plan.release, plan.skips, plan.service, plan.look_again) == ((), (), ("default", "web"), None)
+    after = at_rest(content, works, gone_for=SERVICE_GONE_SECONDS)
+    assert list(after) == [("karmada-es-m1", NAME)], "what was collected stays"
+    assert dispatch(content, after, gone_for=0.0).copies == (), "who begins then brings nothing back"
+    back = at_rest(content, after, template=service())
+    assert in_consumers(back) == {("karmada-es-m2", "m1-web-1")}
+
+
+def test_until_the_copies_of_a_service_that_is_gone_go_they_follow_their_slice_and_no_new_ones_are_made():
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    changed = works | by_key(collected_work("m1", slice_(addresses=["10.0.0.9"])))
+    plan = dispatch(mcs(consumers=["m2", "m3"]), changed, gone_for=1.0)
+    assert [(copy.cluster, type(copy.write)) for copy in plan.copies] == [("m2", PatchWork)]
+
+
+def test_a_copy_whose_marks_were_taken_off_is_put_right_while_its_service_is_gone_so_that_it_can_go():
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    there = works["karmada-es-m2", NAME]
+    garbled = there | {"spec": {"workload": {"manifests": [7]}}}
+    plan = dispatch(mcs(consumers=["m2"]), works | by_key(garbled), gone_for=1.0)
+    assert [type(copy.write) for copy in plan.copies] == [PatchWork]
+
+
+def test_a_provider_that_is_not_ready_for_too_long_does_not_keep_the_copies_of_a_service_that_is_gone():
+    works = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1")))
+    policy = DispatchPolicy(withdraw_after=300.0)
+    now = datetime(2025, 1, 1, 0, 4, tzinfo=UTC)
+    plan = dispatch(mcs(consumers=["m2"]), works, clusters=away(), policy=policy, now=now, gone_for=0.0)
+    assert plan.look_again == SERVICE_GONE_SECONDS, "what is due first"
 
 
 @pytest.mark.parametrize("endpoints", [None, []], ids=["null", "empty"])
@@ -556,6 +602,7 @@ def test_golden_the_dispatched_work_is_reproduced_field_by_field():
         lambda _: [],
         lambda: str(expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]),
         template=lambda _: None,
+        gone_for=lambda _: None,
         policy=KARMADAS,
         now=NOW,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.durations import parse_duration
-from mcs_controller.domain.withdrawal import withdrawal_due, withdrawal_period
+from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS, service_gone_due, withdrawal_due, withdrawal_period
 from tests.support.builders import a_cluster, an_mcs, cluster, decode
 
 NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
@@ -86,3 +86,12 @@ def since(status: str, at: str | None) -> Any:
 )
 def test_opening_24_the_time_counts_from_the_clusters_own_condition(provider: Any, period: float, due: float | None):
     assert withdrawal_due(provider, period, NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("gone_for", "due"),
+    [(None, None), (0.0, SERVICE_GONE_SECONDS), (3.0, SERVICE_GONE_SECONDS - 3), (SERVICE_GONE_SECONDS + 1, -1.0)],
+    ids=["there", "just gone", "gone for a moment", "overdue"],
+)
+def test_the_copies_of_a_service_that_is_gone_stay_for_a_moment(gone_for: float | None, due: float | None):
+    assert service_gone_due(gone_for) == due

@@ -17,6 +17,7 @@ from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import cluster_of_namespace, distinct_slice_name, execution_namespace, work_name
+from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_cluster,
@@ -150,6 +151,88 @@ async def test_a_provider_that_is_unregistered_takes_its_endpoints_along():
     await world.settle()
     assert world.slices_in("m2") == {}
     assert world.works_in("m1") == {}
+
+
+# --- the Service goes and comes --------------------------------------------------------------------------------------
+
+
+def look_again(world: World) -> list[float]:
+    """In how many seconds the dispatcher looks again."""
+    return list(world.controllers[wk.DISPATCH_CONTROLLER].later.values())
+
+
+async def test_the_copies_of_a_service_that_is_gone_go_after_a_moment_and_are_back_with_it_at_once():
+    world = await running("m1", "m2")
+    world.host.remove("Service", "default", "web")
+    await world._drain()
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
+    assert look_again(world) == [SERVICE_GONE_SECONDS], "nobody polls"
+    await world.settle(failures=True)
+    assert world.slices_in("m2") == {}
+    assert world.works_in("m1").keys() >= {NAME}, "what was collected stays"
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
+    world.host.seed(service())
+    await world._drain()
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
+    await world.settle()
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["seen", "not looked at while it was there"])
+async def test_a_service_that_is_replaced_takes_no_copy_along(looked: bool):
+    world = await running("m1", "m2")
+    world.host.remove("Service", "default", "web")
+    await world._drain()
+    await world.clock.advance(SERVICE_GONE_SECONDS - 1)
+    world.host.seed(service())
+    if looked:
+        await world._drain()
+    world.host.remove("Service", "default", "web")
+    await world._drain()
+    await world.clock.advance(SERVICE_GONE_SECONDS - 1)
+    world.controllers[wk.DISPATCH_CONTROLLER].enqueue(SLICE)
+    await world._drain()
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "each absence counts from its own beginning"
+    assert look_again(world) == [1.0]
+    world.host.seed(service())
+    await world.settle()
+    assert not [write for write in world.writes if write.startswith("delete works/karmada-es-m2/")]
+
+
+async def test_a_service_that_somebody_holds_while_it_is_being_deleted_keeps_its_copies():
+    world = await running("m1", "m2")
+    world.host.edit("Service", "default", "web", {"metadata": {"finalizers": ["example.com/theirs"]}})
+    world.host.remove("Service", "default", "web")
+    await world.settle(failures=True)
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
+
+
+async def test_a_restart_neither_hastens_the_end_of_a_service_that_is_gone_nor_undoes_it():
+    world = await running("m1", "m2", consumers=["m2", "nowhere"])
+    world.host.remove("Service", "default", "web")
+    await world._drain()
+    await world.clock.advance(SERVICE_GONE_SECONDS + 1)
+    world.start()
+    await world._drain()
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
+    assert look_again(world) == [SERVICE_GONE_SECONDS], "it does not know for how long that has been so"
+    await world.settle(failures=True)
+    assert world.slices_in("m2") == {}
+    world.forget_calls()
+    world.start()
+    await world.settle(failures=True)
+    assert world.writes == []
+
+
+async def test_of_a_service_that_never_was_nothing_is_dispatched_and_nobody_remembers_it():
+    world = World("m1", "m2")
+    world.host.seed(mcs(providers=["m1"]))
+    world.members["m1"].seed(slice_())
+    await world.settle(failures=True)
+    assert world.slices_in("m2") == {}
+    assert world.works_in("m1").keys() >= {NAME}
+    world.host.remove(wk.MCS_KIND, "default", "web")
+    await world.settle(failures=True)
+    assert dispatcher(world)._gone_since == {}
 
 
 # --- others at work ---------------------------------------------------------------------------------------------------

@@ -75,7 +75,6 @@ lint: $(READY) ## ruff, formatting, spelling
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
 	@$(PY) -m tools.reference --check
-	@$(PY) -m tools.parity --check
 
 types: $(READY) ## mypy --strict
 	@$(VENV)/bin/mypy
@@ -83,9 +82,8 @@ types: $(READY) ## mypy --strict
 imports: $(READY) ## the layers of docs/architecture.md
 	@$(VENV)/bin/lint-imports
 
-docs: $(READY) ## make docs/reference and docs/parity.md from the code and the tests
+docs: $(READY) ## make docs/reference from the code
 	@$(PY) -m tools.reference
-	@$(PY) -m tools.parity
 
 clean: down ## remove everything that was made here, except the components' cache
 	@rm -rf $(VENV) .bed build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

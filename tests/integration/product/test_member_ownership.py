@@ -130,7 +130,7 @@ async def reasons(bed: Bed, name: str, kind: str, expected: str) -> str:
     return (await cluster_condition(bed, name, kind))[2]
 
 
-async def test_case_06_a_cluster_that_joins_again_has_no_dead_endpoints_and_keeps_its_services(bed: Bed):
+async def test_a_cluster_that_joins_again_has_no_dead_endpoints_and_keeps_its_services(bed: Bed):
     async with controller(bed) as process:
         space = await shop(bed)
         await idle(process)
@@ -153,7 +153,7 @@ async def test_case_06_a_cluster_that_joins_again_has_no_dead_endpoints_and_keep
     assert not [each for each in traffic.writes() if each.resource in ("configmaps", "clusters/status")]
 
 
-async def test_case_06_a_copy_that_nobody_wants_any_more_goes_when_its_cluster_is_back(bed: Bed):
+async def test_a_copy_that_nobody_wants_any_more_goes_when_its_cluster_is_back(bed: Bed):
     async with controller(bed) as process:
         space = await shop(bed)
         await idle(process)
@@ -167,7 +167,7 @@ async def test_case_06_a_copy_that_nobody_wants_any_more_goes_when_its_cluster_i
         await space.remove()
 
 
-async def test_case_06_a_cluster_that_is_back_under_another_name_has_no_dead_endpoints(bed: Bed):
+async def test_a_cluster_that_is_back_under_another_name_has_no_dead_endpoints(bed: Bed):
     async with controller(bed) as process:
         space = await shop(bed)
         await idle(process)
@@ -243,7 +243,7 @@ async def test_a_member_that_is_registered_twice_is_said_so(bed: Bed):
         await idle(process)
 
 
-async def test_case_17_two_control_planes_on_one_member_do_not_fight(bed: Bed, second: Bed):
+async def test_two_control_planes_on_one_member_do_not_fight(bed: Bed, second: Bed):
     member = bed.members["member2"].api
     async with controller(bed) as process, controller(second, "second") as other:
         space = await Space.make(bed)

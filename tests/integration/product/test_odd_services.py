@@ -44,7 +44,7 @@ LONG_NAME = "payments-reconciliation-batch-worker-internal-api-v2-canary"
 """58 characters, which "derived-" makes too long for a Service."""
 
 
-# --- headless or not (case 05) ----------------------------------------------------------------------------------------
+# --- headless or not --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("becomes_headless", [True, False], ids=["becomes headless", "ceases to be headless"])
@@ -79,7 +79,7 @@ async def test_a_service_that_is_made_anew_as_headless_or_not_is_made_anew_in_th
     await eventually("the condition", says, applied)
 
 
-# --- names (case 09) --------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 async def test_an_import_whose_derived_name_is_too_long_says_so_in_one_event(
@@ -108,7 +108,7 @@ async def test_an_import_whose_derived_name_is_too_long_says_so_in_one_event(
     await space.host.delete(IMPORTS, LONG_NAME, namespace=space.namespace)
 
 
-# --- slices (case 10) -------------------------------------------------------------------------------------------------
+# --- slices -----------------------------------------------------------------------------------------------------------
 
 
 def odd(name: str, **content: Any) -> Object:
@@ -252,7 +252,7 @@ async def test_what_a_cluster_left_that_was_removed_by_force_leaves_its_consumer
     await space.host.delete(NAMESPACES, namespace)
 
 
-# --- what every cluster has of its own (case 18) ----------------------------------------------------------------------
+# --- what every cluster has of its own --------------------------------------------------------------------------------
 
 KUBERNETES = "every cluster has a Service default/kubernetes of its own, which is neither replaced nor shared"
 

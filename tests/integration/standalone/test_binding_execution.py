@@ -267,9 +267,7 @@ async def webhook(world: World) -> AsyncIterator[None]:
         await world.member.delete(f"admissionregistration.k8s.io/v1/{plural}", "nlb")
 
 
-async def test_cases_01_and_02_what_a_member_fills_in_stays_and_a_restart_writes_nothing(
-    world: World, webhook: None
-) -> None:
+async def test_what_a_member_fills_in_stays_and_a_restart_writes_nothing(world: World, webhook: None) -> None:
     named = {"ports": [{"name": "http", "port": 80}]}
     balancer = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
     shop = await world.host.create(world.service("shop", type="NodePort", **named))
@@ -299,7 +297,7 @@ async def test_cases_01_and_02_what_a_member_fills_in_stays_and_a_restart_writes
         assert before["shop"]["spec"]["ports"][0]["nodePort"] != taken
         assert before["fixed"]["spec"]["ports"][0]["nodePort"] == wish, "one that somebody wrote travels"
         assert before["edge"]["spec"]["loadBalancerClass"] == NLB
-        assert before["pre"]["spec"]["clusterIP"] == "None", "case 15"
+        assert before["pre"]["spec"]["clusterIP"] == "None"
         more = {"spec": {"ports": [*named["ports"], {"name": "more", "port": 81}]}}
         for name in ("shop", "edge"):
             await world.host.patch(SERVICES, name, more, namespace=world.namespace)
@@ -336,7 +334,7 @@ async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) ->
         assert await world.writes_during_quiet(0.5) == []
 
 
-async def test_case_11_a_slice_whose_address_type_changed_while_nobody_ran_is_made_anew(world: World) -> None:
+async def test_a_slice_whose_address_type_changed_while_nobody_ran_is_made_anew(world: World) -> None:
     other: Object = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:db8::9"]}]}
     async with propagation(world.access):
         await world.carry("work", world.slice())
@@ -350,7 +348,7 @@ async def test_case_11_a_slice_whose_address_type_changed_while_nobody_ran_is_ma
         assert await world.writes_during_quiet(0.5) == []
 
 
-async def test_case_15_a_service_becomes_headless_and_back_by_being_made_anew(world: World) -> None:
+async def test_a_service_becomes_headless_and_back_by_being_made_anew(world: World) -> None:
     overwrite = {"annotations": {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}}
     await world.member.create(world.service("pre", selector={"app": "theirs"}))
     headless = {"clusterIP": "None", "selector": {"app": "pre"}}
@@ -390,7 +388,7 @@ async def test_a_namespace_of_the_members_own_counts_as_applied_and_stays(world:
 
 @asynccontextmanager
 async def refusing(world: World, part_of_name: str) -> AsyncIterator[None]:
-    """The member does not take Services and slices of such names, as in case 12."""
+    """The member does not take Services and slices of such names."""
     versions = {"apiVersion": "admissionregistration.k8s.io/v1"}
     rule = {"apiGroups": ["", "discovery.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE"]}
     spec = {
@@ -417,7 +415,7 @@ async def refusing(world: World, part_of_name: str) -> AsyncIterator[None]:
         await world.member.delete(f"{versions['apiVersion']}/{plural}", part_of_name)
 
 
-async def test_case_12_what_is_refused_for_a_while_is_told_once_and_arrives_afterwards(world: World) -> None:
+async def test_what_is_refused_for_a_while_is_told_once_and_arrives_afterwards(world: World) -> None:
     async with propagation(world.access, retry_seconds=1.5):
         async with refusing(world, "q4"):
             await world.carry("service", world.service("web-q4"))

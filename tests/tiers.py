@@ -1,9 +1,9 @@
 """Run every tier of tests that this machine can run, and name those it cannot.
 
-`make test` calls it; arguments go to pytest. Two pytest processes run side by side, each with test beds of its own, as
+`make test` calls it; arguments go to pytest. Four pytest processes run side by side, each with test beds of its own, as
 most of the time a test waits for something. What they wrote is shown one after the other, and the last line is the sum
-of both, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
-only if both came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
+of all, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
+only if all came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
 failure.
 
 There is one process if paths are named (then only these are run), if an option is about one run of pytest (-k, --lf,
@@ -26,15 +26,12 @@ from tools.progress import ProgressPrinter
 
 INTEGRATION = Path("tests/integration")
 
-# Tests that share a bed belong in one process, and both should take about as long. What is not named goes to the first.
-SECOND_PROCESS = (
-    *(
-        "tests/integration/product",
-        "tests/integration/dataplane",
-        "tests/integration/demo",
-        "tests/integration/testbed",
-    ),
-    *("tests/integration/examples", "tests/integration/runtime", "tests/integration/security", "tests/e2e"),
+# Paths below tests/, for a process each. Tests that share a bed belong together. As most of them wait most of the time,
+# more processes than CPUs take less time in all. What is not named goes to the first, which has the tests that compute.
+OTHER_PROCESSES = (
+    "integration/product",
+    "integration/beside integration/informers integration/manifests integration/standalone integration/security",
+    "integration/dataplane integration/demo integration/testbed integration/examples integration/runtime e2e",
 )
 
 # About one run: what it selects, what it shows while it runs, and files that two would both write.
@@ -79,11 +76,12 @@ def needs_one_process(arguments: list[str]) -> bool:
 
 
 def divided(tiers: list[str]) -> list[Part]:
-    """What each of the two processes runs; only one of them, if the tiers have nothing for the second."""
+    """What each process runs; fewer of them, if the tiers have nothing for some."""
     paths = [path for tier in tiers for path in _folders(tier)]
-    first = [path for path in paths if path not in SECOND_PROCESS]
-    second = [path for path in SECOND_PROCESS if path in paths]
-    return [Part(name, chosen) for name, chosen in (("first", first), ("second", second)) if chosen]
+    others = [[f"tests/{path}" for path in process.split()] for process in OTHER_PROCESSES]
+    first = [path for path in paths if not any(path in other for other in others)]
+    shares = [first, *([path for path in other if path in paths] for other in others)]
+    return [Part(str(number), share) for number, share in enumerate(filter(None, shares), 1)]
 
 
 def _folders(tier: str) -> list[str]:

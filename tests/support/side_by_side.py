@@ -1,4 +1,4 @@
-"""Two runs of pytest at a time, and one result: see :mod:`tests.tiers`.
+"""Several runs of pytest at a time, and one result: see :mod:`tests.tiers`.
 
 A part that does not tell what became of it, because it was killed or ended in the middle, has failed, whatever its exit
 code was.

@@ -138,7 +138,7 @@ def _until(condition) -> None:
         time.sleep(0.01)
 
 
-def test_both_processes_together_run_every_folder_once():
+def test_all_processes_together_run_every_folder_once():
     tiers = ["tests/unit", "tests/model", "tests/integration", "tests/e2e"]
     paths = [path for part in divided(tiers) for path in part.paths]
     assert len(paths) == len(set(paths))
@@ -149,7 +149,7 @@ def test_both_processes_together_run_every_folder_once():
         str(file) for file in with_tests if any(file.is_relative_to(folder) for folder in folders)
     }
     assert [part.paths for part in divided(["tests/unit", "tests/model"])] == [["tests/unit", "tests/model"]]
-    assert len(divided(tiers)) == 2
+    assert len(divided(tiers)) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,10 @@ if TYPE_CHECKING:
 MODULES: tuple[str, ...] = (
     "benchmarks.library.workqueue",
     "benchmarks.library.decode",
-    "benchmarks.library.informer",
     "benchmarks.library.memory",
     "benchmarks.library.cold_sync",
-    "benchmarks.library.watch",
     "benchmarks.product.one_change",
     "benchmarks.product.burst",
-    "benchmarks.product.many_services",
     "benchmarks.product.recovery",
     "benchmarks.product.services_growth",
     "benchmarks.product.failover",

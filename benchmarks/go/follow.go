@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
-	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -76,66 +71,6 @@ func coldSync(who string, parameters Parameters) error {
 	}
 	say(map[string]any{"seconds": took, "cpu": used, "peak": float64(statusBytes("VmHWM")) / (1 << 20)})
 	return nil
-}
-
-// The latencies of updates that carry the time when they were sent; until standard input ends.
-func watchUpdates(who string, parameters Parameters) error {
-	shared, err := sharedInformer(who, parameters.Kubeconfig)
-	if err != nil {
-		return err
-	}
-	var lock sync.Mutex
-	var latencies []float64
-	registration, err := shared.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(_, object any) {
-			now := time.Now().UnixNano()
-			accessor, err := meta.Accessor(object)
-			if err != nil {
-				fail(err)
-			}
-			sent, err := strconv.ParseInt(accessor.GetAnnotations()[parameters.Annotation], 10, 64)
-			if err != nil {
-				fail(err)
-			}
-			lock.Lock()
-			defer lock.Unlock()
-			latencies = append(latencies, float64(now-sent)/1e6)
-		},
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go shared.RunWithContext(ctx)
-	for !registration.HasSynced() {
-		time.Sleep(time.Millisecond)
-	}
-	processor := processorSeconds()
-	say(map[string]any{"ready": true})
-	commands := bufio.NewScanner(os.Stdin)
-	for commands.Scan() { // each line asks for what has come since the last one: so many have been sent
-		expected, err := strconv.Atoi(commands.Text())
-		if err != nil {
-			return err
-		}
-		for len(taken(&lock, &latencies)) < expected {
-			time.Sleep(time.Millisecond)
-		}
-		used := processorSeconds() - processor
-		say(map[string]any{"latencies": taken(&lock, &latencies), "cpu": used})
-		lock.Lock()
-		latencies = nil
-		lock.Unlock()
-		processor = processorSeconds()
-	}
-	return commands.Err()
-}
-
-func taken(lock *sync.Mutex, latencies *[]float64) []float64 {
-	lock.Lock()
-	defer lock.Unlock()
-	return *latencies
 }
 
 func processorSeconds() float64 {

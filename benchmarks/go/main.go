@@ -23,7 +23,6 @@ type Parameters struct {
 	Seconds    float64 `json:"seconds"`
 	Events     string  `json:"events"`
 	Kubeconfig string  `json:"kubeconfig"`
-	Annotation string  `json:"annotation"`
 }
 
 func main() {
@@ -43,10 +42,8 @@ func main() {
 	what := map[string]func(string, Parameters) error{
 		"workqueue": workqueueOperations,
 		"decode":    decode,
-		"informer":  informer,
 		"memory":    memory,
 		"cold_sync": coldSync,
-		"watch":     watchUpdates,
 	}[os.Args[1]]
 	if what == nil {
 		fail(fmt.Errorf("unknown: %s", os.Args[1]))

@@ -1,27 +1,42 @@
-"""The first list of a large collection."""
+"""The first list of a large collection, from a real API server."""
 
 from __future__ import annotations
 
-from benchmarks import golang
-from benchmarks.child import answer_of
-from benchmarks.library.apiserver import filled
-from benchmarks.library.contestants.follow import PAGE_SIZE
-from benchmarks.library.followers import (
-    KOPF,
-    MODELS,
-    PAGED,
-    PROTOBUF,
-    TYPED,
-    TYPED_LIST,
-    UNSTRUCTURED,
-    UNSTRUCTURED_LIST,
-    contestants,
-    start,
-)
-from benchmarks.library.slices import ENDPOINTS
-from benchmarks.scenario import OURS, Context, Measurement, Outcome, Rounds, Scenario
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+from benchmarks import golang
+from benchmarks.child import answer_of, python
+from benchmarks.library.contestants.follow import PAGE_SIZE
+from benchmarks.library.slices import ENDPOINTS, NAMESPACES, endpoint_slice
+from benchmarks.library.versions import python_versions
+from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario
+from testbed import Bed
+from testbed.api import resource_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from testbed import ControlPlane
+
+PAGED = "ours-paged"
+TYPED, TYPED_LIST, PROTOBUF = "go-typed", "go-typed-list", "go-protobuf"
+UNSTRUCTURED, UNSTRUCTURED_LIST = "go-unstructured", "go-unstructured-list"
+MODELS, KOPF = "kubernetes-asyncio", "kopf"
+
+_GO = {
+    TYPED: "typed",
+    TYPED_LIST: "typed",
+    PROTOBUF: "protobuf",
+    UNSTRUCTURED: "unstructured",
+    UNSTRUCTURED_LIST: "unstructured",
+}
 NAMES = (OURS, PAGED, UNSTRUCTURED, UNSTRUCTURED_LIST, TYPED, TYPED_LIST, PROTOBUF, MODELS, KOPF)
+ENDPOINTSLICES = "discovery.k8s.io/v1/endpointslices"
+WRITERS = 16
 
 
 async def run(context: Context) -> Outcome:
@@ -29,17 +44,16 @@ async def run(context: Context) -> Outcome:
     rounds, slices = (2, 1_000) if context.quick else (4, 10_000)
     program = await golang.binary(context.tell)
     seconds, processor, peak = Rounds(NAMES), Rounds(NAMES), Rounds(NAMES)
-    async with filled(context, slices) as server:
+    async with _filled(context, slices) as server:
         kubeconfig = str(server.access.kubeconfig)
         async for _, who in seconds.interleaved(context, rounds=rounds):
-            command, environ = start(program, "cold_sync", who, kubeconfig=kubeconfig, count=slices)
-            answer = await answer_of(command, environ=environ)
+            answer = await _first_list(program, who, kubeconfig=kubeconfig, count=slices)
             seconds.add(who, [answer["seconds"]])
             processor.add(who, [answer["cpu"]])
             peak.add(who, [answer["peak"]])
     what = f"{slices:,} slices with {ENDPOINTS} endpoints"
     return Outcome(
-        contestants=await contestants(program, *NAMES),
+        contestants=await _contestants(program),
         measurements=[
             Measurement(
                 name="seconds",
@@ -69,6 +83,90 @@ async def run(context: Context) -> Outcome:
             f"process with all cores, one after the other; {rounds} rounds. Pages have {PAGE_SIZE} objects.",
         ],
     )
+
+
+@asynccontextmanager
+async def _filled(context: Context, count: int) -> AsyncIterator[ControlPlane]:
+    """An API server with so many slices, in twenty namespaces, and nothing else that works on it."""
+    context.tell("starting etcd and an API server")
+    async with Bed(members=(), controller_manager=False) as bed:
+        api = bed.host.api
+        for number in range(NAMESPACES):
+            await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{number}"}})
+        left = iter(range(count))
+
+        async def create() -> None:
+            for number in left:
+                if number % 1000 == 0:
+                    context.tell(f"making {count:,} slices: {number:,}")
+                content = endpoint_slice(number)
+                path = resource_path(ENDPOINTSLICES, namespace=content["metadata"]["namespace"])
+                await api.raw("POST", path, body=content)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WRITERS):
+                group.create_task(create())
+        yield bed.host
+
+
+async def _first_list(program: Path, who: str, **parameters: Any) -> Any:
+    if who in _GO:
+        environ = {"KUBE_FEATURE_WatchListClient": str(not who.endswith("-list")).lower()}
+        return await answer_of(golang.command(program, "cold_sync", _GO[who], **parameters), environ=environ)
+    return await answer_of(python("benchmarks.library.contestants.follow", who, json.dumps(parameters)))
+
+
+async def _contestants(program: Path) -> list[Contestant]:
+    """All of them, described."""
+    go = await golang.versions(program)
+    ours = python_versions("mcs-controller", "aiohttp", "msgspec", "uvloop")
+    return [
+        Contestant(name=OURS, title="this project", about="`SharedInformer`; a streaming list.", versions=ours),
+        Contestant(
+            name=PAGED,
+            title="this project, pages",
+            about="As on servers without streaming lists.",
+            versions=ours,
+            reference=True,
+        ),
+        Contestant(
+            name=UNSTRUCTURED,
+            title="Go, unstructured",
+            about="Informer of a dynamic factory; a streaming list.",
+            versions=go,
+        ),
+        Contestant(
+            name=UNSTRUCTURED_LIST,
+            title="Go, unstructured, list",
+            about="The same with one list of everything, as before streaming lists.",
+            versions=go,
+        ),
+        Contestant(name=TYPED, title="Go, typed", about="Typed informer, JSON; a streaming list.", versions=go),
+        Contestant(
+            name=TYPED_LIST,
+            title="Go, typed, list",
+            about="The same with one list of everything, as before streaming lists.",
+            versions=go,
+        ),
+        Contestant(
+            name=PROTOBUF,
+            title="Go, typed, protobuf",
+            about="As Kubernetes' own controllers do; built-in kinds only.",
+            versions=go,
+        ),
+        Contestant(
+            name=MODELS,
+            title="kubernetes_asyncio",
+            about="Pages into a dict, then `watch.Watch`; its users write the rest.",
+            versions=python_versions("kubernetes-asyncio", "aiohttp", "uvloop"),
+        ),
+        Contestant(
+            name=KOPF,
+            title="kopf",
+            about="An operator with one `kopf.on.event` handler, default settings; finding the kinds is included.",
+            versions=python_versions("kopf", "aiohttp", "uvloop"),
+        ),
+    ]
 
 
 SCENARIO = Scenario(

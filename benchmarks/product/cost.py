@@ -12,7 +12,7 @@ from testbed import AuditLog
 from testbed.errors import BedError, ProcessFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from testbed import AuditEvent, ControllerProcess
     from testbed.controlplane import ControlPlane
@@ -36,39 +36,31 @@ class Asked(NamedTuple):
 
 
 class Requests:
-    """What some users asked of some planes since this was made, or since :meth:`restart`.
+    """What a user asked of some planes since this was made, or since :meth:`restart`.
 
     Leases, probes of members and their credentials are left out: they come by the clock.
 
     Args:
         planes: of a bed with audit logs.
-        users: as the servers know them.
+        user: as the servers know it.
     """
 
-    def __init__(self, planes: Iterable[ControlPlane], users: Sequence[str]) -> None:
+    def __init__(self, planes: Iterable[ControlPlane], user: str) -> None:
         self._planes = list(planes)
-        self._users = frozenset(users)
+        self._user = user
         self.restart()
 
     def restart(self) -> None:
         """Count from now on."""
         self._marks = {plane.name: AuditLog(plane.audit_log).mark() for plane in self._planes}
 
-    def events(self, user: str = "") -> Iterable[tuple[str, AuditEvent]]:
-        """(plane, request), of one user or of all."""
-        for plane, mark in self._marks.items():
-            for event in mark.events():
-                if event.user in self._users and (not user or event.user == user) and not _timed(event):
-                    yield plane, event
-
-    def count(self, user: str = "") -> Counter[Asked]:
+    def count(self) -> Counter[Asked]:
         """How many of each kind; a watch counts when it ends."""
-        return Counter(Asked(plane, event.verb, _full(event)) for plane, event in self.events(user))
-
-    def conflicts(self, user: str = "") -> Counter[Asked]:
-        """How many of each kind were answered 409."""
         return Counter(
-            Asked(plane, event.verb, _full(event)) for plane, event in self.events(user) if event.code == 409
+            Asked(plane, event.verb, _full(event))
+            for plane, mark in self._marks.items()
+            for event in mark.events()
+            if event.user == self._user and event.resource not in _BY_THE_CLOCK
         )
 
     async def quiet(self, seconds: float = 2.0, *, within: float = 300.0) -> None:
@@ -95,25 +87,17 @@ class Requests:
         for plane in self._planes:
             mark = AuditLog(plane.audit_log).start()
             for event in type(mark)(plane.audit_log, start[plane.name]).events():
-                if event.user in self._users and not _timed(event):
+                if event.user == self._user and event.resource not in _BY_THE_CLOCK:
                     yield event
-
-
-def _timed(event: AuditEvent) -> bool:
-    return event.resource in _BY_THE_CLOCK
 
 
 def _full(event: AuditEvent) -> str:
     return f"{event.resource}/{event.subresource}" if event.subresource else event.resource
 
 
-def on(requests: Counter[Asked], plane: str, *, writes_only: bool = False, events: bool = True) -> int:
-    """How many of the requests went to one plane; without ``events`` those that write Events are left out."""
-    return sum(
-        count
-        for asked, count in requests.items()
-        if asked.plane == plane and (asked.is_write or not writes_only) and (events or asked.resource != "events")
-    )
+def on(requests: Counter[Asked], plane: str) -> int:
+    """How many of the requests went to one plane."""
+    return sum(count for asked, count in requests.items() if asked.plane == plane)
 
 
 def rows(requests: Counter[Asked], *, per: int) -> list[list[str | int | float]]:

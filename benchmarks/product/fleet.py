@@ -29,7 +29,6 @@ from tools.components import COMPONENTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from benchmarks.scenario import Context
     from testbed import Api, ClusterAccess
@@ -77,23 +76,17 @@ class Fleet:
         """All of them."""
         return [self.bed.host, *self.bed.members.values()]
 
-    def requests(self, *users: str) -> Requests:
-        """Counts what the controller asks from now on; of other users, if they are named."""
-        return Requests(self.planes, users or (karmada.CONTROLLER_USER,))
+    def requests(self) -> Requests:
+        """Counts what the controller asks from now on."""
+        return Requests(self.planes, karmada.CONTROLLER_USER)
 
-    def controller(
-        self,
-        *flags: str,
-        name: str = "controller",
-        controllers: str = "*,standalone",
-        kubeconfig: Path | None = None,
-    ) -> ControllerProcess:
+    def controller(self, *flags: str, name: str = "controller") -> ControllerProcess:
         """A controller, not started; it is killed when the fleet ends."""
         process = ControllerProcess(
-            kubeconfig or self.access.kubeconfig,
+            self.access.kubeconfig,
             root=self.bed.root,
             name=name,
-            controllers=controllers,
+            controllers="*,standalone",
             extra_args=[*QUIETLY, *flags],
         )
         self._stack.push_async_callback(process.kill)
@@ -137,17 +130,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(context: Context, *, controller_manager: bool = False) -> AsyncIterator[Fleet]:
-    """A fleet for the block.
-
-    Args:
-        context: of the scenario.
-        controller_manager: whether planes have a kube-controller-manager. It is needed where garbage is to be
-            collected; without it nobody but the controller writes.
-    """
+async def fleet(context: Context) -> AsyncIterator[Fleet]:
+    """A fleet for the block. It has no kube-controller-manager: nobody but the controller writes."""
     context.tell("starting etcd and the API servers")
     async with (
-        Bed(root=context.scratch / "bed", audit=True, controller_manager=controller_manager) as bed,
+        Bed(root=context.scratch / "bed", audit=True, controller_manager=False) as bed,
         AsyncExitStack() as stack,
     ):
         await karmada.install(bed)

@@ -137,7 +137,7 @@ def show(kept: Kept) -> None:
         _print(
             console,
             f"{measurement.title} ({measurement.better} is better)",
-            measured(measurement, kept.outcome.contestants),
+            measured(measurement, kept.outcome.competitors),
         )
     for title, table in found(kept):
         _print(console, title, table)

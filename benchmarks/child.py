@@ -1,4 +1,4 @@
-"""Runs contestants in processes of their own, each of which prints one line of JSON."""
+"""Runs competitors in processes of their own, each of which prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STDERR_LINES = 15
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command of a contestant in Python: this interpreter, a module, arguments."""
+    """The command of a competitor in Python: this interpreter, a module, arguments."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def one_core() -> Callable[[], None]:
-    """For `before`: keeps a contestant, threads and garbage collectors included, on one and the same core."""
+    """For `before`: keeps a competitor, threads and garbage collectors included, on one and the same core."""
     core = max(os.sched_getaffinity(0))
     return lambda: os.sched_setaffinity(0, {core})
 
@@ -32,7 +32,7 @@ def one_core() -> Callable[[], None]:
 async def answer_of(
     command: Sequence[str], *, environ: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
 ) -> Any:
-    """Start a contestant, read the JSON value that it prints, and kill it.
+    """Start a competitor, read the JSON value that it prints, and kill it.
 
     Args:
         command: the program and its arguments.

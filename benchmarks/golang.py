@@ -1,4 +1,4 @@
-"""The contestants in Go: one program, built once and kept where the components are."""
+"""The competitors in Go: one program, built once and kept where the components are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODULE = Path(__file__).resolve().parent / "go"
-NAME = "benchmark-contestants"
+NAME = "benchmark-competitors"
 
 
 def source_hash(module: Path) -> str:
@@ -45,7 +45,7 @@ async def binary(tell: Callable[[str], None]) -> Path:
         loop = asyncio.get_running_loop()
 
         def told(phase: str, seconds: float) -> None:
-            loop.call_soon_threadsafe(tell, f"contestants in Go: {phase} ({seconds:.0f} s)")
+            loop.call_soon_threadsafe(tell, f"competitors in Go: {phase} ({seconds:.0f} s)")
 
         def build() -> None:
             build_once(
@@ -72,5 +72,5 @@ async def versions(path: Path) -> dict[str, str]:
 
 
 def command(path: Path, what: str, who: str, **parameters: Any) -> list[str]:
-    """The command of a contestant."""
+    """The command of a competitor."""
     return [str(path), what, who, json.dumps(parameters)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from benchmarks import registry
-from benchmarks.arithmetic import NOISE
+from benchmarks.result import NOISE
 from benchmarks.scenario import Kept
 from benchmarks.tables import TextTable, behind, found, measured, targets
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.machine import Machine
-    from benchmarks.scenario import Contestant
+    from benchmarks.scenario import Competitor
 
 PAGE = Path("docs/performance.md")
 RESULTS = Path("benchmarks/results")
@@ -61,7 +61,7 @@ Made by `make bench`; no figure on this page is typed by hand. The raw numbers, 
 [benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` makes the page from them again.
 `make bench-quick` gives a first look in a few minutes, and keeps nothing.
 
-Contestants of a table were measured in the same run, in turns, round by round. A figure is the percentile over the
+Competitors of a table were measured in the same run, in turns, round by round. A figure is the percentile over the
 samples of all rounds; beside it is the range of the same percentile of single rounds. *Ours ÷ theirs* is computed for
 each round: the median, and the range. Expect other numbers elsewhere, and compare those of one run with each other."""
 
@@ -110,20 +110,20 @@ def _section(kept: Kept) -> str:
     parts = [f"## {kept.title}", kept.about]
     for measurement in outcome.measurements:
         parts += [f"**{measurement.title}** ({measurement.better} is better)"]
-        parts.append(measured(measurement, outcome.contestants).markdown())
+        parts.append(measured(measurement, outcome.competitors).markdown())
     for title, table in found(kept):
         parts += [f"**{title}**", table.markdown()]
     parts += (
         ["How it is measured:", "\n".join(f"- {each}" for each in outcome.conditions)] if outcome.conditions else []
     )
-    parts += ["Who takes part:", _contestants(outcome.contestants)]
+    parts += ["Who takes part:", _competitors(outcome.competitors)]
     parts.append(f"Raw numbers: [{result_path(kept.scenario)}](../{result_path(kept.scenario)}).")
     return "\n\n".join(parts)
 
 
-def _contestants(contestants: Sequence[Contestant]) -> str:
+def _competitors(competitors: Sequence[Competitor]) -> str:
     lines = []
-    for each in contestants:
+    for each in competitors:
         versions = ", ".join(f"{name} {version}" for name, version in each.versions.items())
         words = " ".join(part for part in (each.about, f"({versions})" if versions else "") if part)
         lines.append(f"- {each.title}" + (f": {words}" if words else ""))

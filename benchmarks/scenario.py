@@ -7,8 +7,8 @@ A scenario is a module with a constant ``SCENARIO`` and its line in ``benchmarks
     async def run(context: Context) -> Outcome:
         rounds = Rounds((OURS, "go"))
         async for _, name in rounds.interleaved(context, rounds=5):
-            rounds.add(name, await measure(name))          # the raw samples of this contestant in this round
-        return Outcome(contestants=[...], measurements=[Measurement(name="add", ..., rounds=rounds.found)])
+            rounds.add(name, await measure(name))          # the raw samples of this competitor in this round
+        return Outcome(competitors=[...], measurements=[Measurement(name="add", ..., rounds=rounds.found)])
 
 It returns raw samples only. Medians, ratios, tables and the page are made of these, in the same way for all.
 One run of one scenario is one file, ``benchmarks/results/<name>.json``, which holds a :class:`Kept`.
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "ours"
-"""The name of our contestant, in every measurement that has one."""
+"""The name of our competitor, in every measurement that has one."""
 
 
-class Contestant(msgspec.Struct, kw_only=True, frozen=True):
+class Competitor(msgspec.Struct, kw_only=True, frozen=True):
     """Somebody who does the work that is measured.
 
     Attributes:
@@ -39,7 +39,7 @@ class Contestant(msgspec.Struct, kw_only=True, frozen=True):
         title: what a table calls it.
         about: how it does it, if the title does not say so; one sentence.
         versions: of what it runs on, by name: read while it ran, never typed.
-        reference: True for a yardstick, or another way to use ours: it is shown, and is nobody to be ahead of.
+        reference: True for a baseline, or another way to use ours: it is shown, and is nobody to be ahead of.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
 
     Attributes:
         part: which percentile of ours, over all rounds; 0.5 is the median.
-        against: the contestant whose percentile ours is divided by; empty: ours itself is bounded. May be ``ours``, for
+        against: the competitor whose percentile ours is divided by; empty: ours itself is bounded. May be ``ours``, for
             a bound such as "p99 at most twice p50".
         against_part: which percentile of theirs.
         at_most: the bound, if less is better.
@@ -69,15 +69,15 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Measurement(msgspec.Struct, kw_only=True, frozen=True):
-    """One quantity, measured of several contestants in the same run.
+    """One quantity, measured of several competitors in the same run.
 
     Attributes:
         name: short and unique within the scenario.
         title: of its table: what is measured, and of what.
         unit: of every sample: "ms", "s", "KiB", "1/s", "requests" ...
         better: which direction wins.
-        rounds: by contestant: for each round its raw samples. A throughput has one sample a round, a latency many.
-            Contestants are measured in turns, so round `i` of one is comparable with round `i` of another.
+        rounds: by competitor: for each round its raw samples. A throughput has one sample a round, a latency many.
+            Competitors are measured in turns, so round `i` of one is comparable with round `i` of another.
         targets: what ours shall reach.
         parts: the percentiles that are shown.
     """
@@ -103,13 +103,13 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     """What the run of a scenario found.
 
     Attributes:
-        contestants: in the order of the tables; ours first.
+        competitors: in the order of the tables; ours first.
         measurements: in the order of the page.
         conditions: sentences on how it was measured, with this run's sizes, for a reader who wants to doubt it.
         tables: what else was found.
     """
 
-    contestants: list[Contestant]
+    competitors: list[Competitor]
     measurements: list[Measurement]
     conditions: list[str] = []
     tables: list[Table] = []
@@ -177,23 +177,23 @@ class BenchmarkError(Exception):
 
 @dataclass(slots=True)
 class Rounds:
-    """Samples of contestants who take turns: A B C, B C A, C A B ... so that drift of the machine hits all alike.
+    """Samples of competitors who take turns: A B C, B C A, C A B ... so that drift of the machine hits all alike.
 
     Args:
-        contestants: their names.
+        competitors: their names.
     """
 
-    contestants: Sequence[str]
+    competitors: Sequence[str]
     found: dict[str, list[list[float]]] = field(default_factory=dict)
 
     async def interleaved(self, context: Context, *, rounds: int, what: str = "") -> AsyncIterator[tuple[int, str]]:
-        """The turns, as (round from 0, contestant); tells each, and what it does."""
+        """The turns, as (round from 0, competitor); tells each, and what it does."""
         for number in range(rounds):
-            shift = number % len(self.contestants)
-            for name in (*self.contestants[shift:], *self.contestants[:shift]):
+            shift = number % len(self.competitors)
+            for name in (*self.competitors[shift:], *self.competitors[:shift]):
                 context.tell(f"{what + ', ' if what else ''}round {number + 1} of {rounds}: {name}")
                 yield number, name
 
-    def add(self, contestant: str, samples: Sequence[float]) -> None:
+    def add(self, competitor: str, samples: Sequence[float]) -> None:
         """Keep the samples of one turn, with six digits."""
-        self.found.setdefault(contestant, []).append([float(f"{sample:.6g}") for sample in samples])
+        self.found.setdefault(competitor, []).append([float(f"{sample:.6g}") for sample in samples])

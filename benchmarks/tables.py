@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.arithmetic import figure, ratio, verdict, wins
+from benchmarks.formatting import number, part_name, quantity, times
+from benchmarks.result import figure, ratio, verdict, wins
 from benchmarks.scenario import OURS
-from benchmarks.texts import number, part_name, quantity, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.scenario import Contestant, Kept, Measurement, Target
+    from benchmarks.scenario import Competitor, Kept, Measurement, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +29,19 @@ class TextTable:
         return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def titles(contestants: Sequence[Contestant]) -> dict[str, str]:
+def titles(competitors: Sequence[Competitor]) -> dict[str, str]:
     """What tables call them, by name."""
-    return {each.name: each.title for each in contestants}
+    return {each.name: each.title for each in competitors}
 
 
-def measured(measurement: Measurement, contestants: Sequence[Contestant]) -> TextTable:
-    """One row for each contestant: its percentiles, how far the rounds differ, and ours divided by it."""
+def measured(measurement: Measurement, competitors: Sequence[Competitor]) -> TextTable:
+    """One row for each competitor: its percentiles, how far the rounds differ, and ours divided by it."""
     compared = OURS in measurement.rounds and len(measurement.rounds) > 1
     first = measurement.parts[0]
     columns = ["", *map(part_name, measurement.parts)]
     columns += [f"rounds, {part_name(first)}"] + (["ours ÷ theirs"] if compared else [])
     rows = []
-    for name, title in titles(contestants).items():
+    for name, title in titles(competitors).items():
         if not any(measurement.rounds.get(name, ())):
             continue
         figures = [figure(measurement, name, part) for part in measurement.parts]
@@ -72,7 +72,7 @@ def targets(results: Sequence[Kept]) -> TextTable:
     """Every target, and whether it is met."""
     rows = []
     for kept in results:
-        names = titles(kept.outcome.contestants)
+        names = titles(kept.outcome.competitors)
         for measurement in kept.outcome.measurements:
             for target in measurement.targets:
                 result = verdict(measurement, target)
@@ -88,7 +88,7 @@ def behind(results: Sequence[Kept]) -> TextTable:
     """Every competitor that is ahead of ours by more than the noise, the largest lead of a scenario first."""
     rows = []
     for kept in results:
-        names = titles([each for each in kept.outcome.contestants if not each.reference])
+        names = titles([each for each in kept.outcome.competitors if not each.reference])
         leads = []
         for measurement in kept.outcome.measurements:
             for name, title in names.items():
@@ -101,7 +101,7 @@ def behind(results: Sequence[Kept]) -> TextTable:
 
 
 def wanted(target: Target, unit: str, names: dict[str, str]) -> str:
-    """A target in words: ``at most 0.75 × yardstick``, ``p99 at most 2 × ours, p50``."""
+    """A target in words: ``at most 0.75 × baseline``, ``p99 at most 2 × ours, p50``."""
     least = target.at_most is None
     bound = target.at_least if least else target.at_most
     assert bound is not None, "a target has a bound"

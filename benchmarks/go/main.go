@@ -1,6 +1,6 @@
-// Contestants of the benchmarks that are written in Go.
+// Competitors of the benchmarks that are written in Go.
 //
-//	contestants <what> <who> <parameters as JSON>
+//	competitors <what> <who> <parameters as JSON>
 //
 // Each prints one JSON object a line. The last one is the result.
 package main
@@ -17,7 +17,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Parameters of all contestants; each reads those that it needs.
+// Parameters of all competitors; each reads those that it needs.
 type Parameters struct {
 	Count      int     `json:"count"`
 	Seconds    float64 `json:"seconds"`

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import golang
 from benchmarks.child import answer_of, python
-from benchmarks.library.contestants.follow import PAGE_SIZE
+from benchmarks.library.competitors.cold_sync import PAGE_SIZE
 from benchmarks.library.slices import ENDPOINTS, NAMESPACES, endpoint_slice
 from benchmarks.library.versions import python_versions
-from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario
+from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario
 from testbed import Bed
 from testbed.api import resource_path
 
@@ -53,7 +53,7 @@ async def run(context: Context) -> Outcome:
             peak.add(who, [answer["peak"]])
     what = f"{slices:,} slices with {ENDPOINTS} endpoints"
     return Outcome(
-        contestants=await _contestants(program),
+        competitors=await _competitors(program),
         measurements=[
             Measurement(
                 name="seconds",
@@ -79,7 +79,7 @@ async def run(context: Context) -> Outcome:
         ],
         conditions=[
             "A real etcd and kube-apiserver on the same machine, with TLS; nothing else works on them.",
-            "Time runs from the first request, when everything is imported and configured. Each contestant is a new "
+            "Time runs from the first request, when everything is imported and configured. Each competitor is a new "
             f"process with all cores, one after the other; {rounds} rounds. Pages have {PAGE_SIZE} objects.",
         ],
     )
@@ -113,54 +113,54 @@ async def _first_list(program: Path, who: str, **parameters: Any) -> Any:
     if who in _GO:
         environ = {"KUBE_FEATURE_WatchListClient": str(not who.endswith("-list")).lower()}
         return await answer_of(golang.command(program, "cold_sync", _GO[who], **parameters), environ=environ)
-    return await answer_of(python("benchmarks.library.contestants.follow", who, json.dumps(parameters)))
+    return await answer_of(python("benchmarks.library.competitors.cold_sync", who, json.dumps(parameters)))
 
 
-async def _contestants(program: Path) -> list[Contestant]:
+async def _competitors(program: Path) -> list[Competitor]:
     """All of them, described."""
     go = await golang.versions(program)
     ours = python_versions("mcs-controller", "aiohttp", "msgspec", "uvloop")
     return [
-        Contestant(name=OURS, title="this project", about="`SharedInformer`; a streaming list.", versions=ours),
-        Contestant(
+        Competitor(name=OURS, title="this project", about="`SharedInformer`; a streaming list.", versions=ours),
+        Competitor(
             name=PAGED,
             title="this project, pages",
             about="As on servers without streaming lists.",
             versions=ours,
             reference=True,
         ),
-        Contestant(
+        Competitor(
             name=UNSTRUCTURED,
             title="Go, unstructured",
             about="Informer of a dynamic factory; a streaming list.",
             versions=go,
         ),
-        Contestant(
+        Competitor(
             name=UNSTRUCTURED_LIST,
             title="Go, unstructured, list",
             about="The same with one list of everything, as before streaming lists.",
             versions=go,
         ),
-        Contestant(name=TYPED, title="Go, typed", about="Typed informer, JSON; a streaming list.", versions=go),
-        Contestant(
+        Competitor(name=TYPED, title="Go, typed", about="Typed informer, JSON; a streaming list.", versions=go),
+        Competitor(
             name=TYPED_LIST,
             title="Go, typed, list",
             about="The same with one list of everything, as before streaming lists.",
             versions=go,
         ),
-        Contestant(
+        Competitor(
             name=PROTOBUF,
             title="Go, typed, protobuf",
             about="As Kubernetes' own controllers do; built-in kinds only.",
             versions=go,
         ),
-        Contestant(
+        Competitor(
             name=MODELS,
             title="kubernetes_asyncio",
             about="Pages into a dict, then `watch.Watch`; its users write the rest.",
             versions=python_versions("kubernetes-asyncio", "aiohttp", "uvloop"),
         ),
-        Contestant(
+        Competitor(
             name=KOPF,
             title="kopf",
             about="An operator with one `kopf.on.event` handler, default settings; finding the kinds is included.",

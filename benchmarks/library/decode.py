@@ -8,7 +8,7 @@ from benchmarks import golang
 from benchmarks.child import answer_of, one_core, python
 from benchmarks.library.slices import ENDPOINTS, write_events
 from benchmarks.library.versions import python_versions
-from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Target
+from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario, Target
 
 UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON = "go-unstructured", "go-typed", "kubernetes-asyncio", "json", "orjson"
 OBJECTS = 500
@@ -26,37 +26,37 @@ async def run(context: Context) -> Outcome:
         if who in (UNSTRUCTURED, TYPED):
             command = golang.command(program, "decode", who.removeprefix("go-"), **parameters)
         else:
-            command = python("benchmarks.library.contestants.decode", who, json.dumps(parameters))
+            command = python("benchmarks.library.competitors.decode", who, json.dumps(parameters))
         turns.add(who, (await answer_of(command, before=one_core()))["samples"])
     go = await golang.versions(program)
     return Outcome(
-        contestants=[
-            Contestant(
+        competitors=[
+            Competitor(
                 name=OURS,
                 title="this project",
                 about="Envelope and object by `informers.wire` and the decoder of `mcs_controller.api`.",
                 versions=python_versions("mcs-controller", "msgspec"),
             ),
-            Contestant(
+            Competitor(
                 name=UNSTRUCTURED,
                 title="Go, unstructured",
                 about="What a dynamic informer of client-go does with the line.",
                 versions=go,
             ),
-            Contestant(
+            Competitor(
                 name=TYPED,
                 title="Go, typed",
                 about="What a typed informer of client-go does with the line, in JSON.",
                 versions=go,
             ),
-            Contestant(
+            Competitor(
                 name=MODELS,
                 title="kubernetes_asyncio models",
                 about="`Watch.unmarshal_event`.",
                 versions=python_versions("kubernetes-asyncio"),
             ),
-            Contestant(name=JSON, title="json to dicts", versions=python_versions()),
-            Contestant(name=ORJSON, title="orjson to dicts", versions=python_versions("orjson")),
+            Competitor(name=JSON, title="json to dicts", versions=python_versions()),
+            Competitor(name=ORJSON, title="orjson to dicts", versions=python_versions("orjson")),
         ],
         measurements=[
             Measurement(
@@ -70,7 +70,7 @@ async def run(context: Context) -> Outcome:
         ],
         conditions=[
             f"An event has {size:,} bytes, managedFields included; {OBJECTS} different ones in turns, from memory, for "
-            f"{seconds:g} s of processor time, garbage collector included; {rounds} rounds; each contestant in a "
+            f"{seconds:g} s of processor time, garbage collector included; {rounds} rounds; each competitor in a "
             "process of its own, kept on one core.",
             "Ours keeps endpoints and ports as JSON, as they are only copied; the others decode everything.",
         ],

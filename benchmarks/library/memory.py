@@ -9,7 +9,7 @@ from benchmarks import golang
 from benchmarks.child import answer_of, python
 from benchmarks.library.slices import ENDPOINTS, write_events
 from benchmarks.library.versions import python_versions
-from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Target
+from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario, Target
 
 UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON = "go-unstructured", "go-typed", "kubernetes-asyncio", "json", "orjson"
 
@@ -22,7 +22,7 @@ async def run(context: Context) -> Outcome:
     size = write_events(events, objects=objects)
     parameters: dict[str, Any] = {"events": str(events), "count": objects}
     heap = Rounds((OURS, UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON))
-    resident = Rounds(heap.contestants)
+    resident = Rounds(heap.competitors)
     async for _, who in heap.interleaved(context, rounds=rounds):
         if who in (UNSTRUCTURED, TYPED):
             answer = await answer_of(golang.command(program, "memory", who.removeprefix("go-"), **parameters))
@@ -31,27 +31,27 @@ async def run(context: Context) -> Outcome:
             continue
         for found, traced in ((heap, True), (resident, False)):  # tracing needs memory itself: two processes
             asked = json.dumps({**parameters, "traced": traced})
-            answer = await answer_of(python("benchmarks.library.contestants.memory", who, asked))
+            answer = await answer_of(python("benchmarks.library.competitors.memory", who, asked))
             found.add(who, [answer["each"]])
     go = await golang.versions(program)
     return Outcome(
-        contestants=[
-            Contestant(
+        competitors=[
+            Competitor(
                 name=OURS,
                 title="this project",
                 about="In a `Store` with two indexes.",
                 versions=python_versions("mcs-controller", "msgspec"),
             ),
-            Contestant(name=UNSTRUCTURED, title="Go, unstructured", about="In an `Indexer` with two.", versions=go),
-            Contestant(name=TYPED, title="Go, typed", about="In an `Indexer` with two.", versions=go),
-            Contestant(
+            Competitor(name=UNSTRUCTURED, title="Go, unstructured", about="In an `Indexer` with two.", versions=go),
+            Competitor(name=TYPED, title="Go, typed", about="In an `Indexer` with two.", versions=go),
+            Competitor(
                 name=MODELS,
                 title="kubernetes_asyncio models",
                 about="In a dict by name.",
                 versions=python_versions("kubernetes-asyncio"),
             ),
-            Contestant(name=JSON, title="json to dicts", about="In a dict by name.", versions=python_versions()),
-            Contestant(
+            Competitor(name=JSON, title="json to dicts", about="In a dict by name.", versions=python_versions()),
+            Competitor(
                 name=ORJSON, title="orjson to dicts", about="In a dict by name.", versions=python_versions("orjson")
             ),
         ],

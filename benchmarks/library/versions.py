@@ -1,4 +1,4 @@
-"""What the contestants in Python run on."""
+"""What the competitors in Python run on."""
 
 from __future__ import annotations
 

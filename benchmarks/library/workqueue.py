@@ -8,9 +8,9 @@ from typing import Literal
 
 from benchmarks import golang
 from benchmarks.child import answer_of, one_core, python
-from benchmarks.library.contestants.workqueue import DUPLICATES
+from benchmarks.library.competitors.workqueue import DUPLICATES
 from benchmarks.library.versions import python_versions
-from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario
+from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario
 
 GO, PLAIN = "go", "asyncio"
 
@@ -22,7 +22,7 @@ class _Operation:
     unit: str
     better: Literal["lower", "higher"]
     count: int
-    contestants: tuple[str, ...] = (OURS, GO, PLAIN)
+    competitors: tuple[str, ...] = (OURS, GO, PLAIN)
     parts: tuple[float, ...] = (0.5,)
 
 
@@ -42,7 +42,7 @@ OPERATIONS = (
         unit="1/s",
         better="higher",
         count=1_000_000,
-        contestants=(OURS, GO),
+        competitors=(OURS, GO),
     ),
     _Operation(
         name="rate_limited",
@@ -77,14 +77,14 @@ async def run(context: Context) -> Outcome:
     program = await golang.binary(context.tell)
     measurements = []
     for operation in OPERATIONS:
-        turns = Rounds(operation.contestants)
+        turns = Rounds(operation.competitors)
         parameters = {"count": operation.count // scale, "seconds": SPREAD_SECONDS / scale}
         async for _, who in turns.interleaved(context, rounds=rounds, what=operation.name):
             if who == GO:
                 command = golang.command(program, "workqueue", operation.name, **parameters)
             else:
                 asked = json.dumps({"operation": operation.name, **parameters})
-                command = python("benchmarks.library.contestants.workqueue", who, asked)
+                command = python("benchmarks.library.competitors.workqueue", who, asked)
             turns.add(who, (await answer_of(command, before=one_core()))["samples"])
         measurements.append(
             Measurement(
@@ -97,20 +97,20 @@ async def run(context: Context) -> Outcome:
             )
         )
     return Outcome(
-        contestants=[
-            Contestant(
+        competitors=[
+            Competitor(
                 name=OURS,
                 title="this project",
                 about="`workqueue.Queue` and `RateLimitingQueue`, on uvloop.",
                 versions=python_versions("mcs-controller", "uvloop"),
             ),
-            Contestant(
+            Competitor(
                 name=GO,
                 title="Go client-go",
                 about="`util/workqueue`, typed.",
                 versions=await golang.versions(program),
             ),
-            Contestant(
+            Competitor(
                 name=PLAIN,
                 title="asyncio.Queue",
                 about="No deduplication, no retries; delays are timers of the event loop, which may be early.",
@@ -120,7 +120,7 @@ async def run(context: Context) -> Outcome:
         ],
         measurements=measurements,
         conditions=[
-            f"Each contestant has a process of its own, kept on one core; {rounds} rounds. Throughput counts processor "
+            f"Each competitor has a process of its own, kept on one core; {rounds} rounds. Throughput counts processor "
             "time, threads and garbage collector included, so that other work on the machine matters less.",
             f"Items are added by one producer: {OPERATIONS[0].count // scale:,} different keys first, then all are "
             f"taken; duplicates are {DUPLICATES:,} keys in turns; delays are spread over {SPREAD_SECONDS / scale:g} s.",

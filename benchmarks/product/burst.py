@@ -41,7 +41,7 @@ async def run(context: Context) -> Outcome:
         many, many_requests = await _many(context, world, names, slices)
         one, one_requests = await _one(context, world, marks, changes)
     return Outcome(
-        contestants=[ours("with request limits raised to 2000/4000")],
+        competitors=[ours("with request limits raised to 2000/4000")],
         measurements=[*many, *one],
         tables=[many_requests, one_requests],
         conditions=[

@@ -51,7 +51,7 @@ async def run(context: Context) -> Outcome:
         await standby.terminate()
         await leader.terminate()
     return Outcome(
-        contestants=[ours()],
+        competitors=[ours()],
         measurements=[
             Measurement(
                 name=how.lower(),

@@ -21,7 +21,7 @@ from benchmarks.product.objects import (
     service,
     slice_name,
 )
-from benchmarks.scenario import OURS, Contestant, Measurement, Target
+from benchmarks.scenario import OURS, Competitor, Measurement, Target
 from mcs_controller import __version__
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
 from testbed.tasks import together
@@ -167,9 +167,9 @@ async def at_once(work: Sequence[Callable[[], Awaitable[object]]], *, limit: int
     await together(worker() for _ in range(min(limit, len(work))))
 
 
-def ours(about: str = "") -> Contestant:
+def ours(about: str = "") -> Competitor:
     """The product."""
-    return Contestant(
+    return Competitor(
         name=OURS,
         title="mcs-controller",
         about=about or "stand-alone, as a process of its own",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from benchmarks.product.baseline import Place, Plan, Server
 from benchmarks.product.cost import Asked, rows
 from benchmarks.product.fleet import HOST, SPACE, Fleet, fleet, offer, ours
 from benchmarks.product.objects import (
@@ -30,8 +31,7 @@ from benchmarks.product.objects import (
     slice_name,
 )
 from benchmarks.product.stream import Marks, observing
-from benchmarks.product.yardstick import Place, Plan, Server
-from benchmarks.scenario import OURS, Contestant, Context, Measurement, Outcome, Rounds, Scenario, Table, Target
+from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario, Table, Target
 from testbed import karmada
 from testbed.api import resource_path
 from testbed.errors import BedError
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 CHAINED: Final = "chained"
 OVERLAPPED: Final = "overlapped"
-CONTESTANTS: Final = (OURS, CHAINED, OVERLAPPED)
+COMPETITORS: Final = (OURS, CHAINED, OVERLAPPED)
 WEB: Final = "web"
 SECONDS: Final = 20.0
 PAUSE_SECONDS: Final = 0.03
@@ -56,7 +56,7 @@ HOPS: Final = ("provider answered", "collected", "dispatched", "arrived")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where one contestant's changes can be seen.
+    """Where one competitor's changes can be seen.
 
     Attributes:
         source: namespace of the slice in the provider.
@@ -70,14 +70,14 @@ class Way:
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
     rounds, changes = (3, 10) if context.quick else (10, 30)
-    hops = {hop: Rounds(CONTESTANTS) for hop in HOPS}
+    hops = {hop: Rounds(COMPETITORS) for hop in HOPS}
     async with fleet(context) as world, AsyncExitStack() as stack:
         controller = await world.start()
         await offer(world, WEB)
         ways = {OURS: await stack.enter_async_context(_way(world, OURS, SPACE, "karmada-es-"))}
         for name in (CHAINED, OVERLAPPED):
             spaces = await _copy(world, name)
-            await stack.enter_async_context(_yardstick(world, name))
+            await stack.enter_async_context(_baseline(world, name))
             ways[name] = await stack.enter_async_context(_way(world, name, *spaces))
         numbers = iter(range(1, 1_000_000))
         rng = random.Random(1)
@@ -86,10 +86,10 @@ async def run(context: Context) -> Outcome:
                 await _change(world, way, next(numbers))
         for number in range(rounds):
             context.tell(f"round {number + 1} of {rounds}: {changes} changes of each in turns")
-            found: dict[str, list[list[float]]] = {name: [] for name in CONTESTANTS}
+            found: dict[str, list[list[float]]] = {name: [] for name in COMPETITORS}
             for turn in range(changes):
-                shift = turn % len(CONTESTANTS)
-                for name in (*CONTESTANTS[shift:], *CONTESTANTS[:shift]):
+                shift = turn % len(COMPETITORS)
+                for name in (*COMPETITORS[shift:], *COMPETITORS[:shift]):
                     await asyncio.sleep(PAUSE_SECONDS * (1 + rng.random()))
                     found[name].append(await _change(world, ways[name], next(numbers)))
             for name, samples in found.items():
@@ -98,7 +98,7 @@ async def run(context: Context) -> Outcome:
         asked = await _requests(world, ways[OURS], numbers, changes)
         assert controller.pid is not None
     return Outcome(
-        contestants=_contestants(),
+        competitors=_competitors(),
         measurements=[*_latencies(hops), _request_count(asked, changes)],
         tables=[
             Table(
@@ -108,29 +108,29 @@ async def run(context: Context) -> Outcome:
             )
         ],
         conditions=[
-            f"{rounds * changes} changes of each contestant, one after the other, in turns: the next one begins when "
+            f"{rounds * changes} changes of each competitor, one after the other, in turns: the next one begins when "
             f"the last one has arrived and {1000 * PAUSE_SECONDS:.0f} to {2000 * PAUSE_SECONDS:.0f} ms have passed.",
             "All times begin when the PATCH of a slice of ten endpoints is sent to the provider, and end when a watch "
             "of the measuring process brings it. That process looks for bytes in what it gets and decodes nothing.",
-            "The yardsticks run beside, as processes of their own, with the same credentials, kinds, sizes and kinds "
+            "The baselines run beside, as processes of their own, with the same credentials, kinds, sizes and kinds "
             "of patches. Their Works are in namespaces that no controller looks into; that the controller's watches "
             "bring them nevertheless is the only way in which they disturb each other.",
         ],
     )
 
 
-def _contestants() -> list[Contestant]:
+def _competitors() -> list[Competitor]:
     return [
         ours(),
-        Contestant(
+        Competitor(
             name=CHAINED,
-            title="yardstick, chained",
+            title="baseline, chained",
             about="a bare script: three watches, three writes, one after the other's event",
             reference=True,
         ),
-        Contestant(
+        Competitor(
             name=OVERLAPPED,
-            title="yardstick, overlapped",
+            title="baseline, overlapped",
             about="the same script with its three writes at the same time",
             reference=True,
         ),
@@ -222,7 +222,7 @@ async def _way(world: Fleet, name: str, source: str, works: str) -> AsyncIterato
         yield Way(source, marks)
 
 
-# --- the yardsticks ---------------------------------------------------------------------------------------------------
+# --- the baselines ---------------------------------------------------------------------------------------------------
 
 
 def disguised(observed: Object, name: str, space: str) -> Object:
@@ -238,7 +238,7 @@ def disguised(observed: Object, name: str, space: str) -> Object:
 
 
 async def _copy(world: Fleet, name: str) -> tuple[str, str]:
-    """Give a yardstick its objects; the namespace of its slices, and what those of its Works begin with."""
+    """Give a baseline its objects; the namespace of its slices, and what those of its Works begin with."""
     source, works = name, f"{name}-es-"
     await world.host.create(namespace(works + PROVIDER))
     await world.host.create(namespace(works + CONSUMER))
@@ -262,7 +262,7 @@ async def _copy(world: Fleet, name: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def _yardstick(world: Fleet, name: str) -> AsyncIterator[None]:
+async def _baseline(world: Fleet, name: str) -> AsyncIterator[None]:
     root = world.bed.root / name
     root.mkdir()
     ready = root / "ready"
@@ -283,9 +283,9 @@ async def _yardstick(world: Fleet, name: str) -> AsyncIterator[None]:
     path = root / "plan.json"
     path.write_bytes(msgspec.json.encode(plan))
     process = Process(
-        f"yardstick, {name}",
-        [sys.executable, "-m", "benchmarks.product.yardstick", str(path)],
-        log=root / "yardstick.log",
+        f"baseline, {name}",
+        [sys.executable, "-m", "benchmarks.product.baseline", str(path)],
+        log=root / "baseline.log",
         root=world.bed.root,
         environ={"PYTHONPATH": str(Path(__file__).parents[2])},
     )

@@ -85,7 +85,7 @@ async def run(context: Context) -> Outcome:
     assert after is not None
     lost, total = len(names.went), away + after
     return Outcome(
-        contestants=[ours("with request limits raised to 2000/4000")],
+        competitors=[ours("with request limits raised to 2000/4000")],
         measurements=[
             Measurement(
                 name="back",

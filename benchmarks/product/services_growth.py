@@ -85,7 +85,7 @@ async def run(context: Context) -> Outcome:
                 costs[size] = await changes_cost(world, controller, marks, numbers, changes)
             await controller.terminate()
     return Outcome(
-        contestants=[ours("with its default limits")],
+        competitors=[ours("with its default limits")],
         measurements=[*_of_starts(starts), *_of_changes(costs)],
         tables=[_table(starts, costs)],
         conditions=[

@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks import performance_page, registry
 from benchmarks.__main__ import as_kept
+from benchmarks.formatting import number, part_name, quantity
 from benchmarks.machine import Machine
 from benchmarks.performance_page import PAGE, page
-from benchmarks.scenario import OURS, Contestant, Kept, Measurement, Outcome, Table, Target
-from benchmarks.texts import number, part_name, quantity
+from benchmarks.scenario import OURS, Competitor, Kept, Measurement, Outcome, Table, Target
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -36,17 +36,17 @@ def kept(**changes: Any) -> Kept:
         unit="ms",
         better="lower",
         parts=[0.5, 0.99],
-        rounds={OURS: [[2.0, 2.0], [4.0]], "other": [[1.0], [1.0]], "yardstick": [[1.0], [1.0]]},
-        targets=[Target(against="yardstick", at_most=1.5), Target(at_most=3.0)],
+        rounds={OURS: [[2.0, 2.0], [4.0]], "other": [[1.0], [1.0]], "baseline": [[1.0], [1.0]]},
+        targets=[Target(against="baseline", at_most=1.5), Target(at_most=3.0)],
     )
     rate = Measurement(
         name="rate", title="Rate", unit="1/s", better="higher", rounds={OURS: [[2000.0]], "other": [[1000.0]]}
     )
     outcome = Outcome(
-        contestants=[
-            Contestant(name=OURS, title="this project", about="As it is.", versions={"python": "3.11"}),
-            Contestant(name="other", title="the other"),
-            Contestant(name="yardstick", title="the yardstick", reference=True),
+        competitors=[
+            Competitor(name=OURS, title="this project", about="As it is.", versions={"python": "3.11"}),
+            Competitor(name="other", title="the other"),
+            Competitor(name="baseline", title="the baseline", reference=True),
         ],
         measurements=[latency, rate],
         conditions=["Measured by hand."],
@@ -77,7 +77,7 @@ def test_the_page_in_docs_is_made_from_the_kept_results():
         "| the other | 1.00 ms | 1.00 ms | 1.00 to 1.00 | 3.00 × (2.00 to 4.00) |",
         "| the other | 1,000/s | 1,000 to 1,000 | 2.00 × (2.00 to 2.00) |",
         "| patch | 12,345 |",
-        "| Example: Latency | at most 1.5 × the yardstick | 3.00 × | no |",
+        "| Example: Latency | at most 1.5 × the baseline | 3.00 × | no |",
         "| Example: Latency | at most 3 ms | 2.00 ms | yes |",
         "| Example: Latency | the other | 3.00 × |",
         "- Measured by hand.",
@@ -89,9 +89,9 @@ def test_the_page_has_every_figure(line):
     assert line in page([kept()]).splitlines()
 
 
-def test_a_yardstick_is_nobody_who_is_ahead():
+def test_a_baseline_is_nobody_who_is_ahead():
     ahead = page([kept()]).split("Where somebody is ahead")[1].split("## ")[0]
-    assert "the yardstick" not in ahead
+    assert "the baseline" not in ahead
 
 
 def test_small_sizes_and_a_noisy_machine_are_said():

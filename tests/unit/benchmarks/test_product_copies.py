@@ -45,7 +45,7 @@ def test_uids_of_a_copy_are_its_own_and_those_of_others_stay():
     assert {each["ownerReferences"][0]["uid"] for each in metadata} == {CLUSTER}
 
 
-def test_the_yardsticks_objects_are_as_large_and_nobodys():
+def test_the_baselines_objects_are_as_large_and_nobodys():
     observed = {
         "apiVersion": "work.karmada.io/v1alpha1",
         "kind": "Work",

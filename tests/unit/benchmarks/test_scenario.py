@@ -1,4 +1,4 @@
-"""Turns, contestants in processes of their own, and the slices that all are given."""
+"""Turns, competitors in processes of their own, and the slices that all are given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.library.slices import endpoint_slice, write_events
 from benchmarks.scenario import BenchmarkError, Context, Rounds
 
 
-async def test_contestants_begin_in_turns(tmp_path):
+async def test_competitors_begin_in_turns(tmp_path):
     told: list[str] = []
     turns = Rounds(("a", "b", "c"))
     context = Context(quick=True, tell=told.append, scratch=tmp_path)
@@ -29,11 +29,11 @@ def test_samples_are_kept_by_round_with_six_digits():
     assert turns.found == {"a": [[1.23457], [2.0, 3.0]]}
 
 
-async def test_a_contestant_answers():
+async def test_a_competitor_answers():
     assert await answer_of([sys.executable, "-c", "print([1, 2])"]) == [1, 2]
 
 
-async def test_a_contestant_that_fails_says_why():
+async def test_a_competitor_that_fails_says_why():
     with pytest.raises(BenchmarkError, match=r"ended with 3:\nno luck"):
         await answer_of([sys.executable, "-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"])
 

@@ -42,21 +42,21 @@ class Figure:
     most: float
 
 
-def figure(measurement: Measurement, contestant: str, part: float) -> Figure:
-    """A percentile of one contestant over the samples of all rounds, and the range of that of each round."""
-    rounds = [each for each in measurement.rounds[contestant] if each]
+def figure(measurement: Measurement, competitor: str, part: float) -> Figure:
+    """A percentile of one competitor over the samples of all rounds, and the range of that of each round."""
+    rounds = [each for each in measurement.rounds[competitor] if each]
     each = [percentile(samples, part) for samples in rounds]
     together = [sample for samples in rounds for sample in samples]
     return Figure(value=percentile(together, part), least=min(each), most=max(each))
 
 
-def ratio(measurement: Measurement, contestant: str, part: float) -> Figure | None:
+def ratio(measurement: Measurement, competitor: str, part: float) -> Figure | None:
     """Ours divided by theirs, round by round: the median and the range.
 
     Rounds are paired, as a machine that is slow for a while is slow for both. None if a round of theirs is zero or less
     (a timer that fires early is late by a negative time), as no ratio says anything then; or if there are no pairs.
     """
-    ours, theirs = measurement.rounds.get(OURS, []), measurement.rounds.get(contestant, [])
+    ours, theirs = measurement.rounds.get(OURS, []), measurement.rounds.get(competitor, [])
     pairs = [
         (percentile(mine, part), percentile(other, part))
         for mine, other in zip(ours, theirs, strict=False)
@@ -92,7 +92,7 @@ class Verdict:
 
 
 def verdict(measurement: Measurement, target: Target) -> Verdict | None:
-    """Compare a target with what was measured; None if its contestants were not measured."""
+    """Compare a target with what was measured; None if its competitors were not measured."""
     if OURS not in measurement.rounds or (target.against and target.against not in measurement.rounds):
         return None
     if target.against and target.against != OURS and target.part == target.against_part:

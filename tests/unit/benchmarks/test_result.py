@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from benchmarks.arithmetic import Figure, figure, percentile, ratio, verdict, wins
+from benchmarks.result import Figure, figure, percentile, ratio, verdict, wins
 from benchmarks.scenario import OURS, Measurement, Target
 
 

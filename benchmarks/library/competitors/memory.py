@@ -6,8 +6,8 @@ import gc
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.library.contestants.common import arguments, run, say, status_mib
-from benchmarks.library.contestants.decode import decoder
+from benchmarks.library.competitors.common import arguments, run, say, status_mib
+from benchmarks.library.competitors.decode import decoder
 from informers.store import StoreWriter
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ WARM = 100
 def keeper(who: str) -> Callable[[Any], None]:
     """Where the objects are kept: in our store with two indexes, or, of those that have none, in a dict by name."""
     if who == "ours":
-        from benchmarks.library.contestants.indexes import INDEXERS
+        from benchmarks.library.competitors.indexes import INDEXERS
 
         writer: StoreWriter[Any] = StoreWriter(INDEXERS)
         return lambda obj: writer.put(obj) and None
@@ -54,6 +54,6 @@ async def main(who: str, lines: Iterable[bytes], *, count: int, traced: bool) ->
 
 
 if __name__ == "__main__":
-    contestant, parameters = arguments()
+    competitor, parameters = arguments()
     with open(parameters["events"], "rb") as events:
-        run(main(contestant, events, count=parameters["count"], traced=parameters["traced"]))
+        run(main(competitor, events, count=parameters["count"], traced=parameters["traced"]))

@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.library.contestants.common import arguments, per_second, processor_seconds, run, say
+from benchmarks.library.competitors.common import arguments, per_second, processor_seconds, run, say
 from workqueue import ItemExponentialFailureRateLimiter, Queue, RateLimitingQueue, RealClock
 
 if TYPE_CHECKING:

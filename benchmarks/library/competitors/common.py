@@ -1,4 +1,4 @@
-"""What the contestants in Python have in common."""
+"""What the competitors in Python have in common."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.library.contestants.common import arguments, library, processor_seconds, run, say, status_mib
+from benchmarks.library.competitors.common import arguments, library, processor_seconds, run, say, status_mib
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ class Follower:
 
 async def ours(kubeconfig: str, follower: Follower, *, streaming: bool = True) -> None:
     """A shared informer of ours."""
-    from benchmarks.library.contestants.indexes import INDEXERS
+    from benchmarks.library.competitors.indexes import INDEXERS
     from informers import ApiClient, SharedInformer, load_kubeconfig
     from mcs_controller.api.resources import ENDPOINTSLICES
     from workqueue import RealClock

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.product.yardstick PLAN``: the least that brings a slice from one cluster to another.
+"""``python -m benchmarks.product.baseline PLAN``: the least that brings a slice from one cluster to another.
 
 A bare script for comparison: three watches, three writes, and nothing else. No queue, no cache, no rules, no repair.
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.library.contestants.common import arguments, library, per_second, processor_seconds, run, say
+from benchmarks.library.competitors.common import arguments, library, per_second, processor_seconds, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,5 +47,5 @@ async def main(who: str, lines: list[bytes], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    contestant, parameters = arguments()
-    run(main(contestant, Path(parameters["events"]).read_bytes().splitlines(), parameters["seconds"]))
+    competitor, parameters = arguments()
+    run(main(competitor, Path(parameters["events"]).read_bytes().splitlines(), parameters["seconds"]))

@@ -1,12 +1,17 @@
-"""Numbers as people read them."""
+"""Numbers and tables as text."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 
 def number(value: float) -> str:
-    """Three digits or so: ``0.123``, ``1.23``, ``12.3``, ``123``, ``12,345``."""
+    """About three digits: ``0.123``, ``1.23``, ``12.3``, ``123``, ``12,345``; whole numbers in full."""
     size = abs(value)
-    if size >= 99.95:
+    if isinstance(value, int) or size >= 99.95:
         return f"{value:,.0f}"
     if size >= 9.995:
         return f"{value:.1f}"
@@ -23,10 +28,13 @@ def quantity(value: float, unit: str) -> str:
 
 
 def part_name(part: float) -> str:
-    """A percentile as it is called: ``p50``, ``p99.9``."""
+    """The name of a percentile: ``p50``, ``p99.9``."""
     return f"p{100 * part:g}"
 
 
-def times(value: float) -> str:
-    """A ratio: ``4.2 ×``."""
-    return f"{number(value)} ×"
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A Markdown table; columns after the first ``left`` are aligned to the right."""
+    marks = [*("---" for _ in columns[:left]), *("---:" for _ in columns[left:])]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (columns, marks, *rows)
+    )

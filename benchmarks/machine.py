@@ -9,12 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from mcs_controller import __version__
-from tools.components import COMPONENTS
-
 
 class Machine(msgspec.Struct, kw_only=True, frozen=True):
-    """The machine and the software of one run.
+    """The machine of one run.
 
     Attributes:
         date: when, in UTC.
@@ -23,9 +20,6 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True):
         memory_gib: of the machine.
         load: how many processes wanted to run, on average over the minute before the run.
         kernel: release.
-        python: version.
-        controller: version of mcs-controller.
-        components: versions of the components, by name.
     """
 
     date: str
@@ -33,10 +27,12 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True):
     memory_gib: float
     load: float
     kernel: str
-    python: str
-    controller: str
-    components: dict[str, str]
     processor: str = ""
+
+    def described(self) -> str:
+        """In words, without the date and the load."""
+        processor = f" ({self.processor})" if self.processor else ""
+        return f"{self.cores} cores{processor}, {self.memory_gib:g} GiB, Linux {self.kernel}."
 
 
 def this_machine() -> Machine:
@@ -47,10 +43,7 @@ def this_machine() -> Machine:
         memory_gib=round(int((_first_value("/proc/meminfo", "MemTotal") or "0").split()[0]) / 1024**2, 1),
         load=round(os.getloadavg()[0], 1),
         kernel=platform.release(),
-        python=platform.python_version(),
-        controller=__version__,
         processor=_first_value("/proc/cpuinfo", "model name"),
-        components={name: COMPONENTS[name].version for name in ("kube-apiserver", "kube-proxy", "coredns", "etcd")},
     )
 
 

@@ -1,37 +1,37 @@
-"""``docs/performance.md`` made from kept results and nothing else."""
+"""``docs/performance.md``, made from the files in ``benchmarks/results``."""
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks import registry
-from benchmarks.result import NOISE
-from benchmarks.scenario import Kept
-from benchmarks.tables import TextTable, behind, found, measured, targets
+from benchmarks.formatting import markdown, number, quantity
+from benchmarks.result import Result
+from benchmarks.scenario import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.machine import Machine
-    from benchmarks.scenario import Competitor
+    from benchmarks.result import Figure, Summary
 
 PAGE = Path("docs/performance.md")
 RESULTS = Path("benchmarks/results")
+NOISE = 0.05
+"""Ratios nearer to 1 than this are called equal."""
 
 
 def result_path(scenario: str) -> Path:
-    """Where the results of a scenario are kept."""
+    """Where the result of a scenario is kept."""
     return RESULTS / f"{scenario}.json"
 
 
-def load(root: Path) -> list[Kept]:
+def load(root: Path) -> list[Result]:
     """The kept results, in the registry's order."""
     return [
-        msgspec.json.decode(path.read_bytes(), type=Kept)
+        msgspec.json.decode(path.read_bytes(), type=Result)
         for path in (root / result_path(name) for name in registry.names())
         if path.exists()
     ]
@@ -43,28 +43,17 @@ def write(root: Path) -> None:
     (root / PAGE).write_text(page(load(root)))
 
 
-def page(results: Sequence[Kept]) -> str:
-    """The page."""
-    parts = [_HEAD]
-    if quick := [each.title for each in results if each.quick]:
-        parts.append(f"**Only a first look, with small sizes: {', '.join(quick)}.**")
-    if results:
-        parts += ["## In short", _summary(results)]
-    parts += [*(_section(each) for each in results), _EARLIER, _machines(results)]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
 _HEAD = """\
 # Performance
 
-Made by `make bench`; no figure on this page is typed by hand. The raw numbers, every sample of every round, are in
-[benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` makes the page from them again.
-`make bench-quick` gives a first look in a few minutes, and keeps nothing.
+`make bench` measures everything and makes this page from the summaries in
+[benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` makes it again without measuring.
+`make bench-quick` takes a few minutes and writes to `build/`.
 
-Competitors of a table were measured in the same run, in turns, round by round. A figure is the percentile over the
-samples of all rounds; beside it is the range of the same percentile of single rounds. *Ours ÷ theirs* is computed for
-each round: the median, and the range. Expect other numbers elsewhere, and compare those of one run with each other."""
-
+The competitors of a table ran in the same run, in turns, round by round. *p50*, *p90* and *p99* are percentiles over
+the samples of all rounds (*p100* is the maximum); *rounds* is the range of the first percentile over single rounds.
+*Ours ÷ theirs* is computed per round: the median, and the range. Expect other numbers on another machine, and compare
+only numbers of one run with each other."""
 
 _EARLIER = """\
 ## Earlier measurements
@@ -94,63 +83,110 @@ depends on them any more. Their code and raw samples are in the Git history befo
 - A new connection for each request takes ten times the CPU time of a kept one."""
 
 
-def _summary(results: Sequence[Kept]) -> str:
-    parts = []
-    if (reached := targets(results)).rows:
-        parts += ["What we want to reach:", reached.markdown()]
-    if (ahead := behind(results)).rows:
-        parts += [f"Where somebody is ahead of us in every round, by more than {NOISE:.0%}:", ahead.markdown()]
-    else:
-        parts.append(f"Nobody is ahead of us in every round by more than {NOISE:.0%}, in anything that was measured.")
-    return "\n\n".join(parts)
+def page(results: Sequence[Result]) -> str:
+    """The page."""
+    parts = [_HEAD]
+    if quick := [each.title for each in results if each.quick]:
+        parts.append(f"**Only a first look, with small sizes: {', '.join(quick)}.**")
+    if results:
+        parts += ["## Summary", _targets(results), _behind(results)]
+    parts += [*map(section, results), _EARLIER]
+    if results:
+        parts.append(_machines(results))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _section(kept: Kept) -> str:
-    outcome = kept.outcome
-    parts = [f"## {kept.title}", kept.about]
-    for measurement in outcome.measurements:
-        parts += [f"**{measurement.title}** ({measurement.better} is better)"]
-        parts.append(measured(measurement, outcome.competitors).markdown())
-    for title, table in found(kept):
-        parts += [f"**{title}**", table.markdown()]
-    parts += (
-        ["How it is measured:", "\n".join(f"- {each}" for each in outcome.conditions)] if outcome.conditions else []
+def _targets(results: Sequence[Result]) -> str:
+    rows = [
+        [f"{result.title}: {measurement.title}", each.target, each.measured, "yes" if each.met else "no"]
+        for result in results
+        for measurement in result.measurements
+        for each in measurement.verdicts
+    ]
+    return markdown(["measurement", "target", "measured", "met"], rows)
+
+
+def _behind(results: Sequence[Result]) -> str:
+    """Every competitor that is ahead of ours in all rounds, by more than the noise."""
+    rows = [
+        [f"{result.title}: {measurement.title}", each.title, f"{number(found.ratio.median)} ×"]
+        for result in results
+        for measurement in result.measurements
+        for each in result.competitors
+        if not each.reference
+        and (found := measurement.figures.get(each.name))
+        and found.ratio
+        and is_ahead(measurement, found)
+    ]
+    if not rows:
+        return f"No competitor is ahead of ours in every round by more than {NOISE:.0%}."
+    return f"Where a competitor is ahead of ours in every round, by more than {NOISE:.0%}:\n\n" + markdown(
+        ["measurement", "competitor", "ours ÷ theirs"], rows
     )
-    parts += ["Who takes part:", _competitors(outcome.competitors)]
-    parts.append(f"Raw numbers: [{result_path(kept.scenario)}](../{result_path(kept.scenario)}).")
-    return "\n\n".join(parts)
 
 
-def _competitors(competitors: Sequence[Competitor]) -> str:
-    lines = []
-    for each in competitors:
-        versions = ", ".join(f"{name} {version}" for name, version in each.versions.items())
-        words = " ".join(part for part in (each.about, f"({versions})" if versions else "") if part)
-        lines.append(f"- {each.title}" + (f": {words}" if words else ""))
-    return "\n".join(lines)
+def is_ahead(measurement: Summary, theirs: Figure) -> bool:
+    """Whether a competitor is better than ours in every round, and by more than :data:`NOISE`."""
+    if theirs.ratio is None or abs(theirs.ratio.median - 1) < NOISE:
+        return False
+    return theirs.ratio.min > 1 if measurement.better == "lower" else theirs.ratio.max < 1
 
 
-def _machines(results: Sequence[Kept]) -> str:
-    runs = [(each.title, each.machine, each.seconds) for each in results]
-    noisy = [title for title, machine, _ in runs if machine.load > machine.cores / 2]
-    rows = [[title, machine.date, f"{machine.load:g}", f"{seconds:.0f} s"] for title, machine, seconds in runs]
-    parts = ["## On what"]
-    if noisy:
+def section(result: Result) -> str:
+    """All about one scenario."""
+    parts = [f"## {result.title}", result.about, _table(result)]
+    for table in result.tables:
+        rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in table.rows]
+        parts += [f"{table.title}:", markdown(table.columns, rows)]
+    described = "; ".join(f"*{each.title}*: {each.about.rstrip('.')}" for each in result.competitors if each.about)
+    parts.append("\n".join(f"- {each}" for each in (*result.conditions, *([f"{described}."] if described else []))))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(result: Result) -> str:
+    """A row for each measurement and competitor; columns that would be empty everywhere are left out."""
+    if not result.measurements:
+        return ""
+    figures = [each for measurement in result.measurements for each in measurement.figures.values()]
+    names = list(dict.fromkeys(part for each in figures for part in each.parts))
+    compared = any(each.ratio for each in figures)
+    several = any(each.rounds > 1 for each in figures)
+    columns = ["measurement", *(["competitor"] if compared else [])]
+    columns += names if compared or several else ["value"]
+    columns += (["rounds"] if several else []) + (["ours ÷ theirs"] if compared else [])
+    rows = []
+    for measurement in result.measurements:
+        title = f"{measurement.title}{' (more is better)' if measurement.better == 'higher' else ''}"
+        for competitor in result.competitors:
+            if (found := measurement.figures.get(competitor.name)) is None:
+                continue
+            row = [title, *([competitor.title] if compared else [])]
+            row += [quantity(found.parts[name], measurement.unit) if name in found.parts else "" for name in names]
+            if several:
+                row.append(f"{number(found.min)} to {number(found.max)}" if found.rounds > 1 else "")
+            if compared:
+                row.append(_ratio(found) if competitor.name != OURS else "")
+            rows.append(row)
+            title = ""
+    return markdown(columns, rows, left=2 if compared else 1)
+
+
+def _ratio(found: Figure) -> str:
+    if found.ratio is None:
+        return ""
+    return f"{number(found.ratio.median)} × ({number(found.ratio.min)} to {number(found.ratio.max)})"
+
+
+def _machines(results: Sequence[Result]) -> str:
+    parts = ["## Machine and software"]
+    if noisy := [each.title for each in results if each.machine.load > each.machine.cores / 2]:
         parts.append(
-            "**The machine was noisy: other work ran on it at the same time, more than half of its cores' worth of "
-            f"load when these began: {', '.join(noisy)}.**"
+            "**Other work ran on the machine at the same time.** The load before the run was more than half of its "
+            f"cores for: {', '.join(noisy)}."
         )
-    parts.append(TextTable(columns=["measured", "when", "load before", "took"], rows=rows).markdown())
-    for described, group in groupby(sorted((_described(machine), title) for title, machine, _ in runs), lambda x: x[0]):
-        names = [title for _, title in group]
-        parts.append(described + ("" if len(names) == len(runs) else f" ({', '.join(names)})"))
+    rows = [[each.title, each.machine.date, number(each.machine.load), f"{each.seconds:.0f} s"] for each in results]
+    parts.append(markdown(["scenario", "date", "load before", "duration"], rows))
+    parts += dict.fromkeys(each.machine.described() for each in results)
+    software = dict(pair for result in results for each in result.competitors for pair in each.versions.items())
+    parts.append("Software: " + ", ".join(f"{name} {version}" for name, version in sorted(software.items())) + ".")
     return "\n\n".join(parts)
-
-
-def _described(machine: Machine) -> str:
-    components = ", ".join(f"{name} {version}" for name, version in machine.components.items())
-    processor = f" ({machine.processor})" if machine.processor else ""
-    return (
-        f"{machine.cores} cores{processor}, {machine.memory_gib:g} GiB, Linux {machine.kernel}, "
-        f"Python {machine.python}, mcs-controller {machine.controller}, {components}."
-    )

@@ -1,25 +1,135 @@
-"""From raw samples to figures. Whatever is shown of a measurement is computed here."""
+"""The summary of a scenario's samples: one file ``benchmarks/results/<scenario>.json``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.scenario import OURS
+import msgspec
+
+from benchmarks.formatting import part_name, quantity
+from benchmarks.machine import Machine
+from benchmarks.scenario import OURS, Competitor, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.scenario import Measurement, Target
+    from benchmarks.scenario import Measurement, Outcome, Scenario, Target
+
+LINE = 220
+"""Of a line of JSON: a competitor or its figures fit on one."""
 
 
-NOISE = 0.05
-"""Ratios nearer to 1 than this are called equal."""
+class Ratio(msgspec.Struct, frozen=True, array_like=True):
+    """Ours divided by theirs, per round: the median, the minimum and the maximum of the rounds."""
+
+    median: float
+    min: float
+    max: float
+
+
+class Figure(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What was measured of one competitor.
+
+    Attributes:
+        parts: percentiles over the samples of all rounds, by name: "p50", "p99".
+        rounds: how many there were.
+        min: of the first percentile, the minimum of the rounds.
+        max: and the maximum.
+        ratio: of the first percentile, ours to this competitor's; None for ours, and where it says nothing.
+    """
+
+    parts: dict[str, float]
+    rounds: int
+    min: float
+    max: float
+    ratio: Ratio | None = None
+
+
+class Verdict(msgspec.Struct, kw_only=True, frozen=True):
+    """A target, what was measured, and whether that meets the target."""
+
+    target: str
+    measured: str
+    met: bool
+
+
+class Summary(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One measurement: the figures by competitor, and the verdicts."""
+
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+    figures: dict[str, Figure]
+    verdicts: list[Verdict] = []
+
+
+class Result(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One run of one scenario.
+
+    Attributes:
+        scenario: its name.
+        title: its heading.
+        about: what is measured and why.
+        quick: whether the small sizes were used; such figures are for a first look only.
+        seconds: how long the run took.
+        machine: where it ran.
+        competitors: in the order of the tables; ours first.
+        measurements: in the order of the page.
+        tables: further results.
+        conditions: how it was measured.
+    """
+
+    scenario: str
+    title: str
+    about: str
+    quick: bool = False
+    seconds: float
+    machine: Machine
+    competitors: list[Competitor]
+    measurements: list[Summary]
+    tables: list[Table] = []
+    conditions: list[str] = []
+
+
+def summarized(scenario: Scenario, outcome: Outcome, *, machine: Machine, quick: bool, seconds: float) -> Result:
+    """The result of a run."""
+    titles = {each.name: each.title for each in outcome.competitors}
+    return Result(
+        scenario=scenario.name,
+        title=scenario.title,
+        about=scenario.about,
+        quick=quick,
+        seconds=round(seconds, 1),
+        machine=machine,
+        competitors=outcome.competitors,
+        measurements=[summary(each, titles) for each in outcome.measurements],
+        tables=outcome.tables,
+        conditions=outcome.conditions,
+    )
+
+
+def summary(measurement: Measurement, titles: dict[str, str]) -> Summary:
+    """Of the raw samples.
+
+    Args:
+        measurement: with the samples of each round.
+        titles: of the competitors, by name.
+    """
+    return Summary(
+        title=measurement.title,
+        unit=measurement.unit,
+        better=measurement.better,
+        figures={name: figure(measurement, name) for name, rounds in measurement.rounds.items() if any(rounds)},
+        verdicts=[
+            found for target in measurement.targets if (found := verdict(measurement, target, titles)) is not None
+        ],
+    )
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The value below which this part of the values is, between two of them if need be."""
+    """The value below which this part of the values is, interpolated between two values."""
     ordered = sorted(values)
     place = part * (len(ordered) - 1)
     low = int(place)
@@ -27,34 +137,28 @@ def percentile(values: Sequence[float], part: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One number and how far the rounds differ.
-
-    Attributes:
-        value: over the samples of all rounds, or the median of the rounds.
-        least: the smallest of the rounds.
-        most: the largest of the rounds.
-    """
-
-    value: float
-    least: float
-    most: float
-
-
-def figure(measurement: Measurement, competitor: str, part: float) -> Figure:
-    """A percentile of one competitor over the samples of all rounds, and the range of that of each round."""
+def figure(measurement: Measurement, competitor: str) -> Figure:
+    """The percentiles of one competitor."""
     rounds = [each for each in measurement.rounds[competitor] if each]
-    each = [percentile(samples, part) for samples in rounds]
-    together = [sample for samples in rounds for sample in samples]
-    return Figure(value=percentile(together, part), least=min(each), most=max(each))
+    first = [percentile(samples, measurement.parts[0]) for samples in rounds]
+    return Figure(
+        parts={part_name(part): _digits(overall(measurement, competitor, part)) for part in measurement.parts},
+        rounds=len(rounds),
+        min=_digits(min(first)),
+        max=_digits(max(first)),
+        ratio=ratio(measurement, competitor, measurement.parts[0]) if competitor != OURS else None,
+    )
 
 
-def ratio(measurement: Measurement, competitor: str, part: float) -> Figure | None:
-    """Ours divided by theirs, round by round: the median and the range.
+def overall(measurement: Measurement, competitor: str, part: float) -> float:
+    """A percentile over the samples of all rounds."""
+    return percentile([sample for samples in measurement.rounds[competitor] for sample in samples], part)
 
-    Rounds are paired, as a machine that is slow for a while is slow for both. None if a round of theirs is zero or less
-    (a timer that fires early is late by a negative time), as no ratio says anything then; or if there are no pairs.
+
+def ratio(measurement: Measurement, competitor: str, part: float) -> Ratio | None:
+    """Ours divided by theirs, round by round, as a machine that is slow for a while is slow for both.
+
+    None if a round of theirs is zero or less (a timer that fires early has a negative delay), or without pairs.
     """
     ours, theirs = measurement.rounds.get(OURS, []), measurement.rounds.get(competitor, [])
     pairs = [
@@ -62,50 +166,58 @@ def ratio(measurement: Measurement, competitor: str, part: float) -> Figure | No
         for mine, other in zip(ours, theirs, strict=False)
         if mine and other
     ]
-    if any(other <= 0 for _, other in pairs):
+    if not pairs or any(other <= 0 for _, other in pairs):
         return None
     each = [mine / other for mine, other in pairs]
-    return Figure(value=median(each), least=min(each), most=max(each)) if each else None
+    return Ratio(_digits(median(each)), _digits(min(each)), _digits(max(each)))
 
 
-def wins(measurement: Measurement, found: Figure) -> bool | None:
-    """Whether a ratio of ours to theirs is in our favour.
-
-    None if the rounds do not agree on that, or if it is less than :data:`NOISE` away from 1.
-    """
-    if found.least <= 1 <= found.most or abs(found.value - 1) < NOISE:
-        return None
-    return (found.value > 1) == (measurement.better == "higher")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """How a target came out.
-
-    Attributes:
-        value: what was measured: a ratio, or in the measurement's unit.
-        met: whether it is within the bound.
-    """
-
-    value: float
-    met: bool
-
-
-def verdict(measurement: Measurement, target: Target) -> Verdict | None:
+def verdict(measurement: Measurement, target: Target, titles: dict[str, str]) -> Verdict | None:
     """Compare a target with what was measured; None if its competitors were not measured."""
     if OURS not in measurement.rounds or (target.against and target.against not in measurement.rounds):
         return None
+    unit = "×" if target.against else measurement.unit
     if target.against and target.against != OURS and target.part == target.against_part:
         found = ratio(measurement, target.against, target.part)
         if found is None:
             return None
-        value = found.value
+        value = found.median
     else:
-        value = figure(measurement, OURS, target.part).value
+        value = overall(measurement, OURS, target.part)
         if target.against:
-            divisor = figure(measurement, target.against, target.against_part).value
-            if not divisor:
-                return None
-            value /= divisor
+            value /= overall(measurement, target.against, target.against_part)
     met = (target.at_most is None or value <= target.at_most) and (target.at_least is None or value >= target.at_least)
-    return Verdict(value=value, met=met)
+    return Verdict(target=_wanted(target, measurement.unit, titles), measured=quantity(value, unit), met=met)
+
+
+def _wanted(target: Target, unit: str, titles: dict[str, str]) -> str:
+    """A target in words: ``at most 0.75 × baseline``, ``p99 at most 2 × ours, p50``."""
+    bound = target.at_least if target.at_most is None else target.at_most
+    assert bound is not None, "a target has a bound"
+    what = "" if target.part == 0.5 else f"{part_name(target.part)} "
+    words = f"{what}at {'least' if target.at_most is None else 'most'} {bound:g}"
+    if not target.against:
+        return f"{words} {unit}"
+    which = "" if target.part == target.against_part else f", {part_name(target.against_part)}"
+    return f"{words} × {titles.get(target.against, target.against)}{which}"
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def as_text(result: Result) -> str:
+    """As JSON that a diff can show: what fits on a line is on one line."""
+    return _lines(msgspec.to_builtins(result), 0) + "\n"
+
+
+def _lines(value: Any, depth: int) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if depth and (len(text) + depth <= LINE or not isinstance(value, (dict, list))):
+        return text
+    begin, end, items = "[", "]", [("", each) for each in value]
+    if isinstance(value, dict):
+        begin, end = "{", "}"
+        items = [(f"{json.dumps(key)}: ", each) for key, each in value.items()]
+    inner = ",\n".join(f"{' ' * (depth + 1)}{key}{_lines(each, depth + 1)}" for key, each in items)
+    return f"{begin}\n{inner}\n{' ' * depth}{end}"

@@ -1,17 +1,7 @@
-"""The one shape of every benchmark: what a scenario is, and what it leaves behind.
+"""What a scenario is, and what it returns.
 
-A scenario is a module with a constant ``SCENARIO`` and its line in ``benchmarks/registry.py``::
-
-    SCENARIO = Scenario(name="queue", title="The work queue", about="...", run=run)
-
-    async def run(context: Context) -> Outcome:
-        rounds = Rounds((OURS, "go"))
-        async for _, name in rounds.interleaved(context, rounds=5):
-            rounds.add(name, await measure(name))          # the raw samples of this competitor in this round
-        return Outcome(competitors=[...], measurements=[Measurement(name="add", ..., rounds=rounds.found)])
-
-It returns raw samples only. Medians, ratios, tables and the page are made of these, in the same way for all.
-One run of one scenario is one file, ``benchmarks/results/<name>.json``, which holds a :class:`Kept`.
+A scenario is a module with a constant ``SCENARIO`` and a line in ``benchmarks/registry.py``. Its function ``run``
+returns raw samples; ``benchmarks/result.py`` summarizes them, and the page is made from the summaries.
 """
 
 from __future__ import annotations
@@ -21,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from benchmarks.machine import Machine
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from pathlib import Path
@@ -31,15 +19,15 @@ OURS = "ours"
 """The name of our competitor, in every measurement that has one."""
 
 
-class Competitor(msgspec.Struct, kw_only=True, frozen=True):
-    """Somebody who does the work that is measured.
+class Competitor(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One implementation that is measured.
 
     Attributes:
         name: short, the key of its samples. Ours is :data:`OURS`.
         title: what a table calls it.
-        about: how it does it, if the title does not say so; one sentence.
-        versions: of what it runs on, by name: read while it ran, never typed.
-        reference: True for a baseline, or another way to use ours: it is shown, and is nobody to be ahead of.
+        about: how it does the work, if the title does not say so; one sentence.
+        versions: of its software, by name, read while it ran.
+        reference: True for a baseline, or another way to use ours: shown, and not reported as ahead of ours.
     """
 
     name: str
@@ -92,7 +80,7 @@ class Measurement(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Table(msgspec.Struct, kw_only=True, frozen=True):
-    """Something found that is not a sample: a profile, what was written. Printed as it is, numbers to the right."""
+    """Results that depend on a size: a row for each size, numbers to the right."""
 
     title: str
     columns: list[str]
@@ -113,28 +101,6 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     measurements: list[Measurement]
     conditions: list[str] = []
     tables: list[Table] = []
-
-
-class Kept(msgspec.Struct, kw_only=True, frozen=True):
-    """One file in ``benchmarks/results``.
-
-    Attributes:
-        scenario: its name.
-        title: its heading.
-        about: what is measured and why.
-        quick: whether the small sizes were used; such figures are for a first look only.
-        seconds: how long the run took.
-        machine: on which it ran.
-        outcome: what it found.
-    """
-
-    scenario: str
-    title: str
-    about: str
-    quick: bool
-    seconds: float
-    machine: Machine
-    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

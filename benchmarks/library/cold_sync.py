@@ -64,7 +64,7 @@ async def run(context: Context) -> Outcome:
             ),
             Measurement(
                 name="processor",
-                title="Processor time for it",
+                title="CPU time for it",
                 unit="s",
                 better="lower",
                 rounds=processor.found,

@@ -7,11 +7,9 @@ from typing import Any
 
 from benchmarks import golang
 from benchmarks.child import answer_of, python
+from benchmarks.library.decode import NAMES, TYPED, UNSTRUCTURED, competitors
 from benchmarks.library.slices import ENDPOINTS, write_events
-from benchmarks.library.versions import python_versions
-from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome, Rounds, Scenario, Target
-
-UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON = "go-unstructured", "go-typed", "kubernetes-asyncio", "json", "orjson"
+from benchmarks.scenario import Context, Measurement, Outcome, Rounds, Scenario, Target
 
 
 async def run(context: Context) -> Outcome:
@@ -21,7 +19,7 @@ async def run(context: Context) -> Outcome:
     events = context.scratch / "events"
     size = write_events(events, objects=objects)
     parameters: dict[str, Any] = {"events": str(events), "count": objects}
-    heap = Rounds((OURS, UNSTRUCTURED, TYPED, MODELS, JSON, ORJSON))
+    heap = Rounds(NAMES)
     resident = Rounds(heap.competitors)
     async for _, who in heap.interleaved(context, rounds=rounds):
         if who in (UNSTRUCTURED, TYPED):
@@ -33,28 +31,8 @@ async def run(context: Context) -> Outcome:
             asked = json.dumps({**parameters, "traced": traced})
             answer = await answer_of(python("benchmarks.library.competitors.memory", who, asked))
             found.add(who, [answer["each"]])
-    go = await golang.versions(program)
     return Outcome(
-        competitors=[
-            Competitor(
-                name=OURS,
-                title="this project",
-                about="In a `Store` with two indexes.",
-                versions=python_versions("mcs-controller", "msgspec"),
-            ),
-            Competitor(name=UNSTRUCTURED, title="Go, unstructured", about="In an `Indexer` with two.", versions=go),
-            Competitor(name=TYPED, title="Go, typed", about="In an `Indexer` with two.", versions=go),
-            Competitor(
-                name=MODELS,
-                title="kubernetes_asyncio models",
-                about="In a dict by name.",
-                versions=python_versions("kubernetes-asyncio"),
-            ),
-            Competitor(name=JSON, title="json to dicts", about="In a dict by name.", versions=python_versions()),
-            Competitor(
-                name=ORJSON, title="orjson to dicts", about="In a dict by name.", versions=python_versions("orjson")
-            ),
-        ],
+        competitors=await competitors(program),
         measurements=[
             Measurement(
                 name="heap",
@@ -75,6 +53,7 @@ async def run(context: Context) -> Outcome:
         conditions=[
             f"{objects:,} different slices, decoded from watch events of {size:,} bytes and kept; the first 100 are "
             f"there before the store is weighed; {rounds} rounds.",
+            "Ours are kept in a `Store` with two indexes, those of Go in an `Indexer` with two, the others in a dict.",
             "Allocated: tracemalloc in Python, HeapAlloc after a collection in Go. Resident: what the system shows "
             "after a collection, with the memory that Go can return returned.",
         ],

@@ -31,14 +31,14 @@ SPREAD_SECONDS = 1.0
 OPERATIONS = (
     _Operation(
         name="add_get_done",
-        title="Add, get, done: items a second of processor time",
+        title="Add, get, done: items per CPU second",
         unit="1/s",
         better="higher",
         count=200_000,
     ),
     _Operation(
         name="duplicates",
-        title="Add what waits already: adds a second of processor time",
+        title="Add what waits already: adds per CPU second",
         unit="1/s",
         better="higher",
         count=1_000_000,
@@ -46,7 +46,7 @@ OPERATIONS = (
     ),
     _Operation(
         name="rate_limited",
-        title="Add rate limited, wait for the delay, get, forget, done: items a second of processor time",
+        title="Add rate limited, wait for the delay, get, forget, done: items per CPU second",
         unit="1/s",
         better="higher",
         count=50_000,
@@ -120,7 +120,7 @@ async def run(context: Context) -> Outcome:
         ],
         measurements=measurements,
         conditions=[
-            f"Each competitor has a process of its own, kept on one core; {rounds} rounds. Throughput counts processor "
+            f"Each competitor has a process of its own, kept on one core; {rounds} rounds. Throughput counts CPU "
             "time, threads and garbage collector included, so that other work on the machine matters less.",
             f"Items are added by one producer: {OPERATIONS[0].count // scale:,} different keys first, then all are "
             f"taken; duplicates are {DUPLICATES:,} keys in turns; delays are spread over {SPREAD_SECONDS / scale:g} s.",

@@ -6,12 +6,12 @@ import functools
 import time
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.product.cost import on, rows
+from benchmarks.product.cost import on
 from benchmarks.product.fleet import HOST, RAISED, SPACE, Fleet, at_once, fleet, one, ours
 from benchmarks.product.objects import CONSUMER, MCS, PROVIDER, SLICES, endpoints, endpointslice, mark
 from benchmarks.product.services import LONG_SECONDS, make_services, running
 from benchmarks.product.stream import Marks, Names, observing
-from benchmarks.scenario import Context, Measurement, Outcome, Scenario, Table
+from benchmarks.scenario import Context, Measurement, Outcome, Scenario
 from testbed import wait_for
 from testbed.errors import BedError, NotYet
 
@@ -38,12 +38,11 @@ async def run(context: Context) -> Outcome:
         running(world, *RAISED),
         observing(world.bed.members[CONSUMER].access, SLICES, SPACE, seen),
     ):
-        many, many_requests = await _many(context, world, names, slices)
-        one, one_requests = await _one(context, world, marks, changes)
+        many = await _many(context, world, names, slices)
+        single = await _one(context, world, marks, changes)
     return Outcome(
         competitors=[ours("with request limits raised to 2000/4000")],
-        measurements=[*many, *one],
-        tables=[many_requests, one_requests],
+        measurements=[*many, *single],
         conditions=[
             f"The {slices} slices of ten endpoints belong to {slices // len(LETTERS)} services with one consumer, and "
             "were changed by 64 requests at a time. The last of them is the last to come to the consumer.",
@@ -53,7 +52,7 @@ async def run(context: Context) -> Outcome:
     )
 
 
-async def _many(context: Context, world: Fleet, names: Names, count: int) -> tuple[list[Measurement], Table]:
+async def _many(context: Context, world: Fleet, names: Names, count: int) -> list[Measurement]:
     context.tell(f"making {count} slices")
     services = [f"wide-{number:04d}" for number in range(count // len(LETTERS))]
     slices = [f"{name}-{letter}" for name in services for letter in LETTERS]
@@ -81,18 +80,13 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> tup
     took = max(names.came[name] for name in arrived) - began
     await requests.quiet(within=LONG_SECONDS)
     counted = requests.count()
-    measurements = [
+    return [
         one("slices", f"{count} slices change at once: until the last has arrived", "s", took),
         one("slices_sent", "The part of that in which they were being changed in the provider", "s", sent),
         one(
             "slices_requests", "Requests for each of these changes", "requests", sum(counted.values()) / count, most=3.0
         ),
     ]
-    return measurements, Table(
-        title=f"Requests for {count} slices that changed at once",
-        columns=["API server", "verb", "resource", "requests", "for each slice"],
-        rows=rows(counted, per=count),
-    )
 
 
 async def _counted(world: Fleet, services: Sequence[str]) -> None:
@@ -118,7 +112,7 @@ async def _more(world: Fleet, service: str) -> None:
         await world.member(PROVIDER).create(manifest, namespace=SPACE)
 
 
-async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> tuple[list[Measurement], Table]:
+async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> list[Measurement]:
     context.tell(f"one slice that changes {count} times")
     service = "wide-0000"
     requests = world.requests()
@@ -133,7 +127,7 @@ async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> tupl
     await requests.quiet()
     await _check(world, f"{PROVIDER}-{service}-a", count)
     counted = requests.count()
-    measurements = [
+    return [
         one(
             "collapsed_requests",
             f"Requests on the control plane for each of {count} changes of one slice",
@@ -144,11 +138,6 @@ async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> tupl
         one("collapsed_last", "From the answer to the last of them to its arrival", "ms", 1000 * (arrived - answered)),
         one("collapsed_changing", "How long it took to make them", "s", answered - began),
     ]
-    return measurements, Table(
-        title=f"Requests for {count} changes of one slice",
-        columns=["API server", "verb", "resource", "requests", "for each change"],
-        rows=rows(counted, per=count),
-    )
 
 
 async def _check(world: Fleet, name: str, number: int) -> None:

@@ -100,11 +100,6 @@ def on(requests: Counter[Asked], plane: str) -> int:
     return sum(count for asked, count in requests.items() if asked.plane == plane)
 
 
-def rows(requests: Counter[Asked], *, per: int) -> list[list[str | int | float]]:
-    """For a table: plane, verb, resource, how many, and how many per something."""
-    return [[*asked, count, round(count / per, 2)] for asked, count in sorted(requests.items())]
-
-
 class Usage(NamedTuple):
     """Of a process, so far.
 

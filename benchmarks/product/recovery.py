@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.product.cost import rows
 from benchmarks.product.fleet import RAISED, SPACE, fleet, one, ours
 from benchmarks.product.objects import CONSUMER, PROVIDER, SLICES, mark
 from benchmarks.product.services import make_services, running, until_made
 from benchmarks.product.stream import Marks, Names, observing, within
-from benchmarks.scenario import OURS, Context, Measurement, Outcome, Scenario, Table, Target
+from benchmarks.scenario import OURS, Context, Measurement, Outcome, Scenario, Target
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from benchmarks.product.cost import Asked
     from testbed import ControllerProcess
 
@@ -43,8 +41,7 @@ async def run(context: Context) -> Outcome:
     back: list[float] = []
     attempts: list[float] = []
     ready: list[float] = []
-    away: Counter[Asked] | None = None
-    after: Counter[Asked] | None = None
+    total: Counter[Asked] = Counter()
 
     def seen(moment: float, line: bytes) -> None:
         names(moment, line)
@@ -69,8 +66,6 @@ async def run(context: Context) -> Outcome:
             await plane.kill_apiserver()
             await asyncio.sleep(seconds)
             attempts.append(await failed_requests(controller, plane.access.server) - before)
-            away = requests.count() if away is None else away + requests.count()
-            requests.restart()
             context.tell(f"round {number} of {rounds}: it comes back")
             await plane.start_apiserver()
             began = time.perf_counter()
@@ -80,10 +75,8 @@ async def run(context: Context) -> Outcome:
             await world.ready([PROVIDER], seconds=SECONDS)
             ready.append(time.perf_counter() - began)
             await requests.quiet()
-            after = requests.count() if after is None else after + requests.count()
-    assert away is not None
-    assert after is not None
-    lost, total = len(names.went), away + after
+            total += requests.count()
+    lost = len(names.went)
     return Outcome(
         competitors=[ours("with request limits raised to 2000/4000")],
         measurements=[
@@ -128,7 +121,6 @@ async def run(context: Context) -> Outcome:
                 / services,
             ),
         ],
-        tables=[_table("was away", away, rounds), _table("came back", after, rounds)],
         conditions=[
             f"{services} services with one provider and one consumer. The provider's API server was killed, and "
             f"started again {seconds:g} s later; its start is not part of the times.",
@@ -140,14 +132,6 @@ async def run(context: Context) -> Outcome:
 
 def _carries(asked: Asked) -> bool:
     return asked.is_write and asked.resource.partition("/")[0] in CARRIED
-
-
-def _table(what: str, asked: Counter[Asked], rounds: int) -> Table:
-    return Table(
-        title=f"Requests while the provider {what}",
-        columns=["API server", "verb", "resource", "requests", "for each outage"],
-        rows=rows(asked, per=rounds),
-    )
 
 
 async def failed_requests(controller: ControllerProcess, server: str) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.product.copies import FIRST, Copies
@@ -86,7 +87,7 @@ async def run(context: Context) -> Outcome:
             await controller.terminate()
     return Outcome(
         competitors=[ours("with its default limits")],
-        measurements=[*_of_starts(starts), *_of_changes(costs)],
+        measurements=_measurements(starts, costs),
         tables=[_table(starts, costs)],
         conditions=[
             "A service has one slice of ten endpoints in the provider, five Works on the control plane, and one slice "
@@ -155,53 +156,44 @@ async def _change(world: Fleet, marks: Marks, number: int) -> float:
     return 1000 * (await within(SECONDS, arrived, f"change {number}") - began)
 
 
-def _of_starts(starts: dict[int, Start]) -> list[Measurement]:
-    found = []
-    for size, start in starts.items():
-        with_ = f"with {size:,} services"
-        found += [
-            one(f"start_{size}", f"Start-up {with_}", "s", start.seconds),
-            one(f"start_cpu_{size}", f"CPU of that start-up, {with_}", "s", start.usage.cpu_seconds),
-            one(f"start_memory_{size}", f"Memory at the most, {with_}", "MiB", start.usage.peak_mib),
-            one(f"start_writes_{size}", f"Writes of that start-up, {with_}", "requests", float(start.writes), most=0.0),
-        ]
-    return found
-
-
-def _of_changes(costs: dict[int, Change]) -> list[Measurement]:
-    few, many = min(costs), max(costs)
-    found = [
-        one(
-            f"change_cpu_{size}",
-            f"CPU for one change, with {size:,} services",
-            "ms",
-            cost.cpu_milliseconds,
-        )
-        for size, cost in costs.items()
+def _measurements(starts: dict[int, Start], costs: dict[int, Change]) -> list[Measurement]:
+    few, many = costs[min(costs)], costs[max(costs)]
+    compared = f"with {max(costs):,} services, compared with {min(costs)}"
+    cpu = many.cpu_milliseconds / few.cpu_milliseconds
+    writes = float(sum(each.writes for each in starts.values()))
+    return [
+        one("start_writes", "Writes of all these start-ups", "requests", writes, most=0.0),
+        one("requests", f"Requests for one change, {compared}", "×", many.requests / few.requests, most=MOST_GROWTH),
+        one("cpu", f"CPU for one change, {compared}", "×", cpu, most=MOST_GROWTH),
     ]
-    compared = f"with {many:,} services, compared with {few}"
-    for name, title, attribute in (
-        ("requests", "Requests for one change", "requests"),
-        ("cpu", "CPU for one change", "cpu_milliseconds"),
-    ):
-        growth = getattr(costs[many], attribute) / getattr(costs[few], attribute)
-        found.append(one(f"growth_{name}", f"{title}, {compared}", "×", growth, most=MOST_GROWTH))
-    return found
 
 
 def _table(starts: dict[int, Start], costs: dict[int, Change]) -> Table:
     return Table(
         title="By the number of services",
-        columns=["services", "start-up s", "CPU s", "memory MiB", "requests for a change", "CPU ms", "arrival p50 ms"],
+        columns=[
+            "services",
+            "start-up, s",
+            "CPU of it, s",
+            "peak memory, MiB",
+            "requests for a change",
+            "CPU for a change, ms",
+            "arrival of a change, p50, ms",
+        ],
         rows=[
             [
                 size,
-                round(start.seconds, 1),
-                round(start.usage.cpu_seconds, 1),
-                round(start.usage.peak_mib),
-                round(costs[size].requests, 2),
-                round(costs[size].cpu_milliseconds, 2),
-                round(sorted(costs[size].milliseconds)[len(costs[size].milliseconds) // 2], 1),
+                *(
+                    float(f"{each:.6g}")
+                    for each in (
+                        start.seconds,
+                        start.usage.cpu_seconds,
+                        start.usage.peak_mib,
+                        costs[size].requests,
+                        costs[size].cpu_milliseconds,
+                        median(costs[size].milliseconds),
+                    )
+                ),
             ]
             for size, start in starts.items()
         ],

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from benchmarks import performance_page, registry
-from benchmarks.__main__ import as_kept
 from benchmarks.formatting import number, part_name, quantity
 from benchmarks.machine import Machine
-from benchmarks.performance_page import PAGE, page
-from benchmarks.scenario import OURS, Competitor, Kept, Measurement, Outcome, Table, Target
+from benchmarks.performance_page import PAGE, is_ahead, page
+from benchmarks.result import Figure, Ratio, Result, Summary, summary
+from benchmarks.scenario import OURS, Competitor, Measurement, Table, Target
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-
-MACHINE = Machine(
-    date="2026-01-01 00:00 UTC",
-    cores=2,
-    memory_gib=4.0,
-    load=0.1,
-    kernel="6.1",
-    python="3.11",
-    controller="0.1.0",
-    components={"etcd": "v3"},
-)
+MACHINE = Machine(date="2026-01-01 00:00 UTC", cores=2, memory_gib=4.0, load=0.1, kernel="6.1")
+TITLES = {OURS: "this project", "other": "the other", "baseline": "the baseline"}
 
 
-def kept(**changes: Any) -> Kept:
+def result(**changes: Any) -> Result:
     latency = Measurement(
         name="latency",
         title="Latency",
@@ -42,75 +33,90 @@ def kept(**changes: Any) -> Kept:
     rate = Measurement(
         name="rate", title="Rate", unit="1/s", better="higher", rounds={OURS: [[2000.0]], "other": [[1000.0]]}
     )
-    outcome = Outcome(
-        competitors=[
-            Competitor(name=OURS, title="this project", about="As it is.", versions={"python": "3.11"}),
-            Competitor(name="other", title="the other"),
-            Competitor(name="baseline", title="the baseline", reference=True),
-        ],
-        measurements=[latency, rate],
-        conditions=["Measured by hand."],
-        tables=[Table(title="Writes", columns=["verb", "count"], rows=[["patch", 12345]])],
-    )
     fields: dict[str, Any] = {
         "scenario": "example",
         "title": "Example",
         "about": "About it.",
-        "quick": False,
         "seconds": 12.3,
         "machine": MACHINE,
-        "outcome": outcome,
+        "competitors": [
+            Competitor(name=OURS, title="this project", about="As it is.", versions={"python": "3.11"}),
+            Competitor(name="other", title="the other"),
+            Competitor(name="baseline", title="the baseline", reference=True),
+        ],
+        "measurements": [summary(each, TITLES) for each in (latency, rate)],
+        "conditions": ["Measured by hand."],
+        "tables": [Table(title="By size", columns=["size", "seconds"], rows=[[12345, 1.5]])],
     }
-    return Kept(**{**fields, **changes})
+    return Result(**{**fields, **changes})
 
 
 def test_the_page_in_docs_is_made_from_the_kept_results():
-    made = performance_page.page(performance_page.load(REPOSITORY))
+    made = page(performance_page.load(REPOSITORY))
     assert (REPOSITORY / PAGE).read_text() == made, "make it again with `python -m benchmarks --page-only`"
+
+
+def test_every_scenario_has_the_name_of_its_module_and_a_result():
+    assert [registry.load(name).name for name in registry.names()] == registry.names()
+    assert [each.scenario for each in performance_page.load(REPOSITORY)] == registry.names()
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "|  | p50 | p99 | rounds, p50 | ours ÷ theirs |",
-        "| this project | 2.00 ms | 3.96 ms | 2.00 to 4.00 |  |",
-        "| the other | 1.00 ms | 1.00 ms | 1.00 to 1.00 | 3.00 × (2.00 to 4.00) |",
-        "| the other | 1,000/s | 1,000 to 1,000 | 2.00 × (2.00 to 2.00) |",
-        "| patch | 12,345 |",
+        "| measurement | competitor | p50 | p99 | rounds | ours ÷ theirs |",
+        "| Latency | this project | 2.00 ms | 3.96 ms | 2.00 to 4.00 |  |",
+        "|  | the other | 1.00 ms | 1.00 ms | 1.00 to 1.00 | 3.00 × (2.00 to 4.00) |",
+        "| Rate (more is better) | this project | 2,000/s |  |  |  |",
+        "|  | the other | 1,000/s |  |  | 2.00 × (2.00 to 2.00) |",
+        "| 12,345 | 1.50 |",
         "| Example: Latency | at most 1.5 × the baseline | 3.00 × | no |",
         "| Example: Latency | at most 3 ms | 2.00 ms | yes |",
         "| Example: Latency | the other | 3.00 × |",
         "- Measured by hand.",
-        "- this project: As it is. (python 3.11)",
+        "- *this project*: As it is.",
         "| Example | 2026-01-01 00:00 UTC | 0.1 | 12 s |",
+        "Software: python 3.11.",
     ],
 )
 def test_the_page_has_every_figure(line):
-    assert line in page([kept()]).splitlines()
+    assert line in page([result()]).splitlines()
 
 
-def test_a_baseline_is_nobody_who_is_ahead():
-    ahead = page([kept()]).split("Where somebody is ahead")[1].split("## ")[0]
+def test_a_baseline_is_not_reported_as_ahead():
+    ahead = page([result()]).split("Where a competitor is ahead")[1].split("## ")[0]
     assert "the baseline" not in ahead
 
 
+@pytest.mark.parametrize(
+    ("better", "found", "ahead"),
+    [
+        ("lower", (0.5, 0.4, 0.6), False),
+        ("lower", (2.0, 1.5, 3.0), True),
+        ("higher", (2.0, 1.5, 3.0), False),
+        ("higher", (0.5, 0.4, 0.6), True),
+        ("lower", (2.0, 0.9, 3.0), False),
+        ("lower", (1.04, 1.01, 1.06), False),
+    ],
+    ids=["less is better", "more is worse", "more is better", "less is worse", "rounds disagree", "within the noise"],
+)
+def test_who_is_ahead_depends_on_the_direction_and_needs_rounds_that_agree(
+    better: Literal["lower", "higher"], found, ahead
+):
+    theirs = Figure(parts={}, rounds=3, min=0, max=0, ratio=Ratio(*found))
+    assert is_ahead(Summary(title="", unit="", better=better, figures={}), theirs) is ahead
+
+
 def test_small_sizes_and_a_noisy_machine_are_said():
-    assert "Only a first look" not in page([kept()])
-    assert "noisy" not in page([kept()])
-    assert "Only a first look, with small sizes: Example." in page([kept(quick=True)])
-    noisy = msgspec.structs.replace(MACHINE, load=1.5)
-    assert "noisy" in page([kept(machine=noisy)])
-
-
-def test_kept_results_are_read_as_they_were_written_and_a_round_is_one_line():
-    text = as_kept(kept())
-    assert msgspec.json.decode(text, type=Kept) == kept()
-    assert any("[2.0, 2.0]" in line for line in text.splitlines())
+    assert "Only a first look" not in page([result()])
+    assert "Other work ran" not in page([result()])
+    assert "Only a first look, with small sizes: Example." in page([result(quick=True)])
+    assert "Other work ran" in page([result(machine=msgspec.structs.replace(MACHINE, load=1.5))])
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.1234, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (99.96, "100"), (12345.6, "12,346")],
+    [(0.0, "0"), (0.1234, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (99.96, "100"), (12345.6, "12,346"), (10, "10")],
 )
 def test_numbers_have_about_three_digits(value, text):
     assert number(value) == text
@@ -120,7 +126,3 @@ def test_units_and_percentiles_read_as_people_write_them():
     assert quantity(5.0, "1/s") == "5.00/s"
     assert quantity(5.0, "") == "5.00"
     assert part_name(0.99) == "p99"
-
-
-def test_every_scenario_has_the_name_of_its_module():
-    assert [registry.load(name).name for name in registry.names()] == registry.names()

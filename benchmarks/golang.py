@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import os
@@ -42,24 +43,12 @@ async def binary(tell: Callable[[str], None]) -> Path:
     """
     path = binary_path()
     if not path.exists():
-        loop = asyncio.get_running_loop()
-
-        def told(phase: str, seconds: float) -> None:
-            loop.call_soon_threadsafe(tell, f"competitors in Go: {phase} ({seconds:.0f} s)")
-
-        def build() -> None:
-            build_once(
-                path,
-                module=MODULE,
-                package=".",
-                version="of this checkout",
-                variables=(),
-                assets_variable=ASSETS_VARIABLE,
-                tell=told,
-            )
-
+        tell("building the competitors in Go")
+        build = functools.partial(
+            build_once, path, module=MODULE, package=".", version="of this checkout", variables=(), tell=lambda *_: None
+        )
         try:
-            await asyncio.to_thread(build)
+            await asyncio.to_thread(build, assets_variable=ASSETS_VARIABLE)
         except BuildFailed as failure:
             raise BenchmarkError(str(failure)) from failure
     return path

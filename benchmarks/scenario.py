@@ -19,7 +19,7 @@ OURS = "ours"
 """The name of our competitor, in every measurement that has one."""
 
 
-class Competitor(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Competitor(msgspec.Struct, frozen=True, omit_defaults=True):
     """One implementation that is measured.
 
     Attributes:
@@ -56,11 +56,10 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
     at_least: float | None = None
 
 
-class Measurement(msgspec.Struct, kw_only=True, frozen=True):
+class Measurement(msgspec.Struct, frozen=True):
     """One quantity, measured of several competitors in the same run.
 
     Attributes:
-        name: short and unique within the scenario.
         title: of its table: what is measured, and of what.
         unit: of every sample: "ms", "s", "KiB", "1/s", "requests" ...
         better: which direction wins.
@@ -70,7 +69,6 @@ class Measurement(msgspec.Struct, kw_only=True, frozen=True):
         parts: the percentiles that are shown.
     """
 
-    name: str
     title: str
     unit: str
     better: Literal["lower", "higher"]

@@ -55,27 +55,9 @@ async def run(context: Context) -> Outcome:
     return Outcome(
         competitors=await _competitors(program),
         measurements=[
-            Measurement(
-                name="seconds",
-                title=f"Time until the handler has been told of {what}",
-                unit="s",
-                better="lower",
-                rounds=seconds.found,
-            ),
-            Measurement(
-                name="processor",
-                title="CPU time for it",
-                unit="s",
-                better="lower",
-                rounds=processor.found,
-            ),
-            Measurement(
-                name="peak",
-                title="Peak memory of the whole process",
-                unit="MiB",
-                better="lower",
-                rounds=peak.found,
-            ),
+            Measurement(f"Time until the handler has been told of {what}", "s", "lower", seconds.found),
+            Measurement("CPU time for it", "s", "lower", processor.found),
+            Measurement("Peak memory of the whole process", "MiB", "lower", peak.found),
         ],
         conditions=[
             "A real etcd and kube-apiserver on the same machine, with TLS; nothing else works on them.",
@@ -121,50 +103,31 @@ async def _competitors(program: Path) -> list[Competitor]:
     go = await golang.versions(program)
     ours = python_versions("mcs-controller", "aiohttp", "msgspec", "uvloop")
     return [
-        Competitor(name=OURS, title="this project", about="`SharedInformer`; a streaming list.", versions=ours),
+        Competitor(OURS, "this project", "`SharedInformer`; a streaming list.", ours),
+        Competitor(PAGED, "this project, pages", "As on servers without streaming lists.", ours, reference=True),
+        Competitor(UNSTRUCTURED, "Go, unstructured", "Informer of a dynamic factory; a streaming list.", go),
         Competitor(
-            name=PAGED,
-            title="this project, pages",
-            about="As on servers without streaming lists.",
-            versions=ours,
-            reference=True,
+            UNSTRUCTURED_LIST,
+            "Go, unstructured, list",
+            "The same with one list of everything, as before streaming lists.",
+            go,
+        ),
+        Competitor(TYPED, "Go, typed", "Typed informer, JSON; a streaming list.", go),
+        Competitor(
+            TYPED_LIST, "Go, typed, list", "The same with one list of everything, as before streaming lists.", go
+        ),
+        Competitor(PROTOBUF, "Go, typed, protobuf", "As Kubernetes' own controllers do; built-in kinds only.", go),
+        Competitor(
+            MODELS,
+            "kubernetes_asyncio",
+            "Pages into a dict, then `watch.Watch`; its users write the rest.",
+            python_versions("kubernetes-asyncio", "aiohttp", "uvloop"),
         ),
         Competitor(
-            name=UNSTRUCTURED,
-            title="Go, unstructured",
-            about="Informer of a dynamic factory; a streaming list.",
-            versions=go,
-        ),
-        Competitor(
-            name=UNSTRUCTURED_LIST,
-            title="Go, unstructured, list",
-            about="The same with one list of everything, as before streaming lists.",
-            versions=go,
-        ),
-        Competitor(name=TYPED, title="Go, typed", about="Typed informer, JSON; a streaming list.", versions=go),
-        Competitor(
-            name=TYPED_LIST,
-            title="Go, typed, list",
-            about="The same with one list of everything, as before streaming lists.",
-            versions=go,
-        ),
-        Competitor(
-            name=PROTOBUF,
-            title="Go, typed, protobuf",
-            about="As Kubernetes' own controllers do; built-in kinds only.",
-            versions=go,
-        ),
-        Competitor(
-            name=MODELS,
-            title="kubernetes_asyncio",
-            about="Pages into a dict, then `watch.Watch`; its users write the rest.",
-            versions=python_versions("kubernetes-asyncio", "aiohttp", "uvloop"),
-        ),
-        Competitor(
-            name=KOPF,
-            title="kopf",
-            about="An operator with one `kopf.on.event` handler, default settings; finding the kinds is included.",
-            versions=python_versions("kopf", "aiohttp", "uvloop"),
+            KOPF,
+            "kopf",
+            "An operator with one `kopf.on.event` handler, default settings; finding the kinds is included.",
+            python_versions("kopf", "aiohttp", "uvloop"),
         ),
     ]
 

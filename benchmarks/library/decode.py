@@ -37,11 +37,10 @@ async def run(context: Context) -> Outcome:
         competitors=await competitors(program),
         measurements=[
             Measurement(
-                name="decode",
-                title=f"Watch events of a slice with {ENDPOINTS} endpoints decoded per CPU second",
-                unit="1/s",
-                better="higher",
-                rounds=turns.found,
+                f"Watch events of a slice with {ENDPOINTS} endpoints decoded per CPU second",
+                "1/s",
+                "higher",
+                turns.found,
                 targets=[Target(against=UNSTRUCTURED, at_least=4.0)],
             )
         ],
@@ -59,17 +58,14 @@ async def competitors(program: Path) -> list[Competitor]:
     go = await golang.versions(program)
     ours = python_versions("mcs-controller", "msgspec")
     return [
-        Competitor(name=OURS, title="this project", about="`informers.wire`, `mcs_controller.api`.", versions=ours),
-        Competitor(name=UNSTRUCTURED, title="Go, unstructured", about="As a dynamic informer decodes.", versions=go),
-        Competitor(name=TYPED, title="Go, typed", about="As a typed informer decodes, in JSON.", versions=go),
+        Competitor(OURS, "this project", "`informers.wire`, `mcs_controller.api`.", ours),
+        Competitor(UNSTRUCTURED, "Go, unstructured", "As a dynamic informer decodes.", go),
+        Competitor(TYPED, "Go, typed", "As a typed informer decodes, in JSON.", go),
         Competitor(
-            name=MODELS,
-            title="kubernetes_asyncio models",
-            about="`Watch.unmarshal_event`.",
-            versions=python_versions("kubernetes-asyncio"),
+            MODELS, "kubernetes_asyncio models", "`Watch.unmarshal_event`.", python_versions("kubernetes-asyncio")
         ),
-        Competitor(name=JSON, title="json to dicts", versions=python_versions()),
-        Competitor(name=ORJSON, title="orjson to dicts", versions=python_versions("orjson")),
+        Competitor(JSON, "json to dicts", versions=python_versions()),
+        Competitor(ORJSON, "orjson to dicts", versions=python_versions("orjson")),
     ]
 
 

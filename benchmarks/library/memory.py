@@ -35,19 +35,17 @@ async def run(context: Context) -> Outcome:
         competitors=await competitors(program),
         measurements=[
             Measurement(
-                name="heap",
-                title=f"Memory allocated for each cached slice with {ENDPOINTS} endpoints",
-                unit="KiB",
-                better="lower",
-                rounds=heap.found,
+                f"Memory allocated for each cached slice with {ENDPOINTS} endpoints",
+                "KiB",
+                "lower",
+                heap.found,
                 targets=[Target(at_most=4.0)],
             ),
             Measurement(
-                name="resident",
-                title=f"Resident memory gained for each cached slice with {ENDPOINTS} endpoints",
-                unit="KiB",
-                better="lower",
-                rounds=resident.found,
+                f"Resident memory gained for each cached slice with {ENDPOINTS} endpoints",
+                "KiB",
+                "lower",
+                resident.found,
             ),
         ],
         conditions=[

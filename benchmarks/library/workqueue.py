@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from benchmarks import golang
 from benchmarks.child import answer_of, one_core, python
@@ -15,58 +14,27 @@ from benchmarks.scenario import OURS, Competitor, Context, Measurement, Outcome,
 GO, PLAIN = "go", "asyncio"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Operation:
+class _Operation(NamedTuple):
     name: str
     title: str
     unit: str
     better: Literal["lower", "higher"]
-    count: int
+    size: int
+    parts: list[float]
     competitors: tuple[str, ...] = (OURS, GO, PLAIN)
-    parts: tuple[float, ...] = (0.5,)
 
 
 SPREAD_SECONDS = 1.0
-
+LIMITED = "Add rate limited, wait for the delay, get, forget, done: items per CPU second"
+HANDOVER = "From adding to an empty queue until a waiting worker has the item"
 OPERATIONS = (
+    _Operation("add_get_done", "Add, get, done: items per CPU second", "1/s", "higher", 200_000, [0.5]),
     _Operation(
-        name="add_get_done",
-        title="Add, get, done: items per CPU second",
-        unit="1/s",
-        better="higher",
-        count=200_000,
+        "duplicates", "Add what waits already: adds per CPU second", "1/s", "higher", 1_000_000, [0.5], (OURS, GO)
     ),
-    _Operation(
-        name="duplicates",
-        title="Add what waits already: adds per CPU second",
-        unit="1/s",
-        better="higher",
-        count=1_000_000,
-        competitors=(OURS, GO),
-    ),
-    _Operation(
-        name="rate_limited",
-        title="Add rate limited, wait for the delay, get, forget, done: items per CPU second",
-        unit="1/s",
-        better="higher",
-        count=50_000,
-    ),
-    _Operation(
-        name="handover",
-        title="From adding to an empty queue until a waiting worker has the item",
-        unit="µs",
-        better="lower",
-        count=1_000,
-        parts=(0.5, 0.99),
-    ),
-    _Operation(
-        name="delay",
-        title="How late an item comes that was added with a delay",
-        unit="ms",
-        better="lower",
-        count=500,
-        parts=(0.5, 0.99),
-    ),
+    _Operation("rate_limited", LIMITED, "1/s", "higher", 50_000, [0.5]),
+    _Operation("handover", HANDOVER, "µs", "lower", 1_000, [0.5, 0.99]),
+    _Operation("delay", "How late an item comes that was added with a delay", "ms", "lower", 500, [0.5, 0.99]),
 )
 
 
@@ -78,7 +46,7 @@ async def run(context: Context) -> Outcome:
     measurements = []
     for operation in OPERATIONS:
         turns = Rounds(operation.competitors)
-        parameters = {"count": operation.count // scale, "seconds": SPREAD_SECONDS / scale}
+        parameters = {"count": operation.size // scale, "seconds": SPREAD_SECONDS / scale}
         async for _, who in turns.interleaved(context, rounds=rounds, what=operation.name):
             if who == GO:
                 command = golang.command(program, "workqueue", operation.name, **parameters)
@@ -87,34 +55,22 @@ async def run(context: Context) -> Outcome:
                 command = python("benchmarks.library.competitors.workqueue", who, asked)
             turns.add(who, (await answer_of(command, before=one_core()))["samples"])
         measurements.append(
-            Measurement(
-                name=operation.name,
-                title=operation.title,
-                unit=operation.unit,
-                better=operation.better,
-                parts=list(operation.parts),
-                rounds=turns.found,
-            )
+            Measurement(operation.title, operation.unit, operation.better, turns.found, parts=operation.parts)
         )
     return Outcome(
         competitors=[
             Competitor(
-                name=OURS,
-                title="this project",
-                about="`workqueue.Queue` and `RateLimitingQueue`, on uvloop.",
-                versions=python_versions("mcs-controller", "uvloop"),
+                OURS,
+                "this project",
+                "`workqueue.Queue` and `RateLimitingQueue`, on uvloop.",
+                python_versions("mcs-controller", "uvloop"),
             ),
+            Competitor(GO, "Go client-go", "`util/workqueue`, typed.", await golang.versions(program)),
             Competitor(
-                name=GO,
-                title="Go client-go",
-                about="`util/workqueue`, typed.",
-                versions=await golang.versions(program),
-            ),
-            Competitor(
-                name=PLAIN,
-                title="asyncio.Queue",
-                about="No deduplication, no retries; delays are timers of the event loop, which may be early.",
-                versions=python_versions("uvloop"),
+                PLAIN,
+                "asyncio.Queue",
+                "No deduplication, no retries; delays are timers of the event loop, which may be early.",
+                python_versions("uvloop"),
                 reference=True,
             ),
         ],
@@ -122,7 +78,7 @@ async def run(context: Context) -> Outcome:
         conditions=[
             f"Each competitor has a process of its own, kept on one core; {rounds} rounds. Throughput counts CPU "
             "time, threads and garbage collector included, so that other work on the machine matters less.",
-            f"Items are added by one producer: {OPERATIONS[0].count // scale:,} different keys first, then all are "
+            f"Items are added by one producer: {OPERATIONS[0].size // scale:,} different keys first, then all are "
             f"taken; duplicates are {DUPLICATES:,} keys in turns; delays are spread over {SPREAD_SECONDS / scale:g} s.",
             "Ours has no lock to take, as everything happens on one event loop; Go's is safe for many threads.",
         ],

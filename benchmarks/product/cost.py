@@ -60,7 +60,7 @@ class Requests:
             Asked(plane, event.verb, _full(event))
             for plane, mark in self._marks.items()
             for event in mark.events()
-            if event.user == self._user and event.resource not in _BY_THE_CLOCK
+            if self._is_ours(event)
         )
 
     async def quiet(self, seconds: float = 2.0, *, within: float = 300.0) -> None:
@@ -70,25 +70,16 @@ class Requests:
             BedError: that never was so.
         """
         began = last = time.monotonic()
-        before = self._end()
         while time.monotonic() - last < seconds:
+            marks = [AuditLog(plane.audit_log).mark() for plane in self._planes]
             await asyncio.sleep(0.2)
-            now = self._end()
-            if now != before and any(True for _ in self._between(before)):
+            if any(self._is_ours(event) for mark in marks for event in mark.events()):
                 last = time.monotonic()
-            before = now
             if time.monotonic() - began > within:
                 raise BedError(f"the controller did not come to rest within {within:g} s")
 
-    def _end(self) -> dict[str, int]:
-        return {plane.name: AuditLog(plane.audit_log).mark().offset for plane in self._planes}
-
-    def _between(self, start: dict[str, int]) -> Iterable[AuditEvent]:
-        for plane in self._planes:
-            mark = AuditLog(plane.audit_log).start()
-            for event in type(mark)(plane.audit_log, start[plane.name]).events():
-                if event.user == self._user and event.resource not in _BY_THE_CLOCK:
-                    yield event
+    def _is_ours(self, event: AuditEvent) -> bool:
+        return event.user == self._user and event.resource not in _BY_THE_CLOCK
 
 
 def _full(event: AuditEvent) -> str:
@@ -105,12 +96,10 @@ class Usage(NamedTuple):
 
     Attributes:
         cpu_seconds: in user and kernel mode, of the threads that it has now.
-        rss_mib: resident now.
         peak_mib: resident at most.
     """
 
     cpu_seconds: float
-    rss_mib: float
     peak_mib: float
 
 
@@ -123,6 +112,5 @@ def usage(process: ControllerProcess) -> Usage:
     memory = dict(line.split(":", 1) for line in proc.joinpath("status").read_text().splitlines())
     return Usage(
         sum(int(task.split()[0]) for task in tasks) / 1e9,
-        int(memory["VmRSS"].split()[0]) / 1024,
         int(memory["VmHWM"].split()[0]) / 1024,
     )

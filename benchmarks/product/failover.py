@@ -32,10 +32,7 @@ async def run(context: Context) -> Outcome:
     marks = Marks()
     numbers = itertools.count(1)
     found: dict[str, list[list[float]]] = {"SIGTERM": [], "SIGKILL": []}
-    async with (
-        fleet(context) as world,
-        observing(world.bed.members[CONSUMER].access, SLICES, SPACE, marks),
-    ):
+    async with fleet(context) as world, observing(world.bed.members[CONSUMER].access, SLICES, SPACE, marks):
         leader, standby = (world.controller(name=f"replica-{number}") for number in (1, 2))
         await leader.start()
         await world.ready()
@@ -54,11 +51,10 @@ async def run(context: Context) -> Outcome:
         competitors=[ours()],
         measurements=[
             Measurement(
-                name=how.lower(),
-                title=f"From {how} of the leader to the arrival of the first change that the standby carries",
-                unit="s",
-                better="lower",
-                rounds={OURS: found[how]},
+                f"From {how} of the leader to the arrival of the first change that the standby carries",
+                "s",
+                "lower",
+                {OURS: found[how]},
                 parts=[0.5, 1.0],
                 targets=[Target(part=1.0, at_most=most)],
             )
@@ -66,7 +62,7 @@ async def run(context: Context) -> Outcome:
         ],
         conditions=[
             "Two replicas with the default lease: 15 s long, renewed every 2 s. An endpoint is changed as soon as the "
-            "leader has ended; the time includes its end, and the way of that change to the consumer.",
+            "leader has ended; the time includes its end, and the way of that change to the consumer."
         ],
     )
 

@@ -36,12 +36,7 @@ if TYPE_CHECKING:
 
 HOST = "karmada"
 SPACE = "bench"
-RAISED = (
-    "--kube-api-qps=2000",
-    "--kube-api-burst=4000",
-    "--cluster-api-qps=2000",
-    "--cluster-api-burst=4000",
-)
+RAISED = ("--kube-api-qps=2000", "--kube-api-burst=4000", "--cluster-api-qps=2000", "--cluster-api-burst=4000")
 """What the peer's figures with raised limits had."""
 
 QUIETLY = ("--v=1",)
@@ -170,22 +165,17 @@ async def at_once(work: Sequence[Callable[[], Awaitable[object]]], *, limit: int
 def ours(about: str = "") -> Competitor:
     """The product."""
     return Competitor(
-        name=OURS,
-        title="mcs-controller",
-        about=about or "stand-alone, as a process of its own",
-        versions={"mcs-controller": __version__, **_servers()},
+        OURS,
+        "mcs-controller",
+        about or "stand-alone, as a process of its own",
+        {"mcs-controller": __version__, **_servers()},
     )
 
 
-def one(name: str, title: str, unit: str, value: float, *, most: float | None = None) -> Measurement:
+def one(title: str, unit: str, value: float, *, most: float | None = None) -> Measurement:
     """A measurement of ours alone that has a single sample; the less, the better."""
     return Measurement(
-        name=name,
-        title=title,
-        unit=unit,
-        better="lower",
-        rounds={OURS: [[value]]},
-        targets=[Target(at_most=most)] if most is not None else [],
+        title, unit, "lower", {OURS: [[value]]}, targets=[Target(at_most=most)] if most is not None else []
     )
 
 

@@ -94,10 +94,7 @@ def endpointslice(service_name: str, number: int) -> Object:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {
-            "name": slice_name(service_name),
-            "labels": {"kubernetes.io/service-name": service_name},
-        },
+        "metadata": {"name": slice_name(service_name), "labels": {"kubernetes.io/service-name": service_name}},
         "addressType": "IPv4",
         "endpoints": endpoints(number),
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],

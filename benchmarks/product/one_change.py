@@ -114,27 +114,23 @@ def _competitors() -> list[Competitor]:
     return [
         ours(),
         Competitor(
-            name=CHAINED,
-            title="baseline, chained",
-            about="a bare script: three watches, three writes, one after the other's event",
+            CHAINED,
+            "baseline, chained",
+            "a bare script: three watches, three writes, one after the other's event",
             reference=True,
         ),
         Competitor(
-            name=OVERLAPPED,
-            title="baseline, overlapped",
-            about="the same script with its three writes at the same time",
-            reference=True,
+            OVERLAPPED, "baseline, overlapped", "the same script with its three writes at the same time", reference=True
         ),
     ]
 
 
 def _latencies(hops: dict[str, Rounds]) -> list[Measurement]:
     total = Measurement(
-        name="arrived",
-        title="From the PATCH in the provider to the watch event in the consumer",
-        unit="ms",
-        better="lower",
-        rounds=hops["arrived"].found,
+        "From the PATCH in the provider to the watch event in the consumer",
+        "ms",
+        "lower",
+        hops["arrived"].found,
         parts=[0.5, 0.9, 0.99],
         targets=[
             Target(part=0.5, against=CHAINED, at_most=0.75),
@@ -147,26 +143,17 @@ def _latencies(hops: dict[str, Rounds]) -> list[Measurement]:
         "dispatched": "To the watch event of the second Work (dispatched)",
     }
     others = [
-        Measurement(
-            name=hop.replace(" ", "_"),
-            title=title,
-            unit="ms",
-            better="lower",
-            rounds=hops[hop].found,
-            parts=[0.5, 0.9, 0.99],
-        )
-        for hop, title in titles.items()
+        Measurement(title, "ms", "lower", hops[hop].found, parts=[0.5, 0.9, 0.99]) for hop, title in titles.items()
     ]
     return [total, *others]
 
 
 def _request_count(asked: int, changes: int) -> Measurement:
     return Measurement(
-        name="requests",
-        title="Requests of the controller for one change: two Works and a slice",
-        unit="requests",
-        better="lower",
-        rounds={OURS: [[asked / changes]]},
+        "Requests of the controller for one change: two Works and a slice",
+        "requests",
+        "lower",
+        {OURS: [[asked / changes]]},
         targets=[Target(at_most=3.0)],
     )
 

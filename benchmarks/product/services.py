@@ -7,13 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.product.fleet import SPACE, Fleet, at_once
-from benchmarks.product.objects import (
-    PROVIDER,
-    arrived_name,
-    endpointslice,
-    multiclusterservice,
-    service,
-)
+from benchmarks.product.objects import PROVIDER, arrived_name, endpointslice, multiclusterservice, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

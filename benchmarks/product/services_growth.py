@@ -162,9 +162,9 @@ def _measurements(starts: dict[int, Start], costs: dict[int, Change]) -> list[Me
     cpu = many.cpu_milliseconds / few.cpu_milliseconds
     writes = float(sum(each.writes for each in starts.values()))
     return [
-        one("start_writes", "Writes of all these start-ups", "requests", writes, most=0.0),
-        one("requests", f"Requests for one change, {compared}", "×", many.requests / few.requests, most=MOST_GROWTH),
-        one("cpu", f"CPU for one change, {compared}", "×", cpu, most=MOST_GROWTH),
+        one("Writes of all these start-ups", "requests", writes, most=0.0),
+        one(f"Requests for one change, {compared}", "×", many.requests / few.requests, most=MOST_GROWTH),
+        one(f"CPU for one change, {compared}", "×", cpu, most=MOST_GROWTH),
     ]
 
 

@@ -22,17 +22,14 @@ TITLES = {OURS: "this project", "other": "the other", "baseline": "the baseline"
 
 def result(**changes: Any) -> Result:
     latency = Measurement(
-        name="latency",
-        title="Latency",
-        unit="ms",
-        better="lower",
+        "Latency",
+        "ms",
+        "lower",
+        {OURS: [[2.0, 2.0], [4.0]], "other": [[1.0], [1.0]], "baseline": [[1.0], [1.0]]},
         parts=[0.5, 0.99],
-        rounds={OURS: [[2.0, 2.0], [4.0]], "other": [[1.0], [1.0]], "baseline": [[1.0], [1.0]]},
         targets=[Target(against="baseline", at_most=1.5), Target(at_most=3.0)],
     )
-    rate = Measurement(
-        name="rate", title="Rate", unit="1/s", better="higher", rounds={OURS: [[2000.0]], "other": [[1000.0]]}
-    )
+    rate = Measurement("Rate", "1/s", "higher", {OURS: [[2000.0]], "other": [[1000.0]]})
     fields: dict[str, Any] = {
         "scenario": "example",
         "title": "Example",
@@ -40,9 +37,9 @@ def result(**changes: Any) -> Result:
         "seconds": 12.3,
         "machine": MACHINE,
         "competitors": [
-            Competitor(name=OURS, title="this project", about="As it is.", versions={"python": "3.11"}),
-            Competitor(name="other", title="the other"),
-            Competitor(name="baseline", title="the baseline", reference=True),
+            Competitor(OURS, "this project", "As it is.", {"python": "3.11"}),
+            Competitor("other", "the other"),
+            Competitor("baseline", "the baseline", reference=True),
         ],
         "measurements": [summary(each, TITLES) for each in (latency, rate)],
         "conditions": ["Measured by hand."],

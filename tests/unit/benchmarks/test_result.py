@@ -16,7 +16,7 @@ TITLES = {OURS: "this project", "theirs": "the other"}
 
 
 def measurement(better: Literal["lower", "higher"] = "lower", **rounds: list[list[float]]) -> Measurement:
-    return Measurement(name="m", title="M", unit="ms", better=better, rounds=rounds, parts=[0.5, 1.0])
+    return Measurement("M", "ms", better, rounds, parts=[0.5, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_result_is_read_as_it_was_written_and_figures_are_one_line():
         raise NotImplementedError
 
     scenario = Scenario(name="example", title="Example", about="About it.", run=run)
-    competitors = [Competitor(name=name, title=title) for name, title in TITLES.items()]
+    competitors = [Competitor(name, title) for name, title in TITLES.items()]
     outcome = Outcome(competitors=competitors, measurements=[measurement(ours=[[1.0]], theirs=[[3.0]])])
     result = summarized(scenario, outcome, machine=MACHINE, quick=False, seconds=1.23)
     text = as_text(result)

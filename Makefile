@@ -54,10 +54,10 @@ test-integration: components ## against real etcd and kube-apiserver
 test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
-bench: components $(BENCH) ## everything beside what others offer; makes docs/performance.md (about an hour)
+bench: components $(BENCH) ## measure all scenarios and make docs/performance.md (about 20 minutes)
 	@$(PY) -m benchmarks $(ARGS)
 
-bench-quick: components $(BENCH) ## the same with small sizes; kept in build/ (5 minutes)
+bench-quick: components $(BENCH) ## the same with small sizes, into build/ (5 minutes)
 	@$(PY) -m benchmarks --quick $(ARGS)
 
 $(BENCH): $(READY)

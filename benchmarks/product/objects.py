@@ -20,7 +20,6 @@ SLICES = "discovery.k8s.io/v1/endpointslices"
 PROVIDER = "member1"
 CONSUMER = "member2"
 ENDPOINTS = 10
-DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
 
 
 def namespace(name: str) -> Object:

@@ -1,9 +1,9 @@
 """Run every tier of tests that this machine can run, and name those it cannot.
 
-`make test` calls it; arguments go to pytest. Four pytest processes run side by side, each with test beds of its own, as
+`make test` calls it; arguments go to pytest. Two pytest processes run side by side, each with test beds of its own, as
 most of the time a test waits for something. What they wrote is shown one after the other, and the last line is the sum
-of all, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
-only if all came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
+of both, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
+only if both came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
 failure.
 
 There is one process if paths are named (then only these are run), if an option is about one run of pytest (-k, --lf,
@@ -26,13 +26,9 @@ from tools.progress import ProgressPrinter
 
 INTEGRATION = Path("tests/integration")
 
-# Paths below tests/, for a process each. Tests that share a bed belong together. As most of them wait most of the time,
-# more processes than CPUs take less time in all. What is not named goes to the first, which has the tests that compute.
-OTHER_PROCESSES = (
-    "integration/product",
-    "integration/beside integration/informers integration/manifests integration/standalone integration/security",
-    "integration/dataplane integration/demo integration/testbed integration/examples integration/runtime e2e",
-)
+# Paths below tests/, for a process each beside the first, which has the rest. Tests that share a bed belong together. More
+# processes than CPUs take no less time: each has beds of its own, and API servers that start, or idle, are what costs most.
+OTHER_PROCESSES = ("integration/product integration/dataplane integration/demo integration/testbed e2e",)
 
 # About one run: what it selects, what it shows while it runs, and files that two would both write.
 ONE_PROCESS = (

@@ -31,7 +31,7 @@ async def shares(bed: Bed) -> AsyncIterator[None]:
     await bed.host.api.create(definition)
 
     async def established() -> bool | None:
-        conditions = (await bed.host.api.get(DEFINITIONS, name)).get("status", {}).get("conditions", [])
+        conditions = (await bed.host.api.get(DEFINITIONS, name)).get("status", {}).get("conditions") or []
         return any(each["type"] == "Established" and each["status"] == "True" for each in conditions) or None
 
     await wait_for("the kind to be served", established)

@@ -149,7 +149,7 @@ def test_all_processes_together_run_every_folder_once():
         str(file) for file in with_tests if any(file.is_relative_to(folder) for folder in folders)
     }
     assert [part.paths for part in divided(["tests/unit", "tests/model"])] == [["tests/unit", "tests/model"]]
-    assert len(divided(tiers)) == 4
+    assert len(divided(tiers)) == 2
 
 
 @pytest.mark.parametrize(

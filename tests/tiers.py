@@ -26,8 +26,8 @@ from tools.progress import ProgressPrinter
 
 INTEGRATION = Path("tests/integration")
 
-# Paths below tests/, for a process each beside the first, which has the rest. Tests that share a bed belong together. More
-# processes than CPUs take no less time: each has beds of its own, and API servers that start, or idle, are what costs most.
+# Paths below tests/, for a process each; the first process has the rest. Tests that share a bed belong together. More
+# processes than CPUs take no less time: each has beds of its own, and API servers that start are what costs most.
 OTHER_PROCESSES = ("integration/product integration/dataplane integration/demo integration/testbed e2e",)
 
 # About one run: what it selects, what it shows while it runs, and files that two would both write.

@@ -1,0 +1,1 @@
+"""What is known of a collection, and who is told of changes."""

@@ -1,0 +1,1 @@
+"""Following a collection by list and watch."""

@@ -1,0 +1,1 @@
+"""Member clusters: connections, credentials, and informers of what is in them."""

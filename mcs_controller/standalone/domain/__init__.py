@@ -1,0 +1,1 @@
+"""Rules of the stand-alone controllers, as pure functions from observed objects to plans."""

@@ -1,0 +1,1 @@
+"""The stand-alone controllers: thin I/O around the rules."""

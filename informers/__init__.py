@@ -7,13 +7,17 @@
     registration, factory                     what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
 
-Begin reading at :class:`~informers.informer.SharedInformer`.
+Begin reading at :class:`~informers.SharedInformer`.
 """
 
-from informers.backoff import Outage
-from informers.cached import CachedResource
-from informers.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiClient
-from informers.config import (
+from informers.cache.cached_client import CachedResource
+from informers.cache.event import AsyncHandler, Event, Handler
+from informers.cache.factory import InformerFactory
+from informers.cache.informer import SharedInformer
+from informers.cache.registration import Registration
+from informers.cache.store import Indexers, Store, StoreWriter
+from informers.client.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiClient
+from informers.client.config import (
     MAX_TOKEN_AGE_SECONDS,
     CachedToken,
     ClientConfig,
@@ -22,6 +26,7 @@ from informers.config import (
     load_incluster,
     load_kubeconfig,
 )
+from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics, RawResponse
 from informers.errors import (
     AlreadyExists,
     ApiError,
@@ -41,17 +46,12 @@ from informers.errors import (
     Unauthorized,
     WentBack,
 )
-from informers.event import AsyncHandler, Event, Handler
-from informers.factory import InformerFactory
-from informers.informer import SharedInformer
 from informers.meta import Condition, KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.reflector import ListWatch
-from informers.registration import Registration
 from informers.resource import PartialObject, Resource, struct_decoder
-from informers.store import Indexers, Store, StoreWriter
-from informers.transport import NO_CLIENT_METRICS, ClientMetrics, RawResponse
-from informers.wire import ListPage, Rejected
+from informers.watch.backoff import Outage
+from informers.watch.reflector import ListWatch
+from informers.watch.wire import ListPage, Rejected
 
 __all__ = [
     "APPLY_PATCH",

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 import click
 from prometheus_client import CollectorRegistry
 
-from informers.client import ApiClient
-from informers.config import load_incluster, load_kubeconfig
+from informers.client.client import ApiClient
+from informers.client.config import load_incluster, load_kubeconfig
 from informers.errors import ConfigError
 from mcs_controller import __version__
-from mcs_controller.agent_wiring import wire_agent
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
@@ -32,17 +31,18 @@ from mcs_controller.runtime.leader_election import (
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
-from mcs_controller.service_export_wiring import wire_service_export
-from mcs_controller.standalone import wire_standalone
+from mcs_controller.standalone.start import wire_standalone
+from mcs_controller.start import Wiring, wire_multi_cluster_service
+from mcs_controller.start_agent import wire_agent
+from mcs_controller.start_service_export import wire_service_export
 from mcs_controller.unserved import UnservedServices, why_unserved
-from mcs_controller.wiring import Wiring, wire_multi_cluster_service
 from workqueue.clock import RealClock
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from informers.config import ClientConfig
+    from informers.client.config import ClientConfig
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from prometheus_client import Gauge
 
 from mcs_controller import __version__
-from mcs_controller.reconcilers.cluster_status import PrometheusClusterMetrics
-from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
 from mcs_controller.runtime.metrics import RuntimeMetrics
+from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.reconcilers.cluster_status import PrometheusClusterMetrics
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

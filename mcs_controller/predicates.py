@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mcs_controller.domain.clusters import relevant_change
 
 if TYPE_CHECKING:
-    from informers.informer import Event
+    from informers.cache.informer import Event
     from informers.meta import KubeObject
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import EndpointSlice, Service

@@ -11,50 +11,50 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
+from informers.cache.factory import InformerFactory
 from informers.errors import Forbidden, NotFound
-from informers.factory import InformerFactory
 from informers.meta import KubeObject, ObjectKey
 from mcs_controller.api import resources
-from mcs_controller.clusters import MemberClusters
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import Charge
 from mcs_controller.domain.clusters import is_leaving
-from mcs_controller.domain.endpointslice import DispatchPolicy
-from mcs_controller.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
+from mcs_controller.domain.dispatch import DispatchPolicy
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
-from mcs_controller.domain.member_ownership import IDENTITY_NAMESPACE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
+from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.members.provider_informers import ProviderWatches
+from mcs_controller.members.registry import MemberClusters
+from mcs_controller.members.sync_mode import Charge
+from mcs_controller.predicates import cluster_changed, content_changed, service_changed
 from mcs_controller.reconcilers import multiclusterservice, service_status
-from mcs_controller.reconcilers.apply import SliceWorks
-from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
 from mcs_controller.reconcilers.endpointslice_collect import (
     EndpointSliceCollectReconciler,
     MultiClusterServiceDemand,
     SliceCollector,
 )
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
-from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
-from mcs_controller.reconcilers.member_objects import MemberObjects
-from mcs_controller.reconcilers.member_ownership import MemberOwnershipReconciler
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
-from mcs_controller.reconcilers.provider_watches import ProviderWatches
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
-from mcs_controller.reconcilers.turns import OneByOne, Turns
+from mcs_controller.reconcilers.writes import SliceWorks
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
+from mcs_controller.standalone.domain.execution import WORK_INDEXES as WORK_INDEXES_OF_EXECUTION
+from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
+from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, namespace_finder
+from mcs_controller.standalone.reconcilers.member_ownership import MemberOwnershipReconciler
 from workqueue import LOW, default_controller_rate_limiter
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Hashable
 
-    from informers.client import ApiClient
-    from informers.config import ClientConfig
+    from informers.cache.store import Indexers
+    from informers.client.client import ApiClient
+    from informers.client.config import ClientConfig
     from informers.resource import Resource
-    from informers.store import Indexers
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
+from mcs_controller.predicates import content_changed
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedDemand
-from mcs_controller.reconcilers.changes import content_changed
-from mcs_controller.wiring import follow_providers
+from mcs_controller.start import follow_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.event import Event
-    from informers.informer import SharedInformer
+    from informers.cache.event import Event
+    from informers.cache.informer import SharedInformer
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.charge import Charge
+    from mcs_controller.members.sync_mode import Charge
     from mcs_controller.runtime.reconcile import ClusterRequest
-    from mcs_controller.wiring import Wiring
+    from mcs_controller.start import Wiring
 
 _log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
+from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
+from mcs_controller.members.informers import MemberWatches
+from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
 from mcs_controller.reconcilers import endpointslice_import
-from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed, slice_changed
 from mcs_controller.reconcilers.endpointslice_import import EndpointSliceImportReconciler
-from mcs_controller.reconcilers.member_watches import MemberWatches
 from mcs_controller.reconcilers.service_export import (
     ExportedSlicesReconciler,
     ServiceExportDemand,
@@ -23,7 +23,7 @@ from mcs_controller.reconcilers.service_export import (
 from mcs_controller.reconcilers.service_import import ServiceImportReconciler
 
 if TYPE_CHECKING:
-    from mcs_controller.wiring import Wiring
+    from mcs_controller.start import Wiring
 
 EXPORT_WORKERS = 3
 """ServiceExports looked at at once; upstream fixes the number."""

@@ -12,7 +12,7 @@ from mcs_controller.features import MULTI_CLUSTER_SERVICE
 
 if TYPE_CHECKING:
     from informers.resource import Resource
-    from informers.wire import ListPage
+    from informers.watch.wire import ListPage
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.options import Options
     from workqueue.clock import Clock

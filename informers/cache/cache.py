@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from informers.event import Event
+from informers.cache.event import Event
+from informers.cache.store import Indexers, StoreWriter
 from informers.meta import KubeObject, ObjectKey, key_of
-from informers.store import Indexers, StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from informers.wire import Identity
+    from informers.watch.wire import Identity
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from informers.client import JSON_PATCH
+from informers.client.client import JSON_PATCH
 from informers.errors import NotFound
 from informers.meta import KubeObject, ObjectKey, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from informers.client import ApiClient
-    from informers.informer import SharedInformer
-    from informers.store import Store
+    from informers.cache.informer import SharedInformer
+    from informers.cache.store import Store
+    from informers.client.client import ApiClient
 
 T = TypeVar("T", bound=KubeObject)
 

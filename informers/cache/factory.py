@@ -6,17 +6,17 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
-from informers.backoff import Outage
-from informers.informer import SharedInformer
+from informers.cache.informer import SharedInformer
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
+from informers.watch.backoff import Outage
 
 if TYPE_CHECKING:
     import random
 
-    from informers.reflector import ListWatch
+    from informers.cache.store import Indexers
     from informers.resource import Resource
-    from informers.store import Indexers
+    from informers.watch.reflector import ListWatch
     from workqueue.clock import Clock
 
 T = TypeVar("T", bound=KubeObject)
@@ -34,7 +34,7 @@ class Guarded(Protocol):
     """A client that can find out about dead connections, as ApiClient can."""
 
     async def guard(self) -> NoReturn:
-        """See :meth:`informers.client.ApiClient.guard`."""
+        """See :meth:`informers.ApiClient.guard`."""
         ...
 
 
@@ -42,8 +42,8 @@ class InformerFactory:
     """At most one informer, and so one watch and one copy of the objects, for each collection. Not thread-safe.
 
     Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins,
-    later ones at once. It has the client look after its connections: see :meth:`informers.client.ApiClient.guard`.
-    While the server is away, they take turns to try it: see :class:`~informers.backoff.Outage`.
+    later ones at once. It has the client look after its connections: see :meth:`informers.ApiClient.guard`.
+    While the server is away, they take turns to try it: see :class:`~informers.watch.backoff.Outage`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class InformerFactory:
         page_size: int = 500,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
-        """Makes no request. The arguments are those of every :class:`~informers.informer.SharedInformer` made here."""
+        """Makes no request. The arguments are those of every :class:`~informers.SharedInformer` made here."""
         self._client = client
         self._clock = clock
         self._rng = rng

@@ -6,23 +6,23 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from informers.backoff import Outage
-from informers.cache import Cache
-from informers.event import AsyncHandler, Event, Handler
+from informers.cache.cache import Cache
+from informers.cache.event import AsyncHandler, Event, Handler
+from informers.cache.registration import AsyncRegistration, Registration
 from informers.meta import KubeObject, ObjectKey
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.reflector import ListWatch, Reflector
-from informers.registration import AsyncRegistration, Registration
 from informers.selectors import LabelSelector
-from informers.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
+from informers.watch.backoff import Outage
+from informers.watch.reflector import ListWatch, Reflector
+from informers.watch.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from informers.cache.store import Indexers, Store
     from informers.errors import KubeError
     from informers.resource import Resource
-    from informers.store import Indexers, Store
     from workqueue.clock import Clock
 
 __all__ = ["Event", "Handler", "Registration", "SharedInformer"]
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class SharedInformer(Generic[T]):
-    """Keeps a :class:`~informers.store.Store` in step with the API server and tells handlers of every change.
+    """Keeps a :class:`~informers.Store` in step with the API server and tells handlers of every change.
 
     What is promised: client-go's SharedInformer (tools/cache/shared_informer.go), restated for one event loop, and what
     KEP-3157 (streaming lists) and KEP-5504 (comparable resource versions) add. tests/unit/informers/README.md names the
@@ -68,7 +68,7 @@ class SharedInformer(Generic[T]):
     11. *Resync is local.* It tells all handlers of every object again at an interval, as an update with `old is new`,
         and asks the server for nothing. (There is one interval for the informer, not one for each handler.)
     12. *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
-        :mod:`informers.cache`.
+        :mod:`informers.cache.cache`.
     13. *Any server.* Streaming lists where the server has them, else consistent lists by pages, else everything at
         once when a continue token has expired. No bookmarks are needed: they save lists after quiet times. Silence is
         no reason to list: the watch is opened again where it was. If it was silent from its beginning, a list of one
@@ -80,12 +80,12 @@ class SharedInformer(Generic[T]):
         which for a quiet kind is how it usually ends, and no failure. A peer that is gone without a word is noticed
         within 15 s: by TCP keep-alive and TCP_USER_TIMEOUT (Linux; not through SOCKS), or, if something in between
         still acknowledges what it does not pass on, by a request of the factory's that has no answer
-        (:meth:`informers.client.ApiClient.guard`). Only what swallows one watch and nothing else takes the 90 s. A
+        (:meth:`informers.ApiClient.guard`). Only what swallows one watch and nothing else takes the 90 s. A
         request has 32 s, if its client is configured with nothing else; a list that goes on coming has 10 minutes.
     15. *410 at every stage* (start of a watch, in it, on a page, as an HTTP status or an event) leads to a new list and
         costs nothing but that.
     16. *Failures are paced.* A server that refuses is asked less and less often (up to 30 s apart, or as it says), one
-        that does not answer once a second by the informers of a factory together: see :mod:`informers.backoff`.
+        that does not answer once a second by the informers of a factory together: see :mod:`informers.watch.backoff`.
     17. *One bad object costs one object.* What cannot be decoded, or is nested too deep, is skipped with an error in
         the log. If the store has an older state of it, that stays, out of date.
 
@@ -121,7 +121,7 @@ class SharedInformer(Generic[T]):
             namespace: only this one; empty means all.
             label_selector: only objects whose labels match.
             field_selector: only objects whose fields match.
-            indexers: see :class:`~informers.store.Store`.
+            indexers: see :class:`~informers.Store`.
             resync_seconds: tell the handlers of every object again at this interval; 0 means never. Makes no requests.
             clock: for pauses and resyncs.
             rng: for jitter.
@@ -190,7 +190,7 @@ class SharedInformer(Generic[T]):
         """Tell `handler` of the objects in the store, before returning, and of every change from now on.
 
         Args:
-            handler: see :data:`~informers.event.Handler`. What it raises is logged, and never raised here.
+            handler: see :data:`~informers.cache.event.Handler`. What it raises is logged, and never raised here.
             name: for logs and metrics; else the function's own.
 
         Raises:
@@ -202,11 +202,11 @@ class SharedInformer(Generic[T]):
         """The same for a handler that awaits. A task of its own tells it, one event after the other, while this runs.
 
         However long it takes, nobody else waits for it. Events that wait for their turn are merged by object: see
-        :func:`informers.registration.merged`. When the informer stops, the call under way is cancelled, and what waits
+        :func:`registration.merged`. When the informer stops, the call under way is cancelled, and what waits
         is told when it runs again.
 
         Args:
-            handler: see :data:`~informers.event.AsyncHandler`. What it raises is logged.
+            handler: see :data:`~informers.cache.event.AsyncHandler`. What it raises is logged.
             name: for logs and metrics; else the function's own.
 
         Raises:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from informers.event import AsyncHandler, Event, Handler
+from informers.cache.event import AsyncHandler, Event, Handler
 from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
     from workqueue.clock import Clock
 
 T = TypeVar("T", bound=KubeObject)

@@ -1,7 +1,7 @@
 """Objects in memory, with indexes. Reading and writing are two types, so that only the owner of a store can change it.
 
 After client-go's ThreadSafeStore, without locks: one event loop, and no method awaits. What may enter the store when
-the server's events and our own writes disagree is decided in :mod:`informers.cache`.
+the server's events and our own writes disagree is decided in :mod:`informers.cache.cache`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It retries nothing: who asked knows whether asking again makes sense, and :mod:`informers.errors` tells what failed.
 (Only aiohttp repeats a GET once if a kept-alive connection turns out to be dead. A write is never repeated.)
-How requests travel is in :mod:`informers.transport`, what watch events mean in :mod:`informers.watcher`.
+How requests travel is in :mod:`informers.client.transport`, what watch events mean in :mod:`informers.watch.watcher`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from informers.errors import DecodeError, from_response
-from informers.meta import KubeObject
-from informers.transport import (
+from informers.client.transport import (
     GUARD_ANSWER_SECONDS,
     GUARD_SECONDS,
     MAX_RESPONSE_BYTES,
@@ -25,14 +23,16 @@ from informers.transport import (
     RawResponse,
     Transport,
 )
-from informers.wire import UNDECODABLE, ListPage, decode_kind, decode_page
+from informers.errors import DecodeError, from_response
+from informers.meta import KubeObject
+from informers.watch.wire import UNDECODABLE, ListPage, decode_kind, decode_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from informers.config import ClientConfig
+    from informers.client.config import ClientConfig
     from informers.resource import Resource
     from workqueue.clock import Clock
     from workqueue.token_bucket import TokenBucket
@@ -126,7 +126,7 @@ class ApiClient:
         While watches are open, `GET /livez` is sent every few seconds, on a connection that was there before. If it has
         no answer, all connections are given up: watches and requests under way fail with TransportError, and whoever
         tries again does so on new ones. A watch of which nothing is heard does not tell this by itself: mostly there
-        is nothing to hear. :class:`~informers.factory.InformerFactory` runs it.
+        is nothing to hear. :class:`~informers.InformerFactory` runs it.
 
         Args:
             every_seconds: between two questions.

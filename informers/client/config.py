@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from informers.client.redaction import redact
 from informers.errors import ConfigError, KubeError
-from informers.redaction import redact
 from workqueue.clock import Clock, RealClock
 
 if TYPE_CHECKING:

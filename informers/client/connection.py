@@ -1,4 +1,4 @@
-"""Sockets, TLS and proxies for :mod:`informers.client`: everything between a ClientConfig and an aiohttp session."""
+"""Sockets, TLS and proxies for :mod:`.client`: everything between a ClientConfig and an aiohttp session."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import aiohttp
 from aiohttp_socks import ProxyConnector
 from multidict import CIMultiDict
 
+from informers.client.redaction import shown
 from informers.errors import ConfigError
-from informers.redaction import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.connector import AddrInfoType
 
-    from informers.config import ClientConfig
+    from informers.client.config import ClientConfig
 
 _MAX_CONNECTIONS = 256
 """Per API server. A watch occupies one for minutes, so this is far above the number of informers of one cluster."""

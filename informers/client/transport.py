@@ -1,6 +1,6 @@
 """One HTTP exchange with an API server: credentials, rate limit, size limits, metrics, and errors in our own terms.
 
-What the exchanges mean is in :mod:`informers.client`; sockets and TLS are in :mod:`informers.connection`.
+What the exchanges mean is in :mod:`informers.client.client`; sockets and TLS are in :mod:`informers.client.connection`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from yarl import URL
 
-from informers.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
-from informers.connection import RequestOptions, check_host, open_session, renewed, ssl_context
+from informers.client.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
+from informers.client.connection import RequestOptions, check_host, open_session, renewed, ssl_context
+from informers.client.redaction import proxy_secrets, redact, redact_bytes, shown
 from informers.errors import (
     ConfigError,
     DecodeError,
@@ -29,13 +30,12 @@ from informers.errors import (
     Untrusted,
     from_response,
 )
-from informers.redaction import proxy_secrets, redact, redact_bytes, shown
-from informers.wire import LineSplitter
+from informers.watch.wire import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from informers.config import ClientConfig
+    from informers.client.config import ClientConfig
     from workqueue.clock import Clock
     from workqueue.token_bucket import TokenBucket
 
@@ -234,7 +234,7 @@ class Transport:
     async def stream(self, target: str, *, idle_seconds: float) -> AsyncIterator[Lines]:
         """GET a stream of lines; entered when the server has answered 200, raises ApiError if it answers otherwise.
 
-        See :meth:`informers.client.ApiClient.watch` for the iterator.
+        See :meth:`informers.ApiClient.watch` for the iterator.
         """
         limits = aiohttp.ClientTimeout(
             total=None,
@@ -269,7 +269,7 @@ class Transport:
             response.close()  # not released to the pool: the rest of the stream is still to come
 
     async def guard(self, *, every_seconds: float, answer_seconds: float) -> NoReturn:
-        """Find out about connections that are dead without a word; see :meth:`informers.client.ApiClient.guard`."""
+        """Find out about connections that are dead without a word; see :meth:`informers.ApiClient.guard`."""
         pause = min(every_seconds, _GUARD_FIRST_SECONDS)
         while True:
             await self._clock.sleep(pause)

@@ -1,4 +1,4 @@
-"""Makes a cache follow the server: does what the state machine of :mod:`informers.watcher` asks for, for ever.
+"""Makes a cache follow the server: does what the state machine of :mod:`informers.watch.watcher` asks for, for ever.
 
 Here are the requests, the pauses and the log lines; what answers mean is over there.
 """
@@ -9,11 +9,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
-from informers.backoff import Backoff, Outage
 from informers.errors import ApiError, DecodeError, Gone, KubeError, Silence, TransportError
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.watcher import (
+from informers.watch.backoff import Backoff, Outage
+from informers.watch.watcher import (
     Ended,
     Failed,
     Input,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
+    from informers.client.transport import Lines
     from informers.resource import Resource
-    from informers.transport import Lines
-    from informers.watcher import Output
-    from informers.wire import ListPage
+    from informers.watch.watcher import Output
+    from informers.watch.wire import ListPage
     from workqueue.clock import Clock
 
 T = TypeVar("T", bound=KubeObject)
@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 
 class ListWatch(Protocol):
-    """The part of :class:`~informers.client.ApiClient` that an informer needs. Raises KubeError and nothing else."""
+    """The part of :class:`~informers.ApiClient` that an informer needs. Raises KubeError and nothing else."""
 
     @property
     def host(self) -> str:
@@ -75,7 +75,7 @@ class ListWatch(Protocol):
         resource_version: str = "",
         continue_token: str = "",
     ) -> ListPage[T]:
-        """See :meth:`informers.client.ApiClient.list`."""
+        """See :meth:`informers.ApiClient.list`."""
         ...
 
     def watch(
@@ -90,7 +90,7 @@ class ListWatch(Protocol):
         bookmarks: bool = True,
         send_initial_events: bool = False,
     ) -> AbstractAsyncContextManager[Lines]:
-        """See :meth:`informers.client.ApiClient.watch`."""
+        """See :meth:`informers.ApiClient.watch`."""
         ...
 
 

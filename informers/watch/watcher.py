@@ -17,7 +17,7 @@
                                        └─────────────────┘
 
 :meth:`Watcher.request` says what the present state asks for, :meth:`Watcher.step` takes in one thing that came back and
-says what follows: the next state, a change for the cache, and whether to pause first. :mod:`informers.reflector` does
+says what follows: the next state, a change for the cache, and whether to pause first. :mod:`.reflector` does
 the asking and the pausing. Semantics: Kubernetes "API concepts", KEP-365 (pages), KEP-956 (bookmarks), KEP-3157
 (streaming lists), KEP-5504 (resource versions grow) and client-go's reflector.go, with these differences: a list page
 that fails is asked for again instead of the whole list; a failed start of a watch resumes where it was instead of
@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from informers.cache import parse_resource_version
+from informers.cache.cache import parse_resource_version
 from informers.errors import (
     ApiError,
     BadRequest,
@@ -54,7 +54,7 @@ from informers.errors import (
     from_watch_status,
 )
 from informers.meta import KubeObject, ObjectKey, key_of
-from informers.wire import (
+from informers.watch.wire import (
     UNDECODABLE,
     Identity,
     ListPage,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import plan_leaving
+from mcs_controller.domain.collect import plan_leaving
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import Role, WorkWrite, cluster_of, role_of
 

@@ -26,7 +26,7 @@ from mcs_controller.domain import well_known as wk
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from mcs_controller.domain.exposure import Ports
+    from mcs_controller.domain.ports import Ports
     from mcs_controller.domain.selection import Skip
     from mcs_controller.domain.works import SliceRef
 

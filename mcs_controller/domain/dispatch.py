@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import free_name
-from mcs_controller.domain.exposure import Ports, expose, without_topology
+from mcs_controller.domain.collect import free_name
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
+from mcs_controller.domain.ports import Ports, expose, without_topology
 from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
 from mcs_controller.domain.withdrawal import service_gone_due, withdrawal_due, withdrawal_period
 from mcs_controller.domain.works import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.demands import FindWork
+    from mcs_controller.domain.collect import FindWork
 
     FindRivals = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from mcs_controller.domain.discovery import Malformed
+from informers.discovery import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

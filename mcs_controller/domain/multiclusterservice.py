@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import MCS, drop_marks
+from mcs_controller.domain.collect import MCS, drop_marks
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, providers_of, unusable
 from mcs_controller.domain.works import (

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.api.common import find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, marks_of
+from mcs_controller.domain.collect import EXPORT, marks_of
 from mcs_controller.domain.works import Role, cluster_of, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from informers.event import Event
+    from informers.cache.event import Event
     from mcs_controller.api.work import Work
 
 BY_EXPORT = "export"

@@ -10,14 +10,14 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from informers.config import CachedToken
+from informers.client.config import CachedToken
 from informers.errors import KubeError, NoCredentials, NotFound, TransportError
 from mcs_controller.api.resources import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from informers.client import ApiClient
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster, SecretRef
     from mcs_controller.api.core import Secret
     from workqueue.clock import Clock

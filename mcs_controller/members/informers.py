@@ -22,12 +22,12 @@ from workqueue.clock import time_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
+    from informers.cache.event import Event
+    from informers.cache.informer import SharedInformer
+    from informers.cache.store import Indexers, Store
     from informers.errors import KubeError
-    from informers.event import Event
-    from informers.informer import SharedInformer
     from informers.resource import Resource
-    from informers.store import Indexers, Store
-    from mcs_controller.clusters import MemberCluster, MemberClusters
+    from mcs_controller.members.registry import MemberCluster, MemberClusters
     from mcs_controller.runtime.controller import Controller, Registration
     from workqueue.clock import Clock
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from mcs_controller.api.core import EndpointSlice
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from mcs_controller.reconcilers.changes import endpoints_in_use_changed, slice_changed
-from mcs_controller.reconcilers.member_watches import MemberWatches
+from mcs_controller.members.informers import MemberWatches
+from mcs_controller.predicates import endpoints_in_use_changed, slice_changed
 
 if TYPE_CHECKING:
-    from informers.store import Store
-    from mcs_controller.clusters import MemberClusters
+    from informers.cache.store import Store
+    from mcs_controller.members.registry import MemberClusters
     from workqueue.clock import Clock
 
 

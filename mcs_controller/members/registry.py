@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from informers.client import ApiClient
-from informers.config import ClientConfig
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
+from informers.client.config import ClientConfig
+from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics
 from informers.errors import ConfigError
-from informers.factory import InformerFactory
 from informers.meta import ObjectKey
-from informers.transport import NO_CLIENT_METRICS, ClientMetrics
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import connection_of, credentials_of
-from mcs_controller.member_credentials import SecretCredentials, Unusable
+from mcs_controller.members.credentials import SecretCredentials, Unusable
+from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Hashable
 
-    from informers.informer import Event, SharedInformer
+    from informers.cache.informer import Event, SharedInformer
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock

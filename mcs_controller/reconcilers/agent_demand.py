@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.domain.demands import MCS, Feature
+from mcs_controller.domain.collect import MCS, Feature
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of
 from mcs_controller.reconcilers.endpointslice_collect import asks_to_collect
@@ -18,8 +18,8 @@ from mcs_controller.runtime.reconcile import ClusterRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.work import Work
     from mcs_controller.domain.conditions import Outcome
     from mcs_controller.domain.works import SliceRef

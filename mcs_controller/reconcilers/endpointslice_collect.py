@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
+from mcs_controller.domain.collect import MCS, Feature, plan_collect, plan_leaving, plan_unobserved, service_of_slice
 from mcs_controller.domain.conditions import Outcome
-from mcs_controller.domain.demands import MCS, Feature, plan_collect, plan_leaving, plan_unobserved, service_of_slice
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import names_cluster
@@ -32,22 +32,22 @@ from mcs_controller.domain.works import (
     role_of,
     service_of,
 )
-from mcs_controller.reconcilers.apply import Failures, settle
+from mcs_controller.reconcilers.writes import Failures, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.reconcilers.apply import SliceWorks
-    from mcs_controller.reconcilers.provider_watches import ProviderWatches
+    from mcs_controller.key_mutex import Turns
+    from mcs_controller.members.provider_informers import ProviderWatches
     from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.reconcilers.writes import SliceWorks
 
 
 _BLOCKED_SECONDS = 1.0

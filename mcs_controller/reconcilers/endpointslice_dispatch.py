@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome, copy_in
-from mcs_controller.domain.endpointslice import plan_dispatch, release_collected
+from mcs_controller.domain.dispatch import plan_dispatch, release_collected
 from mcs_controller.domain.indexes import (
     BY_CLUSTER,
     BY_ORIGIN,
@@ -37,25 +37,25 @@ from mcs_controller.domain.works import (
     service_of,
     target_of,
 )
-from mcs_controller.reconcilers.apply import Failures, quietly, settle
+from mcs_controller.key_mutex import SOON_SECONDS
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.reconcilers.writes import Failures, quietly, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.endpointslice import DispatchPlan, DispatchPolicy
+    from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.reconcilers.apply import SliceWorks
+    from mcs_controller.key_mutex import Turns
     from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.reconcilers.writes import SliceWorks
     from workqueue.clock import Clock
 
 

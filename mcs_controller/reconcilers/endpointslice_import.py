@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mcs_controller.api.common import canonical
 from mcs_controller.api.core import decode_endpointslice
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import (
+from mcs_controller.domain.import_slices import (
     BY_NAMESPACE,
     BY_WORK,
     CreateSlice,
@@ -25,18 +25,18 @@ from mcs_controller.domain.importedslices import (
     work_of,
 )
 from mcs_controller.domain.works import origin_of
-from mcs_controller.reconcilers.apply import Creating, Failures, settle
-from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.key_mutex import SOON_SECONDS
+from mcs_controller.reconcilers.writes import Creating, Failures, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.informer import Event
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.informer import Event
     from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.key_mutex import Turns
 
 
 class EndpointSliceImportReconciler:

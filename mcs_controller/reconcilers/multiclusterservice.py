@@ -27,9 +27,9 @@ from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.selection import Skip, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, role_of
-from mcs_controller.reconcilers.apply import Failures, settle_in_turn, unless_gone
+from mcs_controller.key_mutex import SOON_SECONDS
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.reconcilers.writes import Failures, settle_in_turn, unless_gone
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from workqueue.priority import LOW, current_priority
@@ -37,9 +37,9 @@ from workqueue.priority import LOW, current_priority
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import WorkWrite
+    from mcs_controller.key_mutex import OneByOne, Turns
     from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.turns import OneByOne, Turns
     from mcs_controller.runtime.events import Recorder
 
 

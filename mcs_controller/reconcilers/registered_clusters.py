@@ -9,7 +9,7 @@ from informers.meta import ObjectKey
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.store import Store
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, Feature
+from mcs_controller.domain.collect import EXPORT, Feature
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
 from mcs_controller.domain.reserved import RESERVED
@@ -25,16 +25,16 @@ from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result, Te
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multicluster import ServiceExport
     from mcs_controller.api.work import Work
     from mcs_controller.domain.conditions import Outcome
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import SliceRef
-    from mcs_controller.reconcilers.member_watches import MemberWatches
-    from mcs_controller.reconcilers.provider_watches import ProviderWatches
+    from mcs_controller.members.informers import MemberWatches
+    from mcs_controller.members.provider_informers import ProviderWatches
     from mcs_controller.runtime.events import Recorder
 
 

@@ -26,9 +26,9 @@ from mcs_controller.runtime.reconcile import Request, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cached import CachedResource
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.core import Service
     from mcs_controller.api.multicluster import ServiceImport
     from mcs_controller.domain.reserved import ReservedObjects

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from informers.cached import CachedResource
-    from informers.informer import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import EndpointSlice, Service
     from mcs_controller.api.multiclusterservice import MultiClusterService

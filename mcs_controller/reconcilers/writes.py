@@ -15,11 +15,11 @@ from mcs_controller.runtime.reconcile import ClusterRequest, ReconcileError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
-    from informers.cached import CachedResource
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.key_mutex import Turns
 
 _log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from workqueue import (
 )
 
 if TYPE_CHECKING:
-    from informers.event import Event
+    from informers.cache.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
     from workqueue import Clock, MetricsProvider, RateLimiter
 

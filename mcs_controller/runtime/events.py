@@ -79,7 +79,7 @@ class Recorder(Protocol):
 
 
 class EventClient(Protocol):
-    """The two verbs that are needed: part of `informers.client.ApiClient`."""
+    """The two verbs that are needed: part of `informers.ApiClient`."""
 
     async def create(
         self, resource: Resource[PartialObject], body: Mapping[str, Any], namespace: str = ""

@@ -105,7 +105,7 @@ LEASES: Final[Resource[Lease]] = Resource(
 
 
 class LeaseClient(Protocol):
-    """The three verbs that are needed: part of `informers.client.ApiClient`."""
+    """The three verbs that are needed: part of `informers.ApiClient`."""
 
     async def get(self, resource: Resource[Lease], name: str, namespace: str = "") -> Lease:
         """Read. Raises NotFound."""

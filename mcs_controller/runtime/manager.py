@@ -18,7 +18,7 @@ import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcs_controller.runtime.first_lists import FirstLists
+from mcs_controller.runtime.cache_sync import FirstLists
 from mcs_controller.runtime.http import HttpServer, health_routes, metrics_routes
 from mcs_controller.runtime.leader_election import LeadershipLost
 from mcs_controller.runtime.reconcile import leaf_errors
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from mcs_controller.runtime.cache_sync import Cache
     from mcs_controller.runtime.controller import Controller
-    from mcs_controller.runtime.first_lists import Cache
     from mcs_controller.runtime.http import Check
     from mcs_controller.runtime.leader_election import LeaderElector
     from workqueue import Clock

@@ -202,7 +202,7 @@ class PrometheusControllerMetrics:
 
 
 class PrometheusClientMetrics:
-    """An `informers.client.ClientMetrics`."""
+    """An `informers.client.client.ClientMetrics`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -210,7 +210,7 @@ class PrometheusClientMetrics:
         )
 
     def request(self, method: str, host: str, code: str, seconds: float) -> None:
-        """See :meth:`informers.client.ClientMetrics.request`. client-go counts a watch as the GET that it is."""
+        """See :meth:`informers.client.client.ClientMetrics.request`. client-go counts a watch as the GET that it is."""
         self._requests.labels(code, "GET" if method == "WATCH" else method, host).inc()
 
 

@@ -23,7 +23,7 @@ from mcs_controller.runtime.reconcile import ReconcileError, Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.event import Event
+    from informers.cache.event import Event
     from informers.meta import KubeObject, OwnerReference
     from informers.resource import Resource
 

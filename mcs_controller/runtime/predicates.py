@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from informers.event import Event
+    from informers.cache.event import Event
 
 
 def generation_changed(event: Event[Any]) -> bool:

@@ -14,7 +14,7 @@ from mcs_controller.domain.conditions import merge, says_the_same
 from mcs_controller.runtime.events import ObjectReference
 
 if TYPE_CHECKING:
-    from informers.cached import CachedResource
+    from informers.cache.cached_client import CachedResource
     from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.runtime.events import EventType, Recorder

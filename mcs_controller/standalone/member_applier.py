@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
-from mcs_controller.domain.execution import (
+from mcs_controller.standalone.domain.execution import (
     InvalidManifest,
     NotOurs,
     NotOwned,
@@ -22,20 +22,20 @@ from mcs_controller.domain.execution import (
     plan_let_go,
     plan_update,
 )
-from mcs_controller.domain.immutable import check_replaceable, unchangeable
-from mcs_controller.domain.work_status import was_applied
-from mcs_controller.reconcilers.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
+from mcs_controller.standalone.domain.immutable import check_replaceable, unchangeable
+from mcs_controller.standalone.domain.work_status import was_applied
+from mcs_controller.standalone.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
 
 if TYPE_CHECKING:
-    from informers.cached import CachedResource
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.work import Manifest, ManifestRef, Work
-    from mcs_controller.domain.member_ownership import Ownership
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.reconcilers.member_objects import MemberObjects
-    from mcs_controller.reconcilers.member_ownership import Ownerships
-    from mcs_controller.reconcilers.propagation_metrics import PropagationMetrics
+    from mcs_controller.standalone.domain.member_ownership import Ownership
+    from mcs_controller.standalone.member_objects import MemberObjects
+    from mcs_controller.standalone.propagation_metrics import PropagationMetrics
+    from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
 
 
 class NamespaceMissing(Exception):

@@ -10,22 +10,22 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
 from informers.errors import KubeError
 from informers.resource import Resource
 from mcs_controller.api.common import Unstructured, decode_applied, decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.reconcilers.served_kinds import ServedKinds, resource_of
 from mcs_controller.runtime.reconcile import ReconcileError
+from mcs_controller.standalone.served_kinds import ServedKinds, resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from informers.client import ApiClient
-    from informers.event import Event
-    from informers.factory import InformerFactory
-    from informers.informer import SharedInformer
+    from informers.cache.event import Event
+    from informers.cache.factory import InformerFactory
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
     from workqueue.clock import Clock
 
 

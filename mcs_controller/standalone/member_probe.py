@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from informers.errors import DecodeError, KubeError, NoCredentials, TransportError
-from mcs_controller.domain import cluster_status
-from mcs_controller.domain.cluster_status import Collected
-from mcs_controller.domain.discovery import (
+from informers.discovery import (
     AGGREGATED,
     Discovery,
     Malformed,
@@ -17,10 +14,13 @@ from mcs_controller.domain.discovery import (
     parse_root,
     parse_version,
 )
+from informers.errors import DecodeError, KubeError, NoCredentials, TransportError
+from mcs_controller.standalone.domain import cluster_status
+from mcs_controller.standalone.domain.cluster_status import Collected
 
 if TYPE_CHECKING:
+    from informers.client.transport import RawResponse
     from informers.meta import Condition
-    from informers.transport import RawResponse
 
 _PARALLEL: Final = 4
 """Documents read at a time from a server without aggregated discovery; the rest of the rate limit is for others."""

@@ -6,16 +6,16 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from informers.discovery import Malformed
 from informers.errors import DecodeError, from_response
 from informers.resource import Resource
 from mcs_controller.api.common import Unstructured, decode_unstructured
-from mcs_controller.domain.discovery import Malformed
 from mcs_controller.domain.kinds import Kind, Served, discovery_path, parse_served
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from informers.transport import RawResponse
+    from informers.client.transport import RawResponse
     from workqueue.clock import Clock
 
 FRESH_SECONDS: Final = 10.0

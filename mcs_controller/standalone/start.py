@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
 from mcs_controller.api import resources
-from mcs_controller.domain import binding as binding_rules
 from mcs_controller.domain import clusters
-from mcs_controller.domain import policy as policy_rules
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.domain.indexes import SERVICE_INDEXES
-from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
-from mcs_controller.reconcilers import (
+from mcs_controller.predicates import cluster_changed, content_changed
+from mcs_controller.runtime.controller import enqueue_object
+from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain import binding as binding_rules
+from mcs_controller.standalone.domain import policy as policy_rules
+from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.standalone.reconcilers import (
     binding,
     binding_status,
     cluster,
@@ -28,22 +31,19 @@ from mcs_controller.reconcilers import (
     scheduler,
     stale_objects,
 )
-from mcs_controller.reconcilers.changes import cluster_changed, content_changed
-from mcs_controller.reconcilers.served_kinds import ServedKinds
-from mcs_controller.reconcilers.templates import Templates
-from mcs_controller.runtime.controller import enqueue_object
-from mcs_controller.runtime.reconcile import Request
-from mcs_controller.wiring import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
+from mcs_controller.standalone.served_kinds import ServedKinds
+from mcs_controller.standalone.templates import Templates
+from mcs_controller.start import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.event import Event
+    from informers.cache.event import Event
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Work
     from mcs_controller.runtime.controller import Controller
-    from mcs_controller.wiring import Execution, Wiring
+    from mcs_controller.start import Execution, Wiring
 
 
 def wire_standalone(wiring: Wiring) -> None:

@@ -8,22 +8,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
 from informers.errors import KubeError
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.policy import TEMPLATE_INDEXES
-from mcs_controller.reconcilers.served_kinds import resource_of
+from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
+from mcs_controller.standalone.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.client import ApiClient
-    from informers.event import Event
-    from informers.factory import InformerFactory
-    from informers.informer import SharedInformer
+    from informers.cache.event import Event
+    from informers.cache.factory import InformerFactory
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
     from informers.resource import Resource
     from mcs_controller.api.common import Unstructured
-    from mcs_controller.reconcilers.served_kinds import ServedKinds
+    from mcs_controller.standalone.served_kinds import ServedKinds
     from workqueue.clock import Clock
 
 _ASK_AGAIN_SECONDS: Final = 10.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.work_status import kept_status
 from mcs_controller.domain.works import cluster_of
 from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.standalone.domain.work_status import kept_status
 
 if TYPE_CHECKING:
     from informers.meta import Condition

@@ -32,11 +32,11 @@ import msgspec
 
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
-from testbed.demo_chapters import WALKTHROUGH
-from testbed.demo_output import Narrator, document, make_console
-from testbed.demo_story import tell, without_traffic
-from testbed.demo_traffic import by_hand
-from testbed.demo_world import World
+from testbed.demo.chapters import WALKTHROUGH
+from testbed.demo.output import Narrator, document, make_console
+from testbed.demo.story import tell, without_traffic
+from testbed.demo.traffic import by_hand
+from testbed.demo.world import World
 from testbed.errors import BedError
 from tools.components import ComponentError, resolve
 from tools.progress import ProgressPrinter
@@ -44,7 +44,7 @@ from tools.progress import ProgressPrinter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbed.demo_story import Result
+    from testbed.demo.story import Result
 
 STEP_SECONDS = 30.0
 

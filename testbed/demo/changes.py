@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from testbed.demo_setting import LEASE_NAME, stop
-from testbed.demo_story import Chapter, Step
-from testbed.demo_traffic import (
+from testbed.demo.setting import LEASE_NAME, stop
+from testbed.demo.story import Chapter, Step
+from testbed.demo.traffic import (
     ASKED,
     COMMAND,
     PROXY,
@@ -15,7 +15,7 @@ from testbed.demo_traffic import (
     asked_after,
     programmed,
 )
-from testbed.demo_walkthrough import (
+from testbed.demo.walkthrough import (
     COLLECT_CONTROLLER,
     COLLECTED,
     DISPATCH_CONTROLLER,
@@ -40,7 +40,7 @@ from testbed.demo_walkthrough import (
     scale,
     stayed,
 )
-from testbed.demo_world import (
+from testbed.demo.world import (
     CONSUMER,
     HOST,
     MULTICLUSTERSERVICES,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from testbed.demo_changes import CLEAN_UP, THE_END, grown, shrunk
-from testbed.demo_setting import GATE, GATE_OFF, LEASE_NAME, SETTING, leads, start
-from testbed.demo_story import Chapter, Step
-from testbed.demo_traffic import ASKED, COMMAND, PROXY, answered, programmed
-from testbed.demo_walkthrough import (
+from testbed.demo.changes import CLEAN_UP, THE_END, grown, shrunk
+from testbed.demo.setting import GATE, GATE_OFF, LEASE_NAME, SETTING, leads, start
+from testbed.demo.story import Chapter, Step
+from testbed.demo.traffic import ASKED, COMMAND, PROXY, answered, programmed
+from testbed.demo.walkthrough import (
     BINDING,
     BINDING_CONTROLLER,
     CLAIMED_BY,
@@ -37,7 +37,7 @@ from testbed.demo_walkthrough import (
     services_in_members,
     told,
 )
-from testbed.demo_world import CONSUMER, HOST, NAME, NAMESPACE, PROVIDER, seen
+from testbed.demo.world import CONSUMER, HOST, NAME, NAMESPACE, PROVIDER, seen
 
 HOPS = Chapter(
     title="With the gate, the Service of member1 gets to member2",

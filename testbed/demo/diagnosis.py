@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from testbed.demo_world import (
+from testbed.demo.world import (
     CLUSTERS,
     LEASE,
     LEASES,
@@ -26,7 +26,7 @@ from testbed.karmada import SYSTEM_NAMESPACE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from testbed.demo_world import World
+    from testbed.demo.world import World
 
 READ_SECONDS = 5.0
 LOG_LINES = 30

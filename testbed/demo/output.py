@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from testbed.demo_story import hops
+from testbed.demo.story import hops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.status import Status
 
-    from testbed.demo_story import Chapter, Hop, Result, Step
+    from testbed.demo.story import Chapter, Hop, Result, Step
 
 PLAIN_WIDTH = 140
 
@@ -34,7 +34,7 @@ def make_console(*, stderr: bool) -> Console:
 
 
 class Narrator:
-    """Tells a demo on a console; a :class:`testbed.demo_story.Teller`.
+    """Tells a demo on a console; a :class:`testbed.demo.story.Teller`.
 
     Use as a context manager, so that the live line goes away in the end.
     """

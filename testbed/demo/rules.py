@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from testbed.dataplane import network
 from testbed.dataplane.execute import PATH
-from testbed.demo_lines import Lines
+from testbed.demo.lines import Lines
 from testbed.identity import BED_VARIABLE
 
 if TYPE_CHECKING:

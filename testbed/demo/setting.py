@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from testbed import karmada
 from testbed.audit import AuditLog
-from testbed.demo_story import Chapter, Step
-from testbed.demo_traffic import COMMAND, asked_before, nodes
-from testbed.demo_walkthrough import provider_pods
-from testbed.demo_world import (
+from testbed.demo.story import Chapter, Step
+from testbed.demo.traffic import COMMAND, asked_before, nodes
+from testbed.demo.walkthrough import provider_pods
+from testbed.demo.world import (
     CLIENT,
     CLUSTERS,
     CONSUMER,

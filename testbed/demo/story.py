@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
-from testbed.demo_diagnosis import diagnose
+from testbed.demo.diagnosis import diagnose
 from testbed.errors import BedError, NotYet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from testbed.demo_diagnosis import Finding
-    from testbed.demo_world import World
+    from testbed.demo.diagnosis import Finding
+    from testbed.demo.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

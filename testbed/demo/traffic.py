@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from testbed import demo_asker
 from testbed.api import wait_for
 from testbed.dataplane.execute import pod_shell
-from testbed.demo_lines import Lines
-from testbed.demo_walkthrough import THIS, provider_pods
-from testbed.demo_world import (
+from testbed.demo import asker as demo_asker
+from testbed.demo.lines import Lines
+from testbed.demo.walkthrough import THIS, provider_pods
+from testbed.demo.world import (
     CLIENT,
     CONSUMER,
     NAME,

@@ -1,4 +1,4 @@
-"""What there is to see and to do in the walkthrough, one function each: the steps of :mod:`testbed.demo_chapters`.
+"""What there is to see and to do in the walkthrough, one function each: the steps of :mod:`testbed.demo.chapters`.
 
 Probes raise NotYet, with what they saw, as long as it is not so.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbed.demo_world import (
+from testbed.demo.world import (
     CONSUMER,
     DEPLOYMENTS,
     HOST,

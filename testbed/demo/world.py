@@ -12,8 +12,8 @@ import yaml
 from testbed import karmada
 from testbed.bed import Bed
 from testbed.controller import BINARY, ControllerProcess
-from testbed.demo_rules import Rules
-from testbed.demo_view import View
+from testbed.demo.rules import Rules
+from testbed.demo.view import View
 from testbed.errors import BedError, NotYet, ProcessFailed
 from testbed.tasks import together
 

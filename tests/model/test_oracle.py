@@ -7,8 +7,9 @@ from unittest import mock
 
 import pytest
 
-from mcs_controller.domain import demands, works
-from mcs_controller.reconcilers import member_writer
+from mcs_controller.domain import collect as demands
+from mcs_controller.domain import works
+from mcs_controller.standalone import member_applier as member_writer
 from tests.support.fleet_model import Fleet
 from tests.support.fleet_model_flows import FLOWS, NAMES, at_rest
 from tests.support.fleet_model_oracle import complaints

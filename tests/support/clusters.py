@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
+from informers.client.transport import RawResponse
 from informers.errors import KubeError, TransportError
 from informers.meta import KubeObject
-from informers.transport import RawResponse
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS
 from tests.support.memory import Json, MemoryApi
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from informers.transport import RawResponse
+from informers.client.transport import RawResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

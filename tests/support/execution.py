@@ -11,15 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.execution import WORK_INDEXES
-from mcs_controller.domain.member_ownership import Ownership, Standing
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
-from mcs_controller.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
-from mcs_controller.reconcilers.member_objects import MemberObjects
-from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.key_mutex import Turns
 from mcs_controller.reconcilers.retries import Retries
-from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.execution import WORK_INDEXES
+from mcs_controller.standalone.domain.member_ownership import Ownership, Standing
+from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock
 from tests.support.members import MemoryMembers

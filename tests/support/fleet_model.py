@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from informers.errors import KubeError
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.member_ownership import IDENTITY_NAMESPACE
+from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
 from tests.support.fleet_model_process import BESIDE, STANDALONE, Kind, Process

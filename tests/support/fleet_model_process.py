@@ -15,10 +15,12 @@ from unittest import mock
 from prometheus_client import CollectorRegistry
 
 from informers.meta import ObjectKey
-from mcs_controller import service_export_wiring, standalone, wiring
-from mcs_controller.agent_wiring import wire_agent
+from mcs_controller import start as wiring
+from mcs_controller import start_service_export as service_export_wiring
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
+from mcs_controller.standalone import start as standalone
+from mcs_controller.start_agent import wire_agent
 from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, LateInformer, Server
 from tests.support.mcs_world import PlainController
 from tests.support.members import MemoryMembers
@@ -26,7 +28,7 @@ from tests.support.members import MemoryMembers
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from informers.store import Store
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from tests.support.fleet_model import Fleet, Move
 

@@ -14,7 +14,7 @@ import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from informers.informer import SharedInformer
+from informers.cache.informer import SharedInformer
 from informers.metrics import InformerMetrics
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch, Stream
@@ -24,8 +24,8 @@ from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_l
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from informers.cache.event import Event
     from informers.errors import KubeError
-    from informers.event import Event
 
 
 class CountingMetrics(InformerMetrics):

@@ -8,10 +8,10 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from informers.client import ApiClient
-from informers.config import ClientConfig
+from informers.cache.informer import SharedInformer
+from informers.client.client import ApiClient
+from informers.client.config import ClientConfig
 from informers.errors import Invalid
-from informers.informer import SharedInformer
 from informers.meta import KubeObject
 from tests.support.mutation import MutationDetector
 from tests.support.objects import CONFIG_MAPS, ConfigMap
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from informers.event import Event
-    from informers.reflector import ListWatch
+    from informers.cache.event import Event
+    from informers.client.transport import Lines
     from informers.resource import Resource
-    from informers.transport import Lines
-    from informers.wire import ListPage
+    from informers.watch.reflector import ListWatch
+    from informers.watch.wire import ListPage
     from testbed.access import ClusterAccess
 
 T = TypeVar("T", bound=KubeObject)

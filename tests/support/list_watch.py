@@ -17,13 +17,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from informers.meta import KubeObject
-from informers.wire import ListPage
+from informers.watch.wire import ListPage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from informers.client.transport import Lines
     from informers.resource import Resource
-    from informers.transport import Lines
 
 T = TypeVar("T", bound=KubeObject)
 

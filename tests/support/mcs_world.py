@@ -19,16 +19,17 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import Conflict
-from mcs_controller import service_export_wiring, wiring
+from mcs_controller import start as wiring
+from mcs_controller import start_service_export as service_export_wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
-from mcs_controller.reconcilers.apply import SliceWorks
-from mcs_controller.reconcilers.turns import OneByOne, Turns
+from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.members.sync_mode import CONTROL_PLANE
+from mcs_controller.reconcilers.writes import SliceWorks
 from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from informers.event import Event
+    from informers.cache.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
 
 Json = dict[str, Any]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from informers.client import ApiClient
-from informers.factory import InformerFactory
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from informers.cache.store import Indexers
     from informers.resource import Resource
-    from informers.store import Indexers
-    from mcs_controller.reconcilers.member_objects import Member
+    from mcs_controller.standalone.member_objects import Member
     from tests.support.memory import MemoryApi, MemoryInformer
 
 

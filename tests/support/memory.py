@@ -24,23 +24,23 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from informers.cache import Cache
-from informers.cached import CachedResource
-from informers.client import ApiClient
+from informers.cache.cache import Cache
+from informers.cache.cached_client import CachedResource
+from informers.cache.event import Event, Handler
+from informers.client.client import ApiClient
+from informers.client.transport import RawResponse
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
-from informers.event import Event, Handler
 from informers.meta import KubeObject, ObjectKey
 from informers.selectors import LabelSelector
-from informers.transport import RawResponse
-from informers.wire import Identity, ListPage
+from informers.watch.wire import Identity, ListPage
 from tests.support.managed_fields import written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
+    from informers.cache.store import Indexers, Store
     from informers.resource import Resource
-    from informers.store import Indexers, Store
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -10,14 +10,14 @@ from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind, Served
-from mcs_controller.domain.policy import TEMPLATE_INDEXES
-from mcs_controller.reconcilers.served_kinds import resource_of
+from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
+from mcs_controller.standalone.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from informers.cached import CachedResource
-    from informers.event import Event
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
     from mcs_controller.api.policy import PropagationPolicy
     from tests.support.memory import MemoryApi
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS, SERVICES, WORKS
-from mcs_controller.clusters import MemberClusters
-from mcs_controller.domain import binding as binding_rules
-from mcs_controller.domain import execution as execution_rules
-from mcs_controller.reconcilers import binding, binding_status, execution
-from mcs_controller.reconcilers.changes import content_changed
-from mcs_controller.reconcilers.member_objects import MemberObjects
+from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.members.registry import MemberClusters
+from mcs_controller.predicates import content_changed
 from mcs_controller.reconcilers.retries import RETRY_SECONDS, Retries
-from mcs_controller.reconcilers.served_kinds import ServedKinds
-from mcs_controller.reconcilers.templates import Templates
-from mcs_controller.reconcilers.turns import OneByOne, Turns
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain import binding as binding_rules
+from mcs_controller.standalone.domain import execution as execution_rules
+from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.reconcilers import binding, binding_status, execution
+from mcs_controller.standalone.served_kinds import ServedKinds
+from mcs_controller.standalone.templates import Templates
 from tests.support.execution import KnownOwnerships
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from informers.client import ApiClient
-    from informers.event import Event
-    from informers.informer import SharedInformer
+    from informers.cache.event import Event
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
+    from informers.client.transport import Lines
     from informers.meta import KubeObject, ObjectKey
-    from informers.transport import Lines
-    from informers.wire import ListPage
+    from informers.watch.wire import ListPage
 
     T = TypeVar("T", bound=KubeObject)
 

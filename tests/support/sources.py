@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from informers.event import Event
+from informers.cache.event import Event
 from informers.meta import ObjectMeta
 from informers.resource import PartialObject
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 
 from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
+from mcs_controller import predicates as changes
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
-from mcs_controller.clusters import MemberClusters
-from mcs_controller.domain.cluster_status import Thresholds
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.domain.namespaces import compile_skipped
-from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
-from mcs_controller.reconcilers import changes, cluster, cluster_status, namespace_sync, scheduler
-from mcs_controller.reconcilers.turns import OneByOne, Turns
+from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.members.registry import MemberClusters
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
+from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.standalone.reconcilers import cluster, cluster_status, namespace_sync, scheduler
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.library.competitors.common import arguments, run, say, status_mib
 from benchmarks.library.competitors.decode import decoder
-from informers.store import StoreWriter
+from informers.cache.store import StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

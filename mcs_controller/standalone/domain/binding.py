@@ -15,8 +15,8 @@ from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.naming import execution_namespace, work_name
-from mcs_controller.domain.work_status import was_applied
 from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
+from mcs_controller.standalone.domain.work_status import was_applied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -12,9 +12,9 @@ import msgspec
 from informers.meta import Condition
 from mcs_controller.api.common import JsonObject, canonical, find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import occupied
 from mcs_controller.domain.conditions import merge
 from mcs_controller.domain.works import cluster_of
+from mcs_controller.standalone.domain.binding import occupied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

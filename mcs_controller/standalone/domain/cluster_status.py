@@ -13,9 +13,9 @@ from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
+    from informers.discovery import Discovery
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject
-    from mcs_controller.domain.discovery import Discovery
 
 _MAX_MESSAGE = 512
 """Characters of a foreign error text in a condition."""

@@ -22,7 +22,6 @@ import msgspec
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
-from mcs_controller.domain.merging import merge
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
@@ -32,6 +31,7 @@ from mcs_controller.domain.works import (
     prune,
     role_of,
 )
+from mcs_controller.standalone.domain.merging import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

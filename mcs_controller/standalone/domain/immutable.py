@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.merging import merge
+from mcs_controller.standalone.domain.merging import merge
 
 if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject, Unstructured

@@ -15,7 +15,7 @@ from informers.meta import Condition
 from mcs_controller.api.common import find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.policy import is_duplicated
+from mcs_controller.standalone.domain.policy import is_duplicated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

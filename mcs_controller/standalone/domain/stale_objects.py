@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Final
 from informers.meta import Condition, ObjectKey
 from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.execution import applier_of, is_managed
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import (
     NotAnExecutionNamespace,
@@ -40,12 +39,13 @@ from mcs_controller.domain.naming import (
 )
 from mcs_controller.domain.selection import names_cluster
 from mcs_controller.domain.works import Role, cluster_of, role_of
+from mcs_controller.standalone.domain.execution import applier_of, is_managed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
-    from informers.store import Store
+    from informers.cache.store import Store
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding

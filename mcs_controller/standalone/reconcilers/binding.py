@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from informers.meta import ObjectKey, key_of
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import (
+from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
+from mcs_controller.predicates import content_changed, service_changed
+from mcs_controller.reconcilers.writes import Failures, apply_work, settle
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.binding import (
     BY_BINDING,
     BY_BINDING_ID,
     BY_TEMPLATE,
@@ -35,29 +41,23 @@ from mcs_controller.domain.binding import (
     plan_release,
     plan_works,
 )
-from mcs_controller.domain.execution import has_drifted
-from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.work_status import was_applied
-from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
-from mcs_controller.reconcilers.apply import Failures, apply_work, settle
-from mcs_controller.reconcilers.changes import content_changed, service_changed
-from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
-from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.execution import has_drifted
+from mcs_controller.standalone.domain.work_status import was_applied
+from mcs_controller.standalone.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.templates import Templates
-    from mcs_controller.reconcilers.turns import OneByOne
+    from mcs_controller.key_mutex import OneByOne
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.standalone.templates import Templates
     from workqueue.clock import Clock
 
 _LOOK_AGAIN_SECONDS: Final = 5.0

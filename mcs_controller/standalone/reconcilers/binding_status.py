@@ -20,20 +20,20 @@ from informers.errors import KubeError, NotFound
 from informers.meta import ObjectMeta
 from informers.resource import Resource
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import BY_TEMPLATE
-from mcs_controller.domain.binding_status import plan_ingress, plan_status
-from mcs_controller.reconcilers.binding import binding_reference, template_reference, works_of
 from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.binding import BY_TEMPLATE
+from mcs_controller.standalone.domain.binding_status import plan_ingress, plan_status
+from mcs_controller.standalone.reconcilers.binding import binding_reference, template_reference, works_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.turns import OneByOne
+    from mcs_controller.key_mutex import OneByOne
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 

@@ -28,23 +28,23 @@ from mcs_controller.domain.clusters import (
     plan_cluster,
 )
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
-from mcs_controller.reconcilers.apply import Failures, settle_in_turn
-from mcs_controller.reconcilers.turns import SOON_SECONDS
+from mcs_controller.key_mutex import SOON_SECONDS
+from mcs_controller.reconcilers.writes import Failures, settle_in_turn
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.turns import Turns
+    from mcs_controller.key_mutex import Turns
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.runtime.reconcile import ClusterRequest
     from workqueue.clock import Clock

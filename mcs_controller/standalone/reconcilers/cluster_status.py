@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from prometheus_client import Gauge, Histogram
 
 from informers.errors import Conflict, KubeError, NotFound
-from mcs_controller.domain import cluster_status
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import connection_of
-from mcs_controller.reconcilers.member_probe import MemberProbe
+from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain import cluster_status
+from mcs_controller.standalone.member_probe import MemberProbe
 
 if TYPE_CHECKING:
     import random
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from informers.cached import CachedResource
-    from informers.event import Event
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
     from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
-    from mcs_controller.clusters import MemberCluster
-    from mcs_controller.domain.cluster_status import Collected, Streak, Thresholds
+    from mcs_controller.members.registry import MemberCluster
     from mcs_controller.runtime.events import EventType, Recorder
+    from mcs_controller.standalone.domain.cluster_status import Collected, Streak, Thresholds
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)

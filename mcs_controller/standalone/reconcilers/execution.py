@@ -26,10 +26,15 @@ from informers.meta import Condition, ObjectKey
 from mcs_controller.api.common import find_condition
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE, Charge
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
 from mcs_controller.domain.conditions import says_the_same
-from mcs_controller.domain.execution import (
+from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
+from mcs_controller.domain.reserved import RESERVED
+from mcs_controller.domain.works import Role, cluster_of, role_of
+from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
+from mcs_controller.reconcilers.writes import quietly
+from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
     BY_MEMBER_OBJECT,
     InvalidManifest,
@@ -41,10 +46,8 @@ from mcs_controller.domain.execution import (
     is_managed,
     outlives,
 )
-from mcs_controller.domain.immutable import Immutable
-from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
-from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.work_status import (
+from mcs_controller.standalone.domain.immutable import Immutable
+from mcs_controller.standalone.domain.work_status import (
     applied,
     dispatching,
     kept_status,
@@ -54,38 +57,35 @@ from mcs_controller.domain.work_status import (
     reflected,
     was_applied,
 )
-from mcs_controller.domain.works import Role, cluster_of, role_of
-from mcs_controller.reconcilers.apply import quietly
-from mcs_controller.reconcilers.member_objects import (
+from mcs_controller.standalone.member_applier import MemberWriter, NamespaceMissing
+from mcs_controller.standalone.member_objects import (
     NAMESPACES,
     KindNotServed,
     MemberObjects,
     MemberUnavailable,
     NotSynced,
 )
-from mcs_controller.reconcilers.member_writer import MemberWriter, NamespaceMissing
-from mcs_controller.reconcilers.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
-from mcs_controller.reconcilers.work_events import WorkEvents
-from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.standalone.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
+from mcs_controller.standalone.work_events import WorkEvents
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import ExitStack
 
-    from informers.cached import CachedResource
-    from informers.client import ApiClient
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.reconcilers.member_ownership import Ownerships
+    from mcs_controller.key_mutex import Turns
     from mcs_controller.reconcilers.retries import Retries
-    from mcs_controller.reconcilers.turns import Turns
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
     from workqueue.clock import Clock
 
     FindNamespace = Callable[[str], Awaitable[Namespace | None]]

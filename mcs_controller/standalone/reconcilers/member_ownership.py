@@ -18,7 +18,9 @@ from informers.errors import ApiError, Conflict, KubeError, NotFound, Unauthoriz
 from informers.resource import Resource
 from mcs_controller.api.common import decode_unstructured, find_condition, parse_time
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.member_ownership import (
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.cluster_conditions import ClusterConditions
+from mcs_controller.standalone.domain.member_ownership import (
     IDENTITY_NAMESPACE,
     OBJECT,
     Identities,
@@ -27,21 +29,19 @@ from mcs_controller.domain.member_ownership import (
     condition_of,
     plan_ownership,
 )
-from mcs_controller.reconcilers.cluster_conditions import ClusterConditions
-from mcs_controller.reconcilers.member_objects import NAMESPACES, NotSynced
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.member_objects import NAMESPACES, NotSynced
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.client import ApiClient
-    from informers.event import Event
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import Unstructured
-    from mcs_controller.domain.charge import Charge
-    from mcs_controller.reconcilers.member_objects import Member, Members
+    from mcs_controller.members.sync_mode import Charge
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.standalone.member_objects import Member, Members
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)

@@ -20,17 +20,17 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.namespaces import is_propagated, namespace_work
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import WorkTerminating, cluster_of, plan_work
-from mcs_controller.reconcilers.apply import Failures, named, settle
-from mcs_controller.reconcilers.changes import content_changed
+from mcs_controller.predicates import content_changed
+from mcs_controller.reconcilers.writes import Failures, named, settle
 from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Work

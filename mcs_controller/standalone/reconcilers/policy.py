@@ -22,11 +22,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.execution import has_drifted
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.multiclusterservice import ForeignController, without_finalizer
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.policy import (
+from mcs_controller.domain.reserved import RESERVED
+from mcs_controller.domain.works import WorkTerminating
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.execution import has_drifted
+from mcs_controller.standalone.domain.policy import (
     BY_CLAIM,
     BY_KIND,
     BY_NAMESPACE,
@@ -45,26 +49,22 @@ from mcs_controller.domain.policy import (
     selecting,
     speaks_of,
 )
-from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.works import WorkTerminating
-from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import Request, Result
 from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.reconcilers.templates import Templates
-    from mcs_controller.reconcilers.turns import OneByOne
+    from mcs_controller.key_mutex import OneByOne
     from mcs_controller.runtime.events import EventType, Recorder
+    from mcs_controller.standalone.templates import Templates
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 """While templates cannot be listed: that is tried again and again, and only success is announced."""

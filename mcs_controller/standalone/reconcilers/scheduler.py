@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from informers.errors import NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.scheduling import (
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.scheduling import (
     BY_PLACED_CLUSTER,
     Schedule,
     is_news,
@@ -27,18 +29,16 @@ from mcs_controller.domain.scheduling import (
     plan_schedule_status,
     schedule,
 )
-from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.cached import CachedResource
-    from informers.event import Event
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.reconcilers.turns import OneByOne
+    from mcs_controller.key_mutex import OneByOne
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 

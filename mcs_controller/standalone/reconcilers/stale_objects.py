@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final
 from informers.errors import Conflict
 from mcs_controller.api.resources import WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.execution import BY_MEMBER_OBJECT, applier_of
-from mcs_controller.domain.stale_objects import (
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.cluster_conditions import ClusterConditions, reference_to
+from mcs_controller.standalone.domain.execution import BY_MEMBER_OBJECT, applier_of
+from mcs_controller.standalone.domain.stale_objects import (
     GRACE_SECONDS,
     Surroundings,
     condition_of,
@@ -30,28 +32,26 @@ from mcs_controller.domain.stale_objects import (
     plan_removal,
     told,
 )
-from mcs_controller.reconcilers.cluster_conditions import ClusterConditions, reference_to
-from mcs_controller.reconcilers.member_objects import SERVICES, SLICES, MemberUnavailable, NotListed, NotSynced
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.member_objects import SERVICES, SLICES, MemberUnavailable, NotListed, NotSynced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cached import CachedResource
-    from informers.client import ApiClient
-    from informers.event import Event
-    from informers.informer import SharedInformer
-    from informers.store import Store
+    from informers.cache.cached_client import CachedResource
+    from informers.cache.event import Event
+    from informers.cache.informer import SharedInformer
+    from informers.cache.store import Store
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.charge import Charge
-    from mcs_controller.domain.stale_objects import RemovalPlan
-    from mcs_controller.reconcilers.member_objects import MemberObjects
-    from mcs_controller.reconcilers.member_ownership import Ownerships
+    from mcs_controller.members.sync_mode import Charge
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.standalone.domain.stale_objects import RemovalPlan
+    from mcs_controller.standalone.member_objects import MemberObjects
+    from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from informers.cached import CachedResource
-from informers.client import APPLY_PATCH, JSON_PATCH
-from informers.config import StaticToken, load_kubeconfig
+from informers.cache.cached_client import CachedResource
+from informers.client.client import APPLY_PATCH, JSON_PATCH
+from informers.client.config import StaticToken, load_kubeconfig
 from informers.errors import (
     AlreadyExists,
     BadRequest,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from informers.client import ApiClient
+    from informers.client.client import ApiClient
     from testbed import Bed
     from tests.integration.informers.conftest import ServerKind
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from informers.client import ApiClient
-from informers.config import CachedToken, ClientConfig, StaticToken
+from informers.cache.informer import SharedInformer
+from informers.client.client import ApiClient
+from informers.client.config import CachedToken, ClientConfig, StaticToken
+from informers.client.transport import MAX_EVENT_BYTES
 from informers.errors import (
     AlreadyExists,
     ApiError,
@@ -27,8 +29,6 @@ from informers.errors import (
     TransportError,
     Unauthorized,
 )
-from informers.informer import SharedInformer
-from informers.transport import MAX_EVENT_BYTES
 from tests.support.api_server import (
     Answer,
     Exchange,

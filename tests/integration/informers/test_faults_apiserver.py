@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import pytest
 
-from informers.config import CachedToken
+from informers.client.config import CachedToken
 from informers.errors import Conflict, Invalid, Silence, TransportError
 from informers.meta import KubeObject
-from informers.wire import ListPage
+from informers.watch.wire import ListPage
 from tests.support.informing import InterceptedListWatch, client_for, config_for, informing
 from tests.support.objects import CONFIG_MAPS, manifest
 from tests.support.soak import ImpatientListWatch
@@ -21,9 +21,9 @@ from workqueue.clock import RealClock
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from informers.client import ApiClient
+    from informers.client.client import ApiClient
+    from informers.client.transport import Lines
     from informers.resource import Resource
-    from informers.transport import Lines
     from testbed import Bed
 
 T = TypeVar("T", bound=KubeObject)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from informers.client import ApiClient
-from informers.factory import InformerFactory
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
 from tests.support.informing import client_for, config_for
 from tests.support.objects import CONFIG_MAPS, ConfigMap
 from tests.support.tcp_proxy import TcpProxy
@@ -20,7 +20,7 @@ from workqueue.clock import RealClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
     from testbed import Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

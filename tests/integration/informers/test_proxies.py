@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from informers.config import ClientConfig, StaticToken
+from informers.client.config import ClientConfig, StaticToken
 from informers.errors import ConfigError, TransportError, Untrusted
 from testbed.certificates import Authority
 from tests.support.api_server import ScriptedApiServer, reply, stream

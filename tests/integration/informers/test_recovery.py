@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.backoff import MIN_TURN_SECONDS
-from informers.client import ApiClient
-from informers.factory import InformerFactory
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
+from informers.watch.backoff import MIN_TURN_SECONDS
 from tests.support.informing import config_for
 from tests.support.objects import CONFIG_MAPS, key
 from workqueue.clock import RealClock

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from informers.config import ClientConfig
+from informers.client.config import ClientConfig
 from informers.errors import TransportError
 from tests.support.api_server import ScriptedApiServer, drop, reply
 from tests.support.informing import client_for

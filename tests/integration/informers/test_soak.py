@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.cached import CachedResource
-from informers.client import ApiClient
-from informers.config import ClientConfig
+from informers.cache.cached_client import CachedResource
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
+from informers.client.config import ClientConfig
 from informers.errors import KubeError
-from informers.factory import InformerFactory
 from tests.support.faithful_server import FaithfulApiServer
 from tests.support.fault_plan import FAULTS, FaultPlan
 from tests.support.fault_plan import Place as FaultPlace
@@ -41,7 +41,7 @@ from tests.support.objects import CONFIG_MAPS, ConfigMap
 from tests.support.soak import WIDGETS, FastClock, ImpatientListWatch, Replica, begin, check_memory, seeds, until
 
 if TYPE_CHECKING:
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
 
 ROUNDS = 8
 RESTORED = "whole server: restored from a backup"

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
+from informers.cache.factory import InformerFactory
 from informers.errors import AlreadyExists, KubeError, NotFound
-from informers.factory import InformerFactory
 from tests.support.informing import client_for, config_for
 from tests.support.objects import CONFIG_MAPS, ConfigMap
 from tests.support.soak import FastClock, ImpatientListWatch, Replica, begin, check_memory, seeds, until
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
-    from informers.client import ApiClient
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
     from testbed import Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, cast
 
-from informers.config import ClientConfig, StaticToken
-from mcs_controller.clusters import MemberClusters
-from mcs_controller.domain.charge import Charge
+from informers.client.config import ClientConfig, StaticToken
+from mcs_controller.members.registry import MemberClusters
+from mcs_controller.members.sync_mode import Charge
 from tests.support.clock import settle
 from tests.support.clusters import cluster_json
 from tests.unit.clusters.test_clusters import World, member_of
 
 if TYPE_CHECKING:
-    from informers.client import ApiClient
-    from informers.informer import SharedInformer
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
 
 OWN = ClientConfig(server="https://own.example:6443", token_source=StaticToken("x"))

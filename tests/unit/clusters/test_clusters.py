@@ -11,7 +11,7 @@ import pytest
 
 from informers.errors import Forbidden
 from mcs_controller.api.resources import CLUSTERS
-from mcs_controller.clusters import MemberCluster, MemberClusters
+from mcs_controller.members.registry import MemberCluster, MemberClusters
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
 from tests.support.memory import MemoryApi, MemoryInformer, MemoryRecorder
@@ -19,9 +19,9 @@ from tests.support.memory import MemoryApi, MemoryInformer, MemoryRecorder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from informers.client import ApiClient
-    from informers.event import Event, Handler
-    from informers.informer import SharedInformer
+    from informers.cache.event import Event, Handler
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from informers.errors import Forbidden, NotFound, TransportError
-from mcs_controller.member_credentials import SecretCredentials, Unusable
+from mcs_controller.members.credentials import SecretCredentials, Unusable
 from tests.support.clock import FakeClock
 from tests.support.clusters import CA, OTHER_CA, cluster, encoded, secret_json
 from tests.support.memory import MemoryApi
 
 if TYPE_CHECKING:
-    from informers.client import ApiClient
+    from informers.client.client import ApiClient
 
 
 class World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcs_controller.domain.charge import CONTROL_PLANE, Charge
+from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
 from tests.support.builders import a_cluster
 
 PROCESSES = {"control plane": CONTROL_PLANE, "agent of m1": Charge("m1"), "agent of m2": Charge("m2")}

@@ -10,7 +10,9 @@ import pytest
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import (
+from mcs_controller.domain.naming import work_name
+from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
+from mcs_controller.standalone.domain.binding import (
     BINDING_INDEXES,
     BY_BINDING,
     BY_BINDING_ID,
@@ -25,8 +27,6 @@ from mcs_controller.domain.binding import (
     plan_works,
     targets,
 )
-from mcs_controller.domain.naming import work_name
-from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from tests.support.builders import a_binding, a_work, binding, decode, ids, service, work
 from tests.support.clusters import golden
 

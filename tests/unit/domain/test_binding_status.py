@@ -8,7 +8,7 @@ import pytest
 
 from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding_status import aggregate, plan_ingress, plan_status
+from mcs_controller.standalone.domain.binding_status import aggregate, plan_ingress, plan_status
 from tests.support.builders import a_work, binding, condition, decode, service, work
 from tests.support.clusters import golden
 

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from informers.discovery import Discovery, parse_root
 from informers.meta import Condition
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.cluster_status import (
+from mcs_controller.standalone.domain.cluster_status import (
     Collected,
     Streak,
     Thresholds,
@@ -22,7 +23,6 @@ from mcs_controller.domain.cluster_status import (
     not_reachable,
     plan_status,
 )
-from mcs_controller.domain.discovery import Discovery, parse_root
 from tests.support.clusters import aggregated, cluster, cluster_json, golden
 
 NOW = "2026-11-22T13:21:56Z"

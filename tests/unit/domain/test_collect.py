@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, MCS, drop_marks, is_managed_by_peer, plan_collect
+from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, is_managed_by_peer, plan_collect
 from mcs_controller.domain.works import (
     CreateWork,
     DeleteWork,

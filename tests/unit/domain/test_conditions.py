@@ -21,7 +21,7 @@ from mcs_controller.domain.conditions import (
     service_applied,
     slices_dispatched,
 )
-from mcs_controller.domain.exposure import Ports
+from mcs_controller.domain.ports import Ports
 from mcs_controller.domain.selection import Skip
 from mcs_controller.domain.works import SliceRef
 from tests.support.builders import an_mcs, condition

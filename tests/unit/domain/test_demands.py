@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, MCS, Feature, drop_marks, marks_of, plan_collect, plan_unobserved
+from mcs_controller.domain.collect import EXPORT, MCS, Feature, drop_marks, marks_of, plan_collect, plan_unobserved
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
 from tests.support.builders import (
     Json,

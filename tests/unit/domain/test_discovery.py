@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mcs_controller.domain.discovery import Discovery, Malformed, parse_resources, parse_root, parse_version
+from informers.discovery import Discovery, Malformed, parse_resources, parse_root, parse_version
 from tests.support.clusters import aggregated
 
 

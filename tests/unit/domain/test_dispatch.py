@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.endpointslice import DispatchPlan, DispatchPolicy, plan_dispatch, release_collected
+from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy, plan_dispatch, release_collected
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, work_name
 from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.demands import EXPORT, MCS, drop_marks, plan_leaving, plan_unobserved
-from mcs_controller.domain.importedslices import DeleteSlice
+from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, plan_leaving, plan_unobserved
+from mcs_controller.domain.import_slices import DeleteSlice
 from mcs_controller.domain.naming import collected_names, slice_of_work_name, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
 from tests.support.builders import (

@@ -11,7 +11,7 @@ import pytest
 from mcs_controller.api.common import Unstructured, decode_applied
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
-from mcs_controller.domain.execution import (
+from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
     BY_MEMBER_OBJECT,
     WORK_INDEXES,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.api.multiclusterservice import ListedPort
-from mcs_controller.domain.exposure import expose, without_topology
+from mcs_controller.domain.ports import expose, without_topology
 from tests.support.builders import Json, decode, endpoint, mcs, service
 
 HTTP, GRPC = {"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "grpc", "port": 9000, "protocol": "TCP"}

@@ -9,7 +9,7 @@ import pytest
 
 from mcs_controller.api.common import decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.immutable import Immutable, check_replaceable, unchangeable
+from mcs_controller.standalone.domain.immutable import Immutable, check_replaceable, unchangeable
 from tests.support.builders import service, slice_
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import (
+from mcs_controller.domain.import_slices import (
     CreateSlice,
     DeleteSlice,
     ImportPlan,

@@ -7,7 +7,7 @@ import pytest
 
 from mcs_controller.api.common import Unstructured, decode_applied
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.execution import belongs_to
+from mcs_controller.standalone.domain.execution import belongs_to
 from tests.support.builders import a_work, collected_work, dispatched_work, service, slice_, work
 
 NAMES = {wk.WORK_NAMESPACE: "karmada-es-m2", wk.WORK_NAME: "web-1-748bc4d6dc"}

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mcs_controller.api.common import decode_applied
-from mcs_controller.domain.execution import plan_update
+from mcs_controller.standalone.domain.execution import plan_update
 from tests.support.builders import service
 from tests.support.managed_fields import Json, entry, with_fields
 from tests.support.memory import merge_patch

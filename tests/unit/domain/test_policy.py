@@ -14,7 +14,8 @@ from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.multiclusterservice import ForeignController
-from mcs_controller.domain.policy import (
+from mcs_controller.domain.works import WorkTerminating
+from mcs_controller.standalone.domain.policy import (
     Apply,
     Refused,
     Verdict,
@@ -26,7 +27,6 @@ from mcs_controller.domain.policy import (
     plan_unclaim,
     rules_of,
 )
-from mcs_controller.domain.works import WorkTerminating
 from tests.support.builders import as_written, golden, ids
 from tests.support.memory import Json, merge_patch
 from tests.support.policies import DEPLOYMENT, a_policy, a_template, marks, selector

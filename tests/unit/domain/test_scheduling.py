@@ -11,7 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcs_controller.api.resources import RESOURCEBINDINGS
-from mcs_controller.domain.scheduling import Schedule, is_news, is_schedulable, plan_schedule_status, schedule
+from mcs_controller.standalone.domain.scheduling import (
+    Schedule,
+    is_news,
+    is_schedulable,
+    plan_schedule_status,
+    schedule,
+)
 from tests.support.clusters import binding, binding_json, cluster, golden
 from tests.support.memory import merge_patch
 

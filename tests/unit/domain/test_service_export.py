@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from informers.event import Event
+from informers.cache.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed, asks_for_exports, carries_export
 from tests.support.builders import (

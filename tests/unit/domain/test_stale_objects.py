@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.stale_objects import (
+from mcs_controller.standalone.domain.stale_objects import (
     FEW,
     GRACE_SECONDS,
     UNINFORMED_GRACE_SECONDS,

@@ -9,7 +9,7 @@ import pytest
 
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.work import ManifestRef
-from mcs_controller.domain.work_status import (
+from mcs_controller.standalone.domain.work_status import (
     applied,
     dispatching,
     health_of,

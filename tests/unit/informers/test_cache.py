@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from informers.cache import MAX_REMEMBERED, Cache
-from informers.wire import Identity
+from informers.cache.cache import MAX_REMEMBERED, Cache
+from informers.watch.wire import Identity
 from tests.support.objects import ConfigMap, config_map, key
 
 if TYPE_CHECKING:
-    from informers.event import Event
+    from informers.cache.event import Event
 
 A = config_map("a", 5)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
-from informers.cached import CachedResource
+from informers.cache.cached_client import CachedResource
 from tests.support.informer_bench import Bench
 from tests.support.objects import CONFIG_MAPS, ConfigMap, key, manifest
 
 if TYPE_CHECKING:
-    from informers.client import ApiClient
+    from informers.client.client import ApiClient
 
 
 GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp_socks import ProxyConnectionError, ProxyError
 
-from informers.causes import distinguished_name, distrust, words_for
+from informers.client.causes import distinguished_name, distrust, words_for
 
 
 def key() -> ConnectionKey:

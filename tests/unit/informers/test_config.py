@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from informers.client import ApiClient
-from informers.config import CachedToken, ClientConfig, StaticToken, load_incluster, load_kubeconfig
+from informers.client.client import ApiClient
+from informers.client.config import CachedToken, ClientConfig, StaticToken, load_incluster, load_kubeconfig
 from informers.errors import ConfigError
 from testbed.certificates import Authority
 from tests.support.clock import FakeClock, settle

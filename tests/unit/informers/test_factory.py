@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from informers.cache.factory import InformerFactory
 from informers.errors import Forbidden, TransportError
-from informers.factory import InformerFactory
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_line, manifest

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from informers.event import Event
-from informers.registration import merged
+from informers.cache.event import Event
+from informers.cache.registration import merged
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
 from tests.support.objects import ConfigMap, config_map, event_line, key, manifest
@@ -19,7 +19,7 @@ from tests.support.objects import ConfigMap, config_map, event_line, key, manife
 if TYPE_CHECKING:
     import pytest
 
-    from informers.informer import Registration
+    from informers.cache.informer import Registration
 
 
 class Patient:

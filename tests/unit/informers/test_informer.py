@@ -15,7 +15,7 @@ from tests.support.informer_bench import Bench, running
 from tests.support.objects import ConfigMap, config_map, event_line, key, manifest
 
 if TYPE_CHECKING:
-    from informers.event import Event
+    from informers.cache.event import Event
 
 
 async def test_store_becomes_what_the_server_has_and_follows_it() -> None:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from informers.cache import Cache
+from informers.cache.cache import Cache
 from informers.errors import (
     Gone,
     Invalid,
@@ -23,7 +23,7 @@ from informers.errors import (
     TransportError,
     Unauthorized,
 )
-from informers.watcher import (
+from informers.watch.watcher import (
     Advanced,
     Ended,
     Failed,
@@ -38,7 +38,7 @@ from informers.watcher import (
     Watcher,
     WatchRequest,
 )
-from informers.wire import ListPage
+from informers.watch.wire import ListPage
 from tests.support.objects import (
     CONFIG_MAPS,
     ConfigMap,
@@ -51,7 +51,7 @@ from tests.support.objects import (
 )
 
 if TYPE_CHECKING:
-    from informers.event import Event
+    from informers.cache.event import Event
 
 NAMES = st.sampled_from("ab")  # few, so that things happen to the same object
 PAGE_SIZE = 1

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from informers.informer import SharedInformer
+from informers.cache.informer import SharedInformer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

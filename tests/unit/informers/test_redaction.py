@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from informers.redaction import proxy_secrets, redact, redact_bytes, shown
+from informers.client.redaction import proxy_secrets, redact, redact_bytes, shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.backoff import Outage
 from informers.errors import (
     DecodeError,
     Forbidden,
@@ -21,8 +20,9 @@ from informers.errors import (
     TooManyRequests,
     TransportError,
 )
-from informers.reflector import Reflector
-from informers.watcher import Advanced, Put, Replaced
+from informers.watch.backoff import Outage
+from informers.watch.reflector import Reflector
+from informers.watch.watcher import Advanced, Put, Replaced
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, manifest

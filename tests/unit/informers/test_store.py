@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from informers.store import Store, StoreWriter
+from informers.cache.store import Store, StoreWriter
 from tests.support.objects import ConfigMap, config_map, key
 
 if TYPE_CHECKING:

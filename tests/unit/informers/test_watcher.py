@@ -24,7 +24,7 @@ from informers.errors import (
     WentBack,
 )
 from informers.meta import ObjectKey
-from informers.watcher import (
+from informers.watch.watcher import (
     MAX_RESUME_FAILURES,
     Advanced,
     By,
@@ -44,7 +44,7 @@ from informers.watcher import (
     Watching,
     WatchRequest,
 )
-from informers.wire import ListPage, Rejected, TooDeep
+from informers.watch.wire import ListPage, Rejected, TooDeep
 from tests.support.objects import (
     CONFIG_MAPS,
     ConfigMap,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from informers.errors import DecodeError
 from informers.meta import ObjectKey
-from informers.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
+from informers.watch.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
 from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
 
 DEEP = b'{"metadata":' + b"[" * 5000

@@ -8,19 +8,21 @@ from typing import Any, cast
 
 import pytest
 
-from mcs_controller import agent_wiring, service_export_wiring, wiring
-from mcs_controller.agent_wiring import Notice
+from mcs_controller import start as wiring
+from mcs_controller import start_agent as agent_wiring
+from mcs_controller import start_service_export as service_export_wiring
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import Charge
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
+from mcs_controller.key_mutex import Turns
+from mcs_controller.members.sync_mode import Charge
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS
-from mcs_controller.reconcilers.apply import SliceWorks
-from mcs_controller.reconcilers.turns import Turns
+from mcs_controller.reconcilers.writes import SliceWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
+from mcs_controller.start_agent import Notice
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
 from tests.support.mcs_world import Members, PlainController, Registration, World

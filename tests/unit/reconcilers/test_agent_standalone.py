@@ -9,13 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mcs_controller.api.resources import CLUSTERS
-from mcs_controller.domain.charge import CONTROL_PLANE, Charge
-from mcs_controller.domain.cluster_status import Thresholds
-from mcs_controller.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
-from mcs_controller.reconcilers.execution import ExecutionReconciler, namespace_finder
+from mcs_controller.key_mutex import Turns
+from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
 from mcs_controller.reconcilers.retries import Retries
-from mcs_controller.reconcilers.turns import Turns
 from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
+from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, namespace_finder
 from tests.support.builders import service
 from tests.support.clock import FakeClock
 from tests.support.clusters import cluster_json

@@ -14,7 +14,7 @@ from mcs_controller.api.resources import WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import PatchWork, WorkIntent, foresee, plan_work
-from mcs_controller.reconcilers.apply import SliceWorks
+from mcs_controller.reconcilers.writes import SliceWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import a_work, ids, mcs, service, slice_
 from tests.support.execution import KEY, MARKS

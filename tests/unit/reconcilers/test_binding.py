@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from informers.cache.event import Event
 from informers.errors import ServerError
-from informers.event import Event
 from mcs_controller.api.resources import RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
-from mcs_controller.reconcilers.apply import WritesFailed
-from mcs_controller.reconcilers.binding import BindingReconciler, follow_templates, requests_for_work, work_changed
-from mcs_controller.reconcilers.propagation_metrics import PrometheusPropagationMetrics
-from mcs_controller.reconcilers.turns import OneByOne
+from mcs_controller.key_mutex import OneByOne
+from mcs_controller.reconcilers.writes import WritesFailed
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.binding import BINDING_INDEXES, WORK_INDEXES
+from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.reconcilers.binding import (
+    BindingReconciler,
+    follow_templates,
+    requests_for_work,
+    work_changed,
+)
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
 from tests.support.clusters import golden
@@ -25,11 +30,11 @@ from tests.support.memory import Json, MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
 
 if TYPE_CHECKING:
-    from informers.cached import CachedResource
+    from informers.cache.cached_client import CachedResource
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.reconcilers.templates import Templates
+    from mcs_controller.standalone.templates import Templates
 
 KEY = Request("default", "web-service")
 NAME = "web-5df7d8bb9f"

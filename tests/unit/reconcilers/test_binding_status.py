@@ -9,10 +9,14 @@ import pytest
 from informers.errors import NotFound, ServerError
 from mcs_controller.api.resources import RESOURCEBINDINGS, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.binding import BINDING_INDEXES, WORK_INDEXES
-from mcs_controller.reconcilers.binding_status import LOADBALANCER_SELECTOR, LOADBALANCERS, BindingStatusReconciler
-from mcs_controller.reconcilers.turns import OneByOne
+from mcs_controller.key_mutex import OneByOne
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.binding import BINDING_INDEXES, WORK_INDEXES
+from mcs_controller.standalone.reconcilers.binding_status import (
+    LOADBALANCER_SELECTOR,
+    LOADBALANCERS,
+    BindingStatusReconciler,
+)
 from tests.support.builders import binding, condition, service, work
 from tests.support.clock import FakeClock
 from tests.support.memory import Json, MemoryApi, MemoryRecorder

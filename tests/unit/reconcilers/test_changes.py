@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from informers.event import Event
-from mcs_controller.reconcilers.changes import cluster_changed, content_changed, service_changed
+from informers.cache.event import Event
+from mcs_controller.predicates import cluster_changed, content_changed, service_changed
 from tests.support.builders import DELETED_AT, a_cluster, a_service, a_work, an_mcs, collected_work, condition
 
 WORTH = [

@@ -6,20 +6,20 @@ from typing import Any, cast
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, NotFound
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
-from mcs_controller.reconcilers.apply import WritesFailed
-from mcs_controller.reconcilers.cluster import (
+from mcs_controller.key_mutex import SOON_SECONDS, Turns
+from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+from mcs_controller.standalone.reconcilers.cluster import (
     ClusterReconciler,
     cluster_changed,
     requests_for_binding,
     requests_for_cluster,
     requests_for_namespace,
 )
-from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
-from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import collected_work, exported_work, mcs_work, slice_
 from tests.support.clock import FakeClock
 from tests.support.clusters import (

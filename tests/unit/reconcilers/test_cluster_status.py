@@ -8,18 +8,18 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from informers.cache.event import Event
 from informers.errors import Conflict, NotFound, ServerError
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS
-from mcs_controller.clusters import MemberCluster
-from mcs_controller.domain.cluster_status import Thresholds
-from mcs_controller.reconcilers.cluster_status import (
+from mcs_controller.members.registry import MemberCluster
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.reconcilers.cluster_status import (
     ClusterStatusReconciler,
     PrometheusClusterMetrics,
     cluster_changed,
     requests_for_cluster,
 )
-from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clock import FakeClock
 from tests.support.clusters import FakeMember, cluster, cluster_json
 from tests.support.memory import Json, MemoryApi, MemoryRecorder

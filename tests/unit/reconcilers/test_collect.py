@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Invalid, ServerError
-from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
-from mcs_controller.reconcilers.changes import slice_changed
-from mcs_controller.reconcilers.member_watches import requests_in
+from mcs_controller.members.informers import requests_in
+from mcs_controller.predicates import slice_changed
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_slice,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Invalid, ServerError
-from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import cluster_of_namespace, distinct_slice_name, execution_namespace, work_name

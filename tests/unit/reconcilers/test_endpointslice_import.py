@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Forbidden, ServerError
-from informers.event import Event
 from mcs_controller.api.resources import ENDPOINTSLICES, NAMESPACES, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.importedslices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
-from mcs_controller.reconcilers.apply import WritesFailed
+from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
+from mcs_controller.key_mutex import SOON_SECONDS, Turns
 from mcs_controller.reconcilers.endpointslice_import import (
     EndpointSliceImportReconciler,
     requests_for_work,
 )
-from mcs_controller.reconcilers.turns import SOON_SECONDS, Turns
+from mcs_controller.reconcilers.writes import WritesFailed
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, slice_
 from tests.support.memory import MemoryApi

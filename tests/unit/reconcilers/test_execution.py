@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Forbidden, Invalid, ServerError, TransportError
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.reconcilers.execution import cluster_changed, work_changed
-from mcs_controller.reconcilers.member_objects import MEMBER_KINDS
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.standalone.member_objects import MEMBER_KINDS
+from mcs_controller.standalone.reconcilers.execution import cluster_changed, work_changed
 from tests.support.builders import a_cluster, a_work, service, slice_, work
 from tests.support.clusters import golden
 from tests.support.execution import KEY, MARKS, NAMESPACE, World

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from informers.errors import Forbidden
-from mcs_controller.reconcilers.member_objects import (
+from mcs_controller.standalone.member_objects import (
     MEMBER_KINDS,
     NAMESPACES,
     MemberObjects,

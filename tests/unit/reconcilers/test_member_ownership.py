@@ -9,11 +9,11 @@ import pytest
 from informers.errors import Forbidden, KubeError, ServerError
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE
-from mcs_controller.domain.member_ownership import OBJECT, Standing
-from mcs_controller.reconcilers.member_objects import NotSynced
-from mcs_controller.reconcilers.member_ownership import MemberOwnershipReconciler
+from mcs_controller.members.sync_mode import CONTROL_PLANE
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.member_ownership import OBJECT, Standing
+from mcs_controller.standalone.member_objects import NotSynced
+from mcs_controller.standalone.reconcilers.member_ownership import MemberOwnershipReconciler
 from tests.support.builders import cluster, service
 from tests.support.clock import FakeClock
 from tests.support.execution import KEY, MARKS, World

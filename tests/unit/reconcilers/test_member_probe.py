@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from informers.discovery import AGGREGATED, Discovery
 from informers.errors import NoCredentials, TransportError
-from mcs_controller.domain.discovery import AGGREGATED, Discovery
-from mcs_controller.reconcilers.member_probe import MemberProbe
+from mcs_controller.standalone.member_probe import MemberProbe
 from tests.support.clusters import FakeMember
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, Invalid, NotFound, ServerError
-from informers.event import Event
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import binding_name, work_name
 from mcs_controller.reconcilers.multiclusterservice import requests_for_work

@@ -6,12 +6,13 @@ from itertools import count
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Forbidden
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, WORKS
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
-from mcs_controller.reconcilers.apply import WritesFailed
-from mcs_controller.reconcilers.namespace_sync import (
+from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.reconcilers.namespace_sync import (
     NamespaceSyncReconciler,
     cluster_appeared,
     requests_for_cluster,
@@ -19,7 +20,6 @@ from mcs_controller.reconcilers.namespace_sync import (
     requests_for_work,
     work_changed,
 )
-from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.clusters import cluster, cluster_json, namespace, namespace_json
 from tests.support.memory import MemoryApi
 

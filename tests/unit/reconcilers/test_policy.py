@@ -12,17 +12,17 @@ from informers.errors import Conflict, Forbidden
 from mcs_controller.api.resources import PROPAGATIONPOLICIES, RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.policy import BINDING_INDEXES, POLICY_INDEXES
-from mcs_controller.reconcilers.changes import content_changed
-from mcs_controller.reconcilers.policy import (
+from mcs_controller.key_mutex import OneByOne
+from mcs_controller.predicates import content_changed
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.policy import BINDING_INDEXES, POLICY_INDEXES
+from mcs_controller.standalone.reconcilers.policy import (
     PolicyReconciler,
     ResourceDetector,
     TemplateRequest,
     follow_templates,
     requests_for_binding,
 )
-from mcs_controller.reconcilers.turns import OneByOne
-from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.builders import ids
 from tests.support.clock import settle
 from tests.support.memory import Json, MemoryApi, MemoryRecorder
@@ -30,8 +30,8 @@ from tests.support.policies import DEPLOYMENT, NAMESPACE, SERVICE, MemoryTemplat
 from workqueue.priority import LOW, at_priority
 
 if TYPE_CHECKING:
-    from informers.event import Event
-    from mcs_controller.reconcilers.templates import Templates
+    from informers.cache.event import Event
+    from mcs_controller.standalone.templates import Templates
 
 WEB = TemplateRequest(DEPLOYMENT, NAMESPACE, "web")
 POLICY = Request(NAMESPACE, "p")

@@ -11,7 +11,7 @@ import pytest_asyncio
 from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from mcs_controller.reconcilers.provider_watches import ProviderWatches
+from mcs_controller.members.provider_informers import ProviderWatches
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import slice_
 from tests.support.clock import FakeClock, settle

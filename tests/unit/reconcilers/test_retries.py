@@ -7,9 +7,9 @@ import random
 import pytest
 
 from informers.errors import Conflict, Forbidden, Invalid, ServerError, TooManyRequests, TransportError, Unauthorized
-from mcs_controller.domain.execution import NotOurs
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.execution import NotOurs
 from tests.support.clock import FakeClock
 
 REFUSALS = (Forbidden(403, "Forbidden", "quota"), Invalid(422, "Invalid", "no"), NotOurs("theirs"))

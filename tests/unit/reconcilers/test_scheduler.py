@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, NotFound, ServerError
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS
-from mcs_controller.domain.scheduling import PLACED_BINDING_INDEXES
-from mcs_controller.reconcilers.changes import cluster_changed
-from mcs_controller.reconcilers.scheduler import SchedulerReconciler, binding_changed, requests_for_cluster
-from mcs_controller.reconcilers.turns import OneByOne
+from mcs_controller.key_mutex import OneByOne
+from mcs_controller.predicates import cluster_changed
 from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.standalone.reconcilers.scheduler import SchedulerReconciler, binding_changed, requests_for_cluster
 from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json
 from tests.support.memory import Json, MemoryApi, MemoryRecorder

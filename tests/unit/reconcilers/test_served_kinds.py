@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from informers.client.transport import RawResponse
 from informers.errors import DecodeError, Forbidden
-from informers.transport import RawResponse
 from mcs_controller.domain.kinds import Kind, Served
-from mcs_controller.reconcilers.served_kinds import FRESH_SECONDS, ServedKinds
+from mcs_controller.standalone.served_kinds import FRESH_SECONDS, ServedKinds
 from tests.support.clock import FakeClock
 from tests.support.discovery import VERBS, DiscoveryClient
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Invalid, ServerError
-from informers.event import Event
 from mcs_controller.api.resources import SERVICEIMPORTS, SERVICES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.reconcilers.service_import import ServiceImportReconciler

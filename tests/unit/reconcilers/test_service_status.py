@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, NotFound, ServerError
-from informers.event import Event
 from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import Outcome

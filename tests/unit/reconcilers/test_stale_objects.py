@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from informers.event import Event
+from informers.cache.event import Event
 from mcs_controller.api.common import canonical, decode_unstructured, parse_time
 from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain import indexes
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.charge import CONTROL_PLANE
-from mcs_controller.domain.execution import WORK_INDEXES
-from mcs_controller.domain.member_ownership import Ownership, Standing
-from mcs_controller.reconcilers.stale_objects import StaleObjectsReconciler, WorksToCome
+from mcs_controller.members.sync_mode import CONTROL_PLANE
 from mcs_controller.runtime.reconcile import Request
+from mcs_controller.standalone.domain.execution import WORK_INDEXES
+from mcs_controller.standalone.domain.member_ownership import Ownership, Standing
+from mcs_controller.standalone.reconcilers.stale_objects import StaleObjectsReconciler, WorksToCome
 from tests.support.builders import a_work, binding, cluster, collected_work, mcs, service, slice_, work
 from tests.support.execution import KEY, World
 from tests.support.memory import CREATED

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from informers.client import ApiClient
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
+from informers.client.transport import RawResponse
 from informers.errors import Forbidden
-from informers.factory import InformerFactory
-from informers.transport import RawResponse
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.reconcilers.served_kinds import ServedKinds
-from mcs_controller.reconcilers.templates import Templates
+from mcs_controller.standalone.served_kinds import ServedKinds
+from mcs_controller.standalone.templates import Templates
 from tests.support.clock import FakeClock, settle
 from tests.support.discovery import VERBS, DiscoveryClient
 from tests.support.members import MemoryFactory
@@ -24,7 +24,7 @@ from tests.support.policies import DEPLOYMENT, NAMESPACE, template
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from informers.event import Event
+    from informers.cache.event import Event
     from mcs_controller.api.common import Unstructured
 
 STATEFULSET = Kind("apps/v1", "StatefulSet")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mcs_controller.reconcilers.turns import OneByOne, Turns
+from mcs_controller.key_mutex import OneByOne, Turns
 
 
 def asked() -> tuple[Turns[str], list[str]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, ServerError, TooManyRequests, TransportError
-from informers.event import Event
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from tests.support.clock import FakeClock, settle

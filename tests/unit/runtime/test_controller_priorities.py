@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from informers.event import Event
+from informers.cache.event import Event
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, FEATURES
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.feature_gates import FeatureGates

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from informers.client import ApiClient
-    from informers.factory import InformerFactory
-    from informers.informer import SharedInformer
+    from informers.cache.factory import InformerFactory
+    from informers.cache.informer import SharedInformer
+    from informers.client.client import ApiClient
+    from informers.client.transport import ClientMetrics
     from informers.resource import PartialObject
-    from informers.transport import ClientMetrics
+    from mcs_controller.runtime.cache_sync import Cache
     from mcs_controller.runtime.controller import ControllerMetrics, Source
     from mcs_controller.runtime.events import EventClient, EventRecorder, Recorder
-    from mcs_controller.runtime.first_lists import Cache
     from mcs_controller.runtime.leader_election import LeaderElectionMetrics, LeaseClient
     from mcs_controller.runtime.manager import Informers
     from mcs_controller.runtime.metrics import RuntimeMetrics

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.demo_chapters import WALKTHROUGH
-from testbed.demo_rules import Targets
-from testbed.demo_story import Chapter, Result, Step, hops, tell, without_traffic
-from testbed.demo_view import View
-from testbed.demo_world import World
+from testbed.demo.chapters import WALKTHROUGH
+from testbed.demo.rules import Targets
+from testbed.demo.story import Chapter, Result, Step, hops, tell, without_traffic
+from testbed.demo.view import View
+from testbed.demo.world import World
 from testbed.errors import NotYet, WaitTimeout
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from informers.client.config import (
     load_kubeconfig,
 )
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics, RawResponse
+from informers.client.wire import ListPage, Rejected
 from informers.errors import (
     AlreadyExists,
     ApiError,
@@ -51,7 +52,6 @@ from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.resource import PartialObject, Resource, struct_decoder
 from informers.watch.backoff import Outage
 from informers.watch.reflector import ListWatch
-from informers.watch.wire import ListPage, Rejected
 
 __all__ = [
     "APPLY_PATCH",

@@ -7,14 +7,13 @@ a document for each group version. Subresources are left out of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mcs_controller.api.common import JsonObject
 
 AGGREGATED: Final = ",".join(
     (
@@ -45,7 +44,7 @@ class Discovery:
     apis: Mapping[str, Resources]
     failed: frozenset[str] = frozenset()
 
-    def enablements(self) -> list[JsonObject]:
+    def enablements(self) -> list[dict[str, Any]]:
         """`status.apiEnablements` of a Cluster: sorted by group version, and by resource name within."""
         return [
             {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
     The garbage collector does not look at it, as JSON has no cycles: its passes over a large cache are a third shorter.
     The dicts and tuples belong to the cache: read only. Times are RFC 3339 as the server wrote them; `resource_version`
-    may be compared by :func:`informers.cache.parse_resource_version` within one kind of one server.
+    may be compared by :func:`parse_resource_version` within one kind of one server.
     """
 
     name: str = ""
@@ -54,6 +54,14 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
     last_transition_time: str | None = ""
     observed_generation: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_MAX_DIGITS: Final = 100  # Python refuses to convert thousands of them
+
+
+def parse_resource_version(text: str) -> int | None:
+    """The version as a number, or None if it is not one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 class ObjectKey(NamedTuple):

@@ -17,6 +17,7 @@ from informers.client.client import ApiClient
 from informers.client.config import load_incluster, load_kubeconfig
 from informers.errors import ConfigError
 from mcs_controller import __version__
+from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
@@ -31,10 +32,8 @@ from mcs_controller.runtime.leader_election import (
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
-from mcs_controller.standalone.start import wire_standalone
-from mcs_controller.start import Wiring, wire_multi_cluster_service
-from mcs_controller.start_agent import wire_agent
-from mcs_controller.start_service_export import wire_service_export
+from mcs_controller.standalone.start import start_standalone
+from mcs_controller.start import start_agent, start_multi_cluster_service, start_service_export
 from mcs_controller.unserved import UnservedServices, why_unserved
 from workqueue.clock import RealClock
 from workqueue.token_bucket import TokenBucket
@@ -155,7 +154,7 @@ async def run(options: Options) -> None:
         )
         events = EventBroadcaster(teller, clock=clock)
         manager.add_runnable(events, needs_leader=False)
-        wiring = Wiring(
+        ctx = ControllerContext(
             options,
             manager,
             host,
@@ -166,13 +165,13 @@ async def run(options: Options) -> None:
             metrics=metrics,
             own_member=own_member,
         )
+        ctx.local_execution = start_standalone(ctx)
         if options.cluster_name:
-            wire_agent(wiring)
+            start_agent(ctx)
         else:
-            wire_multi_cluster_service(wiring)
-        wire_service_export(wiring)
-        wire_standalone(wiring)
-        wiring.announce()
+            start_multi_cluster_service(ctx)
+        start_service_export(ctx)
+        ctx.announce()
         if why := why_unserved(options):
             manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)
         # What was made until now lives as long as the process; the collector need not look at it again and again.

@@ -9,8 +9,6 @@ from prometheus_client import Gauge
 
 from mcs_controller import __version__
 from mcs_controller.runtime.metrics import RuntimeMetrics
-from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
-from mcs_controller.standalone.reconcilers.cluster_status import PrometheusClusterMetrics
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -22,15 +20,13 @@ class Metrics:
     Attributes:
         runtime: queues, controllers, clients, leader election.
         informers: caches, of the control plane and of members.
-        clusters: what the clusterStatus controller sees.
-        propagation: what binding and execution do.
+        registry: for those who have metrics of their own.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.runtime = RuntimeMetrics(registry)
         self.informers = self.runtime.informers
-        self.clusters = PrometheusClusterMetrics(registry)
-        self.propagation = PrometheusPropagationMetrics(registry)
+        self.registry = registry
         build = {
             "git_version": f"v{__version__}",
             "git_commit": "",

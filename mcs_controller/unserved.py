@@ -11,8 +11,8 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 
 if TYPE_CHECKING:
+    from informers.client.wire import ListPage
     from informers.resource import Resource
-    from informers.watch.wire import ListPage
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.options import Options
     from workqueue.clock import Clock

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from informers.cache.event import Event
 from informers.cache.store import Indexers, StoreWriter
-from informers.meta import KubeObject, ObjectKey, key_of
+from informers.meta import KubeObject, ObjectKey, key_of, parse_resource_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from informers.watch.wire import Identity
+    from informers.client.wire import Identity
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -32,13 +32,6 @@ MAX_REMEMBERED: Final = 4096
 """Deletions of our own, and as many other writes, that the watch has yet to confirm. Without bookmarks it never tells
 of those that take an object out of the selection. A forgotten one costs a moment in which the store shows what was.
 """
-
-_MAX_DIGITS: Final = 100  # Python refuses to convert thousands of them
-
-
-def parse_resource_version(text: str) -> int | None:
-    """The version as a number, or None if it is not one."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 class Cache(Generic[T]):

@@ -23,9 +23,9 @@ from informers.client.transport import (
     RawResponse,
     Transport,
 )
+from informers.client.wire import UNDECODABLE, ListPage, decode_kind, decode_page
 from informers.errors import DecodeError, from_response
 from informers.meta import KubeObject
-from informers.watch.wire import UNDECODABLE, ListPage, decode_kind, decode_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

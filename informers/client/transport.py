@@ -20,6 +20,7 @@ from yarl import URL
 from informers.client.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
 from informers.client.connection import RequestOptions, check_host, open_session, renewed, ssl_context
 from informers.client.redaction import proxy_secrets, redact, redact_bytes, shown
+from informers.client.wire import LineSplitter
 from informers.errors import (
     ConfigError,
     DecodeError,
@@ -30,7 +31,6 @@ from informers.errors import (
     Untrusted,
     from_response,
 )
-from informers.watch.wire import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

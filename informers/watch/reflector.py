@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from informers.client.transport import Lines
+    from informers.client.wire import ListPage
     from informers.resource import Resource
     from informers.watch.watcher import Output
-    from informers.watch.wire import ListPage
     from workqueue.clock import Clock
 
 T = TypeVar("T", bound=KubeObject)

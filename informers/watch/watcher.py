@@ -37,7 +37,17 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from informers.cache.cache import parse_resource_version
+from informers.client.wire import (
+    UNDECODABLE,
+    Identity,
+    ListPage,
+    Rejected,
+    TooDeep,
+    decode_bookmark,
+    decode_event,
+    decode_identity,
+    reject,
+)
 from informers.errors import (
     ApiError,
     BadRequest,
@@ -53,18 +63,7 @@ from informers.errors import (
     WentBack,
     from_watch_status,
 )
-from informers.meta import KubeObject, ObjectKey, key_of
-from informers.watch.wire import (
-    UNDECODABLE,
-    Identity,
-    ListPage,
-    Rejected,
-    TooDeep,
-    decode_bookmark,
-    decode_event,
-    decode_identity,
-    reject,
-)
+from informers.meta import KubeObject, ObjectKey, key_of, parse_resource_version
 
 if TYPE_CHECKING:
     from informers.resource import Resource

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import BindingWrite, ForeignController
 from mcs_controller.domain.collect import MCS, drop_marks
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, Skip, providers_of, unusable
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
 
 
-class ForeignController(Exception):
-    """The ResourceBinding is controlled by an object that is not this Service; garbage collection has to come first."""
-
-
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
     """Writes that make the providers' Works right, and the providers that have to wait.
@@ -61,14 +58,6 @@ class ProviderPlan:
     writes: tuple[WorkWrite, ...]
     skips: tuple[Skip, ...]
     blocked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BindingWrite:
-    """Create the binding (`create`), or merge-patch it."""
-
-    create: bool
-    body: JsonObject
 
 
 def plan_adopt(mcs: MultiClusterService, new_id: Callable[[], str]) -> JsonObject | None:

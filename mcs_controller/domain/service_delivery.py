@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import is_suspended, targets
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Skip, consumers_of, providers_of, unusable
-from mcs_controller.standalone.domain.binding import is_suspended, targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

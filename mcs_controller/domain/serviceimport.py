@@ -73,7 +73,7 @@ def plan_derived(service_import: ServiceImport, observed: Service | None) -> tup
     else is in the Service stays: opening 21.
     """
     meta = service_import.metadata
-    ports = [_wire_port(port) for port in service_import.ports]
+    ports = [_start_port(port) for port in service_import.ports]
     owner = {
         "apiVersion": wk.MULTICLUSTER_API_VERSION,
         "kind": wk.SERVICE_IMPORT_KIND,
@@ -130,7 +130,7 @@ def _is_import(owner: OwnerReference, name: str | None) -> bool:
     )
 
 
-def _wire_port(port: ImportedPort) -> JsonObject:
+def _start_port(port: ImportedPort) -> JsonObject:
     wire: JsonObject = {"port": port.port, "protocol": port.protocol}
     if port.name:
         wire["name"] = port.name

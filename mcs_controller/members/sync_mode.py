@@ -7,11 +7,18 @@ every cluster stays with the control plane's controllers.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from informers.meta import ObjectKey
+
 if TYPE_CHECKING:
+    from informers.cache.informer import SharedInformer
     from mcs_controller.api.cluster import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +48,41 @@ class Charge:
 
 CONTROL_PLANE: Final = Charge()
 """The charge of the control plane's controllers: all Push clusters."""
+
+
+class SyncModeLogger:
+    """Says in the log whether the agent has anything to do, each time that this changes. A runnable."""
+
+    def __init__(self, clusters: SharedInformer[Cluster], charge: Charge) -> None:
+        self._clusters = clusters
+        self._charge = charge
+
+    async def run(self) -> None:
+        """Look at the Cluster until cancelled."""
+        changed = asyncio.Event()
+        registration = self._clusters.add_handler(lambda _: changed.set(), name="agent")
+        said: str | None = None
+        try:
+            await self._clusters.wait_synced()
+            while True:
+                changed.clear()
+                cluster = self._clusters.store.get(ObjectKey("", self._charge.agent_of))
+                mode = cluster.spec.sync_mode if cluster is not None else ""
+                if mode != said:
+                    self._say(mode)
+                    said = mode
+                await changed.wait()
+        finally:
+            registration.remove()
+
+    def _say(self, mode: str) -> None:
+        fields = {"cluster": self._charge.agent_of}
+        if not mode:
+            _log.warning("The control plane has no such Cluster; waiting until it is registered there", extra=fields)
+        elif mode == "Push":
+            todo = "set its spec.syncMode to Pull to have it served by this agent, or stop the agent"
+            _log.warning(
+                "The Cluster is served by the control plane's controllers; waiting", extra=fields | {"todo": todo}
+            )
+        else:
+            _log.info("The Cluster is served by this agent", extra=fields)

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from workqueue.clock import Clock
 
 
-class Execution(Protocol):
+class LocalExecution(Protocol):
     """What is needed of the execution controller of this process."""
 
     def ahead(self, work: Work, turns: ExitStack) -> Iterable[Awaitable[object]]:
@@ -83,7 +83,7 @@ class EndpointSliceDispatchReconciler:
         collecting: Turns[ClusterRequest],
         policy: DispatchPolicy,
         clock: Clock,
-        execution: Execution | None = None,
+        execution: LocalExecution | None = None,
     ) -> None:
         """Works without `execution`; with it, changed copies are written to the member beside their Works.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.conditions import Outcome
 from mcs_controller.domain.indexes import BY_CLUSTER, BY_SERVICE, EVERY_CLUSTER
 from mcs_controller.domain.multiclusterservice import (
-    ForeignController,
     plan_adopt,
     plan_binding,
     plan_claim,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.standalone.domain.member_ownership import Ownership
     from mcs_controller.standalone.member_objects import MemberObjects
-    from mcs_controller.standalone.propagation_metrics import PropagationMetrics
+    from mcs_controller.standalone.metrics import PropagationMetrics
     from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
 
 

@@ -1,24 +1,33 @@
 """Which stand-alone controller watches what: those that do the work of Karmada's own.
 
-Continues `wiring`.
+Continues `ctx`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, NamedTuple
 
 from informers.cache.cached_client import CachedResource
+from informers.errors import Forbidden, NotFound
 from mcs_controller.api import resources
+from mcs_controller.context import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
 from mcs_controller.domain import clusters
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES
+from mcs_controller.key_mutex import Turns
 from mcs_controller.predicates import cluster_changed, content_changed
+from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain import binding as binding_rules
 from mcs_controller.standalone.domain import policy as policy_rules
 from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.domain.execution import WORK_INDEXES
+from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.metrics import PrometheusClusterMetrics, PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers import (
     binding,
     binding_status,
@@ -33,7 +42,6 @@ from mcs_controller.standalone.reconcilers import (
 )
 from mcs_controller.standalone.served_kinds import ServedKinds
 from mcs_controller.standalone.templates import Templates
-from mcs_controller.start import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
@@ -42,63 +50,80 @@ if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Work
+    from mcs_controller.context import ControllerContext
+    from mcs_controller.reconcilers.endpointslice_dispatch import LocalExecution
     from mcs_controller.runtime.controller import Controller
-    from mcs_controller.start import Execution, Wiring
+    from mcs_controller.standalone.metrics import PropagationMetrics
 
 
-def wire_standalone(wiring: Wiring) -> None:
-    """The controllers that do what Karmada's own would do."""
-    options, enabled = wiring.options, wiring.options.controllers
+class _Execution(NamedTuple):
+    """The execution controller's reconciler and what it shares with other controllers."""
+
+    reconciler: execution.ExecutionReconciler
+    objects: MemberObjects
+    ownerships: member_ownership.MemberOwnershipReconciler
+    turns: Turns[Request]
+
+
+def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
+    """Start the controllers that do what Karmada's own would do, as far as the flags name them.
+
+    Returns:
+        The execution controller of this process, for those who write ahead of it; None if it is not enabled.
+    """
+    options, enabled = ctx.options, ctx.options.controllers
+    propagation = PrometheusPropagationMetrics(ctx.metrics.registry)
+    cluster_metrics = PrometheusClusterMetrics(ctx.metrics.registry)
     if "cluster" in enabled:
-        namespaces = wiring.cached(resources.NAMESPACES)
-        works = wiring.cached(resources.WORKS, clusters.EXECUTION_WORK_INDEXES)
-        bindings = wiring.cached(resources.RESOURCEBINDINGS, clusters.SCHEDULED_BINDING_INDEXES)
-        controller = wiring.controller(
+        namespaces = ctx.cached(resources.NAMESPACES)
+        works = ctx.cached(resources.WORKS, clusters.EXECUTION_WORK_INDEXES)
+        bindings = ctx.cached(resources.RESOURCEBINDINGS, clusters.SCHEDULED_BINDING_INDEXES)
+        controller = ctx.controller(
             wk.CLUSTER_CONTROLLER,
             cluster.ClusterReconciler(
-                clusters=wiring.clusters,
+                clusters=ctx.clusters,
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
-                collecting=wiring.collecting,
-                recorder=wiring.recorder,
-                clock=wiring.clock,
+                collecting=ctx.collecting,
+                recorder=ctx.recorder,
+                clock=ctx.clock,
             ),
             workers=options.concurrent_cluster_syncs,
         )
-        controller.watch(wiring.clusters.informer, cluster.requests_for_cluster, cluster.cluster_changed)
+        controller.watch(ctx.clusters.informer, cluster.requests_for_cluster, cluster.cluster_changed)
         controller.watch(namespaces.informer, cluster.requests_for_namespace)
         controller.watch(bindings.informer, cluster.requests_for_binding)
     if "clusterStatus" in enabled:
-        probes = wiring.controller(
+        probes = ctx.controller(
             wk.CLUSTER_STATUS_CONTROLLER,
             cluster_status.ClusterStatusReconciler(
-                clusters=wiring.clusters,
-                members=wiring.members,
-                clock=wiring.clock,
-                rng=wiring.rng,
-                metrics=wiring.metrics.clusters,
-                recorder=wiring.recorder,
+                clusters=ctx.clusters,
+                members=ctx.members,
+                clock=ctx.clock,
+                rng=ctx.rng,
+                metrics=cluster_metrics,
+                recorder=ctx.recorder,
                 thresholds=Thresholds(options.cluster_success_threshold, options.cluster_failure_threshold),
                 frequency_seconds=options.cluster_status_update_frequency,
-                charge=wiring.charge,
+                charge=ctx.charge,
             ),
             workers=options.concurrent_cluster_syncs,
         )
-        probes.watch(wiring.clusters.informer, cluster_status.requests_for_cluster, cluster_status.cluster_changed)
+        probes.watch(ctx.clusters.informer, cluster_status.requests_for_cluster, cluster_status.cluster_changed)
 
         def probe(name: str) -> None:
             probes.enqueue(cluster_status.request_for_member(name))
 
-        wiring.members.add_listener(joined=lambda member: probe(member.name), left=probe)
+        ctx.members.add_listener(joined=lambda member: probe(member.name), left=probe)
     if "namespace" in enabled:
-        namespaces = wiring.cached(resources.NAMESPACES)
-        sync = wiring.controller(
+        namespaces = ctx.cached(resources.NAMESPACES)
+        sync = ctx.controller(
             wk.NAMESPACE_SYNC_CONTROLLER,
             namespace_sync.NamespaceSyncReconciler(
                 namespaces=namespaces.store,
-                clusters=wiring.clusters.store,
-                works=wiring.works,
+                clusters=ctx.clusters.store,
+                works=ctx.works,
                 new_id=new_id,
                 skipped=options.skipped_propagating_namespaces,
             ),
@@ -106,51 +131,94 @@ def wire_standalone(wiring: Wiring) -> None:
         )
         sync.watch(namespaces.informer, namespace_sync.requests_for_namespace(namespaces.store))
         sync.watch(
-            wiring.clusters.informer,
+            ctx.clusters.informer,
             namespace_sync.requests_for_cluster(namespaces.store),
             namespace_sync.cluster_appeared,
         )
-        sync.watch(wiring.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
-    templates = Templates(
-        wiring.host, wiring.informers, ServedKinds(wiring.host, clock=wiring.clock), clock=wiring.clock
-    )
+        sync.watch(ctx.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
+    templates = Templates(ctx.host, ctx.informers, ServedKinds(ctx.host, clock=ctx.clock), clock=ctx.clock)
     if "policy" in enabled or "binding" in enabled:
-        wiring.manager.add_runnable(templates, needs_leader=True)
+        ctx.manager.add_runnable(templates, needs_leader=True)
     if "policy" in enabled:
-        _wire_policy(wiring, templates)
+        _start_policy(ctx, templates)
     if "scheduler" in enabled:
-        bindings = wiring.cached(resources.RESOURCEBINDINGS, PLACED_BINDING_INDEXES)
-        schedule = wiring.controller(
+        bindings = ctx.cached(resources.RESOURCEBINDINGS, PLACED_BINDING_INDEXES)
+        schedule = ctx.controller(
             wk.DEFAULT_SCHEDULER,
             scheduler.SchedulerReconciler(
                 bindings=bindings,
-                clusters=wiring.clusters.store,
-                recorder=wiring.recorder,
-                clock=wiring.clock,
-                alone=wiring.alone,
+                clusters=ctx.clusters.store,
+                recorder=ctx.recorder,
+                clock=ctx.clock,
+                alone=ctx.alone,
             ),
             workers=1,
         )
         schedule.watch(bindings.informer, enqueue_object, scheduler.binding_changed)
-        schedule.watch(wiring.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
-    _wire_propagation(wiring, templates)
+        schedule.watch(ctx.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
+    executing = _new_execution(ctx, propagation) if "execution" in enabled else None
+    _start_propagation(ctx, templates, propagation, executing)
+    return executing.reconciler if executing is not None else None
 
 
-def _wire_policy(wiring: Wiring, templates: Templates) -> None:
+def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Execution:
+    objects = MemberObjects(ctx.members, clock=ctx.clock)
+    ctx.manager.add_runnable(objects, needs_leader=True)
+    ownerships = member_ownership.MemberOwnershipReconciler(
+        clusters=ctx.clusters,
+        members=ctx.members,
+        control_plane=functools.partial(_own_uid, ctx),
+        recorder=ctx.recorder,
+        clock=ctx.clock,
+        charge=ctx.charge,
+    )
+    turns = Turns[Request]()
+    reconciler = execution.ExecutionReconciler(
+        works=ctx.cached(resources.WORKS, WORK_INDEXES),
+        clusters=ctx.clusters.store,
+        objects=objects,
+        ownerships=ownerships,
+        recorder=ctx.recorder,
+        clock=ctx.clock,
+        turns=turns,
+        find_namespace=execution.namespace_finder(ctx.host),
+        retries=Retries(clock=ctx.clock, rng=ctx.rng, member_qps=ctx.options.cluster_api_qps),
+        metrics=metrics,
+        charge=ctx.charge,
+        reserved=ctx.options.reserved_objects,
+    )
+    return _Execution(reconciler, objects, ownerships, turns)
+
+
+async def _own_uid(ctx: ControllerContext) -> str:
+    """What this control plane is known by in its members; empty if it cannot be told.
+
+    An agent asks for that one Namespace, since it may see no others.
+    """
+    if not ctx.charge.is_agent:
+        found = ctx.cached(resources.NAMESPACES).get("", IDENTITY_NAMESPACE)
+        return found.metadata.uid if found is not None else ""
+    try:
+        return (await ctx.host.get(resources.NAMESPACES, IDENTITY_NAMESPACE)).metadata.uid
+    except (Forbidden, NotFound):
+        return ""
+
+
+def _start_policy(ctx: ControllerContext, templates: Templates) -> None:
     """From a policy and a template to a binding that can be scheduled."""
-    options = wiring.options
-    policies = wiring.cached(resources.PROPAGATIONPOLICIES, policy_rules.POLICY_INDEXES)
-    bindings = wiring.cached(resources.RESOURCEBINDINGS, policy_rules.BINDING_INDEXES)
-    detector = wiring.controller(
+    options = ctx.options
+    policies = ctx.cached(resources.PROPAGATIONPOLICIES, policy_rules.POLICY_INDEXES)
+    bindings = ctx.cached(resources.RESOURCEBINDINGS, policy_rules.BINDING_INDEXES)
+    detector = ctx.controller(
         wk.RESOURCE_DETECTOR,
         policy.ResourceDetector(
             policies=policies.store,
             bindings=bindings,
             templates=templates,
-            recorder=wiring.recorder,
+            recorder=ctx.recorder,
             new_id=new_id,
             skipped=options.skipped_propagating_namespaces,
-            alone=wiring.alone,
+            alone=ctx.alone,
             reserved=options.reserved_objects,
         ),
         workers=options.concurrent_resourcebinding_syncs,
@@ -160,17 +228,17 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
         policies=policies,
         bindings=bindings.store,
         templates=templates,
-        recorder=wiring.recorder,
+        recorder=ctx.recorder,
         new_id=new_id,
         skipped=options.skipped_propagating_namespaces,
         enqueue_template=detector.enqueue,
         reserved=options.reserved_objects,
     )
-    controller = wiring.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
+    controller = ctx.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
     controller.watch(policies.informer, enqueue_object, content_changed)
     controller.watch(bindings.informer, reconciler.requests_for_marks, content_changed)
     # An installation that uses no policies may lack the kind; the rest must work.
-    wiring.manager.set_apart(policies.informer, detector, controller)
+    ctx.manager.set_apart(policies.informer, detector, controller)
     policy.follow_templates(
         templates,
         bindings.store,
@@ -180,53 +248,55 @@ def _wire_policy(wiring: Wiring, templates: Templates) -> None:
     )
 
 
-def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
+def _start_propagation(
+    ctx: ControllerContext, templates: Templates, metrics: PropagationMetrics, executing: _Execution | None
+) -> None:
     """From a scheduled binding to objects in members, and back."""
-    options, enabled = wiring.options, wiring.options.controllers
+    options, enabled = ctx.options, ctx.options.controllers
     if "binding" in enabled:
-        works = wiring.cached(resources.WORKS, binding_rules.WORK_INDEXES)
-        bindings = wiring.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
+        works = ctx.cached(resources.WORKS, binding_rules.WORK_INDEXES)
+        bindings = ctx.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
         binder = binding.BindingReconciler(
             bindings=bindings,
             works=works,
-            services=wiring.services.store,
+            services=ctx.services.store,
             templates=templates,
-            recorder=wiring.recorder,
+            recorder=ctx.recorder,
             new_id=new_id,
-            clock=wiring.clock,
-            alone=wiring.alone,
-            metrics=wiring.metrics.propagation,
+            clock=ctx.clock,
+            alone=ctx.alone,
+            metrics=metrics,
         )
-        controller = wiring.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
+        controller = ctx.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
         controller.watch(bindings.informer, enqueue_object, content_changed)
         controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         # No predicate: a binding may wait for a Service's version in which nothing but the status is new.
-        controller.watch(wiring.services.informer, binder.requests_for_template)
+        controller.watch(ctx.services.informer, binder.requests_for_template)
         binding.follow_templates(templates, binder, controller.enqueue)
-    if wiring.execution is not None:
-        executor, objects, _, turns = wiring.execution
-        works = wiring.cached(resources.WORKS)
-        controller = wiring.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
+    if executing is not None:
+        executor, objects, _, turns = executing
+        works = ctx.cached(resources.WORKS)
+        controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
         turns.feed(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
-        controller.watch(wiring.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
+        controller.watch(ctx.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, controller.enqueue)
-        _wire_ownership(wiring, wiring.execution, controller)
+        _start_ownership(ctx, executing, controller)
     if "bindingStatus" in enabled:
-        works = wiring.cached(resources.WORKS, binding_rules.WORK_INDEXES)
-        bindings = wiring.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
-        balancers = wiring.informers.informer(
+        works = ctx.cached(resources.WORKS, binding_rules.WORK_INDEXES)
+        bindings = ctx.cached(resources.RESOURCEBINDINGS, binding_rules.BINDING_INDEXES)
+        balancers = ctx.informers.informer(
             binding_status.LOADBALANCERS, field_selector=binding_status.LOADBALANCER_SELECTOR
         )
         reflector = binding_status.BindingStatusReconciler(
             bindings=bindings,
             works=works.store,
-            loadbalancers=CachedResource(wiring.host, balancers),
-            recorder=wiring.recorder,
-            clock=wiring.clock,
-            alone=wiring.alone,
+            loadbalancers=CachedResource(ctx.host, balancers),
+            recorder=ctx.recorder,
+            clock=ctx.clock,
+            alone=ctx.alone,
         )
-        controller = wiring.controller(
+        controller = ctx.controller(
             wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
         )
         # A new binding is scheduled, and its Works are applied, within some milliseconds: told in one write, and after
@@ -237,36 +307,36 @@ def _wire_propagation(wiring: Wiring, templates: Templates) -> None:
         controller.watch(balancers, reflector.requests_for_service, gather_seconds=for_a_while)
 
 
-def _wire_ownership(wiring: Wiring, execution_: Execution, executing: Controller[Request]) -> None:
+def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: Controller[Request]) -> None:
     """Whose the members are, and what is left in them of Works that are gone."""
-    options, clusters_ = wiring.options, wiring.clusters
+    options, clusters_ = ctx.options, ctx.clusters
     executor, objects, ownerships, _ = execution_
-    owning = wiring.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
+    owning = ctx.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
     ownerships.feed(owning.enqueue)
     owning.watch(clusters_.informer, ownerships.requests_for_cluster, member_ownership.cluster_changed)
 
     def connection_changed(name: str) -> None:
         owning.enqueue(Request("", name))
 
-    wiring.members.add_listener(joined=lambda member: connection_changed(member.name), left=connection_changed)
+    ctx.members.add_listener(joined=lambda member: connection_changed(member.name), left=connection_changed)
 
-    works = wiring.cached(resources.WORKS)
+    works = ctx.cached(resources.WORKS)
     coming: stale_objects.WorksToCome | None = None
-    if not wiring.charge.is_agent and serves_multi_cluster_services(options):
-        services = wiring.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
-        coming = stale_objects.WorksToCome(wiring.works.store, wiring.bindings.informer, services.informer)
+    if not ctx.charge.is_agent and serves_multi_cluster_services(options):
+        services = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
+        coming = stale_objects.WorksToCome(ctx.works.store, ctx.bindings.informer, services.informer)
     stale = stale_objects.StaleObjectsReconciler(
         clusters=clusters_,
         works=works,
-        host=wiring.host,
+        host=ctx.host,
         objects=objects,
         ownerships=ownerships,
-        recorder=wiring.recorder,
-        clock=wiring.clock,
-        charge=wiring.charge,
+        recorder=ctx.recorder,
+        clock=ctx.clock,
+        charge=ctx.charge,
         coming=coming,
     )
-    comparing = wiring.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1)
+    comparing = ctx.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1)
     comparing.watch(clusters_.informer, stale.requests_for_cluster, stale_objects.cluster_changed)
 
     def owner_known(name: str) -> None:

@@ -18,7 +18,7 @@ from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
 from mcs_controller.standalone.domain.member_ownership import Ownership, Standing
 from mcs_controller.standalone.member_objects import MemberObjects
-from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock

@@ -15,12 +15,11 @@ from unittest import mock
 from prometheus_client import CollectorRegistry
 
 from informers.meta import ObjectKey
-from mcs_controller import start as wiring
-from mcs_controller import start_service_export as service_export_wiring
+from mcs_controller import start
+from mcs_controller.context import ControllerContext
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
 from mcs_controller.standalone import start as standalone
-from mcs_controller.start_agent import wire_agent
 from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, LateInformer, Server
 from tests.support.mcs_world import PlainController
 from tests.support.members import MemoryMembers
@@ -82,17 +81,17 @@ class Process:
         # Requests that are sent from now on, and by the tasks that begin here, are this process's.
         PROCESS.set(self.number)
         with (
-            mock.patch.object(wiring, "new_id", fleet.new_id),
+            mock.patch.object(start, "new_id", fleet.new_id),
             mock.patch.object(standalone, "new_id", fleet.new_id),
         ):
-            self._wiring = _Wiring(self, kind)
+            self._context = _Context(self, kind)
+            self._context.local_execution = standalone.start_standalone(self._context)
             if kind.agent_of:
-                wire_agent(self._wiring)
+                start.start_agent(self._context)
             else:
-                wiring.wire_multi_cluster_service(self._wiring)
-            service_export_wiring.wire_service_export(self._wiring)
-            standalone.wire_standalone(self._wiring)
-        self._runnables = [asyncio.create_task(one.run()) for one in self._wiring.runnables]
+                start.start_multi_cluster_service(self._context)
+            start.start_service_export(self._context)
+        self._runnables = [asyncio.create_task(one.run()) for one in self._context.runnables]
 
     def kill(self) -> list[asyncio.Task[None]]:
         """It ends here, and hears of nothing any more. Returns the tasks that end with it."""
@@ -115,7 +114,7 @@ class Process:
         """What `MemberClusters` does: a connection for each Cluster, another one for another of the same name."""
         for name, server in self.fleet.members.items():
             found = self.clusters.get(ObjectKey("", name))
-            mine = found is not None and self._wiring.charge.covers(name, found)
+            mine = found is not None and self._context.charge.covers(name, found)
             wanted = found.metadata.uid if found is not None and mine else None
             known = self._connected.get(name)
             if known is not None and known != wanted:
@@ -188,7 +187,7 @@ class _Factory:
         self._host.deafen(informer)
 
 
-class _Wiring(wiring.Wiring):
+class _Context(ControllerContext):
     """Production's, with other queues and connections."""
 
     def __init__(self, process: Process, kind: Kind) -> None:
@@ -210,6 +209,7 @@ class _Wiring(wiring.Wiring):
             recorder=cast(Any, fleet.recorder),
             metrics=_metrics(),
         )
+        self.metrics.registry = CollectorRegistry()  # the stand-alone controllers of each process register theirs
         self.informers = cast(Any, _Factory(process.host))
         process.clusters = self.clusters.store
 

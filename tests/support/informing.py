@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from informers.cache.event import Event
     from informers.client.transport import Lines
+    from informers.client.wire import ListPage
     from informers.resource import Resource
     from informers.watch.reflector import ListWatch
-    from informers.watch.wire import ListPage
     from testbed.access import ClusterAccess
 
 T = TypeVar("T", bound=KubeObject)

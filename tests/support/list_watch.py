@@ -16,8 +16,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from informers.client.wire import ListPage
 from informers.meta import KubeObject
-from informers.watch.wire import ListPage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

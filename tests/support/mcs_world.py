@@ -19,9 +19,9 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import Conflict
-from mcs_controller import start as wiring
-from mcs_controller import start_service_export as service_export_wiring
+from mcs_controller import start
 from mcs_controller.api import resources
+from mcs_controller.context import ControllerContext
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace, work_name
@@ -63,7 +63,7 @@ class Registration:
 
 
 class PlainController:
-    """What `Controller` is to the wiring, with a queue that the test empties."""
+    """What `Controller` is to the start functions, with a queue that the test empties."""
 
     def __init__(self, name: str, reconciler: Reconciler[Any] | None) -> None:
         self.name = name
@@ -220,7 +220,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             members=self.connections,
-            execution=None,
+            local_execution=None,
             cached=cached,
             controller=controller,
             works=works,
@@ -230,11 +230,12 @@ class World:
             services=cached(resources.SERVICES),
             bindings=cached(resources.RESOURCEBINDINGS),
             clusters=cached(resources.CLUSTERS),
+            collection=None,
         )
         if self.enabled & {"endpointsliceCollect", "serviceExport"}:
-            fake.collection = wiring.collect_slices(cast(wiring.Wiring, fake))
-        wiring.wire_multi_cluster_service(cast(wiring.Wiring, fake))
-        service_export_wiring.wire_service_export(cast(wiring.Wiring, fake))
+            start.slice_collection(cast(ControllerContext, fake))
+        start.start_multi_cluster_service(cast(ControllerContext, fake))
+        start.start_service_export(cast(ControllerContext, fake))
         for name in connected:
             self.connections.join(name)
 

@@ -29,10 +29,10 @@ from informers.cache.cached_client import CachedResource
 from informers.cache.event import Event, Handler
 from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
+from informers.client.wire import Identity, ListPage
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import KubeObject, ObjectKey
 from informers.selectors import LabelSelector
-from informers.watch.wire import Identity, ListPage
 from tests.support.managed_fields import written
 
 if TYPE_CHECKING:

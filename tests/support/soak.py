@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from informers.cache.informer import SharedInformer
     from informers.client.client import ApiClient
     from informers.client.transport import Lines
+    from informers.client.wire import ListPage
     from informers.meta import KubeObject, ObjectKey
-    from informers.watch.wire import ListPage
 
     T = TypeVar("T", bound=KubeObject)
 

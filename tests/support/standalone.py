@@ -21,6 +21,7 @@ from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
+from mcs_controller.standalone.metrics import PrometheusClusterMetrics
 from mcs_controller.standalone.reconcilers import cluster, cluster_status, namespace_sync, scheduler
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock
@@ -79,7 +80,7 @@ async def standalone_controllers(
                 members=members,
                 clock=clock,
                 rng=rng,
-                metrics=cluster_status.PrometheusClusterMetrics(CollectorRegistry()),
+                metrics=PrometheusClusterMetrics(CollectorRegistry()),
                 recorder=events.for_component("test"),
                 thresholds=Thresholds(success=0, failure=0),
                 frequency_seconds=frequency_seconds,

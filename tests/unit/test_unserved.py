@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.client.wire import ListPage
 from informers.errors import NotFound, ServerError
-from informers.watch.wire import ListPage
 from mcs_controller.options import Options, command
 from mcs_controller.unserved import UnservedServices, why_unserved
 from tests.support.builders import an_mcs

@@ -16,7 +16,7 @@ async def decoder(who: str) -> Callable[[bytes], Any]:
     """The decoder of one line. Each imports only what it needs: memory is measured with these, too."""
     match who:
         case "ours":
-            from informers.watch.wire import decode_event
+            from informers.client.wire import decode_event
             from mcs_controller.api.resources import ENDPOINTSLICES
 
             decode = ENDPOINTSLICES.decode

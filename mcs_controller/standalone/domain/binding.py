@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import is_suspended, targets
 from mcs_controller.domain.kinds import Kind
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
@@ -85,12 +86,6 @@ BINDING_INDEXES: Mapping[str, Callable[[ResourceBinding], Iterable[Hashable]]] =
     BY_TEMPLATE: _binding_template,
     BY_TEMPLATE_KIND: _template_kind,
 }
-
-
-def targets(binding: ResourceBinding) -> tuple[str, ...]:
-    """Clusters that get the resource: those the scheduler chose, and those where another binding requires it."""
-    required = {cluster.name for other in binding.spec.required_by for cluster in other.clusters}
-    return tuple(sorted({cluster.name for cluster in binding.spec.clusters} | required))
 
 
 def occupied(binding: ResourceBinding) -> frozenset[str]:
@@ -211,12 +206,3 @@ def _conflict_resolution(binding: ResourceBinding, template: Unstructured) -> st
     if own in (wk.CONFLICT_OVERWRITE, wk.CONFLICT_ABORT):
         return own
     return wk.CONFLICT_OVERWRITE if binding.spec.conflict_resolution == _OVERWRITE else wk.CONFLICT_ABORT
-
-
-def is_suspended(binding: ResourceBinding, cluster: str) -> bool:
-    """Whether what the cluster has of the resource is to stay as it is (`spec.suspension`)."""
-    suspension = binding.spec.suspension
-    if suspension is None:
-        return False
-    on_clusters = suspension.dispatching_on_clusters
-    return bool(suspension.dispatching) or (on_clusters is not None and cluster in on_clusters.cluster_names)

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import BindingWrite, ForeignController
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.multiclusterservice import BindingWrite, ForeignController
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.works import WorkTerminating, changed_keys
 

@@ -43,7 +43,7 @@ from mcs_controller.standalone.domain.binding import (
 )
 from mcs_controller.standalone.domain.execution import has_drifted
 from mcs_controller.standalone.domain.work_status import was_applied
-from mcs_controller.standalone.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
+from mcs_controller.standalone.metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:

@@ -11,11 +11,8 @@ member is probed as soon as it can be. From then on each Cluster comes back by i
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-
-from prometheus_client import Gauge, Histogram
 
 from informers.errors import Conflict, KubeError, NotFound
 from mcs_controller.domain import well_known as wk
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable
 
-    from prometheus_client import CollectorRegistry
-
     from informers.cache.cached_client import CachedResource
     from informers.cache.event import Event
     from informers.meta import Condition
@@ -39,6 +34,7 @@ if TYPE_CHECKING:
     from mcs_controller.members.registry import MemberCluster
     from mcs_controller.runtime.events import EventType, Recorder
     from mcs_controller.standalone.domain.cluster_status import Collected, Streak, Thresholds
+    from mcs_controller.standalone.metrics import ClusterMetrics
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -48,9 +44,6 @@ _PROBE_SECONDS: Final = 5.0
 
 _CONNECTING_SECONDS: Final = 1.0
 _CONFLICT_SECONDS: Final = 0.05
-
-_GO_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""client_golang's DefBuckets, which Karmada uses here."""
 
 
 class Members(Protocol):
@@ -63,56 +56,6 @@ class Members(Protocol):
     def problem(self, name: str) -> str | None:
         """See `MemberClusters.problem`."""
         ...
-
-
-class ClusterMetrics(Protocol):
-    """Told how members are doing."""
-
-    def ready_state(self, cluster: str, *, ready: bool) -> None:
-        """What is published about the cluster."""
-        ...
-
-    def synced(self, cluster: str, seconds: float) -> None:
-        """One look at the cluster took so long."""
-        ...
-
-    def forget(self, cluster: str) -> None:
-        """The cluster is gone."""
-        ...
-
-
-class PrometheusClusterMetrics:
-    """`cluster_ready_state` and `cluster_sync_status_duration_seconds`."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Raises ValueError if the registry has them already."""
-        self._ready = Gauge(
-            "cluster_ready_state",
-            "State of the cluster(1 if ready, 0 otherwise).",
-            ["member_cluster"],
-            registry=registry,
-        )
-        self._duration = Histogram(
-            "cluster_sync_status_duration_seconds",
-            "Duration in seconds for syncing the status of the cluster once.",
-            ["member_cluster"],
-            buckets=_GO_BUCKETS,
-            registry=registry,
-        )
-
-    def ready_state(self, cluster: str, *, ready: bool) -> None:
-        """See `ClusterMetrics.ready_state`."""
-        self._ready.labels(cluster).set(1 if ready else 0)
-
-    def synced(self, cluster: str, seconds: float) -> None:
-        """See `ClusterMetrics.synced`."""
-        self._duration.labels(cluster).observe(seconds)
-
-    def forget(self, cluster: str) -> None:
-        """See `ClusterMetrics.forget`."""
-        for metric in (self._ready, self._duration):
-            with suppress(KeyError):  # never probed
-                metric.remove(cluster)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ from mcs_controller.standalone.member_objects import (
     MemberUnavailable,
     NotSynced,
 )
-from mcs_controller.standalone.propagation_metrics import NO_PROPAGATION_METRICS, PropagationMetrics
+from mcs_controller.standalone.metrics import NO_PROPAGATION_METRICS, PropagationMetrics
 from mcs_controller.standalone.work_events import WorkEvents
 from workqueue import LOW, at_priority
 

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.multiclusterservice import ForeignController, without_finalizer
+from mcs_controller.domain.multiclusterservice import without_finalizer
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import WorkTerminating

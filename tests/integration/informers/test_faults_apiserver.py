@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from informers.client.config import CachedToken
+from informers.client.wire import ListPage
 from informers.errors import Conflict, Invalid, Silence, TransportError
 from informers.meta import KubeObject
-from informers.watch.wire import ListPage
 from tests.support.informing import InterceptedListWatch, client_for, config_for, informing
 from tests.support.objects import CONFIG_MAPS, manifest
 from tests.support.soak import ImpatientListWatch

@@ -10,6 +10,7 @@ import pytest
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import targets
 from mcs_controller.domain.naming import work_name
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from mcs_controller.standalone.domain.binding import (
@@ -25,7 +26,6 @@ from mcs_controller.standalone.domain.binding import (
     plan_cleanup,
     plan_release,
     plan_works,
-    targets,
 )
 from tests.support.builders import a_binding, a_work, binding, decode, ids, service, work
 from tests.support.clusters import golden

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.multiclusterservice import (
-    ForeignController,
     plan_adopt,
     plan_binding,
     plan_claim,

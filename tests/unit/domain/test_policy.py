@@ -12,8 +12,8 @@ import pytest
 from mcs_controller.api.common import decode_unstructured
 from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.kinds import Kind
-from mcs_controller.domain.multiclusterservice import ForeignController
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.standalone.domain.policy import (
     Apply,

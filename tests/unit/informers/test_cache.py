@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from informers.cache.cache import MAX_REMEMBERED, Cache
-from informers.watch.wire import Identity
+from informers.client.wire import Identity
 from tests.support.objects import ConfigMap, config_map, key
 
 if TYPE_CHECKING:

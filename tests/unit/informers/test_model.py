@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from informers.cache.cache import Cache
+from informers.client.wire import ListPage
 from informers.errors import (
     Gone,
     Invalid,
@@ -38,7 +39,6 @@ from informers.watch.watcher import (
     Watcher,
     WatchRequest,
 )
-from informers.watch.wire import ListPage
 from tests.support.objects import (
     CONFIG_MAPS,
     ConfigMap,

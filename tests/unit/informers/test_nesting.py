@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from informers.client.nesting import CUT, MAX_BYTES, MAX_DEPTH, cut
+from informers.client.wire import TooDeep, decode_event, decode_identity, decode_page
 from informers.errors import DecodeError
-from informers.watch.nesting import CUT, MAX_BYTES, MAX_DEPTH, cut
-from informers.watch.wire import TooDeep, decode_event, decode_identity, decode_page
 from tests.support.objects import CONFIG_MAPS, config_map, key, manifest
 
 DEEP = b"[" * 5000 + b"]" * 5000

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from informers.client.wire import ListPage, Rejected, TooDeep
 from informers.errors import (
     BadRequest,
     DecodeError,
@@ -44,7 +45,6 @@ from informers.watch.watcher import (
     Watching,
     WatchRequest,
 )
-from informers.watch.wire import ListPage, Rejected, TooDeep
 from tests.support.objects import (
     CONFIG_MAPS,
     ConfigMap,

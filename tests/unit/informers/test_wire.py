@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from informers.client.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
 from informers.errors import DecodeError
 from informers.meta import ObjectKey
-from informers.watch.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
 from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
 
 DEEP = b'{"metadata":' + b"[" * 5000

@@ -8,21 +8,19 @@ from typing import Any, cast
 
 import pytest
 
-from mcs_controller import start as wiring
-from mcs_controller import start_agent as agent_wiring
-from mcs_controller import start_service_export as service_export_wiring
+from mcs_controller import start
 from mcs_controller.api import resources
+from mcs_controller.context import ControllerContext
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
 from mcs_controller.key_mutex import Turns
-from mcs_controller.members.sync_mode import Charge
+from mcs_controller.members.sync_mode import Charge, SyncModeLogger
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS
 from mcs_controller.reconcilers.writes import SliceWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
-from mcs_controller.start_agent import Notice
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
 from tests.support.mcs_world import Members, PlainController, Registration, World
@@ -76,10 +74,11 @@ class Agent:
             slice_works=SliceWorks(works),
             collecting=Turns(),
             clusters=cached(resources.CLUSTERS),
+            collection=None,
         )
-        fake.collection = wiring.collect_slices(cast(wiring.Wiring, fake))
-        agent_wiring.wire_agent(cast(wiring.Wiring, fake))
-        service_export_wiring.wire_service_export(cast(wiring.Wiring, fake))
+        start.slice_collection(cast(ControllerContext, fake))
+        start.start_agent(cast(ControllerContext, fake))
+        start.start_service_export(cast(ControllerContext, fake))
         if world.mode_of(cluster) == "Pull":
             self.connections.join(cluster)
 
@@ -276,7 +275,7 @@ async def test_an_end_that_was_cleared_away_in_time_costs_the_agent_nothing(worl
     ],
 )
 async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode, said):
-    caplog.set_level("INFO", agent_wiring.__name__)
+    caplog.set_level("INFO", "mcs_controller.members.sync_mode")
     if mode is None:
         world.host.remove("Cluster", "", "m1")
     else:
@@ -289,7 +288,7 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
         return registration
 
     clusters = types.SimpleNamespace(store=informer.store, wait_synced=informer.wait_synced, add_handler=add_handler)
-    task = asyncio.create_task(Notice(cast(Any, clusters), Charge("m1")).run())
+    task = asyncio.create_task(SyncModeLogger(cast(Any, clusters), Charge("m1")).run())
     await settle()
     if mode is not None:
         world.host.edit("Cluster", "", "m1", {"metadata": {"labels": {"beat": "1"}}})
@@ -298,4 +297,4 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
     await asyncio.wait([task])
     assert task.cancelled()
     assert not registration.live
-    assert [record.message for record in caplog.records if record.name == agent_wiring.__name__] == said
+    assert [record.message for record in caplog.records if record.name == "mcs_controller.members.sync_mode"] == said

@@ -14,7 +14,8 @@ from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.cluster_status import Thresholds
-from mcs_controller.standalone.reconcilers.cluster_status import ClusterStatusReconciler, PrometheusClusterMetrics
+from mcs_controller.standalone.metrics import PrometheusClusterMetrics
+from mcs_controller.standalone.reconcilers.cluster_status import ClusterStatusReconciler
 from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, namespace_finder
 from tests.support.builders import service
 from tests.support.clock import FakeClock

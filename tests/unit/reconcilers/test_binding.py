@@ -16,7 +16,7 @@ from mcs_controller.key_mutex import OneByOne
 from mcs_controller.reconcilers.writes import WritesFailed
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.binding import BINDING_INDEXES, WORK_INDEXES
-from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers.binding import (
     BindingReconciler,
     follow_templates,

@@ -14,9 +14,9 @@ from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.members.registry import MemberCluster
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.cluster_status import Thresholds
+from mcs_controller.standalone.metrics import PrometheusClusterMetrics
 from mcs_controller.standalone.reconcilers.cluster_status import (
     ClusterStatusReconciler,
-    PrometheusClusterMetrics,
     cluster_changed,
     requests_for_cluster,
 )

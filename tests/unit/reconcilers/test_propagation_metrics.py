@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from mcs_controller.standalone.propagation_metrics import PrometheusPropagationMetrics
+from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
 
 
 def test_the_exposition_is_karmadas() -> None:

@@ -1,7 +1,8 @@
-"""What binding and execution count, and Prometheus' side of it: names, labels and buckets of Karmada (contract 7)."""
+"""Metrics of the stand-alone controllers, with the names, labels and buckets of Karmada (contract 7)."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from prometheus_client import Gauge, Histogram
@@ -13,6 +14,10 @@ UpdateResult = Literal["none", "unchanged", "updated"]
 """What an update came to: failed, not needed, made."""
 
 _BUCKETS: Final = tuple(0.001 * 2**power for power in range(12))
+
+
+_GO_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""client_golang's DefBuckets, which Karmada uses for the status of clusters."""
 
 
 class PropagationMetrics(Protocol):
@@ -120,6 +125,56 @@ class PrometheusPropagationMetrics:
     def deleted(self, cluster: str, api_version: str, kind: str, *, ok: bool) -> None:
         """See :class:`PropagationMetrics`."""
         self._deleted.labels(_result(ok), api_version, kind, cluster).inc()
+
+
+class ClusterMetrics(Protocol):
+    """Told how members are doing."""
+
+    def ready_state(self, cluster: str, *, ready: bool) -> None:
+        """What is published about the cluster."""
+        ...
+
+    def synced(self, cluster: str, seconds: float) -> None:
+        """One look at the cluster took so long."""
+        ...
+
+    def forget(self, cluster: str) -> None:
+        """The cluster is gone."""
+        ...
+
+
+class PrometheusClusterMetrics:
+    """`cluster_ready_state` and `cluster_sync_status_duration_seconds`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Raises ValueError if the registry has them already."""
+        self._ready = Gauge(
+            "cluster_ready_state",
+            "State of the cluster(1 if ready, 0 otherwise).",
+            ["member_cluster"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "cluster_sync_status_duration_seconds",
+            "Duration in seconds for syncing the status of the cluster once.",
+            ["member_cluster"],
+            buckets=_GO_BUCKETS,
+            registry=registry,
+        )
+
+    def ready_state(self, cluster: str, *, ready: bool) -> None:
+        """See `ClusterMetrics.ready_state`."""
+        self._ready.labels(cluster).set(1 if ready else 0)
+
+    def synced(self, cluster: str, seconds: float) -> None:
+        """See `ClusterMetrics.synced`."""
+        self._duration.labels(cluster).observe(seconds)
+
+    def forget(self, cluster: str) -> None:
+        """See `ClusterMetrics.forget`."""
+        for metric in (self._ready, self._duration):
+            with suppress(KeyError):  # never probed
+                metric.remove(cluster)
 
 
 def _result(ok: bool) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
+from informers.client.nesting import CUT, cut
 from informers.errors import DecodeError
 from informers.meta import KubeObject, ObjectKey
-from informers.watch.nesting import CUT, cut
 
 if TYPE_CHECKING:
     from informers.resource import Resource
@@ -21,7 +21,7 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). RecursionError: see
-:mod:`informers.watch.nesting`."""
+:mod:`informers.client.nesting`."""
 
 
 class TooDeep(DecodeError):

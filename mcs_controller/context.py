@@ -1,0 +1,217 @@
+"""What the controllers of one process share: clients, caches, locks, and how a controller is made."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from informers.cache.cached_client import CachedResource
+from informers.cache.factory import InformerFactory
+from informers.meta import KubeObject
+from mcs_controller.api import resources
+from mcs_controller.domain.indexes import WORK_INDEXES
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
+from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.members.registry import MemberClusters
+from mcs_controller.members.sync_mode import Charge
+from mcs_controller.reconcilers.writes import SliceWorks
+from mcs_controller.runtime.controller import Controller
+from workqueue import default_controller_rate_limiter
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Hashable
+
+    from informers.cache.store import Indexers
+    from informers.client.client import ApiClient
+    from informers.client.config import ClientConfig
+    from informers.resource import Resource
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import Service
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
+    from mcs_controller.members.provider_informers import ProviderWatches
+    from mcs_controller.metrics import Metrics
+    from mcs_controller.options import Options
+    from mcs_controller.reconcilers.endpointslice_collect import (
+        SliceCollector,
+    )
+    from mcs_controller.reconcilers.endpointslice_dispatch import LocalExecution
+    from mcs_controller.runtime.events import Recorder
+    from mcs_controller.runtime.manager import Manager
+    from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
+    from workqueue.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+R = TypeVar("R", bound="Hashable")
+
+
+STATUS_DELAY_SECONDS = 0.25
+"""From the first news to the write of a status that sums it up. Several times what a new service's slices take."""
+
+
+class SliceCollection(NamedTuple):
+    """Who collects slices, for all features that want some."""
+
+    watches: ProviderWatches
+    collector: SliceCollector
+    controller: Controller[ClusterRequest]
+
+
+class ControllerContext:
+    """What all controllers share. Only what an enabled controller asks for is watched.
+
+    Attributes:
+        local_execution: the execution controller of this process, if there is one.
+        collection: the collection of slices, once something has started it.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        manager: Manager,
+        host: ApiClient,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        user_agent: str,
+        recorder: Recorder,
+        metrics: Metrics,
+        own_member: ClientConfig | None = None,
+    ) -> None:
+        """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
+        self.options = options
+        self.charge = Charge(options.cluster_name)
+        self.manager = manager
+        self.host = host
+        self.clock = clock
+        self.rng = rng
+        self.recorder = recorder
+        self.metrics = metrics
+        self.informers = InformerFactory(
+            host, clock=clock, rng=rng, resync_seconds=options.resync_period, metrics=metrics.informers
+        )
+        self._user_agent = user_agent
+        self._own_member = own_member
+        self.local_execution: LocalExecution | None = None
+        self.collection: SliceCollection | None = None
+        self._started: list[str] = []
+        manager.add_informers(self.informers)
+
+    @cached_property
+    def works(self) -> CachedResource[Work]:
+        """All Works."""
+        return self.cached(resources.WORKS, WORK_INDEXES)
+
+    @cached_property
+    def slice_works(self) -> SliceWorks:
+        """All Works, for those who make Works of slices."""
+        return SliceWorks(self.works)
+
+    @cached_property
+    def collecting(self) -> Turns[ClusterRequest]:
+        """Whose turn it is to write the collected Work of a slice."""
+        return Turns()
+
+    @cached_property
+    def alone(self) -> OneByOne[Request]:
+        """Who writes a ResourceBinding when: several controllers write parts of it."""
+        return OneByOne()
+
+    @cached_property
+    def services(self) -> CachedResource[Service]:
+        """All Services of the control plane."""
+        return self.cached(resources.SERVICES)
+
+    @cached_property
+    def bindings(self) -> CachedResource[ResourceBinding]:
+        """All ResourceBindings."""
+        return self.cached(resources.RESOURCEBINDINGS)
+
+    @cached_property
+    def clusters(self) -> CachedResource[Cluster]:
+        """All Clusters."""
+        return self.cached(resources.CLUSTERS)
+
+    @cached_property
+    def members(self) -> MemberClusters:
+        """Connections to all members."""
+        members = MemberClusters(
+            self.clusters.informer,
+            self.host,
+            clock=self.clock,
+            rng=self.rng,
+            recorder=self.recorder,
+            user_agent=self._user_agent,
+            qps=self.options.cluster_api_qps,
+            burst=self.options.cluster_api_burst,
+            client_metrics=self.metrics.runtime.client,
+            charge=self.charge,
+            own=self._own_member,
+        )
+        self.manager.add_runnable(members, needs_leader=True)
+        return members
+
+    def announce(self) -> None:
+        """Say in the log what runs, above all if nothing does."""
+        if self._started:
+            _log.info("Controllers", extra={"enabled": ",".join(self._started)})
+        else:
+            _log.warning(
+                "No controller runs: the feature gate is off and no stand-alone controller is named",
+                extra={"switch_on": f"--feature-gates={MULTI_CLUSTER_SERVICE}=true"},
+            )
+
+    def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None) -> CachedResource[T]:
+        """The control plane's objects of a kind; one cache per kind, however often it is asked for.
+
+        Of Works and Clusters an agent has only what is its own cluster's: it may see no others.
+        """
+        namespace = field_selector = ""
+        if self.charge.is_agent and resource.plural == resources.WORKS.plural:
+            namespace = execution_namespace(self.charge.agent_of)
+        elif self.charge.is_agent and resource.plural == resources.CLUSTERS.plural:
+            field_selector = f"metadata.name={self.charge.agent_of}"
+        informer = self.informers.informer(
+            resource, namespace=namespace, field_selector=field_selector, indexers=indexers
+        )
+        return CachedResource(self.host, informer)
+
+    def controller(self, name: str, reconciler: Reconciler[R], workers: int) -> Controller[R]:
+        """A controller with the limits and metrics that the flags say, run by the manager."""
+        options = self.options
+        controller = Controller(
+            name,
+            reconciler,
+            clock=self.clock,
+            rate_limiter=default_controller_rate_limiter(
+                clock=self.clock,
+                base_delay=options.rate_limiter_base_delay,
+                max_delay=options.rate_limiter_max_delay,
+                qps=options.rate_limiter_qps,
+                burst=options.rate_limiter_bucket_size,
+            ),
+            metrics=self.metrics.runtime.controllers,
+            queue_metrics=self.metrics.runtime.queues,
+            workers=workers,
+            priorities=options.feature_gates.enabled(CONTROLLER_PRIORITY_QUEUE),
+        )
+        self.manager.add_controller(controller)
+        self._started.append(name)
+        return controller
+
+
+def new_id() -> str:
+    """A permanent id, as the webhooks make them."""
+    return str(uuid.uuid4())
+
+
+def serves_multi_cluster_services(options: Options) -> bool:
+    """Whether anything is done here for MultiClusterServices."""
+    served = ("multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect")
+    return options.feature_gates.enabled(MULTI_CLUSTER_SERVICE) and any(one in options.controllers for one in served)

@@ -10,7 +10,7 @@
 Begin reading at :class:`~informers.SharedInformer`.
 """
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.cache.event import AsyncHandler, Event, Handler
 from informers.cache.factory import InformerFactory
 from informers.cache.informer import SharedInformer
@@ -41,16 +41,16 @@ from informers.errors import (
     KubeError,
     NotFound,
     ServerError,
+    ServerRolledBack,
     TooLarge,
     TooManyRequests,
     TransportError,
     Unauthorized,
-    WentBack,
 )
 from informers.meta import Condition, KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.resource import PartialObject, Resource, struct_decoder
-from informers.watch.backoff import Outage
+from informers.watch.backoff import ServerHealth
 from informers.watch.reflector import ListWatch
 
 __all__ = [
@@ -65,7 +65,7 @@ __all__ = [
     "ApiError",
     "AsyncHandler",
     "BadRequest",
-    "CachedResource",
+    "CachedClient",
     "CachedToken",
     "ClientConfig",
     "ClientMetrics",
@@ -88,7 +88,6 @@ __all__ = [
     "NotFound",
     "ObjectKey",
     "ObjectMeta",
-    "Outage",
     "OwnerReference",
     "PartialObject",
     "RawResponse",
@@ -96,6 +95,8 @@ __all__ = [
     "Rejected",
     "Resource",
     "ServerError",
+    "ServerHealth",
+    "ServerRolledBack",
     "SharedInformer",
     "StaticToken",
     "Store",
@@ -105,7 +106,6 @@ __all__ = [
     "TooManyRequests",
     "TransportError",
     "Unauthorized",
-    "WentBack",
     "key_of",
     "load_incluster",
     "load_kubeconfig",

@@ -4,8 +4,8 @@
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
     │   ├── NoCredentials              there is no token to send, so nothing was sent
     │   ├── Untrusted                  the server's certificate does not verify
-    │   └── Silence                    a watch that was open has not said anything for too long
-    ├── WentBack                       the server is behind what it told us: restored from a backup (list again)
+    │   └── WatchIdle                    a watch that was open has not said anything for too long
+    ├── ServerRolledBack                       the server is behind what it told us: restored from a backup (list again)
     ├── DecodeError                    an answer that is not what it should be (not retryable)
     ├── ConfigError                    a client that cannot be built: kubeconfig, CA, credentials (not retryable)
     └── ApiError(status, reason)       the server said no
@@ -65,11 +65,11 @@ class Untrusted(TransportError):
     """The server's certificate does not verify. Nothing was sent."""
 
 
-class Silence(TransportError):
+class WatchIdle(TransportError):
     """A watch was open, and for a long time nothing came: nothing happened, or the connection is dead."""
 
 
-class WentBack(KubeError):
+class ServerRolledBack(KubeError):
     """The server's resource version is lower than one that it told us before."""
 
 

@@ -129,7 +129,7 @@ async def run(options: Options) -> None:
             clock=clock,
             metrics=metrics.runtime.client,
             user_agent=user_agent,
-        ) as teller,
+        ) as event_client,
     ):
         elector = None
         if options.leader_elect:
@@ -152,7 +152,7 @@ async def run(options: Options) -> None:
             sync_timeout=options.cluster_cache_sync_timeout,
             manifests="manifests/README.md",
         )
-        events = EventBroadcaster(teller, clock=clock)
+        events = EventBroadcaster(event_client, clock=clock)
         manager.add_runnable(events, needs_leader=False)
         ctx = ControllerContext(
             options,

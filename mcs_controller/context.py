@@ -7,17 +7,17 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
 from informers.meta import KubeObject
 from mcs_controller.api import resources
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
-from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
-from mcs_controller.members.sync_mode import Charge
-from mcs_controller.reconcilers.writes import SliceWorks
+from mcs_controller.members.sync_mode import SyncModeFilter
+from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.controller import Controller
 from workqueue import default_controller_rate_limiter
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.members.provider_informers import ProviderWatches
+    from mcs_controller.members.provider_informers import ProviderInformers
     from mcs_controller.metrics import Metrics
     from mcs_controller.options import Options
     from mcs_controller.reconcilers.endpointslice_collect import (
@@ -58,7 +58,7 @@ STATUS_DELAY_SECONDS = 0.25
 class SliceCollection(NamedTuple):
     """Who collects slices, for all features that want some."""
 
-    watches: ProviderWatches
+    watches: ProviderInformers
     collector: SliceCollector
     controller: Controller[ClusterRequest]
 
@@ -86,7 +86,7 @@ class ControllerContext:
     ) -> None:
         """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
         self.options = options
-        self.charge = Charge(options.cluster_name)
+        self.charge = SyncModeFilter(options.cluster_name)
         self.manager = manager
         self.host = host
         self.clock = clock
@@ -104,37 +104,37 @@ class ControllerContext:
         manager.add_informers(self.informers)
 
     @cached_property
-    def works(self) -> CachedResource[Work]:
+    def works(self) -> CachedClient[Work]:
         """All Works."""
         return self.cached(resources.WORKS, WORK_INDEXES)
 
     @cached_property
-    def slice_works(self) -> SliceWorks:
+    def slice_works(self) -> ReservedWorks:
         """All Works, for those who make Works of slices."""
-        return SliceWorks(self.works)
+        return ReservedWorks(self.works)
 
     @cached_property
-    def collecting(self) -> Turns[ClusterRequest]:
+    def collecting(self) -> ReconcileMutex[ClusterRequest]:
         """Whose turn it is to write the collected Work of a slice."""
-        return Turns()
+        return ReconcileMutex()
 
     @cached_property
-    def alone(self) -> OneByOne[Request]:
+    def alone(self) -> KeyMutex[Request]:
         """Who writes a ResourceBinding when: several controllers write parts of it."""
-        return OneByOne()
+        return KeyMutex()
 
     @cached_property
-    def services(self) -> CachedResource[Service]:
+    def services(self) -> CachedClient[Service]:
         """All Services of the control plane."""
         return self.cached(resources.SERVICES)
 
     @cached_property
-    def bindings(self) -> CachedResource[ResourceBinding]:
+    def bindings(self) -> CachedClient[ResourceBinding]:
         """All ResourceBindings."""
         return self.cached(resources.RESOURCEBINDINGS)
 
     @cached_property
-    def clusters(self) -> CachedResource[Cluster]:
+    def clusters(self) -> CachedClient[Cluster]:
         """All Clusters."""
         return self.cached(resources.CLUSTERS)
 
@@ -167,7 +167,7 @@ class ControllerContext:
                 extra={"switch_on": f"--feature-gates={MULTI_CLUSTER_SERVICE}=true"},
             )
 
-    def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None) -> CachedResource[T]:
+    def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None) -> CachedClient[T]:
         """The control plane's objects of a kind; one cache per kind, however often it is asked for.
 
         Of Works and Clusters an agent has only what is its own cluster's: it may see no others.
@@ -180,7 +180,7 @@ class ControllerContext:
         informer = self.informers.informer(
             resource, namespace=namespace, field_selector=field_selector, indexers=indexers
         )
-        return CachedResource(self.host, informer)
+        return CachedClient(self.host, informer)
 
     def controller(self, name: str, reconciler: Reconciler[R], workers: int) -> Controller[R]:
         """A controller with the limits and metrics that the flags say, run by the manager."""

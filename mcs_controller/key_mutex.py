@@ -2,15 +2,15 @@
 
 A change of a slice passes three writers: of the collected Work, of the dispatched Works, of the slice in the consumer.
 In a chain each waits for the answer to the write before it. But what the next one will write is known as soon as the
-first one is planned (`domain.works.foresee`), so all of them can be on their way at once. A crash between any two of
-these writes, or one that fails, leaves a world in which part of the plan is done; the ordinary reconcile compares, and
-completes it.
+first one is planned (`domain.works.predict_result`), so all of them can be on their way at once. A crash between any
+two of these writes, or one that fails, leaves a world in which part of the plan is done; the ordinary reconcile compares,
+and completes it.
 
 Two rules make that safe. What is written ahead in a member changes an object that is there and names its Work, and
 nothing is deleted ahead: so whatever was written is found again. And while a write is ahead of what it follows from,
-nobody reconciles that request, who would take the difference for a drift and undo it: that is what `Turns` is for.
+nobody reconciles that request, who would take the difference for a drift and undo it: `ReconcileMutex` is for that.
 
-`OneByOne` is for objects that several controllers of one process write, each its own part. Between a look into the
+`KeyMutex` is for objects that several controllers of one process write, each its own part. Between a look into the
 cache and the answer to the write that follows from it nobody else writes there, so none is refused for another's sake.
 """
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Hashable")
 
-SOON_SECONDS: Final = 0.05
+RETRY_WHEN_LOCKED_SECONDS: Final = 0.05
 """Until what somebody else has in hand is free: a request or two."""
 
 
-class Turns(Generic[R]):
+class ReconcileMutex(Generic[R]):
     """Whose turn it is to write for a request: its reconcile, or somebody who writes ahead of it. Never both.
 
     Whoever comes second goes without. Nothing is lost by that: a reconcile that was turned away is asked for again, and
@@ -79,7 +79,7 @@ class Turns(Generic[R]):
                     self._enqueue(request)
 
 
-class OneByOne(Generic[R]):
+class KeyMutex(Generic[R]):
     """Lets those who read, plan and write for a request do so one after the other, in the order in which they came.
 
     To be held no longer than that, and never while waiting for another request's. Not thread-safe.

@@ -19,16 +19,16 @@ from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_IN
 from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
-from mcs_controller.key_mutex import Turns
-from mcs_controller.members.informers import MemberWatches
-from mcs_controller.members.provider_informers import ProviderWatches
+from mcs_controller.key_mutex import ReconcileMutex
+from mcs_controller.members.informers import MemberInformers
+from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
 from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
 from mcs_controller.reconcilers import endpointslice_import, multiclusterservice, service_status
-from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedDemand
+from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedSource
 from mcs_controller.reconcilers.endpointslice_collect import (
     EndpointSliceCollectReconciler,
-    MultiClusterServiceDemand,
+    MultiClusterServiceSource,
     SliceCollector,
 )
 from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
@@ -36,11 +36,11 @@ from mcs_controller.reconcilers.endpointslice_import import EndpointSliceImportR
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.service_export import (
     ExportedSlicesReconciler,
-    ServiceExportDemand,
     ServiceExportReconciler,
+    ServiceExportSource,
 )
 from mcs_controller.reconcilers.service_import import ServiceImportReconciler
-from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard
+from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusAggregator
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ClusterRequest
 from workqueue import LOW
@@ -48,7 +48,7 @@ from workqueue import LOW
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
@@ -73,7 +73,7 @@ def start_multi_cluster_service(ctx: ControllerContext) -> None:
     # A control plane may lack the kind for a while; the others must work. Whoever collects for ServiceExports waits as
     # well: a slice is withdrawn when no feature wants it, and what MultiClusterServices want is not known then.
     asking: list[Controller[Any]] = []
-    board = StatusBoard()
+    board = StatusAggregator()
     propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None = None
     if "multiclusterservice" in enabled:
         reconciler = MultiClusterServiceReconciler(
@@ -99,7 +99,7 @@ def start_multi_cluster_service(ctx: ControllerContext) -> None:
         controller.watch(ctx.works.informer, multiclusterservice.requests_for_work, content_changed)
     dispatcher: EndpointSliceDispatchReconciler | None = None
     if "endpointsliceDispatch" in enabled:
-        turns = Turns[ClusterRequest]()
+        turns = ReconcileMutex[ClusterRequest]()
         dispatcher = EndpointSliceDispatchReconciler(
             works=ctx.slice_works,
             services=services.store,
@@ -125,18 +125,18 @@ def start_multi_cluster_service(ctx: ControllerContext) -> None:
     if "endpointsliceCollect" in enabled:
         asking += _start_collect(ctx, services, board)
         if dispatcher is not None:
-            slice_collection(ctx).collector.write_ahead(dispatcher)
+            slice_collection(ctx).collector.set_dispatcher(dispatcher)
         if propagating is not None:
-            _name_silent_providers(ctx, *propagating)
+            _report_unsynced_providers(ctx, *propagating)
     if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
         asking.append(_start_status(ctx, services, board, propagating))
-    ctx.manager.set_apart(services.informer, *asking)
+    ctx.manager.require_only_for(services.informer, *asking)
 
 
 def _start_status(
     ctx: ControllerContext,
-    services: CachedResource[MultiClusterService],
-    board: StatusBoard,
+    services: CachedClient[MultiClusterService],
+    board: StatusAggregator,
     propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None,
 ) -> Controller[Request]:
     watches = slice_collection(ctx).watches if "endpointsliceCollect" in ctx.options.controllers else None
@@ -154,10 +154,10 @@ def _start_status(
     status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1)
     # What is reported on a new service comes within some milliseconds, and makes one write together.
     board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
-    status.watch(ctx.works.informer, service_status.requests_for_work, gather_seconds=STATUS_DELAY_SECONDS)
+    status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
     if propagating is None:
         return status
-    status.watch(ctx.bindings.informer, service_status.requests_for_binding, gather_seconds=STATUS_DELAY_SECONDS)
+    status.watch(ctx.bindings.informer, service_status.requests_for_binding, debounce_seconds=STATUS_DELAY_SECONDS)
     if watches is not None:
         watches.feed_also(status, reconciler.requests_for_slice)
 
@@ -179,7 +179,7 @@ def slice_collection(ctx: ControllerContext) -> SliceCollection:
 
 def _start_slice_collection(ctx: ControllerContext) -> SliceCollection:
     """The provider watches, and the one controller that makes and refreshes collected Works."""
-    watches = ProviderWatches(ctx.members, clock=ctx.clock, sync_timeout=ctx.options.cluster_cache_sync_timeout)
+    watches = ProviderInformers(ctx.members, clock=ctx.clock, sync_timeout=ctx.options.cluster_cache_sync_timeout)
     clusters = ctx.clusters.store
     collector = SliceCollector(
         works=ctx.slice_works,
@@ -199,10 +199,10 @@ def _start_slice_collection(ctx: ControllerContext) -> SliceCollection:
 
 
 def _start_collect(
-    ctx: ControllerContext, services: CachedResource[MultiClusterService], board: StatusBoard
+    ctx: ControllerContext, services: CachedClient[MultiClusterService], board: StatusAggregator
 ) -> tuple[Controller[Any], ...]:
     _, collector, slices = slice_collection(ctx)
-    demand = MultiClusterServiceDemand(works=ctx.works.store, services=services.store, board=board)
+    demand = MultiClusterServiceSource(works=ctx.works.store, services=services.store, board=board)
     collector.serve(demand)
     slices.watch(ctx.works.informer, demand.requests_for_work, content_changed)
     slices.watch(services.informer, demand.requests_for_service, content_changed)
@@ -212,7 +212,7 @@ def _start_collect(
     return slices, collect
 
 
-def _name_silent_providers(
+def _report_unsynced_providers(
     ctx: ControllerContext, reconciler: MultiClusterServiceReconciler, controller: Controller[Request]
 ) -> None:
     """Services say which of their providers' slices cannot be listed."""
@@ -271,7 +271,7 @@ def start_service_export(ctx: ControllerContext) -> None:
 def _start_export(ctx: ControllerContext) -> None:
     works = ctx.cached(resources.WORKS, EXPORT_WORK_INDEXES)
     slice_watches, collector, slices = slice_collection(ctx)
-    watches = MemberWatches(
+    watches = MemberInformers(
         ctx.members,
         resources.SERVICEEXPORTS,
         clock=ctx.clock,
@@ -281,7 +281,7 @@ def _start_export(ctx: ControllerContext) -> None:
     )
     ctx.manager.add_runnable(watches, needs_leader=True)
     reserved = ctx.options.reserved_objects
-    collector.serve(ServiceExportDemand(exports=watches, clusters=ctx.clusters.store, reserved=reserved))
+    collector.serve(ServiceExportSource(exports=watches, clusters=ctx.clusters.store, reserved=reserved))
 
     comparer = ExportedSlicesReconciler(works=works.store, slices=slice_watches, enqueue_slice=slices.enqueue)
     exports = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
@@ -315,7 +315,7 @@ def start_agent(ctx: ControllerContext) -> None:
     if not ctx.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
         return
     if "endpointsliceCollect" in ctx.options.controllers:
-        demand = RequestedDemand(works=ctx.works.store)
+        demand = RequestedSource(works=ctx.works.store)
         _, collector, slices = slice_collection(ctx)
         collector.serve(demand)
 

@@ -148,7 +148,7 @@ def _executable(path: Path) -> bool:
 
 
 class Resolver:
-    """Turns component names into paths of executables.
+    """ReconcileMutex component names into paths of executables.
 
     Args:
         components: what can be asked for.

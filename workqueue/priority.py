@@ -75,7 +75,7 @@ class _Level(Generic[T]):
         self.gone = 0
 
 
-class PriorityOrder(Generic[T]):
+class PriorityFifo(Generic[T]):
     """The order in which waiting things get their turn.
 
     - Highest priority first; within one priority, first come first served. Who is raised comes as the last of the new

@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic
 
 from workqueue.metrics import NO_METRICS
-from workqueue.priority import NORMAL, PriorityOrder, T
+from workqueue.priority import NORMAL, PriorityFifo, T
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
@@ -46,7 +46,7 @@ class Queue(Generic[T]):
         self.name = name
         self._clock = clock
         # Items that a worker could have, in the order in which they are handed out. None is in _processing.
-        self._order: PriorityOrder[T] = PriorityOrder()
+        self._order: PriorityFifo[T] = PriorityFifo()
         # Items with a worker, with the time since which, and the priority with which it took them.
         self._processing: dict[T, tuple[float, int]] = {}
         # Items added while being processed, with their priority and the time of that; they follow once done.
@@ -85,7 +85,7 @@ class Queue(Generic[T]):
         """Wait for the next item and take it. :meth:`done` must be called for it, whatever comes of it.
 
         The next is the one that waits longest of those with the highest priority; but an item of lower priority has its
-        turn in bounded time, see :class:`~workqueue.priority.PriorityOrder`. Cancelling a waiting call loses no item.
+        turn in bounded time, see :class:`~workqueue.priority.PriorityFifo`. Cancelling a waiting call loses no item.
 
         Raises:
             ShutDown: the queue was shut down and is empty.

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from workqueue.clock import time_limit
-from workqueue.priority import PriorityOrder, current_priority
+from workqueue.priority import PriorityFifo, current_priority
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
@@ -49,7 +49,7 @@ class TokenBucket:
         self._last = clock.monotonic()
         # Who waits for a token; nobody while there is one. One of them watches the time for all, and when it leaves,
         # wakes another to do so.
-        self._order: PriorityOrder[_Waiter] = PriorityOrder()
+        self._order: PriorityFifo[_Waiter] = PriorityFifo()
         self._watched = False
 
     def reserve(self) -> float:
@@ -73,7 +73,7 @@ class TokenBucket:
         """Take one token, and wait until there is one.
 
         Highest priority first, within one priority in the order of the calls, and no priority starves: see
-        :class:`~workqueue.priority.PriorityOrder`. Cancelling gives the place back, and the token if there was one.
+        :class:`~workqueue.priority.PriorityFifo`. Cancelling gives the place back, and the token if there was one.
 
         Args:
             priority: by default that of what is being done now, :func:`~workqueue.priority.current_priority`.

@@ -10,7 +10,7 @@ import msgspec
 
 from informers import (
     ApiClient,
-    CachedResource,
+    CachedClient,
     InformerFactory,
     ObjectKey,
     ObjectMeta,
@@ -70,7 +70,7 @@ class Copier:
         self.originals = informers.cache.informer(CONFIG_MAPS, namespace=source, label_selector=COPY_ME)
         self.targets = informers.cache.informer(NAMESPACES, label_selector=TARGET)
         copies = informers.cache.informer(CONFIG_MAPS, label_selector=f"{COPY_OF}={source}", indexers={"name": name_of})
-        self.copies = CachedResource(client, copies)
+        self.copies = CachedClient(client, copies)
 
     async def reconcile(self, request: Request) -> None:
         """Observe, plan, apply."""

@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from informers import CachedResource, Condition, Event, NotFound, ObjectMeta, Resource, struct_decoder
+from informers import CachedClient, Condition, Event, NotFound, ObjectMeta, Resource, struct_decoder
 from mcs_controller.runtime import (
     ObjectReference,
     Program,
@@ -75,7 +75,7 @@ class Sharer:
     def __init__(self, program: Program) -> None:
         """Declares what is watched; nothing runs yet."""
         self.program = program
-        self.shares: CachedResource[Share] = program.cached(SHARES)
+        self.shares: CachedClient[Share] = program.cached(SHARES)
         self.copies = program.cached(CONFIG_MAPS, label_selector=SHARED_BY, indexers={"share": shared_by})
         self.overviews = program.cached(CONFIG_MAPS, label_selector=OVERVIEW)
 

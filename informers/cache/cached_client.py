@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=KubeObject)
 
 
-class CachedResource(Generic[T]):
+class CachedClient(Generic[T]):
     """Reads never leave the process; writes are one request each.
 
     What a write returns is in the store, and the informer's handlers have been told of it, before it returns. Nothing

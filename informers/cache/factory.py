@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar, 
 from informers.cache.informer import SharedInformer
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.watch.backoff import Outage
+from informers.watch.backoff import ServerHealth
 
 if TYPE_CHECKING:
     import random
@@ -43,7 +43,7 @@ class InformerFactory:
 
     Unlike client-go's factory it starts informers by itself: those asked for before :meth:`run` when that begins,
     later ones at once. It has the client look after its connections: see :meth:`informers.ApiClient.guard`.
-    While the server is away, they take turns to try it: see :class:`~informers.watch.backoff.Outage`.
+    While the server is away, they take turns to try it: see :class:`~informers.watch.backoff.ServerHealth`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class InformerFactory:
         self._resync_seconds = resync_seconds
         self._page_size = page_size
         self._metrics = metrics
-        self._outage = Outage(clock=clock, rng=rng)
+        self._outage = ServerHealth(clock=clock, rng=rng)
         self._informers: dict[_Collection, SharedInformer[Any]] = {}
         self._tasks: dict[SharedInformer[Any], asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None

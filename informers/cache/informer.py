@@ -12,9 +12,9 @@ from informers.cache.registration import AsyncRegistration, Registration
 from informers.meta import KubeObject, ObjectKey
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.selectors import LabelSelector
-from informers.watch.backoff import Outage
+from informers.watch.backoff import ServerHealth
 from informers.watch.reflector import ListWatch, Reflector
-from informers.watch.watcher import Advanced, Output, Put, Removed, Replaced, Skipped
+from informers.watch.watcher import Bookmark, Deleted, Output, Replaced, Undecodable, Upsert
 
 if TYPE_CHECKING:
     import random
@@ -110,7 +110,7 @@ class SharedInformer(Generic[T]):
         clock: Clock,
         rng: random.Random,
         page_size: int = 500,
-        outage: Outage | None = None,
+        outage: ServerHealth | None = None,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
         """Makes no request before :meth:`run`.
@@ -152,7 +152,7 @@ class SharedInformer(Generic[T]):
             page_size=page_size,
             clock=clock,
             rng=rng,
-            outage=outage if outage is not None else Outage(clock=clock, rng=rng),
+            outage=outage if outage is not None else ServerHealth(clock=clock, rng=rng),
             metrics=metrics,
         )
         self._registrations: dict[Registration[T], None] = {}  # a set in order of registration
@@ -298,13 +298,13 @@ class SharedInformer(Generic[T]):
 
     def _apply(self, output: Output[T]) -> None:
         match output:
-            case Put(obj):
+            case Upsert(obj):
                 self._deliver(self._cache.put(obj))
-            case Removed(identity=identity, final=final):
+            case Deleted(identity=identity, final=final):
                 self._deliver(self._cache.remove(identity, final))
-            case Advanced(resource_version):
+            case Bookmark(resource_version):
                 self._cache.advance(resource_version)
-            case Skipped(identity):
+            case Undecodable(identity):
                 self._cache.skip(identity)
             case Replaced(objects=objects, resource_version=resource_version, keep=keep):
                 self._deliver(self._cache.replace(objects, resource_version, keep))

@@ -26,9 +26,9 @@ from informers.errors import (
     DecodeError,
     KubeError,
     NoCredentials,
-    Silence,
     TransportError,
     Untrusted,
+    WatchIdle,
     from_response,
 )
 
@@ -395,7 +395,7 @@ class _Lines:
             try:
                 chunk = await self._content.readany()
             except aiohttp.SocketTimeoutError as error:
-                raise Silence(f"{self._what}: not a byte for too long") from error
+                raise WatchIdle(f"{self._what}: not a byte for too long") from error
             except _NETWORK_ERRORS as error:
                 raise _transport_error(self._what, error, self._secrets) from error
             if not chunk:

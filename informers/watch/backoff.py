@@ -1,4 +1,4 @@
-"""How long to wait before trying again: one informer by itself (Backoff), and all those of one server (Outage).
+"""How long to wait before trying again: one informer by itself (Backoff), and all those of one server (ServerHealth).
 
 A server that answers "too many requests" or "internal error" is asked to do less: each informer backs off by itself,
 doubling its delays up to half a minute. A server that does not answer says nothing about its load, and has none from us
@@ -57,7 +57,7 @@ class Backoff:
         self._attempts = 0
 
 
-class Outage:
+class ServerHealth:
     """What the informers of one API server know together about whether it answers. Not thread-safe.
 
     Attributes:

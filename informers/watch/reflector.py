@@ -9,10 +9,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
-from informers.errors import ApiError, DecodeError, Gone, KubeError, Silence, TransportError
+from informers.errors import ApiError, DecodeError, Gone, KubeError, TransportError, WatchIdle
 from informers.meta import KubeObject
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.watch.backoff import Backoff, Outage
+from informers.watch.backoff import Backoff, ServerHealth
 from informers.watch.watcher import (
     Ended,
     Failed,
@@ -115,7 +115,7 @@ class Reflector(Generic[T]):
         page_size: int = 500,
         clock: Clock,
         rng: random.Random,
-        outage: Outage,
+        outage: ServerHealth,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
     ) -> None:
         """`apply` is called with every change, in the order in which the server tells them."""
@@ -232,7 +232,7 @@ class Reflector(Generic[T]):
             self._report(step.error)
         elif not isinstance(received, Ended | Failed):
             self._healthy()
-        elif isinstance(received.error, Silence):
+        elif isinstance(received.error, WatchIdle):
             _log.debug("watch was silent, will open another: server=%s error=%s", self._client.host, received.error)
         if step.output is not None:
             self._apply(step.output)

@@ -12,7 +12,7 @@
          ▲    410, ERROR event, garbage               │ ▲
          ├─────────────────────────────────────────────┤ │ page, or no answer
          │  page of a server     ┌───────────┐ silence │ │
-         └───────────────────────┤ Comparing │◄────────┘ │
+         └───────────────────────┤ VerifyingVersion │◄────────┘ │
               that went back     └─────┬─────┘           │
                                        └─────────────────┘
 
@@ -24,9 +24,9 @@ that fails is asked for again instead of the whole list; a failed start of a wat
 listing again; an object that is older than our position is taken for a repetition and dropped; and when a watch opens
 and then says nothing at all, the server's resource version is compared with ours.
 
-Silence has three causes. Nothing happened: an API server sends bookmarks only when its cache has moved on, which for a
-kind that nobody writes is when etcd reports its progress, every ten minutes by default. The connection is dead: then
-the next watch cannot be opened. Or the API server was restored from a backup, and has not reached our position yet: it
+An idle watch has three causes. Nothing happened: an API server sends bookmarks only when its cache has moved on, which
+for a kind that nobody writes is when etcd reports its progress, every ten minutes by default. The connection is dead:
+then the next watch cannot be opened. Or the API server was restored from a backup, and has not reached our position yet: it
 opens a watch from there, and tells nothing until it has. Only a list shows that one, and the shortest will do.
 """
 
@@ -56,11 +56,11 @@ from informers.errors import (
     Invalid,
     KubeError,
     ServerError,
-    Silence,
+    ServerRolledBack,
     TooManyRequests,
     TransportError,
     Unauthorized,
-    WentBack,
+    WatchIdle,
     from_watch_status,
 )
 from informers.meta import KubeObject, ObjectKey, key_of, parse_resource_version
@@ -131,7 +131,7 @@ Input: TypeAlias = Page[T] | Line | Ended | Failed
 # --- states -----------------------------------------------------------------------------------------------------------
 
 
-class By(Enum):
+class ListMode(Enum):
     """How to list."""
 
     STREAM = "streaming list"
@@ -140,10 +140,10 @@ class By(Enum):
     """Only when a continue token has expired: it needs no token, and so it ends."""
 
 
-class MustList(msgspec.Struct, frozen=True, gc=False):
+class NeedsList(msgspec.Struct, frozen=True, gc=False):
     """There is nothing to resume from."""
 
-    by: By
+    by: ListMode
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -179,13 +179,13 @@ class Watching(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     heard: bool = False
 
 
-class Comparing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class VerifyingVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Not sure whether the server has got as far as `resource_version`, from which a watch opened and was silent."""
 
     resource_version: str
 
 
-State: TypeAlias = MustList | Paging[T] | Streaming[T] | Watching | Comparing
+State: TypeAlias = NeedsList | Paging[T] | Streaming[T] | Watching | VerifyingVersion
 
 
 # --- what follows -----------------------------------------------------------------------------------------------------
@@ -199,32 +199,32 @@ class Replaced(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     keep: frozenset[ObjectKey]
 
 
-class Put(msgspec.Struct, Generic[T], frozen=True, gc=False):
+class Upsert(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """An object was added or modified."""
 
     object: T
 
 
-class Removed(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
+class Deleted(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """An object was deleted, or left the selection. `final` is its last state, if it can be read."""
 
     identity: Identity
     final: T | None
 
 
-class Skipped(msgspec.Struct, frozen=True, gc=False):
+class Undecodable(msgspec.Struct, frozen=True, gc=False):
     """An event about an object that cannot be read."""
 
     identity: Identity
 
 
-class Advanced(msgspec.Struct, frozen=True, gc=False):
+class Bookmark(msgspec.Struct, frozen=True, gc=False):
     """Nothing new up to this resource version."""
 
     resource_version: str
 
 
-Output: TypeAlias = Replaced[T] | Put[T] | Removed[T] | Skipped | Advanced
+Output: TypeAlias = Replaced[T] | Upsert[T] | Deleted[T] | Undecodable | Bookmark
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
@@ -264,8 +264,8 @@ class Watcher(Generic[T]):
         """
         self._resource = resource
         self._page_size = page_size
-        self._preferred = By.STREAM if streaming else By.PAGES
-        self.state: State[T] = MustList(self._preferred)
+        self._preferred = ListMode.STREAM if streaming else ListMode.PAGES
+        self.state: State[T] = NeedsList(self._preferred)
 
     @property
     def initial_objects(self) -> int | None:
@@ -279,20 +279,22 @@ class Watcher(Generic[T]):
         counts for nothing any more.
         """
         if isinstance(self.state, Streaming):
-            self.state = MustList(By.STREAM)  # or what is gone by now would come into the new list from the old one
+            self.state = NeedsList(
+                ListMode.STREAM
+            )  # or what is gone by now would come into the new list from the old one
         match self.state:
-            case MustList(By.STREAM):
+            case NeedsList(ListMode.STREAM):
                 return WatchRequest(resource_version="", send_initial_events=True)
-            case MustList(By.PAGES):
+            case NeedsList(ListMode.PAGES):
                 return ListRequest(limit=self._page_size)
-            case MustList():
+            case NeedsList():
                 return ListRequest(limit=0)
             case Paging(continue_token=token):
                 return ListRequest(limit=self._page_size, continue_token=token)
             case Watching(resource_version=version, failures=failures):
                 self.state = Watching(resource_version=version, failures=failures)  # the new watch has said nothing yet
                 return WatchRequest(resource_version=version)
-            case Comparing():
+            case VerifyingVersion():
                 return ListRequest(limit=1)
 
     def step(self, received: Input[T]) -> Step[T]:
@@ -308,7 +310,7 @@ class Watcher(Generic[T]):
                 return self._failed(error)
 
     def _page(self, page: ListPage[T]) -> Step[T]:
-        if isinstance(self.state, Comparing):
+        if isinstance(self.state, VerifyingVersion):
             return self._compared(self.state.resource_version, page.resource_version)
         if not page.resource_version:
             return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
@@ -325,7 +327,7 @@ class Watcher(Generic[T]):
             self.state = Watching(resource_version=ours)
             return Step(again=True)
         return self._start_over(
-            self._preferred, WentBack(f"{self._resource} went back from version {ours} to {theirs or 'none'}")
+            self._preferred, ServerRolledBack(f"{self._resource} went back from version {ours} to {theirs or 'none'}")
         )
 
     def _line(self, data: bytes) -> Step[T]:
@@ -351,7 +353,7 @@ class Watcher(Generic[T]):
 
     def _changed(self, obj: T) -> Step[T]:
         if isinstance(self.state, Watching):
-            return Step(output=Put(obj)) if self._reached(obj.metadata.resource_version) else Step()
+            return Step(output=Upsert(obj)) if self._reached(obj.metadata.resource_version) else Step()
         self._initial_events().objects[key_of(obj)] = obj
         return Step()
 
@@ -372,7 +374,7 @@ class Watcher(Generic[T]):
             listing.rejected[:] = [other for other in listing.rejected if other.key != identity.key]
             return Step()
         self._reached(identity.resource_version)
-        return Step(output=Removed(identity=identity, final=final))
+        return Step(output=Deleted(identity=identity, final=final))
 
     def _too_deep(self, event: TooDeep) -> Step[T]:
         identity = decode_identity(event.object)
@@ -390,12 +392,12 @@ class Watcher(Generic[T]):
         if identity is None:
             return Step(rejected=(rejected,))
         self._reached(identity.resource_version)
-        return Step(output=Skipped(identity), rejected=(rejected,))
+        return Step(output=Undecodable(identity), rejected=(rejected,))
 
     def _bookmark(self, resource_version: str, end_of_initial_events: bool) -> Step[T]:
         if isinstance(self.state, Watching):
             self._reached(resource_version)
-            return Step(output=Advanced(resource_version))
+            return Step(output=Bookmark(resource_version))
         if not end_of_initial_events:
             return Step()
         if not resource_version:
@@ -411,30 +413,30 @@ class Watcher(Generic[T]):
     def _ended(self, error: KubeError | None, *, short: bool) -> Step[T]:
         if isinstance(self.state, Watching):
             version, heard = self.state.resource_version, self.state.heard
-            if isinstance(error, Silence):  # no trouble as yet: if it is one, the next request will show it
-                self.state = Watching(resource_version=version) if heard else Comparing(resource_version=version)
+            if isinstance(error, WatchIdle):  # no trouble as yet: if it is one, the next request will show it
+                self.state = Watching(resource_version=version) if heard else VerifyingVersion(resource_version=version)
                 return Step(again=True)
             self.state = Watching(resource_version=version)
             return Step(again=True, pause=Pause() if short else None, error=error)
         # A server that ignores sendInitialEvents looks like this too: so by pages this time, which every server knows.
         early = error if error is not None else TransportError("streaming list ended before its initial events did")
-        return self._start_over(By.PAGES, early)
+        return self._start_over(ListMode.PAGES, early)
 
     def _failed(self, error: KubeError) -> Step[T]:
         match self.state, error:
-            case MustList(By.STREAM), BadRequest() | Invalid():
-                self._preferred = By.PAGES  # a server without streaming lists
-                self.state = MustList(By.PAGES)
+            case NeedsList(ListMode.STREAM), BadRequest() | Invalid():
+                self._preferred = ListMode.PAGES  # a server without streaming lists
+                self.state = NeedsList(ListMode.PAGES)
                 return Step(again=True)
             case Paging(), Gone():
-                self.state = MustList(By.WHOLE)
+                self.state = NeedsList(ListMode.WHOLE)
                 return Step(again=True, error=error)
-            case ((MustList(By.STREAM) | Streaming()), DecodeError()):
-                return self._start_over(By.PAGES, error)
-            case Comparing(resource_version=version), _:
+            case ((NeedsList(ListMode.STREAM) | Streaming()), DecodeError()):
+                return self._start_over(ListMode.PAGES, error)
+            case VerifyingVersion(resource_version=version), _:
                 self.state = Watching(resource_version=version)  # there will be another silence to ask at
                 return Step(again=True, pause=_pause(error), error=error)
-            case MustList(By.STREAM | By.PAGES), _:
+            case NeedsList(ListMode.STREAM | ListMode.PAGES), _:
                 return Step(again=True, pause=_pause(error), error=error)
             case ((Paging() | Watching()), TooManyRequests() | TransportError() | Unauthorized()):
                 return Step(again=True, pause=_pause(error), error=error)
@@ -446,8 +448,8 @@ class Watcher(Generic[T]):
             case _:
                 return self._start_over(self._preferred, error)
 
-    def _start_over(self, by: By, error: KubeError) -> Step[T]:
-        self.state = MustList(by)
+    def _start_over(self, by: ListMode, error: KubeError) -> Step[T]:
+        self.state = NeedsList(by)
         return Step(again=True, pause=_pause(error), error=error)
 
     def _listed(self, listing: Listing[T], resource_version: str, *, again: bool) -> Step[T]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
+class CollectFeature:
     """What may want slices collected.
 
     Attributes:
@@ -66,8 +66,8 @@ class Feature:
         return (namespace, name) if namespace and name else None
 
 
-MCS: Final = Feature(wk.COLLECTED_BY_MCS, wk.MCS_NAMESPACE, wk.MCS_NAME, wk.DISPATCH_FINALIZER)
-EXPORT: Final = Feature(wk.COLLECTED_BY_EXPORT, wk.EXPORT_NAMESPACE, wk.EXPORT_NAME, wk.IMPORT_FINALIZER)
+MCS: Final = CollectFeature(wk.COLLECTED_BY_MCS, wk.MCS_NAMESPACE, wk.MCS_NAME, wk.DISPATCH_FINALIZER)
+EXPORT: Final = CollectFeature(wk.COLLECTED_BY_EXPORT, wk.EXPORT_NAMESPACE, wk.EXPORT_NAME, wk.IMPORT_FINALIZER)
 
 
 def is_managed_by_peer(slice_: EndpointSlice) -> bool:
@@ -97,7 +97,7 @@ def marks_of(work: Work) -> set[str]:
 def plan_collect(
     origin: SliceRef,
     observed: EndpointSlice | None,
-    demands: Mapping[Feature, Wants],
+    demands: Mapping[CollectFeature, Wants],
     collected: Sequence[Work],
     find: FindWork,
     new_id: Callable[[], str],
@@ -139,7 +139,7 @@ def plan_collect(
     return (*([write] if write is not None else []), *withdraw(spare, demands))
 
 
-def plan_unobserved(collected: Sequence[Work], demands: Mapping[Feature, Wants]) -> tuple[WorkWrite, ...]:
+def plan_unsynced(collected: Sequence[Work], demands: Mapping[CollectFeature, Wants]) -> tuple[WorkWrite, ...]:
     """As `plan_collect` while the provider's slices are not known: only what nobody wants any more is withdrawn."""
     writes: list[WorkWrite] = []
     for work in collected:
@@ -155,7 +155,7 @@ def plan_unobserved(collected: Sequence[Work], demands: Mapping[Feature, Wants])
     return tuple(writes)
 
 
-def withdraw(collected: Iterable[Work], features: Collection[Feature]) -> tuple[WorkWrite, ...]:
+def withdraw(collected: Iterable[Work], features: Collection[CollectFeature]) -> tuple[WorkWrite, ...]:
     """Take the marks of these features off the copies; those that nobody else wants are deleted."""
     live = (work for work in collected if work.metadata.deletion_timestamp is None)
     return tuple(write for work in live if (write := drop_marks(work, features)) is not None)
@@ -176,7 +176,7 @@ def plan_leaving(collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
     return tuple(writes)
 
 
-def drop_marks(work: Work, features: Collection[Feature]) -> PatchWork | DeleteWork | None:
+def drop_marks(work: Work, features: Collection[CollectFeature]) -> PatchWork | DeleteWork | None:
     """Stop wanting a collected Work: strip what these features have on it, or delete it if nobody else wants it.
 
     A Work that bears nobody's mark is not ours to delete, and one that none of the features has marked is not theirs.
@@ -198,11 +198,11 @@ def drop_marks(work: Work, features: Collection[Feature]) -> PatchWork | DeleteW
 
 
 def _verdict(
-    service: Service, demands: Mapping[Feature, Wants], live: Sequence[Work]
-) -> tuple[list[Feature], list[Feature]]:
+    service: Service, demands: Mapping[CollectFeature, Wants], live: Sequence[Work]
+) -> tuple[list[CollectFeature], list[CollectFeature]]:
     """Who wants the slice, and who does not. Who does not know wants it if it is filed as it should be already."""
-    wanting: list[Feature] = []
-    unwanted: list[Feature] = []
+    wanting: list[CollectFeature] = []
+    unwanted: list[CollectFeature] = []
     for feature, wants in demands.items():
         wanted = wants(service)
         if wanted is None:
@@ -217,8 +217,8 @@ def _intent(
     namespace: str,
     name: str,
     service: Service,
-    wanting: Sequence[Feature],
-    unwanted: Sequence[Feature],
+    wanting: Sequence[CollectFeature],
+    unwanted: Sequence[CollectFeature],
     observed: EndpointSlice,
     there: Work | None,
 ) -> WorkIntent:
@@ -240,7 +240,7 @@ def _intent(
     )
 
 
-def _labels_of(features: Iterable[Feature]) -> Iterator[str]:
+def _labels_of(features: Iterable[CollectFeature]) -> Iterator[str]:
     for feature in features:
         yield feature.namespace_label
         yield feature.name_label

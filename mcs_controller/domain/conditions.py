@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from mcs_controller.domain.ports import Ports
-    from mcs_controller.domain.selection import Skip
+    from mcs_controller.domain.selection import SkippedCluster
     from mcs_controller.domain.works import SliceRef
 
 SERVICE_APPLIED_MESSAGE: Final = "Service is propagated to target clusters."
@@ -50,7 +50,7 @@ _NOTES: Final = frozenset({wk.EVENT_PORTS_NOT_FOUND, wk.EVENT_INVALID_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepResult:
     """How one piece of work for a service ended.
 
     Attributes:
@@ -60,7 +60,7 @@ class Outcome:
         problem: what in the service was ignored, and why.
     """
 
-    skips: tuple[Skip, ...] = ()
+    skips: tuple[SkippedCluster, ...] = ()
     errors: tuple[str, ...] = ()
     ports: Ports | None = None
     problem: str | None = None
@@ -77,7 +77,7 @@ class Remark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionReport:
     """A condition, and what was skipped (by cluster) and then what was ignored, each of which has events of its own."""
 
     condition: Condition
@@ -97,7 +97,7 @@ def copy_in(consumer: str, origin: SliceRef) -> str:
     return f"slice {origin.namespace}/{origin.name} of {origin.cluster} in {consumer}"
 
 
-def service_applied(outcome: Outcome) -> Verdict:
+def service_applied(outcome: StepResult) -> ConditionReport:
     """Condition ServiceApplied for one reconcile."""
     remarks = _in_order(_skipped(outcome.skips))
     if outcome.errors:
@@ -105,12 +105,12 @@ def service_applied(outcome: Outcome) -> Verdict:
     return _success(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_SUCCEED, SERVICE_APPLIED_MESSAGE, remarks)
 
 
-def slices_dispatched(slices: Mapping[SliceRef, Outcome], failed: Iterable[str] = ()) -> Verdict:
+def slices_dispatched(slices: Mapping[SliceRef, StepResult], failed: Iterable[str] = ()) -> ConditionReport:
     """Condition EndpointSliceDispatched over all slices of the service.
 
     Args:
         slices: what became of each.
-        failed: what else went wrong, in words as in `Outcome.errors`.
+        failed: what else went wrong, in words as in `StepResult.errors`.
     """
     errors = {error for outcome in slices.values() for error in outcome.errors} | set(failed)
     found = set(_skipped(skip for outcome in slices.values() for skip in outcome.skips))
@@ -157,7 +157,7 @@ def says_the_same(before: Condition | None, after: Condition) -> bool:
 
 
 def news(
-    before: Condition | None, verdict: Verdict, known: Collection[Remark] = (), told: Collection[Remark] = ()
+    before: Condition | None, verdict: ConditionReport, known: Collection[Remark] = (), told: Collection[Remark] = ()
 ) -> list[News]:
     """What people should hear: that the condition changed, and which clusters are skipped that were not before.
 
@@ -233,29 +233,29 @@ def _gathered(remarks: Iterable[Remark]) -> Iterable[News]:
             yield from (News(False, reason, one.text) for one in those)
 
 
-def _success(kind: str, reason: str, text: str, remarks: tuple[Remark, ...]) -> Verdict:
+def _success(kind: str, reason: str, text: str, remarks: tuple[Remark, ...]) -> ConditionReport:
     return _verdict(Condition(kind, "True", reason, text), remarks)
 
 
-def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> Verdict:
+def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> ConditionReport:
     return _verdict(Condition(kind, "False", reason, listed(dict.fromkeys(map(clip, errors)))), remarks)
 
 
-def _verdict(condition: Condition, remarks: tuple[Remark, ...]) -> Verdict:
+def _verdict(condition: Condition, remarks: tuple[Remark, ...]) -> ConditionReport:
     skipped = [_split(remark.text) for remark in remarks if remark.reason not in _NOTES]
     sentences = [f"Skipped: {by_reason((cluster, why) for cluster, _, why in skipped)}."] if skipped else []
     sentences += [f"Note: {remark.text}." for remark in remarks if remark.reason in _NOTES]
     message = condition.message
     if sentences:
         message = " ".join([message if message.endswith(".") else f"{message}.", *sentences])
-    return Verdict(msgspec.structs.replace(condition, message=clip(message, MAX_MESSAGE)), remarks)
+    return ConditionReport(msgspec.structs.replace(condition, message=clip(message, MAX_MESSAGE)), remarks)
 
 
 def _split(text: str) -> tuple[str, str, str]:
     return text.partition(": ")
 
 
-def _skipped(skips: Iterable[Skip]) -> Iterable[Remark]:
+def _skipped(skips: Iterable[SkippedCluster]) -> Iterable[Remark]:
     return (Remark(skip.reason, f"{skip.cluster}: {clip(skip.message)}") for skip in skips)
 
 

@@ -10,7 +10,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import free_name
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
 from mcs_controller.domain.ports import Ports, expose, without_topology
-from mcs_controller.domain.selection import Clusters, Skip, consumers_of, unusable
+from mcs_controller.domain.selection import Clusters, SkippedCluster, consumers_of, skip_reason
 from mcs_controller.domain.withdrawal import service_gone_due, withdrawal_due, withdrawal_period
 from mcs_controller.domain.works import (
     PatchWork,
@@ -79,7 +79,7 @@ class DispatchPlan:
 
     copies: tuple[Copy, ...]
     release: tuple[PatchWork, ...]
-    skips: tuple[Skip, ...]
+    skips: tuple[SkippedCluster, ...]
     service: tuple[str, str] | None
     ports: Ports | None = None
     problem: str | None = None
@@ -136,7 +136,7 @@ def plan_dispatch(
     due = withdrawal_due(clusters.get(origin.cluster), period, now)
     if due is not None and due <= 0:
         reason = f"its endpoints are withdrawn, as it has been not ready for {period:g} s"
-        withdrawn = Skip(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
+        withdrawn = SkippedCluster(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
         return DispatchPlan(_delete_all(copies), release, (withdrawn,), filed_under, problem=problem)
     gone = service_gone_due(gone_for(filed_under)) if filed_under is not None else None
     if gone is not None and gone <= 0:
@@ -150,7 +150,7 @@ def plan_dispatch(
     if ports is not None and not ports.exposed:
         return DispatchPlan(_delete_all(copies), release, (), filed_under, ports=ports, problem=problem)
     wanted: list[Copy] = []
-    skips: list[Skip] = []
+    skips: list[SkippedCluster] = []
     kept: set[tuple[str, str]] = set()
     consumers = [name for name in consumers_of(mcs, clusters) if name != origin.cluster]
     for consumer in consumers:
@@ -158,7 +158,7 @@ def plan_dispatch(
         there = _copy_in(namespace, copies, source.metadata.name)
         if there is not None:
             kept.add((namespace, there.metadata.name))
-        if (skip := unusable(consumer, clusters)) is not None:
+        if (skip := skip_reason(consumer, clusters)) is not None:
             # Whom a Service that is gone does not reach is not said: whoever begins would say it for a moment.
             skips += [skip] if gone is None else []
             continue

@@ -15,7 +15,7 @@ _NEEDED_VERBS: Final = frozenset({"get", "list", "watch", "patch"})
 """Without these an object of the kind cannot be followed and changed: TokenReviews and the like."""
 
 
-class Kind(NamedTuple):
+class GroupVersionKind(NamedTuple):
     """A kind as objects and references name it."""
 
     api_version: str
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
         return f"{self.api_version} {self.kind}"
 
 
-class Served(NamedTuple):
+class APIResource(NamedTuple):
     """Where a kind's objects are: the name in URLs, and whether they live in namespaces."""
 
     plural: str
@@ -61,7 +61,7 @@ def discovery_path(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def parse_served(body: bytes) -> Mapping[str, Served]:
+def parse_served(body: bytes) -> Mapping[str, APIResource]:
     """What an APIResourceList says, by kind; kinds that cannot be listed, watched and patched are left out.
 
     Raises:
@@ -71,8 +71,8 @@ def parse_served(body: bytes) -> Mapping[str, Served]:
         listed = _resources.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(str(error)) from error
-    found: dict[str, Served] = {}
+    found: dict[str, APIResource] = {}
     for one in listed.resources:
         if "/" not in one.name and one.kind and set(one.verbs) >= _NEEDED_VERBS:
-            found.setdefault(one.kind, Served(one.name, one.namespaced))
+            found.setdefault(one.kind, APIResource(one.name, one.namespaced))
     return found

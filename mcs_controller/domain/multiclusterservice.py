@@ -21,7 +21,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, ForeignController
 from mcs_controller.domain.collect import MCS, drop_marks
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
-from mcs_controller.domain.selection import Clusters, Skip, providers_of, unusable
+from mcs_controller.domain.selection import Clusters, SkippedCluster, providers_of, skip_reason
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
@@ -56,7 +56,7 @@ class ProviderPlan:
     """
 
     writes: tuple[WorkWrite, ...]
-    skips: tuple[Skip, ...]
+    skips: tuple[SkippedCluster, ...]
     blocked: bool
 
 
@@ -107,10 +107,10 @@ def plan_provider_works(
     blocked = False
     providers = providers_of(mcs, clusters)
     writes: list[WorkWrite] = []
-    skips: list[Skip] = []
+    skips: list[SkippedCluster] = []
     name = work_name(wk.MCS_KIND, meta.namespace, meta.name)
     for provider in providers:
-        skip = unusable(provider, clusters)
+        skip = skip_reason(provider, clusters)
         if skip is not None:
             skips.append(skip)
             continue

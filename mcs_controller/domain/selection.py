@@ -29,7 +29,7 @@ class Clusters(Protocol):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Skip:
+class SkippedCluster:
     """A cluster that is left out for now, and why. Not an error: its turn comes when the Cluster changes."""
 
     cluster: str
@@ -58,7 +58,7 @@ def consumers_of(mcs: MultiClusterService, clusters: Clusters) -> tuple[str, ...
     return select(mcs.consumers, clusters)
 
 
-def names_cluster(cluster: str, names: frozenset[str] | None) -> bool:
+def selects_cluster(cluster: str, names: frozenset[str] | None) -> bool:
     """Whether a list of the service means this cluster, explicitly or because it is empty."""
     return names is None or cluster in names
 
@@ -84,17 +84,17 @@ def _why_not_ready(cluster: Cluster) -> str:
     return "the cluster is not ready, see its condition Ready"
 
 
-def unusable(name: str, clusters: Clusters) -> Skip | None:
+def skip_reason(name: str, clusters: Clusters) -> SkippedCluster | None:
     """Why nothing new can be put into the cluster; None if it can (contract 3.1 step 4, 3.3 step 5)."""
     cluster = clusters.get(name)
     if cluster is None:
-        return Skip(name, wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
+        return SkippedCluster(name, wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
     if cluster.metadata.deletion_timestamp is not None:
-        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is being removed")
+        return SkippedCluster(name, wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is being removed")
     if not cluster.is_ready:
-        return Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, _why_not_ready(cluster))
+        return SkippedCluster(name, wk.EVENT_SYNC_SERVICE_FAILED, _why_not_ready(cluster))
     if cluster.serves(wk.SLICE_API_VERSION, wk.SLICE_KIND) == "Disabled":
-        return Skip(
+        return SkippedCluster(
             name, wk.EVENT_API_INCOMPATIBLE, f"the cluster does not serve {wk.SLICE_API_VERSION} {wk.SLICE_KIND}"
         )
     return None

@@ -14,7 +14,7 @@ from mcs_controller.api.common import find_condition, parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
-from mcs_controller.domain.selection import Skip, consumers_of, providers_of, unusable
+from mcs_controller.domain.selection import SkippedCluster, consumers_of, providers_of, skip_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Delivery:
         pending: what may be settled in a moment.
     """
 
-    skips: tuple[Skip, ...] = ()
+    skips: tuple[SkippedCluster, ...] = ()
     errors: tuple[str, ...] = ()
     pending: tuple[Pending, ...] = ()
 
@@ -71,12 +71,12 @@ def plan_delivery(
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     wanted = sorted({*providers_of(mcs, clusters), *consumers_of(mcs, clusters)})
-    skips: list[Skip] = []
+    skips: list[SkippedCluster] = []
     errors: list[str] = []
     pending: list[Pending] = []
     usable: list[str] = []
     for cluster in wanted:
-        skip = unusable(cluster, clusters)
+        skip = skip_reason(cluster, clusters)
         if skip is None or skip.reason == wk.EVENT_API_INCOMPATIBLE:  # that is about slices
             usable.append(cluster)
         else:

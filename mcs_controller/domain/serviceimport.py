@@ -55,7 +55,7 @@ def is_made_here(service: Service) -> bool:
     return any(_is_import(owner, name) for owner in service.metadata.owner_references)
 
 
-def is_somebodys_own(service: Service) -> bool:
+def is_user_owned(service: Service) -> bool:
     """Whether a Service is one that no ServiceImport makes: it only has such a name, and is not ours to change.
 
     The peer leaves no mark on those that it makes. But all have a cluster IP and no selector.

@@ -43,7 +43,7 @@ _NO_LABEL_1035: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ValidationError:
     """One thing that is wrong.
 
     Attributes:
@@ -84,7 +84,7 @@ class _Wire(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Wire)
 
 
-def faults(mcs: MultiClusterService, reserved: ReservedObjects = RESERVED) -> tuple[Fault, ...]:
+def faults(mcs: MultiClusterService, reserved: ReservedObjects = RESERVED) -> tuple[ValidationError, ...]:
     """All of them, in the webhook's order: equal objects have equal faults.
 
     The webhook lets everybody's own Services pass (`reserved`); they come first.
@@ -100,50 +100,50 @@ def faults(mcs: MultiClusterService, reserved: ReservedObjects = RESERVED) -> tu
     )
 
 
-def _reserved(mcs: MultiClusterService, reserved: ReservedObjects) -> Iterator[Fault]:
+def _reserved(mcs: MultiClusterService, reserved: ReservedObjects) -> Iterator[ValidationError]:
     problem = reserved.problem(wk.SERVICE_KIND, mcs.metadata.namespace, mcs.metadata.name)
     if problem is not None:
-        yield Fault("metadata.name", _invalid(mcs.metadata.name, problem), stops=True, releases=True)
+        yield ValidationError("metadata.name", _invalid(mcs.metadata.name, problem), stops=True, releases=True)
 
 
-def _name(name: str) -> Iterator[Fault]:
+def _name(name: str) -> Iterator[ValidationError]:
     """Rule 1."""
     for problem in _label_problems(name, _LABEL_1035, _NO_LABEL_1035):
-        yield Fault("metadata.name", _invalid(name, problem))
+        yield ValidationError("metadata.name", _invalid(name, problem))
 
 
-def _ports(ports: Sequence[_Port]) -> Iterator[Fault]:
+def _ports(ports: Sequence[_Port]) -> Iterator[ValidationError]:
     """Rules 3 to 5."""
     seen: set[str] = set()
     for index, port in enumerate(ports):
         path = f"spec.ports[{index}]"
         if port.name:
             for problem in _label_problems(port.name, _LABEL, _NO_LABEL):
-                yield Fault(f"{path}.name", _invalid(port.name, problem))
+                yield ValidationError(f"{path}.name", _invalid(port.name, problem))
             if port.name in seen:
-                yield Fault(f"{path}.name", f'Duplicate value: "{port.name}"')
+                yield ValidationError(f"{path}.name", f'Duplicate value: "{port.name}"')
             seen.add(port.name)
         if not 1 <= port.port <= 65535:
-            yield Fault(f"{path}.port", f"Invalid value: {port.port}: must be between 1 and 65535, inclusive")
+            yield ValidationError(f"{path}.port", f"Invalid value: {port.port}: must be between 1 and 65535, inclusive")
 
 
-def _types(types: Sequence[str]) -> Iterator[Fault]:
+def _types(types: Sequence[str]) -> Iterator[ValidationError]:
     """Rules 6 and 7."""
     for index, kind in enumerate(types):
         if kind not in _TYPES:
-            yield Fault(f"spec.types[{index}]", _invalid(kind, "ExposureType Error"), stops=True)
+            yield ValidationError(f"spec.types[{index}]", _invalid(kind, "ExposureType Error"), stops=True)
     if len(set(types)) > 1:
         told = ",".join(f'"{kind}"' for kind in types)
         problem = "MultiClusterService types should not contain more than one type"
-        yield Fault("spec.types", f"Invalid value: [{told}]: {problem}", stops=True)
+        yield ValidationError("spec.types", f"Invalid value: [{told}]: {problem}", stops=True)
 
 
-def _clusters(path: str, clusters: Iterable[_Named]) -> Iterator[Fault]:
+def _clusters(path: str, clusters: Iterable[_Named]) -> Iterator[ValidationError]:
     """Rules 8 and 9. One fault a name, as in Karmada's cluster validation."""
     for index, cluster in enumerate(clusters):
         problem = _cluster_problem(cluster.name)
         if problem is not None:
-            yield Fault(f"{path}[{index}].name", _invalid(cluster.name, problem))
+            yield ValidationError(f"{path}[{index}].name", _invalid(cluster.name, problem))
 
 
 def _cluster_problem(name: str) -> str | None:

@@ -367,7 +367,7 @@ def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: Jso
     return PatchWork(intent.namespace, intent.name, body, missing)
 
 
-def foresee(write: CreateWork | PatchWork, observed: Work | None) -> Work:
+def predict_result(write: CreateWork | PatchWork, observed: Work | None) -> Work:
     """The Work as it will be once the write is answered, except for what the server fills in.
 
     Lets what follows from a write be worked out, and written, beside it. `observed` is what a patch was computed from.

@@ -28,7 +28,7 @@ _REFUSAL_SECONDS: Final = 2.0
 """Between two readings of a Secret because of a 401: a token that is wrong is wrong for every request."""
 
 
-class Unusable(Exception):
+class InvalidCluster(Exception):
     """No client can be made of what a Cluster and its Secret say now; the text is for the user."""
 
 
@@ -69,7 +69,7 @@ class SecretCredentials:
         """Read the Secret and return the CA that it holds.
 
         Raises:
-            Unusable: there is no Secret, or it does not hold what it should.
+            InvalidCluster: there is no Secret, or it does not hold what it should.
         """
         self._ca = (await self._read()).ca_pem
         return self._ca
@@ -95,7 +95,7 @@ class SecretCredentials:
     async def _fetch(self) -> str:
         try:
             credentials = await self._read()
-        except Unusable as problem:
+        except InvalidCluster as problem:
             # Not the host's own error: a NotFound for the Secret must not read as "the member does not have it".
             raise NoCredentials(f"credentials of cluster {self._cluster.name}: {problem}") from problem
         if credentials.ca_pem != self._ca and not self.outdated:
@@ -106,13 +106,13 @@ class SecretCredentials:
     async def _read(self) -> _Credentials:
         ref = self._cluster.spec.secret_ref
         if ref is None:
-            raise Unusable("spec.secretRef is not set")
+            raise InvalidCluster("spec.secretRef is not set")
         try:
             secret = await self._host.get(SECRETS, ref.name, ref.namespace)
         except NotFound as error:
-            raise Unusable(f"Secret {ref.namespace}/{ref.name} not found") from error
+            raise InvalidCluster(f"Secret {ref.namespace}/{ref.name} not found") from error
         except KubeError as error:
-            raise Unusable(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
+            raise InvalidCluster(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
         return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
 
 
@@ -120,18 +120,18 @@ def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credenti
     where = f"Secret {ref.namespace}/{ref.name}"
     token = _value(secret, ref, "token").decode("utf-8", "replace")
     if not token:
-        raise Unusable(f"{where} has no token")
+        raise InvalidCluster(f"{where} has no token")
     if not (token.isascii() and token.isprintable()):
-        raise Unusable(f"token of {where} has characters that no HTTP header can carry")
+        raise InvalidCluster(f"token of {where} has characters that no HTTP header can carry")
     if insecure:
         return _Credentials(token, None)
     ca_pem = _value(secret, ref, "caBundle")
     if not ca_pem:
-        raise Unusable(f"{where} has no caBundle, nor may TLS go unverified")
+        raise InvalidCluster(f"{where} has no caBundle, nor may TLS go unverified")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca_pem.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
-        raise Unusable(f"caBundle of {where} is not a PEM certificate") from error
+        raise InvalidCluster(f"caBundle of {where} is not a PEM certificate") from error
     return _Credentials(token, ca_pem)
 
 
@@ -139,4 +139,4 @@ def _value(secret: Secret, ref: SecretRef, key: str) -> bytes:
     try:
         return base64.b64decode(secret.data.get(key, ""), validate=True).strip()
     except (binascii.Error, ValueError) as error:
-        raise Unusable(f"{key} of Secret {ref.namespace}/{ref.name} is not base64") from error
+        raise InvalidCluster(f"{key} of Secret {ref.namespace}/{ref.name} is not base64") from error

@@ -44,7 +44,7 @@ class _Watch(Generic[T]):
     credentials: str
 
 
-class MemberWatches(Generic[T]):
+class MemberInformers(Generic[T]):
     """The watches of all members. A Runnable: what it waits for is waited for in its own tasks."""
 
     def __init__(

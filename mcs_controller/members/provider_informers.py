@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcs_controller.api.core import EndpointSlice
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from mcs_controller.members.informers import MemberWatches
+from mcs_controller.members.informers import MemberInformers
 from mcs_controller.predicates import endpoints_in_use_changed, slice_changed
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from workqueue.clock import Clock
 
 
-class ProviderWatches(MemberWatches[EndpointSlice]):
+class ProviderInformers(MemberInformers[EndpointSlice]):
     """The slice watches of all providers."""
 
     def __init__(self, members: MemberClusters, *, clock: Clock, sync_timeout: float) -> None:
-        """Watches nothing yet; see `MemberWatches`."""
+        """Watches nothing yet; see `MemberInformers`."""
         super().__init__(
             members,
             ENDPOINTSLICES,

@@ -29,8 +29,8 @@ from informers.errors import ConfigError
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
-from mcs_controller.members.credentials import SecretCredentials, Unusable
-from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
+from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
+from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
 
@@ -130,7 +130,7 @@ class _OwnCredentials:
 def _check_urls(cluster: Cluster) -> None:
     spec = cluster.spec
     if not spec.api_endpoint:
-        raise Unusable("spec.apiEndpoint is empty")
+        raise InvalidCluster("spec.apiEndpoint is empty")
     for field, url, schemes in (
         ("apiEndpoint", spec.api_endpoint, ("https", "http")),
         ("proxyURL", spec.proxy_url, _PROXY_SCHEMES),
@@ -142,7 +142,7 @@ def _check_urls(cluster: Cluster) -> None:
             usable = False
         if url and not usable:
             # The URL itself is left out: a proxy's may hold a password.
-            raise Unusable(f"spec.{field} is not a URL with a host and one of the schemes {', '.join(schemes)}")
+            raise InvalidCluster(f"spec.{field} is not a URL with a host and one of the schemes {', '.join(schemes)}")
 
 
 class MemberClusters:
@@ -163,7 +163,7 @@ class MemberClusters:
         qps: float = 40,
         burst: int = 60,
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
-        charge: Charge = CONTROL_PLANE,
+        charge: SyncModeFilter = CONTROL_PLANE,
         own: ClientConfig | None = None,
     ) -> None:
         """Makes no connection yet.
@@ -250,7 +250,7 @@ class MemberClusters:
                 wakeup.clear()
                 try:
                     connection = await self._connect(cluster, wakeup)
-                except Unusable as problem:
+                except InvalidCluster as problem:
                     self._report(cluster, str(problem))
                     await self._wait(wakeup, delay)
                     delay = min(delay * 2, _LAST_RETRY_SECONDS)
@@ -276,7 +276,7 @@ class MemberClusters:
                 metrics=answers,
             )
         except ConfigError as error:
-            raise Unusable(str(error)) from error
+            raise InvalidCluster(str(error)) from error
         return _Connection(client, self._identity_of(cluster), credentials, answers)
 
     async def _way_to(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ClientConfig, Credentials]:

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class SyncModeFilter:
     """The clusters of one process.
 
     Attributes:
@@ -46,14 +46,14 @@ class Charge:
         return cluster is None or cluster.is_push
 
 
-CONTROL_PLANE: Final = Charge()
+CONTROL_PLANE: Final = SyncModeFilter()
 """The charge of the control plane's controllers: all Push clusters."""
 
 
 class SyncModeLogger:
     """Says in the log whether the agent has anything to do, each time that this changes. A runnable."""
 
-    def __init__(self, clusters: SharedInformer[Cluster], charge: Charge) -> None:
+    def __init__(self, clusters: SharedInformer[Cluster], charge: SyncModeFilter) -> None:
         self._clusters = clusters
         self._charge = charge
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.domain.collect import MCS, Feature
+from mcs_controller.domain.collect import MCS, CollectFeature
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of
 from mcs_controller.reconcilers.endpointslice_collect import asks_to_collect
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.conditions import Outcome
+    from mcs_controller.domain.conditions import StepResult
     from mcs_controller.domain.works import SliceRef
 
 LEFTOVERS_SECONDS: Final = 5.0
 """From the end of a Work that asked until the look at what it left: several times what withdrawing takes."""
 
 
-class RequestedDemand:
+class RequestedSource:
     """What the Works of one cluster ask to be collected there."""
 
-    feature: Feature = MCS
+    feature: CollectFeature = MCS
 
     def __init__(self, *, works: Store[Work]) -> None:
         self._works = works
@@ -40,7 +40,7 @@ class RequestedDemand:
         """Whether a Work asks for the service's endpoints here."""
         return asks_to_collect(self._works, cluster, service)
 
-    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """Nobody is told: conditions of services are written in the control plane. Failures are logged and retried."""
 
     def left_behind(self, event: Event[Work]) -> Iterable[ClusterRequest]:

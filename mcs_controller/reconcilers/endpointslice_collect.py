@@ -15,11 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
-from mcs_controller.domain.collect import MCS, Feature, plan_collect, plan_leaving, plan_unobserved, service_of_slice
-from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.collect import (
+    MCS,
+    CollectFeature,
+    plan_collect,
+    plan_leaving,
+    plan_unsynced,
+    service_of_slice,
+)
+from mcs_controller.domain.conditions import StepResult
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
-from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.selection import selects_cluster
 from mcs_controller.domain.works import (
     CreateWork,
     PatchWork,
@@ -27,8 +34,8 @@ from mcs_controller.domain.works import (
     SliceRef,
     WorkTerminating,
     cluster_of,
-    foresee,
     origin_of,
+    predict_result,
     role_of,
     service_of,
 )
@@ -44,10 +51,10 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.key_mutex import Turns
-    from mcs_controller.members.provider_informers import ProviderWatches
-    from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.writes import SliceWorks
+    from mcs_controller.key_mutex import ReconcileMutex
+    from mcs_controller.members.provider_informers import ProviderInformers
+    from mcs_controller.reconcilers.service_status import StatusAggregator
+    from mcs_controller.reconcilers.writes import ReservedWorks
 
 
 _BLOCKED_SECONDS = 1.0
@@ -69,7 +76,7 @@ class EndpointSliceCollectReconciler:
         self,
         *,
         works: Store[Work],
-        watches: ProviderWatches,
+        watches: ProviderInformers,
         enqueue_slice: Callable[[ClusterRequest], None],
     ) -> None:
         self._works = works
@@ -115,11 +122,11 @@ class EndpointSliceCollectReconciler:
         return [Request(work.metadata.namespace, work.metadata.name) for work in works]
 
 
-class Demand(Protocol):
+class CollectSource(Protocol):
     """One feature that wants slices collected."""
 
     @property
-    def feature(self) -> Feature:
+    def feature(self) -> CollectFeature:
         """What it has on the Works that it wants."""
         ...
 
@@ -127,7 +134,7 @@ class Demand(Protocol):
         """Whether it wants the service's endpoints from that provider; None as long as it does not know."""
         ...
 
-    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """How collecting a slice ended; `service` is None if the slice belongs to none, or the provider is unknown."""
         ...
 
@@ -138,10 +145,10 @@ class SliceCollector:
     def __init__(
         self,
         *,
-        works: SliceWorks,
-        watches: ProviderWatches,
+        works: ReservedWorks,
+        watches: ProviderInformers,
         new_id: Callable[[], str],
-        turns: Turns[ClusterRequest],
+        turns: ReconcileMutex[ClusterRequest],
         in_charge: Callable[[str], bool],
         leaving: Callable[[str], bool],
     ) -> None:
@@ -155,16 +162,16 @@ class SliceCollector:
         self._leaving = leaving
         self._new_id = new_id
         self._turns = turns
-        self._demands: list[Demand] = []
+        self._demands: list[CollectSource] = []
         self._dispatch: Dispatch | None = None
         self._failed: set[SliceRef] = set()
         """Slices whose last try failed. As long as the control plane cannot follow, nothing is written ahead of it."""
 
-    def serve(self, demand: Demand) -> None:
+    def serve(self, demand: CollectSource) -> None:
         """Collect for this feature too. To be called before anything is reconciled."""
         self._demands.append(demand)
 
-    def write_ahead(self, dispatch: Dispatch) -> None:
+    def set_dispatcher(self, dispatch: Dispatch) -> None:
         """Write the copies of a slice beside its collected Work."""
         self._dispatch = dispatch
 
@@ -173,7 +180,7 @@ class SliceCollector:
         if not self._in_charge(request.cluster):
             self._failed.discard(SliceRef(*request))
             for demand in self._demands:
-                demand.report(SliceRef(*request), None, Outcome())  # what was said of the slice is for others to say
+                demand.report(SliceRef(*request), None, StepResult())  # what was said of the slice is for others to say
             return Result()
         with self._turns.reconcile(request) as mine:
             return await self._collect(SliceRef(*request)) if mine else Result()
@@ -187,7 +194,7 @@ class SliceCollector:
             writes = plan_leaving(collected)
         elif slices is None:
             # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
-            writes = plan_unobserved(collected, demands)
+            writes = plan_unsynced(collected, demands)
         else:
             observed = slices.get(ObjectKey(origin.namespace, origin.name))
             try:
@@ -202,7 +209,7 @@ class SliceCollector:
             await settle(((what, write) for write in (*ahead, *(self._works.apply(one) for one in writes))), failures)
         if not failures.inconclusive:
             for demand in self._demands:
-                demand.report(origin, service, Outcome(errors=failures.reportable))
+                demand.report(origin, service, StepResult(errors=failures.reportable))
         if failures:
             self._failed.add(origin)
         else:
@@ -216,7 +223,7 @@ class SliceCollector:
             return []
         for write in writes:
             if isinstance(write, CreateWork) or (isinstance(write, PatchWork) and "spec" in write.body):
-                source = foresee(write, self._works.get(write.namespace, write.name))
+                source = predict_result(write, self._works.get(write.namespace, write.name))
                 return self._dispatch.ahead(origin, source, turns)
         return []
 
@@ -243,12 +250,12 @@ def asks_to_collect(works: Store[Work], cluster: str, service: tuple[str, str]) 
     )
 
 
-class MultiClusterServiceDemand:
+class MultiClusterServiceSource:
     """What MultiClusterServices want collected."""
 
-    feature: Feature = MCS
+    feature: CollectFeature = MCS
 
-    def __init__(self, *, works: Store[Work], services: Store[MultiClusterService], board: StatusBoard) -> None:
+    def __init__(self, *, works: Store[Work], services: Store[MultiClusterService], board: StatusAggregator) -> None:
         self._works = works
         self._services = services
         self._board = board
@@ -258,11 +265,11 @@ class MultiClusterServiceDemand:
         mcs = self._services.get(ObjectKey(*service))
         if mcs is None or mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster:
             return False
-        if not names_cluster(cluster, mcs.providers):
+        if not selects_cluster(cluster, mcs.providers):
             return False
         return asks_to_collect(self._works, cluster, service)
 
-    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """Put failures on the board, for the service that waits for the slice."""
         waits = bool(outcome.errors) and service is not None and self.wants(origin.cluster, service)
         self._board.report_uncollected(origin, Request(*service) if waits and service is not None else None, outcome)

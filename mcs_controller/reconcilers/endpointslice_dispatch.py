@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import Outcome, copy_in
+from mcs_controller.domain.conditions import StepResult, copy_in
 from mcs_controller.domain.dispatch import plan_dispatch, release_collected
 from mcs_controller.domain.indexes import (
     BY_CLUSTER,
@@ -24,7 +24,7 @@ from mcs_controller.domain.indexes import (
     EVERY_CLUSTER,
 )
 from mcs_controller.domain.naming import execution_namespace
-from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.selection import selects_cluster
 from mcs_controller.domain.withdrawal import withdrawal_period
 from mcs_controller.domain.works import (
     DeleteWork,
@@ -32,14 +32,14 @@ from mcs_controller.domain.works import (
     Role,
     SliceRef,
     cluster_of,
-    foresee,
     origin_of,
+    predict_result,
     service_of,
     target_of,
 )
-from mcs_controller.key_mutex import SOON_SECONDS
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.writes import Failures, quietly, settle
+from mcs_controller.reconcilers.writes import Failures, best_effort, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.key_mutex import Turns
-    from mcs_controller.reconcilers.service_status import StatusBoard
-    from mcs_controller.reconcilers.writes import SliceWorks
+    from mcs_controller.key_mutex import ReconcileMutex
+    from mcs_controller.reconcilers.service_status import StatusAggregator
+    from mcs_controller.reconcilers.writes import ReservedWorks
     from workqueue.clock import Clock
 
 
@@ -73,14 +73,14 @@ class EndpointSliceDispatchReconciler:
     def __init__(
         self,
         *,
-        works: SliceWorks,
+        works: ReservedWorks,
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
         templates: Store[Service],
-        board: StatusBoard,
+        board: StatusAggregator,
         new_id: Callable[[], str],
-        turns: Turns[ClusterRequest],
-        collecting: Turns[ClusterRequest],
+        turns: ReconcileMutex[ClusterRequest],
+        collecting: ReconcileMutex[ClusterRequest],
         policy: DispatchPolicy,
         clock: Clock,
         execution: LocalExecution | None = None,
@@ -128,7 +128,7 @@ class EndpointSliceDispatchReconciler:
             write
             for copy in plan.copies
             if not isinstance(copy.write, DeleteWork)
-            for write in (*self._executed(copy.write, turns), quietly(self._works.apply(copy.write)))
+            for write in (*self._executed(copy.write, turns), best_effort(self._works.apply(copy.write)))
         ]
 
     async def _dispatch(self, origin: SliceRef) -> Result:
@@ -143,7 +143,7 @@ class EndpointSliceDispatchReconciler:
             await settle(writes, failures)
         service = Request(*plan.service) if plan.service is not None else None
         if not failures.inconclusive:
-            outcome = Outcome(skips=plan.skips, errors=failures.reportable, ports=plan.ports, problem=plan.problem)
+            outcome = StepResult(skips=plan.skips, errors=failures.reportable, ports=plan.ports, problem=plan.problem)
             self._board.report_slice(origin, service, outcome)
         failures.raise_if_any()
         # Only once no copy is left may the collected Work go: after a crash before this line it still leads back here.
@@ -154,7 +154,7 @@ class EndpointSliceDispatchReconciler:
         with self._collecting.ahead(ClusterRequest(*origin)) as mine:
             for release in self._plan_of(origin).release if mine else ():
                 await self._works.apply(release)
-        return Result(requeue_after=None if mine else SOON_SECONDS)
+        return Result(requeue_after=None if mine else RETRY_WHEN_LOCKED_SECONDS)
 
     def _plan_of(self, origin: SliceRef) -> DispatchPlan:
         return self._plan(origin, self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)))
@@ -187,7 +187,7 @@ class EndpointSliceDispatchReconciler:
         """What a changed copy changes in its member."""
         if self._execution is None or not isinstance(write, PatchWork):
             return ()
-        return self._execution.ahead(foresee(write, self._works.get(write.namespace, write.name)), turns)
+        return self._execution.ahead(predict_result(write, self._works.get(write.namespace, write.name)), turns)
 
     async def _release_unreadable(self, request: ClusterRequest) -> None:
         """Let go of a collected Work that is being deleted and holds no slice (any more)."""
@@ -226,7 +226,7 @@ class EndpointSliceDispatchReconciler:
             request
             for name in (cluster, EVERY_CLUSTER)
             for mcs in self._services.by_index(BY_CLUSTER, name)
-            if names_cluster(cluster, mcs.consumers)
+            if selects_cluster(cluster, mcs.consumers)
             for request in self._slices_of(mcs.metadata.namespace, mcs.metadata.name)
         }
         return sorted(found | self._withdrawable(cluster))

@@ -25,18 +25,18 @@ from mcs_controller.domain.import_slices import (
     work_of,
 )
 from mcs_controller.domain.works import origin_of
-from mcs_controller.key_mutex import SOON_SECONDS
-from mcs_controller.reconcilers.writes import Creating, Failures, settle
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
+from mcs_controller.reconcilers.writes import Failures, NameReservations, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.informer import Event
     from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import Turns
+    from mcs_controller.key_mutex import ReconcileMutex
 
 
 class EndpointSliceImportReconciler:
@@ -45,15 +45,15 @@ class EndpointSliceImportReconciler:
     def __init__(
         self,
         *,
-        works: CachedResource[Work],
-        slices: CachedResource[EndpointSlice],
-        collecting: Turns[ClusterRequest],
+        works: CachedClient[Work],
+        slices: CachedClient[EndpointSlice],
+        collecting: ReconcileMutex[ClusterRequest],
     ) -> None:
         """`collecting` says who writes the collected Work of a slice."""
         self._works = works
         self._slices = slices
         self._collecting = collecting
-        self._creating = Creating(slices)
+        self._creating = NameReservations(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
         """Slices that were seen to lose the names of their Works, by (namespace, name), with these."""
 
@@ -72,7 +72,7 @@ class EndpointSliceImportReconciler:
             work = self._works.get(request.namespace, request.name)
             origin = origin_of(work) if work is not None else None
             if origin is not None and not turns.enter_context(self._collecting.ahead(ClusterRequest(*origin))):
-                return Result(requeue_after=SOON_SECONDS)
+                return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
             release = self._plan(request).release
             if release is not None:
                 await self._works.patch(request.namespace, request.name, release)

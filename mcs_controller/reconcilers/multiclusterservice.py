@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.conditions import StepResult
 from mcs_controller.domain.indexes import BY_CLUSTER, BY_SERVICE, EVERY_CLUSTER
 from mcs_controller.domain.multiclusterservice import (
     plan_adopt,
@@ -24,12 +24,12 @@ from mcs_controller.domain.multiclusterservice import (
 )
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.selection import Skip, consumers_of, providers_of
+from mcs_controller.domain.selection import SkippedCluster, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, role_of
-from mcs_controller.key_mutex import SOON_SECONDS
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.writes import Failures, settle_in_turn, unless_gone
+from mcs_controller.reconcilers.writes import Failures, ignore_not_found, settle_in_turn
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from workqueue.priority import LOW, current_priority
@@ -37,7 +37,7 @@ from workqueue.priority import LOW, current_priority
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.informer import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.key_mutex import OneByOne, Turns
-    from mcs_controller.reconcilers.service_status import StatusBoard
+    from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
+    from mcs_controller.reconcilers.service_status import StatusAggregator
     from mcs_controller.runtime.events import Recorder
 
 
@@ -62,14 +62,14 @@ class MultiClusterServiceReconciler:
     def __init__(
         self,
         *,
-        multiclusterservices: CachedResource[MultiClusterService],
-        services: CachedResource[Service],
-        bindings: CachedResource[ResourceBinding],
-        works: CachedResource[Work],
+        multiclusterservices: CachedClient[MultiClusterService],
+        services: CachedClient[Service],
+        bindings: CachedClient[ResourceBinding],
+        works: CachedClient[Work],
         clusters: Store[Cluster],
-        board: StatusBoard,
-        collecting: Turns[ClusterRequest],
-        alone: OneByOne[Request],
+        board: StatusAggregator,
+        collecting: ReconcileMutex[ClusterRequest],
+        alone: KeyMutex[Request],
         recorder: Recorder,
         new_id: Callable[[], str],
         reserved: ReservedObjects = RESERVED,
@@ -115,20 +115,20 @@ class MultiClusterServiceReconciler:
             done = await self._withdraw(request)
             self._unserved.pop(request, None)
             self._board.forget(request)
-            return Result(requeue_after=None if done else SOON_SECONDS)
+            return Result(requeue_after=None if done else RETRY_WHEN_LOCKED_SECONDS)
         live = mcs.metadata.deletion_timestamp is None
         wrong = faults(mcs, self._reserved) if live else ()
         if not live or not mcs.is_cross_cluster or any(fault.releases for fault in wrong):
             if (disown := plan_disown(mcs)) is not None:
                 if not await self._withdraw(request):
-                    return Result(requeue_after=SOON_SECONDS)
+                    return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
             if live and not mcs.is_cross_cluster:
                 self._tell_unserved(request, mcs)
         told = tuple(str(fault) for fault in wrong)
         if any(fault.stops for fault in wrong):
-            self._board.report_service(request, Outcome(errors=told))
+            self._board.report_service(request, StepResult(errors=told))
         elif live and mcs.is_cross_cluster:
             return await self._propagate(request, mcs, told)
         return Result()
@@ -151,7 +151,7 @@ class MultiClusterServiceReconciler:
 
     async def _propagate(self, request: Request, mcs: MultiClusterService, wrong: tuple[str, ...]) -> Result:
         failures = Failures()
-        skips: tuple[Skip, ...] = ()
+        skips: tuple[SkippedCluster, ...] = ()
         problem: str | None = None
         blocked = False
         adopted: MultiClusterService | None = mcs
@@ -166,17 +166,17 @@ class MultiClusterServiceReconciler:
         if problem is not None or not failures.inconclusive:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             providers = providers_of(mcs, self._clusters)
-            skips = (*skips, *self._silent(providers, skips))
-            self._board.report_service(request, Outcome(skips=skips, errors=errors))
+            skips = (*skips, *self._unsynced(providers, skips))
+            self._board.report_service(request, StepResult(skips=skips, errors=errors))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 
-    def _silent(self, providers: Iterable[str], skips: Iterable[Skip]) -> Iterable[Skip]:
+    def _unsynced(self, providers: Iterable[str], skips: Iterable[SkippedCluster]) -> Iterable[SkippedCluster]:
         """Providers that could be used, and whose slices nobody knows."""
         skipped = {skip.cluster for skip in skips}
         for name in providers:
             if name not in skipped and (problem := self._problem_of(name)) is not None:
-                yield Skip(name, wk.EVENT_SYNC_SERVICE_FAILED, problem)
+                yield SkippedCluster(name, wk.EVENT_SYNC_SERVICE_FAILED, problem)
 
     async def _bind(self, request: Request, mcs: MultiClusterService, failures: Failures) -> str | None:
         """Claim the Service and bind it. Returns what stands in the way until some object changes, if anything does."""
@@ -211,13 +211,13 @@ class MultiClusterServiceReconciler:
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
             write = self._services.patch(request.namespace, request.name, patch)
-            await failures.guard(f"Service {request}", unless_gone(write))
+            await failures.guard(f"Service {request}", ignore_not_found(write))
         name = binding_name(wk.SERVICE_KIND, request.name)
         async with self._alone.writing(Request(request.namespace, name)):
             binding = self._bindings.get(request.namespace, name)
             if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
                 released = self._bindings.patch(request.namespace, name, patch)
-                await failures.guard(f"ResourceBinding {request.namespace}/{name}", unless_gone(released))
+                await failures.guard(f"ResourceBinding {request.namespace}/{name}", ignore_not_found(released))
         if not failures.inconclusive and failures.reportable:
             self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()

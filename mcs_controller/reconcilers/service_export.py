@@ -2,7 +2,7 @@
 
 Two queues. `service-export-controller` takes Works that ask for a member's ServiceExports to be followed.
 `service-export` takes single ServiceExports of members, and brings a full comparison of the service's slices with what
-was collected. Collected Works are written by `SliceCollector`, which asks `ServiceExportDemand` what is wanted.
+was collected. Collected Works are written by `SliceCollector`, which asks `ServiceExportSource` what is wanted.
 
 Watches: Works; Clusters; and, in members, ServiceExports and EndpointSlices (see `member_watches`).
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, Feature
+from mcs_controller.domain.collect import EXPORT, CollectFeature
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace
 from mcs_controller.domain.reserved import RESERVED
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multicluster import ServiceExport
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.conditions import Outcome
+    from mcs_controller.domain.conditions import StepResult
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import SliceRef
-    from mcs_controller.members.informers import MemberWatches
-    from mcs_controller.members.provider_informers import ProviderWatches
+    from mcs_controller.members.informers import MemberInformers
+    from mcs_controller.members.provider_informers import ProviderInformers
     from mcs_controller.runtime.events import Recorder
 
 
@@ -45,8 +45,8 @@ class ServiceExportReconciler:
         self,
         *,
         works: Store[Work],
-        exports: MemberWatches[ServiceExport],
-        slices: ProviderWatches,
+        exports: MemberInformers[ServiceExport],
+        slices: ProviderInformers,
         enqueue_export: Callable[[ClusterRequest], None],
         recorder: Recorder | None,
         reserved: ReservedObjects = RESERVED,
@@ -115,7 +115,7 @@ class ExportedSlicesReconciler:
     """Has every slice of one exported service looked at, and everything that was collected for it."""
 
     def __init__(
-        self, *, works: Store[Work], slices: ProviderWatches, enqueue_slice: Callable[[ClusterRequest], None]
+        self, *, works: Store[Work], slices: ProviderInformers, enqueue_slice: Callable[[ClusterRequest], None]
     ) -> None:
         self._works = works
         self._slices = slices
@@ -133,7 +133,7 @@ class ExportedSlicesReconciler:
             self._enqueue_slice(ClusterRequest(request.cluster, slice_.metadata.namespace, slice_.metadata.name))
         return Result()
 
-    def requests_in(self, exports: MemberWatches[ServiceExport], cluster: str) -> set[ClusterRequest]:
+    def requests_in(self, exports: MemberInformers[ServiceExport], cluster: str) -> set[ClusterRequest]:
         """Every ServiceExport of the cluster, and everything that was collected for one."""
         store = exports.objects(cluster)
         found = {ClusterRequest(cluster, *key) for key in (store.keys() if store is not None else ())}
@@ -143,15 +143,15 @@ class ExportedSlicesReconciler:
         return found
 
 
-class ServiceExportDemand:
+class ServiceExportSource:
     """What the members' ServiceExports want collected, for `SliceCollector`."""
 
-    feature: Feature = EXPORT
+    feature: CollectFeature = EXPORT
 
     def __init__(
         self,
         *,
-        exports: MemberWatches[ServiceExport],
+        exports: MemberInformers[ServiceExport],
         clusters: Store[Cluster],
         reserved: ReservedObjects = RESERVED,
     ) -> None:
@@ -178,5 +178,5 @@ class ServiceExportDemand:
         served = registered.serves(wk.MULTICLUSTER_API_VERSION, wk.SERVICE_EXPORT_KIND)
         return False if served == "Disabled" else None
 
-    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: Outcome) -> None:
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """Nobody is told: a ServiceExport has no conditions and no events here. Failures are logged and retried."""

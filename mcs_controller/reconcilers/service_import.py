@@ -16,7 +16,7 @@ from mcs_controller.domain.serviceimport import (
     import_of,
     is_followed,
     is_made_here,
-    is_somebodys_own,
+    is_user_owned,
     plan_derived,
     plan_ingress,
 )
@@ -26,7 +26,7 @@ from mcs_controller.runtime.reconcile import Request, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.informer import Event
     from informers.cache.store import Store
     from mcs_controller.api.core import Service
@@ -44,7 +44,7 @@ class ServiceImportReconciler:
         self,
         *,
         imports: Store[ServiceImport],
-        services: CachedResource[Service],
+        services: CachedClient[Service],
         recorder: Recorder,
         reserved: ReservedObjects = RESERVED,
     ) -> None:
@@ -71,7 +71,7 @@ class ServiceImportReconciler:
                 self._tell_failure(request, found, f"No Service is made: {problem}.")
                 return Result()
         occupant = self._services.get(request.namespace, derived_service_name(request.name))
-        if occupant is not None and is_somebodys_own(occupant):
+        if occupant is not None and is_user_owned(occupant):
             # It is left as it is until somebody removes it or makes another of it, either of which leads back here.
             self._tell_failure(request, found, f"Service {occupant.metadata.name} is there, and {_SOMEBODYS_OWN}.")
             return Result()
@@ -110,7 +110,7 @@ class ServiceImportReconciler:
     async def _remove(self, request: Request) -> None:
         self._told.pop(request, None)
         service = self._services.get(request.namespace, derived_service_name(request.name))
-        departed = request in self._departed and service is not None and not is_somebodys_own(service)
+        departed = request in self._departed and service is not None and not is_user_owned(service)
         if service is not None and (departed or is_made_here(service)):
             meta = service.metadata
             await self._services.delete(meta.namespace, meta.name, uid=meta.uid)

@@ -1,6 +1,6 @@
 """The conditions and events of MultiClusterServices, from all reconcilers that work for one.
 
-The reconcilers report outcomes to a `StatusBoard`; one reconciler turns them into conditions, so the conditions of a
+The reconcilers report to a `StatusAggregator`; one reconciler turns what they report into conditions, so those of a
 service are written by one hand, in one request, and only when they differ from what the service says already. What
 became of the Service and of the copies in the members is read from their Works. Events follow the conditions: one per
 change, none per try, and none after a restart in which nothing changed.
@@ -18,7 +18,7 @@ from informers.meta import ObjectKey
 from mcs_controller.api.common import find_condition
 from mcs_controller.domain import availability, conditions
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import Outcome, Verdict
+from mcs_controller.domain.conditions import ConditionReport, StepResult
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.service_delivery import binding_summary, plan_delivery, refusal, summary
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.informer import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -55,14 +55,14 @@ SETTLING_SECONDS: Final = 5.0
 """How long a Work may be on its way, or fail, before it is told: the first tries often precede the namespace."""
 
 
-class StatusBoard:
+class StatusAggregator:
     """The latest outcome of each piece of work, by service. In memory only: after a restart it fills again."""
 
     def __init__(self) -> None:
-        self._services: dict[Request, Outcome] = {}
-        self._slices: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
+        self._services: dict[Request, StepResult] = {}
+        self._slices: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
         self._filed_under: dict[SliceRef, Request] = {}
-        self._uncollected: defaultdict[Request, dict[SliceRef, Outcome]] = defaultdict(dict)
+        self._uncollected: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
         self._ends: dict[Request, str] = {}
         self._unsaid_ends: set[Request] = set()
         self._listeners: list[Callable[[Request], None]] = []
@@ -71,12 +71,12 @@ class StatusBoard:
         """Call `listener` with each service that got a report."""
         self._listeners.append(listener)
 
-    def report_service(self, service: Request, outcome: Outcome) -> None:
+    def report_service(self, service: Request, outcome: StepResult) -> None:
         """How propagating the Service ended."""
         self._services[service] = outcome
         self._tell(service)
 
-    def report_slice(self, origin: SliceRef, service: Request | None, outcome: Outcome) -> None:
+    def report_slice(self, origin: SliceRef, service: Request | None, outcome: StepResult) -> None:
         """How dispatching one slice ended; `service` is None if it is not dispatched (any more).
 
         The same as before goes unheard: it comes with each pass, and of a fleet there are many.
@@ -94,7 +94,7 @@ class StatusBoard:
         self._slices[service][origin] = outcome
         self._tell(service)
 
-    def report_uncollected(self, origin: SliceRef, service: Request | None, outcome: Outcome) -> None:
+    def report_uncollected(self, origin: SliceRef, service: Request | None, outcome: StepResult) -> None:
         """That a slice could not be collected for the service; `service` is None if it could, or need not."""
         for filed in [one for one, slices in self._uncollected.items() if origin in slices and one != service]:
             del self._uncollected[filed][origin]
@@ -128,15 +128,15 @@ class StatusBoard:
         for origin in self._slices.pop(service, {}):
             self._filed_under.pop(origin, None)
 
-    def service_outcome(self, service: Request) -> Outcome | None:
+    def service_outcome(self, service: Request) -> StepResult | None:
         """The latest report on the Service itself."""
         return self._services.get(service)
 
-    def slice_outcomes(self, service: Request) -> dict[SliceRef, Outcome]:
+    def slice_outcomes(self, service: Request) -> dict[SliceRef, StepResult]:
         """The latest reports on its slices."""
         return self._slices.get(service, {})
 
-    def uncollected(self, service: Request) -> list[Outcome]:
+    def uncollected(self, service: Request) -> list[StepResult]:
         """What could not be collected, by slice."""
         return [outcome for _, outcome in sorted(self._uncollected.get(service, {}).items())]
 
@@ -167,8 +167,8 @@ class ServiceStatusReconciler:
     def __init__(
         self,
         *,
-        board: StatusBoard,
-        services: CachedResource[MultiClusterService],
+        board: StatusAggregator,
+        services: CachedClient[MultiClusterService],
         works: Store[Work],
         clusters: Store[Cluster],
         bindings: Store[ResourceBinding] | None,
@@ -227,7 +227,7 @@ class ServiceStatusReconciler:
         if not (mcs.is_cross_cluster or any(fault.stops for fault in faults(mcs))):
             return Result()
         now = self._clock.utcnow()
-        judged: list[tuple[Verdict | None, float | None]] = []
+        judged: list[tuple[ConditionReport | None, float | None]] = []
         for kind, judge in self._judges.items():
             verdict, waits = judge(request, mcs, now)
             if verdict is None and waits is not None and find_condition(mcs.conditions, kind) is None:
@@ -258,7 +258,7 @@ class ServiceStatusReconciler:
 
     def _service_applied(
         self, request: Request, mcs: MultiClusterService, now: datetime
-    ) -> tuple[Verdict | None, float | None]:
+    ) -> tuple[ConditionReport | None, float | None]:
         outcome = self._board.service_outcome(request)
         if outcome is None or self._bindings is None:
             return None, None
@@ -273,11 +273,11 @@ class ServiceStatusReconciler:
         if settling is not None:
             # Part of a verdict would be written, and then the whole of it, at each restart.
             return None, settling
-        return conditions.service_applied(Outcome((*outcome.skips, *delivery.skips), errors)), settling
+        return conditions.service_applied(StepResult((*outcome.skips, *delivery.skips), errors)), settling
 
     def _slices_dispatched(
         self, request: Request, mcs: MultiClusterService, now: datetime
-    ) -> tuple[Verdict | None, float | None]:
+    ) -> tuple[ConditionReport | None, float | None]:
         works = self._works.by_index(BY_SERVICE, (request.namespace, request.name))
         collected = {
             origin
@@ -299,7 +299,7 @@ class ServiceStatusReconciler:
 
     def _endpoints_available(
         self, request: Request, mcs: MultiClusterService, now: datetime
-    ) -> tuple[Verdict | None, float | None]:
+    ) -> tuple[ConditionReport | None, float | None]:
         if self._bindings is None or self._board.service_outcome(request) is None:
             return None, None
         found = availability.judge(
@@ -314,7 +314,7 @@ class ServiceStatusReconciler:
         problems = [one for one in found.problems if one.pending is None or one.pending.text in lasting]
         if settling is not None or found.unwatched:
             return None, settling
-        return Verdict(found.condition(problems, mcs.metadata.generation)), settling
+        return ConditionReport(found.condition(problems, mcs.metadata.generation)), settling
 
     def _own_slices(self, problem: Problem, request: Request, now: datetime) -> Iterable[EndpointSlice] | str | None:
         """What a consumer has of its own. It is watched from the first time on that this matters."""
@@ -374,12 +374,12 @@ class ServiceStatusReconciler:
         # A moment in the future comes from another clock, and is as good as any in the past.
         return SETTLING_SECONDS - age if 0 <= age < SETTLING_SECONDS else 0.0
 
-    def _remember(self, request: Request, verdicts: Iterable[Verdict]) -> None:
+    def _remember(self, request: Request, verdicts: Iterable[ConditionReport]) -> None:
         for verdict in verdicts:
             self._told[request][verdict.condition.type] = verdict.remarks
 
     def _tell(
-        self, mcs: MultiClusterService, verdicts: Iterable[Verdict], told: Mapping[str, tuple[Remark, ...]]
+        self, mcs: MultiClusterService, verdicts: Iterable[ConditionReport], told: Mapping[str, tuple[Remark, ...]]
     ) -> None:
         reference = _reference(mcs)
         known = {remark for remarks in told.values() for remark in remarks}

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.errors import Conflict, KubeError, NotFound, TransportError
 from informers.meta import KubeObject
-from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, foresee, origin_of
+from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, origin_of, predict_result
 from mcs_controller.runtime.reconcile import ClusterRequest, ReconcileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import Turns
+    from mcs_controller.key_mutex import ReconcileMutex
 
 _log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ T = TypeVar("T")
 K = TypeVar("K", bound=KubeObject)
 
 
-class Creating(Generic[K]):
+class NameReservations(Generic[K]):
     """Objects of a kind for those who create some at the same time: a name that one of them has chosen is taken.
 
     Different slices may ask for one name. As long as the first object is on its way to the server no cache holds it,
     and the second would be refused. Shared by all who create such objects. Not thread-safe.
     """
 
-    def __init__(self, objects: CachedResource[K]) -> None:
+    def __init__(self, objects: CachedClient[K]) -> None:
         self._objects = objects
         self._on_the_way: dict[tuple[str, str], K] = {}
 
@@ -61,12 +61,12 @@ class Creating(Generic[K]):
             self._on_the_way.pop(place, None)
 
 
-class SliceWorks:
+class ReservedWorks:
     """The Works of slices for all who make some."""
 
-    def __init__(self, works: CachedResource[Work]) -> None:
+    def __init__(self, works: CachedClient[Work]) -> None:
         self._works = works
-        self._creating = Creating(works)
+        self._creating = NameReservations(works)
 
     @property
     def store(self) -> Store[Work]:
@@ -80,11 +80,11 @@ class SliceWorks:
     def apply(self, write: WorkWrite) -> Awaitable[None]:
         """One planned write, to be awaited; a name is taken from now on. Raises what the API server says."""
         if isinstance(write, CreateWork):
-            return self._creating.create(write.namespace, write.body, foresee(write, None))
+            return self._creating.create(write.namespace, write.body, predict_result(write, None))
         return apply_work(self._works, write)
 
 
-class WritesFailed(KubeError):
+class AggregateError(KubeError):
     """Some writes of a plan failed; the whole is tried again after a back-off."""
 
     retryable = True
@@ -122,16 +122,16 @@ class Failures:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise WritesFailed, naming everything that failed; or what it was, if all were conflicts or no answers."""
+        """Raise AggregateError, naming everything that failed; or what it was, if all were conflicts or no answers."""
         errors = [error for _, error in self._errors]
         for kind in (Conflict, TransportError):
             if errors and all(isinstance(error, kind) for error in errors):
                 raise errors[0]
         if errors:
-            raise WritesFailed("; ".join(f"{what}: {error}" for what, error in self._errors))
+            raise AggregateError("; ".join(f"{what}: {error}" for what, error in self._errors))
 
 
-async def apply_work(works: CachedResource[Work], write: WorkWrite) -> None:
+async def apply_work(works: CachedClient[Work], write: WorkWrite) -> None:
     """Do one planned write. Raises what the API server says."""
     if isinstance(write, CreateWork):
         await works.create(write.body, write.namespace)
@@ -144,14 +144,17 @@ async def apply_work(works: CachedResource[Work], write: WorkWrite) -> None:
         await works.delete(write.namespace, write.name, uid=write.uid, resource_version=version)
 
 
-def named(works: CachedResource[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
+def named(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
     """The writes, ready for `settle`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
 
 
 async def settle_in_turn(
-    works: CachedResource[Work], writes: Iterable[WorkWrite], collecting: Turns[ClusterRequest], failures: Failures
+    works: CachedClient[Work],
+    writes: Iterable[WorkWrite],
+    collecting: ReconcileMutex[ClusterRequest],
+    failures: Failures,
 ) -> bool:
     """As `settle`, but what the collector has in hand is left to it. False if something was left out for that."""
     mine: list[WorkWrite] = []
@@ -168,7 +171,7 @@ async def settle_in_turn(
     return not left_out
 
 
-async def unless_gone(write: Awaitable[T]) -> T | None:
+async def ignore_not_found(write: Awaitable[T]) -> T | None:
     """Await a write that undoes something; None if the object is gone, and what was to be undone with it."""
     try:
         return await write
@@ -176,7 +179,7 @@ async def unless_gone(write: Awaitable[T]) -> T | None:
         return None
 
 
-async def quietly(write: Awaitable[object]) -> None:
+async def best_effort(write: Awaitable[object]) -> None:
     """Await a write ahead of its turn. That it fails is no news: the reconcile that follows does it, and tells."""
     try:
         await write

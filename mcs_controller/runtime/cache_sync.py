@@ -50,7 +50,7 @@ class Cache(Protocol):
         ...
 
 
-class FirstLists:
+class CacheSync:
     """The caches that a process begins with. A runnable: it tells what is overdue. Not thread-safe."""
 
     name: Final = "first lists"
@@ -70,7 +70,7 @@ class FirstLists:
         self._apart: dict[Cache, tuple[str, ...]] = {}
         self._begun = False
 
-    def set_apart(self, cache: Cache, controllers: Iterable[str]) -> None:
+    def require_only_for(self, cache: Cache, controllers: Iterable[str]) -> None:
         """Let only these controllers, by name, wait for `cache`."""
         self._apart[cache] = (*self._apart.get(cache, ()), *controllers)
 

@@ -219,16 +219,16 @@ class Controller(Generic[R]):
         predicate: Predicate[T] | None = None,
         *,
         urgent: Predicate[T] | None = None,
-        gather_seconds: float = 0.0,
+        debounce_seconds: float = 0.0,
     ) -> None:
         """Enqueue what `mapper` makes of each event of `source` that `predicate` lets pass; `urgent` ones come first.
 
-        With `gather_seconds` it is enqueued so much later, together with what else happens to it in the meantime.
+        With `debounce_seconds` it is enqueued so much later, together with what else happens to it in the meantime.
 
         The handler is registered when the controller starts, not before: the queue of a standby stays empty, and the
         replay at the start brings everything.
         """
-        self.add_source(source, mapper, predicate, urgent=urgent, gather_seconds=gather_seconds)
+        self.add_source(source, mapper, predicate, urgent=urgent, debounce_seconds=debounce_seconds)
 
     def add_source(
         self,
@@ -237,7 +237,7 @@ class Controller(Generic[R]):
         predicate: Predicate[T] | None = None,
         *,
         urgent: Predicate[T] | None = None,
-        gather_seconds: float = 0.0,
+        debounce_seconds: float = 0.0,
     ) -> Registration:
         """As :meth:`watch`, but may be called at any time, and what it returns ends the watch when removed.
 
@@ -252,8 +252,8 @@ class Controller(Generic[R]):
                 elif urgent is not None and urgent(event):
                     priority = URGENT
                 for request in mapper(event):
-                    if gather_seconds > 0:
-                        self.enqueue_after(request, gather_seconds, priority)
+                    if debounce_seconds > 0:
+                        self.enqueue_after(request, debounce_seconds, priority)
                     else:
                         self.enqueue(request, priority)
 
@@ -271,15 +271,15 @@ class Controller(Generic[R]):
         """Reconcile `request` after `seconds`; by default with the priority of what is being done now."""
         self.queue.add_after(request, seconds, priority=self._priority(priority))
 
-    async def run(self, may_act: Callable[[], bool] = _always) -> None:
+    async def run(self, is_leader: Callable[[], bool] = _always) -> None:
         """Register the watches, wait until their sources are synced, then work until stopped. Can be run once.
 
         Returns after :meth:`stop`, as soon as the reconciles in hand are done. Cancelling cancels those as well;
         whatever they make of that, no other begins.
 
         Args:
-            may_act: asked before each reconcile, for example whether this process still leads. Once it says no nothing
-                is begun any more; it is up to the caller to cancel then.
+            is_leader: asked before each reconcile, for example whether this process still leads. Once it says no,
+                nothing is begun any more; it is up to the caller to cancel then.
         """
         self._running = True
         try:
@@ -293,7 +293,7 @@ class Controller(Generic[R]):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run(), name=f"{self.name} delays")
                 workers = [
-                    group.create_task(self._work(may_act), name=f"{self.name} worker {number}")
+                    group.create_task(self._work(is_leader), name=f"{self.name} worker {number}")
                     for number in range(self._workers)
                 ]
                 try:
@@ -313,13 +313,13 @@ class Controller(Generic[R]):
         for watch in self._watches:
             watch.unregister()
 
-    async def _work(self, may_act: Callable[[], bool]) -> None:
+    async def _work(self, is_leader: Callable[[], bool]) -> None:
         while self._running and not self._cancelled:
             try:
                 request = await self.queue.get()
             except ShutDown:
                 return
-            if not may_act():
+            if not is_leader():
                 self.queue.done(request)
                 return
             with (

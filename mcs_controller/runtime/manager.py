@@ -18,7 +18,7 @@ import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcs_controller.runtime.cache_sync import FirstLists
+from mcs_controller.runtime.cache_sync import CacheSync
 from mcs_controller.runtime.http import HttpServer, health_routes, metrics_routes
 from mcs_controller.runtime.leader_election import LeadershipLost
 from mcs_controller.runtime.reconcile import leaf_errors
@@ -96,7 +96,7 @@ class Manager:
         self._elector = elector
         self._grace_seconds = grace_seconds
         self._stopping = asyncio.Event()
-        self._first_lists = FirstLists(clock=clock, overdue_seconds=sync_timeout, manifests=manifests)
+        self._first_lists = CacheSync(clock=clock, overdue_seconds=sync_timeout, manifests=manifests)
         self._informers: list[Informers] = []
         self._runnables: list[Runnable] = []
         self._leader_runnables: list[Runnable] = []
@@ -116,13 +116,13 @@ class Manager:
         """
         self._informers.append(informers)
 
-    def set_apart(self, cache: Cache, *controllers: Controller[Any]) -> None:
+    def require_only_for(self, cache: Cache, *controllers: Controller[Any]) -> None:
         """Let these controllers alone wait for `cache`, which is one of :meth:`add_informers`.
 
         For a kind that an installation may lack: the others work without it, and these as soon as it can be listed.
         No other controller may read the cache.
         """
-        self._first_lists.set_apart(cache, [controller.name for controller in controllers])
+        self._first_lists.require_only_for(cache, [controller.name for controller in controllers])
 
     def add_controller(self, controller: Controller[Any]) -> None:
         """Run this controller while leading. On the way out it finishes the reconciles in hand.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from informers import ApiClient, CachedResource, InformerFactory, load_incluster, load_kubeconfig
+from informers import ApiClient, CachedClient, InformerFactory, load_incluster, load_kubeconfig
 from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, default_identity
@@ -75,7 +75,7 @@ class Program:
         label_selector: str = "",
         field_selector: str = "",
         indexers: Indexers[T] | None = None,
-    ) -> CachedResource[T]:
+    ) -> CachedClient[T]:
         """The objects of one kind, in one namespace or all, kept in memory by a watch; and writes of them.
 
         Asked for twice with the same selection it is one watch and one copy, with the indexes of both.
@@ -97,7 +97,7 @@ class Program:
             field_selector=field_selector,
             indexers=indexers,
         )
-        return CachedResource(self.client, informer)
+        return CachedClient(self.client, informer)
 
     def controller(self, reconciler: Reconciler[R], name: str = "", *, workers: int = 1) -> Controller[R]:
         """A controller that runs while this process leads. It still has to be told what to watch.

@@ -14,7 +14,7 @@ from mcs_controller.domain.conditions import merge, says_the_same
 from mcs_controller.runtime.events import ObjectReference
 
 if TYPE_CHECKING:
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.runtime.events import EventType, Recorder
@@ -29,7 +29,7 @@ _IN_ORDER = (wk.OWNED, wk.STALE_REMOVED)
 class ClusterConditions:
     """Writes one condition at a time, and only what differs."""
 
-    def __init__(self, clusters: CachedResource[Cluster], recorder: Recorder, clock: Clock, *, component: str) -> None:
+    def __init__(self, clusters: CachedClient[Cluster], recorder: Recorder, clock: Clock, *, component: str) -> None:
         """`component` is the source of the events."""
         self._clusters = clusters
         self._recorder = recorder.for_component(component)

@@ -27,13 +27,13 @@ from mcs_controller.standalone.domain.work_status import was_applied
 from mcs_controller.standalone.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
 
 if TYPE_CHECKING:
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.work import Manifest, ManifestRef, Work
     from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.standalone.domain.member_ownership import Ownership
-    from mcs_controller.standalone.member_objects import MemberObjects
+    from mcs_controller.standalone.member_objects import MemberObjectInformers
     from mcs_controller.standalone.metrics import PropagationMetrics
     from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
 
@@ -51,12 +51,12 @@ class _Target(NamedTuple):
     name: str
 
 
-class MemberWriter:
+class MemberApplier:
     """Writes objects of members, for all Works. Not thread-safe; of one object only one write at a time is expected."""
 
     def __init__(
         self,
-        objects: MemberObjects,
+        objects: MemberObjectInformers,
         works: Store[Work],
         ownerships: Ownerships,
         metrics: PropagationMetrics,
@@ -84,7 +84,7 @@ class MemberWriter:
             Immutable: it would have to be deleted and made anew, and may not be.
             NamespaceMissing: there is no place for it.
             KindNotServed: the member has no such kind.
-            MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
+            MemberUnavailable, NotSynced, KubeError: see `MemberObjectInformers.open`, and what the member says.
         """
         content = manifest_of(work, manifest)
         if (problem := self._problem(manifest.ref)) is not None:
@@ -118,7 +118,7 @@ class MemberWriter:
 
         Raises:
             KubeError: what the member says, and that it changed meanwhile.
-            MemberUnavailable, KindNotServed: see `MemberObjects.open`.
+            MemberUnavailable, KindNotServed: see `MemberObjectInformers.open`.
         """
         try:
             content = manifest_of(work, manifest)
@@ -141,7 +141,7 @@ class MemberWriter:
         Reserved objects are let go in any case.
 
         Raises:
-            MemberUnavailable, NotSynced, KubeError: see `MemberObjects.open`, and what the member says.
+            MemberUnavailable, NotSynced, KubeError: see `MemberObjectInformers.open`, and what the member says.
         """
         try:
             target = await self._target(cluster, manifest.ref)
@@ -165,7 +165,7 @@ class MemberWriter:
 
     async def _bring(
         self,
-        objects: CachedResource[Unstructured],
+        objects: CachedClient[Unstructured],
         work: Work,
         target: _Target,
         content: JsonObject,
@@ -224,7 +224,7 @@ class MemberWriter:
             self._stubborn.pop(target, None)
 
     async def _create(
-        self, objects: CachedResource[Unstructured], work: Work, target: _Target, content: JsonObject
+        self, objects: CachedClient[Unstructured], work: Work, target: _Target, content: JsonObject
     ) -> Unstructured:
         resource, recreate = target.kind.resource, was_applied(work)
         try:
@@ -237,7 +237,7 @@ class MemberWriter:
         self._metrics.created(target.cluster, resource.api_version, resource.kind, ok=True, recreate=recreate)
         return created
 
-    async def _patch(self, objects: CachedResource[Unstructured], target: _Target, patch: JsonObject) -> Unstructured:
+    async def _patch(self, objects: CachedClient[Unstructured], target: _Target, patch: JsonObject) -> Unstructured:
         resource = target.kind.resource
         try:
             patched = await objects.patch(target.namespace, target.name, patch)
@@ -247,7 +247,7 @@ class MemberWriter:
         self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="updated")
         return patched
 
-    async def _delete(self, objects: CachedResource[Unstructured], target: _Target, observed: Unstructured) -> None:
+    async def _delete(self, objects: CachedClient[Unstructured], target: _Target, observed: Unstructured) -> None:
         resource, meta = target.kind.resource, observed.metadata
         try:
             await objects.delete(target.namespace, target.name, uid=meta.uid, resource_version=meta.resource_version)

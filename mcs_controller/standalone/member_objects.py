@@ -10,14 +10,14 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.errors import KubeError
 from informers.resource import Resource
 from mcs_controller.api.common import Unstructured, decode_applied, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.runtime.reconcile import ReconcileError
-from mcs_controller.standalone.served_kinds import ServedKinds, resource_of
+from mcs_controller.standalone.served_kinds import RESTMapper, resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,17 +122,17 @@ class Members(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Opened:
     informer: SharedInformer[Unstructured]
-    objects: CachedResource[Unstructured]
+    objects: CachedClient[Unstructured]
 
 
-class MemberObjects:
+class MemberObjectInformers:
     """The managed objects of all members. A runnable that needs leadership, like those who use it."""
 
     def __init__(self, members: Members, *, clock: Clock) -> None:
         """`clock` tells when to ask a member again for a kind that it did not have."""
         self._members = members
         self._clock = clock
-        self._served: dict[str, ServedKinds] = {}
+        self._served: dict[str, RESTMapper] = {}
         self._opened: dict[str, dict[MemberKind, _Opened]] = {}
         self._waiting: dict[str, list[asyncio.Task[None]]] = {}
         self._unsynced: asyncio.Queue[tuple[str, SharedInformer[Unstructured]]] = asyncio.Queue()
@@ -161,9 +161,9 @@ class MemberObjects:
         known = MEMBER_KINDS.get((api_version, kind))
         if known is not None:
             return known
-        wanted, client = Kind(api_version, kind), self.client(cluster)
+        wanted, client = GroupVersionKind(api_version, kind), self.client(cluster)
         if cluster not in self._served:
-            self._served[cluster] = ServedKinds(client, clock=self._clock)
+            self._served[cluster] = RESTMapper(client, clock=self._clock)
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
@@ -173,7 +173,7 @@ class MemberObjects:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""
         return self._member(cluster).client
 
-    def open(self, cluster: str, kind: MemberKind) -> CachedResource[Unstructured]:
+    def open(self, cluster: str, kind: MemberKind) -> CachedClient[Unstructured]:
         """The member's objects of that kind, complete.
 
         Raises:
@@ -185,7 +185,7 @@ class MemberObjects:
         opened = self._opened.setdefault(cluster, {})
         if kind not in opened:
             informer = member.informers.informer(kind.resource, label_selector=kind.label_selector)
-            opened[kind] = _Opened(informer, CachedResource(member.client, informer))
+            opened[kind] = _Opened(informer, CachedClient(member.client, informer))
             informer.add_handler(self._forward(cluster), name=f"objects of {cluster}")
             if not informer.has_synced:
                 self._unsynced.put_nowait((cluster, informer))
@@ -196,7 +196,7 @@ class MemberObjects:
             raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {informer.last_error}")
         raise NotSynced(f"{kind.resource} of cluster {cluster} are being listed")
 
-    def opened(self, cluster: str) -> list[CachedResource[Unstructured]]:
+    def opened(self, cluster: str) -> list[CachedClient[Unstructured]]:
         """The member's objects of all kinds that have been listed so far."""
         return [one.objects for one in self._opened.get(cluster, {}).values() if one.informer.has_synced]
 

@@ -10,7 +10,7 @@ from informers.discovery import Malformed
 from informers.errors import DecodeError, from_response
 from informers.resource import Resource
 from mcs_controller.api.common import Unstructured, decode_unstructured
-from mcs_controller.domain.kinds import Kind, Served, discovery_path, parse_served
+from mcs_controller.domain.kinds import APIResource, GroupVersionKind, discovery_path, parse_served
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ FRESH_SECONDS: Final = 10.0
 """How long "there is no such kind" is believed. That there is one is believed for good."""
 
 
-def resource_of(kind: Kind, served: Served) -> Resource[Unstructured]:
+def resource_of(kind: GroupVersionKind, served: APIResource) -> Resource[Unstructured]:
     """Where to find the objects of a kind, and how to read them. Equal for equal arguments."""
     return Resource(
         group=kind.group,
@@ -45,10 +45,10 @@ class RawClient(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Document:
     read_at: float
-    kinds: Mapping[str, Served]
+    kinds: Mapping[str, APIResource]
 
 
-class ServedKinds:
+class RESTMapper:
     """The kinds of one API server. Those who ask for the same group version at the same time share the request."""
 
     def __init__(self, client: RawClient, *, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class ServedKinds:
         self._documents: dict[str, _Document] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def find(self, kind: Kind) -> Served | None:
+    async def find(self, kind: GroupVersionKind) -> APIResource | None:
         """Where the kind is; None if the server has no such kind.
 
         Raises:
@@ -72,7 +72,7 @@ class ServedKinds:
                 self._documents[kind.api_version] = known
             return known.kinds.get(kind.kind)
 
-    async def _read(self, api_version: str) -> Mapping[str, Served]:
+    async def _read(self, api_version: str) -> Mapping[str, APIResource]:
         path = discovery_path(api_version)
         answer = await self._client.raw("GET", path)
         if answer.status == 404:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.errors import Forbidden, NotFound
 from mcs_controller.api import resources
 from mcs_controller.context import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
 from mcs_controller.domain import clusters
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES
-from mcs_controller.key_mutex import Turns
+from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.predicates import cluster_changed, content_changed
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.controller import enqueue_object
@@ -26,7 +26,7 @@ from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
 from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
-from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.metrics import PrometheusClusterMetrics, PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers import (
     binding,
@@ -40,8 +40,8 @@ from mcs_controller.standalone.reconcilers import (
     scheduler,
     stale_objects,
 )
-from mcs_controller.standalone.served_kinds import ServedKinds
-from mcs_controller.standalone.templates import Templates
+from mcs_controller.standalone.served_kinds import RESTMapper
+from mcs_controller.standalone.templates import TemplateInformers
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class _Execution(NamedTuple):
     """The execution controller's reconciler and what it shares with other controllers."""
 
     reconciler: execution.ExecutionReconciler
-    objects: MemberObjects
+    objects: MemberObjectInformers
     ownerships: member_ownership.MemberOwnershipReconciler
-    turns: Turns[Request]
+    turns: ReconcileMutex[Request]
 
 
 def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
@@ -136,7 +136,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
             namespace_sync.cluster_appeared,
         )
         sync.watch(ctx.works.informer, namespace_sync.requests_for_work, namespace_sync.work_changed)
-    templates = Templates(ctx.host, ctx.informers, ServedKinds(ctx.host, clock=ctx.clock), clock=ctx.clock)
+    templates = TemplateInformers(ctx.host, ctx.informers, RESTMapper(ctx.host, clock=ctx.clock), clock=ctx.clock)
     if "policy" in enabled or "binding" in enabled:
         ctx.manager.add_runnable(templates, needs_leader=True)
     if "policy" in enabled:
@@ -162,7 +162,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
 
 
 def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Execution:
-    objects = MemberObjects(ctx.members, clock=ctx.clock)
+    objects = MemberObjectInformers(ctx.members, clock=ctx.clock)
     ctx.manager.add_runnable(objects, needs_leader=True)
     ownerships = member_ownership.MemberOwnershipReconciler(
         clusters=ctx.clusters,
@@ -172,7 +172,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         clock=ctx.clock,
         charge=ctx.charge,
     )
-    turns = Turns[Request]()
+    turns = ReconcileMutex[Request]()
     reconciler = execution.ExecutionReconciler(
         works=ctx.cached(resources.WORKS, WORK_INDEXES),
         clusters=ctx.clusters.store,
@@ -204,7 +204,7 @@ async def _own_uid(ctx: ControllerContext) -> str:
         return ""
 
 
-def _start_policy(ctx: ControllerContext, templates: Templates) -> None:
+def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
     """From a policy and a template to a binding that can be scheduled."""
     options = ctx.options
     policies = ctx.cached(resources.PROPAGATIONPOLICIES, policy_rules.POLICY_INDEXES)
@@ -238,7 +238,7 @@ def _start_policy(ctx: ControllerContext, templates: Templates) -> None:
     controller.watch(policies.informer, enqueue_object, content_changed)
     controller.watch(bindings.informer, reconciler.requests_for_marks, content_changed)
     # An installation that uses no policies may lack the kind; the rest must work.
-    ctx.manager.set_apart(policies.informer, detector, controller)
+    ctx.manager.require_only_for(policies.informer, detector, controller)
     policy.follow_templates(
         templates,
         bindings.store,
@@ -249,7 +249,7 @@ def _start_policy(ctx: ControllerContext, templates: Templates) -> None:
 
 
 def _start_propagation(
-    ctx: ControllerContext, templates: Templates, metrics: PropagationMetrics, executing: _Execution | None
+    ctx: ControllerContext, templates: TemplateInformers, metrics: PropagationMetrics, executing: _Execution | None
 ) -> None:
     """From a scheduled binding to objects in members, and back."""
     options, enabled = ctx.options, ctx.options.controllers
@@ -291,7 +291,7 @@ def _start_propagation(
         reflector = binding_status.BindingStatusReconciler(
             bindings=bindings,
             works=works.store,
-            loadbalancers=CachedResource(ctx.host, balancers),
+            loadbalancers=CachedClient(ctx.host, balancers),
             recorder=ctx.recorder,
             clock=ctx.clock,
             alone=ctx.alone,
@@ -302,9 +302,9 @@ def _start_propagation(
         # A new binding is scheduled, and its Works are applied, within some milliseconds: told in one write, and after
         # the scheduler's own.
         for_a_while = STATUS_DELAY_SECONDS
-        controller.watch(bindings.informer, enqueue_object, gather_seconds=for_a_while)
-        controller.watch(works.informer, binding.requests_for_work, gather_seconds=for_a_while)
-        controller.watch(balancers, reflector.requests_for_service, gather_seconds=for_a_while)
+        controller.watch(bindings.informer, enqueue_object, debounce_seconds=for_a_while)
+        controller.watch(works.informer, binding.requests_for_work, debounce_seconds=for_a_while)
+        controller.watch(balancers, reflector.requests_for_service, debounce_seconds=for_a_while)
 
 
 def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: Controller[Request]) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.errors import KubeError
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
 from mcs_controller.standalone.served_kinds import resource_of
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from informers.client.client import ApiClient
     from informers.resource import Resource
     from mcs_controller.api.common import Unstructured
-    from mcs_controller.standalone.served_kinds import ServedKinds
+    from mcs_controller.standalone.served_kinds import RESTMapper
     from workqueue.clock import Clock
 
 _ASK_AGAIN_SECONDS: Final = 10.0
 """After discovery failed, or knew no such kind: a CustomResourceDefinition may be on its way."""
 
 
-class Templates:
+class TemplateInformers:
     """The templates by kind. A runnable that needs leadership, like those who use it. Not thread-safe."""
 
-    def __init__(self, host: ApiClient, informers: InformerFactory, kinds: ServedKinds, *, clock: Clock) -> None:
+    def __init__(self, host: ApiClient, informers: InformerFactory, kinds: RESTMapper, *, clock: Clock) -> None:
         """Asks nothing yet.
 
         Args:
@@ -46,17 +46,20 @@ class Templates:
         self._informers = informers
         self._kinds = kinds
         self._clock = clock
-        self._wanted: dict[str, frozenset[Kind]] = {}
-        self._serving: dict[Kind, asyncio.Task[None]] = {}
-        self._informing: dict[Kind, SharedInformer[Unstructured]] = {}
-        self._problems: dict[Kind, str] = {}
-        self._absent: set[Kind] = set()
+        self._wanted: dict[str, frozenset[GroupVersionKind]] = {}
+        self._serving: dict[GroupVersionKind, asyncio.Task[None]] = {}
+        self._informing: dict[GroupVersionKind, SharedInformer[Unstructured]] = {}
+        self._problems: dict[GroupVersionKind, str] = {}
+        self._absent: set[GroupVersionKind] = set()
         self._wants_changed = asyncio.Event()
-        self._changed: list[Callable[[Kind, Event[Unstructured]], None]] = []
-        self._available: list[Callable[[Kind], None]] = []
+        self._changed: list[Callable[[GroupVersionKind, Event[Unstructured]], None]] = []
+        self._available: list[Callable[[GroupVersionKind], None]] = []
 
     def subscribe(
-        self, *, changed: Callable[[Kind, Event[Unstructured]], None], available: Callable[[Kind], None]
+        self,
+        *,
+        changed: Callable[[GroupVersionKind, Event[Unstructured]], None],
+        available: Callable[[GroupVersionKind], None],
     ) -> None:
         """Hear of changed templates, and of kinds of which more is known now.
 
@@ -66,26 +69,26 @@ class Templates:
         self._changed.append(changed)
         self._available.append(available)
 
-    def want(self, user: str, kinds: Iterable[Kind]) -> None:
+    def want(self, user: str, kinds: Iterable[GroupVersionKind]) -> None:
         """These, and no others than before, are the kinds that `user` needs. What nobody needs is stopped."""
         wanted = frozenset(kinds)
         if self._wanted.get(user) != wanted:
             self._wanted[user] = wanted
             self._wants_changed.set()
 
-    def get(self, kind: Kind) -> CachedResource[Unstructured] | None:
+    def get(self, kind: GroupVersionKind) -> CachedClient[Unstructured] | None:
         """All templates of the kind; None as long as they are not known."""
         informer = self._informing.get(kind)
-        return CachedResource(self._host, informer) if informer is not None and informer.has_synced else None
+        return CachedClient(self._host, informer) if informer is not None and informer.has_synced else None
 
-    def problem(self, kind: Kind) -> str | None:
+    def problem(self, kind: GroupVersionKind) -> str | None:
         """Why they are not known, in words for whoever wrote the policy; None if nothing is known to be wrong."""
         informer = self._informing.get(kind)
         if informer is not None and not informer.has_synced and informer.last_error is not None:
             return f"{kind} cannot be listed: {informer.last_error}"
         return self._problems.get(kind)
 
-    def is_absent(self, kind: Kind) -> bool:
+    def is_absent(self, kind: GroupVersionKind) -> bool:
         """Whether the control plane is known to have no templates of the kind, since it has no such kind."""
         return kind in self._absent
 
@@ -94,14 +97,14 @@ class Templates:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wants_changed.clear()
-                wanted = frozenset[Kind]().union(*self._wanted.values())
+                wanted = frozenset[GroupVersionKind]().union(*self._wanted.values())
                 for kind in sorted(self._serving.keys() - wanted):
                     self._serving.pop(kind).cancel()
                 for kind in sorted(wanted - self._serving.keys()):
                     self._serving[kind] = group.create_task(self._serve(kind), name=f"templates {kind}")
                 await self._wants_changed.wait()
 
-    async def _serve(self, kind: Kind) -> None:
+    async def _serve(self, kind: GroupVersionKind) -> None:
         try:
             informer = self._informers.informer(await self._locate(kind), indexers=TEMPLATE_INDEXES)
         finally:
@@ -119,14 +122,14 @@ class Templates:
                 del self._informing[kind]
             await self._informers.stop(informer)
 
-    def _forward(self, kind: Kind) -> Callable[[Event[Unstructured]], None]:
+    def _forward(self, kind: GroupVersionKind) -> Callable[[Event[Unstructured]], None]:
         def forward(event: Event[Unstructured]) -> None:
             for listener in self._changed:
                 listener(kind, event)
 
         return forward
 
-    async def _locate(self, kind: Kind) -> Resource[Unstructured]:
+    async def _locate(self, kind: GroupVersionKind) -> Resource[Unstructured]:
         while True:
             try:
                 served = await self._kinds.find(kind)

@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
-from mcs_controller.key_mutex import Turns
+from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
 from mcs_controller.standalone.domain.member_ownership import Ownership, Standing
-from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from tests.support.builders import cluster
@@ -95,7 +95,7 @@ class World:
 
     def restart(self) -> None:
         """The controller starts anew; nothing that it remembered is left."""
-        self.objects = MemberObjects(self.members, clock=self.clock)
+        self.objects = MemberObjectInformers(self.members, clock=self.clock)
         self.reconciler = ExecutionReconciler(
             works=self.works,
             clusters=self.clusters.store,
@@ -103,7 +103,7 @@ class World:
             ownerships=self.ownerships,
             recorder=self.recorder,
             clock=self.clock,
-            turns=Turns(),
+            turns=ReconcileMutex(),
             find_namespace=namespace_finder(cast(Any, self.host)),
             metrics=self.metrics,
             retries=Retries(clock=self.clock, rng=random.Random(1), member_qps=40.0),

@@ -2,7 +2,7 @@
 except where a fault plan says otherwise.
 
 It has lists by pages with tokens that expire, watches with history, bookmarks, streaming lists, selections, and the
-writes that a CachedResource makes, with their conflicts. Like kube-apiserver, it opens a watch from a version that it
+writes that a CachedClient makes, with their conflicts. Like kube-apiserver, it opens a watch from a version that it
 has yet to reach, and says nothing on it, not even bookmarks, until then.
 """
 

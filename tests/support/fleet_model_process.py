@@ -197,7 +197,7 @@ class _Context(ControllerContext):
         manager = types.SimpleNamespace(
             add_informers=lambda _: None,
             add_runnable=lambda runnable, **_: self.runnables.append(runnable),
-            set_apart=lambda *_: None,
+            require_only_for=lambda *_: None,
         )
         super().__init__(
             _options(kind),

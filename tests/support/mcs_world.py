@@ -27,9 +27,9 @@ from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
-from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.sync_mode import CONTROL_PLANE
-from mcs_controller.reconcilers.writes import SliceWorks
+from mcs_controller.reconcilers.writes import ReservedWorks
 from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -202,7 +202,7 @@ class World:
 
         self.runnables: list[Any] = []
         manager = types.SimpleNamespace(
-            add_runnable=lambda runnable, **_: self.runnables.append(runnable), set_apart=lambda *_: None
+            add_runnable=lambda runnable, **_: self.runnables.append(runnable), require_only_for=lambda *_: None
         )
         options = types.SimpleNamespace(
             feature_gates=types.SimpleNamespace(enabled=lambda _: bool(self.enabled & CONTROLLERS)),
@@ -224,9 +224,9 @@ class World:
             cached=cached,
             controller=controller,
             works=works,
-            slice_works=SliceWorks(works),
-            collecting=Turns(),
-            alone=OneByOne(),
+            slice_works=ReservedWorks(works),
+            collecting=ReconcileMutex(),
+            alone=KeyMutex(),
             services=cached(resources.SERVICES),
             bindings=cached(resources.RESOURCEBINDINGS),
             clusters=cached(resources.CLUSTERS),

@@ -1,7 +1,7 @@
 """An API server in memory, for tests of reconcilers: no sockets, no tasks, no waiting.
 
     api = MemoryApi()
-    works = api.cached(WORKS, {"by-cluster": cluster_index})     # a CachedResource, as production uses it
+    works = api.cached(WORKS, {"by-cluster": cluster_index})     # a CachedClient, as production uses it
     api.seed({"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": {...}, "spec": {...}})
     await SomeReconciler(works=works).reconcile(Request("ns", "name"))
     assert api.writes == []
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 
 from informers.cache.cache import Cache
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.cache.event import Event, Handler
 from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
@@ -229,10 +229,10 @@ class MemoryApi:
         *,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> CachedResource[T]:
-        """A `CachedResource` over this server."""
+    ) -> CachedClient[T]:
+        """A `CachedClient` over this server."""
         informer = self.informer(resource, indexers, label_selector=label_selector, field_selector=field_selector)
-        return CachedResource(cast(ApiClient, self), cast("SharedInformer[T]", informer))
+        return CachedClient(cast(ApiClient, self), cast("SharedInformer[T]", informer))
 
     def seed(self, content: Mapping[str, Any], *, plural: str = "") -> Json:
         """Somebody creates an object, status included; uid, resourceVersion and finalizers are kept if given."""

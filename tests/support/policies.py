@@ -9,26 +9,26 @@ import msgspec
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import Kind, Served
+from mcs_controller.domain.kinds import APIResource, GroupVersionKind
 from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
 from mcs_controller.standalone.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from mcs_controller.api.policy import PropagationPolicy
     from tests.support.memory import MemoryApi
 
 Json = dict[str, Any]
 
-DEPLOYMENT = Kind("apps/v1", "Deployment")
-SERVICE = Kind("v1", "Service")
+DEPLOYMENT = GroupVersionKind("apps/v1", "Deployment")
+SERVICE = GroupVersionKind("v1", "Service")
 NAMESPACE = "default"
 
 
-def selector(name: str = "", kind: Kind = DEPLOYMENT, **fields: Any) -> Json:
+def selector(name: str = "", kind: GroupVersionKind = DEPLOYMENT, **fields: Any) -> Json:
     """One of `spec.resourceSelectors`."""
     return {"apiVersion": kind.api_version, "kind": kind.kind} | ({"name": name} if name else {}) | fields
 
@@ -75,7 +75,7 @@ def template(
     name: str = "web",
     namespace: str = NAMESPACE,
     *,
-    kind: Kind = DEPLOYMENT,
+    kind: GroupVersionKind = DEPLOYMENT,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -115,40 +115,47 @@ class MemoryTemplates:
     """What `Templates` is to those who use it, over a `MemoryApi`; all kinds are known unless a test says otherwise."""
 
     def __init__(self, api: MemoryApi) -> None:
-        self.wanted: dict[str, frozenset[Kind]] = {}
-        self.problems: dict[Kind, str] = {}
-        self.absent: set[Kind] = set()
+        self.wanted: dict[str, frozenset[GroupVersionKind]] = {}
+        self.problems: dict[GroupVersionKind, str] = {}
+        self.absent: set[GroupVersionKind] = set()
         self._api = api
-        self._opened: dict[Kind, CachedResource[Unstructured]] = {}
-        self._changed: list[Callable[[Kind, Event[Unstructured]], None]] = []
-        self._available: list[Callable[[Kind], None]] = []
+        self._opened: dict[GroupVersionKind, CachedClient[Unstructured]] = {}
+        self._changed: list[Callable[[GroupVersionKind, Event[Unstructured]], None]] = []
+        self._available: list[Callable[[GroupVersionKind], None]] = []
 
     def subscribe(
-        self, *, changed: Callable[[Kind, Event[Unstructured]], None], available: Callable[[Kind], None]
+        self,
+        *,
+        changed: Callable[[GroupVersionKind, Event[Unstructured]], None],
+        available: Callable[[GroupVersionKind], None],
     ) -> None:
         self._changed.append(changed)
         self._available.append(available)
 
-    def want(self, user: str, kinds: Iterable[Kind]) -> None:
+    def want(self, user: str, kinds: Iterable[GroupVersionKind]) -> None:
         self.wanted[user] = frozenset(kinds)
 
-    def get(self, kind: Kind) -> CachedResource[Unstructured] | None:
-        if kind in self.problems or kind in self.absent or kind not in frozenset[Kind]().union(*self.wanted.values()):
+    def get(self, kind: GroupVersionKind) -> CachedClient[Unstructured] | None:
+        if (
+            kind in self.problems
+            or kind in self.absent
+            or kind not in frozenset[GroupVersionKind]().union(*self.wanted.values())
+        ):
             return None
         if kind not in self._opened:
-            resource = resource_of(kind, Served(f"{kind.kind.lower()}s", namespaced=True))
+            resource = resource_of(kind, APIResource(f"{kind.kind.lower()}s", namespaced=True))
             self._opened[kind] = self._api.cached(resource, TEMPLATE_INDEXES)
             for changed in self._changed:
                 self._opened[kind].informer.add_handler(lambda event, tell=changed: tell(kind, event))  # type: ignore[misc]
         return self._opened[kind]
 
-    def problem(self, kind: Kind) -> str | None:
+    def problem(self, kind: GroupVersionKind) -> str | None:
         return self.problems.get(kind)
 
-    def is_absent(self, kind: Kind) -> bool:
+    def is_absent(self, kind: GroupVersionKind) -> bool:
         return kind in self.absent
 
-    def become_available(self, kind: Kind) -> None:
+    def become_available(self, kind: GroupVersionKind) -> None:
         self.problems.pop(kind, None)
         self.absent.discard(kind)
         for listener in self._available:

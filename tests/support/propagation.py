@@ -8,9 +8,9 @@ import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
+from informers import ApiClient, CachedClient, ClientConfig, InformerFactory, StaticToken
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS, SERVICES, WORKS
-from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.predicates import content_changed
 from mcs_controller.reconcilers.retries import RETRY_SECONDS, Retries
@@ -19,10 +19,10 @@ from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain import binding as binding_rules
 from mcs_controller.standalone.domain import execution as execution_rules
-from mcs_controller.standalone.member_objects import MemberObjects
+from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.reconcilers import binding, binding_status, execution
-from mcs_controller.standalone.served_kinds import ServedKinds
-from mcs_controller.standalone.templates import Templates
+from mcs_controller.standalone.served_kinds import RESTMapper
+from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.execution import KnownOwnerships
 from workqueue import default_controller_rate_limiter
 from workqueue.clock import RealClock
@@ -46,26 +46,26 @@ async def propagation(access: ClusterAccess, *, retry_seconds: float = RETRY_SEC
         factory = InformerFactory(host, clock=clock, rng=rng)
         clusters = factory.informer(CLUSTERS)
         services = factory.informer(SERVICES)
-        works = CachedResource(
+        works = CachedClient(
             host,
             factory.informer(WORKS, indexers={**binding_rules.WORK_INDEXES, **execution_rules.WORK_INDEXES}),
         )
-        bindings = CachedResource(host, factory.informer(RESOURCEBINDINGS, indexers=binding_rules.BINDING_INDEXES))
-        balancers = CachedResource(
+        bindings = CachedClient(host, factory.informer(RESOURCEBINDINGS, indexers=binding_rules.BINDING_INDEXES))
+        balancers = CachedClient(
             host,
             factory.informer(binding_status.LOADBALANCERS, field_selector=binding_status.LOADBALANCER_SELECTOR),
         )
         events = EventBroadcaster(host, clock=clock)
         recorder = events.for_component("test")
         members = MemberClusters(clusters, host, clock=clock, rng=rng, recorder=recorder, user_agent=USER_AGENT)
-        templates = Templates(host, factory, ServedKinds(host, clock=clock), clock=clock)
-        objects = MemberObjects(members, clock=clock)
+        templates = TemplateInformers(host, factory, RESTMapper(host, clock=clock), clock=clock)
+        objects = MemberObjectInformers(members, clock=clock)
 
         def controller(name: str, reconciler: Reconciler[Request]) -> Controller[Request]:
             limiter: RateLimiter[Request] = default_controller_rate_limiter(clock=clock)
             return Controller(name, reconciler, clock=clock, rate_limiter=limiter, workers=5)
 
-        alone = OneByOne[Request]()
+        alone = KeyMutex[Request]()
         binder = binding.BindingReconciler(
             bindings=bindings,
             works=works,
@@ -81,7 +81,7 @@ async def propagation(access: ClusterAccess, *, retry_seconds: float = RETRY_SEC
         binding_controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         binding_controller.watch(services, binder.requests_for_template)
         binding.follow_templates(templates, binder, binding_controller.enqueue)
-        turns = Turns[Request]()
+        turns = ReconcileMutex[Request]()
         executor = execution.ExecutionReconciler(
             works=works,
             clusters=clusters.store,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from informers import ApiClient, CachedResource, ClientConfig, InformerFactory, StaticToken
+from informers import ApiClient, CachedClient, ClientConfig, InformerFactory, StaticToken
 from mcs_controller import predicates as changes
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.domain.namespaces import compile_skipped
-from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
@@ -44,11 +44,11 @@ async def standalone_controllers(
     config = ClientConfig(server=access.server, ca_pem=access.ca_pem, token_source=StaticToken(access.token))
     async with ApiClient(config, clock=clock, user_agent=USER_AGENT) as host:
         factory = InformerFactory(host, clock=clock, rng=rng)
-        clusters = CachedResource(host, factory.informer(CLUSTERS))
-        namespaces = CachedResource(host, factory.informer(NAMESPACES))
-        works = CachedResource(host, factory.informer(WORKS, indexers=EXECUTION_WORK_INDEXES))
+        clusters = CachedClient(host, factory.informer(CLUSTERS))
+        namespaces = CachedClient(host, factory.informer(NAMESPACES))
+        works = CachedClient(host, factory.informer(WORKS, indexers=EXECUTION_WORK_INDEXES))
         binding_indexes = {**SCHEDULED_BINDING_INDEXES, **PLACED_BINDING_INDEXES}
-        bindings = CachedResource(host, factory.informer(RESOURCEBINDINGS, indexers=binding_indexes))
+        bindings = CachedClient(host, factory.informer(RESOURCEBINDINGS, indexers=binding_indexes))
         events = EventBroadcaster(host, clock=clock)
         members = MemberClusters(
             clusters.informer, host, clock=clock, rng=rng, recorder=events.for_component("test"), user_agent=USER_AGENT
@@ -65,7 +65,7 @@ async def standalone_controllers(
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
-                collecting=Turns(),
+                collecting=ReconcileMutex(),
                 recorder=events.for_component("test"),
                 clock=clock,
             ),
@@ -113,7 +113,7 @@ async def standalone_controllers(
                 clusters=clusters.store,
                 recorder=events.for_component("test"),
                 clock=clock,
-                alone=OneByOne(),
+                alone=KeyMutex(),
             ),
         )
         placing.watch(bindings.informer, enqueue_object, scheduler.binding_changed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
 from mcs_controller.standalone.domain.work_status import was_applied
@@ -39,7 +39,7 @@ BY_TEMPLATE = "template"
 BY_TEMPLATE_KIND = "template-kind"
 """ResourceBindings by the kind of the resource they speak of, Services apart: those are known anyway."""
 
-SERVICE: Final = Kind("v1", wk.SERVICE_KIND)
+SERVICE: Final = GroupVersionKind("v1", wk.SERVICE_KIND)
 
 _PURGE_DIRECTLY = "Directly"
 _OVERWRITE = "Overwrite"
@@ -68,9 +68,9 @@ def _binding_template(binding: ResourceBinding) -> Iterable[Hashable]:
     return ((resource.api_version, resource.kind, resource.namespace, resource.name),)
 
 
-def kind_of(binding: ResourceBinding) -> Kind:
+def kind_of(binding: ResourceBinding) -> GroupVersionKind:
     """The kind of the resource that the binding speaks of."""
-    return Kind(binding.spec.resource.api_version, binding.spec.resource.kind)
+    return GroupVersionKind(binding.spec.resource.api_version, binding.spec.resource.kind)
 
 
 def _template_kind(binding: ResourceBinding) -> Iterable[Hashable]:

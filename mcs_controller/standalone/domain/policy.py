@@ -30,7 +30,7 @@ import msgspec
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, ForeignController
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.works import WorkTerminating, changed_keys
 
@@ -54,7 +54,7 @@ BY_CLAIM = "claim"
 
 _ABORT: Final = "Abort"
 _UNSUPPORTED_GROUPS: Final = ("karmada.io", "events.k8s.io", "coordination.k8s.io")
-_UNSUPPORTED_KINDS: Final = frozenset({Kind("v1", "Event")})
+_UNSUPPORTED_KINDS: Final = frozenset({GroupVersionKind("v1", "Event")})
 _RESERVED_NAMESPACES: Final = frozenset({wk.SYSTEM_NAMESPACE, wk.CLUSTER_NAMESPACE})
 _SELECTOR_FIELDS: Final = frozenset({"apiVersion", "kind", "namespace", "name", "labelSelector"})
 _OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
@@ -92,11 +92,11 @@ class Selector:
             as Karmada documents it.
     """
 
-    kind: Kind
+    kind: GroupVersionKind
     name: str = ""
     labels: tuple[Requirement, ...] | None = None
 
-    def precision(self, kind: Kind, meta: ObjectMeta) -> int:
+    def precision(self, kind: GroupVersionKind, meta: ObjectMeta) -> int:
         """How precisely it matches: 3 by name, 2 by labels, 1 by kind alone; 0 if it does not."""
         if kind != self.kind:
             return 0
@@ -128,11 +128,11 @@ class Rules:
     preserve: bool | None = None
 
     @property
-    def kinds(self) -> frozenset[Kind]:
+    def kinds(self) -> frozenset[GroupVersionKind]:
         """The kinds that are selected."""
         return frozenset(selector.kind for selector in self.selectors)
 
-    def precision(self, kind: Kind, meta: ObjectMeta) -> int:
+    def precision(self, kind: GroupVersionKind, meta: ObjectMeta) -> int:
         """How precisely the best selector matches; 0 if none does."""
         return max((selector.precision(kind, meta) for selector in self.selectors), default=0)
 
@@ -207,11 +207,11 @@ class _Reader:
             if not isinstance(text, str):
                 self.problems.append(f"{path}.{name} has to be a string")
         if any(not isinstance(text, str) for text in texts.values()):
-            return Selector(Kind("", ""))
+            return Selector(GroupVersionKind("", ""))
         for name in ("apiVersion", "kind"):
             if not texts[name]:
                 self.problems.append(f"{path}.{name} is missing")
-        kind = Kind(texts["apiVersion"], texts["kind"])
+        kind = GroupVersionKind(texts["apiVersion"], texts["kind"])
         if not _is_template_kind(kind):
             self.problems.append(f"{path}: {kind} is not a kind that is propagated")
         if texts["namespace"] not in ("", self._namespace):
@@ -300,7 +300,7 @@ def _is_empty(value: Any) -> bool:
     return value in (None, "", False, [], {}) and type(value) is not int
 
 
-def _is_template_kind(kind: Kind) -> bool:
+def _is_template_kind(kind: GroupVersionKind) -> bool:
     # Bindings and Works would be propagated by way of bindings and Works of their own, and Events come back.
     group = kind.group
     return kind not in _UNSUPPORTED_KINDS and not any(
@@ -311,7 +311,7 @@ def _is_template_kind(kind: Kind) -> bool:
 # --- whose is a template ---------------------------------------------------------------------------------------------
 
 
-class Verdict(enum.Enum):
+class ClaimDecision(enum.Enum):
     """What is to be done about a template that no policy is to be applied to."""
 
     RELEASE = "no policy has it: take our marks off, leave what runs"
@@ -334,36 +334,40 @@ def claimant(meta: ObjectMeta) -> tuple[str, str] | None:
     return (namespace, name) if namespace and name else None
 
 
-def decide(kind: Kind, template: KubeObject, policies: Sequence[PropagationPolicy]) -> Apply | Verdict:
+def decide(
+    kind: GroupVersionKind, template: KubeObject, policies: Sequence[PropagationPolicy]
+) -> Apply | ClaimDecision:
     """Whose the template is, given all policies of its namespace. Deterministic, whatever their order."""
     meta = template.metadata
     if meta.labels.get(wk.CLAIMED_BY):
-        return Verdict.YIELD
+        return ClaimDecision.YIELD
     is_anothers = meta.labels.get(wk.CLUSTER_POLICY_PERMANENT_ID) and not meta.labels.get(wk.POLICY_PERMANENT_ID)
     if is_anothers:
-        return Verdict.LEAVE
+        return ClaimDecision.LEAVE
     holder = _holder(meta, policies)
     if meta.deletion_timestamp is not None:
         # Others may hold it for as long as they like; a policy that goes must not wait for them.
-        return Verdict.LEAVE if holder is not None else Verdict.RELEASE
+        return ClaimDecision.LEAVE if holder is not None else ClaimDecision.RELEASE
     if holder is not None:
         try:
             rules = rules_of(holder)
         except Refused:
-            return Verdict.LEAVE
+            return ClaimDecision.LEAVE
         if rules.precision(kind, meta):
             return Apply(holder, rules)
     matching = [
         (policy, rules, precision) for policy, rules in _usable(policies) if (precision := rules.precision(kind, meta))
     ]
     if not matching:
-        return Verdict.RELEASE
+        return ClaimDecision.RELEASE
     policy, rules, _ = min(matching, key=lambda one: (-one[1].priority, -one[2], one[0].metadata.name))
     # Without its id it cannot claim anything yet; the write that gives it one leads back here.
-    return Apply(policy, rules) if policy_id(policy) else Verdict.LEAVE
+    return Apply(policy, rules) if policy_id(policy) else ClaimDecision.LEAVE
 
 
-def selecting(kind: Kind, template: KubeObject, policies: Iterable[PropagationPolicy]) -> Iterable[PropagationPolicy]:
+def selecting(
+    kind: GroupVersionKind, template: KubeObject, policies: Iterable[PropagationPolicy]
+) -> Iterable[PropagationPolicy]:
     """The policies that select a template, whoever has it."""
     return (policy for policy, rules in _usable(policies) if rules.precision(kind, template.metadata))
 
@@ -449,7 +453,7 @@ def plan_binding(
         WorkTerminating: the binding is being deleted.
     """
     source = template.metadata
-    kind = Kind(template.content["apiVersion"], template.content["kind"])
+    kind = GroupVersionKind(template.content["apiVersion"], template.content["kind"])
     resource = {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
@@ -508,13 +512,13 @@ def plan_binding(
     return BindingWrite(create=False, body=body | ({"spec": changes} if changes else {}))
 
 
-def speaks_of(binding: ResourceBinding, kind: Kind, name: str) -> bool:
+def speaks_of(binding: ResourceBinding, kind: GroupVersionKind, name: str) -> bool:
     """Whether the binding is about that template: names of bindings leave the API group out."""
     resource = binding.spec.resource
     return (resource.api_version, resource.kind, resource.name) == (*kind, name)
 
 
-def _check_writable(meta: ObjectMeta, kind: Kind, source: ObjectMeta) -> None:
+def _check_writable(meta: ObjectMeta, kind: GroupVersionKind, source: ObjectMeta) -> None:
     for reference in meta.owner_references:
         if reference.controller and reference.uid != source.uid:
             raise ForeignController(
@@ -587,7 +591,7 @@ def _claim(obj: KubeObject) -> Iterable[Hashable]:
 def _claimed_kind(binding: ResourceBinding) -> Iterable[Hashable]:
     if claimant(binding.metadata) is None:
         return ()
-    return (Kind(binding.spec.resource.api_version, binding.spec.resource.kind),)
+    return (GroupVersionKind(binding.spec.resource.api_version, binding.spec.resource.kind),)
 
 
 POLICY_INDEXES: Mapping[str, Callable[[PropagationPolicy], Iterable[Hashable]]] = {

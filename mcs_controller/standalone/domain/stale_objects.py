@@ -37,7 +37,7 @@ from mcs_controller.domain.naming import (
     dispatched_slice_name,
     distinct_slice_name,
 )
-from mcs_controller.domain.selection import names_cluster
+from mcs_controller.domain.selection import selects_cluster
 from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.standalone.domain.execution import applier_of, is_managed
 
@@ -146,7 +146,7 @@ def is_copy_coming(obj: Unstructured, cluster: str, works: Store[Work], services
     meta = obj.metadata
     service = (meta.namespace, meta.labels.get(wk.SERVICE_NAME, ""))
     mcs = services.get(ObjectKey(*service))
-    if mcs is None or mcs.metadata.deletion_timestamp is not None or not names_cluster(cluster, mcs.consumers):
+    if mcs is None or mcs.metadata.deletion_timestamp is not None or not selects_cluster(cluster, mcs.consumers):
         return False
     provider = meta.annotations.get(wk.PROVISION_CLUSTER, "")
     names = (

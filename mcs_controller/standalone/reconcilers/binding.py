@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from informers.meta import ObjectKey, key_of
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
 from mcs_controller.predicates import content_changed, service_changed
 from mcs_controller.reconcilers.writes import Failures, apply_work, settle
@@ -49,15 +49,15 @@ from workqueue import LOW, at_priority
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import OneByOne
+    from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.runtime.events import Recorder
-    from mcs_controller.standalone.templates import Templates
+    from mcs_controller.standalone.templates import TemplateInformers
     from workqueue.clock import Clock
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
@@ -87,14 +87,14 @@ class BindingReconciler:
     def __init__(
         self,
         *,
-        bindings: CachedResource[ResourceBinding],
-        works: CachedResource[Work],
+        bindings: CachedClient[ResourceBinding],
+        works: CachedClient[Work],
         services: Store[Service],
-        templates: Templates,
+        templates: TemplateInformers,
         recorder: Recorder,
         new_id: Callable[[], str],
         clock: Clock,
-        alone: OneByOne[Request],
+        alone: KeyMutex[Request],
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
     ) -> None:
         """`services` and `templates` have what bindings speak of; the latter are told which kinds that is.
@@ -116,7 +116,7 @@ class BindingReconciler:
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
         kinds = self._bindings.store.index_values(BY_TEMPLATE_KIND)
-        self._templates.want(_USER, (kind for kind in kinds if isinstance(kind, Kind)))
+        self._templates.want(_USER, (kind for kind in kinds if isinstance(kind, GroupVersionKind)))
         binding = self._bindings.get(request.namespace, request.name)
         if binding is None:
             self._failing.pop(request, None)
@@ -216,13 +216,13 @@ class BindingReconciler:
         """Bindings whose Service was changed, or that could not be acted on before this state of it arrived."""
         return self._requests_about(SERVICE, event, changed=service_changed(event))
 
-    def requests_for_object(self, kind: Kind, event: Event[Unstructured]) -> Iterable[Request]:
+    def requests_for_object(self, kind: GroupVersionKind, event: Event[Unstructured]) -> Iterable[Request]:
         """The same, for a template of any kind."""
         old, new = event.old, event.new
         return self._requests_about(kind, event, changed=old is None or new is None or has_drifted(old, new))
 
     def _requests_about(
-        self, kind: Kind, event: Event[Service] | Event[Unstructured], *, changed: bool
+        self, kind: GroupVersionKind, event: Event[Service] | Event[Unstructured], *, changed: bool
     ) -> Iterable[Request]:
         new, old = event.new, event.old
         if new is None:
@@ -235,20 +235,22 @@ class BindingReconciler:
             if changed or old is None or is_older(Unstructured(metadata=old.metadata, content={}), binding)
         ]
 
-    def requests_for_kind(self, kind: Kind) -> Iterable[Request]:
+    def requests_for_kind(self, kind: GroupVersionKind) -> Iterable[Request]:
         """Bindings of a kind of which more is known now."""
         return [Request(*key) for key in sorted(self._bindings.store.index_keys(BY_TEMPLATE_KIND, kind))]
 
 
-def follow_templates(templates: Templates, reconciler: BindingReconciler, enqueue: Callable[[Request], None]) -> None:
+def follow_templates(
+    templates: TemplateInformers, reconciler: BindingReconciler, enqueue: Callable[[Request], None]
+) -> None:
     """Enqueue what templates other than Services, and kinds that come within reach, ask to be looked at."""
 
-    def changed(kind: Kind, event: Event[Unstructured]) -> None:
+    def changed(kind: GroupVersionKind, event: Event[Unstructured]) -> None:
         if kind != SERVICE:
             for request in reconciler.requests_for_object(kind, event):
                 enqueue(request)
 
-    def available(kind: Kind) -> None:
+    def available(kind: GroupVersionKind) -> None:
         with at_priority(LOW):
             for request in reconciler.requests_for_kind(kind):
                 enqueue(request)

@@ -28,12 +28,12 @@ from mcs_controller.standalone.reconcilers.binding import binding_reference, tem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import OneByOne
+    from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -80,12 +80,12 @@ class BindingStatusReconciler:
     def __init__(
         self,
         *,
-        bindings: CachedResource[ResourceBinding],
+        bindings: CachedClient[ResourceBinding],
         works: Store[Work],
-        loadbalancers: CachedResource[LoadBalancer],
+        loadbalancers: CachedClient[LoadBalancer],
         recorder: Recorder,
         clock: Clock,
-        alone: OneByOne[Request],
+        alone: KeyMutex[Request],
     ) -> None:
         """`alone` says who writes a binding when."""
         self._bindings = bindings

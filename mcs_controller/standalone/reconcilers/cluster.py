@@ -28,7 +28,7 @@ from mcs_controller.domain.clusters import (
     plan_cluster,
 )
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
-from mcs_controller.key_mutex import SOON_SECONDS
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
 from mcs_controller.reconcilers.writes import Failures, settle_in_turn
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -36,7 +36,7 @@ from mcs_controller.runtime.reconcile import Request, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import Turns
+    from mcs_controller.key_mutex import ReconcileMutex
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.runtime.reconcile import ClusterRequest
     from workqueue.clock import Clock
@@ -61,11 +61,11 @@ class ClusterReconciler:
     def __init__(
         self,
         *,
-        clusters: CachedResource[Cluster],
-        namespaces: CachedResource[Namespace],
-        works: CachedResource[Work],
+        clusters: CachedClient[Cluster],
+        namespaces: CachedClient[Namespace],
+        works: CachedClient[Work],
         bindings: Store[ResourceBinding],
-        collecting: Turns[ClusterRequest],
+        collecting: ReconcileMutex[ClusterRequest],
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -102,7 +102,7 @@ class ClusterReconciler:
             silent=has_given_up(cluster, namespace, self._clock.utcnow()),
         )
         if not await self._empty(plan):
-            return Result(requeue_after=SOON_SECONDS)
+            return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
         await self._apply(cluster, plan)
         if plan.waiting_for:
             _log.info("Waiting", extra={"waiting_for": plan.waiting_for})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from informers.errors import Conflict, KubeError, NotFound
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of
-from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
+from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain import cluster_status
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.meta import Condition
     from mcs_controller.api.cluster import Cluster
@@ -80,7 +80,7 @@ class ClusterStatusReconciler:
     def __init__(
         self,
         *,
-        clusters: CachedResource[Cluster],
+        clusters: CachedClient[Cluster],
         members: Members,
         clock: Clock,
         rng: random.Random,
@@ -88,7 +88,7 @@ class ClusterStatusReconciler:
         recorder: Recorder,
         thresholds: Thresholds,
         frequency_seconds: float = 10.0,
-        charge: Charge = CONTROL_PLANE,
+        charge: SyncModeFilter = CONTROL_PLANE,
     ) -> None:
         """Probes nothing yet.
 

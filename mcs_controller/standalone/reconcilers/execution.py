@@ -31,8 +31,8 @@ from mcs_controller.domain.conditions import says_the_same
 from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, cluster_of, role_of
-from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
-from mcs_controller.reconcilers.writes import quietly
+from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
+from mcs_controller.reconcilers.writes import best_effort
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
 from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
@@ -57,11 +57,11 @@ from mcs_controller.standalone.domain.work_status import (
     reflected,
     was_applied,
 )
-from mcs_controller.standalone.member_applier import MemberWriter, NamespaceMissing
+from mcs_controller.standalone.member_applier import MemberApplier, NamespaceMissing
 from mcs_controller.standalone.member_objects import (
     NAMESPACES,
     KindNotServed,
-    MemberObjects,
+    MemberObjectInformers,
     MemberUnavailable,
     NotSynced,
 )
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import ExitStack
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from informers.client.client import ApiClient
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.key_mutex import Turns
+    from mcs_controller.key_mutex import ReconcileMutex
     from mcs_controller.reconcilers.retries import Retries
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
@@ -117,17 +117,17 @@ class ExecutionReconciler:
     def __init__(
         self,
         *,
-        works: CachedResource[Work],
+        works: CachedClient[Work],
         clusters: Store[Cluster],
-        objects: MemberObjects,
+        objects: MemberObjectInformers,
         ownerships: Ownerships,
         recorder: Recorder,
         clock: Clock,
-        turns: Turns[Request],
+        turns: ReconcileMutex[Request],
         find_namespace: FindNamespace,
         retries: Retries,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
-        charge: Charge = CONTROL_PLANE,
+        charge: SyncModeFilter = CONTROL_PLANE,
         reserved: ReservedObjects = RESERVED,
     ) -> None:
         """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again.
@@ -136,7 +136,7 @@ class ExecutionReconciler:
         """
         self._works = works
         self._clusters = clusters
-        self._writer = MemberWriter(objects, works.store, ownerships, metrics, reserved)
+        self._writer = MemberApplier(objects, works.store, ownerships, metrics, reserved)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns
@@ -168,7 +168,7 @@ class ExecutionReconciler:
             return []
         if not turns.enter_context(self._turns.ahead(Request(work.metadata.namespace, work.metadata.name))):
             return []
-        return [quietly(self._writer.change(work, name, manifest)) for manifest in work.manifests]
+        return [best_effort(self._writer.change(work, name, manifest)) for manifest in work.manifests]
 
     async def _reconcile(self, request: Request) -> Result:
         work = self._works.get(request.namespace, request.name)
@@ -378,7 +378,9 @@ class ExecutionReconciler:
         return _failed(self._works.store.by_index(BY_MEMBER_OBJECT, value))
 
 
-def follow_members(objects: MemberObjects, reconciler: ExecutionReconciler, enqueue: Callable[[Request], None]) -> None:
+def follow_members(
+    objects: MemberObjectInformers, reconciler: ExecutionReconciler, enqueue: Callable[[Request], None]
+) -> None:
     """Enqueue what the changes in the members, and their coming within reach, ask to be looked at."""
 
     def changed(cluster: str, event: Event[Unstructured]) -> None:

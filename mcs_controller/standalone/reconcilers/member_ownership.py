@@ -34,12 +34,12 @@ from mcs_controller.standalone.member_objects import NAMESPACES, NotSynced
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.common import Unstructured
-    from mcs_controller.members.sync_mode import Charge
+    from mcs_controller.members.sync_mode import SyncModeFilter
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.standalone.member_objects import Member, Members
     from workqueue.clock import Clock
@@ -75,12 +75,12 @@ class MemberOwnershipReconciler:
     def __init__(
         self,
         *,
-        clusters: CachedResource[Cluster],
+        clusters: CachedClient[Cluster],
         members: Members,
         control_plane: Callable[[], Awaitable[str]],
         recorder: Recorder,
         clock: Clock,
-        charge: Charge,
+        charge: SyncModeFilter,
     ) -> None:
         """`control_plane` tells its uid, empty if it has none."""
         self._clusters = clusters

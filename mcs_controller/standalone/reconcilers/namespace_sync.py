@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
@@ -45,7 +45,7 @@ class NamespaceSyncReconciler:
         *,
         namespaces: Store[Namespace],
         clusters: Store[Cluster],
-        works: CachedResource[Work],
+        works: CachedClient[Work],
         skipped: tuple[re.Pattern[str], ...],
         new_id: Callable[[], str],
     ) -> None:
@@ -68,7 +68,7 @@ class NamespaceSyncReconciler:
         """See the class.
 
         Raises:
-            WritesFailed: at least one cluster could not be served; all of them were tried.
+            AggregateError: at least one cluster could not be served; all of them were tried.
         """
         namespace = self._namespaces.get(ObjectKey("", request.name))
         if namespace is None or not is_propagated(namespace, self._skipped):

@@ -23,7 +23,7 @@ from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.multiclusterservice import without_finalizer
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
@@ -36,9 +36,9 @@ from mcs_controller.standalone.domain.policy import (
     BY_KIND,
     BY_NAMESPACE,
     Apply,
+    ClaimDecision,
     Refused,
     Rules,
-    Verdict,
     claimant,
     decide,
     is_distributed,
@@ -56,16 +56,16 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.key_mutex import OneByOne
+    from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.runtime.events import EventType, Recorder
-    from mcs_controller.standalone.templates import Templates
+    from mcs_controller.standalone.templates import TemplateInformers
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 """While templates cannot be listed: that is tried again and again, and only success is announced."""
@@ -79,7 +79,7 @@ _USER: Final = "policy"
 class TemplateRequest(NamedTuple):
     """A template to look at."""
 
-    kind: Kind
+    kind: GroupVersionKind
     namespace: str
     name: str
 
@@ -88,11 +88,14 @@ class TemplateRequest(NamedTuple):
 
 
 def _want_kinds(
-    templates: Templates, policies: Store[PropagationPolicy], bindings: Store[ResourceBinding]
-) -> frozenset[Kind]:
+    templates: TemplateInformers, policies: Store[PropagationPolicy], bindings: Store[ResourceBinding]
+) -> frozenset[GroupVersionKind]:
     """Have all kinds watched that policies select or, by the marks on bindings, have selected before."""
     wanted = frozenset(
-        kind for store in (policies, bindings) for kind in store.index_values(BY_KIND) if isinstance(kind, Kind)
+        kind
+        for store in (policies, bindings)
+        for kind in store.index_values(BY_KIND)
+        if isinstance(kind, GroupVersionKind)
     )
     templates.want(_USER, wanted)
     return wanted
@@ -105,17 +108,17 @@ class ResourceDetector:
         self,
         *,
         policies: Store[PropagationPolicy],
-        bindings: CachedResource[ResourceBinding],
-        templates: Templates,
+        bindings: CachedClient[ResourceBinding],
+        templates: TemplateInformers,
         recorder: Recorder,
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
-        alone: OneByOne[Request],
+        alone: KeyMutex[Request],
         reserved: ReservedObjects = RESERVED,
     ) -> None:
         """`skipped`: `--skipped-propagating-namespaces`. `alone` says who writes a binding when.
 
-        Templates that are `reserved` belong to no policy, silently: whole kinds may be selected.
+        TemplateInformers that are `reserved` belong to no policy, silently: whole kinds may be selected.
         """
         self._reserved = reserved
         self._policies = policies
@@ -144,15 +147,15 @@ class ResourceDetector:
             return Result()
         decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
         if self._reserved.problem(request.kind.kind, request.namespace, request.name) is not None:
-            decision = Verdict.RELEASE if isinstance(decision, Apply) else decision
+            decision = ClaimDecision.RELEASE if isinstance(decision, Apply) else decision
         if isinstance(decision, Apply):
             await self._apply(request, objects, template, decision)
-        elif decision is Verdict.RELEASE:
+        elif decision is ClaimDecision.RELEASE:
             await self._release(request, objects, template)
-        elif decision is Verdict.YIELD:
+        elif decision is ClaimDecision.YIELD:
             self._tell_policies(request, template)
             await self._unmark_binding(request)
-        if decision is not Verdict.YIELD:
+        if decision is not ClaimDecision.YIELD:
             self._told.pop(request, None)
         return Result()
 
@@ -172,7 +175,7 @@ class ResourceDetector:
     async def _apply(
         self,
         request: TemplateRequest,
-        objects: CachedResource[Unstructured],
+        objects: CachedClient[Unstructured],
         template: Unstructured,
         decision: Apply,
     ) -> None:
@@ -205,7 +208,7 @@ class ResourceDetector:
             return True
 
     async def _release(
-        self, request: TemplateRequest, objects: CachedResource[Unstructured], template: Unstructured
+        self, request: TemplateRequest, objects: CachedClient[Unstructured], template: Unstructured
     ) -> None:
         self._failing.pop(request, None)
         if (patch := plan_unclaim(template.metadata)) is not None:
@@ -255,9 +258,9 @@ class PolicyReconciler:
     def __init__(
         self,
         *,
-        policies: CachedResource[PropagationPolicy],
+        policies: CachedClient[PropagationPolicy],
         bindings: Store[ResourceBinding],
-        templates: Templates,
+        templates: TemplateInformers,
         recorder: Recorder,
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
@@ -318,7 +321,7 @@ class PolicyReconciler:
         known = all(self._templates.get(kind) is not None for kind in rules.kinds)
         return Result() if known else Result(requeue_after=_LOOK_AGAIN_SECONDS)
 
-    async def _let_go(self, request: Request, policy: PropagationPolicy, wanted: frozenset[Kind]) -> Result:
+    async def _let_go(self, request: Request, policy: PropagationPolicy, wanted: frozenset[GroupVersionKind]) -> Result:
         release = without_finalizer(policy.metadata, wk.POLICY_FINALIZER)
         if release is None:
             return Result()
@@ -343,7 +346,7 @@ class PolicyReconciler:
         for template in sorted(templates):
             self._enqueue_template(template)
 
-    def _claimed(self, policy: Request, kinds: Iterable[Kind]) -> set[TemplateRequest]:
+    def _claimed(self, policy: Request, kinds: Iterable[GroupVersionKind]) -> set[TemplateRequest]:
         """What has the policy's marks, on the template or on the binding."""
         key = (policy.namespace, policy.name)
         found = {_template_of(binding) for binding in self._bindings.by_index(BY_CLAIM, key)}
@@ -370,7 +373,7 @@ class PolicyReconciler:
 
     # --- what to look at when something changes ----------------------------------------------------------------------
 
-    def requests_for_kind(self, kind: Kind) -> Iterable[Request]:
+    def requests_for_kind(self, kind: GroupVersionKind) -> Iterable[Request]:
         """Policies that select the kind, of which more is known now."""
         return [Request(*key) for key in sorted(self._policies.store.index_keys(BY_KIND, kind))]
 
@@ -384,7 +387,7 @@ class PolicyReconciler:
 
 
 def follow_templates(
-    templates: Templates,
+    templates: TemplateInformers,
     bindings: Store[ResourceBinding],
     policies: PolicyReconciler,
     *,
@@ -393,7 +396,7 @@ def follow_templates(
 ) -> None:
     """Enqueue what changes of templates, and kinds that come within reach, ask to be looked at."""
 
-    def changed(kind: Kind, event: Event[Unstructured]) -> None:
+    def changed(kind: GroupVersionKind, event: Event[Unstructured]) -> None:
         if event.old is not None and event.new is not None and not has_drifted(event.old, event.new):
             return
         meta = event.object.metadata
@@ -401,7 +404,7 @@ def follow_templates(
         for request in policies.requests_for_marks(event):
             enqueue_policy(request)
 
-    def available(kind: Kind) -> None:
+    def available(kind: GroupVersionKind) -> None:
         for binding in bindings.by_index(BY_KIND, kind):
             enqueue_template(_template_of(binding))
         for request in policies.requests_for_kind(kind):
@@ -428,4 +431,4 @@ def requests_for_binding(event: Event[ResourceBinding]) -> Iterable[TemplateRequ
 
 def _template_of(binding: ResourceBinding) -> TemplateRequest:
     resource = binding.spec.resource
-    return TemplateRequest(Kind(resource.api_version, resource.kind), resource.namespace, resource.name)
+    return TemplateRequest(GroupVersionKind(resource.api_version, resource.kind), resource.namespace, resource.name)

@@ -33,12 +33,12 @@ from mcs_controller.standalone.domain.scheduling import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.key_mutex import OneByOne
+    from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -49,11 +49,11 @@ class SchedulerReconciler:
     def __init__(
         self,
         *,
-        bindings: CachedResource[ResourceBinding],
+        bindings: CachedClient[ResourceBinding],
         clusters: Store[Cluster],
         recorder: Recorder,
         clock: Clock,
-        alone: OneByOne[Request],
+        alone: KeyMutex[Request],
     ) -> None:
         """Args are the control plane's caches, where the events go, the time, and who writes a binding when."""
         self._bindings = bindings

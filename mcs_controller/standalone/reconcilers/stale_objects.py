@@ -37,7 +37,7 @@ from mcs_controller.standalone.member_objects import SERVICES, SLICES, MemberUna
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
     from informers.cache.informer import SharedInformer
     from informers.cache.store import Store
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.members.sync_mode import Charge
+    from mcs_controller.members.sync_mode import SyncModeFilter
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.standalone.domain.stale_objects import RemovalPlan
-    from mcs_controller.standalone.member_objects import MemberObjects
+    from mcs_controller.standalone.member_objects import MemberObjectInformers
     from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
     from workqueue.clock import Clock
 
@@ -92,14 +92,14 @@ class StaleObjectsReconciler:
     def __init__(
         self,
         *,
-        clusters: CachedResource[Cluster],
-        works: CachedResource[Work],
+        clusters: CachedClient[Cluster],
+        works: CachedClient[Work],
         host: ApiClient,
-        objects: MemberObjects,
+        objects: MemberObjectInformers,
         ownerships: Ownerships,
         recorder: Recorder,
         clock: Clock,
-        charge: Charge,
+        charge: SyncModeFilter,
         coming: WorksToCome | None,
     ) -> None:
         """Compares nothing yet.
@@ -159,7 +159,7 @@ class StaleObjectsReconciler:
         return Result(requeue_after=again)
 
     def _plan(self, cluster: Cluster) -> RemovalPlan | None:
-        """What to do in a member; None if it is not ours. Raises as `MemberObjects.open` does."""
+        """What to do in a member; None if it is not ours. Raises as `MemberObjectInformers.open` does."""
         name = cluster.name
         ownership = self._ownerships.of(name)
         for kind in (SERVICES, SLICES):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.client.client import APPLY_PATCH, JSON_PATCH
 from informers.client.config import StaticToken, load_kubeconfig
 from informers.errors import (
@@ -246,7 +246,7 @@ class TestInformer:
     async def test_own_writes_are_visible_before_the_watch_tells(self, client: ApiClient, namespace: str) -> None:
         async with informing(client, namespace=namespace, field_selector="") as observed:
             observed.events.clear()
-            cached = CachedResource(client, observed.informer)
+            cached = CachedClient(client, observed.informer)
             await cached.create(body("a"), namespace)
             for number in range(1, 50):
                 before = cached.get(namespace, "a")
@@ -270,7 +270,7 @@ class TestInformer:
 
         async with informing(client, namespace=namespace) as observed:
             observed.events.clear()
-            cached = CachedResource(client, observed.informer)
+            cached = CachedClient(client, observed.informer)
             await cached.apply(namespace, "a", fields(0), field_manager="mine")
             for number in range(1, 20):
                 before = cached.get(namespace, "a")
@@ -290,7 +290,7 @@ class TestInformer:
     ) -> None:
         await client.apply(CONFIG_MAPS, "a", {"data": {"n": "0", "theirs": "1"}}, namespace, field_manager="theirs")
         async with informing(client, namespace=namespace) as observed:
-            cached = CachedResource(client, observed.informer)
+            cached = CachedClient(client, observed.informer)
             with pytest.raises(Conflict, match='conflict with "theirs"'):
                 await cached.apply(namespace, "a", {"data": {"n": "1"}}, field_manager="mine")
             applied = await cached.apply(namespace, "a", {"data": {"n": "1"}}, field_manager="mine", force=True)
@@ -303,7 +303,7 @@ class TestInformer:
         self, client: ApiClient, namespace: str
     ) -> None:
         async with informing(client, namespace=namespace) as observed:
-            cached = CachedResource(client, observed.informer)
+            cached = CachedClient(client, observed.informer)
             held = {"metadata": {"finalizers": ["tests.example/hold"]}}
             await cached.apply(namespace, "a", held, field_manager="mine")
             await cached.delete(namespace, "a")
@@ -317,7 +317,7 @@ class TestInformer:
 
     async def test_delete_and_recreate_under_one_name(self, client: ApiClient, namespace: str) -> None:
         async with informing(client, namespace=namespace) as observed:
-            cached = CachedResource(client, observed.informer)
+            cached = CachedClient(client, observed.informer)
             uids = set()
             for _ in range(10):
                 made = await cached.create(body("a"), namespace)

@@ -10,7 +10,7 @@ import pytest
 
 from informers.client.config import CachedToken
 from informers.client.wire import ListPage
-from informers.errors import Conflict, Invalid, Silence, TransportError
+from informers.errors import Conflict, Invalid, TransportError, WatchIdle
 from informers.meta import KubeObject
 from tests.support.informing import InterceptedListWatch, client_for, config_for, informing
 from tests.support.objects import CONFIG_MAPS, manifest
@@ -44,7 +44,7 @@ async def test_watch_from_a_version_yet_to_come_opens_and_is_silent(bed: Bed, na
             CONFIG_MAPS, namespace, resource_version=ahead, timeout_seconds=9, idle_seconds=2.0
         ) as lines:
             await client.create(CONFIG_MAPS, body("a"), namespace)
-            with pytest.raises(Silence):
+            with pytest.raises(WatchIdle):
                 await anext(aiter(lines))
 
 

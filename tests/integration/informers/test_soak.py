@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
@@ -182,7 +182,7 @@ class Soak:
 
     async def we_write(self, selection: Selection, over: asyncio.Event) -> None:
         rng, informer = self.rng, self.informers[selection]
-        cached = CachedResource(self.client, informer)
+        cached = CachedClient(self.client, informer)
         while not over.is_set():
             namespace, name = rng.choice(NAMESPACES), rng.choice(NAMES)
             known = cached.get(namespace, name)
@@ -200,7 +200,7 @@ class Soak:
             self.writes += 1
             await asyncio.sleep(rng.choice((0, 0.001, 0.01)))
 
-    def visible(self, selection: Selection, answered: ConfigMap, cached: CachedResource[ConfigMap]) -> None:
+    def visible(self, selection: Selection, answered: ConfigMap, cached: CachedClient[ConfigMap]) -> None:
         """What was just written is in the cache, unless the server has something newer."""
         meta = answered.metadata
         held = cached.get(meta.namespace, meta.name)

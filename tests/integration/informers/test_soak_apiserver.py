@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
 from informers.errors import AlreadyExists, KubeError, NotFound
 from tests.support.informing import client_for, config_for
@@ -100,7 +100,7 @@ class Soak:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.somebody_writes(over))
             for informer in (self.everything, self.labelled):
-                group.create_task(self.we_write(CachedResource(self.far, informer), over))
+                group.create_task(self.we_write(CachedClient(self.far, informer), over))
             faults = self.rng.sample(FAULTS_PER_ROUND, k=len(FAULTS_PER_ROUND))
             for fault in faults:
                 await asyncio.sleep(self.rng.uniform(0.0, 0.15))
@@ -144,7 +144,7 @@ class Soak:
                         await self.near.delete(CONFIG_MAPS, name, self.namespace)
             await asyncio.sleep(0.002)
 
-    async def we_write(self, cached: CachedResource[ConfigMap], over: asyncio.Event) -> None:
+    async def we_write(self, cached: CachedClient[ConfigMap], over: asyncio.Event) -> None:
         while not over.is_set():
             name = self.rng.choice(NAMES)
             known = cached.get(self.namespace, name)

@@ -1,4 +1,4 @@
-"""Turns, competitors in processes of their own, and the slices that all are given."""
+"""ReconcileMutex, competitors in processes of their own, and the slices that all are given."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from informers.client.config import ClientConfig, StaticToken
 from mcs_controller.members.registry import MemberClusters
-from mcs_controller.members.sync_mode import Charge
+from mcs_controller.members.sync_mode import SyncModeFilter
 from tests.support.clock import settle
 from tests.support.clusters import cluster_json
 from tests.unit.clusters.test_clusters import World, member_of
@@ -29,7 +29,7 @@ def agents_world() -> World:
         rng=random.Random(1),
         recorder=world.recorder,
         user_agent="test",
-        charge=Charge("m1"),
+        charge=SyncModeFilter("m1"),
         own=OWN,
     )
     world.members.add_listener(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from informers.errors import Forbidden, NotFound, TransportError
-from mcs_controller.members.credentials import SecretCredentials, Unusable
+from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
 from tests.support.clock import FakeClock
 from tests.support.clusters import CA, OTHER_CA, cluster, encoded, secret_json
 from tests.support.memory import MemoryApi
@@ -120,21 +120,21 @@ async def test_secret_that_cannot_be_read_later_is_no_answer_of_the_member(world
 )
 async def test_secret_without_what_it_should_hold(world: World, data: dict[str, str | None], problem: str) -> None:
     world.change(**data)
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(InvalidCluster) as caught:
         await world.credentials.open()
     assert str(caught.value) == problem
 
 
 async def test_data_that_is_not_base64(world: World) -> None:
     world.host.edit("Secret", "karmada-cluster", "m1", {"data": {"token": "%"}})
-    with pytest.raises(Unusable, match=r"token of Secret karmada-cluster/m1 is not base64"):
+    with pytest.raises(InvalidCluster, match=r"token of Secret karmada-cluster/m1 is not base64"):
         await world.credentials.open()
 
 
 async def test_missing_secret_and_missing_reference_are_told_apart() -> None:
-    with pytest.raises(Unusable, match=r"^Secret karmada-cluster/m1 not found$"):
+    with pytest.raises(InvalidCluster, match=r"^Secret karmada-cluster/m1 not found$"):
         await World().credentials.open()
-    with pytest.raises(Unusable, match=r"^spec.secretRef is not set$"):
+    with pytest.raises(InvalidCluster, match=r"^spec.secretRef is not set$"):
         await World(secretRef=None).credentials.open()
 
 

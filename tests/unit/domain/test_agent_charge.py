@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
+from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from tests.support.builders import a_cluster
 
-PROCESSES = {"control plane": CONTROL_PLANE, "agent of m1": Charge("m1"), "agent of m2": Charge("m2")}
+PROCESSES = {"control plane": CONTROL_PLANE, "agent of m1": SyncModeFilter("m1"), "agent of m2": SyncModeFilter("m2")}
 
 
 def who_serves(name: str, mode: str | None) -> list[str]:
@@ -30,5 +30,5 @@ def test_a_cluster_has_one_process_to_serve_it(name, mode, expected):
 
 
 def test_an_agent_knows_that_it_is_one():
-    assert Charge("m1").is_agent
+    assert SyncModeFilter("m1").is_agent
     assert not CONTROL_PLANE.is_agent

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import (
+    ConditionReport,
     News,
-    Outcome,
-    Verdict,
+    StepResult,
     merge,
     news,
     says_the_same,
@@ -22,7 +22,7 @@ from mcs_controller.domain.conditions import (
     slices_dispatched,
 )
 from mcs_controller.domain.ports import Ports
-from mcs_controller.domain.selection import Skip
+from mcs_controller.domain.selection import SkippedCluster
 from mcs_controller.domain.works import SliceRef
 from tests.support.builders import an_mcs, condition
 
@@ -36,12 +36,12 @@ def stamped(kind: str, status: str = "True", message: str = "m", at: str = EARLI
 # --- which words ------------------------------------------------------------------------------------------------------
 
 WEB_1, WEB_2, FAR = SliceRef("m1", "default", "web-1"), SliceRef("m1", "default", "web-2"), SliceRef("m2", "d", "far")
-NOT_READY = Skip("m4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
+NOT_READY = SkippedCluster("m4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
 THEIRS = "EndpointSlice are dispatched successfully"
 
 
 def test_service_applied_speaks_as_karmada_does():
-    assert service_applied(Outcome()).condition == Condition(
+    assert service_applied(StepResult()).condition == Condition(
         type="ServiceApplied",
         status="True",
         reason="ServiceAppliedSucceed",
@@ -50,7 +50,9 @@ def test_service_applied_speaks_as_karmada_does():
 
 
 @pytest.mark.parametrize(
-    "slices", [{WEB_1: Outcome(), WEB_2: Outcome()}, {WEB_1: Outcome()}, {}], ids=["two", "one", "no slice any more"]
+    "slices",
+    [{WEB_1: StepResult(), WEB_2: StepResult()}, {WEB_1: StepResult()}, {}],
+    ids=["two", "one", "no slice any more"],
 )
 def test_case_26_slices_dispatched_speaks_as_karmada_does_however_many_there_are(slices: Any):
     assert slices_dispatched(slices).condition == Condition(
@@ -64,37 +66,37 @@ def test_case_26_slices_dispatched_speaks_as_karmada_does_however_many_there_are
 @pytest.mark.parametrize(
     ("outcome", "message"),
     [
-        (Outcome(skips=(NOT_READY,)), f"{THEIRS}. Skipped: m4: the cluster is not ready."),
-        (Outcome(problem="annotation x is ignored: no"), f"{THEIRS}. Note: annotation x is ignored: no."),
+        (StepResult(skips=(NOT_READY,)), f"{THEIRS}. Skipped: m4: the cluster is not ready."),
+        (StepResult(problem="annotation x is ignored: no"), f"{THEIRS}. Note: annotation x is ignored: no."),
         (
-            Outcome(skips=(NOT_READY,), problem="annotation x is ignored: no"),
+            StepResult(skips=(NOT_READY,), problem="annotation x is ignored: no"),
             f"{THEIRS}. Skipped: m4: the cluster is not ready. Note: annotation x is ignored: no.",
         ),
     ],
     ids=["a consumer that has to wait", "something that was ignored", "both"],
 )
-def test_a_success_goes_on_with_what_was_skipped_or_ignored(outcome: Outcome, message: str):
+def test_a_success_goes_on_with_what_was_skipped_or_ignored(outcome: StepResult, message: str):
     found = slices_dispatched({WEB_1: outcome}).condition
     assert (found.status, found.message) == ("True", message)
 
 
 def test_every_failure_is_in_the_message():
-    found = service_applied(Outcome(errors=("Work a: no", "Work b: no"))).condition
+    found = service_applied(StepResult(errors=("Work a: no", "Work b: no"))).condition
     assert (found.status, found.reason) == ("False", "ServiceAppliedFailed")
     assert found.message == "Work a: no; Work b: no"
 
 
 def test_a_skipped_cluster_is_named_with_its_reason_and_is_no_failure():
-    skips = (Skip("m1", "R", "is not ready"), Skip("m2", "R", "is not there"))
-    found = service_applied(Outcome(skips=skips)).condition
+    skips = (SkippedCluster("m1", "R", "is not ready"), SkippedCluster("m2", "R", "is not there"))
+    found = service_applied(StepResult(skips=skips)).condition
     assert found.status == "True"
     assert found.message == ("Service is propagated to target clusters. Skipped: m1: is not ready; m2: is not there.")
-    found = service_applied(Outcome(errors=("Work a: no",), skips=skips[:1])).condition
+    found = service_applied(StepResult(errors=("Work a: no",), skips=skips[:1])).condition
     assert found.message == "Work a: no. Skipped: m1: is not ready."
 
 
 def test_opening_10_one_slices_success_never_hides_anothers_failure():
-    outcomes = [Outcome(errors=("slice b: no",)), Outcome(), Outcome(errors=("slice a: no", "slice b: no"))]
+    outcomes = [StepResult(errors=("slice b: no",)), StepResult(), StepResult(errors=("slice a: no", "slice b: no"))]
     for order in (outcomes, outcomes[::-1]):
         found = slices_dispatched(dict(zip((WEB_1, WEB_2, FAR), order, strict=True))).condition
         assert (found.status, found.reason) == ("False", "EndpointSliceDispatchedFailed")
@@ -102,17 +104,17 @@ def test_opening_10_one_slices_success_never_hides_anothers_failure():
 
 
 def test_opening_23_what_failed_elsewhere_fails_the_condition():
-    found = slices_dispatched({WEB_1: Outcome()}, ["slice default/web-1 of m1 in m3: denied"]).condition
+    found = slices_dispatched({WEB_1: StepResult()}, ["slice default/web-1 of m1 in m3: denied"]).condition
     assert (found.status, found.message) == ("False", "slice default/web-1 of m1 in m3: denied")
 
 
 def test_a_cluster_that_all_slices_skip_is_named_once():
-    skipping = Outcome(skips=(NOT_READY, Skip("m4", wk.EVENT_CLUSTER_NOT_FOUND, NOT_READY.message)))
+    skipping = StepResult(skips=(NOT_READY, SkippedCluster("m4", wk.EVENT_CLUSTER_NOT_FOUND, NOT_READY.message)))
     assert slices_dispatched({WEB_1: skipping, WEB_2: skipping, FAR: skipping}).condition.message.count("m4") == 1
 
 
 def test_a_long_error_is_cut_within_what_an_event_has_room_for():
-    found = service_applied(Outcome(errors=("x" * 100_000,))).condition
+    found = service_applied(StepResult(errors=("x" * 100_000,))).condition
     assert found.message == "x" * 1023 + "…"
 
 
@@ -120,33 +122,42 @@ MAX_MESSAGE = 32768
 """Characters, of a condition's message, in Karmada's CRD and ours (contract 1.1)."""
 
 
-def fleet(number: int, message: str = "the cluster is not ready") -> tuple[Skip, ...]:
-    return tuple(Skip(f"cluster-{one:05}", wk.EVENT_SYNC_SERVICE_FAILED, message) for one in range(number))
+def fleet(number: int, message: str = "the cluster is not ready") -> tuple[SkippedCluster, ...]:
+    return tuple(SkippedCluster(f"cluster-{one:05}", wk.EVENT_SYNC_SERVICE_FAILED, message) for one in range(number))
 
 
 def test_clusters_that_share_a_reason_are_named_together():
-    skips = (*fleet(2), Skip("m0", "R", "no such Cluster is registered"), Skip("a9", "R", "the cluster is not ready"))
-    assert service_applied(Outcome(skips=skips)).condition.message.endswith(
+    skips = (
+        *fleet(2),
+        SkippedCluster("m0", "R", "no such Cluster is registered"),
+        SkippedCluster("a9", "R", "the cluster is not ready"),
+    )
+    assert service_applied(StepResult(skips=skips)).condition.message.endswith(
         " Skipped: a9, cluster-00000, cluster-00001: the cluster is not ready; m0: no such Cluster is registered."
     )
 
 
 def test_both_conditions_name_clusters_in_the_same_order():
-    skips = (Skip("m1", "Z", "late"), Skip("m1-a", "A", "late"), Skip("m2", "A", "early"), Skip("m3", "B", "late"))
-    applied = service_applied(Outcome(skips=skips))
-    for one in (applied, slices_dispatched({WEB_1: Outcome(skips=skips[::-1])})):
+    skips = (
+        SkippedCluster("m1", "Z", "late"),
+        SkippedCluster("m1-a", "A", "late"),
+        SkippedCluster("m2", "A", "early"),
+        SkippedCluster("m3", "B", "late"),
+    )
+    applied = service_applied(StepResult(skips=skips))
+    for one in (applied, slices_dispatched({WEB_1: StepResult(skips=skips[::-1])})):
         assert one.condition.message.endswith(". Skipped: m1, m1-a, m3: late; m2: early.")
         assert one.remarks == applied.remarks
     assert [one.text for one in applied.remarks] == ["m1: late", "m1-a: late", "m2: early", "m3: late"]
 
 
 def test_hundreds_of_clusters_that_are_skipped_are_all_named():
-    message = service_applied(Outcome(skips=fleet(600))).condition.message
+    message = service_applied(StepResult(skips=fleet(600))).condition.message
     assert all(one.cluster in message for one in fleet(600))
 
 
 def test_a_list_that_is_too_long_is_cut_between_two_items_and_says_so():
-    verdict = service_applied(Outcome(errors=tuple(f"Work {one}: no" for one in range(5000)), skips=fleet(5000)))
+    verdict = service_applied(StepResult(errors=tuple(f"Work {one}: no" for one in range(5000)), skips=fleet(5000)))
     message = verdict.condition.message
     assert len(message) <= MAX_MESSAGE
     failed, _, skipped = message.partition(". Skipped: ")
@@ -157,9 +168,9 @@ def test_a_list_that_is_too_long_is_cut_between_two_items_and_says_so():
     assert more_errors == more_clusters == "and others"
 
 
-def ports(*missing: str, listed: tuple[str, ...] = ("http", "9090"), there: str = "http (8080/TCP)") -> Outcome:
+def ports(*missing: str, listed: tuple[str, ...] = ("http", "9090"), there: str = "http (8080/TCP)") -> StepResult:
     exposed = () if set(missing) == set(listed) else ({"name": "http"},)
-    return Outcome(ports=Ports(exposed=exposed, listed=listed, missing=missing, there=(there,)))
+    return StepResult(ports=Ports(exposed=exposed, listed=listed, missing=missing, there=(there,)))
 
 
 @pytest.mark.parametrize(
@@ -168,14 +179,14 @@ def ports(*missing: str, listed: tuple[str, ...] = ("http", "9090"), there: str 
         ([ports()], "True", None),
         ([ports("http"), ports("9090")], "True", None),
         ([ports("http", "9090"), ports()], "True", None),
-        ([ports("9090"), Outcome()], "True", "spec.ports lists 9090, but the slices have http (8080/TCP)"),
+        ([ports("9090"), StepResult()], "True", "spec.ports lists 9090, but the slices have http (8080/TCP)"),
         ([ports("http", "9090")], "False", "spec.ports lists http, 9090, but the slices have http (8080/TCP)"),
         (
             [ports("http", "9090"), ports("http", "9090", there="7/UDP")],
             "False",
             "spec.ports lists http, 9090, but the slices have 7/UDP, http (8080/TCP)",
         ),
-        ([Outcome()], "True", None),
+        ([StepResult()], "True", None),
     ],
     ids=[
         "all are there",
@@ -187,7 +198,7 @@ def ports(*missing: str, listed: tuple[str, ...] = ("http", "9090"), there: str 
         "slices without ports",
     ],
 )
-def test_opening_18_listed_ports_that_no_slice_has_are_named(outcomes: list[Outcome], status: str, told: str | None):
+def test_opening_18_listed_ports_that_no_slice_has_are_named(outcomes: list[StepResult], status: str, told: str | None):
     verdict = slices_dispatched(dict(zip((WEB_1, WEB_2, FAR), outcomes, strict=False)))
     assert verdict.condition.status == status
     if told is None:
@@ -201,16 +212,16 @@ def test_opening_18_listed_ports_that_no_slice_has_are_named(outcomes: list[Outc
 # --- what is worth an event -------------------------------------------------------------------------------------------
 
 
-def dispatched(*skips: Skip, errors: tuple[str, ...] = ()) -> Verdict:
-    return slices_dispatched({WEB_1: Outcome(skips=skips, errors=errors)})
+def dispatched(*skips: SkippedCluster, errors: tuple[str, ...] = ()) -> ConditionReport:
+    return slices_dispatched({WEB_1: StepResult(skips=skips, errors=errors)})
 
 
-def own(verdict: Verdict) -> News:
+def own(verdict: ConditionReport) -> News:
     return News(verdict.condition.status == "True", None, verdict.condition.message)
 
 
 M4 = News(False, wk.EVENT_SYNC_SERVICE_FAILED, "m4: the cluster is not ready")
-OTHER = Skip("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
+OTHER = SkippedCluster("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +252,7 @@ OTHER = Skip("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
     ],
 )
 def test_one_event_for_each_change_of_the_condition_and_one_for_each_cluster_that_is_newly_skipped(
-    before: Verdict | None, after: Verdict, skipped: list[News]
+    before: ConditionReport | None, after: ConditionReport, skipped: list[News]
 ):
     known = before.remarks if before is not None else ()
     stays = before is not None and before.condition.status == after.condition.status == "True"
@@ -259,7 +270,7 @@ def test_a_cluster_that_two_conditions_of_one_write_skip_is_one_event():
 
 @pytest.mark.parametrize(("number", "events"), [(10, 10), (11, 1), (5000, 1)])
 def test_very_many_clusters_that_are_skipped_for_one_reason_are_one_event(number: int, events: int):
-    lone = Skip("far", wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
+    lone = SkippedCluster("far", wk.EVENT_CLUSTER_NOT_FOUND, "no such Cluster is registered")
     found = [one for one in news(None, dispatched(lone, *fleet(number))) if one.reason is not None]
     assert [one.message for one in found if one.reason == wk.EVENT_CLUSTER_NOT_FOUND] == [
         "far: no such Cluster is registered"
@@ -276,19 +287,19 @@ LARGE = st.sampled_from([1, 30, 300])
 
 
 @st.composite
-def verdicts(draw: st.DrawFn) -> Verdict:
+def verdicts(draw: st.DrawFn) -> ConditionReport:
     """Of any size: what is drawn is multiplied, as hypothesis draws no hundreds."""
     reasons = st.sampled_from([wk.EVENT_SYNC_SERVICE_FAILED, wk.EVENT_CLUSTER_NOT_FOUND])
-    drawn = draw(st.lists(st.builds(Skip, NAMES, reasons, WORDS), max_size=5))
-    skips = [Skip(f"{one.cluster}{n}", one.reason, one.message) for one in drawn for n in range(draw(LARGE))]
+    drawn = draw(st.lists(st.builds(SkippedCluster, NAMES, reasons, WORDS), max_size=5))
+    skips = [SkippedCluster(f"{one.cluster}{n}", one.reason, one.message) for one in drawn for n in range(draw(LARGE))]
     errors = [f"{one} {n}" for one in draw(st.lists(WORDS, max_size=5)) for n in range(draw(LARGE))]
-    outcome = Outcome(skips=tuple(skips), errors=tuple(errors))
+    outcome = StepResult(skips=tuple(skips), errors=tuple(errors))
     return service_applied(outcome) if draw(st.booleans()) else slices_dispatched({WEB_1: outcome})
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(verdicts())
-def test_a_verdict_of_any_size_fits_and_is_told_once(verdict: Verdict):
+def test_a_verdict_of_any_size_fits_and_is_told_once(verdict: ConditionReport):
     assert len(verdict.condition.message) <= MAX_MESSAGE
     assert all(len(one.message) <= 1024 + 50 for one in news(None, verdict))
     assert news(verdict.condition, verdict) == []
@@ -357,7 +368,7 @@ def test_a_foreign_condition_goes_back_as_it_came():
 
 
 def test_our_own_conditions_carry_all_required_fields_and_no_observed_generation():
-    [found] = merge((), [service_applied(Outcome()).condition], NOW)
+    [found] = merge((), [service_applied(StepResult()).condition], NOW)
     assert msgspec.to_builtins(found).keys() == {"type", "status", "reason", "message", "lastTransitionTime"}
     assert found.type == wk.SERVICE_APPLIED
 

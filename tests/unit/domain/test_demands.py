@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, MCS, Feature, drop_marks, marks_of, plan_collect, plan_unobserved
+from mcs_controller.domain.collect import EXPORT, MCS, CollectFeature, drop_marks, marks_of, plan_collect, plan_unsynced
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
 from tests.support.builders import (
     Json,
@@ -32,7 +32,7 @@ from tests.support.memory import merge_patch
 
 ORIGIN = SliceRef("m1", "default", "web-1")
 NAME = "web-1-748bc4d6dc"
-Said: TypeAlias = Mapping[Feature, bool | None]
+Said: TypeAlias = Mapping[CollectFeature, bool | None]
 ONLY_EXPORT: Said = {EXPORT: True}
 BOTH: Said = {MCS: True, EXPORT: True}
 NEITHER: Said = {MCS: False, EXPORT: False}
@@ -225,7 +225,7 @@ def test_who_does_not_know_keeps_its_mark_when_the_other_gives_up_or_moves():
 def test_case_48_while_slices_are_not_known_only_what_nobody_wants_goes(said: Said, marks: set[str] | None):
     there = shared()
     demands = {feature: (lambda _, wanted=wanted: wanted) for feature, wanted in said.items()}
-    writes = plan_unobserved([a_work(there)], demands)
+    writes = plan_unsynced([a_work(there)], demands)
     if marks == {"MultiClusterService", "ServiceExport"}:
         assert writes == ()
         return

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, plan_leaving, plan_unobserved
+from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, plan_leaving, plan_unsynced
 from mcs_controller.domain.import_slices import DeleteSlice
 from mcs_controller.domain.naming import collected_names, slice_of_work_name, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
@@ -97,7 +97,7 @@ def test_a_slice_that_is_wanted_again_fills_the_emptied_work():
 
 @pytest.mark.parametrize("wanted", [True, False, None])
 def test_it_is_finished_while_nothing_is_known_of_the_provider(wanted: bool | None):
-    [write] = plan_unobserved([a_work(emptied())], {MCS: lambda _: wanted})
+    [write] = plan_unsynced([a_work(emptied())], {MCS: lambda _: wanted})
     assert isinstance(write, DeleteWork)
 
 

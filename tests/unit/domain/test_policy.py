@@ -13,12 +13,12 @@ from mcs_controller.api.common import decode_unstructured
 from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.kinds import Kind
+from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.standalone.domain.policy import (
     Apply,
+    ClaimDecision,
     Refused,
-    Verdict,
     decide,
     is_distributed,
     plan_adopt,
@@ -91,15 +91,15 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         "spec.resourceSelectors[0].fieldSelector is not supported",
     ),
     "events": (
-        {"selects": [selector(kind=Kind("v1", "Event"))]},
+        {"selects": [selector(kind=GroupVersionKind("v1", "Event"))]},
         "spec.resourceSelectors[0]: v1 Event is not a kind that is propagated",
     ),
     "Karmada's own kinds": (
-        {"selects": [selector(kind=Kind("work.karmada.io/v1alpha1", "Work"))]},
+        {"selects": [selector(kind=GroupVersionKind("work.karmada.io/v1alpha1", "Work"))]},
         "spec.resourceSelectors[0]: work.karmada.io/v1alpha1 Work is not a kind that is propagated",
     ),
     "leases": (
-        {"selects": [selector(kind=Kind("coordination.k8s.io/v1", "Lease"))]},
+        {"selects": [selector(kind=GroupVersionKind("coordination.k8s.io/v1", "Lease"))]},
         "spec.resourceSelectors[0]: coordination.k8s.io/v1 Lease is not a kind that is propagated",
     ),
     "label selector that is none": (labelled("a=b"), "spec.resourceSelectors[0].labelSelector. is not supported"),
@@ -229,8 +229,8 @@ def precision(one: Json, labels: dict[str, str] | None = None) -> int:
         (selector("web"), 3),
         (selector("other"), 0),
         (selector(), 1),
-        (selector(kind=Kind("apps/v1", "StatefulSet")), 0),
-        (selector(kind=Kind("extensions/v1beta1", "Deployment")), 0),
+        (selector(kind=GroupVersionKind("apps/v1", "StatefulSet")), 0),
+        (selector(kind=GroupVersionKind("extensions/v1beta1", "Deployment")), 0),
         (selector(labelSelector={}), 2),
         (selector("web", labelSelector={"matchLabels": {"a": "other"}}), 3),
         (selector("web", namespace="default"), 3),
@@ -278,7 +278,7 @@ def test_namespaces_that_are_not_looked_at(namespace: str, expected: bool) -> No
 # --- whose is a template ----------------------------------------------------------------------------------------------
 
 
-def winner(*policies: Any, **fields: Any) -> str | Verdict:
+def winner(*policies: Any, **fields: Any) -> str | ClaimDecision:
     """The name of the policy that gets the template, the same for every order of the policies."""
     found = set()
     for order in permutations(policies):
@@ -312,7 +312,7 @@ def test_who_has_it_keeps_it_whatever_others_say() -> None:
     ids=["gone", "selects-it-no-more", "being-deleted", "made-anew"],
 )
 def test_a_void_claim_gives_way(holder: list[Any]) -> None:
-    assert winner(*holder, **marks("b")) is Verdict.RELEASE
+    assert winner(*holder, **marks("b")) is ClaimDecision.RELEASE
     assert winner(a_policy("c"), *holder, **marks("b")) == "c"
 
 
@@ -321,35 +321,35 @@ def test_a_policy_made_anew_has_to_claim_again() -> None:
 
 
 def test_a_policy_that_is_refused_now_keeps_what_it_has_as_it_is() -> None:
-    assert winner(a_policy("a"), a_policy("b", failover={"a": 1}), **marks("b")) is Verdict.LEAVE
+    assert winner(a_policy("a"), a_policy("b", failover={"a": 1}), **marks("b")) is ClaimDecision.LEAVE
 
 
 def test_a_refused_policy_gets_nothing() -> None:
-    assert winner(a_policy("a", failover={"a": 1})) is Verdict.RELEASE
+    assert winner(a_policy("a", failover={"a": 1})) is ClaimDecision.RELEASE
     assert winner(a_policy("a", failover={"a": 1}), a_policy("b")) == "b"
 
 
 def test_a_policy_without_its_id_has_to_wait() -> None:
-    assert winner(a_policy("a", metadata={"labels": {}})) is Verdict.LEAVE
+    assert winner(a_policy("a", metadata={"labels": {}})) is ClaimDecision.LEAVE
 
 
 def test_what_something_else_claims_is_never_a_policys() -> None:
     labels = marks()["labels"] | {wk.CLAIMED_BY: wk.CLAIMED_BY_MCS}
-    assert winner(a_policy(), labels=labels, annotations=marks()["annotations"]) is Verdict.YIELD
+    assert winner(a_policy(), labels=labels, annotations=marks()["annotations"]) is ClaimDecision.YIELD
     assert winner(a_policy(), labels={wk.CLAIMED_BY: ""}) == "p"
 
 
 def test_what_a_cluster_policy_claims_stays_its_own() -> None:
-    assert winner(a_policy(), labels={wk.CLUSTER_POLICY_PERMANENT_ID: "x"}) is Verdict.LEAVE
+    assert winner(a_policy(), labels={wk.CLUSTER_POLICY_PERMANENT_ID: "x"}) is ClaimDecision.LEAVE
     both = marks()["labels"] | {wk.CLUSTER_POLICY_PERMANENT_ID: "x"}
-    assert winner(labels=both, annotations=marks()["annotations"]) is Verdict.RELEASE
+    assert winner(labels=both, annotations=marks()["annotations"]) is ClaimDecision.RELEASE
 
 
 def test_a_template_that_is_going_is_claimed_by_nobody_and_let_go_by_a_policy_that_goes() -> None:
     going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert winner(a_policy(), metadata=going) is Verdict.RELEASE  # which writes nothing, as there are no marks
-    assert winner(a_policy(), metadata=going, **marks()) is Verdict.LEAVE
-    assert winner(a_policy(metadata=going), metadata=going, **marks()) is Verdict.RELEASE
+    assert winner(a_policy(), metadata=going) is ClaimDecision.RELEASE  # which writes nothing, as there are no marks
+    assert winner(a_policy(), metadata=going, **marks()) is ClaimDecision.LEAVE
+    assert winner(a_policy(metadata=going), metadata=going, **marks()) is ClaimDecision.RELEASE
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_binding_is_what_karmada_writes(name: str) -> None:
         if one["metadata"]["uid"] == resource["uid"]
     ]
     permanent_id = source["metadata"]["labels"][wk.POLICY_PERMANENT_ID]
-    kind = Kind(resource["apiVersion"], resource["kind"])
+    kind = GroupVersionKind(resource["apiVersion"], resource["kind"])
     made = a_policy(
         "serve-export",
         namespace="sx",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.selection import Skip, consumers_of, names_cluster, providers_of, unusable
+from mcs_controller.domain.selection import SkippedCluster, consumers_of, providers_of, selects_cluster, skip_reason
 from tests.support.builders import DELETED_AT, a_cluster, an_mcs, cluster, condition, decode
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def test_a_cluster_that_is_leaving_is_not_among_every_cluster():
 
 
 def test_an_empty_list_names_every_cluster():
-    assert names_cluster("m1", None)
-    assert names_cluster("m1", frozenset({"m1"}))
-    assert not names_cluster("m1", frozenset({"m2"}))
+    assert selects_cluster("m1", None)
+    assert selects_cluster("m1", frozenset({"m1"}))
+    assert not selects_cluster("m1", frozenset({"m2"}))
 
 
 SERVED = {"discovery.k8s.io/v1": ["EndpointSlice"]}
@@ -68,7 +68,7 @@ SERVED = {"discovery.k8s.io/v1": ["EndpointSlice"]}
     ],
 )
 def test_a_cluster_is_usable_unless_it_is_known_not_to_be(fields: dict[str, Any], reason: str | None):
-    skip = unusable("m1", {"m1": a_cluster("m1", **fields)})
+    skip = skip_reason("m1", {"m1": a_cluster("m1", **fields)})
     assert (skip.reason if skip else None) == reason
 
 
@@ -91,13 +91,15 @@ def test_the_words_of_a_skip_tell_causes_apart(fields: dict[str, Any], status: s
     made["spec"]["secretRef"] = {"namespace": "karmada-cluster", "name": "m1"}
     if status is not None:
         made["status"]["conditions"].append(condition("Ready", status, reason, "words that change with each probe"))
-    skip = unusable("m1", {"m1": cast("Cluster", decode(made))})
+    skip = skip_reason("m1", {"m1": cast("Cluster", decode(made))})
     assert skip is not None
     assert skip.message.startswith(message)
 
 
 def test_a_cluster_that_is_not_registered_is_skipped_by_name():
-    assert unusable("m9", {"m1": a_cluster("m1")}) == Skip("m9", "ClusterNotFound", "no such Cluster is registered")
+    assert skip_reason("m9", {"m1": a_cluster("m1")}) == SkippedCluster(
+        "m9", "ClusterNotFound", "no such Cluster is registered"
+    )
 
 
 @pytest.mark.parametrize(

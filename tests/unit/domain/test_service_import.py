@@ -11,7 +11,7 @@ from mcs_controller.domain.serviceimport import (
     import_of,
     is_followed,
     is_made_here,
-    is_somebodys_own,
+    is_user_owned,
     plan_derived,
     plan_ingress,
 )
@@ -123,9 +123,9 @@ def test_one_that_names_no_owner_is_adopted_as_it_is():
 )
 def test_a_service_such_as_no_import_makes_is_somebodys_own_unless_it_names_its_import(spec: Json):
     there = derived(**spec)
-    assert not is_somebodys_own(decode(there))
+    assert not is_user_owned(decode(there))
     del there["metadata"]["ownerReferences"]
-    assert is_somebodys_own(decode(there))
+    assert is_user_owned(decode(there))
 
 
 def test_an_owner_that_was_made_anew_is_named_so_that_garbage_collection_lets_its_service_live():
@@ -204,6 +204,6 @@ def test_golden_the_derived_service_is_reproduced_and_names_its_owner_besides():
 
 def test_golden_what_karmada_derived_is_adopted_without_a_write():
     content, there = golden_pair()
-    assert not is_somebodys_own(decode(there))
+    assert not is_user_owned(decode(there))
     assert plan_derived(content, decode(there)) is None
     assert plan_ingress(content, decode(there)) is None

@@ -10,7 +10,7 @@ from mcs_controller.domain import validation
 from tests.support.admission_rules import ACCEPTED, REFUSED, Fault, clusters, mcs
 
 
-def found(manifest: dict[str, Any]) -> tuple[validation.Fault, ...]:
+def found(manifest: dict[str, Any]) -> tuple[validation.ValidationError, ...]:
     return validation.faults(decode_multiclusterservice(json.dumps(manifest).encode()))
 
 

@@ -20,9 +20,9 @@ from mcs_controller.domain.works import (
     WorkTerminating,
     cluster_of,
     delete_work,
-    foresee,
     origin_of,
     plan_work,
+    predict_result,
     prune,
     role_of,
     same_json,
@@ -407,7 +407,7 @@ def test_what_is_foreseen_is_what_the_server_will_have(
         write = plan_work(wanted, observed, ids())
         assert write is not None
         after = a_work(stored(write, before))
-        foreseen = foresee(write, observed)
+        foreseen = predict_result(write, observed)
         assert plan_work(wanted, foreseen, ids()) is None
         assert [one.ref for one in foreseen.manifests] == [one.ref for one in after.manifests]
         given_by_server = {name: getattr(after.metadata, name) for name in ("uid", "resource_version", "generation")}
@@ -418,7 +418,7 @@ def test_what_is_foreseen_is_what_the_server_will_have(
 def test_a_label_that_a_patch_removes_is_foreseen_gone_and_the_manifest_stays():
     there = a_work(collected_work("m1", labels={"keep": "1", wk.MCS_NAME: "web"}))
     write = PatchWork("karmada-es-m1", there.metadata.name, {"metadata": {"labels": {wk.MCS_NAME: None, "new": "2"}}})
-    after = foresee(write, there)
+    after = predict_result(write, there)
     assert wk.MCS_NAME not in after.metadata.labels
     assert after.metadata.labels["keep"] == "1"
     assert after.metadata.labels["new"] == "2"

@@ -1,4 +1,4 @@
-"""What a CachedResource makes of the answers to its writes. Against a real API server: test_apiserver.py."""
+"""What a CachedClient makes of the answers to its writes. Against a real API server: test_apiserver.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
-from informers.cache.cached_client import CachedResource
+from informers.cache.cached_client import CachedClient
 from tests.support.informer_bench import Bench
 from tests.support.objects import CONFIG_MAPS, ConfigMap, key, manifest
 
@@ -51,7 +51,7 @@ async def test_object_is_gone_with_its_last_finalizer_unless_it_has_time_left(
     """As in apiserver's ShouldDeleteDuringUpdate (registry/generic/registry/store.go)."""
     bench = Bench()
     client = cast("ApiClient", Patched(**GOING | metadata))
-    await CachedResource(client, bench.informer).patch("ns", "a", {"metadata": {"finalizers": []}})
+    await CachedClient(client, bench.informer).patch("ns", "a", {"metadata": {"finalizers": []}})
     assert (key("a") not in bench.informer.store.keys()) is gone  # noqa: SIM118 - a Store is no dict
 
 
@@ -66,7 +66,7 @@ async def test_object_is_gone_with_its_last_finalizer_unless_it_has_time_left(
 )
 async def test_json_patch_of_the_last_finalizer_is_understood_too(operation: dict[str, Any], gone: bool) -> None:
     bench = Bench()
-    await CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer).patch("ns", "a", [operation])
+    await CachedClient(cast("ApiClient", Patched(**GOING)), bench.informer).patch("ns", "a", [operation])
     assert (key("a") not in bench.informer.store.keys()) is gone  # noqa: SIM118 - a Store is no dict
 
 
@@ -76,7 +76,7 @@ async def test_object_is_gone_by_an_apply_only_if_it_had_finalizers(finalizers: 
     held = manifest("a", 11)
     held["metadata"] |= GOING | {"finalizers": finalizers}
     bench.informer.observe(CONFIG_MAPS.decode(msgspec.json.encode(held)))
-    cached = CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer)
+    cached = CachedClient(cast("ApiClient", Patched(**GOING)), bench.informer)
     await cached.apply("ns", "a", {}, field_manager="mine")
     assert (cached.get("ns", "a") is None) is bool(finalizers)
 
@@ -84,6 +84,6 @@ async def test_object_is_gone_by_an_apply_only_if_it_had_finalizers(finalizers: 
 async def test_namespace_without_finalizers_in_its_metadata_may_have_some_in_its_spec() -> None:
     bench = Bench()
     bench.informer.resource = replace(CONFIG_MAPS, plural="namespaces", kind="Namespace")
-    cached = CachedResource(cast("ApiClient", Patched(**GOING)), bench.informer)
+    cached = CachedClient(cast("ApiClient", Patched(**GOING)), bench.informer)
     await cached.patch("ns", "a", {"metadata": {"finalizers": []}})
     assert cached.get("ns", "a") is not None

@@ -19,23 +19,23 @@ from informers.errors import (
     Invalid,
     KubeError,
     ServerError,
-    Silence,
     TooManyRequests,
     TransportError,
     Unauthorized,
+    WatchIdle,
 )
 from informers.watch.watcher import (
-    Advanced,
+    Bookmark,
+    Deleted,
     Ended,
     Failed,
     Input,
     Line,
     ListRequest,
     Page,
-    Put,
-    Removed,
     Replaced,
-    Skipped,
+    Undecodable,
+    Upsert,
     Watcher,
     WatchRequest,
 )
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 NAMES = st.sampled_from("ab")  # few, so that things happen to the same object
 PAGE_SIZE = 1
-ENDS = [Ended(), Ended(short=True), Ended(TransportError("reset")), Ended(Silence("idle"))]
+ENDS = [Ended(), Ended(short=True), Ended(TransportError("reset")), Ended(WatchIdle("idle"))]
 FAILURES = [Failed(error) for error in (TransportError("x"), ServerError(500), TooManyRequests(429), Unauthorized(401))]
 LINES = [
     *(Line(event_line("ERROR", status(code, "X"))) for code in (410, 429, 500)),
@@ -247,13 +247,13 @@ class Informing(RuleBasedStateMachine):
         if step.again:
             self.stream = None
         match step.output:
-            case Put(obj):
+            case Upsert(obj):
                 self._tell(self.cache.put(obj))
-            case Removed(identity=identity, final=final):
+            case Deleted(identity=identity, final=final):
                 self._tell(self.cache.remove(identity, final))
-            case Skipped(identity):
+            case Undecodable(identity):
                 self.cache.skip(identity)
-            case Advanced(version):
+            case Bookmark(version):
                 self.cache.advance(version)
             case Replaced(objects=objects, resource_version=version, keep=keep):
                 self._tell(self.cache.replace(objects, version, keep))

@@ -20,9 +20,9 @@ from informers.errors import (
     TooManyRequests,
     TransportError,
 )
-from informers.watch.backoff import Outage
+from informers.watch.backoff import ServerHealth
 from informers.watch.reflector import Reflector
-from informers.watch.watcher import Advanced, Put, Replaced
+from informers.watch.watcher import Bookmark, Replaced, Upsert
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, manifest
@@ -47,7 +47,7 @@ class Bench:
         self.server = ScriptedListWatch()
         self.clock = FakeClock()
         self.outputs: list[Any] = []
-        self.outage = Outage(clock=self.clock, rng=LongestDelay())
+        self.outage = ServerHealth(clock=self.clock, rng=LongestDelay())
         self.reflector: Reflector[ConfigMap] = Reflector(
             self.server,
             CONFIG_MAPS,
@@ -292,8 +292,8 @@ async def test_lines_of_one_read_become_changes_in_their_order() -> None:
         await settle()
         assert bench.outputs == [
             Replaced(objects=[], resource_version="10", keep=frozenset()),
-            Put(config_map("a", 11)),
-            Advanced("12"),
+            Upsert(config_map("a", 11)),
+            Bookmark("12"),
         ]
 
 

@@ -18,29 +18,29 @@ from informers.errors import (
     Invalid,
     NotFound,
     ServerError,
-    Silence,
+    ServerRolledBack,
     TooManyRequests,
     TransportError,
     Unauthorized,
-    WentBack,
+    WatchIdle,
 )
 from informers.meta import ObjectKey
 from informers.watch.watcher import (
     MAX_RESUME_FAILURES,
-    Advanced,
-    By,
+    Bookmark,
+    Deleted,
     Ended,
     Failed,
     Input,
     Line,
+    ListMode,
     ListRequest,
-    MustList,
+    NeedsList,
     Page,
-    Put,
-    Removed,
     Replaced,
-    Skipped,
     Step,
+    Undecodable,
+    Upsert,
     Watcher,
     Watching,
     WatchRequest,
@@ -106,13 +106,13 @@ def deep(kind: str) -> Line:
 def content(output: Any) -> Any:
     """An output, in short."""
     match output:
-        case Put(obj):
+        case Upsert(obj):
             return "put", obj.metadata.name, obj.metadata.resource_version
-        case Removed(identity=identity, final=final):
+        case Deleted(identity=identity, final=final):
             return "removed", identity.name, identity.resource_version, final is not None
-        case Skipped(identity):
+        case Undecodable(identity):
             return "skipped", identity.name, identity.resource_version
-        case Advanced(version):
+        case Bookmark(version):
             return "advanced", version
         case Replaced(objects=objects, resource_version=version, keep=keep):
             return "replaced", [obj.metadata.name for obj in objects], version, sorted(keep)
@@ -151,7 +151,7 @@ def paging(id: str, received: Input[ConfigMap], **expected: Any) -> Row:
 
 
 def comparing(id: str, received: Input[ConfigMap], **expected: Any) -> Row:
-    return Row(f"silent watch: server is {id}", (*SYNCED, Ended(), Ended(Silence("idle"))), received, **expected)
+    return Row(f"silent watch: server is {id}", (*SYNCED, Ended(), Ended(WatchIdle("idle"))), received, **expected)
 
 
 REST = ListRequest(limit=2, continue_token="t")
@@ -197,17 +197,17 @@ ROWS = [
     watching("EOF in good order", Ended(), request=watch(10)),
     watching("EOF at once", Ended(short=True), request=watch(10), pause=0),
     watching("EOF mid-line, or a reset connection", Ended(UNREACHABLE), request=watch(10), error=TransportError),
-    watching("silent", Ended(Silence("idle")), request=watch(10)),
-    Row("resumed: silent from its opening on", (*SYNCED, Ended()), Ended(Silence("idle")), request=ONE),
-    Row("resumed: silent after an event", (*SYNCED, Ended(), added("b", 11)), Ended(Silence("idle")),
+    watching("silent", Ended(WatchIdle("idle")), request=watch(10)),
+    Row("resumed: silent from its opening on", (*SYNCED, Ended()), Ended(WatchIdle("idle")), request=ONE),
+    Row("resumed: silent after an event", (*SYNCED, Ended(), added("b", 11)), Ended(WatchIdle("idle")),
         request=watch(11)),
-    Row("resumed: silent after a bookmark", (*SYNCED, Ended(), Line(bookmark_line(10))), Ended(Silence("idle")),
+    Row("resumed: silent after a bookmark", (*SYNCED, Ended(), Line(bookmark_line(10))), Ended(WatchIdle("idle")),
         request=watch(10)),
-    Row("pages: silent from its opening on", (page(A),), Ended(Silence("idle")), request=ONE, streaming=False),
+    Row("pages: silent from its opening on", (page(A),), Ended(WatchIdle("idle")), request=ONE, streaming=False),
     comparing("as far as we are", page(A, version="10", token="t"), request=watch(10)),
     comparing("further", page(version="11"), request=watch(10)),
-    comparing("not as far", page(version="9"), request=STREAM, pause=0, error=WentBack),
-    comparing("no version", page(version=""), request=STREAM, pause=0, error=WentBack),
+    comparing("not as far", page(version="9"), request=STREAM, pause=0, error=ServerRolledBack),
+    comparing("no version", page(version=""), request=STREAM, pause=0, error=ServerRolledBack),
     comparing("unreachable", Failed(UNREACHABLE), request=watch(10), pause=0, error=TransportError),
     comparing("429 with Retry-After", Failed(BUSY), request=watch(10), pause=7, error=TooManyRequests),
     comparing("403", Failed(Forbidden(403)), request=watch(10), pause=0, error=Forbidden),
@@ -392,7 +392,7 @@ def test_server_errors_on_resume_end_in_a_list() -> None:
     run(watcher, *SYNCED, *[Failed(BROKEN)] * MAX_RESUME_FAILURES)
     assert watcher.request() == watch(10)
     run(watcher, Failed(BROKEN))
-    assert watcher.state == MustList(By.STREAM)
+    assert watcher.state == NeedsList(ListMode.STREAM)
 
 
 def test_watch_that_opens_forgives_earlier_server_errors() -> None:
@@ -403,7 +403,7 @@ def test_watch_that_opens_forgives_earlier_server_errors() -> None:
 
 def test_versions_that_are_no_numbers_are_compared_for_equality() -> None:
     watcher = Watcher(CONFIG_MAPS, page_size=2, streaming=False)
-    silence = Ended(Silence("idle"))
+    silence = Ended(WatchIdle("idle"))
     run(watcher, page(A, version="x"), silence, page(A, version="x"))
     assert watcher.request() == watch("x")
     run(watcher, silence, page(A, version="y"))
@@ -414,7 +414,7 @@ def test_silence_after_a_watch_is_opened_anew_is_of_that_watch() -> None:
     watcher = Watcher(CONFIG_MAPS)
     run(watcher, *SYNCED)  # the stream has said something; then the informer is stopped, and run again
     assert watcher.request() == watch(10)
-    run(watcher, Ended(Silence("idle")))
+    run(watcher, Ended(WatchIdle("idle")))
     assert watcher.request() == ONE
 
 

@@ -16,10 +16,10 @@ from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
-from mcs_controller.key_mutex import Turns
-from mcs_controller.members.sync_mode import Charge, SyncModeLogger
+from mcs_controller.key_mutex import ReconcileMutex
+from mcs_controller.members.sync_mode import SyncModeFilter, SyncModeLogger
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS
-from mcs_controller.reconcilers.writes import SliceWorks
+from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
@@ -62,7 +62,7 @@ class Agent:
                 cluster_cache_sync_timeout=120.0,
                 reserved_objects=RESERVED,
             ),
-            charge=Charge(cluster),
+            charge=SyncModeFilter(cluster),
             manager=types.SimpleNamespace(add_runnable=lambda runnable, **_: None),
             clock=world.clock,
             recorder=world.recorder,
@@ -71,8 +71,8 @@ class Agent:
             cached=cached,
             controller=controller,
             works=works,
-            slice_works=SliceWorks(works),
-            collecting=Turns(),
+            slice_works=ReservedWorks(works),
+            collecting=ReconcileMutex(),
             clusters=cached(resources.CLUSTERS),
             collection=None,
         )
@@ -288,7 +288,7 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
         return registration
 
     clusters = types.SimpleNamespace(store=informer.store, wait_synced=informer.wait_synced, add_handler=add_handler)
-    task = asyncio.create_task(SyncModeLogger(cast(Any, clusters), Charge("m1")).run())
+    task = asyncio.create_task(SyncModeLogger(cast(Any, clusters), SyncModeFilter("m1")).run())
     await settle()
     if mode is not None:
         world.host.edit("Cluster", "", "m1", {"metadata": {"labels": {"beat": "1"}}})

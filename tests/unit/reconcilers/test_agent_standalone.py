@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mcs_controller.api.resources import CLUSTERS
-from mcs_controller.key_mutex import Turns
-from mcs_controller.members.sync_mode import CONTROL_PLANE, Charge
+from mcs_controller.key_mutex import ReconcileMutex
+from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.cluster_status import Thresholds
@@ -27,9 +27,9 @@ from tests.unit.reconcilers.test_cluster_status import FakeMembers
 SERVED = [
     pytest.param(CONTROL_PLANE, "Push", True, id="push, control plane"),
     pytest.param(CONTROL_PLANE, "Pull", False, id="pull, control plane"),
-    pytest.param(Charge("m1"), "Pull", True, id="pull, its agent"),
-    pytest.param(Charge("m1"), "Push", False, id="push, its agent"),
-    pytest.param(Charge("m2"), "Pull", False, id="pull, another's agent"),
+    pytest.param(SyncModeFilter("m1"), "Pull", True, id="pull, its agent"),
+    pytest.param(SyncModeFilter("m1"), "Push", False, id="push, its agent"),
+    pytest.param(SyncModeFilter("m2"), "Pull", False, id="pull, another's agent"),
 ]
 
 
@@ -44,7 +44,7 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, ser
         ownerships=world.ownerships,
         recorder=world.recorder,
         clock=world.clock,
-        turns=Turns(),
+        turns=ReconcileMutex(),
         find_namespace=namespace_finder(cast(Any, world.host)),
         retries=Retries(clock=world.clock, rng=random.Random(1), member_qps=40.0),
         charge=charge,

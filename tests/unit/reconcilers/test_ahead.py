@@ -13,8 +13,8 @@ from informers.errors import Conflict, ServerError, TransportError
 from mcs_controller.api.resources import WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
-from mcs_controller.domain.works import PatchWork, WorkIntent, foresee, plan_work
-from mcs_controller.reconcilers.writes import SliceWorks
+from mcs_controller.domain.works import PatchWork, WorkIntent, plan_work, predict_result
+from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import a_work, ids, mcs, service, slice_
 from tests.support.execution import KEY, MARKS
@@ -90,7 +90,7 @@ async def test_nobody_dispatches_a_slice_whose_copies_are_ahead_of_its_collected
     there = world.host.find("Work", execution_namespace("m1"), NAME)
     assert there is not None
     source = a_work(there | {"metadata": there["metadata"] | {"labels": there["metadata"]["labels"] | {"l": "new"}}})
-    changed = foresee(PatchWork(execution_namespace("m1"), NAME, _spec(there, NEW)), source)
+    changed = predict_result(PatchWork(execution_namespace("m1"), NAME, _spec(there, NEW)), source)
     with ExitStack() as turns:
         for write in dispatch.reconciler.ahead(SLICE, changed, turns):
             await write
@@ -132,7 +132,7 @@ async def test_as_long_as_collecting_fails_nothing_is_written_ahead_again():
 
 async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
     world = await running()
-    works = SliceWorks(world.host.cached(WORKS))
+    works = ReservedWorks(world.host.cached(WORKS))
     write = plan_work(WorkIntent(namespace="karmada-es-m2", name="w", manifest=slice_()), None, ids())
     assert write is not None
     creating = works.apply(write)
@@ -149,7 +149,7 @@ async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
 def changed_work(world: Execution, **manifest: Any) -> Any:
     there = world.host.find("Work", *KEY)
     assert there is not None
-    return foresee(PatchWork(*KEY, _spec(there, manifest)), a_work(there))
+    return predict_result(PatchWork(*KEY, _spec(there, manifest)), a_work(there))
 
 
 async def ahead(world: Execution, work: Any) -> list[str]:

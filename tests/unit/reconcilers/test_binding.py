@@ -12,8 +12,8 @@ from informers.cache.event import Event
 from informers.errors import ServerError
 from mcs_controller.api.resources import RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.key_mutex import OneByOne
-from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.key_mutex import KeyMutex
+from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.binding import BINDING_INDEXES, WORK_INDEXES
 from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
@@ -30,11 +30,11 @@ from tests.support.memory import Json, MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
 
 if TYPE_CHECKING:
-    from informers.cache.cached_client import CachedResource
+    from informers.cache.cached_client import CachedClient
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.standalone.templates import Templates
+    from mcs_controller.standalone.templates import TemplateInformers
 
 KEY = Request("default", "web-service")
 NAME = "web-5df7d8bb9f"
@@ -51,9 +51,9 @@ class World:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
-        self.bindings: CachedResource[ResourceBinding] = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
-        self.works: CachedResource[Work] = self.api.cached(WORKS, WORK_INDEXES)
-        self.services: CachedResource[Service] = self.api.cached(SERVICES)
+        self.bindings: CachedClient[ResourceBinding] = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
+        self.works: CachedClient[Work] = self.api.cached(WORKS, WORK_INDEXES)
+        self.services: CachedClient[Service] = self.api.cached(SERVICES)
         self.metrics = PrometheusPropagationMetrics(self.registry)
         self.restart()
 
@@ -63,15 +63,15 @@ class World:
             bindings=self.bindings,
             works=self.works,
             services=self.services.store,
-            templates=cast("Templates", self.templates),
+            templates=cast("TemplateInformers", self.templates),
             recorder=self.recorder,
             new_id=ids(),
             clock=FakeClock(),
-            alone=OneByOne(),
+            alone=KeyMutex(),
             metrics=self.metrics,
         )
         self.woken = list[Request]()
-        follow_templates(cast("Templates", self.templates), self.reconciler, self.woken.append)
+        follow_templates(cast("TemplateInformers", self.templates), self.reconciler, self.woken.append)
 
     def schedule(self, *clusters: str, **spec: object) -> None:
         self.api.seed(service())
@@ -180,7 +180,7 @@ async def test_the_finalizer_stays_until_every_work_could_be_deleted(world: Worl
     world.recorder.take()
     world.api.remove("ResourceBinding", *KEY)
     world.api.fail(ServerError(500, "", "broken"), "delete", "Work")
-    with pytest.raises(WritesFailed):
+    with pytest.raises(AggregateError):
         await world.reconcile()
     assert world.recorder.take() == [("ResourceBinding", "CleanupWorkFailed")]
     assert world.api.find("ResourceBinding", *KEY) is not None
@@ -298,9 +298,9 @@ async def test_one_cluster_that_fails_keeps_no_other_back_and_is_reported_once(w
     world.schedule("m1", "m2")
     world.api.fail(ServerError(500, "", "broken"), "create", "Work", times=2)
     world.api.fail(ServerError(500, "", "broken"), "create", "Work", times=1)
-    with pytest.raises(WritesFailed):
+    with pytest.raises(AggregateError):
         await world.reconcile()
-    with pytest.raises(WritesFailed):
+    with pytest.raises(AggregateError):
         await world.reconcile()
     assert await world.reconcile() == ["create works karmada-es-m1"]
     assert world.recorder.take() == [*FAILED, *FAILED, *SUCCEED]

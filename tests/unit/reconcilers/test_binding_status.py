@@ -9,7 +9,7 @@ import pytest
 from informers.errors import NotFound, ServerError
 from mcs_controller.api.resources import RESOURCEBINDINGS, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.key_mutex import OneByOne
+from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.binding import BINDING_INDEXES, WORK_INDEXES
 from mcs_controller.standalone.reconcilers.binding_status import (
@@ -39,7 +39,7 @@ class World:
             loadbalancers=self.loadbalancers,
             recorder=self.recorder,
             clock=FakeClock(),
-            alone=OneByOne(),
+            alone=KeyMutex(),
         )
         content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"})
         content["spec"]["clusters"] = [{"name": "m1"}, {"name": "m2"}]

@@ -10,8 +10,8 @@ from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, NotFound
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
 from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
-from mcs_controller.key_mutex import SOON_SECONDS, Turns
-from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS, ReconcileMutex
+from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from mcs_controller.standalone.reconcilers.cluster import (
     ClusterReconciler,
@@ -41,7 +41,7 @@ class World:
     def __init__(self) -> None:
         self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
-        self.collecting: Turns[ClusterRequest] = Turns()
+        self.collecting: ReconcileMutex[ClusterRequest] = ReconcileMutex()
         self.reconciler = ClusterReconciler(
             clusters=self.api.cached(CLUSTERS),
             namespaces=self.api.cached(NAMESPACES),
@@ -161,7 +161,7 @@ async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_
     world.api.remove("Cluster", "", "m1")
     origin = ClusterRequest("m1", "default", "web-1")
     with world.collecting.reconcile(origin):
-        assert await world.reconcile() == Result(requeue_after=SOON_SECONDS)
+        assert await world.reconcile() == Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
         assert [call.verb for call in world.api.calls] == ["patch", "delete"], "one is the collector's at the moment"
     assert await world.reconcile() == Result(requeue_after=10.0)
     assert [(call.verb, call.plural) for call in world.api.calls[2:]] == [
@@ -180,7 +180,7 @@ async def test_a_namespace_waits_for_a_work_that_cannot_be_emptied(world: World)
     world.api.seed(collected_work("m1"))
     world.api.remove("Cluster", "", "m1")
     world.api.fail(Forbidden(403, "Forbidden", "no"), "patch", "Work")
-    with pytest.raises(WritesFailed):
+    with pytest.raises(AggregateError):
         await world.reconcile()
     assert [call.plural for call in world.api.calls] == ["works"]
 

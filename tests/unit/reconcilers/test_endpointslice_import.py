@@ -13,12 +13,12 @@ from informers.errors import Forbidden, ServerError
 from mcs_controller.api.resources import ENDPOINTSLICES, NAMESPACES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
-from mcs_controller.key_mutex import SOON_SECONDS, Turns
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS, ReconcileMutex
 from mcs_controller.reconcilers.endpointslice_import import (
     EndpointSliceImportReconciler,
     requests_for_work,
 )
-from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, slice_
 from tests.support.memory import MemoryApi
@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, api: MemoryApi | None = None) -> None:
         self.api = api or MemoryApi()
         self.asked: list[Request] = []
-        self.collecting: Turns[ClusterRequest] = Turns()
+        self.collecting: ReconcileMutex[ClusterRequest] = ReconcileMutex()
         works = self.api.cached(WORKS, IMPORT_WORK_INDEXES)
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
         self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=self.collecting)
@@ -127,7 +127,7 @@ async def test_a_work_is_held_as_long_as_its_slice_cannot_be_deleted():
     bench = await at_rest()
     bench.api.remove("Work", "karmada-es-m1", NAME)
     bench.api.fail(Forbidden(403, "Forbidden", "no"), "delete", "EndpointSlice")
-    with pytest.raises(WritesFailed, match=IMPORTED):
+    with pytest.raises(AggregateError, match=IMPORTED):
         await bench.reconciler.reconcile(WORK)
     assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
     await bench.settle()
@@ -140,7 +140,7 @@ async def test_a_work_that_somebody_else_has_in_hand_is_let_go_of_a_little_later
     bench.asked.clear()
     with bench.collecting.ahead(ClusterRequest("m1", "default", "web-1")):
         result = await bench.reconciler.reconcile(WORK)
-        assert result.requeue_after == SOON_SECONDS
+        assert result.requeue_after == RETRY_WHEN_LOCKED_SECONDS
         assert bench.imported == {}
         assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
     assert await bench.reconciler.reconcile(WORK) == Result()
@@ -186,7 +186,7 @@ async def test_a_namespace_that_comes_late_is_noticed_at_once():
     bench = Bench(MemoryApi(strict_namespaces=True))
     bench.api.seed(namespace("karmada-es-m1"))
     bench.api.seed(exported_work("m1"))
-    with pytest.raises(WritesFailed):
+    with pytest.raises(AggregateError):
         await bench.settle()
     bench.api.seed(namespace("other"))
     assert bench.asked == []

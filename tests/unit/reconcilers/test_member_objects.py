@@ -12,7 +12,7 @@ from informers.errors import Forbidden
 from mcs_controller.standalone.member_objects import (
     MEMBER_KINDS,
     NAMESPACES,
-    MemberObjects,
+    MemberObjectInformers,
     MemberUnavailable,
     NotListed,
     NotSynced,
@@ -30,7 +30,7 @@ SERVICES = MEMBER_KINDS["v1", "Service"]
 
 
 @asynccontextmanager
-async def running(objects: MemberObjects) -> AsyncIterator[None]:
+async def running(objects: MemberObjectInformers) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(objects.run())
         yield
@@ -39,7 +39,7 @@ async def running(objects: MemberObjects) -> AsyncIterator[None]:
 
 async def test_nothing_is_watched_before_it_is_needed() -> None:
     members, api = MemoryMembers(), MemoryApi()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     members.join("m1", api)
     assert members.factories["m1"].informers == {}
     objects.open("m1", SERVICES)
@@ -51,7 +51,7 @@ async def test_nothing_is_watched_before_it_is_needed() -> None:
 
 async def test_only_managed_objects_are_kept() -> None:
     members, api = MemoryMembers(), MemoryApi()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     api.seed(service("theirs"))
     api.seed(service("ours", labels={"karmada.io/managed": "true"}))
     members.join("m1", api)
@@ -60,7 +60,7 @@ async def test_only_managed_objects_are_kept() -> None:
 
 async def test_a_member_that_cannot_be_talked_to_is_named_with_its_problem() -> None:
     members = MemoryMembers()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     with pytest.raises(NotSynced, match="cluster m1 is being connected to"):
         objects.open("m1", SERVICES)
     members.problems["m1"] = "spec.apiEndpoint is empty"
@@ -70,7 +70,7 @@ async def test_a_member_that_cannot_be_talked_to_is_named_with_its_problem() -> 
 
 async def test_listeners_hear_when_the_first_list_is_there() -> None:
     members, available = MemoryMembers(), list[str]()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     objects.subscribe(changed=lambda _cluster, _event: None, available=available.append)
     async with running(objects):
         members.join("m1", MemoryApi(), listing=True)
@@ -87,7 +87,7 @@ async def test_listeners_hear_when_the_first_list_is_there() -> None:
 
 async def test_a_list_that_is_refused_is_an_error_with_words() -> None:
     members = MemoryMembers()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     members.join("m1", MemoryApi(), listing=True)
     with pytest.raises(NotSynced):
         objects.open("m1", SERVICES)
@@ -99,7 +99,7 @@ async def test_a_list_that_is_refused_is_an_error_with_words() -> None:
 
 async def test_a_member_that_joins_again_has_new_informers_and_the_old_ones_are_not_waited_for() -> None:
     members, available = MemoryMembers(), list[str]()
-    objects = MemberObjects(members, clock=FakeClock())
+    objects = MemberObjectInformers(members, clock=FakeClock())
     async with running(objects):
         members.join("m1", MemoryApi(), listing=True)
         with pytest.raises(NotSynced):

@@ -10,7 +10,7 @@ from informers.cache.event import Event
 from informers.errors import Forbidden
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, WORKS
 from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
-from mcs_controller.reconcilers.writes import WritesFailed
+from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.reconcilers.namespace_sync import (
     NamespaceSyncReconciler,
@@ -118,7 +118,7 @@ async def test_one_cluster_that_refuses_does_not_keep_the_others_back() -> None:
     world = World("m1", "m2", "m3")
     world.api.seed(namespace_json("prod"))
     world.api.fail(Forbidden(403, "Forbidden", "quota"), "create", "Work")
-    with pytest.raises(WritesFailed, match=r"karmada-es-m1.*quota"):
+    with pytest.raises(AggregateError, match=r"karmada-es-m1.*quota"):
         await world.reconcile()
     assert world.found == [("karmada-es-m2", NAME), ("karmada-es-m3", NAME)]
 

@@ -11,8 +11,8 @@ import pytest
 from informers.errors import Conflict, Forbidden
 from mcs_controller.api.resources import PROPAGATIONPOLICIES, RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import Kind
-from mcs_controller.key_mutex import OneByOne
+from mcs_controller.domain.kinds import GroupVersionKind
+from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.predicates import content_changed
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.policy import BINDING_INDEXES, POLICY_INDEXES
@@ -31,7 +31,7 @@ from workqueue.priority import LOW, at_priority
 
 if TYPE_CHECKING:
     from informers.cache.event import Event
-    from mcs_controller.standalone.templates import Templates
+    from mcs_controller.standalone.templates import TemplateInformers
 
 WEB = TemplateRequest(DEPLOYMENT, NAMESPACE, "web")
 POLICY = Request(NAMESPACE, "p")
@@ -50,11 +50,11 @@ class World:
         self.templates = MemoryTemplates(self.api)
         self.policies = self.api.cached(PROPAGATIONPOLICIES, POLICY_INDEXES)
         bindings = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
-        self.alone = OneByOne[Request]()
+        self.alone = KeyMutex[Request]()
         self.queued_templates: set[TemplateRequest] = set()
         self.queued_policies: set[Request] = set()
         shared: Any = {
-            "templates": cast("Templates", self.templates),
+            "templates": cast("TemplateInformers", self.templates),
             "recorder": self.recorder,
             "new_id": ids(),
             "skipped": (re.compile("kube-.*"),),
@@ -76,7 +76,7 @@ class World:
         self.policies.informer.add_handler(of_policy)
         bindings.informer.add_handler(of_binding)
         follow_templates(
-            cast("Templates", self.templates),
+            cast("TemplateInformers", self.templates),
             bindings.store,
             self.reconciler,
             enqueue_template=self.queued_templates.add,
@@ -608,7 +608,7 @@ async def test_templates_of_other_namespaces_are_not_selected(world: World) -> N
 
 async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None:
     """`web-deployment` of another API group: its binding is not taken for the template's."""
-    other = Kind("other.io/v1", "Deployment")
+    other = GroupVersionKind("other.io/v1", "Deployment")
     world.api.seed(
         {
             "apiVersion": wk.BINDING_API_VERSION,

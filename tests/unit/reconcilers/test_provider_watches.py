@@ -11,7 +11,7 @@ import pytest_asyncio
 from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from mcs_controller.members.provider_informers import ProviderWatches
+from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import slice_
 from tests.support.clock import FakeClock, settle
@@ -33,7 +33,7 @@ class Bench:
         self.members.join("m1")
         self.controller = PlainController("slices", None)
         self.clock = FakeClock()
-        self.watches = ProviderWatches(self.members, clock=self.clock, sync_timeout=120)  # type: ignore[arg-type]
+        self.watches = ProviderInformers(self.members, clock=self.clock, sync_timeout=120)  # type: ignore[arg-type]
         self.watches.feed(self.controller)  # type: ignore[arg-type]
         self.announced: list[str] = []
         self.watches.on_synced(self.announced.append)

@@ -9,7 +9,7 @@ import pytest
 from informers.cache.event import Event
 from informers.errors import Conflict, NotFound, ServerError
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS
-from mcs_controller.key_mutex import OneByOne
+from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.predicates import cluster_changed
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
@@ -34,7 +34,7 @@ class World:
             clusters=self.api.informer(CLUSTERS).store,
             recorder=self.recorder,
             clock=FakeClock(),
-            alone=OneByOne(),
+            alone=KeyMutex(),
         )
 
     async def reconcile(self) -> Result:

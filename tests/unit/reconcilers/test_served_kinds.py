@@ -9,12 +9,12 @@ import pytest
 
 from informers.client.transport import RawResponse
 from informers.errors import DecodeError, Forbidden
-from mcs_controller.domain.kinds import Kind, Served
-from mcs_controller.standalone.served_kinds import FRESH_SECONDS, ServedKinds
+from mcs_controller.domain.kinds import APIResource, GroupVersionKind
+from mcs_controller.standalone.served_kinds import FRESH_SECONDS, RESTMapper
 from tests.support.clock import FakeClock
 from tests.support.discovery import VERBS, DiscoveryClient
 
-DEPLOYMENT = Kind("apps/v1", "Deployment")
+DEPLOYMENT = GroupVersionKind("apps/v1", "Deployment")
 
 
 @pytest.fixture
@@ -34,36 +34,38 @@ def client() -> DiscoveryClient:
 
 
 async def test_a_kind_is_asked_for_once(client: DiscoveryClient) -> None:
-    kinds = ServedKinds(client, clock=FakeClock())
+    kinds = RESTMapper(client, clock=FakeClock())
     found = await asyncio.gather(*(kinds.find(DEPLOYMENT) for _ in range(3)))
-    assert found == [Served("deployments", namespaced=True)] * 3
+    assert found == [APIResource("deployments", namespaced=True)] * 3
     assert client.asked == ["/apis/apps/v1"]
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (Kind("v1", "Namespace"), Served("namespaces", namespaced=False)),
-        (Kind("v1", "Binding"), None),
-        (Kind("apps/v1", "Scale"), None),
-        (Kind("apps/v2", "Deployment"), None),
+        (GroupVersionKind("v1", "Namespace"), APIResource("namespaces", namespaced=False)),
+        (GroupVersionKind("v1", "Binding"), None),
+        (GroupVersionKind("apps/v1", "Scale"), None),
+        (GroupVersionKind("apps/v2", "Deployment"), None),
     ],
     ids=["cluster-scoped", "cannot-be-listed", "subresource", "unknown-version"],
 )
-async def test_what_can_be_followed_is_found(client: DiscoveryClient, kind: Kind, expected: Served | None) -> None:
-    assert await ServedKinds(client, clock=FakeClock()).find(kind) == expected
+async def test_what_can_be_followed_is_found(
+    client: DiscoveryClient, kind: GroupVersionKind, expected: APIResource | None
+) -> None:
+    assert await RESTMapper(client, clock=FakeClock()).find(kind) == expected
 
 
 async def test_that_there_is_no_such_kind_is_not_believed_for_long(client: DiscoveryClient) -> None:
     clock = FakeClock()
-    kinds = ServedKinds(client, clock=clock)
-    thing = Kind("example.org/v1", "Thing")
+    kinds = RESTMapper(client, clock=clock)
+    thing = GroupVersionKind("example.org/v1", "Thing")
     assert await kinds.find(thing) is None
     client.documents["/apis/example.org/v1"] = [{"name": "things", "kind": "Thing", "namespaced": True, "verbs": VERBS}]
     await clock.advance(FRESH_SECONDS - 0.001)
     assert await kinds.find(thing) is None
     await clock.advance(0.001)
-    assert await kinds.find(thing) == Served("things", namespaced=True)
+    assert await kinds.find(thing) == APIResource("things", namespaced=True)
     assert client.asked == ["/apis/example.org/v1"] * 2
 
 
@@ -78,7 +80,7 @@ async def test_that_there_is_no_such_kind_is_not_believed_for_long(client: Disco
 async def test_a_server_that_does_not_tell_is_asked_again(
     client: DiscoveryClient, answer: RawResponse, error: Any
 ) -> None:
-    kinds = ServedKinds(client, clock=FakeClock())
+    kinds = RESTMapper(client, clock=FakeClock())
     client.answers["/apis/apps/v1"] = answer
     with pytest.raises(error):
         await kinds.find(DEPLOYMENT)

@@ -10,12 +10,12 @@ from informers.cache.event import Event
 from informers.errors import Conflict, NotFound, ServerError
 from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import Outcome
+from mcs_controller.domain.conditions import StepResult
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
 from mcs_controller.domain.naming import work_name
-from mcs_controller.domain.selection import Skip
+from mcs_controller.domain.selection import SkippedCluster
 from mcs_controller.domain.works import SliceRef
-from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusBoard, requests_for_work
+from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusAggregator, requests_for_work
 from mcs_controller.runtime.reconcile import Request, Result
 from tests.support.builders import (
     a_work,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 WEB, API = Request("default", "web"), Request("default", "api")
 ONE, TWO = SliceRef("m1", "default", "web-1"), SliceRef("m1", "default", "web-2")
-NOT_READY = Skip("m2", "SyncServiceFailed", "the cluster is not ready")
-GOOD, BAD = Outcome(), Outcome(errors=("slice default/web-1 of m1 in m2: no",))
+NOT_READY = SkippedCluster("m2", "SyncServiceFailed", "the cluster is not ready")
+GOOD, BAD = StepResult(), StepResult(errors=("slice default/web-1 of m1 in m2: no",))
 
 
 NOT_FOUND = condition(
@@ -54,7 +54,7 @@ class Desk:
 
     def __init__(self, *works: Any, conditions: Sequence[Any] = (), **fields: Any) -> None:
         self.api = MemoryApi()
-        self.board = StatusBoard()
+        self.board = StatusAggregator()
         self.told: list[Request] = []
         self.board.subscribe(self.told.append)
         self.recorder = MemoryRecorder()
@@ -154,7 +154,7 @@ async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it()
 async def test_the_same_outcome_again_is_neither_written_nor_said():
     desk = Desk(collected_work("m1"))
     for _ in range(3):
-        desk.board.report_service(WEB, Outcome(errors=("no",)))
+        desk.board.report_service(WEB, StepResult(errors=("no",)))
         desk.board.report_slice(ONE, WEB, BAD)
         await desk.look()
         await desk.clock.advance(5)
@@ -184,7 +184,7 @@ async def test_other_words_keep_the_time_and_are_said():
     await desk.look()
     desk.reasons()
     await desk.clock.advance(60)
-    desk.board.report_service(WEB, Outcome(skips=(NOT_READY,)))
+    desk.board.report_service(WEB, StepResult(skips=(NOT_READY,)))
     await desk.look()
     assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
     assert desk.reasons() == ["SyncServiceFailed"], "it had succeeded before"
@@ -195,10 +195,10 @@ async def test_other_words_keep_the_time_and_are_said():
     "reason", [wk.EVENT_CLUSTER_NOT_FOUND, wk.EVENT_API_INCOMPATIBLE, wk.EVENT_SYNC_SERVICE_FAILED]
 )
 async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reason: str):
-    skip = Skip("m2", reason, "because")
+    skip = SkippedCluster("m2", reason, "because")
     desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
     for one in (ONE, TWO):
-        desk.board.report_slice(one, WEB, Outcome(skips=(skip,)))
+        desk.board.report_slice(one, WEB, StepResult(skips=(skip,)))
     await desk.look()
     assert [event[3:] for event in desk.recorder.events[1:]] == [("Warning", reason, "m2: because")]
 
@@ -210,7 +210,7 @@ async def test_a_cluster_that_the_other_condition_names_already_is_no_news(first
     desk.board.report_slice(ONE, WEB, GOOD)
     await desk.look()
     desk.reasons()
-    skipping = Outcome(skips=(NOT_READY,))
+    skipping = StepResult(skips=(NOT_READY,))
     for kind in sorted((wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED), key=lambda one: one != first):
         if kind == wk.SERVICE_APPLIED:
             desk.board.report_service(WEB, skipping)
@@ -223,13 +223,15 @@ async def test_a_cluster_that_the_other_condition_names_already_is_no_news(first
 
 
 async def test_of_thousands_of_clusters_that_are_skipped_each_is_said_once_and_many_together():
-    skips = tuple(Skip(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(100))
+    skips = tuple(
+        SkippedCluster(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(100)
+    )
     desk = Desk(collected_work("m1"))
     desk.board.report_slice(ONE, WEB, GOOD)
     await desk.look()
     desk.reasons()
     for number in (80, 81, 81, 100):
-        desk.board.report_slice(ONE, WEB, Outcome(skips=skips[:number]))
+        desk.board.report_slice(ONE, WEB, StepResult(skips=skips[:number]))
         await desk.look()
 
     def some(first: int) -> str:
@@ -239,11 +241,13 @@ async def test_of_thousands_of_clusters_that_are_skipped_each_is_said_once_and_m
     assert [one.removesuffix(": the cluster is not ready") for one in warnings] == [some(0), "m0080", some(81)]
     desk.reasons()
     desk.restart()
-    for outcome in (Outcome(skips=skips), Outcome(skips=skips[::-1])):
+    for outcome in (StepResult(skips=skips), StepResult(skips=skips[::-1])):
         desk.board.report_slice(ONE, WEB, outcome)
         await desk.look()
     assert desk.reasons() == [], "the condition has not changed"
-    desk.board.report_slice(ONE, WEB, Outcome(skips=(*skips, Skip("n", "SyncServiceFailed", "is not ready"))))
+    desk.board.report_slice(
+        ONE, WEB, StepResult(skips=(*skips, SkippedCluster("n", "SyncServiceFailed", "is not ready")))
+    )
     await desk.look()
     assert [event[5] for event in desk.recorder.events if event[3] == "Warning"] == ["n: is not ready"]
 
@@ -480,7 +484,7 @@ async def test_a_service_that_was_taken_before_keeps_its_verdict_while_it_is_on_
 
 async def test_what_the_service_itself_lacks_is_told_at_once():
     desk = placed()
-    desk.board.report_service(WEB, Outcome(errors=("Service default/web does not exist",)))
+    desk.board.report_service(WEB, StepResult(errors=("Service default/web does not exist",)))
     assert await desk.look() == Result()
     assert desk.conditions[wk.SERVICE_APPLIED]["status"] == "False"
 
@@ -535,7 +539,7 @@ def test_only_what_may_change_a_condition_makes_anybody_look(old: Any, new: Any,
 
 
 def test_a_slice_that_moves_leaves_its_former_service():
-    board = StatusBoard()
+    board = StatusAggregator()
     told: list[Request] = []
     board.subscribe(told.append)
     board.report_slice(ONE, WEB, BAD)
@@ -551,10 +555,10 @@ def test_a_slice_that_moves_leaves_its_former_service():
 
 
 def test_the_same_report_on_a_slice_again_is_heard_by_nobody():
-    board = StatusBoard()
+    board = StatusAggregator()
     told: list[Request] = []
     board.subscribe(told.append)
-    for outcome in (BAD, BAD, Outcome(errors=BAD.errors), GOOD, BAD):
+    for outcome in (BAD, BAD, StepResult(errors=BAD.errors), GOOD, BAD):
         board.report_slice(ONE, WEB, outcome)
     assert told == [WEB] * 3
     board.report_slice(ONE, None, BAD)
@@ -580,7 +584,7 @@ async def test_conditions_that_somebody_wrote_over_are_put_right_by_the_next_rep
 
 
 def test_the_board_forgets_a_service_entirely():
-    board = StatusBoard()
+    board = StatusAggregator()
     told: list[Request] = []
     board.report_service(WEB, GOOD)
     board.report_slice(ONE, WEB, BAD)

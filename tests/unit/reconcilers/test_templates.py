@@ -12,9 +12,9 @@ from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
 from informers.errors import Forbidden
-from mcs_controller.domain.kinds import Kind
-from mcs_controller.standalone.served_kinds import ServedKinds
-from mcs_controller.standalone.templates import Templates
+from mcs_controller.domain.kinds import GroupVersionKind
+from mcs_controller.standalone.served_kinds import RESTMapper
+from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.clock import FakeClock, settle
 from tests.support.discovery import VERBS, DiscoveryClient
 from tests.support.members import MemoryFactory
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.api.common import Unstructured
 
-STATEFULSET = Kind("apps/v1", "StatefulSet")
+STATEFULSET = GroupVersionKind("apps/v1", "StatefulSet")
 
 
 class World:
@@ -44,16 +44,16 @@ class World:
                 "/api/v1": [{"name": "namespaces", "kind": "Namespace", "namespaced": False, "verbs": VERBS}],
             }
         )
-        self.templates = Templates(
+        self.templates = TemplateInformers(
             cast(ApiClient, self.api),
             cast(InformerFactory, self.factory),
-            ServedKinds(self.discovery, clock=self.clock),
+            RESTMapper(self.discovery, clock=self.clock),
             clock=self.clock,
         )
         self.changed: list[tuple[str, str]] = []
-        self.available: list[Kind] = []
+        self.available: list[GroupVersionKind] = []
 
-        def changed(kind: Kind, event: Event[Unstructured]) -> None:
+        def changed(kind: GroupVersionKind, event: Event[Unstructured]) -> None:
             self.changed.append((kind.kind, event.object.metadata.name))
 
         self.templates.subscribe(changed=changed, available=self.available.append)
@@ -124,8 +124,10 @@ async def test_a_list_that_fails_is_told_on_request(world: World) -> None:
         assert not world.templates.is_absent(DEPLOYMENT)
 
 
-@pytest.mark.parametrize("kind", [Kind("example.org/v1", "Thing"), Kind("v1", "Namespace")], ids=str)
-async def test_a_kind_that_is_not_served_is_told_and_asked_for_again(world: World, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind", [GroupVersionKind("example.org/v1", "Thing"), GroupVersionKind("v1", "Namespace")], ids=str
+)
+async def test_a_kind_that_is_not_served_is_told_and_asked_for_again(world: World, kind: GroupVersionKind) -> None:
     world.templates.want("one", {kind})
     async with world.running():
         assert world.available == [kind]

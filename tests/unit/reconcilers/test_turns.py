@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from mcs_controller.key_mutex import OneByOne, Turns
+from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 
 
-def asked() -> tuple[Turns[str], list[str]]:
-    turns, enqueued = Turns[str](), list[str]()
+def asked() -> tuple[ReconcileMutex[str], list[str]]:
+    turns, enqueued = ReconcileMutex[str](), list[str]()
     turns.feed(enqueued.append)
     return turns, enqueued
 
@@ -77,7 +77,7 @@ def test_a_turn_ends_with_an_error_too():
 
 
 async def test_who_writes_for_a_request_does_so_alone_and_in_the_order_of_coming():
-    alone, told = OneByOne[str](), list[str]()
+    alone, told = KeyMutex[str](), list[str]()
 
     async def write(name: str, request: str) -> None:
         async with alone.writing(request):
@@ -91,7 +91,7 @@ async def test_who_writes_for_a_request_does_so_alone_and_in_the_order_of_coming
 
 
 async def test_a_writer_that_fails_or_is_cancelled_leaves_the_next_one_its_turn():
-    alone = OneByOne[str]()
+    alone = KeyMutex[str]()
 
     async def forever() -> None:
         async with alone.writing("x"):

@@ -253,7 +253,7 @@ async def test_reconcile_that_returns_something_else_is_a_defect_that_kills_no_w
 
 async def test_a_watch_can_gather_what_happens_to_an_object(bench: Bench):
     source = FakeSource()
-    bench.controller.watch(source, enqueue_object, gather_seconds=0.25)
+    bench.controller.watch(source, enqueue_object, debounce_seconds=0.25)
     async with bench.running():
         source.add("a")
         await bench.clock.advance(0.2)

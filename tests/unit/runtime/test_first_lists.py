@@ -48,7 +48,7 @@ class World:
         self.manager.add_informers(Informers(self.needed, self.extra))
         self.reconciled: list[str] = []
         self.one, self.other = self.controller("one"), self.controller("other")
-        self.manager.set_apart(self.extra, self.one)
+        self.manager.require_only_for(self.extra, self.one)
 
     def controller(self, name: str) -> Controller[Request]:
         limiter = ItemExponentialFailureRateLimiter[Request](1, 1000)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clock import FakeClock, settle
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, at_priority
-from workqueue.priority import OLDEST_EVERY, PriorityOrder, current_priority
+from workqueue.priority import OLDEST_EVERY, PriorityFifo, current_priority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -262,8 +262,8 @@ async def test_order_is_kept_as_long_as_one_priority_waits(queue: RateLimitingQu
 @pytest.mark.parametrize("before", [0, 1, 5, 30])
 @pytest.mark.parametrize("raised", [False, True], ids=["added", "raised"])
 def test_bound_holds_whatever_comes_later(before: int, raised: bool):
-    """The promise of PriorityOrder: within OLDEST_EVERY * (k + 1) turns."""
-    order: PriorityOrder[object] = PriorityOrder()
+    """The promise of PriorityFifo: within OLDEST_EVERY * (k + 1) turns."""
+    order: PriorityFifo[object] = PriorityFifo()
     for number in range(before):
         order.add(number, (LOW, NORMAL, URGENT, 5)[number % 4], 0)
     order.add("me", -200 if raised else -50, 0)
@@ -280,7 +280,7 @@ def test_bound_holds_whatever_comes_later(before: int, raised: bool):
 
 
 def test_memory_follows_what_waits_however_often_things_leave_from_the_middle():
-    order: PriorityOrder[int] = PriorityOrder()
+    order: PriorityFifo[int] = PriorityFifo()
     for number in range(10):
         order.add(number, LOW, 0)
     for number in range(100, 10_000):

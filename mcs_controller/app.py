@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _log.error("Lost the lease; exiting so that nothing is written that another leader may write")
         return EXIT_FAILED
     except Exception:
-        _log.exception("Cannot go on")
+        _log.exception("Fatal error")
         return EXIT_FAILED
     return 0
 

@@ -3,8 +3,8 @@
 A change of a slice passes three writers: of the collected Work, of the dispatched Works, of the slice in the consumer.
 In a chain each waits for the answer to the write before it. But what the next one will write is known as soon as the
 first one is planned (`domain.works.predict_result`), so all of them can be on their way at once. A crash between any
-two of these writes, or one that fails, leaves a world in which part of the plan is done; the ordinary reconcile compares,
-and completes it.
+two of these writes, or one that fails, leaves a part of the plan done; the ordinary reconcile compares, and completes
+it.
 
 Two rules make that safe. What is written ahead in a member changes an object that is there and names its Work, and
 nothing is deleted ahead: so whatever was written is found again. And while a write is ahead of what it follows from,

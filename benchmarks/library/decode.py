@@ -58,7 +58,7 @@ async def competitors(program: Path) -> list[Competitor]:
     go = await golang.versions(program)
     ours = python_versions("mcs-controller", "msgspec")
     return [
-        Competitor(OURS, "this project", "`informers.wire`, `mcs_controller.api`.", ours),
+        Competitor(OURS, "this project", "`informers.client.wire`, `mcs_controller.api`.", ours),
         Competitor(UNSTRUCTURED, "Go, unstructured", "As a dynamic informer decodes.", go),
         Competitor(TYPED, "Go, typed", "As a typed informer decodes, in JSON.", go),
         Competitor(

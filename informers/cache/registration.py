@@ -71,7 +71,7 @@ class Registration(Generic[T]):
                 seconds,
             )
         elif self._slow and not slow:
-            _log.info("handler is quick again: handler=%s resource=%s", self.name, self._informer.resource)
+            _log.info("handler is fast again: handler=%s resource=%s", self.name, self._informer.resource)
         self._slow = slow
 
 

@@ -282,10 +282,10 @@ class Transport:
             except NoCredentials:
                 pass
             except TransportError as error:
-                _log.warning("server does not answer, giving its connections up: server=%s error=%s", self.host, error)
+                _log.warning("server does not answer, closing its connections: server=%s error=%s", self.host, error)
                 await self._begin_anew()
             except KubeError as error:
-                _log.debug("odd answer to a question whether it is there: server=%s error=%s", self.host, error)
+                _log.debug("unexpected answer to /livez: server=%s error=%s", self.host, error)
 
     async def _begin_anew(self) -> None:
         """Give all connections up. What is under way fails with TransportError, what follows uses new ones."""

@@ -233,7 +233,7 @@ class Reflector(Generic[T]):
         elif not isinstance(received, Ended | Failed):
             self._healthy()
         elif isinstance(received.error, WatchIdle):
-            _log.debug("watch was silent, will open another: server=%s error=%s", self._client.host, received.error)
+            _log.debug("watch was idle, opening another: server=%s error=%s", self._client.host, received.error)
         if step.output is not None:
             self._apply(step.output)
             if isinstance(step.output, Replaced):

@@ -26,7 +26,7 @@ and then says nothing at all, the server's resource version is compared with our
 
 An idle watch has three causes. Nothing happened: an API server sends bookmarks only when its cache has moved on, which
 for a kind that nobody writes is when etcd reports its progress, every ten minutes by default. The connection is dead:
-then the next watch cannot be opened. Or the API server was restored from a backup, and has not reached our position yet: it
+then the next watch cannot be opened. Or the API server was restored from a backup, and is not at our position yet: it
 opens a watch from there, and tells nothing until it has. Only a list shows that one, and the shortest will do.
 """
 

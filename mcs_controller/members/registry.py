@@ -306,13 +306,13 @@ class MemberClusters:
             running = tasks.create_task(informers.run(), name=f"informers of {name}")
             self._members[name] = member
             try:
-                _log.info("Connected to the member", extra={"cluster": name, "host": client.host})
+                _log.info("Connected to member", extra={"cluster": name, "host": client.host})
                 for joined, _ in list(self._listeners):
                     joined(member)
                 await self._watch_connection(member, connection, wakeup)
             finally:
                 del self._members[name]
-            _log.info("Disconnected from the member", extra={"cluster": name, "host": client.host})
+            _log.info("Disconnected from member", extra={"cluster": name, "host": client.host})
             for _, left in list(self._listeners):
                 left(name)
             running.cancel()
@@ -356,7 +356,7 @@ class MemberClusters:
         """Say once what is wrong, not again with every try."""
         if self._problems.get(cluster.name) != problem:
             self._problems[cluster.name] = problem
-            _log.warning("Cannot connect to the member", extra={"cluster": cluster.name, "problem": problem})
+            _log.warning("Cannot connect to member", extra={"cluster": cluster.name, "problem": problem})
             reference = ObjectReference(
                 api_version=wk.CLUSTER_API_VERSION,
                 kind=wk.CLUSTER_KIND,

@@ -184,7 +184,7 @@ async def best_effort(write: Awaitable[object]) -> None:
     try:
         await write
     except (KubeError, ReconcileError) as error:
-        _log.debug("A write ahead of its turn failed", extra={"error": str(error)})
+        _log.debug("Pipelined write failed", extra={"error": str(error)})
 
 
 async def settle(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:

@@ -116,7 +116,7 @@ class CacheSync:
                 if told.get(cache) != reason:
                     told[cache] = reason
                     log.error(
-                        "There is no list of a kind; trying on",
+                        "Cache not synced yet, retrying",
                         extra={
                             "kind": str(cache.resource),
                             "error": reason,
@@ -126,7 +126,7 @@ class CacheSync:
                     )
             await self._clock.sleep(LOOK_AGAIN_SECONDS)
         if told:
-            log.info("All kinds are listed now")
+            log.info("All caches are synced")
 
     def _missing(self) -> list[Cache]:
         return [cache for cache in self._caches if not cache.has_synced]

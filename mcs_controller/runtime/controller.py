@@ -389,7 +389,7 @@ class Controller(Generic[R]):
         if failure.terminal:
             # controller-runtime keeps the count of failures here, so that a later change is retried late. We clear it.
             self.queue.forget(request)
-            log.error("Reconcile failed for good", extra=fields)
+            log.error("Reconcile failed, not retrying", extra=fields)
             return "terminal"
         if failure.away:
             self.enqueue_after(request, self._away.when(request))

@@ -196,7 +196,7 @@ class EventBroadcaster:
         try:
             await tries(self._try_write, series)
         except RetryError:
-            log.warning("Event given up", extra=_fields(series.what))
+            log.warning("Dropping event after failed attempts", extra=_fields(series.what))
             del self._pending[series.what]
 
     async def _flush(self) -> None:
@@ -205,7 +205,7 @@ class EventBroadcaster:
                 for series in list(self._pending.values()):
                     await self._try_write(series)
         except TimeoutError:
-            log.warning("Events left unwritten", extra={"events": len(self._pending)})
+            log.warning("Events not written before shutdown", extra={"events": len(self._pending)})
 
     async def _try_write(self, series: _Series) -> bool:
         """Write one series as it is now. False if it is worth another try."""

@@ -162,7 +162,7 @@ class Manager:
             if len(errors) > 1:
                 raise
         else:
-            log.info("Stopped in good order")
+            log.info("Shut down cleanly")
             return
         raise errors[0]
 

@@ -41,7 +41,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         nonlocal first
         now = time.monotonic()
         if first is not None and is_echo(number, now - first[1], of=first[0]):
-            log.debug("Signal came twice", extra={"signal": number.name})
+            log.debug("Duplicate signal ignored", extra={"signal": number.name})
             return
         if first is not None:
             log.error("Second signal: exiting at once", extra={"signal": number.name})

@@ -171,7 +171,7 @@ class MemberOwnershipReconciler:
             return Ownership(Standing.UNKNOWN, problem=problem)
         if written is None:
             return plan.ownership
-        _log.info("Owner of the member noted", extra={"cluster": cluster.name, "control_plane": own})
+        _log.info("Recorded the control plane of the member", extra={"cluster": cluster.name, "control_plane": own})
         return replace(plan.ownership, since=parse_time(written.metadata.creation_timestamp))
 
     # --- what to look at when something changes ----------------------------------------------------------------------

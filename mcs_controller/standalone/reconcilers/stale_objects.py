@@ -183,7 +183,7 @@ class StaleObjectsReconciler:
             confirmed.update(obj.metadata.uid for obj in plan.held)
             plan = plan_removal(objects, around, seen=seen, now=now, confirmed=confirmed)
         if plan.kept and not seen.keys() >= {obj.metadata.uid for obj in plan.kept}:
-            _log.info("Objects whose Works are gone, but which stay", extra={"cluster": name, "what": told(plan.kept)})
+            _log.info("Stale objects kept", extra={"cluster": name, "what": told(plan.kept)})
         self._seen[name] = {**plan.seen, **{obj.metadata.uid: now for obj in plan.kept}}
         return plan
 

@@ -196,7 +196,7 @@ async def test_slow_handler_is_named_in_the_log_once_and_once_when_it_is_quick_a
             "slow handler, nothing else could run meanwhile: handler=sleepy resource=configmaps.v1 key=ns/a "
             "seconds=0.150",
         ),
-        ("INFO", "handler is quick again: handler=sleepy resource=configmaps.v1"),
+        ("INFO", "handler is fast again: handler=sleepy resource=configmaps.v1"),
     ]
 
 

@@ -279,7 +279,7 @@ async def test_event_is_given_up_after_twelve_tries_and_the_next_goes_on(
         bench.recorder.event(MCS, "Normal", "R", "n")
         await settle()
         assert [event["message"] for event in bench.api.all] == ["n"]
-    assert [record.message for record in caplog.records] == ["Event given up"]
+    assert [record.message for record in caplog.records] == ["Dropping event after failed attempts"]
 
 
 async def test_refused_event_is_logged_and_not_tried_again(bench: Bench, caplog: pytest.LogCaptureFixture):

@@ -28,7 +28,7 @@ from tests.support.builders import (
 from tests.support.memory import apply_json_patch, merge_patch
 from tests.unit.domain.test_collect import NAME, ORIGIN, collect, collected
 from tests.unit.domain.test_dispatch import by_key, dispatch
-from tests.unit.domain.test_imported_slices import imported, plan
+from tests.unit.domain.test_import_slices import imported, plan
 
 LABELS = st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 

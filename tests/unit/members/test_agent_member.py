@@ -10,7 +10,7 @@ from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from tests.support.clock import settle
 from tests.support.clusters import cluster_json
-from tests.unit.clusters.test_clusters import World, member_of
+from tests.unit.members.test_registry import World, member_of
 
 if TYPE_CHECKING:
     from informers.cache.informer import SharedInformer

@@ -22,7 +22,7 @@ from tests.support.clock import FakeClock
 from tests.support.clusters import cluster_json
 from tests.support.execution import NAMESPACE, World
 from tests.support.memory import MemoryApi, MemoryRecorder
-from tests.unit.reconcilers.test_cluster_status import FakeMembers
+from tests.unit.standalone.reconcilers.test_cluster_status import FakeMembers
 
 SERVED = [
     pytest.param(CONTROL_PLANE, "Push", True, id="push, control plane"),

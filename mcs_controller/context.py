@@ -86,7 +86,7 @@ class ControllerContext:
     ) -> None:
         """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
         self.options = options
-        self.charge = SyncModeFilter(options.cluster_name)
+        self.sync_modes = SyncModeFilter(options.cluster_name)
         self.manager = manager
         self.host = host
         self.clock = clock
@@ -114,12 +114,12 @@ class ControllerContext:
         return ReservedWorks(self.works)
 
     @cached_property
-    def collecting(self) -> ReconcileMutex[ClusterRequest]:
+    def slice_locks(self) -> ReconcileMutex[ClusterRequest]:
         """Whose turn it is to write the collected Work of a slice."""
         return ReconcileMutex()
 
     @cached_property
-    def alone(self) -> KeyMutex[Request]:
+    def binding_locks(self) -> KeyMutex[Request]:
         """Who writes a ResourceBinding when: several controllers write parts of it."""
         return KeyMutex()
 
@@ -151,7 +151,7 @@ class ControllerContext:
             qps=self.options.cluster_api_qps,
             burst=self.options.cluster_api_burst,
             client_metrics=self.metrics.runtime.client,
-            charge=self.charge,
+            sync_modes=self.sync_modes,
             own=self._own_member,
         )
         self.manager.add_runnable(members, needs_leader=True)
@@ -173,10 +173,10 @@ class ControllerContext:
         Of Works and Clusters an agent has only what is its own cluster's: it may see no others.
         """
         namespace = field_selector = ""
-        if self.charge.is_agent and resource.plural == resources.WORKS.plural:
-            namespace = execution_namespace(self.charge.agent_of)
-        elif self.charge.is_agent and resource.plural == resources.CLUSTERS.plural:
-            field_selector = f"metadata.name={self.charge.agent_of}"
+        if self.sync_modes.is_agent and resource.plural == resources.WORKS.plural:
+            namespace = execution_namespace(self.sync_modes.agent_of)
+        elif self.sync_modes.is_agent and resource.plural == resources.CLUSTERS.plural:
+            field_selector = f"metadata.name={self.sync_modes.agent_of}"
         informer = self.informers.informer(
             resource, namespace=namespace, field_selector=field_selector, indexers=indexers
         )

@@ -42,7 +42,7 @@ class ReconcileMutex(Generic[R]):
         self._turned_away: set[R] = set()
         self._enqueue: Callable[[R], None] | None = None
 
-    def feed(self, enqueue: Callable[[R], None]) -> None:
+    def set_queue(self, enqueue: Callable[[R], None]) -> None:
         """Ask for a reconcile with `enqueue` when one is due after a turn. To be called once, before any turn."""
         self._enqueue = enqueue
 

@@ -83,8 +83,8 @@ def start_multi_cluster_service(ctx: ControllerContext) -> None:
             works=ctx.works,
             clusters=ctx.clusters.store,
             board=board,
-            collecting=ctx.collecting,
-            alone=ctx.alone,
+            slice_locks=ctx.slice_locks,
+            binding_locks=ctx.binding_locks,
             recorder=ctx.recorder,
             new_id=new_id,
             reserved=ctx.options.reserved_objects,
@@ -112,12 +112,12 @@ def start_multi_cluster_service(ctx: ControllerContext) -> None:
                 strip_topology=ctx.options.strip_topology, withdraw_after=ctx.options.withdraw_not_ready_after
             ),
             clock=ctx.clock,
-            collecting=ctx.collecting,
+            slice_locks=ctx.slice_locks,
             execution=ctx.local_execution,
         )
         dispatch = ctx.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=ctx.options.concurrent_work_syncs)
         asking.append(dispatch)
-        turns.feed(dispatch.enqueue)
+        turns.set_queue(dispatch.enqueue)
         dispatch.watch(ctx.works.informer, dispatcher.requests_for_work, content_changed)
         dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
         dispatch.watch(ctx.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
@@ -159,7 +159,7 @@ def _start_status(
         return status
     status.watch(ctx.bindings.informer, service_status.requests_for_binding, debounce_seconds=STATUS_DELAY_SECONDS)
     if watches is not None:
-        watches.feed_also(status, reconciler.requests_for_slice)
+        watches.add_queue(status, reconciler.requests_for_slice)
 
         def look_again(cluster: str) -> None:
             for request in propagating[0].requests_in(cluster) if reconciler.watches_slices(cluster) else ():
@@ -185,13 +185,13 @@ def _start_slice_collection(ctx: ControllerContext) -> SliceCollection:
         works=ctx.slice_works,
         watches=watches,
         new_id=new_id,
-        turns=ctx.collecting,
-        in_charge=lambda cluster: ctx.charge.covers(cluster, clusters.get(ObjectKey("", cluster))),
+        turns=ctx.slice_locks,
+        owns=lambda cluster: ctx.sync_modes.owns(cluster, clusters.get(ObjectKey("", cluster))),
         leaving=lambda cluster: is_leaving(clusters.get(ObjectKey("", cluster))),
     )
     controller = ctx.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
-    watches.feed(controller)
-    ctx.collecting.feed(controller.enqueue)
+    watches.set_queue(controller)
+    ctx.slice_locks.set_queue(controller.enqueue)
     ctx.manager.add_runnable(watches, needs_leader=True)
     controller.watch(ctx.works.informer, collector.requests_for_work, content_changed)
     controller.watch(ctx.clusters.informer, collector.requests_for_cluster, cluster_changed)
@@ -202,10 +202,10 @@ def _start_collect(
     ctx: ControllerContext, services: CachedClient[MultiClusterService], board: StatusAggregator
 ) -> tuple[Controller[Any], ...]:
     _, collector, slices = slice_collection(ctx)
-    demand = MultiClusterServiceSource(works=ctx.works.store, services=services.store, board=board)
-    collector.serve(demand)
-    slices.watch(ctx.works.informer, demand.requests_for_work, content_changed)
-    slices.watch(services.informer, demand.requests_for_service, content_changed)
+    source = MultiClusterServiceSource(works=ctx.works.store, services=services.store, board=board)
+    collector.register_source(source)
+    slices.watch(ctx.works.informer, source.requests_for_work, content_changed)
+    slices.watch(services.informer, source.requests_for_service, content_changed)
     reconciler, collect = follow_providers(ctx)
     # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of that.
     collect.watch(services.informer, reconciler.requests_for_service, content_changed)
@@ -217,7 +217,7 @@ def _report_unsynced_providers(
 ) -> None:
     """Services say which of their providers' slices cannot be listed."""
     watches = slice_collection(ctx).watches
-    reconciler.heed(watches.problem)
+    reconciler.set_sync_problem_source(watches.problem)
 
     def look_again(cluster: str) -> None:
         for request in reconciler.requests_in(cluster):
@@ -250,7 +250,7 @@ def start_service_export(ctx: ControllerContext) -> None:
     if "endpointSlice" in enabled:
         slices = ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES)
         works = ctx.cached(resources.WORKS, IMPORT_WORK_INDEXES)
-        reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=ctx.collecting)
+        reconciler = EndpointSliceImportReconciler(works=works, slices=slices, slice_locks=ctx.slice_locks)
         importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
         importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
         importer.watch(slices.informer, reconciler.requests_for_slice, slice_changed)
@@ -281,18 +281,18 @@ def _start_export(ctx: ControllerContext) -> None:
     )
     ctx.manager.add_runnable(watches, needs_leader=True)
     reserved = ctx.options.reserved_objects
-    collector.serve(ServiceExportSource(exports=watches, clusters=ctx.clusters.store, reserved=reserved))
+    collector.register_source(ServiceExportSource(exports=watches, clusters=ctx.clusters.store, reserved=reserved))
 
     comparer = ExportedSlicesReconciler(works=works.store, slices=slice_watches, enqueue_slice=slices.enqueue)
     exports = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
-    watches.feed(exports)
+    watches.set_queue(exports)
 
     reconciler = ServiceExportReconciler(
         works=works.store,
         exports=watches,
         slices=slice_watches,
         enqueue_export=exports.enqueue,
-        recorder=ctx.recorder if not ctx.charge.is_agent else None,
+        recorder=ctx.recorder if not ctx.sync_modes.is_agent else None,
         reserved=reserved,
     )
     controller = ctx.controller(wk.EXPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
@@ -311,16 +311,16 @@ def _start_export(ctx: ControllerContext) -> None:
 
 def start_agent(ctx: ControllerContext) -> None:
     """What an agent does for MultiClusterServices, and what it says about itself."""
-    ctx.manager.add_runnable(SyncModeLogger(ctx.clusters.informer, ctx.charge), needs_leader=False)
+    ctx.manager.add_runnable(SyncModeLogger(ctx.clusters.informer, ctx.sync_modes), needs_leader=False)
     if not ctx.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
         return
     if "endpointsliceCollect" in ctx.options.controllers:
-        demand = RequestedSource(works=ctx.works.store)
+        source = RequestedSource(works=ctx.works.store)
         _, collector, slices = slice_collection(ctx)
-        collector.serve(demand)
+        collector.register_source(source)
 
         def look_later(event: Event[Work]) -> Iterable[ClusterRequest]:
-            for request in demand.left_behind(event):
+            for request in source.left_behind(event):
                 slices.enqueue_after(request, LEFTOVERS_SECONDS)
             return ()
 

@@ -97,7 +97,7 @@ def marks_of(work: Work) -> set[str]:
 def plan_collect(
     origin: SliceRef,
     observed: EndpointSlice | None,
-    demands: Mapping[CollectFeature, Wants],
+    sources: Mapping[CollectFeature, Wants],
     collected: Sequence[Work],
     find: FindWork,
     new_id: Callable[[], str],
@@ -107,7 +107,7 @@ def plan_collect(
     Args:
         origin: the slice.
         observed: the slice as the provider's cache has it; None if the provider has no such slice.
-        demands: what the features that are served here want from this provider. The marks of others are kept.
+        sources: what the features that are served here want from this provider. The marks of others are kept.
         collected: the copies that are there (one, unless something went wrong).
         find: looks up any Work by namespace and name.
         new_id: see `plan_work`.
@@ -119,9 +119,9 @@ def plan_collect(
     """
     service = service_of_slice(observed) if observed is not None and not is_managed_by_peer(observed) else None
     if observed is None or service is None:
-        return withdraw(collected, demands)
+        return withdraw(collected, sources)
     live = [work for work in collected if work.metadata.deletion_timestamp is None]
-    wanting, unwanted = _verdict(service, demands, live)
+    wanting, unwanted = _verdict(service, sources, live)
     if not wanting:
         return withdraw(collected, unwanted)
     namespace = execution_namespace(origin.cluster)
@@ -136,19 +136,19 @@ def plan_collect(
         name = there.metadata.name
     write = plan_work(_intent(namespace, name, service, wanting, unwanted, observed, there), there, new_id)
     spare = [work for work in live if work.metadata.name != name]
-    return (*([write] if write is not None else []), *withdraw(spare, demands))
+    return (*([write] if write is not None else []), *withdraw(spare, sources))
 
 
-def plan_unsynced(collected: Sequence[Work], demands: Mapping[CollectFeature, Wants]) -> tuple[WorkWrite, ...]:
+def plan_unsynced(collected: Sequence[Work], sources: Mapping[CollectFeature, Wants]) -> tuple[WorkWrite, ...]:
     """As `plan_collect` while the provider's slices are not known: only what nobody wants any more is withdrawn."""
     writes: list[WorkWrite] = []
     for work in collected:
         if is_emptied(work):
-            writes += withdraw([work], demands)
+            writes += withdraw([work], sources)
             continue
         unwanted = [
             feature
-            for feature, wants in demands.items()
+            for feature, wants in sources.items()
             if (filed := feature.filed_under(work)) is not None and wants(filed) is False
         ]
         writes += withdraw([work], unwanted)
@@ -198,12 +198,12 @@ def drop_marks(work: Work, features: Collection[CollectFeature]) -> PatchWork | 
 
 
 def _verdict(
-    service: Service, demands: Mapping[CollectFeature, Wants], live: Sequence[Work]
+    service: Service, sources: Mapping[CollectFeature, Wants], live: Sequence[Work]
 ) -> tuple[list[CollectFeature], list[CollectFeature]]:
     """Who wants the slice, and who does not. Who does not know wants it if it is filed as it should be already."""
     wanting: list[CollectFeature] = []
     unwanted: list[CollectFeature] = []
-    for feature, wants in demands.items():
+    for feature, wants in sources.items():
         wanted = wants(service)
         if wanted is None:
             filed = any(feature.mark in marks_of(work) and feature.filed_under(work) == service for work in live)

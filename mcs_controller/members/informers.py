@@ -88,11 +88,11 @@ class MemberInformers(Generic[T]):
         self._begun: asyncio.Queue[tuple[str, _Watch[T]]] = asyncio.Queue()
         members.add_listener(joined=self._joined, left=self._left)
 
-    def feed(self, controller: Controller[ClusterRequest]) -> None:
+    def set_queue(self, controller: Controller[ClusterRequest]) -> None:
         """Let this controller reconcile the objects that change. To be called once, before anything is watched."""
         self._controller = controller
 
-    def feed_also(
+    def add_queue(
         self, controller: Controller[R], mapper_in: Callable[[str], Callable[[Event[T]], Iterable[R]]]
     ) -> None:
         """Let another controller reconcile what `mapper_in(cluster)` makes of the events there. As `feed`."""

@@ -163,7 +163,7 @@ class MemberClusters:
         qps: float = 40,
         burst: int = 60,
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
-        charge: SyncModeFilter = CONTROL_PLANE,
+        sync_modes: SyncModeFilter = CONTROL_PLANE,
         own: ClientConfig | None = None,
     ) -> None:
         """Makes no connection yet.
@@ -178,7 +178,7 @@ class MemberClusters:
             qps: requests a second to one member, all controllers together.
             burst: how many of them at once.
             client_metrics: told about every request to a member.
-            charge: whose members they are.
+            sync_modes: whose members they are.
             own: in an agent, the way to its own member. Then no Secret is read, and what the Cluster says of its
                 endpoint is for others.
         """
@@ -191,7 +191,7 @@ class MemberClusters:
         self._qps = qps
         self._burst = burst
         self._client_metrics = client_metrics
-        self._charge = charge
+        self._sync_modes = sync_modes
         self._own = own
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
@@ -240,7 +240,7 @@ class MemberClusters:
 
     def _wanted(self, name: str) -> Cluster | None:
         cluster = self._clusters.store.get(ObjectKey("", name))
-        return cluster if cluster is not None and self._charge.covers(name, cluster) else None
+        return cluster if cluster is not None and self._sync_modes.owns(name, cluster) else None
 
     async def _supervise(self, name: str, wakeup: asyncio.Event) -> None:
         """One Cluster from its first appearance until it is gone (being deleted is not gone)."""

@@ -36,7 +36,7 @@ class SyncModeFilter:
         """Whether this is one cluster's agent."""
         return bool(self.agent_of)
 
-    def covers(self, name: str, cluster: Cluster | None) -> bool:
+    def owns(self, name: str, cluster: Cluster | None) -> bool:
         """Whether the cluster of that name is served here, going by what is known of it.
 
         What a cluster that is gone leaves behind is the control plane's to clear away.
@@ -53,9 +53,9 @@ CONTROL_PLANE: Final = SyncModeFilter()
 class SyncModeLogger:
     """Says in the log whether the agent has anything to do, each time that this changes. A runnable."""
 
-    def __init__(self, clusters: SharedInformer[Cluster], charge: SyncModeFilter) -> None:
+    def __init__(self, clusters: SharedInformer[Cluster], sync_modes: SyncModeFilter) -> None:
         self._clusters = clusters
-        self._charge = charge
+        self._sync_modes = sync_modes
 
     async def run(self) -> None:
         """Look at the Cluster until cancelled."""
@@ -66,7 +66,7 @@ class SyncModeLogger:
             await self._clusters.wait_synced()
             while True:
                 changed.clear()
-                cluster = self._clusters.store.get(ObjectKey("", self._charge.agent_of))
+                cluster = self._clusters.store.get(ObjectKey("", self._sync_modes.agent_of))
                 mode = cluster.spec.sync_mode if cluster is not None else ""
                 if mode != said:
                     self._say(mode)
@@ -76,7 +76,7 @@ class SyncModeLogger:
             registration.remove()
 
     def _say(self, mode: str) -> None:
-        fields = {"cluster": self._charge.agent_of}
+        fields = {"cluster": self._sync_modes.agent_of}
         if not mode:
             _log.warning("The control plane has no such Cluster; waiting until it is registered there", extra=fields)
         elif mode == "Push":

@@ -149,27 +149,27 @@ class SliceCollector:
         watches: ProviderInformers,
         new_id: Callable[[], str],
         turns: ReconcileMutex[ClusterRequest],
-        in_charge: Callable[[str], bool],
+        owns: Callable[[str], bool],
         leaving: Callable[[str], bool],
     ) -> None:
-        """`in_charge` says whether a cluster's slices are ours to collect, and not another process's.
+        """`owns` says whether a cluster's slices are ours to collect, and not another process's.
 
         `leaving` says whether its Cluster is being deleted: its slices are wanted no more, whoever wants them.
         """
         self._works = works
         self._watches = watches
-        self._in_charge = in_charge
+        self._in_charge = owns
         self._leaving = leaving
         self._new_id = new_id
         self._turns = turns
-        self._demands: list[CollectSource] = []
+        self._sources: list[CollectSource] = []
         self._dispatch: Dispatch | None = None
         self._failed: set[SliceRef] = set()
         """Slices whose last try failed. As long as the control plane cannot follow, nothing is written ahead of it."""
 
-    def serve(self, demand: CollectSource) -> None:
+    def register_source(self, source: CollectSource) -> None:
         """Collect for this feature too. To be called before anything is reconciled."""
-        self._demands.append(demand)
+        self._sources.append(source)
 
     def set_dispatcher(self, dispatch: Dispatch) -> None:
         """Write the copies of a slice beside its collected Work."""
@@ -179,8 +179,8 @@ class SliceCollector:
         """See the class. Raises what the API server says; the outcome is reported before that."""
         if not self._in_charge(request.cluster):
             self._failed.discard(SliceRef(*request))
-            for demand in self._demands:
-                demand.report(SliceRef(*request), None, StepResult())  # what was said of the slice is for others to say
+            for source in self._sources:
+                source.report(SliceRef(*request), None, StepResult())  # what was said of the slice is for others to say
             return Result()
         with self._turns.reconcile(request) as mine:
             return await self._collect(SliceRef(*request)) if mine else Result()
@@ -188,17 +188,17 @@ class SliceCollector:
     async def _collect(self, origin: SliceRef) -> Result:
         service: tuple[str, str] | None = None
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
-        demands = {demand.feature: partial(demand.wants, origin.cluster) for demand in self._demands}
+        sources = {source.feature: partial(source.wants, origin.cluster) for source in self._sources}
         slices = self._watches.slices(origin.cluster)
         if self._leaving(origin.cluster):
             writes = plan_leaving(collected)
         elif slices is None:
             # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
-            writes = plan_unsynced(collected, demands)
+            writes = plan_unsynced(collected, sources)
         else:
             observed = slices.get(ObjectKey(origin.namespace, origin.name))
             try:
-                writes = plan_collect(origin, observed, demands, collected, self._works.get, self._new_id)
+                writes = plan_collect(origin, observed, sources, collected, self._works.get, self._new_id)
             except WorkTerminating:
                 return Result(requeue_after=_BLOCKED_SECONDS)
             service = service_of_slice(observed) if observed is not None else None
@@ -207,9 +207,9 @@ class SliceCollector:
         with ExitStack() as turns:
             ahead = self._ahead(origin, writes, turns)
             await settle(((what, write) for write in (*ahead, *(self._works.apply(one) for one in writes))), failures)
-        if not failures.inconclusive:
-            for demand in self._demands:
-                demand.report(origin, service, StepResult(errors=failures.reportable))
+        if not failures.only_conflicts:
+            for source in self._sources:
+                source.report(origin, service, StepResult(errors=failures.reportable))
         if failures:
             self._failed.add(origin)
         else:

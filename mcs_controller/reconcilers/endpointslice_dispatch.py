@@ -80,14 +80,14 @@ class EndpointSliceDispatchReconciler:
         board: StatusAggregator,
         new_id: Callable[[], str],
         turns: ReconcileMutex[ClusterRequest],
-        collecting: ReconcileMutex[ClusterRequest],
+        slice_locks: ReconcileMutex[ClusterRequest],
         policy: DispatchPolicy,
         clock: Clock,
         execution: LocalExecution | None = None,
     ) -> None:
         """Works without `execution`; with it, changed copies are written to the member beside their Works.
 
-        `turns` are this reconciler's own; `collecting` says who writes the collected Work of a slice. `templates` are
+        `turns` are this reconciler's own; `slice_locks` says who writes the collected Work of a slice. `templates` are
         the Services of the control plane.
         """
         self._works = works
@@ -97,7 +97,7 @@ class EndpointSliceDispatchReconciler:
         self._board = board
         self._new_id = new_id
         self._turns = turns
-        self._collecting = collecting
+        self._slice_locks = slice_locks
         self._policy = policy
         self._clock = clock
         self._execution = execution
@@ -142,7 +142,7 @@ class EndpointSliceDispatchReconciler:
                 writes.append((what, self._works.apply(copy.write)))
             await settle(writes, failures)
         service = Request(*plan.service) if plan.service is not None else None
-        if not failures.inconclusive:
+        if not failures.only_conflicts:
             outcome = StepResult(skips=plan.skips, errors=failures.reportable, ports=plan.ports, problem=plan.problem)
             self._board.report_slice(origin, service, outcome)
         failures.raise_if_any()
@@ -151,7 +151,7 @@ class EndpointSliceDispatchReconciler:
 
     async def _release(self, origin: SliceRef) -> Result:
         """Let go of collected Works, if nobody else writes them: a feature that shares them may be doing so."""
-        with self._collecting.ahead(ClusterRequest(*origin)) as mine:
+        with self._slice_locks.ahead(ClusterRequest(*origin)) as mine:
             for release in self._plan_of(origin).release if mine else ():
                 await self._works.apply(release)
         return Result(requeue_after=None if mine else RETRY_WHEN_LOCKED_SECONDS)

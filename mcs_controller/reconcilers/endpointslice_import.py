@@ -47,12 +47,12 @@ class EndpointSliceImportReconciler:
         *,
         works: CachedClient[Work],
         slices: CachedClient[EndpointSlice],
-        collecting: ReconcileMutex[ClusterRequest],
+        slice_locks: ReconcileMutex[ClusterRequest],
     ) -> None:
-        """`collecting` says who writes the collected Work of a slice."""
+        """`slice_locks` says who writes the collected Work of a slice."""
         self._works = works
         self._slices = slices
-        self._collecting = collecting
+        self._slice_locks = slice_locks
         self._creating = NameReservations(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
         """Slices that were seen to lose the names of their Works, by (namespace, name), with these."""
@@ -71,7 +71,7 @@ class EndpointSliceImportReconciler:
         with ExitStack() as turns:
             work = self._works.get(request.namespace, request.name)
             origin = origin_of(work) if work is not None else None
-            if origin is not None and not turns.enter_context(self._collecting.ahead(ClusterRequest(*origin))):
+            if origin is not None and not turns.enter_context(self._slice_locks.ahead(ClusterRequest(*origin))):
                 return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
             release = self._plan(request).release
             if release is not None:

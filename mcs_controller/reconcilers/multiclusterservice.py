@@ -29,7 +29,7 @@ from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, role_of
 from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.writes import Failures, ignore_not_found, settle_in_turn
+from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes, ignore_not_found
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from workqueue.priority import LOW, current_priority
@@ -68,8 +68,8 @@ class MultiClusterServiceReconciler:
         works: CachedClient[Work],
         clusters: Store[Cluster],
         board: StatusAggregator,
-        collecting: ReconcileMutex[ClusterRequest],
-        alone: KeyMutex[Request],
+        slice_locks: ReconcileMutex[ClusterRequest],
+        binding_locks: KeyMutex[Request],
         recorder: Recorder,
         new_id: Callable[[], str],
         reserved: ReservedObjects = RESERVED,
@@ -83,8 +83,8 @@ class MultiClusterServiceReconciler:
             works: all of them.
             clusters: all of them.
             board: for outcomes.
-            collecting: who writes the collected Work of a slice: the collector's, which withdraws them too.
-            alone: who writes a ResourceBinding when.
+            slice_locks: who writes the collected Work of a slice: the collector's, which withdraws them too.
+            binding_locks: who writes a ResourceBinding when.
             recorder: for an event on a service of a type that is not served here.
             new_id: makes permanent ids for objects that no webhook gave one.
             reserved: Services that are not propagated.
@@ -96,15 +96,15 @@ class MultiClusterServiceReconciler:
         self._works = works
         self._clusters = RegisteredClusters(clusters)
         self._board = board
-        self._collecting = collecting
-        self._alone = alone
+        self._slice_locks = slice_locks
+        self._binding_locks = binding_locks
         self._recorder = recorder.for_component(wk.MCS_CONTROLLER)
         self._unserved: dict[Request, tuple[str, int]] = {}
         """Uid and generation of those that were told that their type is not served."""
         self._new_id = new_id
         self._problem_of: Callable[[str], str | None] = lambda _: None
 
-    def heed(self, problem_of: Callable[[str], str | None]) -> None:
+    def set_sync_problem_source(self, problem_of: Callable[[str], str | None]) -> None:
         """Say of each provider why nothing comes from it, if this has words for that. To be called before any start."""
         self._problem_of = problem_of
 
@@ -163,7 +163,7 @@ class MultiClusterServiceReconciler:
             skips, blocked = plan.skips, plan.blocked
             blocked |= not await self._apply(plan.writes, failures)
             problem = await self._bind(request, adopted, failures)
-        if problem is not None or not failures.inconclusive:
+        if problem is not None or not failures.only_conflicts:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             providers = providers_of(mcs, self._clusters)
             skips = (*skips, *self._unsynced(providers, skips))
@@ -192,7 +192,7 @@ class MultiClusterServiceReconciler:
         targets = {*providers_of(mcs, self._clusters), *consumers_of(mcs, self._clusters)}
         name = binding_name(wk.SERVICE_KIND, request.name)
         what = f"ResourceBinding {request.namespace}/{name}"
-        async with self._alone.writing(Request(request.namespace, name)):
+        async with self._binding_locks.writing(Request(request.namespace, name)):
             observed = self._bindings.get(request.namespace, name)
             try:
                 planned = plan_binding(mcs, service, targets, observed, self._new_id)
@@ -213,19 +213,19 @@ class MultiClusterServiceReconciler:
             write = self._services.patch(request.namespace, request.name, patch)
             await failures.guard(f"Service {request}", ignore_not_found(write))
         name = binding_name(wk.SERVICE_KIND, request.name)
-        async with self._alone.writing(Request(request.namespace, name)):
+        async with self._binding_locks.writing(Request(request.namespace, name)):
             binding = self._bindings.get(request.namespace, name)
             if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
                 released = self._bindings.patch(request.namespace, name, patch)
                 await failures.guard(f"ResourceBinding {request.namespace}/{name}", ignore_not_found(released))
-        if not failures.inconclusive and failures.reportable:
+        if not failures.only_conflicts and failures.reportable:
             self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
         failures.raise_if_any()
         return done
 
     async def _apply(self, writes: Iterable[WorkWrite], failures: Failures) -> bool:
         """Do what is planned. False if something was left out because the collector has that slice in hand."""
-        return await settle_in_turn(self._works, writes, self._collecting, failures)
+        return await gather_unlocked_writes(self._works, writes, self._slice_locks, failures)
 
     def _filed(self, request: Request) -> list[Work]:
         """All Works of the service, in any namespace: those labelled so, and those that carry it."""

@@ -109,7 +109,7 @@ class Failures:
         return tuple(sorted(f"{what}: {error}" for what, error in self._errors if not isinstance(error, Conflict)))
 
     @property
-    def inconclusive(self) -> bool:
+    def only_conflicts(self) -> bool:
         """Whether the next try is what tells: all that failed were conflicts."""
         return bool(self._errors) and not self.reportable
 
@@ -150,10 +150,10 @@ def named(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tu
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
 
 
-async def settle_in_turn(
+async def gather_unlocked_writes(
     works: CachedClient[Work],
     writes: Iterable[WorkWrite],
-    collecting: ReconcileMutex[ClusterRequest],
+    slice_locks: ReconcileMutex[ClusterRequest],
     failures: Failures,
 ) -> bool:
     """As `settle`, but what the collector has in hand is left to it. False if something was left out for that."""
@@ -163,7 +163,7 @@ async def settle_in_turn(
         for write in writes:
             work = works.get(write.namespace, write.name)
             origin = origin_of(work) if work is not None else None
-            if origin is None or turns.enter_context(collecting.ahead(ClusterRequest(*origin))):
+            if origin is None or turns.enter_context(slice_locks.ahead(ClusterRequest(*origin))):
                 mine.append(write)
             else:
                 left_out = True

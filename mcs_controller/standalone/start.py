@@ -85,7 +85,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
-                collecting=ctx.collecting,
+                slice_locks=ctx.slice_locks,
                 recorder=ctx.recorder,
                 clock=ctx.clock,
             ),
@@ -106,7 +106,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 recorder=ctx.recorder,
                 thresholds=Thresholds(options.cluster_success_threshold, options.cluster_failure_threshold),
                 frequency_seconds=options.cluster_status_update_frequency,
-                charge=ctx.charge,
+                sync_modes=ctx.sync_modes,
             ),
             workers=options.concurrent_cluster_syncs,
         )
@@ -150,7 +150,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 clusters=ctx.clusters.store,
                 recorder=ctx.recorder,
                 clock=ctx.clock,
-                alone=ctx.alone,
+                binding_locks=ctx.binding_locks,
             ),
             workers=1,
         )
@@ -170,7 +170,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         control_plane=functools.partial(_own_uid, ctx),
         recorder=ctx.recorder,
         clock=ctx.clock,
-        charge=ctx.charge,
+        sync_modes=ctx.sync_modes,
     )
     turns = ReconcileMutex[Request]()
     reconciler = execution.ExecutionReconciler(
@@ -184,7 +184,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         find_namespace=execution.namespace_finder(ctx.host),
         retries=Retries(clock=ctx.clock, rng=ctx.rng, member_qps=ctx.options.cluster_api_qps),
         metrics=metrics,
-        charge=ctx.charge,
+        sync_modes=ctx.sync_modes,
         reserved=ctx.options.reserved_objects,
     )
     return _Execution(reconciler, objects, ownerships, turns)
@@ -195,7 +195,7 @@ async def _own_uid(ctx: ControllerContext) -> str:
 
     An agent asks for that one Namespace, since it may see no others.
     """
-    if not ctx.charge.is_agent:
+    if not ctx.sync_modes.is_agent:
         found = ctx.cached(resources.NAMESPACES).get("", IDENTITY_NAMESPACE)
         return found.metadata.uid if found is not None else ""
     try:
@@ -218,7 +218,7 @@ def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
             recorder=ctx.recorder,
             new_id=new_id,
             skipped=options.skipped_propagating_namespaces,
-            alone=ctx.alone,
+            binding_locks=ctx.binding_locks,
             reserved=options.reserved_objects,
         ),
         workers=options.concurrent_resourcebinding_syncs,
@@ -264,7 +264,7 @@ def _start_propagation(
             recorder=ctx.recorder,
             new_id=new_id,
             clock=ctx.clock,
-            alone=ctx.alone,
+            binding_locks=ctx.binding_locks,
             metrics=metrics,
         )
         controller = ctx.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
@@ -277,7 +277,7 @@ def _start_propagation(
         executor, objects, _, turns = executing
         works = ctx.cached(resources.WORKS)
         controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
-        turns.feed(controller.enqueue)
+        turns.set_queue(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(ctx.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, controller.enqueue)
@@ -294,7 +294,7 @@ def _start_propagation(
             loadbalancers=CachedClient(ctx.host, balancers),
             recorder=ctx.recorder,
             clock=ctx.clock,
-            alone=ctx.alone,
+            binding_locks=ctx.binding_locks,
         )
         controller = ctx.controller(
             wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
@@ -312,7 +312,7 @@ def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: 
     options, clusters_ = ctx.options, ctx.clusters
     executor, objects, ownerships, _ = execution_
     owning = ctx.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
-    ownerships.feed(owning.enqueue)
+    ownerships.set_queue(owning.enqueue)
     owning.watch(clusters_.informer, ownerships.requests_for_cluster, member_ownership.cluster_changed)
 
     def connection_changed(name: str) -> None:
@@ -322,7 +322,7 @@ def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: 
 
     works = ctx.cached(resources.WORKS)
     coming: stale_objects.WorksToCome | None = None
-    if not ctx.charge.is_agent and serves_multi_cluster_services(options):
+    if not ctx.sync_modes.is_agent and serves_multi_cluster_services(options):
         services = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
         coming = stale_objects.WorksToCome(ctx.works.store, ctx.bindings.informer, services.informer)
     stale = stale_objects.StaleObjectsReconciler(
@@ -333,7 +333,7 @@ def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: 
         ownerships=ownerships,
         recorder=ctx.recorder,
         clock=ctx.clock,
-        charge=ctx.charge,
+        sync_modes=ctx.sync_modes,
         coming=coming,
     )
     comparing = ctx.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1)

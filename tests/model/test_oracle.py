@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from mcs_controller.domain import collect as demands
+from mcs_controller.domain import collect as sources
 from mcs_controller.domain import works
 from mcs_controller.standalone import member_applier as member_writer
 from tests.support.fleet_model import Fleet
@@ -40,7 +40,7 @@ PLANTED = [
     pytest.param(
         AGENT, member_writer, "may_delete", keep, "of a Work that is gone", id="objects-whose-work-is-gone-agent"
     ),
-    pytest.param(BESIDE, demands, "delete_collected", works.delete_work, "not {", id="native-slices-deleted"),
+    pytest.param(BESIDE, sources, "delete_collected", works.delete_work, "not {", id="native-slices-deleted"),
 ]
 
 

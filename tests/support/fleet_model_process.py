@@ -114,7 +114,7 @@ class Process:
         """What `MemberClusters` does: a connection for each Cluster, another one for another of the same name."""
         for name, server in self.fleet.members.items():
             found = self.clusters.get(ObjectKey("", name))
-            mine = found is not None and self._context.charge.covers(name, found)
+            mine = found is not None and self._context.sync_modes.owns(name, found)
             wanted = found.metadata.uid if found is not None and mine else None
             known = self._connected.get(name)
             if known is not None and known != wanted:

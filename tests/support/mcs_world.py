@@ -215,7 +215,7 @@ class World:
         works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
         fake = types.SimpleNamespace(
             options=options,
-            charge=CONTROL_PLANE,
+            sync_modes=CONTROL_PLANE,
             manager=manager,
             recorder=self.recorder,
             clock=self.clock,
@@ -225,8 +225,8 @@ class World:
             controller=controller,
             works=works,
             slice_works=ReservedWorks(works),
-            collecting=ReconcileMutex(),
-            alone=KeyMutex(),
+            slice_locks=ReconcileMutex(),
+            binding_locks=KeyMutex(),
             services=cached(resources.SERVICES),
             bindings=cached(resources.RESOURCEBINDINGS),
             clusters=cached(resources.CLUSTERS),

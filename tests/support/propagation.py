@@ -74,7 +74,7 @@ async def propagation(access: ClusterAccess, *, retry_seconds: float = RETRY_SEC
             recorder=recorder,
             new_id=lambda: str(uuid.uuid4()),
             clock=clock,
-            alone=alone,
+            binding_locks=alone,
         )
         binding_controller = controller("binding", binder)
         binding_controller.watch(bindings.informer, enqueue_object, content_changed)
@@ -94,12 +94,17 @@ async def propagation(access: ClusterAccess, *, retry_seconds: float = RETRY_SEC
             retries=Retries(clock=clock, rng=rng, member_qps=40.0, retry_seconds=retry_seconds),
         )
         execution_controller = controller("execution", executor)
-        turns.feed(execution_controller.enqueue)
+        turns.set_queue(execution_controller.enqueue)
         execution_controller.watch(works.informer, enqueue_object, execution.work_changed)
         execution_controller.watch(clusters, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, execution_controller.enqueue)
         reflector = binding_status.BindingStatusReconciler(
-            bindings=bindings, works=works.store, loadbalancers=balancers, recorder=recorder, clock=clock, alone=alone
+            bindings=bindings,
+            works=works.store,
+            loadbalancers=balancers,
+            recorder=recorder,
+            clock=clock,
+            binding_locks=alone,
         )
         status_controller = controller("bindingStatus", reflector)
         status_controller.watch(bindings.informer, enqueue_object)

@@ -65,7 +65,7 @@ async def standalone_controllers(
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
-                collecting=ReconcileMutex(),
+                slice_locks=ReconcileMutex(),
                 recorder=events.for_component("test"),
                 clock=clock,
             ),
@@ -113,7 +113,7 @@ async def standalone_controllers(
                 clusters=clusters.store,
                 recorder=events.for_component("test"),
                 clock=clock,
-                alone=KeyMutex(),
+                binding_locks=KeyMutex(),
             ),
         )
         placing.watch(bindings.informer, enqueue_object, scheduler.binding_changed)

@@ -11,7 +11,7 @@ from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 
 def asked() -> tuple[ReconcileMutex[str], list[str]]:
     turns, enqueued = ReconcileMutex[str](), list[str]()
-    turns.feed(enqueued.append)
+    turns.set_queue(enqueued.append)
     return turns, enqueued
 
 

@@ -94,12 +94,12 @@ class BindingReconciler:
         recorder: Recorder,
         new_id: Callable[[], str],
         clock: Clock,
-        alone: KeyMutex[Request],
+        binding_locks: KeyMutex[Request],
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
     ) -> None:
         """`services` and `templates` have what bindings speak of; the latter are told which kinds that is.
 
-        `new_id` makes permanent ids for objects that no webhook gave one; `alone` says who writes a binding when.
+        `new_id` makes permanent ids for objects that no webhook gave one; `binding_locks` guard writes to a binding.
         """
         self._bindings = bindings
         self._works = works
@@ -108,7 +108,7 @@ class BindingReconciler:
         self._recorder = recorder.for_component(wk.BINDING_CONTROLLER)
         self._new_id = new_id
         self._clock = clock
-        self._alone = alone
+        self._binding_locks = binding_locks
         self._metrics = metrics
         self._failing: dict[Request, str] = {}
         """What was last reported about bindings that could not be synced, so that it is reported once."""
@@ -134,7 +134,7 @@ class BindingReconciler:
         return result
 
     async def _sync(self, request: Request) -> Result:
-        async with self._alone.writing(request):
+        async with self._binding_locks.writing(request):
             binding = self._bindings.get(request.namespace, request.name)
             if binding is None or binding.metadata.deletion_timestamp is not None:
                 return Result()  # it is news that leads back here
@@ -190,7 +190,7 @@ class BindingReconciler:
         if failures.reportable:
             self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
         failures.raise_if_any()
-        async with self._alone.writing(request):
+        async with self._binding_locks.writing(request):
             left = self._bindings.get(request.namespace, request.name)
             if left is None or left.metadata.uid != binding.metadata.uid:
                 return

@@ -85,19 +85,19 @@ class BindingStatusReconciler:
         loadbalancers: CachedClient[LoadBalancer],
         recorder: Recorder,
         clock: Clock,
-        alone: KeyMutex[Request],
+        binding_locks: KeyMutex[Request],
     ) -> None:
-        """`alone` says who writes a binding when."""
+        """`binding_locks` says who writes a binding when."""
         self._bindings = bindings
         self._works = works
         self._loadbalancers = loadbalancers
         self._recorder = recorder.for_component(wk.BINDING_STATUS_CONTROLLER)
         self._clock = clock
-        self._alone = alone
+        self._binding_locks = binding_locks
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the object is gone."""
-        async with self._alone.writing(request):
+        async with self._binding_locks.writing(request):
             binding = self._bindings.get(request.namespace, request.name)
             if binding is None or binding.metadata.deletion_timestamp is not None:
                 return Result()

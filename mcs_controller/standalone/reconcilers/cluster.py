@@ -29,7 +29,7 @@ from mcs_controller.domain.clusters import (
 )
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
 from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
-from mcs_controller.reconcilers.writes import Failures, settle_in_turn
+from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 
@@ -65,7 +65,7 @@ class ClusterReconciler:
         namespaces: CachedClient[Namespace],
         works: CachedClient[Work],
         bindings: Store[ResourceBinding],
-        collecting: ReconcileMutex[ClusterRequest],
+        slice_locks: ReconcileMutex[ClusterRequest],
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -76,7 +76,7 @@ class ClusterReconciler:
             namespaces: all of them.
             works: all of them, with `EXECUTION_WORK_INDEXES`.
             bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
-            collecting: whose turn it is to write the collected Work of a slice.
+            slice_locks: whose turn it is to write the collected Work of a slice.
             recorder: for events on Clusters.
             clock: for how long an agent has been silent.
         """
@@ -84,7 +84,7 @@ class ClusterReconciler:
         self._namespaces = namespaces
         self._works = works
         self._bindings = bindings
-        self._collecting = collecting
+        self._slice_locks = slice_locks
         self._clock = clock
         self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
 
@@ -112,7 +112,7 @@ class ClusterReconciler:
     async def _empty(self, plan: ClusterPlan) -> bool:
         """Whether all that had to be emptied is. Raises what the API server says."""
         failures = Failures()
-        done = await settle_in_turn(self._works, plan.empty, self._collecting, failures)
+        done = await gather_unlocked_writes(self._works, plan.empty, self._slice_locks, failures)
         failures.raise_if_any()
         return done
 

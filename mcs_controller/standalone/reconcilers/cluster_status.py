@@ -88,7 +88,7 @@ class ClusterStatusReconciler:
         recorder: Recorder,
         thresholds: Thresholds,
         frequency_seconds: float = 10.0,
-        charge: SyncModeFilter = CONTROL_PLANE,
+        sync_modes: SyncModeFilter = CONTROL_PLANE,
     ) -> None:
         """Probes nothing yet.
 
@@ -101,7 +101,7 @@ class ClusterStatusReconciler:
             recorder: for an event on each Cluster that turns not ready, and on each that is ready again.
             thresholds: `--cluster-success-threshold` and `--cluster-failure-threshold`.
             frequency_seconds: `--cluster-status-update-frequency`.
-            charge: which members are looked at from here.
+            sync_modes: which members are looked at from here.
         """
         self._clusters = clusters
         self._members = members
@@ -111,7 +111,7 @@ class ClusterStatusReconciler:
         self._recorder = recorder.for_component(wk.CLUSTER_STATUS_CONTROLLER)
         self._thresholds = thresholds
         self._frequency = frequency_seconds
-        self._charge = charge
+        self._sync_modes = sync_modes
         self._memories: dict[str, _Memory] = {}
 
     async def reconcile(self, request: Request) -> Result:
@@ -146,8 +146,8 @@ class ClusterStatusReconciler:
             self._metrics.forget(name)
             return None
         has_consent = wk.CLUSTER_FINALIZER in cluster.metadata.finalizers
-        has_way = self._charge.is_agent or cluster.spec.secret_ref is not None
-        return cluster if self._charge.covers(name, cluster) and has_way and has_consent else None
+        has_way = self._sync_modes.is_agent or cluster.spec.secret_ref is not None
+        return cluster if self._sync_modes.owns(name, cluster) and has_way and has_consent else None
 
     async def _look(self, cluster: Cluster, member: MemberCluster) -> _Seen:
         timeout = min(_PROBE_SECONDS, self._frequency)

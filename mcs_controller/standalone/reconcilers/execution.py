@@ -112,7 +112,7 @@ def namespace_finder(host: ApiClient) -> FindNamespace:
 
 
 class ExecutionReconciler:
-    """Makes the objects in a member what the Works in its execution namespace say. For the clusters in our charge."""
+    """Makes the objects in a member what the Works in its execution namespace say. For the clusters of this process."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class ExecutionReconciler:
         find_namespace: FindNamespace,
         retries: Retries,
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
-        charge: SyncModeFilter = CONTROL_PLANE,
+        sync_modes: SyncModeFilter = CONTROL_PLANE,
         reserved: ReservedObjects = RESERVED,
     ) -> None:
         """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again.
@@ -143,7 +143,7 @@ class ExecutionReconciler:
         self._find_namespace = find_namespace
         self._retries = retries
         self._metrics = metrics
-        self._charge = charge
+        self._sync_modes = sync_modes
         self._cleaned: set[Request] = set()
         """Works that were cleaned up after, and whose end has not been told yet."""
 
@@ -162,7 +162,7 @@ class ExecutionReconciler:
         cluster = self._clusters.get(ObjectKey("", name)) if name is not None else None
         if name is None or cluster is None or not cluster.is_ready or work.suspend_dispatching:
             return []
-        if not self._charge.covers(name, cluster):
+        if not self._sync_modes.owns(name, cluster):
             return []
         if work.metadata.deletion_timestamp is not None or wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
             return []
@@ -179,7 +179,7 @@ class ExecutionReconciler:
             self._retries.succeeded(request, name)
             return Result()
         cluster = self._clusters.get(ObjectKey("", name))
-        if not self._charge.covers(name, cluster):
+        if not self._sync_modes.owns(name, cluster):
             return Result()
         started = self._clock.monotonic()
         ok = False

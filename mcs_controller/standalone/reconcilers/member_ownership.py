@@ -80,21 +80,21 @@ class MemberOwnershipReconciler:
         control_plane: Callable[[], Awaitable[str]],
         recorder: Recorder,
         clock: Clock,
-        charge: SyncModeFilter,
+        sync_modes: SyncModeFilter,
     ) -> None:
         """`control_plane` tells its uid, empty if it has none."""
         self._clusters = clusters
         self._members = members
         self._control_plane = control_plane
         self._conditions = ClusterConditions(clusters, recorder, clock, component=wk.OWNERSHIP_CONTROLLER)
-        self._charge = charge
+        self._sync_modes = sync_modes
         self._known: dict[str, tuple[Member, Ownership]] = {}
         self._uids: dict[str, str] = {}
         """Uids of the members of those Clusters that have been connected."""
         self._listeners: list[Callable[[str], None]] = []
         self._enqueue: Callable[[Request], None] | None = None
 
-    def feed(self, enqueue: Callable[[Request], None]) -> None:
+    def set_queue(self, enqueue: Callable[[Request], None]) -> None:
         """Where the Cluster goes that turns out to stand for the member of another one, so that both say it."""
         self._enqueue = enqueue
 
@@ -124,7 +124,7 @@ class MemberOwnershipReconciler:
 
     async def _look(self, name: str) -> Ownership | None:
         cluster, member = self._clusters.get("", name), self._members.get(name)
-        if cluster is None or member is None or not self._charge.covers(name, cluster):
+        if cluster is None or member is None or not self._sync_modes.owns(name, cluster):
             self._known.pop(name, None)
             self._uids.pop(name, None)
             return None

@@ -113,10 +113,10 @@ class ResourceDetector:
         recorder: Recorder,
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
-        alone: KeyMutex[Request],
+        binding_locks: KeyMutex[Request],
         reserved: ReservedObjects = RESERVED,
     ) -> None:
-        """`skipped`: `--skipped-propagating-namespaces`. `alone` says who writes a binding when.
+        """`skipped`: `--skipped-propagating-namespaces`. `binding_locks` says who writes a binding when.
 
         TemplateInformers that are `reserved` belong to no policy, silently: whole kinds may be selected.
         """
@@ -127,7 +127,7 @@ class ResourceDetector:
         self._recorder = recorder.for_component(wk.RESOURCE_DETECTOR)
         self._new_id = new_id
         self._skipped = skipped
-        self._alone = alone
+        self._binding_locks = binding_locks
         self._failing: dict[TemplateRequest, str] = {}
         """What was last reported about templates that could not be bound, so that it is reported once."""
         self._told: dict[TemplateRequest, frozenset[str]] = {}
@@ -196,7 +196,7 @@ class ResourceDetector:
 
     async def _bind(self, request: TemplateRequest, template: Unstructured, decision: Apply) -> bool:
         name = binding_name(request.kind.kind, request.name)
-        async with self._alone.writing(Request(request.namespace, name)):
+        async with self._binding_locks.writing(Request(request.namespace, name)):
             observed = self._bindings.get(request.namespace, name)
             planned = plan_binding(decision.policy, decision.rules, template, observed, self._new_id)
             if planned is None:
@@ -225,7 +225,7 @@ class ResourceDetector:
 
     async def _unmark_binding(self, request: TemplateRequest) -> None:
         name = binding_name(request.kind.kind, request.name)
-        async with self._alone.writing(Request(request.namespace, name)):
+        async with self._binding_locks.writing(Request(request.namespace, name)):
             binding = self._binding(request)
             if binding is not None and (patch := plan_unclaim(binding.metadata)) is not None:
                 await self._bindings.patch(request.namespace, name, patch)

@@ -53,18 +53,18 @@ class SchedulerReconciler:
         clusters: Store[Cluster],
         recorder: Recorder,
         clock: Clock,
-        alone: KeyMutex[Request],
+        binding_locks: KeyMutex[Request],
     ) -> None:
         """Args are the control plane's caches, where the events go, the time, and who writes a binding when."""
         self._bindings = bindings
         self._clusters = clusters
         self._recorder = recorder.for_component(wk.DEFAULT_SCHEDULER)
         self._clock = clock
-        self._alone = alone
+        self._binding_locks = binding_locks
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the binding is gone."""
-        async with self._alone.writing(request):
+        async with self._binding_locks.writing(request):
             await self._reconcile(request)
         return Result()
 

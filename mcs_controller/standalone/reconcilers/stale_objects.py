@@ -99,7 +99,7 @@ class StaleObjectsReconciler:
         ownerships: Ownerships,
         recorder: Recorder,
         clock: Clock,
-        charge: SyncModeFilter,
+        sync_modes: SyncModeFilter,
         coming: WorksToCome | None,
     ) -> None:
         """Compares nothing yet.
@@ -112,7 +112,7 @@ class StaleObjectsReconciler:
             ownerships: whose the members are.
             recorder: for events on Clusters.
             clock: for grace periods and time stamps.
-            charge: which members are compared from here.
+            sync_modes: which members are compared from here.
             coming: None where that cannot be known.
         """
         self._clusters = clusters
@@ -123,7 +123,7 @@ class StaleObjectsReconciler:
         self._recorder = recorder.for_component(wk.STALE_OBJECTS_CONTROLLER)
         self._conditions = ClusterConditions(clusters, recorder, clock, component=wk.STALE_OBJECTS_CONTROLLER)
         self._clock = clock
-        self._charge = charge
+        self._sync_modes = sync_modes
         self._coming = coming
         self._seen: dict[str, dict[str, float]] = {}
         self._confirmed: dict[str, set[str]] = {}
@@ -132,7 +132,7 @@ class StaleObjectsReconciler:
         """See the class. Raises what API servers say."""
         name = request.name
         cluster = self._clusters.get("", name)
-        if cluster is None or not self._charge.covers(name, cluster):
+        if cluster is None or not self._sync_modes.owns(name, cluster):
             self._seen.pop(name, None)
             self._confirmed.pop(name, None)
             return Result()
@@ -189,7 +189,7 @@ class StaleObjectsReconciler:
 
     def _is_registered(self, cluster: str) -> bool:
         # An agent does not see the other Clusters: to it they all are there.
-        return self._charge.is_agent or self._clusters.get("", cluster) is not None
+        return self._sync_modes.is_agent or self._clusters.get("", cluster) is not None
 
     def _is_carried(self, cluster: str, obj: Unstructured) -> bool:
         meta, content = obj.metadata, obj.content

@@ -51,9 +51,9 @@ def collect(observed: Json | None, said: Said, *present: Json) -> Any:
     works = [a_work(one) for one in present]
     by_key = {(one.metadata.namespace, one.metadata.name): one for one in works}
     copies = [one for one in works if role_of(one) is Role.COLLECTED and origin_of(one) == ORIGIN]
-    demands = {feature: (lambda _, wanted=wanted: wanted) for feature, wanted in said.items()}
+    sources = {feature: (lambda _, wanted=wanted: wanted) for feature, wanted in said.items()}
     seen = decode(observed) if observed is not None else None
-    return plan_collect(ORIGIN, seen, demands, copies, lambda *key: by_key.get(key), ids())
+    return plan_collect(ORIGIN, seen, sources, copies, lambda *key: by_key.get(key), ids())
 
 
 def after(observed: Json | None, said: Said, *present: Json) -> Json | None:
@@ -224,8 +224,8 @@ def test_who_does_not_know_keeps_its_mark_when_the_other_gives_up_or_moves():
 )
 def test_case_48_while_slices_are_not_known_only_what_nobody_wants_goes(said: Said, marks: set[str] | None):
     there = shared()
-    demands = {feature: (lambda _, wanted=wanted: wanted) for feature, wanted in said.items()}
-    writes = plan_unsynced([a_work(there)], demands)
+    sources = {feature: (lambda _, wanted=wanted: wanted) for feature, wanted in said.items()}
+    writes = plan_unsynced([a_work(there)], sources)
     if marks == {"MultiClusterService", "ServiceExport"}:
         assert writes == ()
         return
@@ -244,8 +244,8 @@ def test_golden_the_work_collected_for_an_export_is_reproduced_field_by_field():
     [observed] = golden("serviceexport/member1-endpointslices")["items"]
     origin = SliceRef("member1", "sx", observed["metadata"]["name"])
     work_id = str(expected["metadata"]["labels"][wk.WORK_PERMANENT_ID])
-    demands = {EXPORT: lambda service: service == ("sx", "serve")}
-    [write] = plan_collect(origin, decode(observed), demands, [], lambda *_: None, lambda: work_id)
+    sources = {EXPORT: lambda service: service == ("sx", "serve")}
+    [write] = plan_collect(origin, decode(observed), sources, [], lambda *_: None, lambda: work_id)
     assert isinstance(write, CreateWork)
     assert write.body == as_written(expected)
-    assert plan_collect(origin, decode(observed), demands, [decode(expected)], lambda *_: None, ids()) == ()
+    assert plan_collect(origin, decode(observed), sources, [decode(expected)], lambda *_: None, ids()) == ()

@@ -29,7 +29,7 @@ def agents_world() -> World:
         rng=random.Random(1),
         recorder=world.recorder,
         user_agent="test",
-        charge=SyncModeFilter("m1"),
+        sync_modes=SyncModeFilter("m1"),
         own=OWN,
     )
     world.members.add_listener(

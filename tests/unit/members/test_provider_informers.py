@@ -34,7 +34,7 @@ class Bench:
         self.controller = PlainController("slices", None)
         self.clock = FakeClock()
         self.watches = ProviderInformers(self.members, clock=self.clock, sync_timeout=120)  # type: ignore[arg-type]
-        self.watches.feed(self.controller)  # type: ignore[arg-type]
+        self.watches.set_queue(self.controller)  # type: ignore[arg-type]
         self.announced: list[str] = []
         self.watches.on_synced(self.announced.append)
 

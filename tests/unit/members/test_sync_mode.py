@@ -12,7 +12,7 @@ PROCESSES = {"control plane": CONTROL_PLANE, "agent of m1": SyncModeFilter("m1")
 
 def who_serves(name: str, mode: str | None) -> list[str]:
     cluster = a_cluster(name, mode=mode) if mode is not None else None
-    return [process for process, charge in PROCESSES.items() if charge.covers(name, cluster)]
+    return [process for process, sync_modes in PROCESSES.items() if sync_modes.owns(name, cluster)]
 
 
 @pytest.mark.parametrize(

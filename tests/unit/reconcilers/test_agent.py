@@ -1,4 +1,4 @@
-"""One cluster, the control plane's controllers and its agent, in memory: each writes only what is in its charge."""
+"""One cluster, the control plane's controllers and its agent, in memory: each writes only for the clusters that it owns."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Agent:
                 cluster_cache_sync_timeout=120.0,
                 reserved_objects=RESERVED,
             ),
-            charge=SyncModeFilter(cluster),
+            sync_modes=SyncModeFilter(cluster),
             manager=types.SimpleNamespace(add_runnable=lambda runnable, **_: None),
             clock=world.clock,
             recorder=world.recorder,
@@ -72,7 +72,7 @@ class Agent:
             controller=controller,
             works=works,
             slice_works=ReservedWorks(works),
-            collecting=ReconcileMutex(),
+            slice_locks=ReconcileMutex(),
             clusters=cached(resources.CLUSTERS),
             collection=None,
         )

@@ -429,15 +429,15 @@ def test_a_resync_asks_for_everything():
 async def test_works_ask_for_their_slices_and_a_leaving_service_for_all_it_left():
     world = await running("m1", "m2")
     collector: Any = world.controllers[wk.COLLECT_QUEUE].reconciler
-    demand = collector._demands[0]
+    source = collector._demands[0]
     carries = a_work(mcs_work("m1"))
-    assert list(demand.requests_for_work(Event(old=carries))) == [SLICE]
-    assert list(demand.requests_for_work(Event(new=a_work(mcs_work("m1", deleting=True))))) == [SLICE]
-    assert list(demand.requests_for_work(Event(new=carries))) == []
-    assert list(demand.requests_for_work(Event(old=a_work(mcs_work("m2"))))) == []
+    assert list(source.requests_for_work(Event(old=carries))) == [SLICE]
+    assert list(source.requests_for_work(Event(new=a_work(mcs_work("m1", deleting=True))))) == [SLICE]
+    assert list(source.requests_for_work(Event(new=carries))) == []
+    assert list(source.requests_for_work(Event(old=a_work(mcs_work("m2"))))) == []
     assert list(collector.requests_for_work(Event(old=a_work(collected_work("m1")), new=None))) == [SLICE]
     assert list(collector.requests_for_work(Event(new=a_work(dispatched_work("m1", "m2"))))) == []
-    assert list(demand.requests_for_service(Event(new=an_mcs()))) == [SLICE]
+    assert list(source.requests_for_service(Event(new=an_mcs()))) == [SLICE]
     comparer: Any = world.controllers[wk.COLLECT_CONTROLLER].reconciler
     assert list(comparer.requests_for_work(Event(new=carries))) == [Request("karmada-es-m1", MCS_WORK)]
     assert list(comparer.requests_for_work(Event(new=a_work(collected_work("m1"))))) == []

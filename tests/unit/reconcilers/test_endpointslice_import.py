@@ -34,10 +34,10 @@ class Bench:
     def __init__(self, api: MemoryApi | None = None) -> None:
         self.api = api or MemoryApi()
         self.asked: list[Request] = []
-        self.collecting: ReconcileMutex[ClusterRequest] = ReconcileMutex()
+        self.slice_locks: ReconcileMutex[ClusterRequest] = ReconcileMutex()
         works = self.api.cached(WORKS, IMPORT_WORK_INDEXES)
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
-        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, collecting=self.collecting)
+        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, slice_locks=self.slice_locks)
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
         slices.informer.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_slice(event)))
         namespaces = self.api.cached(NAMESPACES).informer
@@ -138,7 +138,7 @@ async def test_a_work_that_somebody_else_has_in_hand_is_let_go_of_a_little_later
     bench = await at_rest()
     bench.api.remove("Work", "karmada-es-m1", NAME)
     bench.asked.clear()
-    with bench.collecting.ahead(ClusterRequest("m1", "default", "web-1")):
+    with bench.slice_locks.ahead(ClusterRequest("m1", "default", "web-1")):
         result = await bench.reconciler.reconcile(WORK)
         assert result.requeue_after == RETRY_WHEN_LOCKED_SECONDS
         assert bench.imported == {}

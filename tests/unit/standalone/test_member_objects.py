@@ -1,4 +1,4 @@
-"""Informers of members' objects, started on demand."""
+"""Informers of members' objects, started on source."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ SERVED = [
 ]
 
 
-@pytest.mark.parametrize(("charge", "mode", "served"), SERVED)
-async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, served):
+@pytest.mark.parametrize(("sync_modes", "mode", "served"), SERVED)
+async def test_works_are_applied_by_whoever_serves_the_cluster(sync_modes, mode, served):
     world = World()
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": mode}})
     world.reconciler = ExecutionReconciler(
@@ -47,16 +47,16 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(charge, mode, ser
         turns=ReconcileMutex(),
         find_namespace=namespace_finder(cast(Any, world.host)),
         retries=Retries(clock=world.clock, rng=random.Random(1), member_qps=40.0),
-        charge=charge,
+        sync_modes=sync_modes,
     )
     world.carry(service())
     applied = ["create services/default/web", f"patch works/{NAMESPACE}/w/status"]
     assert await world.reconcile() == (applied if served else [])
 
 
-@pytest.mark.parametrize(("charge", "mode", "served"), SERVED)
+@pytest.mark.parametrize(("sync_modes", "mode", "served"), SERVED)
 @pytest.mark.parametrize("secret", [True, False], ids=["secret", "no-secret"])
-async def test_a_cluster_is_probed_by_whoever_serves_it_and_an_agent_needs_no_secret(charge, mode, served, secret):
+async def test_a_cluster_is_probed_by_whoever_serves_it_and_an_agent_needs_no_secret(sync_modes, mode, served, secret):
     api, clock = MemoryApi(), FakeClock()
     content = cluster_json(ready=None, complete=None, apis={}, syncMode=mode)
     if not secret:
@@ -70,10 +70,10 @@ async def test_a_cluster_is_probed_by_whoever_serves_it_and_an_agent_needs_no_se
         metrics=PrometheusClusterMetrics(CollectorRegistry()),
         recorder=MemoryRecorder(),
         thresholds=Thresholds(success=30, failure=30),
-        charge=charge,
+        sync_modes=sync_modes,
     )
     result = await reconciler.reconcile(Request("", "m1"))
-    if served and (secret or charge.is_agent):
+    if served and (secret or sync_modes.is_agent):
         assert [str(call) for call in api.writes] == ["patch clusters/m1/status"]
     else:
         assert result == Result()

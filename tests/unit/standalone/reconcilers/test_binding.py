@@ -67,7 +67,7 @@ class World:
             recorder=self.recorder,
             new_id=ids(),
             clock=FakeClock(),
-            alone=KeyMutex(),
+            binding_locks=KeyMutex(),
             metrics=self.metrics,
         )
         self.woken = list[Request]()

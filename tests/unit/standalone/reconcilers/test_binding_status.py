@@ -39,7 +39,7 @@ class World:
             loadbalancers=self.loadbalancers,
             recorder=self.recorder,
             clock=FakeClock(),
-            alone=KeyMutex(),
+            binding_locks=KeyMutex(),
         )
         content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"})
         content["spec"]["clusters"] = [{"name": "m1"}, {"name": "m2"}]

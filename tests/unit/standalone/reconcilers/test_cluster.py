@@ -41,13 +41,13 @@ class World:
     def __init__(self) -> None:
         self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
-        self.collecting: ReconcileMutex[ClusterRequest] = ReconcileMutex()
+        self.slice_locks: ReconcileMutex[ClusterRequest] = ReconcileMutex()
         self.reconciler = ClusterReconciler(
             clusters=self.api.cached(CLUSTERS),
             namespaces=self.api.cached(NAMESPACES),
             works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),
             bindings=self.api.informer(RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES).store,
-            collecting=self.collecting,
+            slice_locks=self.slice_locks,
             recorder=self.recorder,
             clock=FakeClock(),
         )
@@ -160,7 +160,7 @@ async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_
         world.api.seed(one)
     world.api.remove("Cluster", "", "m1")
     origin = ClusterRequest("m1", "default", "web-1")
-    with world.collecting.reconcile(origin):
+    with world.slice_locks.reconcile(origin):
         assert await world.reconcile() == Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
         assert [call.verb for call in world.api.calls] == ["patch", "delete"], "one is the collector's at the moment"
     assert await world.reconcile() == Result(requeue_after=10.0)

@@ -56,10 +56,10 @@ class Fleet:
             control_plane=self._uid,
             recorder=self.recorder,
             clock=FakeClock(),
-            charge=CONTROL_PLANE,
+            sync_modes=CONTROL_PLANE,
         )
         self.reconciler.subscribe(self.told.append)
-        self.reconciler.feed(self.woken.append)
+        self.reconciler.set_queue(self.woken.append)
 
     async def _uid(self) -> str:
         return self.uid

@@ -50,7 +50,7 @@ class World:
         self.templates = MemoryTemplates(self.api)
         self.policies = self.api.cached(PROPAGATIONPOLICIES, POLICY_INDEXES)
         bindings = self.api.cached(RESOURCEBINDINGS, BINDING_INDEXES)
-        self.alone = KeyMutex[Request]()
+        self.binding_locks = KeyMutex[Request]()
         self.queued_templates: set[TemplateRequest] = set()
         self.queued_policies: set[Request] = set()
         shared: Any = {
@@ -59,7 +59,9 @@ class World:
             "new_id": ids(),
             "skipped": (re.compile("kube-.*"),),
         }
-        self.detector = ResourceDetector(policies=self.policies.store, bindings=bindings, alone=self.alone, **shared)
+        self.detector = ResourceDetector(
+            policies=self.policies.store, bindings=bindings, binding_locks=self.binding_locks, **shared
+        )
         self.reconciler = PolicyReconciler(
             policies=self.policies, bindings=bindings.store, enqueue_template=self.queued_templates.add, **shared
         )
@@ -184,7 +186,7 @@ async def test_a_binding_that_somebody_else_writes_is_written_after_that(world: 
             world.api.edit("Deployment", NAMESPACE, "web", {"spec": {"replicas": 9}})
         else:
             world.api.remove("PropagationPolicy", NAMESPACE, "p")
-        async with world.alone.writing(Request(NAMESPACE, "web-deployment")):
+        async with world.binding_locks.writing(Request(NAMESPACE, "web-deployment")):
             working = asyncio.create_task(world.settle())
             await settle()
             world.api.edit("ResourceBinding", NAMESPACE, "web-deployment", {"metadata": {"labels": {"n": str(number)}}})

@@ -34,7 +34,7 @@ class World:
             clusters=self.api.informer(CLUSTERS).store,
             recorder=self.recorder,
             clock=FakeClock(),
-            alone=KeyMutex(),
+            binding_locks=KeyMutex(),
         )
 
     async def reconcile(self) -> Result:

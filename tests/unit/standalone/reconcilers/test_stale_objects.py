@@ -43,7 +43,7 @@ class Comparing(World):
             ownerships=self.ownerships,
             recorder=self.recorder,
             clock=self.clock,
-            charge=CONTROL_PLANE,
+            sync_modes=CONTROL_PLANE,
             coming=WorksToCome(
                 works.store,
                 self.host.informer(RESOURCEBINDINGS),  # type: ignore[arg-type]

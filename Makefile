@@ -70,11 +70,12 @@ fmt: $(READY) ## format, and fix what can be fixed by itself
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-lint: $(READY) ## ruff, formatting, spelling
+lint: $(READY) ## ruff, formatting, spelling, names that were replaced
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
 	@$(PY) -m tools.reference --check
+	@! git grep -nwFf tools/replaced-names.txt -- '*.py' '*.md' ':!CHANGELOG.md' || { echo 'these names have others now: git log -S<name>'; exit 1; }
 
 types: $(READY) ## mypy --strict
 	@$(VENV)/bin/mypy

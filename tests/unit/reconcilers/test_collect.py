@@ -390,7 +390,7 @@ async def test_a_conflict_does_not_clear_a_failure():
     world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name, namespace=IN_M1)
     world.members["m1"].seed(slice_("web-2"))
     queue: Any = world.controllers[wk.COLLECT_QUEUE]
-    board = queue.reconciler._demands[0]._board
+    board = queue.reconciler._sources[0]._board
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
     assert len(board.uncollected(WEB)) == 1
     world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name, namespace=IN_M1)
@@ -429,7 +429,7 @@ def test_a_resync_asks_for_everything():
 async def test_works_ask_for_their_slices_and_a_leaving_service_for_all_it_left():
     world = await running("m1", "m2")
     collector: Any = world.controllers[wk.COLLECT_QUEUE].reconciler
-    source = collector._demands[0]
+    source = collector._sources[0]
     carries = a_work(mcs_work("m1"))
     assert list(source.requests_for_work(Event(old=carries))) == [SLICE]
     assert list(source.requests_for_work(Event(new=a_work(mcs_work("m1", deleting=True))))) == [SLICE]

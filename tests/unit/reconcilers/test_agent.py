@@ -1,4 +1,4 @@
-"""One cluster, the control plane's controllers and its agent, in memory: each writes only for the clusters that it owns."""
+"""One cluster, the controllers of the control plane and its agent, in memory: each writes only for clusters it owns."""
 
 from __future__ import annotations
 

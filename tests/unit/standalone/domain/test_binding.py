@@ -1,4 +1,4 @@
-"""ResourceBindings to Works. Numbers are cases of the wire contract, chapter 8."""
+"""ResourceBindings to Works. Numbers are cases of docs/parity.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests against what members have. Numbers are cases of the wire contract, chapter 8."""
+"""Manifests against what members have. Numbers are cases of docs/parity.md."""
 
 from __future__ import annotations
 

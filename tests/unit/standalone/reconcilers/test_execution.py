@@ -1,4 +1,4 @@
-"""execution-controller over API servers in memory. Numbers are cases of the wire contract, chapter 8."""
+"""execution-controller over API servers in memory. Numbers are cases of docs/parity.md."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class ScriptedApiServer:
     @property
     def port(self) -> int:
         assert self._server is not None
-        return cast(int, self._server.sockets[0].getsockname()[1])
+        return cast("int", self._server.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from mcs_controller.api import resources
-from mcs_controller.api.cluster import Cluster
-from mcs_controller.api.core import EndpointSlice, Service
-from mcs_controller.api.multiclusterservice import MultiClusterService
-from mcs_controller.api.resourcebinding import ResourceBinding
-from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import EndpointSlice, Service
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.resourcebinding import ResourceBinding
+    from mcs_controller.api.work import Work
 
 Json = dict[str, Any]
 
@@ -44,7 +45,7 @@ _DECODERS = {
 
 def decode(content: Mapping[str, Any]) -> Any:
     """The typed object that a cache holds for this JSON."""
-    return cast(Any, _DECODERS[content["kind"]])(msgspec.json.encode(content))
+    return cast("Any", _DECODERS[content["kind"]])(msgspec.json.encode(content))
 
 
 def ids(prefix: str = "id") -> Callable[[], str]:
@@ -73,7 +74,7 @@ _SERVER_ADDS = ("creationTimestamp", "generation", "resourceVersion", "uid", "ma
 
 def golden(name: str) -> Json:
     """What Karmada wrote (tests/golden/README.md): `golden("host-service")`."""
-    return cast(Json, msgspec.json.decode((_GOLDEN / f"{name}.json").read_bytes()))
+    return cast("Json", msgspec.json.decode((_GOLDEN / f"{name}.json").read_bytes()))
 
 
 def golden_work(cluster: str, kind: str) -> Json:
@@ -84,7 +85,7 @@ def golden_work(cluster: str, kind: str) -> Json:
         if one["spec"]["workload"]["manifests"][0]["kind"] == kind
     ]
     assert len(found) == 1
-    return cast(Json, found[0])
+    return cast("Json", found[0])
 
 
 def as_written(content: Mapping[str, Any]) -> Json:
@@ -417,29 +418,29 @@ def exported_work(cluster: str, content: Mapping[str, Any] | None = None, **fiel
 
 def a_cluster(name: str, **fields: Any) -> Cluster:
     """:func:`cluster`, decoded."""
-    return cast(Cluster, decode(cluster(name, **fields)))
+    return cast("Cluster", decode(cluster(name, **fields)))
 
 
 def an_mcs(name: str = "web", namespace: str = "default", **fields: Any) -> MultiClusterService:
     """:func:`mcs`, decoded."""
-    return cast(MultiClusterService, decode(mcs(name, namespace, **fields)))
+    return cast("MultiClusterService", decode(mcs(name, namespace, **fields)))
 
 
 def a_service(name: str = "web", namespace: str = "default", **fields: Any) -> Service:
     """:func:`service`, decoded."""
-    return cast(Service, decode(service(name, namespace, **fields)))
+    return cast("Service", decode(service(name, namespace, **fields)))
 
 
 def a_slice(name: str = "web-1", namespace: str = "default", **fields: Any) -> EndpointSlice:
     """:func:`slice_`, decoded."""
-    return cast(EndpointSlice, decode(slice_(name, namespace, **fields)))
+    return cast("EndpointSlice", decode(slice_(name, namespace, **fields)))
 
 
 def a_work(content: Mapping[str, Any]) -> Work:
     """A Work, decoded."""
-    return cast(Work, decode(content))
+    return cast("Work", decode(content))
 
 
 def a_binding(**fields: Any) -> ResourceBinding:
     """:func:`binding`, decoded."""
-    return cast(ResourceBinding, decode(binding(**fields)))
+    return cast("ResourceBinding", decode(binding(**fields)))

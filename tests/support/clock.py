@@ -30,7 +30,7 @@ async def settle() -> None:
     Raises:
         AssertionError: the tasks never come to rest, for example because one polls with `sleep(0)`.
     """
-    ready = cast(Any, asyncio.get_running_loop())._ready
+    ready = cast("Any", asyncio.get_running_loop())._ready
     for _ in range(_MAX_ROUNDS):
         await asyncio.sleep(0)
         if not ready:

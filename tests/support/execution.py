@@ -104,7 +104,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             turns=ReconcileMutex(),
-            find_namespace=namespace_finder(cast(Any, self.host)),
+            find_namespace=namespace_finder(cast("Any", self.host)),
             metrics=self.metrics,
             retries=Retries(clock=self.clock, rng=random.Random(1), member_qps=40.0),
         )

@@ -261,7 +261,7 @@ class Fleet:
         found = self.snapshot(), self.state()
         for server, listening, content in zip(self.servers, informers, before[0], strict=True):
             server.restore(content)
-            server._informers = cast(Any, listening)
+            server._informers = cast("Any", listening)
         return found
 
     def register(self, name: str) -> None:

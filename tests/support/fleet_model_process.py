@@ -143,7 +143,7 @@ class Process:
 
     def _join(self, name: str, server: Server, uid: str) -> None:
         self._connected[name] = uid
-        self.connections.join(name, cast(Any, Connection(server)))
+        self.connections.join(name, cast("Any", Connection(server)))
 
     def disconnect(self, name: str) -> None:
         """The connection to a member is closed."""
@@ -154,7 +154,7 @@ class Process:
 
     @property
     def _members(self) -> dict[str, Connection]:
-        return {name: cast(Connection, self.connections.factories[name].api) for name in self._connected}
+        return {name: cast("Connection", self.connections.factories[name].api) for name in self._connected}
 
 
 class _Factory:
@@ -201,16 +201,16 @@ class _Context(ControllerContext):
         )
         super().__init__(
             _options(kind),
-            cast(Any, manager),
-            cast(Any, process.host),
+            cast("Any", manager),
+            cast("Any", process.host),
             clock=fleet.clock,
-            rng=cast(Any, fleet.rng),
+            rng=cast("Any", fleet.rng),
             user_agent="model",
-            recorder=cast(Any, fleet.recorder),
+            recorder=cast("Any", fleet.recorder),
             metrics=_metrics(),
         )
         self.metrics.registry = CollectorRegistry()  # the stand-alone controllers of each process register theirs
-        self.informers = cast(Any, _Factory(process.host))
+        self.informers = cast("Any", _Factory(process.host))
         process.clusters = self.clusters.store
 
     @cached_property

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, cast
 from informers.errors import Conflict
 from mcs_controller import start
 from mcs_controller.api import resources
-from mcs_controller.context import ControllerContext
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace, work_name
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from informers.cache.event import Event
+    from mcs_controller.context import ControllerContext
     from mcs_controller.runtime.reconcile import Reconciler
 
 Json = dict[str, Any]
@@ -233,9 +233,9 @@ class World:
             collection=None,
         )
         if self.enabled & {"endpointsliceCollect", "serviceExport"}:
-            start.slice_collection(cast(ControllerContext, fake))
-        start.start_multi_cluster_service(cast(ControllerContext, fake))
-        start.start_service_export(cast(ControllerContext, fake))
+            start.slice_collection(cast("ControllerContext", fake))
+        start.start_multi_cluster_service(cast("ControllerContext", fake))
+        start.start_service_export(cast("ControllerContext", fake))
         for name in connected:
             self.connections.join(name)
 

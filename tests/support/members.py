@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from informers.cache.factory import InformerFactory
-from informers.client.client import ApiClient
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from informers.cache.factory import InformerFactory
     from informers.cache.store import Indexers
+    from informers.client.client import ApiClient
     from informers.resource import Resource
     from mcs_controller.standalone.member_objects import Member
     from tests.support.memory import MemoryApi, MemoryInformer
@@ -69,7 +68,7 @@ class MemoryMembers:
 
     def join(self, name: str, api: MemoryApi, *, listing: bool = False) -> None:
         self.factories[name] = MemoryFactory(api, listing)
-        member = MemoryMember(name, cast(ApiClient, api), cast(InformerFactory, self.factories[name]))
+        member = MemoryMember(name, cast("ApiClient", api), cast("InformerFactory", self.factories[name]))
         self._members[name] = member
         for joined, _ in self._listeners:
             joined(member)

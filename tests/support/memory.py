@@ -27,7 +27,6 @@ import msgspec
 from informers.cache.cache import Cache
 from informers.cache.cached_client import CachedClient
 from informers.cache.event import Event, Handler
-from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
 from informers.client.wire import Identity, ListPage
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from informers.cache.informer import SharedInformer
     from informers.cache.store import Indexers, Store
+    from informers.client.client import ApiClient
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
@@ -232,7 +232,7 @@ class MemoryApi:
     ) -> CachedClient[T]:
         """A `CachedClient` over this server."""
         informer = self.informer(resource, indexers, label_selector=label_selector, field_selector=field_selector)
-        return CachedClient(cast(ApiClient, self), cast("SharedInformer[T]", informer))
+        return CachedClient(cast("ApiClient", self), cast("SharedInformer[T]", informer))
 
     def seed(self, content: Mapping[str, Any], *, plural: str = "") -> Json:
         """Somebody creates an object, status included; uid, resourceVersion and finalizers are kept if given."""
@@ -538,7 +538,7 @@ def apply_json_patch(content: Json, operations: list[Json]) -> Json:
 
 def plural_of(obj: Mapping[str, Any]) -> str:
     """The name in URLs, as far as the kinds of these tests go."""
-    kind = cast(str, obj["kind"])
+    kind = cast("str", obj["kind"])
     return _PLURALS.get(kind, f"{kind.lower()}s")
 
 
@@ -552,4 +552,4 @@ def _encode(content: Mapping[str, Any]) -> bytes:
 
 def _decode(body: bytes | Mapping[str, Any]) -> Json:
     # Through JSON in any case: what does not encode must not pass a test.
-    return cast(Json, msgspec.json.decode(body if isinstance(body, bytes) else msgspec.json.encode(body)))
+    return cast("Json", msgspec.json.decode(body if isinstance(body, bytes) else msgspec.json.encode(body)))

@@ -1,4 +1,4 @@
-"""Ours with the MultiClusterService part only, beside Karmada's own components (scripted, tests/support/neighbours.py).
+"""Ours with the MultiClusterService part only, beside Karmada's own components (tests/support/fake_karmada.py).
 
 The control plane is Karmada's: its definitions without rules of ours, its webhooks, its aggregated Cluster API.
 """
@@ -15,9 +15,9 @@ import yaml
 
 from testbed import Bed, ControllerProcess, karmada
 from tests.integration.product.conftest import UNLIMITED
+from tests.support.fake_karmada import FakeKarmada
+from tests.support.fake_karmada_aggregated import AggregatedClusters
 from tests.support.fleet import Space, serve_exports
-from tests.support.neighbours import Neighbours
-from tests.support.neighbours_aggregated import AggregatedClusters
 from tests.support.traffic import Refusals
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ async def karmada_bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def neighbours(karmada_bed: Bed) -> AsyncIterator[Neighbours]:
+async def fake_karmada(karmada_bed: Bed) -> AsyncIterator[FakeKarmada]:
     """Karmada's components at work in that fleet."""
-    async with Neighbours(karmada_bed) as running:
+    async with FakeKarmada(karmada_bed) as running:
         await running.webhook.convert_bindings()
         yield running
 
@@ -107,15 +107,15 @@ async def starting(bed: Bed, kubeconfig: Path) -> AsyncIterator[Run]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def run(karmada_bed: Bed, neighbours: Neighbours, aggregated: AggregatedClusters) -> AsyncIterator[Run]:
+async def run(karmada_bed: Bed, fake_karmada: FakeKarmada, aggregated: AggregatedClusters) -> AsyncIterator[Run]:
     """See :func:`starting`."""
     async with starting(karmada_bed, aggregated.kubeconfig(karmada_bed.root / "aggregated.kubeconfig")) as start:
         yield start
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def space(karmada_bed: Bed, neighbours: Neighbours) -> AsyncIterator[Space]:
-    """A namespace of one's own, brought to the members by the neighbours."""
+async def space(karmada_bed: Bed, fake_karmada: FakeKarmada) -> AsyncIterator[Space]:
+    """A namespace of one's own, brought to the members by the fake Karmada."""
     made = await Space.make(karmada_bed)
     yield made
     await made.remove()

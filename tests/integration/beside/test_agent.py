@@ -13,6 +13,10 @@ from testbed import Bed, ControllerProcess, karmada
 from testbed.karmada import MANIFESTS, apply_all, request_token
 from tests.integration.beside.conftest import CONTROLLERS, make_karmadas, starting
 from tests.integration.product.conftest import UNLIMITED
+from tests.support.fake_karmada import FakeKarmada
+from tests.support.fake_karmada_aggregated import AggregatedClusters
+from tests.support.fake_karmada_history import History, told
+from tests.support.fake_karmada_quiet import Writes, at_rest, beaten
 from tests.support.fleet import (
     EXPORTS,
     MCS,
@@ -29,10 +33,6 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.neighbours import Neighbours
-from tests.support.neighbours_aggregated import AggregatedClusters
-from tests.support.neighbours_history import History, told
-from tests.support.neighbours_quiet import Writes, at_rest, beaten
 from tests.support.traffic import Refusals, idle
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Fleet(NamedTuple):
     """Both of ours at work beside Karmada's."""
 
     bed: Bed
-    neighbours: Neighbours
+    fake_karmada: FakeKarmada
     history: History
     controller: ControllerProcess
     agent: ControllerProcess
@@ -68,15 +68,15 @@ async def fleet(binaries: dict[str, Path]) -> AsyncIterator[Fleet]:
         enter = stack.enter_async_context
         bed = await enter(Bed(members=("member1", PULL), audit=True))
         await make_karmadas(bed, pull=[PULL])
-        neighbours = await enter(Neighbours(bed, pull=[PULL]))
-        await neighbours.webhook.convert_bindings()
+        fake_karmada = await enter(FakeKarmada(bed, pull=[PULL]))
+        await fake_karmada.webhook.convert_bindings()
         proxy = await enter(AggregatedClusters(await karmada.controller_access(bed)))
         run = await enter(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
         space = await Space.make(bed)
         history = await enter(History(bed))
         controller = await run("controller")
         agent = await install_agent(bed, stack)
-        yield Fleet(bed, neighbours, history, controller, agent, space)
+        yield Fleet(bed, fake_karmada, history, controller, agent, space)
         assert Refusals.ever(bed, USER).found() == []
 
 
@@ -106,7 +106,7 @@ async def install_agent(bed: Bed, stack: AsyncExitStack) -> ControllerProcess:
 
 @pytest.mark.timeout(400)
 async def test_a_pull_cluster_of_karmadas_is_served_by_our_agent_with_its_rights_alone(fleet: Fleet):
-    space, neighbours = fleet.space, fleet.neighbours
+    space, fake_karmada = fleet.space, fleet.fake_karmada
     # From the Pull cluster, to it, and from it to whoever imports.
     await space.create(service("out"), multiclusterservice("out", [PULL], ["member1"]))
     await space.create(service("in"), multiclusterservice("in", ["member1"], [PULL]))
@@ -115,7 +115,7 @@ async def test_a_pull_cluster_of_karmadas_is_served_by_our_agent_with_its_rights
     await space.create(service("shop"), serviceexport("shop"), serviceimport("shop"))
     for resource in (SERVICES, EXPORTS):
         template = await space.host.get(resource, "shop", namespace=space.namespace)
-        await neighbours.policies.propagate(template, [PULL], POLICY, "shop")
+        await fake_karmada.policies.propagate(template, [PULL], POLICY, "shop")
     await space.create_in(PULL, endpointslice("shop-a", "shop", ["192.0.2.3"]))
     await arrived(space, "192.0.2.1", "192.0.2.2", "192.0.2.3")
     await space.succeeded("out")
@@ -128,17 +128,17 @@ async def test_a_pull_cluster_of_karmadas_is_served_by_our_agent_with_its_rights
     await arrived(space, "192.0.2.11", "192.0.2.12", "192.0.2.13")
 
     # Nothing is fought over, and there is an end of writing, also after a restart of both.
-    await at_rest(fleet.bed, neighbours)
+    await at_rest(fleet.bed, fake_karmada)
     found = fleet.history.contested().items()
     contested = [(field, names) for field, names in found if OURS & set(names)]
     assert contested == [], told(contested)
     writes = Writes(fleet.bed)
-    await beaten(neighbours, 10)
+    await beaten(fake_karmada, 10)
     for process in (fleet.agent, fleet.controller):
         assert await process.terminate() == 0
         await process.start()
         await idle(process)
-    await beaten(neighbours, 4)
+    await beaten(fake_karmada, 4)
     assert writes.told() == ""
 
     # It ends as it began.
@@ -155,7 +155,7 @@ async def test_a_pull_cluster_of_karmadas_is_served_by_our_agent_with_its_rights
     no_names: list[str] = []
     await eventually("no Works of any service", works, no_names)
     assert await space.member(PULL).find(SLICES, "out-a", namespace=space.namespace) is not None
-    assert neighbours.failures() == {}
+    assert fake_karmada.failures() == {}
 
 
 async def arrived(space: Space, out: str = "", into: str = "", imported: str = "") -> None:

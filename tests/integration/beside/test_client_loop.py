@@ -15,6 +15,8 @@ from tests.e2e.world import Loop, World
 from tests.integration.beside.conftest import make_karmadas, starting
 from tests.integration.beside.test_leaving_clusters import preserved
 from tests.integration.beside.test_providers import POLICY, collected_are, native_slice
+from tests.support.fake_karmada import FakeKarmada
+from tests.support.fake_karmada_aggregated import AggregatedClusters
 from tests.support.fleet import (
     EXPORTS,
     MCS,
@@ -26,8 +28,6 @@ from tests.support.fleet import (
     service,
     serviceexport,
 )
-from tests.support.neighbours import Neighbours
-from tests.support.neighbours_aggregated import AggregatedClusters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ async def test_no_request_of_a_client_in_the_provider_is_lost_when_collection_en
         enter = stack.enter_async_context
         bed = await enter(Bed(members=("member1", "member2"), audit=True, dataplane=True))
         await make_karmadas(bed)
-        neighbours = await enter(Neighbours(bed))
-        await neighbours.webhook.convert_bindings()
+        fake_karmada = await enter(FakeKarmada(bed))
+        await fake_karmada.webhook.convert_bindings()
         proxy = await enter(AggregatedClusters(await karmada.controller_access(bed)))
         run = await enter(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
         space = Space(bed, "kept")
@@ -60,7 +60,7 @@ async def test_no_request_of_a_client_in_the_provider_is_lost_when_collection_en
             serviceexport("shown"),
         )
         for resource in (SERVICES, EXPORTS):
-            await neighbours.policies.propagate(
+            await fake_karmada.policies.propagate(
                 await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
             )
         ours = await run("loop")

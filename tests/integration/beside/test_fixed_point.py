@@ -11,6 +11,9 @@ import pytest_asyncio
 from testbed import ControllerProcess, NotYet, wait_for
 from testbed.karmada import CONTROLLER_USER
 from tests.integration.beside.conftest import starting
+from tests.support.fake_karmada_history import History, told
+from tests.support.fake_karmada_objects import MCS_ID, WORK_ID, labels_of
+from tests.support.fake_karmada_quiet import Writes, at_rest, beaten
 from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
@@ -30,9 +33,6 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.neighbours_history import History, told
-from tests.support.neighbours_objects import MCS_ID, WORK_ID, labels_of
-from tests.support.neighbours_quiet import Writes, at_rest, beaten
 from tests.support.traffic import idle, samples
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from testbed import Bed
     from tests.integration.beside.conftest import Run
-    from tests.support.neighbours import Neighbours
-    from tests.support.neighbours_aggregated import AggregatedClusters
+    from tests.support.fake_karmada import FakeKarmada
+    from tests.support.fake_karmada_aggregated import AggregatedClusters
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -59,14 +59,14 @@ class World(NamedTuple):
 
     bed: Bed
     space: Space
-    neighbours: Neighbours
+    fake_karmada: FakeKarmada
     history: History
     run: Run
     first: ControllerProcess
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def world(karmada_bed: Bed, neighbours: Neighbours, aggregated: AggregatedClusters) -> AsyncIterator[World]:
+async def world(karmada_bed: Bed, fake_karmada: FakeKarmada, aggregated: AggregatedClusters) -> AsyncIterator[World]:
     """Services of several kinds, made and changed, at rest; one of them never works."""
     space = await Space.make(karmada_bed)
     kubeconfig = aggregated.kubeconfig(karmada_bed.root / "fixed.kubeconfig")
@@ -92,10 +92,10 @@ async def world(karmada_bed: Bed, neighbours: Neighbours, aggregated: Aggregated
         await followed(space, 1)
         await space.patch_mcs("all", {"consumerClusters": [{"name": "member2"}]})
         await space.dispatched_are("member1", {}, "all")
-        await exported(space, neighbours, "shared")
-        await exported(space, neighbours, "plain")
-        await at_rest(karmada_bed, neighbours)
-        yield World(karmada_bed, space, neighbours, history, run, ours)
+        await exported(space, fake_karmada, "shared")
+        await exported(space, fake_karmada, "plain")
+        await at_rest(karmada_bed, fake_karmada)
+        yield World(karmada_bed, space, fake_karmada, history, run, ours)
     await space.remove()
 
 
@@ -112,7 +112,7 @@ async def followed(space: Space, count: int) -> None:
     await wait_for("the endpoints of nginx in member2", probe, PATIENCE_SECONDS)
 
 
-async def exported(space: Space, neighbours: Neighbours, name: str) -> None:
+async def exported(space: Space, fake_karmada: FakeKarmada, name: str) -> None:
     """Export a Service from member1 and bring what is imported to member2, by policies; "shared" also has an MCS.
 
     Also the derived Service and the imported slice carry a policy's marks. Then they change.
@@ -122,11 +122,11 @@ async def exported(space: Space, neighbours: Neighbours, name: str) -> None:
     if name == "shared":
         await space.create(multiclusterservice(name, ["member1"], ["member2"]))
     else:
-        await propagated(space, neighbours, SERVICES, name, "member1")
-    await propagated(space, neighbours, EXPORTS, name, "member1")
+        await propagated(space, fake_karmada, SERVICES, name, "member1")
+    await propagated(space, fake_karmada, EXPORTS, name, "member1")
     await space.create_in("member1", endpointslice(slice_name, name, ["203.0.113.5", "203.0.113.6"]))
-    await propagated(space, neighbours, SERVICES, f"derived-{name}", "member2")
-    await propagated(space, neighbours, SLICES, imported_name, "member2")
+    await propagated(space, fake_karmada, SERVICES, f"derived-{name}", "member2")
+    await propagated(space, fake_karmada, SLICES, imported_name, "member2")
     await imported_are(space, name, ["203.0.113.5", "203.0.113.6"])
     await space.set_addresses("member1", slice_name, ["203.0.113.5", "203.0.113.7"])
     ports = [{"name": "http", "port": 81, "protocol": "TCP"}]
@@ -139,14 +139,14 @@ async def exported(space: Space, neighbours: Neighbours, name: str) -> None:
         assert set(features.split(".")) == {"MultiClusterService", "ServiceExport"}
 
 
-async def propagated(space: Space, neighbours: Neighbours, resource: str, name: str, cluster: str) -> None:
+async def propagated(space: Space, fake_karmada: FakeKarmada, resource: str, name: str, cluster: str) -> None:
     """Have a policy bring an object of the control plane to a member, once it is there."""
 
     async def there() -> Object | None:
         return await space.host.find(resource, name, namespace=space.namespace)
 
     template = await wait_for(f"{resource} {name}", there, PATIENCE_SECONDS)
-    await neighbours.policies.propagate(template, [cluster], POLICY, "policy")
+    await fake_karmada.policies.propagate(template, [cluster], POLICY, "policy")
 
 
 async def imported_are(space: Space, name: str, addresses: list[str], port: int = 80) -> None:
@@ -172,9 +172,9 @@ async def test_every_field_that_ours_writes_has_no_other_writer(world: World):
 
 async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     writes = Writes(world.bed)
-    await beaten(world.neighbours, 20)
+    await beaten(world.fake_karmada, 20)
     assert writes.told() == ""
-    assert world.neighbours.failures() == {}
+    assert world.fake_karmada.failures() == {}
     # ... and nobody is asleep.
     space = world.space
     await space.set_addresses("member1", "all-a", ["203.0.113.9"])
@@ -182,17 +182,17 @@ async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     for name, addresses in (("shared", ["203.0.113.10", "203.0.113.11"]), ("plain", ["203.0.113.12", "203.0.113.13"])):
         await space.set_addresses("member1", f"{name}-a", addresses)
         await imported_are(space, name, addresses, port=81)
-    await at_rest(world.bed, world.neighbours)
+    await at_rest(world.bed, world.fake_karmada)
 
 
 async def test_binding_that_a_conversion_webhook_has_rewritten_is_left_alone(world: World):
-    calls = world.neighbours.webhook.calls["/convert"]
+    calls = world.fake_karmada.webhook.calls["/convert"]
     older = BINDINGS.replace("v1alpha2", "v1alpha1")
     body = {"metadata": {"annotations": {"example.com/older": "yes"}}}
     writes = Writes(world.bed)
     await world.space.host.patch(older, "nginx-service", body, namespace=world.space.namespace)
-    await beaten(world.neighbours, 6)
-    assert world.neighbours.webhook.calls["/convert"] > calls
+    await beaten(world.fake_karmada, 6)
+    assert world.fake_karmada.webhook.calls["/convert"] > calls
     assert writes.counted(CONTROLLER_USER) == {}, writes.told()
 
 
@@ -218,7 +218,7 @@ async def test_new_id_that_the_webhook_gives_is_followed_everywhere_without_a_ga
         return {labels_of(one)[MCS_ID] for one in found}
 
     await eventually("the new id", ids, {present})
-    await at_rest(world.bed, world.neighbours)
+    await at_rest(world.bed, world.fake_karmada)
     # Two of its own, or one of its own and one of member1.
     assert world.history.fewest("member2", f"{space.namespace}/{name}", began) == 2
     if name == "shared":
@@ -239,7 +239,7 @@ async def test_new_id_of_a_collected_work_is_followed_without_a_gap(world: World
         return {one["metadata"]["name"]: labels_of(one)[WORK_ID] for one in found}
 
     await eventually("the new id", ids, {f"imported-member1-{name}-a": present})
-    await at_rest(world.bed, world.neighbours)
+    await at_rest(world.bed, world.fake_karmada)
     for plane in ("karmada", "member2"):
         assert world.history.fewest(plane, f"{space.namespace}/derived-{name}", began) == 2
 
@@ -262,7 +262,7 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
     assert await world.first.terminate() == 0
     again = await world.run("fixed-again")
     await idle(again)
-    await beaten(world.neighbours, 4)
+    await beaten(world.fake_karmada, 4)
     assert writes.told() == ""
     assert await again.terminate() == 0
     again = await world.run("fixed-resync", "--resync-period=1s")
@@ -282,5 +282,5 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
         return True if all(counts[controller] >= count for controller, count in wanted.items()) else None
 
     await wait_for("some resyncs", reconciled, 60)
-    await beaten(world.neighbours, 4)
+    await beaten(world.fake_karmada, 4)
     assert writes.told() == ""

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
+from tests.support.fake_karmada_history import History
+from tests.support.fake_karmada_quiet import at_rest
 from tests.support.fleet import (
     BINDINGS,
     MCS,
@@ -19,14 +22,11 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
-from tests.support.neighbours_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
-from tests.support.neighbours_history import History
-from tests.support.neighbours_quiet import at_rest
 
 if TYPE_CHECKING:
     from testbed import Api, Bed
     from tests.integration.beside.conftest import Run
-    from tests.support.neighbours import Neighbours
+    from tests.support.fake_karmada import FakeKarmada
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,7 +41,9 @@ async def release(api: Api, resource: str, name: str, namespace: str) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_a_whole_life_touches_nothing_of_others(karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run):
+async def test_a_whole_life_touches_nothing_of_others(
+    karmada_bed: Bed, fake_karmada: FakeKarmada, space: Space, run: Run
+):
     host, namespace = space.host, space.namespace
     strewn = Strewn(karmada_bed, namespace)
     await strewn.strew("web")
@@ -50,14 +52,14 @@ async def test_a_whole_life_touches_nothing_of_others(karmada_bed: Bed, neighbou
     native["metadata"]["annotations"] = {OTHERS: "theirs"}
     await space.create_in("member1", native)
     # Theirs are settled before ours is there at all: what is written from now on is by ours.
-    await at_rest(karmada_bed, neighbours)
+    await at_rest(karmada_bed, fake_karmada)
     await strewn.remember()
 
     async with History(karmada_bed) as history:
         ours = await run("foreign")
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]}, "web")
         await space.succeeded("web")
-        await at_rest(karmada_bed, neighbours)
+        await at_rest(karmada_bed, fake_karmada)
 
         # What ours has made gets marks of others, wherever they can be put.
         (collected,) = await space.work_names("member1", "EndpointSlice")
@@ -74,14 +76,14 @@ async def test_a_whole_life_touches_nothing_of_others(karmada_bed: Bed, neighbou
         for resource, name, where in marked:
             # An owner in another namespace would have it garbage-collected.
             await mark(host, resource, name, where, strewn.owner if where == namespace else None)
-        await at_rest(karmada_bed, neighbours)
+        await at_rest(karmada_bed, fake_karmada)
 
         # Every reason to write there is.
         await space.set_addresses("member1", "web-a", ["192.0.2.2"])
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.2"]}, "web")
         await host.patch(SERVICES, "web", {"metadata": {"labels": {"team": "a"}}}, namespace=namespace)
         await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}, {"name": "member1"}]})
-        await at_rest(karmada_bed, neighbours)
+        await at_rest(karmada_bed, fake_karmada)
         for resource, name, where in marked:
             expected = UNTOUCHED if where == namespace else (*UNTOUCHED[:3], False)
             assert marks_of(await host.get(resource, name, namespace=where)) == expected, (resource, name)
@@ -96,12 +98,12 @@ async def test_a_whole_life_touches_nothing_of_others(karmada_bed: Bed, neighbou
             await held(host, WORKS, name, "karmada-es-member1")
             await release(host, WORKS, name, "karmada-es-member1")
             await gone(host, WORKS, name, "karmada-es-member1")
-        await at_rest(karmada_bed, neighbours)
+        await at_rest(karmada_bed, fake_karmada)
         for resource, name, where in marked[:3]:
             assert marks_of(await host.get(resource, name, namespace=where)) == UNTOUCHED, (resource, name)
         await release(host, MCS, "web", namespace)
         await gone(host, MCS, "web", namespace)
-        await at_rest(karmada_bed, neighbours)
+        await at_rest(karmada_bed, fake_karmada)
         assert await strewn.touched() == []
         assert await ours.terminate() == 0
 

@@ -10,6 +10,9 @@ import pytest
 from testbed import Bed, karmada
 from tests.integration.beside.conftest import make_karmadas, starting
 from tests.integration.beside.test_providers import POLICY, collected_are, native_slice
+from tests.support.fake_karmada import FakeKarmada
+from tests.support.fake_karmada_aggregated import AggregatedClusters
+from tests.support.fake_karmada_history import History
 from tests.support.fleet import (
     BINDINGS,
     EXPORTS,
@@ -23,9 +26,6 @@ from tests.support.fleet import (
     service,
     serviceexport,
 )
-from tests.support.neighbours import Neighbours
-from tests.support.neighbours_aggregated import AggregatedClusters
-from tests.support.neighbours_history import History
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +58,8 @@ async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: d
         enter = stack.enter_async_context
         bed = await enter(Bed(members=("member1", "member2"), audit=True))
         await make_karmadas(bed)
-        neighbours = await enter(Neighbours(bed))
-        await neighbours.webhook.convert_bindings()
+        fake_karmada = await enter(FakeKarmada(bed))
+        await fake_karmada.webhook.convert_bindings()
         proxy = await enter(AggregatedClusters(await karmada.controller_access(bed)))
         run = await enter(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
         # The namespace is the member's own, not one that Karmada has brought and takes along.
@@ -75,7 +75,7 @@ async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: d
             serviceexport("shown"),
         )
         for resource in (SERVICES, EXPORTS):
-            await neighbours.policies.propagate(
+            await fake_karmada.policies.propagate(
                 await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
             )
         ours = await run("leaving")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.beside.test_takeover import some_passes
+from tests.support.fake_karmada_history import History
+from tests.support.fake_karmada_peer import Peer
+from tests.support.fake_karmada_quiet import at_rest
 from tests.support.fleet import (
     EXPORTS,
     MCS,
@@ -21,14 +24,11 @@ from tests.support.fleet import (
     service,
     serviceexport,
 )
-from tests.support.neighbours_history import History
-from tests.support.neighbours_peer import Peer
-from tests.support.neighbours_quiet import at_rest
 
 if TYPE_CHECKING:
     from testbed import Bed
     from tests.integration.beside.conftest import Run
-    from tests.support.neighbours import Neighbours
+    from tests.support.fake_karmada import FakeKarmada
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,7 +75,7 @@ def half_filed(name: str, service_name: str) -> Object:
 
 @pytest.mark.timeout(400)
 async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
-    karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run
+    karmada_bed: Bed, fake_karmada: FakeKarmada, space: Space, run: Run
 ):
     member1, host, namespace = space.member("member1"), space.host, space.namespace
     await space.create_in("member1", deployment("web", 2), deployment("shown", 1))
@@ -86,7 +86,7 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
         serviceexport("shown"),
     )
     for resource in (SERVICES, EXPORTS):
-        await neighbours.policies.propagate(
+        await fake_karmada.policies.propagate(
             await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
         )
     # Somebody's Work that has one of the two labels of a service: to Karmada it is of a service that there is not.
@@ -97,7 +97,7 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
         await space.ready_addresses("member1", 2, "web")
         await collected_are(space, web)
         await some_passes(peer, 3)
-    await at_rest(karmada_bed, neighbours)
+    await at_rest(karmada_bed, fake_karmada)
     uid = (await member1.get(SLICES, web, namespace=namespace))["metadata"]["uid"]
     ours = await run("providers")
     await collected_are(space, web, shown)
@@ -107,7 +107,7 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
 
         async def none_but(*slices: str) -> None:
             await collected_are(space, *slices)
-            await at_rest(karmada_bed, neighbours)
+            await at_rest(karmada_bed, fake_karmada)
             ended = {one.name for one in history.ended if (one.plane, one.namespace) == ("member1", namespace)}
             assert not {web, shown} & ended
             assert history.fewest("member1", f"{namespace}/web", began) == 2
@@ -127,12 +127,12 @@ async def test_the_providers_own_slice_stays_whatever_ends_its_collection(
         await none_but()
 
     assert (await member1.get(SLICES, web, namespace=namespace))["metadata"]["uid"] == uid
-    assert neighbours.failures() == {}
+    assert fake_karmada.failures() == {}
     assert await ours.terminate() == 0
 
 
 async def test_a_slice_that_moves_from_service_to_service_stays_itself(
-    karmada_bed: Bed, neighbours: Neighbours, space: Space, run: Run
+    karmada_bed: Bed, fake_karmada: FakeKarmada, space: Space, run: Run
 ):
     member1, namespace = space.member("member1"), space.namespace
     await space.create(
@@ -155,6 +155,6 @@ async def test_a_slice_that_moves_from_service_to_service_stays_itself(
         await move_to(there)
         await space.dispatched_are("member2", copy if there != "nobody" else {}, there)
         await space.dispatched_are("member2", {}, here)
-    await at_rest(karmada_bed, neighbours)
+    await at_rest(karmada_bed, fake_karmada)
     assert (await member1.get(SLICES, "moving", namespace=namespace))["metadata"]["uid"] == uid
     assert await ours.terminate() == 0

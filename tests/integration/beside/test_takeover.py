@@ -14,6 +14,14 @@ import pytest_asyncio
 from testbed import Bed, NotYet, karmada, wait_for
 from testbed.karmada import CONTROLLER_USER
 from tests.integration.beside.conftest import Run, make_karmadas, starting
+from tests.support.fake_karmada import FakeKarmada
+from tests.support.fake_karmada_aggregated import AggregatedClusters
+from tests.support.fake_karmada_golden import EXPORT_NAMESPACE, GoldenWorld
+from tests.support.fake_karmada_history import History
+from tests.support.fake_karmada_objects import labels_of
+from tests.support.fake_karmada_peer import MARK, Peer
+from tests.support.fake_karmada_peer_exports import WholePeer
+from tests.support.fake_karmada_quiet import Writes, Written, at_rest, beaten
 from tests.support.fleet import (
     BINDINGS,
     DISPATCHER,
@@ -34,14 +42,6 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.neighbours import Neighbours
-from tests.support.neighbours_aggregated import AggregatedClusters
-from tests.support.neighbours_golden import EXPORT_NAMESPACE, GoldenWorld
-from tests.support.neighbours_history import History
-from tests.support.neighbours_objects import labels_of
-from tests.support.neighbours_peer import MARK, Peer
-from tests.support.neighbours_peer_exports import WholePeer
-from tests.support.neighbours_quiet import Writes, Written, at_rest, beaten
 from tests.support.traffic import idle
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Left(NamedTuple):
 
     bed: Bed
     golden: GoldenWorld
-    neighbours: Neighbours
+    fake_karmada: FakeKarmada
     history: History
     run: Run
 
@@ -73,14 +73,14 @@ async def left(binaries: dict[str, Path]) -> AsyncIterator[Left]:
         await make_karmadas(bed)
         golden = GoldenWorld(bed)
         await golden.replay()
-        neighbours = await stack.enter_async_context(Neighbours(bed))
+        fake_karmada = await stack.enter_async_context(FakeKarmada(bed))
         history = await stack.enter_async_context(History(bed))
         proxy = await stack.enter_async_context(
             AggregatedClusters(await karmada.controller_access(bed), streaming="ignored")
         )
-        await at_rest(bed, neighbours)
+        await at_rest(bed, fake_karmada)
         run = await stack.enter_async_context(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
-        yield Left(bed, golden, neighbours, history, run)
+        yield Left(bed, golden, fake_karmada, history, run)
 
 
 AVAILABLE = "EndpointsAvailable"
@@ -95,7 +95,7 @@ async def test_what_karmada_left_is_adopted_without_a_write_and_without_a_gap(le
     writes, began = Writes(bed), len(left.history.log)
     ours = await left.run("takeover")
     await idle(ours)
-    await beaten(left.neighbours, 4)
+    await beaten(left.fake_karmada, 4)
     assert writes.counted() == ONCE, writes.told()
 
     # It is in charge: of both paths.
@@ -158,14 +158,14 @@ async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a
 
     await eventually("what late says", said, {"ServiceApplied", "EndpointSliceDispatched", AVAILABLE})
     await idle(ours)
-    await at_rest(bed, left.neighbours)
+    await at_rest(bed, left.fake_karmada)
     assert await ours.terminate() == 0
     await take_off(AVAILABLE, bed, binaries["kubectl"])
 
     before, began = await versions(bed), len(left.history.log)
     async with Peer(bed) as peer:
         await some_passes(peer, 3)
-        await beaten(left.neighbours, 4)
+        await beaten(left.fake_karmada, 4)
         after = await versions(bed)
         assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == set()
         assert left.history.fewest("member2", "default/nginx", began) == 1
@@ -195,7 +195,7 @@ async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a
 
 @pytest.mark.timeout(500)
 async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needless_write(left: Left):
-    bed, neighbours = left.bed, left.neighbours
+    bed, fake_karmada = left.bed, left.fake_karmada
     space = await Space.make(bed)
     served = [("karmada", f"{space.namespace}/derived-{name}") for name in EXPORTED]
     served += [("member2", f"{space.namespace}/derived-{name}") for name in EXPORTED]
@@ -210,13 +210,13 @@ async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needles
             await exported(left, space, name, ["192.0.2.1", "192.0.2.2"])
         await imported_are(space, {name: ["192.0.2.1", "192.0.2.2"] for name in EXPORTED})
         await some_passes(peer, 3)
-    await at_rest(bed, neighbours)
+    await at_rest(bed, fake_karmada)
 
     # Ours finds it, and writes one condition of each service.
     began, writes = len(left.history.log), Writes(bed)
     ours = await left.run("exports")
     await idle(ours)
-    await beaten(neighbours, 4)
+    await beaten(fake_karmada, 4)
     assert writes.counted() == dict.fromkeys(ONCE, 2), writes.told()
     # It is in charge, and makes something new.
     for name in EXPORTED:
@@ -226,7 +226,7 @@ async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needles
     await imported_are(space, there)
     await space.dispatched_are("member2", {"member1-shared-a": ["192.0.2.1", "192.0.2.3"]}, "shared")
     await idle(ours)
-    await at_rest(bed, neighbours)
+    await at_rest(bed, fake_karmada)
     assert fewest(began) == {2}
     assert await ours.terminate() == 0
 
@@ -234,7 +234,7 @@ async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needles
     began, before = len(left.history.log), await versions(bed)
     async with WholePeer(bed) as peer:
         await some_passes(peer, 3)
-        await beaten(neighbours, 4)
+        await beaten(fake_karmada, 4)
         after = await versions(bed)
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         late = f"{space.namespace}/derived-late"
@@ -265,7 +265,7 @@ EXPORTED = ("plain", "shared")
 
 async def exported(left: Left, space: Space, name: str, addresses: list[str]) -> None:
     """Export a Service from member1, by policies, and have what is imported brought to member2, once it is there."""
-    policies = left.neighbours.policies
+    policies = left.fake_karmada.policies
     await space.create(service(name), serviceexport(name), serviceimport(name))
     if name == "shared":
         await space.create(multiclusterservice(name, ["member1"], ["member2"]))

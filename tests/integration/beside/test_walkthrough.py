@@ -33,8 +33,8 @@ from tests.support.traffic import idle
 
 if TYPE_CHECKING:
     from tests.integration.beside.conftest import Run
-    from tests.support.neighbours import Neighbours
-    from tests.support.neighbours_aggregated import AggregatedClusters
+    from tests.support.fake_karmada import FakeKarmada
+    from tests.support.fake_karmada_aggregated import AggregatedClusters
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +42,7 @@ Object = dict[str, Any]
 
 
 async def test_walkthrough_arrives_changes_and_goes(
-    run: Run, space: Space, neighbours: Neighbours, aggregated: AggregatedClusters
+    run: Run, space: Space, fake_karmada: FakeKarmada, aggregated: AggregatedClusters
 ):
     process = await run("walkthrough")
     member1, member2 = space.member("member1"), space.member("member2")
@@ -84,22 +84,22 @@ async def test_walkthrough_arrives_changes_and_goes(
     left = await space.host.get(SERVICES, "nginx", namespace=space.namespace)
     assert "resourcetemplate.karmada.io/claimed-by" not in left["metadata"].get("labels", {})
     assert await member2.find(SERVICES, "nginx", namespace=space.namespace) is not None
-    assert neighbours.failures() == {}
+    assert fake_karmada.failures() == {}
     assert await process.terminate() == 0
 
 
-async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, neighbours: Neighbours):
+async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, fake_karmada: FakeKarmada):
     process = await run("export")
     member1 = space.member("member1")
     await space.create(service("web"), serviceexport("web"))
     for resource in (SERVICES, EXPORTS):
         template = await space.host.get(resource, "web", namespace=space.namespace)
-        await neighbours.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
+        await fake_karmada.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
 
     async def exported() -> Object:
         found = await member1.find(EXPORTS, "web", namespace=space.namespace)
         if found is None:
-            raise NotYet(f"{neighbours.failures()}")
+            raise NotYet(f"{fake_karmada.failures()}")
         return found
 
     await wait_for("the ServiceExport in member1", exported, PATIENCE_SECONDS)
@@ -127,19 +127,19 @@ async def test_export_path_arrives_changes_and_goes(run: Run, space: Space, neig
     no_names: list[str] = []
     await eventually("no collected Works", lambda: space.work_names("member1", "EndpointSlice"), no_names)
     assert await member1.find(SLICES, "web-a", namespace=space.namespace) is not None
-    assert neighbours.failures() == {}
+    assert fake_karmada.failures() == {}
     assert await process.terminate() == 0
 
 
 async def test_what_is_exported_from_a_namespace_that_comes_late_is_imported_as_soon_as_it_does(
-    run: Run, space: Space, neighbours: Neighbours
+    run: Run, space: Space, fake_karmada: FakeKarmada
 ):
     # Who only tried again later would come too late.
     process = await run("late", "--rate-limiter-base-delay=600s", "--rate-limiter-max-delay=600s")
     member1, late = space.member("member1"), f"{space.namespace}-late"
     await space.create(serviceexport("web"))
     template = await space.host.get(EXPORTS, "web", namespace=space.namespace)
-    await neighbours.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
+    await fake_karmada.policies.propagate(template, ["member1"], "4943a72a-e372-4c3e-bf4e-83659b3278a6", "web")
     labels = {"namespace.karmada.io/skip-auto-propagation": "true"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": late, "labels": labels}}
     await member1.create(namespace)

@@ -33,7 +33,7 @@ from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
 from informers.errors import KubeError
-from tests.support.faithful_server import FaithfulApiServer
+from tests.support.fake_apiserver import FaithfulApiServer
 from tests.support.fault_plan import FAULTS, FaultPlan
 from tests.support.fault_plan import Place as FaultPlace
 from tests.support.object_world import ObjectWorld, Place, Selection

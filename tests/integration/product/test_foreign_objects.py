@@ -13,6 +13,7 @@ import pytest
 
 from testbed import ControllerProcess, karmada
 from tests.integration.product.conftest import IMPATIENT
+from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
 from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
@@ -37,7 +38,6 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.neighbours_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
 from tests.support.traffic import Refusals, idle
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from testbed import Bed, ControllerProcess, karmada
 from testbed.karmada import CONTROLLER_USER, load
 from tests.integration.beside.conftest import CONTROLLERS, karmadas_manifests
 from tests.support.agents import RIGHTS, agents_user, control_plane_kubeconfig, for_cluster, member_kubeconfig
+from tests.support.fake_karmada import FakeKarmada
 from tests.support.fleet import (
     CLUSTERS,
     EXPORTS,
@@ -32,7 +33,6 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.neighbours import Neighbours
 from tests.support.rights import differences, grant_paths_to_nobody_else, granted, strict_flags, used
 from tests.support.traffic import Refusals, idle
 
@@ -87,13 +87,13 @@ async def services(space: Space) -> None:
     await gone(space.host, MCS, "web", namespace)
 
 
-async def exports(space: Space, neighbours: Neighbours) -> None:
+async def exports(space: Space, fake_karmada: FakeKarmada) -> None:
     """A service exported by member1 and member3, changed and given up; and the derived Service of a ServiceImport."""
     namespace = space.namespace
     await space.create(service("shop"), serviceexport("shop"))
     for resource in (SERVICES, EXPORTS):
         template = await space.host.get(resource, "shop", namespace=namespace)
-        await neighbours.policies.propagate(template, PROVIDERS, POLICY_ID, "shop")
+        await fake_karmada.policies.propagate(template, PROVIDERS, POLICY_ID, "shop")
     for cluster in PROVIDERS:
         await space.create_in(cluster, endpointslice(f"shop-{cluster}", "shop", ["192.0.2.1"]))
 
@@ -143,8 +143,8 @@ async def exports(space: Space, neighbours: Neighbours) -> None:
 @pytest.mark.timeout(400)
 async def test_beside_karmada_every_right_of_the_controller_alone_is_used_and_no_other(bed: Bed):
     manifests = bed.root / "manifests"
-    async with Neighbours(bed, pull=["member3"]) as neighbours:
-        await neighbours.webhook.convert_bindings()
+    async with FakeKarmada(bed, pull=["member3"]) as fake_karmada:
+        await fake_karmada.webhook.convert_bindings()
         controller = ControllerProcess(
             await karmada.controller_kubeconfig(bed), root=bed.root, controllers=CONTROLLERS, extra_args=["--v=4"]
         )
@@ -159,7 +159,7 @@ async def test_beside_karmada_every_right_of_the_controller_alone_is_used_and_no
         async with controller, agent:
             space = await Space.make(bed)
             await services(space)
-            await exports(space, neighbours)
+            await exports(space, fake_karmada)
             await idle(controller)
             await idle(agent)
         async with controller, agent:  # which find the Leases of the first

@@ -56,7 +56,9 @@ def stored(write: CreateWork | PatchWork | None, before: dict[str, Any] | None =
         return write.body | {"metadata": write.body["metadata"] | {"uid": "u", "resourceVersion": "1"}}
     assert before is not None
     request = write.request
-    return apply_json_patch(before, request) if isinstance(request, list) else cast(Json, merge_patch(before, request))
+    return (
+        apply_json_patch(before, request) if isinstance(request, list) else cast("Json", merge_patch(before, request))
+    )
 
 
 # --- what a Work is for -----------------------------------------------------------------------------------------------

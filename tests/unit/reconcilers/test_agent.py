@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import types
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mcs_controller import start
 from mcs_controller.api import resources
-from mcs_controller.context import ControllerContext
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
@@ -24,6 +23,9 @@ from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
 from tests.support.mcs_world import Members, PlainController, Registration, World
+
+if TYPE_CHECKING:
+    from mcs_controller.context import ControllerContext
 
 COLLECTED = work_name(wk.SLICE_KIND, "default", "web-1")
 ADDRESS = {"endpoints": [{"addresses": ["10.0.0.9"]}]}
@@ -76,9 +78,9 @@ class Agent:
             clusters=cached(resources.CLUSTERS),
             collection=None,
         )
-        start.slice_collection(cast(ControllerContext, fake))
-        start.start_agent(cast(ControllerContext, fake))
-        start.start_service_export(cast(ControllerContext, fake))
+        start.slice_collection(cast("ControllerContext", fake))
+        start.start_agent(cast("ControllerContext", fake))
+        start.start_service_export(cast("ControllerContext", fake))
         if world.mode_of(cluster) == "Pull":
             self.connections.join(cluster)
 
@@ -288,7 +290,7 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
         return registration
 
     clusters = types.SimpleNamespace(store=informer.store, wait_synced=informer.wait_synced, add_handler=add_handler)
-    task = asyncio.create_task(SyncModeLogger(cast(Any, clusters), SyncModeFilter("m1")).run())
+    task = asyncio.create_task(SyncModeLogger(cast("Any", clusters), SyncModeFilter("m1")).run())
     await settle()
     if mode is not None:
         world.host.edit("Cluster", "", "m1", {"metadata": {"labels": {"beat": "1"}}})

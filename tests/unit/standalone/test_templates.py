@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from informers.cache.factory import InformerFactory
-from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
 from informers.errors import Forbidden
 from mcs_controller.domain.kinds import GroupVersionKind
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from informers.cache.event import Event
+    from informers.cache.factory import InformerFactory
+    from informers.client.client import ApiClient
     from mcs_controller.api.common import Unstructured
 
 STATEFULSET = GroupVersionKind("apps/v1", "StatefulSet")
@@ -45,8 +45,8 @@ class World:
             }
         )
         self.templates = TemplateInformers(
-            cast(ApiClient, self.api),
-            cast(InformerFactory, self.factory),
+            cast("ApiClient", self.api),
+            cast("InformerFactory", self.factory),
             RESTMapper(self.discovery, clock=self.clock),
             clock=self.clock,
         )

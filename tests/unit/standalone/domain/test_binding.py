@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from mcs_controller.api.common import Unstructured, decode_unstructured
-from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import targets
 from mcs_controller.domain.naming import work_name
@@ -31,6 +30,7 @@ from tests.support.builders import a_binding, a_work, binding, decode, ids, serv
 from tests.support.clusters import golden
 
 if TYPE_CHECKING:
+    from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from tests.support.memory import Json
 
@@ -39,7 +39,7 @@ def _binding(*clusters: str, **fields: Any) -> ResourceBinding:
     """A binding that was scheduled to these clusters; `fields` are of its spec, or its `metadata`."""
     content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"}, metadata=fields.pop("metadata", None))
     content["spec"] |= {"clusters": [{"name": cluster} for cluster in clusters], **fields}
-    return cast(ResourceBinding, decode(content))
+    return cast("ResourceBinding", decode(content))
 
 
 def _template(content: Json | None = None) -> Unstructured:
@@ -59,7 +59,7 @@ def _work_of(cluster: str, name: str = "web", **fields: Any) -> Work:
 
 @pytest.mark.parametrize("cluster", ["member1", "member2"])
 def test_works_of_the_walkthrough_are_karmadas_own(cluster: str) -> None:
-    scheduled = cast(ResourceBinding, decode(golden("host-resourcebinding.json")[0]))
+    scheduled = cast("ResourceBinding", decode(golden("host-resourcebinding.json")[0]))
     expected = next(
         one for one in golden(f"host-works-karmada-es-{cluster}.json") if one["metadata"]["name"] == "nginx-64b7849b5"
     )
@@ -77,7 +77,7 @@ def test_works_of_the_walkthrough_are_karmadas_own(cluster: str) -> None:
 
 
 def test_a_golden_work_needs_no_write() -> None:
-    scheduled = cast(ResourceBinding, decode(golden("host-resourcebinding.json")[0]))
+    scheduled = cast("ResourceBinding", decode(golden("host-resourcebinding.json")[0]))
     observed = {
         one["metadata"]["namespace"]: a_work(one)
         for cluster in ("member1", "member2")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.binding_status import aggregate, plan_ingress, plan_status
 from tests.support.builders import a_work, binding, condition, decode, service, work
 from tests.support.clusters import golden
 
 if TYPE_CHECKING:
+    from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from tests.support.memory import Json
 
@@ -22,7 +22,7 @@ NOW = "2026-01-01T00:00:00Z"
 def _binding(*clusters: str, status: Json | None = None) -> ResourceBinding:
     content = binding(labels={wk.BINDING_PERMANENT_ID: "rb-id"})
     content["spec"]["clusters"] = [{"name": cluster} for cluster in clusters]
-    return cast(ResourceBinding, decode(content | ({"status": status} if status else {})))
+    return cast("ResourceBinding", decode(content | ({"status": status} if status else {})))
 
 
 def _work(cluster: str, applied: str | None = "True", *, message: str = "", status: Any = None, **fields: Any) -> Work:
@@ -44,7 +44,7 @@ def _verdict(patch: Json | None) -> tuple[str, str]:
 
 
 def test_the_golden_binding_needs_no_write() -> None:
-    observed = cast(ResourceBinding, decode(golden("host-resourcebinding.json")[0]))
+    observed = cast("ResourceBinding", decode(golden("host-resourcebinding.json")[0]))
     works = [
         a_work(one)
         for cluster in ("member1", "member2")

@@ -45,7 +45,7 @@ async def test_works_are_applied_by_whoever_serves_the_cluster(sync_modes, mode,
         recorder=world.recorder,
         clock=world.clock,
         turns=ReconcileMutex(),
-        find_namespace=namespace_finder(cast(Any, world.host)),
+        find_namespace=namespace_finder(cast("Any", world.host)),
         retries=Retries(clock=world.clock, rng=random.Random(1), member_qps=40.0),
         sync_modes=sync_modes,
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from testbed.certificates import Authority
-from tests.support.neighbours_objects import mutated
+from tests.support.fake_karmada_objects import mutated
 
 if TYPE_CHECKING:
     from types import TracebackType

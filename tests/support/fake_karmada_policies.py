@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.support.neighbours_loop import KINDS, Hand, Mirror, Worker
-from tests.support.neighbours_objects import BINDING_FINALIZER, annotations_of, is_leaving, labels_of
+from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Worker
+from tests.support.fake_karmada_objects import BINDING_FINALIZER, annotations_of, is_leaving, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fake_karmada_loop import Hand
 from tests.support.golden import load
-from tests.support.neighbours_loop import Hand
 
 if TYPE_CHECKING:
     from testbed import Bed

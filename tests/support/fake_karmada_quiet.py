@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed import AuditEvent, Bed
-    from tests.support.neighbours import Neighbours
+    from tests.support.fake_karmada import FakeKarmada
 
 
 class Written(NamedTuple):
@@ -61,8 +61,8 @@ def _is_machinery(event: AuditEvent) -> bool:
     return heartbeat or event.user == "system:apiserver"
 
 
-async def at_rest(bed: Bed, neighbours: Neighbours, *, beats: int = 6, timeout: float = 90.0) -> None:
-    """Wait until nobody has written anything during so many heartbeats, and all neighbours are well.
+async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeout: float = 90.0) -> None:
+    """Wait until nobody has written anything during so many heartbeats, and all of fake Karmada is well.
 
     Raises:
         WaitTimeout: somebody writes again and again; the text has the last writes.
@@ -72,19 +72,19 @@ async def at_rest(bed: Bed, neighbours: Neighbours, *, beats: int = 6, timeout: 
         async with asyncio.timeout(timeout):
             while True:
                 writes = Writes(bed)
-                await beaten(neighbours, beats)
+                await beaten(fake_karmada, beats)
                 told = writes.told()
-                if not told and not neighbours.failures():
+                if not told and not fake_karmada.failures():
                     return
     except TimeoutError:
-        raise WaitTimeout(f"the world does not come to rest: {told[-3000:]}\n{neighbours.failures()}") from None
+        raise WaitTimeout(f"the world does not come to rest: {told[-3000:]}\n{fake_karmada.failures()}") from None
 
 
-async def beaten(neighbours: Neighbours, beats: int) -> None:
+async def beaten(fake_karmada: FakeKarmada, beats: int) -> None:
     """Wait for so many heartbeats."""
-    last = neighbours.keeper.beats + beats
+    last = fake_karmada.keeper.beats + beats
 
     async def reached() -> bool | None:
-        return True if neighbours.keeper.beats >= last else None
+        return True if fake_karmada.keeper.beats >= last else None
 
     await wait_for(f"{beats} heartbeats", reached, 60 + 10 * beats)

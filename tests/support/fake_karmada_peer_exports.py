@@ -1,6 +1,6 @@
 """Karmada's own ServiceExport and ServiceImport controllers, scripted: contract 3.4 to 3.6, literally.
 
-As in neighbours_peer.py: what the peer would overlook is overlooked here, and what it takes away it takes away.
+As in fake_karmada_peer.py: what the peer would overlook is overlooked here, and what it takes away it takes away.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from tests.support.neighbours_loop import KINDS
-from tests.support.neighbours_objects import (
+from tests.support.fake_karmada_loop import KINDS
+from tests.support.fake_karmada_objects import (
     WORK_ID,
     annotations_of,
     cluster_of,
@@ -19,7 +19,7 @@ from tests.support.neighbours_objects import (
     labels_of,
     work_name,
 )
-from tests.support.neighbours_peer import (
+from tests.support.fake_karmada_peer import (
     DISPATCHER,
     IMPORTER,
     MANAGED_BY,

@@ -7,8 +7,8 @@ import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from tests.support.neighbours_loop import UNREACHABLE, Hand, Mirror, Retry, Worker
-from tests.support.neighbours_objects import CLUSTER_FINALIZER, execution_namespace, is_leaving, with_condition
+from tests.support.fake_karmada_loop import UNREACHABLE, Hand, Mirror, Retry, Worker
+from tests.support.fake_karmada_objects import CLUSTER_FINALIZER, execution_namespace, is_leaving, with_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

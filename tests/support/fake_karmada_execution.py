@@ -6,8 +6,8 @@ import copy
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tests.support.neighbours_loop import KINDS, Hand, Mirror, Retry, Worker, resource_of
-from tests.support.neighbours_objects import (
+from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Retry, Worker, resource_of
+from tests.support.fake_karmada_objects import (
     CONFLICT,
     EXECUTION_FINALIZER,
     MANAGED,

@@ -1,6 +1,6 @@
 """Karmada's own components, scripted: what stands beside ours on a control plane that is Karmada's.
 
-    async with Neighbours(bed) as karmada:
+    async with FakeKarmada(bed) as karmada:
         ...   # scheduler, binding, execution, status, cluster and namespace controllers, and the webhooks, are at work
 
 Each writes field by field what contract chapter 4 says, as a user and a field manager of its own. Left out is what no
@@ -17,10 +17,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from testbed import Api
-from tests.support.neighbours_clusters import ClusterKeeper
-from tests.support.neighbours_execution import Executor
-from tests.support.neighbours_loop import KINDS, Hand, Mirror, Retry, Worker
-from tests.support.neighbours_objects import (
+from tests.support.fake_karmada_clusters import ClusterKeeper
+from tests.support.fake_karmada_execution import Executor
+from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Retry, Worker
+from tests.support.fake_karmada_objects import (
     BINDING_FINALIZER,
     BINDING_ID,
     CONFLICT,
@@ -37,8 +37,8 @@ from tests.support.neighbours_objects import (
     work_name,
     work_of,
 )
-from tests.support.neighbours_policies import POLICY_ID, PolicyEngine
-from tests.support.neighbours_webhook import KarmadaWebhook
+from tests.support.fake_karmada_policies import POLICY_ID, PolicyEngine
+from tests.support.fake_karmada_webhook import KarmadaWebhook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Hashable
@@ -56,7 +56,7 @@ USERS = frozenset({MANAGER_USER, SCHEDULER_USER})
 _SCHEDULED_BY = (POLICY_ID, "clusterpropagationpolicy.karmada.io/permanent-id", "binding.karmada.io/managed-by")
 
 
-class Neighbours:
+class FakeKarmada:
     """All of them, at work while the block lasts.
 
     Args:
@@ -125,7 +125,7 @@ class Neighbours:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and self.failures():
-            error.add_note(f"the neighbours fail: {self.failures()}")
+            error.add_note(f"fake Karmada fails: {self.failures()}")
         await self._stack.aclose()
 
     def failures(self) -> dict[str, dict[Hashable, str]]:

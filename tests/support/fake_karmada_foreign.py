@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fake_karmada_loop import Hand
+from tests.support.fake_karmada_objects import MCS_ID, WORK_ID
 from tests.support.fleet import endpointslice, multiclusterservice, service
-from tests.support.neighbours_loop import Hand
-from tests.support.neighbours_objects import MCS_ID, WORK_ID
 
 if TYPE_CHECKING:
     from testbed import Api, Bed

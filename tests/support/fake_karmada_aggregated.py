@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from testbed.certificates import Authority
-from tests.support.neighbours_webhook import server_context
+from tests.support.fake_karmada_webhook import server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.neighbours_loop import Mirror
+from tests.support.fake_karmada_loop import Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

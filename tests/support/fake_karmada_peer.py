@@ -1,6 +1,6 @@
 """Karmada's own MultiClusterService controllers, scripted: what ours takes over from, and hands over to.
 
-Contract 3.1 to 3.3, literally (3.4 to 3.6: neighbours_peer_exports.py): names, marks and finalizers are found as the
+Contract 3.1 to 3.3, literally (3.4 to 3.6: fake_karmada_peer_exports.py): names, marks and finalizers are found as the
 peer finds them, by the very labels, so that what it would overlook is overlooked here too. It looks at everything again
 and again instead of watching.
 """
@@ -11,9 +11,9 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.neighbours import ensure_work
-from tests.support.neighbours_loop import KINDS, UNREACHABLE, Hand, Retry
-from tests.support.neighbours_objects import (
+from tests.support.fake_karmada import ensure_work
+from tests.support.fake_karmada_loop import KINDS, UNREACHABLE, Hand, Retry
+from tests.support.fake_karmada_objects import (
     BINDING_FINALIZER,
     EXECUTION_FINALIZER,
     MCS_ID,

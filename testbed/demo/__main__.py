@@ -3,18 +3,18 @@
 ::
 
     demo             the command line: options, signals, exit code
-    demo_chapters    what is told, as data: add a step or a chapter here
-    demo_setting     its first chapters: the bed, and the controller without its gate
-    demo_changes     its last ones: Pods come and go, and the sharing ends
-    demo_walkthrough what there is to see and to do in the others
-    demo_traffic     the same for what a client gets, where there is a data plane
-    demo_story       chapters and steps, and how they are gone through
-    demo_world       what is played with: bed, controller, view
-    demo_view        live copies of collections, by watches
-    demo_rules       what kube-proxy told the kernel, as it happens
-    demo_asker       the client that asks all the time (demo_lines: how it is listened to)
-    demo_diagnosis   why something is not there
-    demo_output      how it is told
+    chapters         what is told, as data: add a step or a chapter here
+    setting          its first chapters: the bed, and the controller without its gate
+    changes          its last ones: Pods come and go, and the sharing ends
+    walkthrough      what there is to see and to do in the others
+    traffic          the same for what a client gets, where there is a data plane
+    story            chapters and steps, and how they are gone through
+    world            what is played with: bed, controller, view
+    view             live copies of collections, by watches
+    rules            what kube-proxy told the kernel, as it happens
+    asker            the client that asks all the time (lines: how it is listened to)
+    diagnosis        why something is not there
+    output           how it is told
 """
 
 from __future__ import annotations

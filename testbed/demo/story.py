@@ -158,7 +158,7 @@ class Teller(Protocol):
         """A step was observed, or failed."""
 
 
-async def tell(world: World, chapters: Sequence[Chapter], event_client: Teller) -> list[Result]:
+async def tell(world: World, chapters: Sequence[Chapter], teller: Teller) -> list[Result]:
     """Go through the chapters; after the first that fails, the steps of the others count as not reached."""
     results: list[Result] = []
     failed = False
@@ -166,8 +166,8 @@ async def tell(world: World, chapters: Sequence[Chapter], event_client: Teller) 
         if failed:
             results += (_not_reached(world, chapter, step) for step in chapter.steps)
             continue
-        event_client.chapter(number, chapter)
-        told = await _Telling(world, chapter, event_client).run()
+        teller.chapter(number, chapter)
+        told = await _Telling(world, chapter, teller).run()
         failed = not all(each.ok for each in told)
         results += told
     return results
@@ -176,10 +176,10 @@ async def tell(world: World, chapters: Sequence[Chapter], event_client: Teller) 
 class _Telling:
     """One chapter being told."""
 
-    def __init__(self, world: World, chapter: Chapter, event_client: Teller) -> None:
+    def __init__(self, world: World, chapter: Chapter, teller: Teller) -> None:
         self._world = world
         self._chapter = chapter
-        self._teller = event_client
+        self._teller = teller
         self._began = time.monotonic()
         self._results: list[Result] = []
         self._at: dict[str, tuple[str, float]] = {}

@@ -15,7 +15,7 @@ import msgspec
 
 from testbed.api import wait_for
 from testbed.dataplane.execute import pod_shell
-from testbed.demo import asker as demo_asker
+from testbed.demo import asker
 from testbed.demo.lines import Lines
 from testbed.demo.walkthrough import THIS, provider_pods
 from testbed.demo.world import (
@@ -165,10 +165,10 @@ class Asking:
         self.unanswered = 0
         self._wake = world.view.wake
         shell = pod_shell(world.bed.root, CONSUMER, CLIENT, namespace=NAMESPACE)
-        script = str(Path(demo_asker.__file__).resolve())
+        script = str(Path(asker.__file__).resolve())
         host = URL.removeprefix("http://")
-        asker = [sys.executable, "-I", "-S", script, host, f"--interval={ASKING_INTERVAL_SECONDS}"]
-        self._lines = Lines(shell.argv(asker), env=shell.environ(), take=self._take)
+        command = [sys.executable, "-I", "-S", script, host, f"--interval={ASKING_INTERVAL_SECONDS}"]
+        self._lines = Lines(shell.argv(command), env=shell.environ(), take=self._take)
 
     async def __aenter__(self) -> Self:
         await self._lines.__aenter__()

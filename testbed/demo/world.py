@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from testbed.api import Api, Object
 
 EXAMPLE = Path("examples/01-walkthrough")
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 HOST = "karmada"
 PROVIDER = "member1"

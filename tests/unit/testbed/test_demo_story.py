@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Heard:
-    """A event_client that writes down what it hears."""
+    """A teller that writes down what it hears."""
 
     def __init__(self) -> None:
         self.words: list[str] = []

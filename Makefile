@@ -9,7 +9,7 @@ MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e bench bench-quick check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e mutants bench bench-quick check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-integration: components ## against real etcd and kube-apiserver
 
 test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
+
+mutants: $(READY) ## break the product in known ways: does a test fail each time? (minutes)
+	@$(PY) -m tools.mutants $(ARGS)
 
 bench: components $(BENCH) ## measure all scenarios and make docs/performance.md (about 20 minutes)
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,0 +1,112 @@
+"""Which client each part of the process gets, and which controllers are started."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from typing import Any
+
+import pytest
+
+from informers.client.config import ClientConfig
+from mcs_controller import app
+from mcs_controller.options import Options, command
+
+CONFIG = ClientConfig(server="http://host.invalid")
+AGENT = ("--cluster-name=m1", f"--karmada-kubeconfig={__file__}")  # nobody reads that
+
+
+class Client:
+    """What is asked of an ApiClient until it is used."""
+
+    def __init__(self, config: ClientConfig, *, limiter: Any = None, **_: Any) -> None:
+        self.limiter = limiter
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class Started:
+    """What `app.run` made, with everything that would use the network left out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.elector: Any = None
+        self.events: Any = None
+        self.ctx: Any = None
+        self.execution = object()
+        self.begun: list[str] = []
+        manager = types.SimpleNamespace(
+            add_runnable=lambda *_, **__: None, add_informers=lambda *_: None, stop=lambda: None, run=self._run
+        )
+        monkeypatch.setattr(app, "ApiClient", Client)
+        monkeypatch.setattr(app, "_api_servers", self._api_servers)
+        monkeypatch.setattr(app, "LeaderElector", self._elector)
+        monkeypatch.setattr(app, "EventBroadcaster", self._events)
+        monkeypatch.setattr(app, "Manager", lambda **_: manager)
+        monkeypatch.setattr(app, "start_standalone", self._standalone)
+        monkeypatch.setattr(app, "stop_on_signals", lambda _: contextlib.nullcontext())
+        monkeypatch.setattr(app, "gc", types.SimpleNamespace(collect=lambda: None, freeze=lambda: None))
+        for name in ("start_agent", "start_multi_cluster_service", "start_service_export"):
+            monkeypatch.setattr(app, name, lambda _, name=name: self.begun.append(name))
+
+    async def run(self, *flags: str) -> Started:
+        values = command("test", "0", "").main(args=list(flags), prog_name="test", standalone_mode=False)
+        await app.run(Options.of(values))
+        return self
+
+    async def _run(self) -> None:
+        self.begun.append("run")
+
+    async def _api_servers(self, *_: object) -> tuple[ClientConfig, None]:
+        return CONFIG, None
+
+    def _elector(self, client: Client, *_: object, **__: object) -> None:
+        self.elector = client
+
+    def _events(self, client: Client, **_: object) -> Any:
+        self.events = client
+        return types.SimpleNamespace(for_component=lambda _: None)
+
+    def _standalone(self, ctx: Any) -> Any:
+        self.ctx = ctx
+        return self.execution
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    return Started(monkeypatch)
+
+
+async def test_the_renewal_of_the_lease_waits_for_no_request_of_the_controllers(started: Started):
+    await started.run("--leader-elect=true")
+    assert started.elector.limiter is None
+    assert started.ctx.host.limiter is not None
+    assert started.elector is not started.ctx.host
+
+
+async def test_events_have_a_limit_of_their_own(started: Started):
+    await started.run()
+    assert started.events.limiter is not None
+    assert started.events.limiter is not started.ctx.host.limiter
+
+
+@pytest.mark.parametrize(
+    ("flags", "begun"),
+    [
+        pytest.param((), ["start_multi_cluster_service", "start_service_export", "run"], id="control plane"),
+        pytest.param(AGENT, ["start_agent", "start_service_export", "run"], id="agent"),
+    ],
+)
+async def test_controllers_are_there_before_the_manager_runs(
+    started: Started, flags: tuple[str, ...], begun: list[str]
+):
+    await started.run(*flags)
+    assert started.begun == begun
+
+
+async def test_dispatch_knows_the_execution_controller_of_its_process(started: Started):
+    await started.run()
+    assert started.ctx.local_execution is started.execution

@@ -1,0 +1,75 @@
+"""What the controllers of one process share."""
+
+from __future__ import annotations
+
+import random
+import types
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mcs_controller import start
+from mcs_controller.context import ControllerContext
+from mcs_controller.metrics import Metrics
+from mcs_controller.options import Options, command
+from tests.support.clock import FakeClock
+from workqueue import LOW, NORMAL
+
+AGENT = ("--cluster-name=m1", f"--karmada-kubeconfig={__file__}")  # nobody reads that
+GATE = "--feature-gates=MultiClusterService=true"
+
+
+def context(*flags: str) -> tuple[ControllerContext, list[tuple[str, bool]]]:
+    """A context of a process with these flags, and the runnables that it gets, with whether they need the lease."""
+    runnables: list[tuple[str, bool]] = []
+    manager = types.SimpleNamespace(
+        add_informers=lambda _: None,
+        add_controller=lambda _: None,
+        add_runnable=lambda one, *, needs_leader: runnables.append((type(one).__name__, needs_leader)),
+        require_only_for=lambda *_: None,
+    )
+    values = command("test", "0", "").main(args=list(flags), prog_name="test", standalone_mode=False)
+    recorder: Any = types.SimpleNamespace()
+    recorder.for_component = lambda _: recorder
+    made = ControllerContext(
+        Options.of(values),
+        cast(Any, manager),
+        cast(Any, types.SimpleNamespace()),
+        clock=FakeClock(),
+        rng=random.Random(0),
+        user_agent="test",
+        recorder=recorder,
+        metrics=Metrics(CollectorRegistry()),
+    )
+    return made, runnables
+
+
+@pytest.mark.parametrize("name", ["slice_locks", "binding_locks", "slice_works", "works", "members"])
+async def test_there_is_one_for_all_controllers(name: str):
+    ctx, _ = context()
+    assert getattr(ctx, name) is getattr(ctx, name)
+
+
+async def test_what_talks_to_members_runs_only_with_the_lease():
+    ctx, runnables = context(GATE)
+    start.start_multi_cluster_service(ctx)
+    start.start_service_export(ctx)
+    assert runnables == [("MemberClusters", True), ("ProviderInformers", True), ("MemberInformers", True)]
+
+
+async def test_an_agent_asks_for_nothing_but_its_own_clusters_objects():
+    ctx, _ = context(*AGENT)
+    assert ctx.works.informer._namespace == "karmada-es-m1"
+    assert ctx.clusters.informer._field_selector == "metadata.name=m1"
+    ctx, _ = context()
+    assert (ctx.works.informer._namespace, ctx.clusters.informer._field_selector) == ("", "")
+
+
+@pytest.mark.parametrize(("enabled", "priority"), [("true", LOW), ("false", NORMAL)])
+async def test_priorities_are_a_feature_gate(enabled: str, priority: int):
+    ctx, _ = context(f"--feature-gates=ControllerPriorityQueue={enabled}")
+    controller = ctx.controller("test", cast(Any, None), workers=1)
+    controller.enqueue(cast(Any, "a"), LOW)
+    assert await controller.queue.get() == "a"
+    assert controller.queue.priority_of(cast(Any, "a")) == priority

@@ -189,6 +189,21 @@ async def test_reconcile_in_hand_is_finished_before_the_lease_is_released(world:
     assert world.log == ["reconciled", "-members", "lease:free", "-informers", "-background"]
 
 
+async def test_lease_is_renewed_while_reconciles_in_hand_are_finished(world: World):
+    """Or it would expire, and another process would lead beside them."""
+    world.work_seconds = 25  # longer than the lease lasts
+    running = await world.start()
+    world.manager.stop()
+    renewed = world.leases.server.spec["renewTime"]
+    for _ in range(4):
+        await world.clock.advance(6)
+        assert world.leases.server.spec["renewTime"] > renewed
+        renewed = world.leases.server.spec["renewTime"]
+    await world.clock.advance(1)
+    await running
+    assert "reconciled" in world.log
+
+
 async def test_reconcile_that_outlasts_the_grace_period_is_cut_short(caplog: pytest.LogCaptureFixture):
     world = World(grace_seconds=5)
     world.work_seconds = 20

@@ -48,6 +48,15 @@ def test_nobody_writes_ahead_of_a_reconcile_under_way():
     assert enqueued == [], "the ordinary way brings what is left"
 
 
+def test_of_two_reconciles_the_second_is_turned_away_and_follows():
+    turns, enqueued = asked()
+    with turns.reconcile("a"):
+        with turns.reconcile("a") as second:
+            assert not second
+        assert enqueued == []
+    assert enqueued == ["a"]
+
+
 def test_of_two_who_would_write_ahead_the_second_does_not():
     turns, enqueued = asked()
     with turns.ahead("a"):

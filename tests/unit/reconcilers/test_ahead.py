@@ -130,6 +130,33 @@ async def test_as_long_as_collecting_fails_nothing_is_written_ahead_again():
     assert world.writes.count(f"patch works/karmada-es-m2/{NAME}") == 1
 
 
+async def test_once_collecting_succeeds_copies_are_written_ahead_again():
+    world = await running()
+    world.host.fail(ServerError(500, "x", "x"), "patch", "Work", NAME, namespace=execution_namespace("m1"))
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
+    await world.settle()
+    world.forget_calls()
+    newer = {"endpoints": [{"addresses": ["10.9.9.10"], "conditions": {"ready": True}}]}
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", newer)
+    await collector(world).run_one(SLICE)
+    assert len(world.writes) == 3
+
+
+async def test_copies_are_not_deleted_before_it_is_their_turn():
+    world = await running()
+    exposed = {"spec": {"ports": [{"name": "http", "port": 80}]}}
+    world.host.edit(wk.MCS_KIND, "default", "web", exposed)
+    await world.settle()
+    assert world.slices_in("m2")
+    world.forget_calls()
+    other = {"ports": [{"name": "other", "port": 9, "protocol": "TCP"}]}
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", other)
+    await collector(world).run_one(SLICE)
+    assert world.writes == [f"patch works/karmada-es-m1/{NAME}"]
+    await world.settle()
+    assert world.slices_in("m2") == world.slices_in("m3") == {}
+
+
 async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
     world = await running()
     works = ReservedWorks(world.host.cached(WORKS))

@@ -12,11 +12,13 @@ from informers.errors import Forbidden, KubeError, NotFound, ServerError, Transp
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.members.provider_informers import ProviderInformers
+from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import slice_
 from tests.support.clock import FakeClock, settle
 from tests.support.mcs_world import Members, PlainController
 from tests.support.memory import MemoryApi
+from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +65,33 @@ async def test_case_17_asking_twice_begins_one_watch(bench: Bench):
     assert not bench.controller.pending, "a second handler would have been told of the slice again"
     assert len(bench.informer._handlers) == 1
     assert bench.announced == ["m1"]
+
+
+async def test_a_change_of_endpoints_in_use_comes_before_ordinary_work_and_a_new_slice_does_not(bench: Bench):
+    api, informer = bench.apis["m1"], unsynced(bench)
+    informer.synced.set()
+    slices: Controller[ClusterRequest] = Controller(
+        "slices",
+        None,
+        clock=bench.clock,
+        rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),  # type: ignore[arg-type]
+    )
+    slices._running = True  # its watches are registered at once
+    bench.watches.set_queue(slices)
+    bench.watches.ensure("m1")
+
+    async def priority() -> int:
+        request = await slices.queue.get()
+        found = slices.queue.priority_of(request)
+        slices.queue.done(request)
+        return found
+
+    api.seed(slice_())
+    assert await priority() == NORMAL
+    api.edit("EndpointSlice", "default", "web-1", {"endpoints": []})
+    assert await priority() == URGENT
+    api.remove("EndpointSlice", "default", "web-1")
+    assert await priority() == URGENT
 
 
 async def test_slices_are_unknown_until_the_first_list_is_complete(bench: Bench):

@@ -123,9 +123,10 @@ async def test_whichever_of_the_writes_fails_the_rest_is_done_and_it_follows(fai
 async def test_as_long_as_collecting_fails_nothing_is_written_ahead_again():
     world = await running()
     world.host.fail(ServerError(500, "x", "x"), "patch", "Work", NAME, namespace=execution_namespace("m1"), times=3)
-    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
     queue = collector(world)
-    for _ in range(2):
+    for address in ("10.9.9.9", "10.9.9.10"):
+        changed = {"endpoints": [{"addresses": [address], "conditions": {"ready": True}}]}
+        world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", changed)
         await queue.run_one(SLICE)
     assert world.writes.count(f"patch works/karmada-es-m2/{NAME}") == 1
 
@@ -155,6 +156,25 @@ async def test_copies_are_not_deleted_before_it_is_their_turn():
     assert world.writes == [f"patch works/karmada-es-m1/{NAME}"]
     await world.settle()
     assert world.slices_in("m2") == world.slices_in("m3") == {}
+
+
+async def test_a_collected_work_is_not_let_go_of_while_somebody_writes_it():
+    world = await running()
+    dispatch: Any = world.controllers[wk.DISPATCH_CONTROLLER]
+    namespace = execution_namespace("m1")
+
+    def holds() -> bool:
+        there = world.host.find("Work", namespace, NAME)
+        return there is not None and wk.DISPATCH_FINALIZER in there["metadata"]["finalizers"]
+
+    world.host.remove("Work", namespace, NAME)
+    with dispatch.reconciler._slice_locks.ahead(SLICE):
+        for _ in range(3):
+            await dispatch.run_one(SLICE)
+            world._neighbours()
+        assert holds()
+        assert SLICE in dispatch.later
+    await world.settle()
 
 
 async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():

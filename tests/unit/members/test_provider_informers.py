@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
@@ -72,9 +72,9 @@ async def test_a_change_of_endpoints_in_use_comes_before_ordinary_work_and_a_new
     informer.synced.set()
     slices: Controller[ClusterRequest] = Controller(
         "slices",
-        None,
+        cast(Any, None),
         clock=bench.clock,
-        rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),  # type: ignore[arg-type]
+        rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),
     )
     slices._running = True  # its watches are registered at once
     bench.watches.set_queue(slices)

@@ -77,12 +77,12 @@ async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(
         await wait_for("the work of another controller", execution_space, PATIENCE_SECONDS)
 
         async def told() -> bool:
-            if "There is no list of a kind" not in process.log.read_text():
+            if "Cache not synced yet, retrying" not in process.log.read_text():
                 raise NotYet(process.tail())
             return True
 
         await wait_for("the log to name the kind", told, PATIENCE_SECONDS)
-        (line,) = [line for line in process.log.read_text().splitlines() if "There is no list of a kind" in line]
+        (line,) = [line for line in process.log.read_text().splitlines() if "Cache not synced yet, retrying" in line]
         answer = await readiness(500)
         for text in (line, answer):
             assert listed_as in text

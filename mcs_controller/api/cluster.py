@@ -6,8 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from informers.meta import Condition, ObjectMeta
-from mcs_controller.api.common import find_condition
+from informers.meta import Condition, ObjectMeta, find_condition
 
 
 class SecretRef(msgspec.Struct, frozen=True):

@@ -7,16 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from informers.meta import Condition, ObjectMeta
+from informers.meta import ObjectMeta
 from mcs_controller.api.ownership import FieldTree, field_tree
 
 JsonObject = dict[str, Any]
 """A decoded JSON object whose keys we do not know beforehand."""
-
-
-def find_condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:
-    """The condition of that type, or None."""
-    return next((condition for condition in conditions if condition.type == kind), None)
 
 
 def parse_time(text: str | None) -> datetime | None:

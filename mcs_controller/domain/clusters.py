@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.api.common import find_condition, parse_time
+from informers.meta import find_condition
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import plan_leaving
 from mcs_controller.domain.naming import execution_namespace

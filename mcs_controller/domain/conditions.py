@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from informers.meta import Condition
-from mcs_controller.api.common import find_condition
+from informers.meta import Condition, find_condition
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:

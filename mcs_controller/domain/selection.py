@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mcs_controller.api.common import find_condition
+from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import credentials_of
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mcs_controller.api.common import find_condition, parse_time
+from informers.meta import find_condition
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name

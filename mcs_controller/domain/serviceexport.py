@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcs_controller.api.common import find_condition
+from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import EXPORT, marks_of
 from mcs_controller.domain.works import Role, cluster_of, role_of

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.api.common import find_condition, parse_time
+from informers.meta import find_condition
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.durations import parse_duration
 

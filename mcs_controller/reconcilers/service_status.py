@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from informers.errors import Conflict, NotFound
-from informers.meta import ObjectKey
-from mcs_controller.api.common import find_condition
+from informers.meta import ObjectKey, find_condition
 from mcs_controller.domain import availability, conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import ConditionReport, StepResult

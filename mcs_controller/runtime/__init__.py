@@ -16,7 +16,8 @@ given. No module keeps state, so two managers can live in one process; only :fun
 :func:`signals.stop_on_signals` are about the process as a whole.
 """
 
-from mcs_controller.runtime.conditions import find_condition, is_condition_true, plan_conditions, set_condition
+from informers.meta import find_condition
+from mcs_controller.runtime.conditions import is_condition_true, plan_conditions, set_condition
 from mcs_controller.runtime.controller import Controller, Mapper, Predicate, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster, ObjectReference, Recorder
 from mcs_controller.runtime.finalizers import plan_add_finalizer, plan_remove_finalizer

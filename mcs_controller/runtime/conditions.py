@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from informers.meta import find_condition
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from informers.meta import Condition, KubeObject
-
-
-def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """The condition of that type, or None."""
-    return next((one for one in conditions if one.type == kind), None)
 
 
 def is_condition_true(conditions: Iterable[Condition], kind: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from informers.errors import Forbidden, NotFound
-from mcs_controller.api.common import find_condition
+from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import merge, says_the_same
 from mcs_controller.runtime.events import ObjectReference

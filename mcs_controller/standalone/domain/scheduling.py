@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from informers.meta import Condition
-from mcs_controller.api.common import find_condition
+from informers.meta import Condition, find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.policy import is_duplicated

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from informers.meta import Condition
-from mcs_controller.api.common import JsonObject, canonical, find_condition
+from informers.meta import Condition, find_condition
+from mcs_controller.api.common import JsonObject, canonical
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import merge
 

@@ -18,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import AlreadyExists, KubeError, NotFound
-from mcs_controller.api.common import find_condition
+from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import (
     BY_EXECUTION_CLUSTER,

@@ -22,8 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
-from informers.meta import Condition, ObjectKey
-from mcs_controller.api.common import find_condition
+from informers.meta import Condition, ObjectKey, find_condition
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.errors import ApiError, Conflict, KubeError, NotFound, Unauthorized
+from informers.meta import find_condition
 from informers.resource import Resource
-from mcs_controller.api.common import decode_unstructured, find_condition, parse_time
+from mcs_controller.api.common import decode_unstructured, parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.cluster_conditions import ClusterConditions

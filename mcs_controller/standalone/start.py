@@ -12,7 +12,6 @@ from informers.cache.cached_client import CachedClient
 from informers.errors import Forbidden, NotFound
 from mcs_controller.api import resources
 from mcs_controller.context import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
-from mcs_controller.domain import clusters
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.key_mutex import ReconcileMutex
@@ -22,6 +21,7 @@ from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain import binding as binding_rules
 from mcs_controller.standalone.domain import policy as policy_rules
+from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
 from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
@@ -76,8 +76,8 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
     cluster_metrics = PrometheusClusterMetrics(ctx.metrics.registry)
     if "cluster" in enabled:
         namespaces = ctx.cached(resources.NAMESPACES)
-        works = ctx.cached(resources.WORKS, clusters.EXECUTION_WORK_INDEXES)
-        bindings = ctx.cached(resources.RESOURCEBINDINGS, clusters.SCHEDULED_BINDING_INDEXES)
+        works = ctx.cached(resources.WORKS, EXECUTION_WORK_INDEXES)
+        bindings = ctx.cached(resources.RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES)
         controller = ctx.controller(
             wk.CLUSTER_CONTROLLER,
             cluster.ClusterReconciler(

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from informers import ApiClient, CachedClient, ClientConfig, InformerFactory, StaticToken
 from mcs_controller import predicates as changes
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
-from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster
+from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.standalone.metrics import PrometheusClusterMetrics

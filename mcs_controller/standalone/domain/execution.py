@@ -21,7 +21,6 @@ import msgspec
 
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
@@ -31,6 +30,7 @@ from mcs_controller.domain.works import (
     prune,
     role_of,
 )
+from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES
 from mcs_controller.standalone.domain.merging import merge
 
 if TYPE_CHECKING:

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Final
 from informers.errors import AlreadyExists, KubeError, NotFound
 from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import (
+from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
+from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
+from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes
+from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.cluster import (
     BY_EXECUTION_CLUSTER,
     BY_SCHEDULED_CLUSTER,
     ClusterPlan,
     has_given_up,
     plan_cluster,
 )
-from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
-from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes
-from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,6 @@ from informers.errors import KubeError, NotFound
 from informers.meta import Condition, ObjectKey, find_condition
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
 from mcs_controller.domain.conditions import says_the_same
 from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
 from mcs_controller.domain.reserved import RESERVED
@@ -33,6 +32,7 @@ from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.reconcilers.writes import best_effort
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.standalone.domain.cluster import BY_EXECUTION_CLUSTER
 from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
     BY_MEMBER_OBJECT,

@@ -10,7 +10,7 @@ import pytest
 
 from mcs_controller.api.common import Unstructured, decode_applied
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.clusters import BY_EXECUTION_CLUSTER
+from mcs_controller.standalone.domain.cluster import BY_EXECUTION_CLUSTER
 from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
     BY_MEMBER_OBJECT,

@@ -9,10 +9,10 @@ import pytest
 from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, NotFound
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
-from mcs_controller.domain.clusters import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS, ReconcileMutex
 from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.standalone.reconcilers.cluster import (
     ClusterReconciler,
     cluster_changed,

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mcs_controller.domain.clusters import AGENT_SILENCE_SECONDS, has_given_up, plan_cluster
+from mcs_controller.standalone.domain.cluster import AGENT_SILENCE_SECONDS, has_given_up, plan_cluster
 from tests.support.clusters import cluster, namespace
-from tests.unit.domain.test_clusters import work
+from tests.unit.standalone.domain.test_cluster import work
 
 LEAVING = namespace("karmada-es-m1", deleting=True)
 HELD = work("karmada.io/execution-controller")

@@ -5,28 +5,18 @@ Beside an execution that deletes by label: without the slice of its own, every r
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import Bed, karmada
 from tests.e2e.world import Loop, World
-from tests.integration.beside.conftest import make_karmadas, starting
-from tests.integration.beside.test_leaving_clusters import preserved
-from tests.integration.beside.test_providers import POLICY, collected_are, native_slice
-from tests.support.fake_karmada import FakeKarmada
-from tests.support.fake_karmada_aggregated import AggregatedClusters
+from tests.integration.beside.test_leaving_clusters import collecting
+from tests.integration.beside.test_providers import collected_are
 from tests.support.fleet import (
     EXPORTS,
     MCS,
-    SERVICES,
-    Space,
-    deployment,
+    eventually,
     gone,
-    multiclusterservice,
-    service,
-    serviceexport,
 )
 
 if TYPE_CHECKING:
@@ -40,39 +30,17 @@ REQUESTS = 200
 
 @pytest.mark.timeout(500)
 async def test_no_request_of_a_client_in_the_provider_is_lost_when_collection_ends(dataplane: dict[str, Path]):
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        bed = await enter(Bed(members=("member1", "member2"), audit=True, dataplane=True))
-        await make_karmadas(bed)
-        fake_karmada = await enter(FakeKarmada(bed))
-        await fake_karmada.webhook.convert_bindings()
-        proxy = await enter(AggregatedClusters(await karmada.controller_access(bed)))
-        run = await enter(starting(bed, proxy.kubeconfig(bed.root / "aggregated.kubeconfig")))
-        space = Space(bed, "kept")
-        for plane in (*bed.members.values(), bed.host):
-            await plane.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace}})
+    async with collecting("loop", dataplane=True) as (bed, space, ours, web, shown):
         host, namespace = space.host, space.namespace
-        await space.create_in("member1", deployment("web", 2), deployment("shown", 1))
-        await space.create(
-            service("web", selector={"app": "web"}),
-            service("shown", selector={"app": "shown"}),
-            multiclusterservice("web", ["member1"], ["member1", "member2"]),
-            serviceexport("shown"),
-        )
-        for resource in (SERVICES, EXPORTS):
-            await fake_karmada.policies.propagate(
-                await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
-            )
-        ours = await run("loop")
-        await preserved(space, "web", "shown")
-        web, shown = await native_slice(space, "web"), await native_slice(space, "shown")
-        await collected_are(space, web, shown)
-        await space.ready_addresses("member1", 2, "web")
-        await space.ready_addresses("member1", 1, "shown")
-        await World(bed, ours).make_clients()
-        loops = [
-            Loop(bed.root, "member1", f"http://{name}.{namespace}.svc.cluster.local.:80") for name in ("web", "shown")
-        ]
+        world = World(bed, ours)
+        await world.make_clients()
+        urls = [f"http://{name}.{namespace}.svc.cluster.local.:80" for name in ("web", "shown")]
+
+        async def lost() -> int:
+            return sum([(await world.sample("member1", url)).lost for url in urls])
+
+        await eventually("kube-proxy's rules for both Services", lost, 0)
+        loops = [Loop(bed.root, "member1", url) for url in urls]
         async with loops[0], loops[1]:
 
             async def all_answered(what: str) -> None:

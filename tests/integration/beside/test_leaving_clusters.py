@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from testbed import Bed, karmada
+from testbed import Bed, ControllerProcess, karmada
 from tests.integration.beside.conftest import make_karmadas, starting
 from tests.integration.beside.test_providers import POLICY, collected_are, native_slice
 from tests.support.fake_karmada import FakeKarmada
@@ -28,6 +28,7 @@ from tests.support.fleet import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,11 +53,30 @@ async def preserved(space: Space, *services: str) -> None:
         await eventually(f"the Work of {name}", kept, True)
 
 
-@pytest.mark.timeout(400)
-async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: dict[str, Path]):
+class Collected(NamedTuple):
+    """A fleet where ours collects slices of member1, whose namespace and Services are the member's own to keep.
+
+    Attributes:
+        bed: Karmada's, with its components at work.
+        space: the namespace.
+        ours: the controller.
+        web: the native slice of Service "web", which has a MultiClusterService and two Pods.
+        shown: the native slice of Service "shown", which is exported and has one Pod.
+    """
+
+    bed: Bed
+    space: Space
+    ours: ControllerProcess
+    web: str
+    shown: str
+
+
+@asynccontextmanager
+async def collecting(name: str, *, dataplane: bool = False) -> AsyncIterator[Collected]:
+    """Such a fleet; `name` is the controller's."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        bed = await enter(Bed(members=("member1", "member2"), audit=True))
+        bed = await enter(Bed(members=("member1", "member2"), audit=True, dataplane=dataplane))
         await make_karmadas(bed)
         fake_karmada = await enter(FakeKarmada(bed))
         await fake_karmada.webhook.convert_bindings()
@@ -66,7 +86,6 @@ async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: d
         space = Space(bed, "kept")
         for plane in (*bed.members.values(), bed.host):
             await plane.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace}})
-        host, namespace = space.host, space.namespace
         await space.create_in("member1", deployment("web", 2), deployment("shown", 1))
         await space.create(
             service("web", selector={"app": "web"}),
@@ -76,16 +95,22 @@ async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: d
         )
         for resource in (SERVICES, EXPORTS):
             await fake_karmada.policies.propagate(
-                await host.get(resource, "shown", namespace=namespace), ["member1"], POLICY, "exports"
+                await space.host.get(resource, "shown", namespace=space.namespace), ["member1"], POLICY, "exports"
             )
-        ours = await run("leaving")
+        ours = await run(name)
         await preserved(space, "web", "shown")
         web, shown = await native_slice(space, "web"), await native_slice(space, "shown")
         await collected_are(space, web, shown)
         await space.ready_addresses("member1", 2, "web")
         await space.ready_addresses("member1", 1, "shown")
+        yield Collected(bed, space, ours, web, shown)
+
+
+@pytest.mark.timeout(400)
+async def test_a_member_keeps_its_own_slices_when_its_cluster_leaves(binaries: dict[str, Path]):
+    async with collecting("leaving") as (bed, space, ours, web, shown), History(bed) as history:
+        host, namespace = space.host, space.namespace
         await space.dispatched_name("member2")
-        history = await enter(History(bed))
         began = len(history.log)
 
         await karmada.unjoin(bed, "member1")

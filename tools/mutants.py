@@ -86,7 +86,8 @@ def applied(mutant: Mutant, tree: Path) -> Iterator[bool]:
 
 def run_tests(tests: Sequence[str], tree: Path, seconds: float) -> int | None:
     """The exit code of pytest; None if it took too long."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    # A mistake may make a test wait for ever: unit tests take no minute.
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout=60", *tests]
     # First on the path, before an editable install of the checkout that the copy is of.
     environment = os.environ | {"PYTHONPATH": str(tree)}
     try:

@@ -425,3 +425,13 @@ def test_a_label_that_a_patch_removes_is_foreseen_gone_and_the_manifest_stays():
     assert after.metadata.labels["keep"] == "1"
     assert after.metadata.labels["new"] == "2"
     assert after.manifests == there.manifests
+
+
+def test_what_is_sent_names_the_version_and_removes_single_keys():
+    body = {"metadata": {"resourceVersion": "5", "labels": {"ours": "1", "theirs": None}}, "spec": {"workload": {}}}
+    assert PatchWork("karmada-es-m1", "a-1", body).request == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "5"},
+        {"op": "add", "path": "/metadata/labels/ours", "value": "1"},
+        {"op": "remove", "path": "/metadata/labels/theirs"},
+        {"op": "replace", "path": "/spec", "value": {"workload": {}}},
+    ]

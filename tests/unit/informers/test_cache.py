@@ -228,6 +228,14 @@ class TestOwnDeletions:
         assert cache.remove(identity("a", 14, uid="second"), None) == []
         assert told(cache.put(config_map("a", 15, uid="third"))) == ["added a 15"]
 
+    def test_late_deletion_of_an_earlier_object_of_the_name_is_no_news(self, cache: Cache[ConfigMap]) -> None:
+        assert cache.remove(identity("a", 4, uid="earlier"), None) == []
+        assert held(cache) == {"a": "5"}
+
+    def test_another_object_of_the_same_version_is_another_state(self, cache: Cache[ConfigMap]) -> None:
+        """As after a restore from a backup, when a server counts on from there."""
+        assert told(cache.replace([config_map("a", 5, uid="other")], "10")) == ["updated a 5>5"]
+
     def test_recreated_by_somebody(self, cache: Cache[ConfigMap]) -> None:
         cache.observe_deleted(key("a"), "uid-a")
         cache.remove(identity("a", 12), None)

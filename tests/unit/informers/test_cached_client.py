@@ -10,7 +10,7 @@ import pytest
 
 from informers.cache.cached_client import CachedClient
 from tests.support.informer_bench import Bench
-from tests.support.objects import CONFIG_MAPS, ConfigMap, key, manifest
+from tests.support.objects import CONFIG_MAPS, ConfigMap, config_map, key, manifest
 
 if TYPE_CHECKING:
     from informers.client.client import ApiClient
@@ -87,3 +87,28 @@ async def test_namespace_without_finalizers_in_its_metadata_may_have_some_in_its
     cached = CachedClient(cast("ApiClient", Patched(**GOING)), bench.informer)
     await cached.patch("ns", "a", {"metadata": {"finalizers": []}})
     assert cached.get("ns", "a") is not None
+
+
+class Answering:
+    """A client that creates what it is sent, and remembers what it was asked to delete."""
+
+    def __init__(self) -> None:
+        self.deleted: list[dict[str, Any]] = []
+
+    async def create(self, *_: Any) -> ConfigMap:
+        return config_map("a", 12)
+
+    async def delete(self, *_: Any, **conditions: Any) -> None:
+        self.deleted.append(conditions)
+
+
+async def test_created_object_is_in_the_cache_with_the_answer() -> None:
+    cached = CachedClient(cast("ApiClient", Answering()), Bench().informer)
+    created = await cached.create({"metadata": {"name": "a"}}, "ns")
+    assert cached.get("ns", "a") is created
+
+
+async def test_only_the_very_object_that_was_seen_is_deleted() -> None:
+    client = Answering()
+    await CachedClient(cast("ApiClient", client), Bench().informer).delete("ns", "a", uid="u", resource_version="12")
+    assert client.deleted == [{"uid": "u", "resource_version": "12"}]

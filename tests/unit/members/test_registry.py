@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from informers.client.client import ApiClient
 from informers.errors import Forbidden
 from mcs_controller.api.resources import CLUSTERS
+from mcs_controller.members import registry
 from mcs_controller.members.registry import MemberCluster, MemberClusters
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from informers.cache.event import Event, Handler
     from informers.cache.informer import SharedInformer
-    from informers.client.client import ApiClient
+    from informers.client.config import ClientConfig
     from mcs_controller.api.cluster import Cluster
 
 
@@ -408,3 +410,20 @@ async def test_end_closes_everything_and_announces_nothing(world: World) -> None
     assert world.members.get("m1") is None
     assert world.clusters.registrations[0].removed
     assert world.clock.sleepers == 0
+
+
+async def test_a_member_is_reached_as_its_cluster_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[ClientConfig] = []
+
+    def client(config: ClientConfig, **options: Any) -> ApiClient:
+        configs.append(config)
+        return ApiClient(config, **options)
+
+    monkeypatch.setattr(registry, "ApiClient", client)
+    proxy: dict[str, Any] = {"proxyURL": "http://proxy:3128", "proxyHeader": {"A": "b"}}
+    world.add("m1", apiEndpoint="https://elsewhere:6443", **proxy)
+    async with world.running():
+        assert world.take() == ["+m1"]
+    (config,) = configs
+    assert (config.server, config.proxy_url) == ("https://elsewhere:6443", "http://proxy:3128")
+    assert dict(config.proxy_headers) == {"A": ("b",)}

@@ -52,7 +52,6 @@ Object = dict[str, Any]
 MANAGER_USER = "karmada-controller-manager"
 SCHEDULER_USER = "karmada-scheduler"
 AGENT_USER = "karmada-agent"
-USERS = frozenset({MANAGER_USER, SCHEDULER_USER})
 _SCHEDULED_BY = (POLICY_ID, "clusterpropagationpolicy.karmada.io/permanent-id", "binding.karmada.io/managed-by")
 
 

@@ -96,8 +96,6 @@ FAULTS: Final[dict[Place, dict[str, int]]] = {
 }
 """How often each, in one plan."""
 
-WEIGHT: Final = sum(sum(kinds.values()) for kinds in FAULTS.values())
-
 
 @dataclass(frozen=True)
 class Fault:

@@ -67,9 +67,9 @@ class Copier:
     def __init__(self, client: ApiClient, informers: InformerFactory, source: str) -> None:
         """Declares what is watched; nothing runs yet."""
         self.client, self.source = client, source
-        self.originals = informers.cache.informer(CONFIG_MAPS, namespace=source, label_selector=COPY_ME)
-        self.targets = informers.cache.informer(NAMESPACES, label_selector=TARGET)
-        copies = informers.cache.informer(CONFIG_MAPS, label_selector=f"{COPY_OF}={source}", indexers={"name": name_of})
+        self.originals = informers.informer(CONFIG_MAPS, namespace=source, label_selector=COPY_ME)
+        self.targets = informers.informer(NAMESPACES, label_selector=TARGET)
+        copies = informers.informer(CONFIG_MAPS, label_selector=f"{COPY_OF}={source}", indexers={"name": name_of})
         self.copies = CachedClient(client, copies)
 
     async def reconcile(self, request: Request) -> None:

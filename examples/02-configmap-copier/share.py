@@ -86,7 +86,8 @@ class Sharer:
             return None
         copies = {copy.metadata.namespace: copy for copy in self.copies.store.by_index("share", request)}
         if share.metadata.deletion_timestamp:
-            return await self.clean_up(share, copies)
+            await self.clean_up(share, copies)
+            return None
         if patch := plan_add_finalizer(share, FINALIZER):
             share = await self.shares.patch(*request, patch)
         missing = await self.make_copies(share, copies)

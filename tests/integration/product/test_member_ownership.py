@@ -162,8 +162,12 @@ async def test_a_copy_that_nobody_wants_any_more_goes_when_its_cluster_is_back(b
     await karmada.join(bed, "member2")
     async with controller(bed):
         await space.dispatched_are("member2", {})
-        told = await bed.host.api.list(EVENTS, namespace="default")
-        assert [each["message"] for each in told if each["reason"] == "Removed" and "shop0-a" in each["message"]]
+
+        async def told() -> bool:
+            events = await bed.host.api.list(EVENTS, namespace="default")
+            return any(each["reason"] == "Removed" and "shop0-a" in each["message"] for each in events)
+
+        await eventually("an event about the removed copy", told, True)
         await space.remove()
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-TESTS: Final = Path(__file__).parents[2]
+TESTS: Final = Path(__file__).parents[1]
 
 FAULTS: Final = """
     EOF mid-line; half lines; malformed event; oversized event; unknown event type; repeated and old events;
@@ -160,12 +160,12 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "cluster turns not ready mid-reconcile": [
         (HISTORIES, "fare"),
-        ("unit/reconcilers/test_execution.py", "test_a_cluster_that_is_not_ready_is_waited_for_and_logged_once"),
+        ("unit/standalone/reconcilers/test_execution.py", "test_a_cluster_that_is_not_ready_is_waited_for_and_logged_once"),
         ("unit/reconcilers/test_dispatch.py", "test_a_provider_that_is_not_ready_keeps_its_endpoints_everywhere"),
     ],
     "cluster removed": [
         (HISTORIES, "toggle_cluster"),
-        ("unit/reconcilers/test_cluster.py", "test_cluster_leaves_step_by_step"),
+        ("unit/standalone/reconcilers/test_cluster.py", "test_cluster_leaves_step_by_step"),
         ("integration/standalone/test_leaving.py", "test_a_cluster_leaves_and_takes_nothing_of_others_along"),
     ],
     "lease stolen": [

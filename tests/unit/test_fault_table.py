@@ -160,7 +160,10 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "cluster turns not ready mid-reconcile": [
         (HISTORIES, "fare"),
-        ("unit/standalone/reconcilers/test_execution.py", "test_a_cluster_that_is_not_ready_is_waited_for_and_logged_once"),
+        (
+            "unit/standalone/reconcilers/test_execution.py",
+            "test_a_cluster_that_is_not_ready_is_waited_for_and_logged_once",
+        ),
         ("unit/reconcilers/test_dispatch.py", "test_a_provider_that_is_not_ready_keeps_its_endpoints_everywhere"),
     ],
     "cluster removed": [

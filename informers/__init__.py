@@ -6,6 +6,7 @@
     cache, store, event, informer,
     registration, factory                     what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
+    selectors, patches                        label selectors, merge patches
 
 Begin reading at :class:`~informers.SharedInformer`.
 """

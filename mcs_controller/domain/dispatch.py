@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from informers.patches import plan_remove_finalizer
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import free_name
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
@@ -209,12 +210,8 @@ def _restrict(
 
 def release_collected(work: Work) -> PatchWork | None:
     """Take the dispatcher's finalizer off a collected Work that is no longer dispatched; None if it is not there."""
-    meta = work.metadata
-    if wk.DISPATCH_FINALIZER not in meta.finalizers:
-        return None
-    rest = [one for one in meta.finalizers if one != wk.DISPATCH_FINALIZER]
-    body = {"metadata": {"finalizers": rest, "resourceVersion": meta.resource_version}}
-    return PatchWork(meta.namespace, meta.name, body)
+    body = plan_remove_finalizer(work, wk.DISPATCH_FINALIZER)
+    return PatchWork(work.metadata.namespace, work.metadata.name, body) if body is not None else None
 
 
 def _is_live(work: Work) -> bool:

@@ -10,8 +10,9 @@ Work, is enough to know it by. A slice of that name without any is somebody else
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from informers.patches import plan_remove_finalizer, without_nulls
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import (
     IMPORTED_PREFIX,
@@ -139,7 +140,9 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
     export = export_of(work) if work is not None else None
     imported = [*imported, *(_stripped(work, imported, find) if work is not None else ())]
     if work is None or export is None or work.metadata.deletion_timestamp is not None or not work.manifests:
-        return ImportPlan(_delete(imported), _release(work) if work is not None else None)
+        return ImportPlan(
+            _delete(imported), plan_remove_finalizer(work, wk.IMPORT_FINALIZER) if work is not None else None
+        )
     origin = origin_of(work)
     if role_of(work) is not Role.COLLECTED or origin is None:
         return ImportPlan(_delete(imported), None)
@@ -229,7 +232,7 @@ def _patch(there: EndpointSlice, wanted: JsonObject) -> PatchSlice | None:
     body: JsonObject = {
         key: wanted[key] or []
         for key in ("endpoints", "ports")
-        if _without_nulls(found[key] or []) != _without_nulls(wanted[key] or [])
+        if without_nulls(found[key] or []) != without_nulls(wanted[key] or [])
     }
     if not marks and not body:
         return None
@@ -240,19 +243,3 @@ def _patch(there: EndpointSlice, wanted: JsonObject) -> PatchSlice | None:
 def _delete(slices: Sequence[EndpointSlice]) -> tuple[DeleteSlice, ...]:
     metas = (one.metadata for one in slices if one.metadata.deletion_timestamp is None)
     return tuple(DeleteSlice(meta.namespace, meta.name, meta.uid) for meta in metas)
-
-
-def _release(work: Work) -> JsonObject | None:
-    meta = work.metadata
-    if wk.IMPORT_FINALIZER not in meta.finalizers:
-        return None
-    rest = [one for one in meta.finalizers if one != wk.IMPORT_FINALIZER]
-    return {"metadata": {"finalizers": rest, "resourceVersion": meta.resource_version}}
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_without_nulls(one) for one in value]
-    return value

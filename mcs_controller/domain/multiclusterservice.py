@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from informers.patches import added_finalizer, changed_marks, metadata_patch
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, ForeignController
 from mcs_controller.domain.collect import MCS, drop_marks
@@ -27,7 +28,6 @@ from mcs_controller.domain.works import (
     WorkIntent,
     WorkTerminating,
     WorkWrite,
-    changed_keys,
     cluster_of,
     delete_work,
     plan_work,
@@ -63,24 +63,8 @@ class ProviderPlan:
 def plan_adopt(mcs: MultiClusterService, new_id: Callable[[], str]) -> JsonObject | None:
     """The merge patch that gives a live service its finalizer and, where no webhook did, its permanent id."""
     meta = mcs.metadata
-    metadata: JsonObject = {}
-    if not meta.labels.get(wk.MCS_PERMANENT_ID):
-        metadata["labels"] = {wk.MCS_PERMANENT_ID: new_id()}
-    if wk.MCS_FINALIZER not in meta.finalizers:
-        metadata["finalizers"] = [*meta.finalizers, wk.MCS_FINALIZER]
-    return _metadata_patch(meta, metadata)
-
-
-def plan_disown(mcs: MultiClusterService) -> JsonObject | None:
-    """The merge patch that takes our finalizer off; None if it is not there."""
-    return without_finalizer(mcs.metadata, wk.MCS_FINALIZER)
-
-
-def without_finalizer(meta: ObjectMeta, finalizer: str) -> JsonObject | None:
-    """The merge patch that takes a finalizer off an object; None if it is not there."""
-    if finalizer not in meta.finalizers:
-        return None
-    return _metadata_patch(meta, {"finalizers": [one for one in meta.finalizers if one != finalizer]})
+    label = {} if meta.labels.get(wk.MCS_PERMANENT_ID) else {"labels": {wk.MCS_PERMANENT_ID: new_id()}}
+    return metadata_patch(meta, label | added_finalizer(meta, wk.MCS_FINALIZER))
 
 
 def plan_provider_works(
@@ -168,8 +152,7 @@ def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:
     annotations = {key: value for key, value in before.annotations.items() if key not in wk.POLICY_ANNOTATIONS}
     annotations[wk.MCS_NAMESPACE] = mcs.metadata.namespace
     annotations[wk.MCS_NAME] = mcs.metadata.name
-    metadata = changed_keys("labels", before.labels, labels)
-    metadata |= changed_keys("annotations", before.annotations, annotations)
+    metadata = changed_marks(before, labels, annotations)
     return {"metadata": metadata} if metadata else None
 
 
@@ -261,10 +244,8 @@ def plan_binding(
         raise WorkTerminating(f"ResourceBinding {meta.namespace}/{meta.name} is being deleted")
     if not meta.labels.get(wk.BINDING_PERMANENT_ID):
         labels[wk.BINDING_PERMANENT_ID] = new_id()
-    metadata = changed_keys("labels", meta.labels, {**meta.labels, **labels})
-    metadata |= changed_keys("annotations", meta.annotations, {**meta.annotations, **annotations})
-    if wk.BINDING_FINALIZER not in meta.finalizers:
-        metadata["finalizers"] = [*meta.finalizers, wk.BINDING_FINALIZER]
+    metadata = changed_marks(meta, meta.labels | labels, meta.annotations | annotations)
+    metadata |= added_finalizer(meta, wk.BINDING_FINALIZER)
     owners = _owners(meta, owner)
     if owners is not None:
         metadata["ownerReferences"] = owners
@@ -314,7 +295,3 @@ def _binding_spec(observed: ResourceBinding, resource: JsonObject, names: list[s
     if observed.spec.conflict_resolution != "Overwrite":
         spec["conflictResolution"] = "Overwrite"
     return spec
-
-
-def _metadata_patch(meta: ObjectMeta, metadata: JsonObject) -> JsonObject | None:
-    return {"metadata": metadata | {"resourceVersion": meta.resource_version}} if metadata else None

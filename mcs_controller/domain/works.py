@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from informers.patches import apply_merge_patch, changed_marks, removed_finalizers, without_nulls
 from mcs_controller.api.common import JsonObject, canonical
 from mcs_controller.api.work import decode_work
 from mcs_controller.domain import well_known as wk
@@ -187,15 +188,13 @@ def delete_collected(work: Work) -> DeleteWork:
     themselves, also after a restart.
     """
     meta = work.metadata
-    kept = [one for one in meta.finalizers if one not in _COLLECTED_FINALIZERS]
-    body: JsonObject = {"metadata": {"resourceVersion": meta.resource_version}}
-    if len(kept) < len(meta.finalizers):
-        body["metadata"]["finalizers"] = kept
+    released = removed_finalizers(meta, _COLLECTED_FINALIZERS)
+    body: JsonObject = {"metadata": {"resourceVersion": meta.resource_version} | released}
     if work.manifests:
         body["spec"] = {"workload": {"manifests": []}}
         if wk.COLLECTED_BY not in meta.labels:
             body["metadata"]["labels"] = {wk.COLLECTED_BY: ""}  # by which it is known, empty as it is
-    needed = bool(work.manifests) or len(kept) < len(meta.finalizers)
+    needed = bool(work.manifests or released)
     return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version, body if needed else None)
 
 
@@ -352,8 +351,7 @@ def _create(intent: WorkIntent, labels: dict[str, str], spec: JsonObject) -> Cre
 def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: JsonObject) -> PatchWork | None:
     meta = observed.metadata
     body: JsonObject = {}
-    metadata = changed_keys("labels", meta.labels, labels)
-    metadata |= changed_keys("annotations", meta.annotations, {**meta.annotations, **intent.annotations})
+    metadata = changed_marks(meta, labels, {**meta.annotations, **intent.annotations})
     finalizers = sorted({*meta.finalizers, *intent.finalizers})
     if not set(finalizers) <= set(meta.finalizers):
         metadata["finalizers"] = finalizers
@@ -377,8 +375,8 @@ def predict_result(write: CreateWork | PatchWork, observed: Work | None) -> Work
     body = write.body
     metadata = msgspec.structs.replace(
         observed.metadata,
-        labels=_merged(observed.metadata.labels, body["metadata"].get("labels")),
-        annotations=_merged(observed.metadata.annotations, body["metadata"].get("annotations")),
+        labels=apply_merge_patch(observed.metadata.labels, body["metadata"].get("labels", {})),
+        annotations=apply_merge_patch(observed.metadata.annotations, body["metadata"].get("annotations", {})),
         finalizers=tuple(body["metadata"].get("finalizers", observed.metadata.finalizers)),
     )
     if "spec" not in body:
@@ -387,11 +385,6 @@ def predict_result(write: CreateWork | PatchWork, observed: Work | None) -> Work
     return msgspec.structs.replace(
         after, metadata=metadata, conditions=observed.conditions, manifest_statuses=observed.manifest_statuses
     )
-
-
-def _merged(before: Mapping[str, str], changes: Mapping[str, str | None] | None) -> dict[str, str]:
-    merged = {**before, **(changes or {})}
-    return {key: value for key, value in merged.items() if value is not None}
 
 
 def _same_spec(observed: Work, spec: JsonObject) -> bool:
@@ -408,25 +401,9 @@ def _same_spec(observed: Work, spec: JsonObject) -> bool:
 def same_json(raw: bytes, wanted: JsonObject) -> bool:
     """Whether JSON text says the same as an object; cheap when it was written by an encoder that sorts keys.
 
-    A key that is null counts as absent: a server keeps such keys when it creates an object, and drops them, inside of
-    lists as well, when it applies a merge patch.
+    A key that is null counts as absent: see `without_nulls`.
     """
-    return raw == canonical(wanted) or _without_nulls(msgspec.json.decode(raw)) == _without_nulls(wanted)
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list | tuple):
-        return [_without_nulls(one) for one in value]
-    return value
-
-
-def changed_keys(field_name: str, before: Mapping[str, str], after: Mapping[str, str]) -> JsonObject:
-    """The part of a metadata merge patch that turns one string map into the other; empty if they are equal."""
-    changes: JsonObject = {key: value for key, value in after.items() if before.get(key) != value}
-    changes |= {key: None for key in before if key not in after}
-    return {field_name: changes} if changes else {}
+    return raw == canonical(wanted) or without_nulls(msgspec.json.decode(raw)) == without_nulls(wanted)
 
 
 def finish_manifest(intent: WorkIntent, permanent_id: str) -> JsonObject:

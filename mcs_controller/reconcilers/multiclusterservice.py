@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from informers.patches import plan_remove_finalizer
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.conditions import StepResult
@@ -16,7 +17,6 @@ from mcs_controller.domain.multiclusterservice import (
     plan_adopt,
     plan_binding,
     plan_claim,
-    plan_disown,
     plan_provider_works,
     plan_release,
     plan_release_binding,
@@ -119,7 +119,7 @@ class MultiClusterServiceReconciler:
         live = mcs.metadata.deletion_timestamp is None
         wrong = faults(mcs, self._reserved) if live else ()
         if not live or not mcs.is_cross_cluster or any(fault.releases for fault in wrong):
-            if (disown := plan_disown(mcs)) is not None:
+            if (disown := plan_remove_finalizer(mcs, wk.MCS_FINALIZER)) is not None:
                 if not await self._withdraw(request):
                     return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)

@@ -17,10 +17,10 @@ given. No module keeps state, so two managers can live in one process; only :fun
 """
 
 from informers.meta import find_condition
+from informers.patches import plan_add_finalizer, plan_remove_finalizer
 from mcs_controller.runtime.conditions import is_condition_true, plan_conditions, set_condition
 from mcs_controller.runtime.controller import Controller, Mapper, Predicate, enqueue_object
 from mcs_controller.runtime.events import EventBroadcaster, ObjectReference, Recorder
-from mcs_controller.runtime.finalizers import plan_add_finalizer, plan_remove_finalizer
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, LeadershipLost
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.metrics import RuntimeMetrics

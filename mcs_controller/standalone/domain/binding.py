@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from informers.patches import added_finalizer, metadata_patch
 from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
@@ -101,21 +102,8 @@ def plan_adopt(binding: ResourceBinding, new_id: Callable[[], str]) -> JsonObjec
     without the finalizer they would outlive it.
     """
     meta = binding.metadata
-    metadata: JsonObject = {}
-    if not meta.labels.get(wk.BINDING_PERMANENT_ID):
-        metadata["labels"] = {wk.BINDING_PERMANENT_ID: new_id()}
-    if wk.BINDING_FINALIZER not in meta.finalizers:
-        metadata["finalizers"] = [*meta.finalizers, wk.BINDING_FINALIZER]
-    return {"metadata": metadata | {"resourceVersion": meta.resource_version}} if metadata else None
-
-
-def plan_release(binding: ResourceBinding) -> JsonObject | None:
-    """The merge patch that drops our finalizer from a binding whose Works are deleted; None if it is not there."""
-    meta = binding.metadata
-    if wk.BINDING_FINALIZER not in meta.finalizers:
-        return None
-    left = [finalizer for finalizer in meta.finalizers if finalizer != wk.BINDING_FINALIZER]
-    return {"metadata": {"finalizers": left, "resourceVersion": meta.resource_version}}
+    label = {} if meta.labels.get(wk.BINDING_PERMANENT_ID) else {"labels": {wk.BINDING_PERMANENT_ID: new_id()}}
+    return metadata_patch(meta, label | added_finalizer(meta, wk.BINDING_FINALIZER))
 
 
 def plan_cleanup(binding: ResourceBinding, works: Iterable[Work]) -> tuple[DeleteWork, ...]:

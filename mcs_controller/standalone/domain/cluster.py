@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from informers.meta import find_condition
+from informers.patches import plan_add_finalizer, plan_remove_finalizer
 from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import plan_leaving
@@ -120,11 +121,10 @@ def plan_cluster(
     if namespace is None:
         name = execution_namespace(cluster.name)
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {wk.SYSTEM: wk.TRUE}}}
-    finalizers = cluster.metadata.finalizers
     return ClusterPlan(
         create_namespace=body,
         taints=_plan_taints(cluster),
-        finalizers=None if wk.CLUSTER_FINALIZER in finalizers else _with(cluster, (*finalizers, wk.CLUSTER_FINALIZER)),
+        finalizers=plan_add_finalizer(cluster, wk.CLUSTER_FINALIZER),
     )
 
 
@@ -136,8 +136,7 @@ def _plan_removal(
     *,
     silent: bool,
 ) -> ClusterPlan:
-    finalizers = cluster.metadata.finalizers
-    if wk.CLUSTER_FINALIZER not in finalizers:
+    if wk.CLUSTER_FINALIZER not in cluster.metadata.finalizers:
         return ClusterPlan()
     if namespace is not None:
         works = tuple(works)
@@ -146,8 +145,8 @@ def _plan_removal(
         # The agent of a Pull mode cluster takes the finalizers off; one that does not report will never do it. For
         # Push mode the execution controller knows how to leave a cluster that is both going and out of reach.
         waits = cluster.is_push or (cluster.is_ready and not silent)
-        held = (work for work in works if _held(work) and (work.metadata.namespace, work.metadata.name) not in changing)
-        release = () if waits else tuple(_release(work) for work in held)
+        held = (work for work in works if (work.metadata.namespace, work.metadata.name) not in changing)
+        release = () if waits else tuple(one for work in held if (one := _release(work)) is not None)
         terminating = namespace.metadata.deletion_timestamp is not None
         return ClusterPlan(
             empty=empty,
@@ -158,22 +157,12 @@ def _plan_removal(
     using = sorted(f"{binding.metadata.namespace}/{binding.metadata.name}" for binding in bindings)
     if using:
         return ClusterPlan(waiting_for=f"{len(using)} ResourceBindings to leave the cluster, {using[0]} first")
-    return ClusterPlan(finalizers=_with(cluster, tuple(one for one in finalizers if one != wk.CLUSTER_FINALIZER)))
+    return ClusterPlan(finalizers=plan_remove_finalizer(cluster, wk.CLUSTER_FINALIZER))
 
 
-def _with(cluster: Cluster, finalizers: tuple[str, ...]) -> JsonObject:
-    return {"metadata": {"resourceVersion": cluster.metadata.resource_version, "finalizers": list(finalizers)}}
-
-
-def _held(work: Work) -> bool:
-    return wk.EXECUTION_FINALIZER in work.metadata.finalizers
-
-
-def _release(work: Work) -> Release:
-    meta = work.metadata
-    left = [one for one in meta.finalizers if one != wk.EXECUTION_FINALIZER]
-    body: JsonObject = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": left}}
-    return Release(meta.namespace, meta.name, body)
+def _release(work: Work) -> Release | None:
+    body = plan_remove_finalizer(work, wk.EXECUTION_FINALIZER)
+    return Release(work.metadata.namespace, work.metadata.name, body) if body is not None else None
 
 
 def _plan_taints(cluster: Cluster) -> tuple[JsonObject, ...]:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from informers.patches import changed_marks, create_merge_patch
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
-    changed_keys,
     cluster_of,
     finish_manifest,
     prune,
@@ -303,12 +303,12 @@ def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | No
     What others have set or filled in stays, labels and annotations included; what an earlier manifest had goes. The
     patch names the resourceVersion that it was computed from. `immutable.unchangeable` comes first.
     """
-    body = _difference(*merge(manifest, observed.content, observed.fields))
+    body = create_merge_patch(*merge(manifest, observed.content, observed.fields))
     meta = observed.metadata
     desired = manifest["metadata"]
-    labels = _merged(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
-    annotations = _merged(meta.annotations, desired.get("annotations"), meta.annotations.get(wk.MANAGED_ANNOTATIONS))
-    metadata = changed_keys("labels", meta.labels, labels) | changed_keys("annotations", meta.annotations, annotations)
+    labels = _managed(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
+    annotations = _managed(meta.annotations, desired.get("annotations"), meta.annotations.get(wk.MANAGED_ANNOTATIONS))
+    metadata = changed_marks(meta, labels, annotations)
     if not body and not metadata:
         return None
     return body | {"metadata": metadata | {"resourceVersion": meta.resource_version}}
@@ -338,23 +338,8 @@ def _without_status(obj: Unstructured) -> JsonObject:
     }
 
 
-def _merged(observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None) -> dict[str, str]:
+def _managed(observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None) -> dict[str, str]:
     desired = desired or {}
     # What an earlier manifest brought along, and this one does not have any more.
     dropped = set((managed or "").split(",")) - desired.keys()
     return {key: value for key, value in observed.items() if key not in dropped} | dict(desired)
-
-
-def _difference(before: JsonObject, after: JsonObject) -> JsonObject:
-    """The merge patch (RFC 7386) from one object to the other."""
-    patch: JsonObject = {key: None for key in before if key not in after}
-    for key, value in after.items():
-        known = before.get(key)
-        if key not in before:
-            patch[key] = value
-        elif isinstance(value, dict) and isinstance(known, dict):
-            if nested := _difference(known, value):
-                patch[key] = nested
-        elif value != known:
-            patch[key] = value
-    return patch

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from informers.patches import without_nulls
 from mcs_controller.api.ownership import ITSELF, OTHERS, OURS, FieldTree
 from mcs_controller.domain import well_known as wk
 
@@ -76,16 +77,7 @@ def merge(manifest: JsonObject, there: JsonObject, fields: FieldTree) -> tuple[J
 
 
 def _own_parts(content: JsonObject) -> JsonObject:
-    # Null is how Go encodes an empty list, and in a merge patch the word for "remove": both mean absent here.
-    return {key: _without_nulls(value) for key, value in content.items() if key not in _UNMANAGED_PARTS}
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_without_nulls(one) for one in value]
-    return value
+    return {key: without_nulls(value) for key, value in content.items() if key not in _UNMANAGED_PARTS}
 
 
 # --- the merge -------------------------------------------------------------------------------------------------------

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from informers.patches import added_finalizer, changed_marks, create_merge_patch, metadata_patch
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, ForeignController
 from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.works import WorkTerminating, changed_keys
+from mcs_controller.domain.works import WorkTerminating
 
 if TYPE_CHECKING:
     import re
@@ -411,17 +412,13 @@ def _usable(policies: Iterable[PropagationPolicy]) -> Iterable[tuple[Propagation
 def plan_adopt(policy: PropagationPolicy, new_id: Callable[[], str]) -> JsonObject | None:
     """The merge patch that gives a live policy its permanent id, where no webhook did, and its finalizer."""
     meta = policy.metadata
-    metadata: JsonObject = {}
-    if not policy_id(policy):
-        metadata["labels"] = {wk.POLICY_PERMANENT_ID: new_id()}
-    if wk.POLICY_FINALIZER not in meta.finalizers:
-        metadata["finalizers"] = [*meta.finalizers, wk.POLICY_FINALIZER]
-    return _metadata_patch(meta, metadata)
+    label = {} if policy_id(policy) else {"labels": {wk.POLICY_PERMANENT_ID: new_id()}}
+    return metadata_patch(meta, label | added_finalizer(meta, wk.POLICY_FINALIZER))
 
 
 def plan_claim(template: Unstructured, policy: PropagationPolicy) -> JsonObject | None:
     """The merge patch that marks a template as the policy's."""
-    return _metadata_patch(template.metadata, _marks(template.metadata, policy))
+    return metadata_patch(template.metadata, _marks(template.metadata, policy))
 
 
 def plan_unclaim(meta: ObjectMeta) -> JsonObject | None:
@@ -429,8 +426,7 @@ def plan_unclaim(meta: ObjectMeta) -> JsonObject | None:
     labels = {key: value for key, value in meta.labels.items() if key != wk.POLICY_PERMANENT_ID}
     ours = (wk.POLICY_NAMESPACE, wk.POLICY_NAME)
     annotations = {key: value for key, value in meta.annotations.items() if key not in ours}
-    metadata = changed_keys("labels", meta.labels, labels) | changed_keys("annotations", meta.annotations, annotations)
-    return _metadata_patch(meta, metadata)
+    return metadata_patch(meta, changed_marks(meta, labels, annotations))
 
 
 def plan_binding(
@@ -498,8 +494,7 @@ def plan_binding(
     metadata = _marks(meta, policy)
     if not meta.labels.get(wk.BINDING_PERMANENT_ID):
         metadata["labels"] = metadata.get("labels", {}) | {wk.BINDING_PERMANENT_ID: new_id()}
-    if wk.BINDING_FINALIZER not in meta.finalizers:
-        metadata["finalizers"] = [*meta.finalizers, wk.BINDING_FINALIZER]
+    metadata |= added_finalizer(meta, wk.BINDING_FINALIZER)
     before = [msgspec.to_builtins(one) for one in meta.owner_references]
     # Of this template there may be one with other flags, or one of an object of its name that is gone.
     others = [one for one in before if (one["apiVersion"], one["kind"], one["name"]) != (*kind, source.name)]
@@ -541,18 +536,8 @@ def _changed_spec(observed: ResourceBinding, spec: JsonObject) -> JsonObject:
     changes = {name: value for name, value in spec.items() if value != known[name]}
     if "placement" in changes:
         # A merge patch keeps what it does not name, but the placement is the policy's as a whole.
-        changes["placement"] = _replacement(known["placement"], spec["placement"])
+        changes["placement"] = create_merge_patch(known["placement"], spec["placement"])
     return changes
-
-
-def _replacement(before: JsonObject, after: JsonObject) -> JsonObject:
-    """The merge patch that leaves nothing but `after`."""
-    patch: JsonObject = {name: None for name in before if name not in after}
-    for name, value in after.items():
-        known = before.get(name)
-        nested = isinstance(value, dict) and isinstance(known, dict)
-        patch[name] = _replacement(known or {}, value) if nested else value
-    return patch
 
 
 def _annotations(policy: PropagationPolicy) -> dict[str, str]:
@@ -561,12 +546,7 @@ def _annotations(policy: PropagationPolicy) -> dict[str, str]:
 
 def _marks(meta: ObjectMeta, policy: PropagationPolicy) -> JsonObject:
     labels = meta.labels | {wk.POLICY_PERMANENT_ID: policy_id(policy)}
-    annotations = meta.annotations | _annotations(policy)
-    return changed_keys("labels", meta.labels, labels) | changed_keys("annotations", meta.annotations, annotations)
-
-
-def _metadata_patch(meta: ObjectMeta, metadata: JsonObject) -> JsonObject | None:
-    return {"metadata": metadata | {"resourceVersion": meta.resource_version}} if metadata else None
+    return changed_marks(meta, labels, meta.annotations | _annotations(policy))
 
 
 # --- indexes ---------------------------------------------------------------------------------------------------------

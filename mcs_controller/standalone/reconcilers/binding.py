@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from informers.meta import ObjectKey, key_of
+from informers.patches import plan_remove_finalizer
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.kinds import GroupVersionKind
@@ -38,7 +39,6 @@ from mcs_controller.standalone.domain.binding import (
     plan_adopt,
     plan_bound_work,
     plan_cleanup,
-    plan_release,
     plan_works,
 )
 from mcs_controller.standalone.domain.execution import has_drifted
@@ -194,7 +194,7 @@ class BindingReconciler:
             left = self._bindings.get(request.namespace, request.name)
             if left is None or left.metadata.uid != binding.metadata.uid:
                 return
-            if (release := plan_release(left)) is not None:
+            if (release := plan_remove_finalizer(left, wk.BINDING_FINALIZER)) is not None:
                 await self._bindings.patch(request.namespace, request.name, release)
 
     def _report(self, request: Request, binding: ResourceBinding, reason: str, text: str) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
 from informers.meta import Condition, ObjectKey, find_condition
+from informers.patches import plan_add_finalizer, plan_remove_finalizer
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import says_the_same
@@ -219,8 +220,7 @@ class ExecutionReconciler:
         if not cluster.is_ready:
             await self._report(work, [dispatching(work)])
             raise MemberUnavailable(f"cluster {name} is not ready")
-        if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
-            work = await self._set_finalizers(work, [*work.metadata.finalizers, wk.EXECUTION_FINALIZER])
+        work = await self._patch(work, plan_add_finalizer(work, wk.EXECUTION_FINALIZER))
         return await self._apply(work, name)
 
     async def _hold(self, work: Work, name: str, cluster: Cluster) -> None:
@@ -231,8 +231,7 @@ class ExecutionReconciler:
         """
         if wk.EXECUTION_FINALIZER in work.metadata.finalizers:
             await self._remove_objects(work, name, cluster)
-            left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
-            work = await self._set_finalizers(work, left)
+            work = await self._patch(work, plan_remove_finalizer(work, wk.EXECUTION_FINALIZER))
         if (patch := plan_never_applied(work)) is not None:
             work = await self._works.patch(work.metadata.namespace, work.metadata.name, patch, subresource="status")
         if work.suspend_dispatching:
@@ -267,12 +266,11 @@ class ExecutionReconciler:
                 await self._remove_objects(work, name, cluster)
             except KubeError as error:
                 return [error]
-        left = [finalizer for finalizer in work.metadata.finalizers if finalizer != wk.EXECUTION_FINALIZER]
         # Before the answer comes: it may end the Work, and that is told at once.
         key = Request(work.metadata.namespace, work.metadata.name)
         self._cleaned.add(key)
         try:
-            await self._set_finalizers(work, left)
+            await self._patch(work, plan_remove_finalizer(work, wk.EXECUTION_FINALIZER))
         except KubeError:
             self._cleaned.discard(key)
             raise
@@ -299,10 +297,9 @@ class ExecutionReconciler:
             return outlives(manifest, None, leaving=leaving)
         return outlives(manifest, await self._find_namespace(manifest.ref.name), leaving=False)
 
-    async def _set_finalizers(self, work: Work, finalizers: Sequence[str]) -> Work:
+    async def _patch(self, work: Work, body: JsonObject | None) -> Work:
         meta = work.metadata
-        body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
-        return await self._works.patch(meta.namespace, meta.name, body)
+        return await self._works.patch(meta.namespace, meta.name, body) if body is not None else work
 
     async def _report(
         self, work: Work, conditions: Sequence[Condition], statuses: Sequence[JsonObject] | None = None

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
+from informers.patches import plan_remove_finalizer
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.kinds import GroupVersionKind
-from mcs_controller.domain.multiclusterservice import without_finalizer
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import WorkTerminating
@@ -322,7 +322,7 @@ class PolicyReconciler:
         return Result() if known else Result(requeue_after=_LOOK_AGAIN_SECONDS)
 
     async def _let_go(self, request: Request, policy: PropagationPolicy, wanted: frozenset[GroupVersionKind]) -> Result:
-        release = without_finalizer(policy.metadata, wk.POLICY_FINALIZER)
+        release = plan_remove_finalizer(policy, wk.POLICY_FINALIZER)
         if release is None:
             return Result()
         claimed = self._claimed(request, wanted) if is_distributed(request.namespace, self._skipped) else set()

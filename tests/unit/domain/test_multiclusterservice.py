@@ -12,7 +12,6 @@ from mcs_controller.domain.multiclusterservice import (
     plan_adopt,
     plan_binding,
     plan_claim,
-    plan_disown,
     plan_provider_works,
     plan_release,
     plan_release_binding,
@@ -86,13 +85,6 @@ def test_case_77_an_empty_permanent_id_is_replaced_and_one_that_is_there_is_kept
         "metadata": {"labels": {wk.MCS_PERMANENT_ID: "id-1"}, "resourceVersion": "7"}
     }
     assert plan_adopt(an_mcs(permanent_id="given"), ids()) is None
-
-
-def test_only_our_own_finalizer_is_taken_off():
-    content = mcs(metadata={"finalizers": ["theirs", wk.MCS_FINALIZER]})
-    patch = plan_disown(decode(content))
-    assert patch == {"metadata": {"finalizers": ["theirs"], "resourceVersion": "7"}}
-    assert plan_disown(decode(merge_patch(content, patch))) is None
 
 
 # --- providers' Works -------------------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from mcs_controller.standalone.domain.binding import (
     plan_adopt,
     plan_bound_work,
     plan_cleanup,
-    plan_release,
     plan_works,
 )
 from tests.support.builders import a_binding, a_work, binding, decode, ids, service, work
@@ -199,13 +198,6 @@ def test_a_binding_without_id_or_finalizer_gets_both_and_keeps_what_it_has() -> 
         }
     }
     assert plan_adopt(_binding(), ids()) is None
-
-
-def test_only_our_finalizer_is_dropped() -> None:
-    release = plan_release(a_binding(finalizers=["foreign", wk.BINDING_FINALIZER]))
-    assert release is not None
-    assert release["metadata"]["finalizers"] == ["foreign"]
-    assert plan_release(a_binding(finalizers=["foreign"])) is None
 
 
 def test_an_empty_id_selects_nothing() -> None:

@@ -14,7 +14,7 @@ from informers.client.transport import RawResponse
 from informers.errors import KubeError, TransportError
 from informers.meta import KubeObject
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS
-from tests.support.memory import Json, MemoryApi
+from tests.support.memory import MemoryApi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.resourcebinding import ResourceBinding
+    from tests.support.object_store import Json
 
 T = TypeVar("T", bound=KubeObject)
 

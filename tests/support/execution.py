@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -23,7 +23,10 @@ from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler,
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock
 from tests.support.members import MemoryMembers
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Json
 
 NAMESPACE = "karmada-es-m1"
 KEY = Request(NAMESPACE, "w")

@@ -1,4 +1,4 @@
-"""An API server on a real socket that answers from an :class:`~tests.support.object_world.ObjectWorld`, truthfully,
+"""An API server on a real socket that answers from an `ObjectHistory`, truthfully,
 except where a fault plan says otherwise.
 
 It has lists by pages with tokens that expire, watches with history, bookmarks, streaming lists, selections, and the
@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from informers.errors import ApiError
+from informers.meta import ObjectKey
 from tests.support import fault_plan
 from tests.support.api_server import Answer, Exchange, ScriptedApiServer, drop, gzipped, half_a_page, hang, reply
-from tests.support.object_world import Json, ObjectWorld, Place, Selection
+from tests.support.object_store import Change, Json, Key, ObjectStore, Selection
 from tests.support.objects import bookmark_line, event_line, manifest, status
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tests.support.fault_plan import Fault, FaultPlan
-    from tests.support.object_world import Change
 
 BOOKMARK_SECONDS: Final = 0.05
 """A minute of a real server."""
@@ -51,10 +52,64 @@ _REFUSALS: Final[dict[str, Answer]] = {
 }
 
 
+class State(NamedTuple):
+    """A state that an object really had."""
+
+    key: Key
+    uid: str
+    version: int
+
+
+class ObjectHistory(ObjectStore):
+    """Objects with their past, as etcd keeps them until it is compacted.
+
+    Attributes:
+        compacted: the version up to which the past is forgotten.
+        states: all that were ever written; each carries a number of its own in `data.n`.
+        deleted: the versions at which objects ended.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(version=1000)
+        self.compacted = self.version
+        self.states: dict[str, State] = {}
+        self.deleted: dict[Key, int] = {}
+        self._history: list[Change] = []
+
+    def compact(self) -> None:
+        """Forget the past."""
+        self.compacted = self.version
+        self._history.clear()
+
+    def restore(self, backup: Any) -> None:
+        """As etcd does it without --bump-revision: versions begin again from there, and name other states then."""
+        uids = self._uids
+        super().restore(backup)
+        self._uids = uids
+        self.deleted.clear()
+        self.compact()
+
+    def after(self, version: int) -> list[Change]:
+        """What happened since, in order."""
+        # Versions of the history are consecutive.
+        return self._history[max(0, version - self.compacted) :]
+
+    def _default(self, obj: Json, before: Json | None) -> None:
+        obj["data"] = {"n": str(len(self.states))}
+
+    def _changed(self, change: Change) -> None:
+        if change.new is None:
+            self.deleted[change.key] = change.version
+        else:
+            self.states[change.new["data"]["n"]] = State(change.key, change.new["metadata"]["uid"], change.version)
+        self._history.append(change)
+        super()._changed(change)
+
+
 class FaithfulApiServer(ScriptedApiServer):
     """See the module. `watches` counts those that are open."""
 
-    def __init__(self, world: ObjectWorld, plan: FaultPlan) -> None:
+    def __init__(self, world: ObjectHistory, plan: FaultPlan) -> None:
         super().__init__()
         self.world = world
         self.plan = plan
@@ -69,12 +124,11 @@ class FaithfulApiServer(ScriptedApiServer):
         assert found is not None, request.path
         namespace, plural, name = found["ns"] or "", found["plural"], found["name"] or ""
         query = request.query
-        selected = query.get("fieldSelector", "").removeprefix("metadata.name=")
-        selection = Selection(plural, namespace, query.get("labelSelector", ""), selected)
+        selection = Selection(plural, namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         if request.method != "GET":
             body = msgspec.json.decode(request.body)
-            place = Place(plural, namespace, name or body.get("metadata", {}).get("name", ""))
-            await self._write(exchange, place, body)
+            key = plural, ObjectKey(namespace, name or body.get("metadata", {}).get("name", ""))
+            await self._write(exchange, key, body)
         elif "watch" in query:
             await self._watch(exchange, selection)
         else:
@@ -134,7 +188,8 @@ class FaithfulApiServer(ScriptedApiServer):
         if version < world.compacted and world.version % 2:
             await _REFUSALS["410"](exchange)
             return
-        queue = world.subscribe()  # in one step with what follows, so that nothing is missed
+        queue: asyncio.Queue[Change] = asyncio.Queue()
+        world.watchers.append(queue.put_nowait)  # in one step with what follows, so that nothing is missed
         lines: list[bytes] = []
         if initial:
             lines = [event_line("ADDED", obj) for obj in world.items(selection)]
@@ -142,7 +197,7 @@ class FaithfulApiServer(ScriptedApiServer):
         elif version < world.compacted:
             lines = [event_line("ERROR", status(410, "Expired"))]
         else:
-            lines = [line for change in world.after(version) if (line := selection.line(change)) is not None]
+            lines = [event_line(*event) for change in world.after(version) if (event := selection.event(change))]
         self.watches += 1
         try:
             await exchange.begin_stream()
@@ -153,11 +208,11 @@ class FaithfulApiServer(ScriptedApiServer):
                 watch.close()
         finally:
             self.watches -= 1
-            world.unsubscribe(queue)
+            world.watchers.remove(queue.put_nowait)
 
     # --- writes ---
 
-    async def _write(self, exchange: Exchange, place: Place, body: Json) -> None:
+    async def _write(self, exchange: Exchange, key: Key, body: Json) -> None:
         fault = self.plan.next(fault_plan.Place.WRITE)
         kind = None if fault is None else fault.kind
         if fault is not None:
@@ -175,7 +230,7 @@ class FaithfulApiServer(ScriptedApiServer):
             case "429":
                 await reply(429, None, Retry_After="1")(exchange)
                 return
-        code, content = self._do(exchange.request.method, place, body)
+        code, content = self._do(exchange.request.method, key, body)
         match kind:
             case "cut after it is done":
                 await drop(exchange)
@@ -189,21 +244,20 @@ class FaithfulApiServer(ScriptedApiServer):
             case _:
                 await reply(code, content)(exchange)
 
-    def _do(self, method: str, place: Place, body: Json) -> tuple[int, Any]:
-        world = self.world
-        old = world.objects.get(place)
-        metadata = body.get("metadata", {}) | body.get("preconditions", {})
-        if method == "POST":
-            made = world.create(place, metadata.get("labels", {}))
-            return (409, status(409, "AlreadyExists")) if made is None else (201, made)
-        if old is None:
-            return 404, status(404, "NotFound")
-        if any(name in metadata and metadata[name] != old["metadata"][name] for name in ("uid", "resourceVersion")):
-            return 409, status(409, "Conflict")
-        if method == "DELETE":
-            world.delete(place)
-            return 200, {"kind": "Status", "status": "Success"}
-        return 200, world.change(place, metadata.get("labels"))
+    def _do(self, method: str, key: Key, body: Json) -> tuple[int, Any]:
+        try:
+            match method:
+                case "POST":
+                    return 201, self.world.create(key, body)
+                case "DELETE":
+                    named = body.get("preconditions", {})
+                    version = named.get("resourceVersion", "")
+                    self.world.delete(key, uid=named.get("uid", ""), resource_version=version)
+                    return 200, {"kind": "Status", "status": "Success"}
+                case _:
+                    return 200, self.world.patch(key, body)
+        except ApiError as refused:
+            return refused.status, status(refused.status, refused.reason)
 
 
 class _Stream:
@@ -250,8 +304,8 @@ class _Stream:
                 continue
             if change.version <= self._version:
                 continue  # from a version that lies ahead
-            news = self._selection.line(change)
-            if news is not None and not await self._line(news):
+            event = self._selection.event(change)
+            if event is not None and not await self._line(event_line(*event)):
                 return
 
     async def _bookmark(self) -> bool:

@@ -29,13 +29,14 @@ from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
 from tests.support.fleet_model_process import BESIDE, STANDALONE, Kind, Process
 from tests.support.fleet_model_server import THEIRS, Parked, Server, Wire
-from tests.support.memory import Json, MemoryRecorder
+from tests.support.memory import MemoryRecorder
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Collection, Iterator
 
     from tests.support.mcs_world import PlainController
+    from tests.support.object_store import Json
 
 _MAX_STEPS = 30_000
 _MAX_ROUNDS = 80
@@ -143,17 +144,17 @@ class Fleet:
         It deletes what the Work carries wherever that has the label of managed objects, which native slices mirror from
         their Service. Ours, which stands for it in all else, looks at whose the object is.
         """
-        for (plural, key), work in self.host._objects.items() if self.kinds == BESIDE else ():
+        for (plural, key), work in self.host.store.objects.items() if self.kinds == BESIDE else ():
             if plural != "works" or "deletionTimestamp" not in work["metadata"]:
                 continue
             name = key.namespace.removeprefix("karmada-es-")
-            cluster = self.host._objects.get(("clusters", ObjectKey("", name)))
+            cluster = self.host.store.objects.get(("clusters", ObjectKey("", name)))
             if cluster is None or "deletionTimestamp" in cluster["metadata"] or self.members[name].down:
                 continue
             for manifest in work["spec"]["workload"]["manifests"]:
                 meta = manifest["metadata"] if isinstance(manifest, dict) else {}
                 where = (meta.get("namespace", ""), meta.get("name", ""))
-                there = self.members[name]._objects.get(("endpointslices", ObjectKey(*where)), {"metadata": {}})
+                there = self.members[name].store.objects.get(("endpointslices", ObjectKey(*where)), {"metadata": {}})
                 going = "deletionTimestamp" in there["metadata"]
                 if there["metadata"].get("labels", {}).get(wk.MANAGED) == wk.TRUE and not going:
                     remove = partial(self.members[name].remove, wk.SLICE_KIND, *where)
@@ -245,7 +246,7 @@ class Fleet:
     def state(self) -> frozenset[Any]:
         """All objects, but for versions, ids and times: fleets that have the same go the same way after a restart."""
         return frozenset(
-            (server.name, key, _digest(obj)) for server in self.servers for key, obj in server._objects.items()
+            (server.name, key, _digest(obj)) for server in self.servers for key, obj in server.store.objects.items()
         )
 
     async def after(self, arriving: Collection[Parked]) -> Any:
@@ -253,7 +254,7 @@ class Fleet:
         before = self.snapshot()
         informers = [server.informers for server in self.servers]
         for server in self.servers:
-            server._informers = []
+            server.informers = []
         for one in arriving:
             assert one.do is not None
             with contextlib.suppress(KubeError):
@@ -261,7 +262,7 @@ class Fleet:
         found = self.snapshot(), self.state()
         for server, listening, content in zip(self.servers, informers, before[0], strict=True):
             server.restore(content)
-            server._informers = cast("Any", listening)
+            server.informers = cast("Any", listening)
         return found
 
     def register(self, name: str) -> None:

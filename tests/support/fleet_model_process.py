@@ -20,7 +20,7 @@ from mcs_controller.context import ControllerContext
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
 from mcs_controller.standalone import start as standalone
-from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, LateInformer, Server
+from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, Server
 from tests.support.mcs_world import PlainController
 from tests.support.members import MemoryMembers
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from tests.support.fleet_model import Fleet, Move
+    from tests.support.memory import MemoryInformer
 
 
 class Kind(NamedTuple):
@@ -162,7 +163,7 @@ class _Factory:
 
     def __init__(self, host: Connection) -> None:
         self._host = host
-        self._informers: dict[Any, LateInformer] = {}
+        self._informers: dict[Any, MemoryInformer[Any]] = {}
 
     def informer(
         self,
@@ -172,7 +173,7 @@ class _Factory:
         label_selector: str = "",
         field_selector: str = "",
         indexers: Any = None,
-    ) -> LateInformer:
+    ) -> MemoryInformer[Any]:
         key = (resource, namespace, label_selector, field_selector)
         if key not in self._informers:
             self._informers[key] = self._host.informer(
@@ -181,7 +182,7 @@ class _Factory:
         self._informers[key].add_indexers(indexers or {})
         return self._informers[key]
 
-    async def stop(self, informer: LateInformer) -> None:
+    async def stop(self, informer: MemoryInformer[Any]) -> None:
         """See `InformerFactory`."""
         self._informers = {key: one for key, one in self._informers.items() if one is not informer}
         self._host.deafen(informer)

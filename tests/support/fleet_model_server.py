@@ -14,24 +14,23 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import types
-from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from informers.errors import Conflict, Forbidden, KubeError, ServerError, TransportError
+from informers.errors import Conflict, KubeError, ServerError, TransportError
 from informers.meta import ObjectKey
 from tests.support.execution import default_service
-from tests.support.memory import Json, MemoryApi, MemoryInformer, plural_of
+from tests.support.memory import MemoryApi
+from tests.support.object_store import Json, Key, key_of, plural_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from informers.resource import Resource
-
-Key = tuple[str, ObjectKey]
+    from tests.support.memory import MemoryInformer
+    from tests.support.object_store import Change
 
 BEGAN: ContextVar[int] = ContextVar("BEGAN", default=0)
 """When the reconcile that writes began, by the wire's time."""
@@ -107,54 +106,6 @@ class _Write:
     lost: bool = False
 
 
-class LateInformer(MemoryInformer[Any]):
-    """An informer that hears of things when it is told to."""
-
-    server: Server
-
-    def __init__(self, *args: Any, namespace: str = "") -> None:
-        super().__init__(*args)
-        self._namespace = namespace
-        self.late: deque[tuple[Json, bool]] = deque()
-        self.held = False
-        self.broken = False
-
-    def add_indexers(self, indexers: Any) -> None:
-        """See `SharedInformer`."""
-        self._cache.writer.add_indexers(indexers)
-
-    def deliver(self, content: Json, *, deleted: bool) -> None:
-        if not self.broken:
-            self.late.append((content, deleted))
-
-    def add_handler(self, handler: Any, *, name: str = "") -> Any:
-        """See `SharedInformer`."""
-        super().add_handler(handler, name=name)
-        return types.SimpleNamespace(remove=partial(self._handlers.remove, handler))
-
-    def _selects(self, content: Json) -> bool:
-        return self._namespace in ("", content["metadata"].get("namespace")) and super()._selects(content)
-
-    def step(self) -> None:
-        """One event arrives."""
-        content, deleted = self.late.popleft()
-        super().deliver(content, deleted=deleted)
-
-    def cut(self) -> None:
-        """The watch breaks; nothing that is on its way arrives."""
-        self.late.clear()
-        self.broken = True
-
-    def list_again(self) -> None:
-        """A complete list arrives, and a watch from there."""
-        self.broken = False
-        self.late.clear()
-        plural = self.resource.plural
-        contents = [obj for (of, _), obj in self.server._objects.items() if of == plural]
-        self.relist(contents, self.server._version)
-        self.synced.set()
-
-
 class Server(MemoryApi):
     """See the module.
 
@@ -176,6 +127,7 @@ class Server(MemoryApi):
         self.down = False
         self.faults: list[tuple[str, str]] = []
         self.restless = False
+        self.store.watchers.append(self._noticed)
         self._lists_late = lists_late
         self._connection = 0
         self._latest: dict[Key, _Write] = {}
@@ -185,7 +137,7 @@ class Server(MemoryApi):
 
     def add_theirs(self, content: Json) -> None:
         """Somebody else makes an object that nobody here may touch."""
-        key = self._key(plural_of(content), content)
+        key = key_of(plural_of(content), content)
         self.theirs[key] = copy.deepcopy(self.seed(content))
 
     def change_theirs(self, kind: str, namespace: str, name: str, patch: Json) -> None:
@@ -212,12 +164,12 @@ class Server(MemoryApi):
     def touched(self) -> list[str]:
         """What of others is not as they left it: objects, and marks on the objects of anybody."""
         found = [
-            f"{self.name}: {plural} {key} is {self._objects.get((plural, key))}, not {content}"
+            f"{self.name}: {plural} {key} is {self.store.objects.get((plural, key))}, not {content}"
             for (plural, key), content in self.theirs.items()
-            if self._objects.get((plural, key)) != content
+            if self.store.objects.get((plural, key)) != content
         ]
         for (plural, key), uid in self._scribbled.items():
-            meta = self._objects.get((plural, key), {}).get("metadata", {"uid": ""})
+            meta = self.store.objects.get((plural, key), {}).get("metadata", {"uid": ""})
             marks = [meta.get(part, {}).get(THEIRS) for part in ("labels", "annotations")]
             if meta["uid"] == uid and marks != ["label", "annotation"]:
                 found.append(f"{self.name}: {plural} {key} lost the marks of others: {meta}")
@@ -225,7 +177,7 @@ class Server(MemoryApi):
 
     def accept(self) -> None:
         """What belongs to others is to stay as it is now."""
-        self.theirs = {key: copy.deepcopy(self._objects[key]) for key in self.theirs}
+        self.theirs = {key: copy.deepcopy(self.store.objects[key]) for key in self.theirs}
 
     def spoil(self, fault: str, verb: str, times: int) -> None:
         """Let the next writes fail: "500", "409" or "unsent" before they take effect, "lost" thereafter."""
@@ -242,59 +194,41 @@ class Server(MemoryApi):
         self._connection += 1
         self._latest.clear()
 
-    @property
-    def informers(self) -> list[LateInformer]:
-        """Those of the processes that run now."""
-        return cast("list[LateInformer]", self._informers)
-
     def snapshot(self) -> Any:
         """What is stored. Objects are never changed in place."""
-        return dict(self._objects), dict(self.theirs), dict(self._scribbled), self._version, self._uids, self.restless
+        return self.store.backup(), dict(self.theirs), dict(self._scribbled), self.restless
 
     def restore(self, snapshot: Any) -> None:
         """As it was."""
-        objects, theirs, scribbled, self._version, self._uids, self.restless = snapshot
-        self._objects, self.theirs, self._scribbled = dict(objects), dict(theirs), dict(scribbled)
+        stored, theirs, scribbled, self.restless = snapshot
+        self.store.restore(stored)
+        self.theirs, self._scribbled = dict(theirs), dict(scribbled)
 
     def tidy(self) -> None:
         """What Kubernetes' own controllers do: garbage collection, and namespaces that end. And those of others."""
         self.restless = False
-        uids = {obj["metadata"]["uid"] for obj in self._objects.values()}
-        for key, obj in list(self._objects.items()):
+        uids = {obj["metadata"]["uid"] for obj in self.store.objects.values()}
+        for key, obj in list(self.store.objects.items()):
             owners = obj["metadata"].get("ownerReferences") or ()
             if owners and not any(owner["uid"] in uids for owner in owners):
                 self._end(key)
             if obj["metadata"].get("finalizers") == [THEIRS] and "deletionTimestamp" in obj["metadata"]:
                 self._latest.pop(key, None)
-                self._store(key, obj, obj | {"metadata": obj["metadata"] | {"finalizers": []}})
-        for key, obj in list(self._objects.items()):
+                self.store.replace(key, obj | {"metadata": obj["metadata"] | {"finalizers": []}})
+        for key, obj in list(self.store.objects.items()):
             if key[0] == "namespaces" and "deletionTimestamp" in obj["metadata"]:
-                inside = [one for one in self._objects if one[1].namespace == key[1].name]
+                inside = [one for one in self.store.objects if one[1].namespace == key[1].name]
                 for one in inside:
                     self._end(one)
-                if not any(one in self._objects for one in inside):
+                if not any(one in self.store.objects for one in inside):
                     left = [one for one in obj["metadata"]["finalizers"] if one != KUBERNETES]
-                    self._store(key, obj, obj | {"metadata": obj["metadata"] | {"finalizers": left}})
+                    self.store.replace(key, obj | {"metadata": obj["metadata"] | {"finalizers": left}})
 
     # --- ApiClient --------------------------------------------------------------------------------------------------
 
-    def informer(
-        self,
-        resource: Resource[Any],
-        indexers: Any = None,
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-        namespace: str = "",
-    ) -> LateInformer:
-        made = LateInformer(resource, indexers or {}, label_selector, field_selector, namespace=namespace)
-        made.server = self
-        self._informers.append(made)
-        if self._lists_late:
-            made.broken = True
-            made.synced.clear()
-        else:
-            made.list_again()
+    def informer(self, *args: Any, **selectors: Any) -> MemoryInformer[Any]:
+        made = super().informer(*args, listed=not self._lists_late, **selectors)
+        made.lagging = True
         return made
 
     async def get(self, resource: Resource[Any], name: str, namespace: str = "") -> Any:
@@ -342,7 +276,7 @@ class Server(MemoryApi):
         fault = self._fault(verb)
         if fault in _BEFORE:
             raise _BEFORE[fault]
-        before = self._objects.get(key)
+        before = self.store.objects.get(key)
         error: KubeError | None = None
         answer = None
         try:
@@ -352,7 +286,7 @@ class Server(MemoryApi):
         write = _Write(what, process)
         if isinstance(error, Conflict) and before is not None:
             self._blame(key, what, process)
-        elif self._objects.get(key) is not before:
+        elif self.store.objects.get(key) is not before:
             self._latest[key] = write
             write.lost = connection != self._connection
             self.wire.writes.append(f"{self.name}: {what}")
@@ -388,7 +322,7 @@ class Server(MemoryApi):
             raise TransportError(f"{self.name} cannot be reached")
 
     def seed(self, content: Any, *, plural: str = "") -> Json:
-        self._latest.pop(self._key(plural or plural_of(content), dict(content)), None)
+        self._latest.pop(key_of(plural or plural_of(content), content), None)
         return super().seed(content, plural=plural)
 
     def edit(self, kind: str, namespace: str, name: str, patch: Any) -> Json:
@@ -400,22 +334,15 @@ class Server(MemoryApi):
         super().remove(kind, namespace, name)
 
     def _end(self, key: Key) -> None:
-        obj = self._objects.get(key)
+        obj = self.store.objects.get(key)
         if obj is not None and "deletionTimestamp" not in obj["metadata"]:
             self.theirs.pop(key, None)
             self._latest.pop(key, None)
-            self._delete(key, obj)
+            self.store.delete(key)
 
-    def _needs_namespace(self, namespace: str) -> None:
-        super()._needs_namespace(namespace)
-        space = self._objects["namespaces", ObjectKey("", namespace)]
-        if "deletionTimestamp" in space["metadata"]:
-            raise Forbidden(403, "Forbidden", f"namespace {namespace} is being terminated")
-
-    def _notify(self, plural: str, content: Json, *, deleted: bool) -> None:
-        if deleted or "deletionTimestamp" in content["metadata"]:
+    def _noticed(self, change: Change) -> None:
+        if change.new is None or "deletionTimestamp" in change.new["metadata"]:
             self.restless = True
-        super()._notify(plural, content, deleted=deleted)
 
 
 class Connection:
@@ -424,19 +351,19 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self.raw = server.raw
         self._server = server
-        self._informers: list[LateInformer] = []
+        self._informers: list[MemoryInformer[Any]] = []
         self._closed = False
 
-    def informer(self, *args: Any, **selectors: Any) -> LateInformer:
+    def informer(self, *args: Any, **selectors: Any) -> MemoryInformer[Any]:
         """A watch of its own."""
         self._informers.append(self._server.informer(*args, **selectors))
         return self._informers[-1]
 
-    def deafen(self, *informers: LateInformer) -> None:
+    def deafen(self, *informers: MemoryInformer[Any]) -> None:
         """End these watches, or all."""
         for one in informers or tuple(self._informers):
             self._informers.remove(one)
-            self._server._informers.remove(one)
+            self._server.informers.remove(one)
 
     def close(self) -> None:
         """For ever."""

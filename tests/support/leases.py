@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from informers.errors import AlreadyExists, Conflict, NotFound
+from informers.meta import ObjectKey
 from mcs_controller.runtime.leader_election import LEASES
+from tests.support.object_store import Json, ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,57 +21,38 @@ if TYPE_CHECKING:
     from mcs_controller.runtime.leader_election import Lease
     from tests.support.clock import FakeClock
 
+LEASE = ("leases", ObjectKey("karmada-system", "the-lease"))
+NAMESPACE = ("namespaces", ObjectKey("", "karmada-system"))
 
-@dataclass
-class LeaseServer:
-    """What an API server does with one Lease, resourceVersions included."""
 
-    clock: FakeClock
-    lease: dict[str, Any] | None = None
-    namespace_exists: bool = True
-    writes: int = 0
+class LeaseServer(ObjectStore):
+    """An API server with the Lease's namespace, and perhaps the Lease."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(strict_namespaces=True)
+        self.clock = clock
+        self.make_namespace()
+
+    def make_namespace(self) -> None:
+        self.insert(NAMESPACE, {"kind": "Namespace", "metadata": {"name": NAMESPACE[1].name}})
 
     @property
-    def spec(self) -> dict[str, Any]:
-        assert self.lease is not None
-        spec: dict[str, Any] = self.lease["spec"]
+    def lease(self) -> Json | None:
+        return self.objects.get(LEASE)
+
+    @property
+    def spec(self) -> Json:
+        spec: Json = self.get(LEASE)["spec"]
         return spec
 
     @property
     def holder(self) -> str:
-        return self.lease["spec"].get("holderIdentity", "") if self.lease else ""
+        return self.spec.get("holderIdentity", "") if self.lease else ""
 
-    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the lease as somebody with kubectl would."""
-        assert self.lease is not None
-        change(self.lease)
-        self._bump()
-
-    def get(self) -> dict[str, Any]:
-        if self.lease is None:
-            raise NotFound(404, "NotFound", 'leases "the-lease" not found')
-        return self.lease
-
-    def create(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if not self.namespace_exists:
-            raise NotFound(404, "NotFound", 'namespaces "karmada-system" not found')
-        if self.lease is not None:
-            raise AlreadyExists(409, "AlreadyExists", "it exists")
-        self.lease = copy.deepcopy(dict(body))
-        self._bump()
-        return self.lease
-
-    def update(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if body["metadata"]["resourceVersion"] != self.get()["metadata"]["resourceVersion"]:
-            raise Conflict(409, "Conflict", "the object has been modified")
-        self.lease = copy.deepcopy(dict(body))
-        self._bump()
-        return self.lease
-
-    def _bump(self) -> None:
-        assert self.lease is not None
-        self.writes += 1
-        self.lease["metadata"]["resourceVersion"] = str(100 + self.writes)
+    def edit(self, **spec: Any) -> None:
+        """Somebody with kubectl changes the spec; nothing given, the labels."""
+        labels = {} if spec else {"version": str(self.version)}
+        self.patch(LEASE, {"metadata": {"labels": labels}, "spec": spec})
 
 
 @dataclass
@@ -95,15 +77,16 @@ class LeaseConnection:
     calls: list[str] = field(default_factory=list)
 
     async def get(self, resource: Resource[Lease], name: str, namespace: str = "") -> Lease:
-        return await self._call("get", self.server.get)
+        return await self._call("get", partial(self.server.get, LEASE))
 
     async def create(self, resource: Resource[Lease], body: Mapping[str, Any], namespace: str = "") -> Lease:
         assert (resource, namespace) == (LEASES, "karmada-system")
-        return await self._call("create", lambda: self.server.create(body))
+        return await self._call("create", lambda: self.server.create(LEASE, _copy(body)))
 
     async def update(self, resource: Resource[Lease], name: str, body: Mapping[str, Any], namespace: str = "") -> Lease:
         assert (resource, name, namespace) == (LEASES, "the-lease", "karmada-system")
-        return await self._call("update", lambda: self.server.update(body))
+        assert body["metadata"]["resourceVersion"], "the server would not notice that somebody else was faster"
+        return await self._call("update", lambda: self.server.update(LEASE, _copy(body)))
 
     async def _call(self, verb: str, ask: Callable[[], dict[str, Any]]) -> Lease:
         self.calls.append(verb)
@@ -122,3 +105,8 @@ class LeaseConnection:
                 await self.server.clock.sleep(after)
             if verb != "get" and self.freezes:
                 self.server.clock.freeze(self.freezes.pop(0))
+
+
+def _copy(body: Mapping[str, Any]) -> Json:
+    copied: Json = msgspec.json.decode(msgspec.json.encode(body))
+    return copied

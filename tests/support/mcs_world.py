@@ -183,9 +183,9 @@ class World:
 
     def start(self) -> None:
         """The controllers begin, with empty memories; those of before are dead."""
-        self.host._informers.clear()
+        self.host.informers.clear()
         for api in self.members.values():
-            api._informers.clear()
+            api.informers.clear()
         connected = list(self.connections.connected)
         self.connections = Members(self.members)
         self.controllers = {}
@@ -241,9 +241,9 @@ class World:
 
     def stop(self) -> None:
         """The controllers are down: they hear of nothing."""
-        self.host._informers.clear()
+        self.host.informers.clear()
         for api in self.members.values():
-            api._informers.clear()
+            api.informers.clear()
         self.controllers = {}
 
     @property

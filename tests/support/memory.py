@@ -6,36 +6,40 @@
     await SomeReconciler(works=works).reconcile(Request("ns", "name"))
     assert api.writes == []
 
-Faithful where reconcilers depend on it: resourceVersions and conflicts, uids, generations, status as a subresource,
-finalizers, deletion preconditions, merge and JSON patches, writes that change nothing, namespaces that do not exist.
-Objects are kept and handed out as JSON, through the same decoders and the same cache as in production.
-
-What somebody else does on the server is written with `seed`, `edit` and `remove`, which are not in `calls`.
+An `ObjectStore` does what an API server does to objects; they go through the same decoders and the same cache as in
+production. What somebody else does on the server is written with `seed`, `edit` and `remove`, which are not in `calls`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from informers.cache.cache import Cache
 from informers.cache.cached_client import CachedClient
-from informers.cache.event import Event, Handler
 from informers.client.transport import RawResponse
 from informers.client.wire import Identity, ListPage
-from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import KubeObject, ObjectKey
-from informers.selectors import LabelSelector
+from tests.support.fake_informer import FakeInformer
 from tests.support.managed_fields import written
+from tests.support.object_store import (
+    Change,
+    Json,
+    Key,
+    ObjectStore,
+    Selection,
+    key_of,
+    merge_patch,
+    plural_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from informers.cache.informer import SharedInformer
     from informers.cache.store import Indexers, Store
@@ -43,22 +47,6 @@ if TYPE_CHECKING:
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
-
-Json = dict[str, Any]
-CREATED = "2026-01-01T00:00:00Z"
-DELETED = "2026-01-02T00:00:00Z"
-
-_PLURALS = {"EndpointSlice": "endpointslices", "PropagationPolicy": "propagationpolicies"}
-_NO_GENERATION = {"services", "namespaces", "secrets", "configmaps", "nodes"}
-_STATUS_SUBRESOURCE = {
-    "services",
-    "namespaces",
-    "works",
-    "resourcebindings",
-    "multiclusterservices",
-    "clusters",
-    "deployments",
-}
 
 
 @dataclass(frozen=True)
@@ -86,120 +74,113 @@ class _Fault:
     name: str
     times: int
 
-    def hits(self, verb: str, plural: str, namespace: str, name: str) -> bool:
-        wanted = ((self.plural, plural), (self.namespace, namespace), (self.name, name))
-        return self.verb == verb and all(mine in ("", asked) for mine, asked in wanted)
+    def hits(self, call: Call) -> bool:
+        wanted = ((self.plural, call.plural), (self.namespace, call.namespace), (self.name, call.name))
+        return self.verb == call.verb and all(mine in ("", asked) for mine, asked in wanted)
 
 
-class MemoryInformer(Generic[T]):
-    """What a `SharedInformer` is to its readers, fed by a `MemoryApi` in the same step as the write."""
+class MemoryInformer(FakeInformer[T]):
+    """A `SharedInformer` of an `ObjectStore`, told of each write in the same step; or later, when the test says so.
 
-    def __init__(self, resource: Resource[T], indexers: Indexers[T], label_selector: str, field_selector: str) -> None:
-        self.resource = resource
-        self.last_error: KubeError | None = None
-        self.synced = asyncio.Event()
-        self.synced.set()
-        self.wakes = 0
-        self._listener: Callable[[KubeError | None], None] | None = None
-        self._labels = LabelSelector.parse(label_selector)
-        self._field_selector = field_selector
+    Attributes:
+        lagging: events wait in `late` until `step`.
+        late: what has happened and has not arrived yet.
+        broken: there is no watch; `list_again` makes one.
+        held: its events are not to be delivered by those who deliver all (`Fleet`).
+    """
+
+    def __init__(
+        self, resource: Resource[T], indexers: Indexers[T], selection: Selection, server: ObjectStore, *, listed: bool
+    ) -> None:
+        super().__init__(resource=resource, synced=False)
+        self.late: deque[Change] = deque()
+        self.lagging = False
+        self.broken = not listed
+        self.held = False
+        self._selection = selection
+        self._server = server
         self._cache: Cache[T] = Cache(indexers)
-        self._handlers: list[Handler[T]] = []
+        if listed:
+            self.list_again()
 
     @property
     def store(self) -> Store[T]:
         return self._cache.store
 
-    def add_handler(self, handler: Handler[T], *, name: str = "") -> None:
-        self._handlers.append(handler)
-        for obj in self.store.values():
-            handler(Event(new=obj, initial=True))
+    def add_indexers(self, indexers: Indexers[T]) -> None:
+        self._cache.writer.add_indexers(indexers)
+
+    def _contents(self) -> Iterable[T]:
+        return self.store.values()
 
     def observe(self, obj: T) -> None:
-        if not self._field_selector:  # as in SharedInformer: only a server can evaluate those
-            self._tell(self._cache.observe(obj, selected=self._labels.matches(obj.metadata.labels)))
+        if not self._selection.field:  # as in SharedInformer: only a server can evaluate those
+            selected = self._selection.labels.matches(obj.metadata.labels)
+            self.emit(*self._cache.observe(obj, selected=selected))
 
     def observe_deleted(self, key: ObjectKey, *, uid: str = "") -> None:
-        self._tell(self._cache.observe_deleted(key, uid))
+        self.emit(*self._cache.observe_deleted(key, uid))
 
-    def on_failure(self, listener: Callable[[KubeError | None], None]) -> None:
-        self._listener = listener
+    def deliver(self, change: Change) -> None:
+        """Something happened at the server."""
+        if self.lagging and not self.broken:
+            self.late.append(change)
+        elif not self.broken:
+            self._apply(change)
 
-    def fail(self, error: KubeError | None) -> None:
-        """The server answers a list or a watch with this; or it works again."""
-        self.last_error = error
-        if self._listener is not None:
-            self._listener(error)
+    def step(self) -> None:
+        """One event arrives."""
+        self._apply(self.late.popleft())
 
-    @property
-    def has_synced(self) -> bool:
-        return self.synced.is_set()
+    def cut(self) -> None:
+        """The watch breaks; nothing that is on its way arrives."""
+        self.late.clear()
+        self.broken = True
 
-    async def wait_synced(self) -> None:
-        """Synced from the beginning, unless a test clears `synced`."""
-        await self.synced.wait()
+    def list_again(self) -> None:
+        """A complete list arrives, and a watch from there."""
+        self.broken = False
+        self.late.clear()
+        found = [obj for key, obj in self._server.objects.items() if self._selection.holds(key, obj)]
+        self.emit(*self._cache.replace([self._decode(obj) for obj in found], str(self._server.version)))
+        self.synced.set()
 
-    def wake(self) -> None:
-        self.wakes += 1
-
-    def relist(self, contents: Iterable[Json], resource_version: int) -> None:
-        objects = [self.resource.decode(_encode(content)) for content in contents if self._selects(content)]
-        self._tell(self._cache.replace(objects, str(resource_version)))
-
-    def deliver(self, content: Json, *, deleted: bool) -> None:
-        obj = self.resource.decode(_encode(content))
-        if deleted or not self._selects(content):
+    def _apply(self, change: Change) -> None:
+        content = cast("Json", change.new or change.old)
+        obj = self._decode(content)
+        if change.new is None or not self._selection.holds(change.key, content):
             meta = obj.metadata
             identity = Identity(meta.name, meta.namespace, meta.uid, meta.resource_version)
             # Of an object that leaves the selection a server shows the state before, and so does the store.
-            self._tell(self._cache.remove(identity, obj if deleted else None))
+            self.emit(*self._cache.remove(identity, obj if change.new is None else None))
         else:
-            self._tell(self._cache.put(obj))
+            self.emit(*self._cache.put(obj))
 
-    def _selects(self, content: Json) -> bool:
-        if not self._labels.matches(content["metadata"].get("labels") or {}):
-            return False
-        for term in (term for term in self._field_selector.split(",") if term):
-            path, value = term.split("=", 1)
-            found: Any = content
-            for step in path.split("."):
-                found = (found or {}).get(step)
-            if found != value:
-                return False
-        return True
-
-    def _tell(self, events: Iterable[Event[T]]) -> None:
-        for event in events:
-            for handler in tuple(self._handlers):
-                handler(event)
+    def _decode(self, content: Json) -> T:
+        return self.resource.decode(_encode(content))  # type: ignore[no-any-return]
 
 
-@dataclass
 class MemoryApi:
     """One API server: an `ApiClient` as far as reconcilers use one, and the hand of everybody else.
 
     Attributes:
-        defaulters: by kind, what the server adds to an object on its way into the store (cluster IPs and the like).
-            Called with the object that is written, and the one before it or None.
+        store: what is there.
+        informers: those that hear of changes.
         served: what discovery lists, by path: each `{"name": "deployments", "kind": "Deployment", "namespaced": True}`.
-        strict_namespaces: writes into namespaces that do not exist fail, as on a real server.
-        records_fields: whether objects say who set what, as on a real server.
         travel: awaited by each write on its way to the server and by its answer on the way back.
         calls: what the code under test asked for, in order.
     """
 
-    defaulters: Mapping[str, Callable[[Json, Json | None], None]] = field(default_factory=dict)
-    strict_namespaces: bool = False
-    records_fields: bool = False
-    served: Mapping[str, list[Json]] = field(default_factory=dict)
-    travel: Callable[[], Awaitable[object]] | None = None
-    calls: list[Call] = field(default_factory=list)
-    _objects: dict[tuple[str, ObjectKey], Json] = field(default_factory=dict)
-    _informers: list[MemoryInformer[Any]] = field(default_factory=list)
-    _faults: list[_Fault] = field(default_factory=list)
-    _held: list[tuple[str, Json, bool]] | None = None
-    _version: int = 100
-    _uids: int = 0
+    def __init__(self, *, served: Mapping[str, list[Json]] | None = None, **options: Any) -> None:
+        """`options` are those of the `ObjectStore`."""
+        self.store = ObjectStore(**options)
+        self.store.watchers.append(self._notify)
+        self.informers: list[MemoryInformer[Any]] = []
+        self.served: Mapping[str, list[Json]] = served or {}
+        self.travel: Callable[[], Awaitable[object]] | None = None
+        self.calls: list[Call] = []
+        self._faults: list[_Fault] = []
+        self._lagging = False
 
     # --- for the test -----------------------------------------------------------------------------------------------
 
@@ -213,57 +194,48 @@ class MemoryApi:
         resource: Resource[T],
         indexers: Indexers[T] | None = None,
         *,
+        namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        listed: bool = True,
     ) -> MemoryInformer[T]:
-        """A synced informer of what is there and what comes."""
-        made = MemoryInformer(resource, indexers or {}, label_selector, field_selector)
-        made.relist((obj for (plural, _), obj in self._objects.items() if plural == resource.plural), self._version)
-        self._informers.append(made)
+        """An informer of what is there and what comes; without `listed`, it has yet to list."""
+        selection = Selection(resource.plural, namespace, label_selector, field_selector)
+        made = MemoryInformer(resource, indexers or {}, selection, self.store, listed=listed)
+        made.lagging = self._lagging
+        self.informers.append(made)
         return made
 
-    def cached(
-        self,
-        resource: Resource[T],
-        indexers: Indexers[T] | None = None,
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-    ) -> CachedClient[T]:
+    def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None, **selectors: str) -> CachedClient[T]:
         """A `CachedClient` over this server."""
-        informer = self.informer(resource, indexers, label_selector=label_selector, field_selector=field_selector)
+        informer = self.informer(resource, indexers, **selectors)  # type: ignore[arg-type]
         return CachedClient(cast("ApiClient", self), cast("SharedInformer[T]", informer))
 
     def seed(self, content: Mapping[str, Any], *, plural: str = "") -> Json:
         """Somebody creates an object, status included; uid, resourceVersion and finalizers are kept if given."""
         obj = copy.deepcopy(dict(content))
-        key = self._key(plural or plural_of(obj), obj)
-        assert key not in self._objects, f"{key} exists"
-        return self._create(key, obj)
+        return self.store.insert(key_of(plural or plural_of(obj), obj), obj)
 
     def edit(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Json:
         """Somebody changes anything about an object, status included, by a merge patch."""
-        key = (plural_of({"kind": kind}), ObjectKey(namespace, name))
-        before = self._objects[key]
+        key = _key(kind, namespace, name)
+        before = self.store.objects[key]
         after = merge_patch(before, patch)
-        if self.records_fields:
+        if self.store.records_fields:
             written(before, after, by_us=False)
-        return self._store(key, before, after)
+        return self.store.replace(key, after)
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Somebody deletes an object; finalizers hold it."""
-        key = (plural_of({"kind": kind}), ObjectKey(namespace, name))
-        self._delete(key, self._objects[key])
+        self.store.delete(_key(kind, namespace, name))
 
     def find(self, kind: str, namespace: str, name: str) -> Json | None:
         """A copy of an object as the server has it, or None."""
-        found = self._objects.get((plural_of({"kind": kind}), ObjectKey(namespace, name)))
-        return copy.deepcopy(found)
+        return copy.deepcopy(self.store.objects.get(_key(kind, namespace, name)))
 
     def all(self, kind: str) -> list[Json]:
         """Copies of all objects of a kind, by key."""
-        plural = plural_of({"kind": kind})
-        return [copy.deepcopy(obj) for (of, _), obj in sorted(self._objects.items()) if of == plural]
+        return copy.deepcopy(self.store.items(Selection(plural_of({"kind": kind}))))
 
     def fail(
         self, error: Exception, verb: str, kind: str = "", name: str = "", *, namespace: str = "", times: int = 1
@@ -272,29 +244,34 @@ class MemoryApi:
         plural = plural_of({"kind": kind}) if kind else ""
         self._faults.append(_Fault(error, verb, plural, namespace, name, times))
 
+    def stop_failing(self) -> None:
+        """Forget the failures that have not happened yet."""
+        self._faults.clear()
+
     def hold_watches(self) -> None:
         """From now on informers hear of nothing but the code's own write-through."""
-        self._held = []
+        self._lagging = True
+        for informer in self.informers:
+            informer.lagging = True
 
     def release_watches(self) -> None:
-        """Deliver what was held back, in order."""
-        held, self._held = self._held or [], None
-        for plural, content, deleted in held:
-            self._notify(plural, content, deleted=deleted)
+        """Deliver what was held back, and all that comes."""
+        self._lagging = False
+        for informer in self.informers:
+            self.release_watches_of(informer.resource.plural)
+            informer.lagging = False
 
     def release_watches_of(self, plural: str) -> None:
         """Deliver what was held back of one kind; the others wait on. Every kind has a watch of its own."""
-        held, self._held = self._held or [], None
-        for one, content, deleted in held:
-            if one == plural:
-                self._notify(one, content, deleted=deleted)
-        self._held = [entry for entry in held if entry[0] != plural]
+        for informer in self.informers:
+            while informer.resource.plural == plural and informer.late:
+                informer.step()
 
     # --- ApiClient --------------------------------------------------------------------------------------------------
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         self._called("get", resource, namespace, name)
-        return resource.decode(_encode(self._existing(resource, namespace, name)))
+        return resource.decode(_encode(self.store.get((resource.plural, ObjectKey(namespace, name)))))
 
     async def raw(self, method: str, path: str) -> RawResponse:
         """Discovery, of what `served` says; 404 for any other path."""
@@ -309,32 +286,18 @@ class MemoryApi:
 
     async def list(self, resource: Resource[T], namespace: str = "", **_: Any) -> ListPage[T]:
         self._called("list", resource, namespace, "")
-        items = [
-            resource.decode(_encode(obj))
-            for (plural, key), obj in sorted(self._objects.items())
-            if plural == resource.plural and namespace in ("", key.namespace)
-        ]
-        return ListPage(items=items, resource_version=str(self._version))
+        found = self.store.items(Selection(resource.plural, namespace))
+        version = str(self.store.version)
+        return ListPage(items=[resource.decode(_encode(obj)) for obj in found], resource_version=version)
 
     async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
         async with self._on_the_way():
             obj = _decode(body)
-            metadata = obj.setdefault("metadata", {})
-            self._called("create", resource, namespace, metadata["name"], obj)
-            if resource.namespaced:
-                metadata["namespace"] = namespace
-                self._needs_namespace(namespace)
-            for name in ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation"):
-                metadata.pop(name, None)
-            if resource.plural in _STATUS_SUBRESOURCE:
-                obj.pop("status", None)
+            name = obj["metadata"]["name"]
+            self._called("create", resource, namespace, name, obj)
             obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
-            key = self._key(resource.plural, obj)
-            if key in self._objects:
-                raise AlreadyExists(409, "AlreadyExists", f'{resource.plural} "{key[1].name}" already exists')
-            if self.records_fields:
-                written(None, obj, by_us=True)
-            return resource.decode(_encode(self._create(key, obj)))
+            key = resource.plural, ObjectKey(namespace if resource.namespaced else "", name)
+            return resource.decode(_encode(self.store.create(key, obj)))
 
     async def patch(
         self, resource: Resource[T], name: str, body: Any, namespace: str = "", *, subresource: str = "", **_: Any
@@ -342,18 +305,14 @@ class MemoryApi:
         async with self._on_the_way():
             patch: Any = _decode(body)
             self._called("patch", resource, namespace, name, patch, subresource)
-            before = self._existing(resource, namespace, name)
-            after = apply_json_patch(before, patch) if isinstance(patch, list) else merge_patch(before, patch)
-            if after["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
-                raise Conflict(409, "Conflict", f'{resource.plural} "{name}": the object has been modified')
-            if subresource == "status":
-                after = before | ({"status": after["status"]} if "status" in after else {})
-            elif resource.plural in _STATUS_SUBRESOURCE:
-                after.pop("status", None)
-                after |= {"status": before["status"]} if "status" in before else {}
-            if self.records_fields:
-                written(before, after, by_us=True)
-            return resource.decode(_encode(self._store((resource.plural, ObjectKey(namespace, name)), before, after)))
+            key = resource.plural, ObjectKey(namespace, name)
+            return resource.decode(_encode(self.store.patch(key, patch, subresource)))
+
+    async def update(self, resource: Resource[T], name: str, body: Mapping[str, Any], namespace: str = "") -> T:
+        async with self._on_the_way():
+            obj = _decode(body)
+            self._called("update", resource, namespace, name, obj)
+            return resource.decode(_encode(self.store.update((resource.plural, ObjectKey(namespace, name)), obj)))
 
     async def delete(
         self,
@@ -367,11 +326,8 @@ class MemoryApi:
     ) -> T | None:
         async with self._on_the_way():
             self._called("delete", resource, namespace, name, {"propagationPolicy": propagation_policy})
-            found = self._existing(resource, namespace, name)
-            for precondition, value in ((uid, "uid"), (resource_version, "resourceVersion")):
-                if precondition and found["metadata"][value] != precondition:
-                    raise Conflict(409, "Conflict", f"precondition failed: {value}")
-            left = self._delete((resource.plural, ObjectKey(namespace, name)), found)
+            key = resource.plural, ObjectKey(namespace, name)
+            left = self.store.delete(key, uid=uid, resource_version=resource_version)
             return None if left is None else resource.decode(_encode(left))
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -389,95 +345,19 @@ class MemoryApi:
     def _called(
         self, verb: str, resource: Resource[T], namespace: str, name: str, body: Any = None, subresource: str = ""
     ) -> None:
-        self.calls.append(Call(verb, resource.plural, namespace, name, copy.deepcopy(body), subresource))
+        call = Call(verb, resource.plural, namespace, name, copy.deepcopy(body), subresource)
+        self.calls.append(call)
         for fault in self._faults:
-            if fault.hits(verb, resource.plural, namespace, name):
+            if fault.hits(call):
                 fault.times -= 1
                 if fault.times == 0:
                     self._faults.remove(fault)
                 raise fault.error
 
-    def _existing(self, resource: Resource[T], namespace: str, name: str) -> Json:
-        found = self._objects.get((resource.plural, ObjectKey(namespace, name)))
-        if found is None:
-            raise NotFound(404, "NotFound", f'{resource.plural} "{name}" not found')
-        return found
-
-    def _needs_namespace(self, namespace: str) -> None:
-        if self.strict_namespaces and ("namespaces", ObjectKey("", namespace)) not in self._objects:
-            raise NotFound(404, "NotFound", f'namespaces "{namespace}" not found')
-
-    def _key(self, plural: str, obj: Json) -> tuple[str, ObjectKey]:
-        return plural, ObjectKey(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-
-    def _create(self, key: tuple[str, ObjectKey], obj: Json) -> Json:
-        self._uids += 1
-        metadata = obj["metadata"]
-        metadata.setdefault("uid", f"uid-{self._uids}")
-        metadata.setdefault("creationTimestamp", CREATED)
-        if key[0] not in _NO_GENERATION:
-            metadata.setdefault("generation", 1)
-        metadata.pop("resourceVersion", None)
-        self._default(obj, None)
-        return self._commit(key, obj)
-
-    def _store(self, key: tuple[str, ObjectKey], before: Json, after: Json) -> Json:
-        metadata = after["metadata"]
-        for name in ("uid", "creationTimestamp", "deletionTimestamp", "generation", "name", "namespace"):
-            if name in before["metadata"]:
-                metadata[name] = before["metadata"][name]
-        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
-            del self._objects[key]
-            self._version += 1
-            metadata["resourceVersion"] = str(self._version)
-            self._notify(key[0], after, deleted=True)
-            return after
-        self._default(after, before)
-        if _without(after, "resourceVersion") == _without(before, "resourceVersion"):
-            return before
-        outside = {"metadata", "status"}
-        changed = {k: v for k, v in after.items() if k not in outside} != {
-            k: v for k, v in before.items() if k not in outside
-        }
-        if changed and key[0] not in _NO_GENERATION:
-            metadata["generation"] = before["metadata"].get("generation", 1) + 1
-        return self._commit(key, after)
-
-    def _delete(self, key: tuple[str, ObjectKey], found: Json) -> Json | None:
-        if not found["metadata"].get("finalizers"):
-            del self._objects[key]
-            self._version += 1
-            gone = copy.deepcopy(found)
-            gone["metadata"]["resourceVersion"] = str(self._version)
-            self._notify(key[0], gone, deleted=True)
-            return None
-        if "deletionTimestamp" in found["metadata"]:
-            return found
-        marked = copy.deepcopy(found)
-        marked["metadata"]["deletionTimestamp"] = DELETED
-        if key[0] not in _NO_GENERATION:
-            marked["metadata"]["generation"] = marked["metadata"].get("generation", 1) + 1
-        return self._commit(key, marked)
-
-    def _default(self, obj: Json, before: Json | None) -> None:
-        if (defaulter := self.defaulters.get(obj.get("kind", ""))) is not None:
-            defaulter(obj, before)
-
-    def _commit(self, key: tuple[str, ObjectKey], obj: Json) -> Json:
-        self._version += 1
-        # The former state may share its metadata with this one, and somebody may have kept it.
-        obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self._version)}}
-        self._objects[key] = obj
-        self._notify(key[0], obj, deleted=False)
-        return obj
-
-    def _notify(self, plural: str, content: Json, *, deleted: bool) -> None:
-        if self._held is not None:
-            self._held.append((plural, copy.deepcopy(content), deleted))
-            return
-        for informer in tuple(self._informers):
-            if informer.resource.plural == plural:
-                informer.deliver(content, deleted=deleted)
+    def _notify(self, change: Change) -> None:
+        for informer in tuple(self.informers):
+            if informer.resource.plural == change.key[0]:
+                informer.deliver(change)
 
 
 @dataclass
@@ -500,50 +380,8 @@ class MemoryRecorder:
         return taken
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386, on copies; inside of lists the server drops nulls as well (seen on kube-apiserver 1.37)."""
-    if not isinstance(patch, Mapping):
-        return _without_nulls(patch)
-    merged = copy.deepcopy(dict(target)) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else copy.deepcopy(value)
-
-
-def apply_json_patch(content: Json, operations: list[Json]) -> Json:
-    """RFC 6902, as far as needed: add, remove and replace, in objects and lists."""
-    content = copy.deepcopy(content)
-    for operation in operations:
-        *parents, last = (step.replace("~1", "/").replace("~0", "~") for step in operation["path"][1:].split("/"))
-        target: Any = content
-        for step in parents:
-            target = target[int(step)] if isinstance(target, list) else target[step]
-        if operation["op"] == "remove":
-            del target[int(last) if isinstance(target, list) else last]
-        elif isinstance(target, list):
-            target.insert(len(target) if last == "-" else int(last), operation["value"])
-        else:
-            target[last] = operation["value"]
-    return content
-
-
-def plural_of(obj: Mapping[str, Any]) -> str:
-    """The name in URLs, as far as the kinds of these tests go."""
-    kind = cast("str", obj["kind"])
-    return _PLURALS.get(kind, f"{kind.lower()}s")
-
-
-def _without(obj: Json, name: str) -> Json:
-    return obj | {"metadata": {key: value for key, value in obj["metadata"].items() if key != name}}
+def _key(kind: str, namespace: str, name: str) -> Key:
+    return plural_of({"kind": kind}), ObjectKey(namespace, name)
 
 
 def _encode(content: Mapping[str, Any]) -> bytes:

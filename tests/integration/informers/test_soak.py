@@ -33,10 +33,11 @@ from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
 from informers.errors import KubeError
-from tests.support.fake_apiserver import FaithfulApiServer
+from informers.meta import ObjectKey
+from tests.support.fake_apiserver import FaithfulApiServer, ObjectHistory
 from tests.support.fault_plan import FAULTS, FaultPlan
 from tests.support.fault_plan import Place as FaultPlace
-from tests.support.object_world import ObjectWorld, Place, Selection
+from tests.support.object_store import Selection
 from tests.support.objects import CONFIG_MAPS, ConfigMap
 from tests.support.soak import WIDGETS, FastClock, ImpatientListWatch, Replica, begin, check_memory, seeds, until
 
@@ -51,7 +52,7 @@ SELECTIONS = [
     Selection("configmaps"),
     Selection("configmaps", label="app=x"),
     Selection("configmaps", namespace="ns-1"),
-    Selection("configmaps", name="a"),
+    Selection("configmaps", field="metadata.name=a"),
     Selection("widgets"),
     Selection("widgets", namespace="ns-0", label="app=y"),
 ]
@@ -78,7 +79,7 @@ async def test_informers_know_what_the_server_knows_after_a_thousand_faults(
     began = time.monotonic()
     plan = FaultPlan(seed, rounds=ROUNDS)
     try:
-        async with FaithfulApiServer(ObjectWorld(), plan) as server:
+        async with FaithfulApiServer(ObjectHistory(), plan) as server:
             config = ClientConfig(server=server.url, timeout_seconds=0.5)
             clock = FastClock(CLOCK_SPEED)
             async with ApiClient(config, clock=clock, user_agent="soak") as client:
@@ -111,7 +112,7 @@ class Soak:
                 CONFIG_MAPS if selection.plural == "configmaps" else WIDGETS,
                 namespace=selection.namespace,
                 label_selector=selection.label,
-                field_selector=f"metadata.name={selection.name}" if selection.name else "",
+                field_selector=selection.field,
             )
             for selection in SELECTIONS
         }
@@ -127,7 +128,7 @@ class Soak:
         meta, state = obj.metadata, self.world.states.get(obj.data["n"])
         return (
             state is not None
-            and (state.place.namespace, state.place.name, state.uid) == (meta.namespace, meta.name, meta.uid)
+            and (*state.key[1], state.uid) == (meta.namespace, meta.name, meta.uid)
             and int(meta.resource_version) >= state.version
         )
 
@@ -166,19 +167,21 @@ class Soak:
 
     def somebody_writes(self) -> None:
         rng, world = self.rng, self.world
-        place = Place(rng.choice(("configmaps", "widgets")), rng.choice(NAMESPACES), rng.choice(NAMES))
+        key = rng.choice(("configmaps", "widgets")), ObjectKey(rng.choice(NAMESPACES), rng.choice(NAMES))
+        new = {"metadata": {"name": key[1].name, "labels": {"app": rng.choice("xy")}}}
         match rng.choice(("create", "change", "change", "label", "label", "delete", "recreate")):
-            case "create":
-                world.create(place, {"app": rng.choice("xy")})
-            case "change":
-                world.change(place)
-            case "label":
-                world.change(place, {"app": rng.choice(("x", "y", None))})
-            case "delete":
-                world.delete(place)
+            case "create" if key not in world.objects:
+                world.create(key, new)
+            case "change" if key in world.objects:
+                world.patch(key, {})
+            case "label" if key in world.objects:
+                world.patch(key, {"metadata": {"labels": {"app": rng.choice(("x", "y", None))}}})
+            case "delete" if key in world.objects:
+                world.delete(key)
             case "recreate":
-                world.delete(place)
-                world.create(place, {"app": rng.choice("xy")})
+                if key in world.objects:
+                    world.delete(key)
+                world.create(key, new)
 
     async def we_write(self, selection: Selection, over: asyncio.Event) -> None:
         rng, informer = self.rng, self.informers[selection]
@@ -207,8 +210,8 @@ class Soak:
         if held is not None:
             assert int(held.metadata.resource_version) >= int(meta.resource_version)
         elif not selection.label:
-            place = Place(selection.plural, meta.namespace, meta.name)
-            assert self.world.deleted.get(place, 0) > int(meta.resource_version), f"{answered} is not in the cache"
+            key = selection.plural, ObjectKey(meta.namespace, meta.name)
+            assert self.world.deleted.get(key, 0) > int(meta.resource_version), f"{answered} is not in the cache"
 
     async def world_breaks(self, over: asyncio.Event) -> None:
         server = self.server

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from mcs_controller.runtime.http import HttpServer, ListenError, health_routes, metrics_routes, parse_address
 from mcs_controller.runtime.manager import Manager
-from tests.support.caches import FakeCache
+from tests.support.fake_informer import FakeSource
 from workqueue import RealClock
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 class Caches:
     def __init__(self) -> None:
-        self.informers = [FakeCache()]
+        self.informers = [FakeSource(synced=False)]
 
     async def run(self) -> None:
         await asyncio.Event().wait()

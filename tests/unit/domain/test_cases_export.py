@@ -7,7 +7,7 @@ import pytest
 from mcs_controller.domain.collect import EXPORT, plan_collect
 from mcs_controller.domain.works import DeleteWork, PatchWork, SliceRef, origin_of
 from tests.support.builders import Json, a_work, decode, exported_work, ids, slice_
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 ORIGIN = SliceRef("m1", "default", "web-1")
 

@@ -36,7 +36,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 ORIGIN = SliceRef("m1", "default", "web-1")
 KARMADAS = DispatchPolicy()

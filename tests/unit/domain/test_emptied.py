@@ -25,7 +25,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import apply_json_patch, merge_patch
+from tests.support.object_store import apply_json_patch, merge_patch
 from tests.unit.domain.test_collect import NAME, ORIGIN, collect, collected
 from tests.unit.domain.test_dispatch import by_key, dispatch
 from tests.unit.domain.test_import_slices import imported, plan

@@ -29,7 +29,7 @@ from tests.support.builders import (
     golden,
     slice_,
 )
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 NAME = "web-1-748bc4d6dc"
 """WN(EndpointSlice, default, web-1)."""

@@ -41,7 +41,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 if TYPE_CHECKING:
     from mcs_controller.api.work import Work

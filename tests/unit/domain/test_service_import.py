@@ -16,7 +16,7 @@ from mcs_controller.domain.serviceimport import (
     plan_ingress,
 )
 from tests.support.builders import Json, a_service, as_written, decode, golden, service, service_import
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 OWNER = {
     "apiVersion": "multicluster.x-k8s.io/v1alpha1",

@@ -40,7 +40,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.memory import Json, apply_json_patch, merge_patch
+from tests.support.object_store import Json, apply_json_patch, merge_patch
 
 MANIFEST = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "v"}}
 

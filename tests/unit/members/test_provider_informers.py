@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import pytest_asyncio
 
+from informers.cache.event import Event
 from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest
-from tests.support.builders import slice_
+from tests.support.builders import decode, slice_
 from tests.support.clock import FakeClock, settle
 from tests.support.mcs_world import Members, PlainController
 from tests.support.memory import MemoryApi
@@ -63,7 +64,7 @@ async def test_case_17_asking_twice_begins_one_watch(bench: Bench):
     bench.watches.ensure("m1")
     await settle()
     assert not bench.controller.pending, "a second handler would have been told of the slice again"
-    assert len(bench.informer._handlers) == 1
+    assert len(bench.informer.handlers) == 1
     assert bench.announced == ["m1"]
 
 
@@ -227,7 +228,7 @@ async def test_a_rebuilt_connection_is_watched_anew_and_the_old_one_heard_no_mor
     bench.watches.ensure("m1")
     assert bench.informer is not old
     bench.controller.pending.clear()
-    old.deliver(slice_(metadata={"resourceVersion": "9"}), deleted=False)
+    old.emit(Event(new=decode(slice_(metadata={"resourceVersion": "9"}))))
     assert not bench.controller.pending
 
 

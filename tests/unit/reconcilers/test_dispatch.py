@@ -304,7 +304,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
     assert "you shall not" in message
     assert world.take_events() == [(wk.MCS_KIND, "DispatchEndpointSliceFailed")]
     assert [one for one in world.writes if one.endswith("/status")] == ["patch multiclusterservices/default/web/status"]
-    world.host._faults.clear()
+    world.host.stop_failing()
     await world.settle()
     assert world.slices_in("m3").keys() == {"m1-web-1", "m1-web-2", "m1-web-3"}
     assert world.condition(wk.SLICE_DISPATCHED) == (

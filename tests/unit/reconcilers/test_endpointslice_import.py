@@ -78,7 +78,8 @@ async def test_case_63_a_collected_work_gets_its_slice():
 
 
 async def test_two_slices_of_one_usual_name_that_are_made_at_once_get_one_each():
-    bench = Bench(MemoryApi(travel=lambda: asyncio.sleep(0)))
+    bench = Bench(MemoryApi())
+    bench.api.travel = lambda: asyncio.sleep(0)
     bench.api.seed(exported_work("m1"))
     bench.api.seed(exported_work("m1-web", slice_("1", addresses=["10.0.0.2"])))
     first, second = sorted(set(bench.asked))
@@ -163,7 +164,7 @@ async def test_a_crash_between_the_two_writes_is_mended():
 async def test_opening_03_a_work_that_vanished_leaves_no_slice(how: str):
     bench = await at_rest()
     if how != "by force":
-        bench.api._informers.clear()
+        bench.api.informers.clear()
     bench.api.edit("Work", "karmada-es-m1", NAME, {"metadata": {"finalizers": []}})
     bench.api.remove("Work", "karmada-es-m1", NAME)
     after = bench if how == "by force" else Bench(bench.api)
@@ -240,7 +241,7 @@ async def test_marks_that_somebody_takes_off_come_back_and_no_second_slice_does(
     before = without_versions(bench.api.all("EndpointSlice"))
     assert len(before) == (2 if name == "distinct name" else 1)
     if while_down:
-        bench.api._informers.clear()
+        bench.api.informers.clear()
     for each in before:
         patch: dict[str, Any] = {
             "metadata": {field: {key: None for its, key in subset if its == field} for field, _ in MARKS}

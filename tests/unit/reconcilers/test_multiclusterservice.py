@@ -32,7 +32,7 @@ from tests.support.builders import (
     work,
 )
 from tests.support.mcs_world import World
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 from workqueue.priority import LOW, at_priority
 
 WORK = work_name(wk.MCS_KIND, "default", "web")

@@ -13,16 +13,15 @@ from informers.errors import Forbidden, KubeError, NotFound, ServerError, Transp
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.reconcile import Request, Result
-from tests.support.caches import FakeCache
 from tests.support.clock import FakeClock, settle
-from tests.support.sources import FakeSource, an_object
+from tests.support.fake_informer import FakeSource, an_object
 from workqueue import ItemExponentialFailureRateLimiter
 
 ABSENT = NotFound(404, "NotFound", "the server could not find the requested resource")
 
 
 class Informers:
-    def __init__(self, *caches: FakeCache) -> None:
+    def __init__(self, *caches: FakeSource) -> None:
         self.informers = caches
 
     async def run(self) -> None:
@@ -43,7 +42,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.needed, self.extra = FakeCache(), FakeCache()
+        self.needed, self.extra = FakeSource(synced=False), FakeSource(synced=False)
         self.manager = Manager(clock=self.clock, registry=CollectorRegistry(), manifests="manifests/README.md")
         self.manager.add_informers(Informers(self.needed, self.extra))
         self.reconciled: list[str] = []

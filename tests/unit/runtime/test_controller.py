@@ -14,7 +14,7 @@ from informers.errors import Conflict, ServerError, TooManyRequests, TransportEr
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from tests.support.clock import FakeClock, settle
-from tests.support.sources import FakeSource, an_object
+from tests.support.fake_informer import FakeSource, an_object
 from workqueue import ItemExponentialFailureRateLimiter, default_controller_rate_limiter
 
 if TYPE_CHECKING:

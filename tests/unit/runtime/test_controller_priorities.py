@@ -16,7 +16,7 @@ from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.feature_gates import FeatureGates
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from tests.support.clock import FakeClock, settle
-from tests.support.sources import FakeSource, an_object
+from tests.support.fake_informer import FakeSource, an_object
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, TokenBucket, current_priority
 
 if TYPE_CHECKING:

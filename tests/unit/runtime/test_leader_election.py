@@ -20,8 +20,9 @@ from mcs_controller.runtime.leader_election import (
     LeadershipLost,
     default_identity,
 )
+from tests.support.builders import as_written
 from tests.support.clock import FakeClock, settle
-from tests.support.leases import LeaseConnection, LeaseServer
+from tests.support.leases import LEASE, NAMESPACE, LeaseConnection, LeaseServer
 
 START = "2026-01-01T00:00:00.000000Z"
 
@@ -75,6 +76,7 @@ class World:
     def hold(self, holder: str, **spec: Any) -> None:
         """There is a lease, held by somebody."""
         self.server.create(
+            LEASE,
             {
                 "metadata": {"name": "the-lease", "namespace": "karmada-system", "labels": {"keep": "me"}},
                 "spec": {
@@ -85,7 +87,7 @@ class World:
                     "leaseTransitions": 3,
                     **spec,
                 },
-            }
+            },
         )
 
 
@@ -100,10 +102,11 @@ async def test_missing_lease_is_created_in_the_wire_format_of_client_go(world: W
     assert elector.is_leader
     assert elector.holder == "me"
     assert connection.calls == ["get", "create"]
-    assert world.server.lease == {
+    assert world.server.lease is not None
+    assert as_written(world.server.lease) == {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "the-lease", "namespace": "karmada-system", "resourceVersion": "101"},
+        "metadata": {"name": "the-lease", "namespace": "karmada-system"},
         "spec": {
             "holderIdentity": "me",
             "leaseDurationSeconds": 15,
@@ -115,7 +118,7 @@ async def test_missing_lease_is_created_in_the_wire_format_of_client_go(world: W
 
 
 async def test_missing_namespace_is_logged_once_and_waited_for(world: World, caplog: pytest.LogCaptureFixture):
-    world.server.namespace_exists = False
+    world.server.delete(NAMESPACE)
     elector, _ = world.candidate()
     waiting = asyncio.create_task(elector.acquire())
     await world.clock.advance(60)
@@ -123,7 +126,7 @@ async def test_missing_namespace_is_logged_once_and_waited_for(world: World, cap
     assert len(warnings) == 1
     assert 'namespaces "karmada-system" not found' in vars(warnings[0])["error"]
     assert not waiting.done()
-    world.server.namespace_exists = True
+    world.server.make_namespace()
     await world.clock.advance(5)
     await waiting
 
@@ -155,7 +158,7 @@ async def test_every_renewal_seen_makes_a_candidate_wait_anew(world: World):
     waiting = asyncio.create_task(elector.acquire())
     for second in range(10):
         await world.clock.advance(10)
-        world.server.edit(lambda lease, second=second: lease["spec"].update(renewTime=f"at {second}"))  # type: ignore[misc]
+        world.server.edit(renewTime=f"at {second}")
     assert not waiting.done()
     waiting.cancel()
 
@@ -165,7 +168,7 @@ async def test_edit_that_is_no_renewal_does_not_make_a_candidate_wait_anew(world
     elector, _ = world.candidate()
     waiting = asyncio.create_task(elector.acquire())
     await world.clock.advance(10)
-    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    world.server.edit()
     await world.clock.advance(9.4)
     await waiting
 
@@ -189,7 +192,7 @@ async def test_released_lease_is_taken_at_the_next_try(world: World):
     elector, _ = world.candidate()
     waiting = asyncio.create_task(elector.acquire())
     await world.clock.advance(3)
-    world.server.edit(lambda lease: lease["spec"].update(holderIdentity=""))
+    world.server.edit(holderIdentity="")
     await world.clock.advance(4.4)
     await waiting
     assert world.server.spec["leaseTransitions"] == 4
@@ -200,7 +203,7 @@ async def test_lease_deleted_under_its_holder_is_left_to_it_for_the_rest_of_its_
     elector, connection = world.candidate()
     waiting = asyncio.create_task(elector.acquire())
     await world.clock.advance(5)
-    world.server.lease = None
+    world.server.delete(LEASE)
     await world.clock.advance(9.9)
     assert set(connection.calls) == {"get"}
     await world.clock.advance(4.5)
@@ -216,7 +219,7 @@ async def test_holder_whose_lease_is_deleted_keeps_leading_and_the_standby_keeps
     waiting = [asyncio.create_task(rival.acquire()) for rival in rivals]
     for _ in range(20):
         await world.clock.advance(6.1)
-        world.server.lease = None
+        world.server.delete(LEASE)
     await world.clock.advance(60)
     assert world.leaders.ever == ["me"]
     for task in (renewing, *waiting):
@@ -265,7 +268,7 @@ async def test_candidates_try_at_jittered_intervals(world: World):
     class Noting(LeaseConnection):
         async def get(self, *args: Any, **kwargs: Any) -> Any:
             times.append(world.clock.monotonic())
-            world.server.edit(lambda lease: lease["spec"].update(renewTime=str(len(times))))
+            world.server.edit(renewTime=str(len(times)))
             return await super().get(*args, **kwargs)
 
     elector, _ = world.candidate()
@@ -299,8 +302,8 @@ async def test_another_leads_within_the_lease_duration_and_one_retry_period_of_a
         await world.clock.advance(rng.uniform(0, 2 * retry))
         waiting.append(asyncio.create_task(rival.acquire()))
     await world.clock.advance(5 * retry)
-    renewed = world.server.writes
-    while world.server.writes == renewed:
+    renewed = world.server.version
+    while world.server.version == renewed:
         await world.clock.advance(retry / 200)
     renewing.cancel()
     world.leaders.now.clear()
@@ -347,10 +350,10 @@ async def test_candidate_that_stood_still_when_it_got_the_lease_asks_again_befor
     await settle()
     assert world.server.holder == "me"
     assert world.leaders.ever == []
-    world.server.edit(lambda lease: lease["spec"].update(holderIdentity="other"))  # it was time for others to take over
+    world.server.edit(holderIdentity="other")  # it was time for others to take over
     await world.clock.advance(2)
     assert world.leaders.ever == []
-    world.server.edit(lambda lease: lease["spec"].update(holderIdentity=""))
+    world.server.edit(holderIdentity="")
     await world.clock.advance(2)
     assert world.leaders.ever == ["me"]
     await waiting
@@ -498,23 +501,23 @@ async def test_leader_ends_at_the_end_of_its_term_though_its_client_swallows_the
 async def test_stolen_lease_ends_leadership_at_the_next_renewal(world: World):
     elector, _ = world.candidate()
     await elector.acquire()
-    world.server.edit(lambda lease: lease["spec"].update(holderIdentity="thief"))
+    world.server.edit(holderIdentity="thief")
     assert await lost_after(world, elector) == (2, "thief holds it")
-    writes = world.server.writes
+    writes = world.server.version
     await elector.release()
-    assert (world.server.holder, world.server.writes) == ("thief", writes)
+    assert (world.server.holder, world.server.version) == ("thief", writes)
 
 
 async def test_harmless_edit_costs_one_more_read_and_is_kept(world: World):
     elector, connection = world.candidate()
     await elector.acquire()
     connection.calls.clear()
-    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    world.server.edit()
     renewing = asyncio.create_task(elector.renew())
     await world.clock.advance(4)
     assert connection.calls == ["update", "get", "update", "update"]
     assert world.server.lease is not None
-    assert world.server.lease["metadata"]["labels"] == {"a": "b"}
+    assert "version" in world.server.lease["metadata"]["labels"]
     assert world.server.spec["leaseTransitions"] == 0
     renewing.cancel()
 
@@ -523,7 +526,7 @@ async def test_deleted_lease_is_created_anew(world: World):
     elector, connection = world.candidate()
     await elector.acquire()
     connection.calls.clear()
-    world.server.lease = None
+    world.server.delete(LEASE)
     renewing = asyncio.create_task(elector.renew())
     await world.clock.advance(2)
     assert connection.calls == ["update", "get", "create"]
@@ -583,7 +586,7 @@ async def test_release_repeats_after_a_conflict(world: World):
     connection.delay_before = 1
     releasing = asyncio.create_task(elector.release())
     await world.clock.advance(1.5)
-    world.server.edit(lambda lease: lease["metadata"].update(labels={"a": "b"}))
+    world.server.edit()
     await world.clock.advance(3)
     await releasing
     assert world.server.holder == ""
@@ -668,7 +671,7 @@ class Pod:
                 self.world.clock.jump_wall_clock(self.rng.uniform(-3600, 3600))
             case 5:
                 if self.world.server.lease is not None:
-                    self.world.server.edit(lambda lease: lease["metadata"].update(labels={}))
+                    self.world.server.edit()
             case 6:
                 if self.life is not None:
                     self.life.cancel()

@@ -14,10 +14,9 @@ from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, LeadershipLost
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.reconcile import Request, Result
-from tests.support.caches import FakeCache
 from tests.support.clock import FakeClock, settle
-from tests.support.leases import LeaseConnection, LeaseServer
-from tests.support.sources import FakeSource, an_object
+from tests.support.fake_informer import FakeSource, an_object
+from tests.support.leases import LEASE, LeaseConnection, LeaseServer
 from workqueue import ItemExponentialFailureRateLimiter
 
 if TYPE_CHECKING:
@@ -44,10 +43,10 @@ class NotingInformers(Noting):
 
     def __init__(self, log: list[str]) -> None:
         super().__init__("informers", log)
-        self.needed, self.extra = FakeCache(), FakeCache()
+        self.needed, self.extra = FakeSource(synced=False), FakeSource(synced=False)
 
     @property
-    def informers(self) -> list[FakeCache]:
+    def informers(self) -> list[FakeSource]:
         return [self.needed, self.extra]
 
     def sync(self) -> None:
@@ -125,6 +124,7 @@ async def world() -> World:
     return World()
 
 
+HELD = {"metadata": {"name": "the-lease"}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}}
 STARTED = ["+background", "+informers", "lease:me", "+members", "reconcile", "reconciled"]
 
 
@@ -152,7 +152,7 @@ async def test_nobody_campaigns_before_the_caches_are_warm(world: World):
 
 
 async def test_standby_keeps_warm_and_works_as_soon_as_it_leads(world: World):
-    world.leases.server.create({"metadata": {}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}})
+    world.leases.server.create(LEASE, HELD)
     running = await world.start()
     await world.clock.advance(10)
     assert world.log == ["+background", "+informers"]
@@ -247,7 +247,8 @@ async def test_no_reconcile_begins_after_the_process_stood_still_for_longer_than
 
 @pytest.mark.parametrize("phase", ["syncing", "campaigning"])
 async def test_stop_before_leading_is_quick_and_touches_no_lease(world: World, phase: str):
-    world.leases.server.create({"metadata": {}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15}})
+    world.leases.server.create(LEASE, HELD)
+    version = world.leases.server.version
     if phase == "campaigning":
         world.informers.sync()
     running = asyncio.create_task(world.manager.run())
@@ -256,7 +257,7 @@ async def test_stop_before_leading_is_quick_and_touches_no_lease(world: World, p
     world.manager.stop()
     await running
     assert world.log == ["-informers", "-background"]
-    assert world.leases.server.writes == 1
+    assert world.leases.server.version == version
 
 
 async def test_stop_before_run_stops_at_once(world: World):

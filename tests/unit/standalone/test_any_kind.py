@@ -12,7 +12,7 @@ from mcs_controller.standalone.served_kinds import FRESH_SECONDS
 from tests.support.execution import KEY, MARKS, NAMESPACE, World
 
 if TYPE_CHECKING:
-    from tests.support.memory import Json
+    from tests.support.object_store import Json
 
 STATUS = "patch works/karmada-es-m1/w/status"
 ASKED = "discover apis/apps/v1"
@@ -125,7 +125,7 @@ async def test_what_a_member_fills_in_is_not_fought_over(world: World) -> None:
         obj["spec"].setdefault("shiny", "new")
         obj["spec"]["template"]["spec"]["containers"][0].setdefault("policy", "IfNotPresent")
 
-    world.member.defaulters = {"Deployment": fill_in}
+    world.member.store.defaulters = {"Deployment": fill_in}
     world.carry(deployment())
     await world.reconcile()
     assert await world.reconcile() == []

@@ -14,7 +14,7 @@ from tests.support.clusters import golden
 if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from tests.support.memory import Json
+    from tests.support.object_store import Json
 
 NOW = "2026-01-01T00:00:00Z"
 

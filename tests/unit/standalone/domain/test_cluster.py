@@ -19,7 +19,7 @@ from tests.support.clusters import (
     golden,
     namespace,
 )
-from tests.support.memory import apply_json_patch
+from tests.support.object_store import apply_json_patch
 
 GOLDEN = [CLUSTERS.decode(msgspec.json.encode(one)) for one in golden("host-clusters.json")]
 

@@ -27,7 +27,7 @@ from mcs_controller.standalone.domain.execution import (
 )
 from tests.support.builders import a_work, service, slice_, work
 from tests.support.clusters import golden
-from tests.support.memory import Json, merge_patch
+from tests.support.object_store import Json, merge_patch
 
 NAMESPACE = "karmada-es-m1"
 MARKS = {wk.WORK_NAMESPACE: NAMESPACE, wk.WORK_NAME: "w"}

@@ -13,7 +13,7 @@ from mcs_controller.standalone.domain.immutable import Immutable, check_replacea
 from tests.support.builders import service, slice_
 
 if TYPE_CHECKING:
-    from tests.support.memory import Json
+    from tests.support.object_store import Json
 
 ADDRESS: Json = {"clusterIP": "10.1.1.1", "clusterIPs": ["10.1.1.1"]}
 HEADLESS: Json = {"clusterIP": "None", "clusterIPs": ["None"]}

@@ -13,7 +13,7 @@ from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.member_ownership import OBJECT, Identities, Standing, condition_of, plan_ownership
 from tests.support.builders import a_cluster
-from tests.support.memory import Json, merge_patch
+from tests.support.object_store import Json, merge_patch
 
 WHO = Identities("here", "member-uid")
 

@@ -12,7 +12,7 @@ from mcs_controller.api.common import decode_applied
 from mcs_controller.standalone.domain.execution import plan_update
 from tests.support.builders import service
 from tests.support.managed_fields import Json, entry, with_fields
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 ADDRESS: Json = {"clusterIP": "10.1.1.1", "clusterIPs": ["10.1.1.1"]}
 FAMILIES: Json = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}

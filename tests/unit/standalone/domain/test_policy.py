@@ -28,7 +28,7 @@ from mcs_controller.standalone.domain.policy import (
     rules_of,
 )
 from tests.support.builders import as_written, golden, ids
-from tests.support.memory import Json, merge_patch
+from tests.support.object_store import Json, merge_patch
 from tests.support.policies import DEPLOYMENT, a_policy, a_template, marks, selector
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from mcs_controller.standalone.domain.scheduling import (
     schedule,
 )
 from tests.support.clusters import binding, binding_json, cluster, golden
-from tests.support.memory import merge_patch
+from tests.support.object_store import merge_patch
 
 if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster

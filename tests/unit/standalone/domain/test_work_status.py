@@ -22,7 +22,7 @@ from tests.support.builders import a_work, service, slice_, work
 from tests.support.clusters import golden
 
 if TYPE_CHECKING:
-    from tests.support.memory import Json
+    from tests.support.object_store import Json
 
 NOW = "2026-01-01T00:00:00Z"
 

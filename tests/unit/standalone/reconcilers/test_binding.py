@@ -26,7 +26,7 @@ from mcs_controller.standalone.reconcilers.binding import (
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
 from tests.support.clusters import golden
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.standalone.templates import TemplateInformers
+    from tests.support.object_store import Json
 
 KEY = Request("default", "web-service")
 NAME = "web-5df7d8bb9f"

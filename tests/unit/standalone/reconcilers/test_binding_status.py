@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,10 @@ from mcs_controller.standalone.reconcilers.binding_status import (
 )
 from tests.support.builders import binding, condition, service, work
 from tests.support.clock import FakeClock
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Json
 
 KEY = Request("default", "web-service")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,7 +22,10 @@ from mcs_controller.standalone.reconcilers.cluster_status import (
 )
 from tests.support.clock import FakeClock
 from tests.support.clusters import FakeMember, cluster, cluster_json
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Json
 
 M1 = Request("", "m1")
 

@@ -16,7 +16,7 @@ from mcs_controller.standalone.reconcilers.execution import cluster_changed, wor
 from tests.support.builders import a_cluster, a_work, service, slice_, work
 from tests.support.clusters import golden
 from tests.support.execution import KEY, MARKS, NAMESPACE, World
-from tests.support.memory import Json, merge_patch
+from tests.support.object_store import Json, merge_patch
 
 if TYPE_CHECKING:
     from informers.resource import Resource
@@ -221,7 +221,7 @@ async def test_objects_that_a_webhook_rewrites_are_not_written_for_ever(world: W
     def rewrite(obj: Json, before: Json | None) -> None:
         obj["metadata"].setdefault("labels", {})["shared"] = "member"
 
-    world.member.defaulters = {"EndpointSlice": rewrite}
+    world.member.store.defaulters = {"EndpointSlice": rewrite}
     world.carry(slice_(labels={"shared": "work"}))
     await world.reconcile()
     assert await world.reconcile() == []

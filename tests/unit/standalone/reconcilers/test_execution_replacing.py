@@ -13,7 +13,7 @@ from tests.support.builders import service, slice_
 from tests.support.execution import KEY, NAMESPACE, World
 
 if TYPE_CHECKING:
-    from tests.support.memory import Json
+    from tests.support.object_store import Json
 
 STATUS = f"patch works/{NAMESPACE}/w/status"
 OVERWRITE = {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +19,10 @@ from tests.support.builders import cluster, service
 from tests.support.clock import FakeClock
 from tests.support.execution import KEY, MARKS, World
 from tests.support.members import MemoryMembers
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Json
 
 M1, M2 = Request("", "m1"), Request("", "m2")
 READ = ["get namespaces/kube-system", f"get configmaps/karmada-system/{OBJECT}"]

@@ -25,13 +25,14 @@ from mcs_controller.standalone.reconcilers.policy import (
 )
 from tests.support.builders import ids
 from tests.support.clock import settle
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
 from tests.support.policies import DEPLOYMENT, NAMESPACE, SERVICE, MemoryTemplates, marks, policy, selector, template
 from workqueue.priority import LOW, at_priority
 
 if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.standalone.templates import TemplateInformers
+    from tests.support.object_store import Json
 
 WEB = TemplateRequest(DEPLOYMENT, NAMESPACE, "web")
 POLICY = Request(NAMESPACE, "p")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,10 @@ from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.standalone.reconcilers.scheduler import SchedulerReconciler, binding_changed, requests_for_cluster
 from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json
-from tests.support.memory import Json, MemoryApi, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Json
 
 MANAGED_BY = "binding.karmada.io/managed-by"
 NGINX = Request("default", "nginx-service")

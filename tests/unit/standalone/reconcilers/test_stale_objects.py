@@ -19,7 +19,7 @@ from mcs_controller.standalone.domain.member_ownership import Ownership, Standin
 from mcs_controller.standalone.reconcilers.stale_objects import StaleObjectsReconciler, WorksToCome
 from tests.support.builders import a_work, binding, cluster, collected_work, mcs, service, slice_, work
 from tests.support.execution import KEY, World
-from tests.support.memory import CREATED
+from tests.support.object_store import CREATED
 
 ES = "karmada-es-m1"
 M1 = Request("", "m1")

@@ -1,10 +1,10 @@
 """Run every tier of tests that this machine can run, and name those it cannot.
 
-`make test` calls it; arguments go to pytest. Two pytest processes run side by side, each with test beds of its own, as
-most of the time a test waits for something. What they wrote is shown one after the other, and the last line is the sum
-of both, `<n> passed, <n> failed`, where errors of fixtures count as failed. It says `0 failed`, and the exit code is 0,
-only if both came to their end and all of their tests passed. In CI (the variable CI is set) a tier that cannot run is a
-failure.
+`make test` calls it; arguments go to pytest. The tests are divided into parts, a pytest process each with test beds of
+its own, and one more than there are CPUs run side by side, as half of the time a test waits for something. What a part
+wrote is shown when it ends. The last line is the sum of all, `<n> passed, <n> failed`, where errors of fixtures count
+as failed. It says `0 failed`, and the exit code is 0, only if all parts came to their end and all of their tests
+passed. In CI (the variable CI is set) a tier that cannot run is a failure.
 
 There is one process if paths are named (then only these are run), if an option is about one run of pytest (-k, --lf,
 --pdb, ...), or if there is only one CPU.
@@ -24,11 +24,19 @@ from tests.support.side_by_side import Part, run_here, run_side_by_side
 from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
-INTEGRATION = Path("tests/integration")
+# These tiers are not divided.
+WHOLE = ("tests/unit", "tests/e2e")
 
-# Paths below tests/, for a process each; the first process has the rest. Tests that share a bed belong together. More
-# processes than CPUs take no less time: each has beds of its own, and API servers that start are what costs most.
-OTHER_PROCESSES = ("integration/product integration/dataplane integration/demo integration/testbed e2e",)
+# Paths below tests/, for a run each, those that take longest first; a last run has the rest. What one shares is a test
+# bed, which is gone when it has ended: API servers that start are what costs most, and idle ones cost too.
+PARTS = {
+    "product": "integration/product",
+    "crash-points": "model/test_crash_points.py",
+    "e2e": "e2e",
+    "beside": "integration/beside integration/standalone",
+    "library": "integration/informers integration/runtime integration/examples",
+    "dataplane": "integration/dataplane integration/demo integration/testbed",
+}
 
 # About one run: what it selects, what it shows while it runs, and files that two would both write.
 ONE_PROCESS = (
@@ -59,11 +67,10 @@ def main(arguments: list[str]) -> int:
         if os.environ.get("CI"):
             return 1
     print(f"tiers: {', '.join(tier.removeprefix('tests/') for tier in tiers)}", flush=True)
-    parts = divided(tiers)
-    arguments = ["--durations=10", *arguments]
-    if len(parts) < 2 or needs_one_process(arguments) or len(os.sched_getaffinity(0)) < 2:
+    cpus = len(os.sched_getaffinity(0))
+    if needs_one_process(arguments) or cpus < 2:
         return run_here([*tiers, *arguments])
-    return run_side_by_side(parts, arguments)
+    return run_side_by_side(divided(tiers), arguments, at_once=cpus + 1)
 
 
 def needs_one_process(arguments: list[str]) -> bool:
@@ -73,17 +80,18 @@ def needs_one_process(arguments: list[str]) -> bool:
 
 def divided(tiers: list[str]) -> list[Part]:
     """What each process runs; fewer of them, if the tiers have nothing for some."""
-    paths = [path for tier in tiers for path in _folders(tier)]
-    others = [[f"tests/{path}" for path in process.split()] for process in OTHER_PROCESSES]
-    first = [path for path in paths if not any(path in other for other in others)]
-    shares = [first, *([path for path in other if path in paths] for other in others)]
-    return [Part(str(number), share) for number, share in enumerate(filter(None, shares), 1)]
+    there = [path for tier in tiers for path in _folders(tier)]
+    named = {name: [f"tests/{path}" for path in paths.split()] for name, paths in PARTS.items()}
+    parts = {name: [path for path in paths if path in there] for name, paths in named.items()}
+    parts["rest"] = [path for path in there if not any(path in paths for paths in named.values())]
+    return [Part(name, paths) for name, paths in parts.items() if paths]
 
 
 def _folders(tier: str) -> list[str]:
-    if Path(tier) != INTEGRATION:
+    """What a tier consists of: its folders, or its files if it has no folders."""
+    if tier in WHOLE:
         return [tier]
-    return sorted(str(INTEGRATION / each) for each in os.listdir(INTEGRATION) if _has_tests(INTEGRATION / each))
+    return sorted(f"{tier}/{each}" for each in os.listdir(tier) if _has_tests(Path(tier, each)))
 
 
 def _has_tests(path: Path) -> bool:

@@ -13,7 +13,6 @@ conflicts between two writes of one process.
 from __future__ import annotations
 
 import asyncio
-import copy
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from informers.errors import Conflict, KubeError, ServerError, TransportError
 from informers.meta import ObjectKey
 from tests.support.execution import default_service
 from tests.support.memory import MemoryApi
-from tests.support.object_store import Json, Key, key_of, plural_of
+from tests.support.object_store import Json, Key, json_copy, key_of, plural_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -138,11 +137,11 @@ class Server(MemoryApi):
     def add_theirs(self, content: Json) -> None:
         """Somebody else makes an object that nobody here may touch."""
         key = key_of(plural_of(content), content)
-        self.theirs[key] = copy.deepcopy(self.seed(content))
+        self.theirs[key] = json_copy(self.seed(content))
 
     def change_theirs(self, kind: str, namespace: str, name: str, patch: Json) -> None:
         """They change it."""
-        self.theirs[plural_of({"kind": kind}), ObjectKey(namespace, name)] = copy.deepcopy(
+        self.theirs[plural_of({"kind": kind}), ObjectKey(namespace, name)] = json_copy(
             self.edit(kind, namespace, name, patch)
         )
 
@@ -177,7 +176,7 @@ class Server(MemoryApi):
 
     def accept(self) -> None:
         """What belongs to others is to stay as it is now."""
-        self.theirs = {key: copy.deepcopy(self.store.objects[key]) for key in self.theirs}
+        self.theirs = {key: json_copy(self.store.objects[key]) for key in self.theirs}
 
     def spoil(self, fault: str, verb: str, times: int) -> None:
         """Let the next writes fail: "500", "409" or "unsent" before they take effect, "lost" thereafter."""

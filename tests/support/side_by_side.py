@@ -18,12 +18,17 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+SLOWEST: Final = 10
+"""How many of the slowest tests are named at the end."""
+
+POLL_SECONDS: Final = 0.1
 
 PROGRESS_SECONDS: Final = 60.0
 """How often it is said where the parts are. Some pipelines give up on what says nothing for long."""
@@ -57,9 +62,11 @@ class Counter:
     def __init__(self) -> None:
         self.passed: set[str] = set()
         self.failed: set[str] = set()
+        self.seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for the set-up, the call and the tear-down of each test."""
+        self.seconds[f"{report.when} {report.nodeid}"] = report.duration
         if report.failed:
             self.failed.add(report.nodeid)
         elif report.passed and report.when == "call":
@@ -75,39 +82,74 @@ class Counter:
         failed = len(self.failed)
         return Counts(len(self.passed - self.failed), max(failed, 1) if exit_code else failed)
 
+    def slowest(self) -> list[tuple[float, str]]:
+        """The tests, set-ups and tear-downs that took longest, the slowest first: (seconds, name)."""
+        return sorted(((seconds, name) for name, seconds in self.seconds.items()), reverse=True)[:SLOWEST]
+
 
 def run_here(arguments: Sequence[str]) -> int:
     """One run, in this process. Returns pytest's exit code."""
     counter = Counter()
     exit_code = int(pytest.main([*arguments], plugins=[counter]))
+    _print_slowest(counter.slowest())
     print(_closing_line([counter.counts(exit_code)]), flush=True)
     return exit_code
 
 
-def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str]) -> int:
-    """All parts at a time. Returns 0 if all tests of all of them passed, and else 1.
+def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once: int) -> int:
+    """All parts, some at a time, begun in the given order. Returns 0 if all tests of all of them passed, and else 1.
 
     SIGINT and SIGTERM make each part end as Ctrl-C does: beds are taken down. So does the death of this process.
+
+    Args:
+        parts: what to run. What a part wrote is shown when it has ended.
+        arguments: for each pytest.
+        at_once: how many parts run at a time.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiers-")))
-        running = [stack.enter_context(_Running.start(part, folder, [*colour, *arguments])) for part in parts]
-        stack.enter_context(_forwarding(running))
-        for number, part in enumerate(running, 1):
-            _wait(part, running)
-            print(f"\n===== part {number} of {len(parts)}: {', '.join(part.part.paths)} =====", flush=True)
-            part.show()
-        results = [part.counts() for part in running]
-        print()
-        for number, part in enumerate(running, 1):
-            print(f"part {number} of {len(parts)}: {part.verdict()}")
-    print(_closing_line(results), flush=True)
-    return int(any(result.failed for result in results))
+        running: list[_Running] = []
+        interrupted = stack.enter_context(_forwarding(running))
+        ended: list[_Running] = []
+        waiting = list(parts)
+        told = time.monotonic()
+        while waiting or len(ended) < len(running):
+            while waiting and len(running) - len(ended) < at_once and not interrupted:
+                start = _Running.start(waiting.pop(0), folder, [*colour, *arguments])
+                running.append(stack.enter_context(start))
+                if interrupted:  # while it was being started: it has not been told
+                    running[-1].process.send_signal(signal.SIGINT)
+            if interrupted:
+                waiting.clear()
+            for one in running:
+                if one not in ended and one.process.poll() is not None:
+                    ended.append(one)
+                    print(f"\n===== part {len(ended)} of {len(parts)}: {', '.join(one.part.paths)} =====", flush=True)
+                    one.show()
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                _tell([one for one in running if one not in ended])
+            time.sleep(POLL_SECONDS)
+        results = [part.counts() for part in ended]
+        _print_slowest(sorted((each for part in ended for each in part.slowest()), reverse=True)[:SLOWEST])
+        for number, part in enumerate(ended, 1):
+            print(f"part {number} of {len(parts)}: {part.part.name}: {part.verdict()}")
+        for name in (name for part in ended for name in part.failed()):
+            print(f"FAILED {name}")
+    print(_closing_line(results + [Counts(0, 1)] * (len(parts) - len(ended))), flush=True)
+    return int(any(result.failed for result in results) or len(ended) < len(parts))
 
 
 def _closing_line(results: Sequence[Counts]) -> str:
     return f"{sum(each.passed for each in results)} passed, {sum(each.failed for each in results)} failed"
+
+
+def _print_slowest(slowest: Sequence[tuple[float, str]]) -> None:
+    print(f"\nThe {len(slowest)} slowest tests, set-ups and tear-downs:")
+    for seconds, name in slowest:
+        print(f"{seconds:8.1f} s  {name}")
+    print()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +187,21 @@ class _Running:
         sys.stdout.buffer.write(self.output.read_bytes())
         sys.stdout.buffer.flush()
 
+    def told(self) -> dict[str, Any]:
+        """What the part reported of itself; nothing, if it did not come to its end."""
+        return dict(json.loads(self.report.read_text())) if self.report.exists() else {}
+
     def counts(self) -> Counts:
-        if not self.report.exists():
+        if not (told := self.told()):
             return Counts(0, 1)
-        passed, failed = json.loads(self.report.read_text())
-        return Counts(passed, max(failed, 1) if self.process.returncode else failed)
+        failed = len(told["failed"])
+        return Counts(told["passed"], max(failed, 1) if self.process.returncode else failed)
+
+    def failed(self) -> list[str]:
+        return list(self.told().get("failed", ()))
+
+    def slowest(self) -> list[tuple[float, str]]:
+        return [(seconds, name) for seconds, name in self.told().get("slowest", ())]
 
     def verdict(self) -> str:
         if not self.report.exists():
@@ -158,30 +210,28 @@ class _Running:
 
 
 @contextmanager
-def _forwarding(running: Sequence[_Running]) -> Iterator[None]:
-    def forward(*_: object) -> None:
+def _forwarding(running: Sequence[_Running]) -> Iterator[list[int]]:
+    """Pass SIGINT and SIGTERM on to all parts; yields the signals that came."""
+    came: list[int] = []
+
+    def forward(number: int, _: object) -> None:
+        came.append(number)
         for part in running:
             if part.process.poll() is None:
                 part.process.send_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _wait(part: _Running, running: Sequence[_Running]) -> None:
-    while True:
-        try:
-            part.process.wait(PROGRESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            for each in running:
-                last = next((line for line in reversed(each.lines()) if line.strip()), "starting")
-                print(f"{time.strftime('%H:%M:%S')} {each.part.name}: {last[-120:]}", file=sys.stderr, flush=True)
-        else:
-            return
+def _tell(running: Sequence[_Running]) -> None:
+    for each in running:
+        last = next((line for line in reversed(each.lines()) if line.strip()), "starting")
+        print(f"{time.strftime('%H:%M:%S')} {each.part.name}: {last[-120:]}", file=sys.stderr, flush=True)
 
 
 def _part(parent: int, report: Path, arguments: list[str]) -> int:
@@ -194,7 +244,9 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
     counter = Counter()
     exit_code = int(pytest.main(arguments, plugins=[counter]))
     complete = report.with_suffix(".new")
-    complete.write_text(json.dumps(counter.counts(exit_code)))
+    counts = counter.counts(exit_code)
+    report_of = {"passed": counts.passed, "failed": sorted(counter.failed), "slowest": counter.slowest()}
+    complete.write_text(json.dumps(report_of))
     complete.replace(report)
     return exit_code
 

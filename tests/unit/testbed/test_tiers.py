@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.side_by_side import Part, run_side_by_side
-from tests.tiers import divided, needs_one_process
+from tests.tiers import PARTS, divided, needs_one_process
 
 REPOSITORY = Path(__file__).parents[3]
 PASSES = "def test_passes(): pass\n"
@@ -72,14 +72,43 @@ def test_result_is_that_of_both_and_its_last_line_says_so(
 ):
     write(parts[0], PASSES)
     write(parts[1], second)
-    exit_code = run_side_by_side(parts, [])
+    exit_code = run_side_by_side(parts, [], at_once=2)
     lines = capfdbinary.readouterr().out.decode().splitlines()
     assert lines[-1] == closing_line
     assert exit_code == (0 if closing_line.endswith(" 0 failed") else 1)
-    told = [number for number, line in enumerate(lines) if line.startswith(("===== part 1 of 2", "===== part 2 of 2"))]
+    told = [line for line in lines if line.startswith(("===== part 1 of 2", "===== part 2 of 2"))]
     assert len(told) == 2
-    assert "test_one.py" in "\n".join(lines[told[0] : told[1]])
-    assert [line[:13] for line in lines[-3:-1]] == ["part 1 of 2: ", "part 2 of 2: "]
+    assert any("test_one.py" in line for line in lines)
+    verdicts = [line for line in lines if line.startswith(("part 1 of 2: ", "part 2 of 2: "))]
+    assert sorted(line.split(": ")[1] for line in verdicts) == ["one", "two"]
+
+
+def test_no_more_parts_run_at_a_time_than_asked_for(parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]):
+    alone = (
+        "import os, pathlib\n"
+        "def test_is_alone():\n"
+        f"    mark = pathlib.Path({str(Path(parts[0].paths[0]).parent / 'mark')!r})\n"
+        "    mark.touch(exist_ok=False)\n"
+        "    mark.unlink()\n"
+    )
+    for part in parts:
+        write(part, alone)
+    assert run_side_by_side(parts, [], at_once=1) == 0
+    shown = capfdbinary.readouterr().out.decode()
+    assert shown.index("===== part 1 of 2: ") < shown.index("test_one.py") < shown.index("===== part 2 of 2: ")
+
+
+def test_failures_and_the_slowest_tests_are_named_at_the_end(
+    parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]
+):
+    write(parts[0], "def test_fails(): assert False\n")
+    write(parts[1], "import time\ndef test_sleeps(): time.sleep(0.3)\n")
+    run_side_by_side(parts, [], at_once=2)
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    [heading] = [number for number, line in enumerate(lines) if "slowest tests" in line]
+    assert lines[heading + 1].endswith("test_two.py::test_sleeps")
+    assert lines[-2].startswith("FAILED ")
+    assert lines[-2].endswith("test_one.py::test_fails")
 
 
 def test_one_run_has_such_a_line_too(parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]):
@@ -115,7 +144,7 @@ def test_signal_ends_both_and_takes_their_beds_down(parts: list[Part], number: s
         write(part, WAITS)
     command = (
         "import sys; from tests.support.side_by_side import Part, run_side_by_side; "
-        "sys.exit(run_side_by_side([Part('one', [sys.argv[1]]), Part('two', [sys.argv[2]])], []))"
+        "sys.exit(run_side_by_side([Part('one', [sys.argv[1]]), Part('two', [sys.argv[2]])], [], at_once=2))"
     )
     paths = [part.paths[0] for part in parts]
     process = subprocess.Popen(
@@ -138,18 +167,13 @@ def _until(condition) -> None:
         time.sleep(0.01)
 
 
-def test_all_processes_together_run_every_folder_once():
-    tiers = ["tests/unit", "tests/model", "tests/integration", "tests/e2e"]
-    paths = [path for part in divided(tiers) for path in part.paths]
-    assert len(paths) == len(set(paths))
-    folders = {path for path in paths if path.startswith("tests/integration/")}
-    assert {path for path in paths if path not in folders} == {"tests/unit", "tests/model", "tests/e2e"}
-    with_tests = {Path(file).relative_to(REPOSITORY) for file in REPOSITORY.glob("tests/integration/**/test_*.py")}
-    assert {str(file) for file in with_tests} == {
-        str(file) for file in with_tests if any(file.is_relative_to(folder) for folder in folders)
-    }
-    assert [part.paths for part in divided(["tests/unit", "tests/model"])] == [["tests/unit", "tests/model"]]
-    assert len(divided(tiers)) == 2
+def test_all_parts_together_run_every_file_once():
+    parts = divided(["tests/unit", "tests/model", "tests/integration", "tests/e2e"])
+    paths = [Path(path) for part in parts for path in part.paths]
+    for file in REPOSITORY.glob("tests/**/test_*.py"):
+        assert sum(file.relative_to(REPOSITORY).is_relative_to(path) for path in paths) == 1, file
+    assert {part.name for part in parts} == {*PARTS, "rest"}
+    assert [part.name for part in divided(["tests/unit", "tests/model"])] == ["crash-points", "rest"]
 
 
 @pytest.mark.parametrize(

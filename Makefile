@@ -9,7 +9,7 @@ MEMBERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e mutants bench bench-quick check fmt lint types imports docs clean
+.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
 
 help: ## list what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,8 @@ test-integration: components ## against real etcd and kube-apiserver
 test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
+test-long: components ## the random tests for hours: TEST_SCALE times what `make test` tries of them
+	@TEST_SCALE=$${TEST_SCALE:-20} $(PY) -m pytest tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
 mutants: $(READY) ## break the product in known ways: does a test fail each time? (minutes)
 	@$(PY) -m tools.mutants $(ARGS)
 

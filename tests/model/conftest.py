@@ -9,15 +9,15 @@ import pytest
 
 from tests.support import fleet_model_report as report
 from tests.support.fleet_model_flows import FLOWS
+from tests.support.scale import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONG = bool(os.environ.get("MODEL_LONG"))
 WRITE = bool(os.environ.get("MODEL_WRITE"))
 WIRINGS = ("stand-alone", "beside Karmada", "agent")
 WHOLE = {False: 3, True: 6}
-"""Of so many writes on their way at once, every subset; with `MODEL_LONG`, and without."""
+"""Of so many writes on their way at once, every subset; in `make test-long`, and without."""
 
 _FOUND = pytest.StashKey[dict[tuple[str, str], report.Found]]()
 

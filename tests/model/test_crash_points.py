@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.model.conftest import LONG, WHOLE, WIRINGS, WRITE
+from tests.model.conftest import WHOLE, WIRINGS, WRITE
 from tests.support.fleet_model import Fleet
 from tests.support.fleet_model_flows import FLOWS, NAMES, at_rest
 from tests.support.fleet_model_oracle import complaints
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 from tests.support.fleet_model_report import PAGE, Found, page, said
+from tests.support.scale import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,14 +3,13 @@
 A hypothesis state machine over the whole pipeline in memory, in one process or in two. What the machine does happens
 while requests, answers and watch events of before are still on their way, several at a time, and overtake each other.
 
-`MODEL_LONG=1` runs more and longer histories. A failing one is printed by hypothesis as a program, and what happened in
-between, message by message.
+`make test-long` runs more and longer histories. A failing one is printed by hypothesis as a program, and what happened
+in between, message by message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from tests.support.fleet_model import Fleet, fresh, marked, namespace
 from tests.support.fleet_model_foreign import own, strew, strip, strippable
 from tests.support.fleet_model_oracle import complaints, expected, present
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
+from tests.support.scale import LONG, SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -45,7 +45,6 @@ LISTED = (
     [{"name": "http", "port": 1}],
     [{"port": 7}],
 )
-LONG = bool(os.environ.get("MODEL_LONG"))
 
 pytestmark = pytest.mark.timeout(7200 if LONG else 900)
 """Seconds. Making a failing history smaller takes minutes."""
@@ -546,7 +545,7 @@ def _is_right_to_fail(what: str) -> bool:
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=2000 if LONG else 50,
+    max_examples=50 * SCALE,
     stateful_step_count=60 if LONG else 25,
     deadline=None,
     # Without explanations: they trace each line, which takes far longer than the histories.

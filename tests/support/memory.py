@@ -26,12 +26,13 @@ from informers.client.wire import Identity, ListPage
 from informers.meta import KubeObject, ObjectKey
 from tests.support.fake_informer import FakeInformer
 from tests.support.managed_fields import written
-from tests.support.object_store import (json_copy,
+from tests.support.object_store import (
     Change,
     Json,
     Key,
     ObjectStore,
     Selection,
+    json_copy,
     key_of,
     merge_patch,
     plural_of,

@@ -14,6 +14,7 @@ import pytest
 
 from informers.resource import Resource, struct_decoder
 from tests.support.objects import ConfigMap
+from tests.support.scale import LONG, SCALE
 from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ _REPEAT = "SOAK_SEED"
 def seeds(*, new: bool = True) -> list[Any]:
     """Of the runs of a soak: those that the environment names ("1,2,3"), or a fixed one and, if `new`, a random one.
 
-    In CI the same every time: a pipeline must not turn red for a change that has nothing to do with it.
+    In CI the same every time: a pipeline must not turn red for a change that has nothing to do with it. `make
+    test-long` has a random one for each step of the scale.
     """
     if given := os.environ.get(_REPEAT):
         return [pytest.param(int(one), id=one.strip()) for one in given.split(",")]
     fixed = pytest.param(FIXED_SEED, id="fixed")
-    return [fixed] if os.environ.get("CI") or not new else [fixed, pytest.param(None, id="random")]
+    further = SCALE if LONG else int(new and not os.environ.get("CI"))
+    return [fixed, *(pytest.param(None, id=f"random-{number}") for number in range(further))]
 
 
 def begin(seed: int | None, request: pytest.FixtureRequest) -> int:

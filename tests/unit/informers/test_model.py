@@ -49,6 +49,7 @@ from tests.support.objects import (
     manifest,
     status,
 )
+from tests.support.scale import SCALE
 
 if TYPE_CHECKING:
     from informers.cache.event import Event
@@ -306,5 +307,5 @@ class Informing(RuleBasedStateMachine):
         }
 
 
-Informing.TestCase.settings = settings(max_examples=400, stateful_step_count=50, deadline=None)
+Informing.TestCase.settings = settings(max_examples=400 * SCALE, stateful_step_count=50, deadline=None)
 TestInforming = Informing.TestCase

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.clock import FakeClock, settle
+from tests.support.scale import SCALE
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, ShutDown
 from workqueue.priority import OLDEST_EVERY
 
@@ -244,5 +245,5 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=200 * SCALE, stateful_step_count=40, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

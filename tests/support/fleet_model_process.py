@@ -22,7 +22,7 @@ from mcs_controller.options import Options, command
 from mcs_controller.standalone import start as standalone
 from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, Server
 from tests.support.mcs_world import PlainController
-from tests.support.members import MemoryMembers
+from tests.support.members import MemoryFactory, MemoryMembers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
     from tests.support.fleet_model import Fleet, Move
-    from tests.support.memory import MemoryInformer
 
 
 class Kind(NamedTuple):
@@ -100,7 +99,7 @@ class Process:
         for task in tasks:
             task.cancel()
         for one in (self.host, *self._members.values()):
-            one.deafen()
+            one.stop()
         return tasks
 
     def check(self) -> None:
@@ -158,36 +157,6 @@ class Process:
         return {name: cast("Connection", self.connections.factories[name].api) for name in self._connected}
 
 
-class _Factory:
-    """An `InformerFactory` of the control plane."""
-
-    def __init__(self, host: Connection) -> None:
-        self._host = host
-        self._informers: dict[Any, MemoryInformer[Any]] = {}
-
-    def informer(
-        self,
-        resource: Any,
-        *,
-        namespace: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        indexers: Any = None,
-    ) -> MemoryInformer[Any]:
-        key = (resource, namespace, label_selector, field_selector)
-        if key not in self._informers:
-            self._informers[key] = self._host.informer(
-                resource, None, label_selector=label_selector, field_selector=field_selector, namespace=namespace
-            )
-        self._informers[key].add_indexers(indexers or {})
-        return self._informers[key]
-
-    async def stop(self, informer: MemoryInformer[Any]) -> None:
-        """See `InformerFactory`."""
-        self._informers = {key: one for key, one in self._informers.items() if one is not informer}
-        self._host.deafen(informer)
-
-
 class _Context(ControllerContext):
     """Production's, with other queues and connections."""
 
@@ -211,7 +180,7 @@ class _Context(ControllerContext):
             metrics=_metrics(),
         )
         self.metrics.registry = CollectorRegistry()  # the stand-alone controllers of each process register theirs
-        self.informers = cast("Any", _Factory(process.host))
+        self.informers = cast("Any", MemoryFactory(cast("Any", process.host)))
         process.clusters = self.clusters.store
 
     @cached_property

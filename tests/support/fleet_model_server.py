@@ -350,24 +350,24 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self.raw = server.raw
         self._server = server
-        self._informers: list[MemoryInformer[Any]] = []
+        self.informers: list[MemoryInformer[Any]] = []
         self._closed = False
 
     def informer(self, *args: Any, **selectors: Any) -> MemoryInformer[Any]:
         """A watch of its own."""
-        self._informers.append(self._server.informer(*args, **selectors))
-        return self._informers[-1]
+        self.informers.append(self._server.informer(*args, **selectors))
+        return self.informers[-1]
 
-    def deafen(self, *informers: MemoryInformer[Any]) -> None:
+    def stop(self, *informers: MemoryInformer[Any]) -> None:
         """End these watches, or all."""
-        for one in informers or tuple(self._informers):
-            self._informers.remove(one)
-            self._server.informers.remove(one)
+        for one in informers or tuple(self.informers):
+            self.informers.remove(one)
+            self._server.stop(one)
 
     def close(self) -> None:
         """For ever."""
         self._closed = True
-        self.deafen()
+        self.stop()
         self._server.forget_connection()
 
     async def get(self, *args: Any, **rest: Any) -> Any:

@@ -31,6 +31,7 @@ from mcs_controller.members.sync_mode import CONTROL_PLANE
 from mcs_controller.reconcilers.writes import ReservedWorks
 from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
+from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
 
 if TYPE_CHECKING:
@@ -53,15 +54,6 @@ class Crash(BaseException):
     """The process dies here."""
 
 
-class Registration:
-    """A handler's place in an informer."""
-
-    live = True
-
-    def remove(self) -> None:
-        self.live = False
-
-
 class PlainController:
     """What `Controller` is to the start functions, with a queue that the test empties."""
 
@@ -77,15 +69,12 @@ class PlainController:
         self.add_source(source, mapper, predicate)
 
     def add_source(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> Any:
-        registration = Registration()
-
         def handle(event: Event[Any]) -> None:
-            if registration.live and (predicate is None or predicate(event)):
+            if predicate is None or predicate(event):
                 for request in mapper(event):
                     self.enqueue(request)
 
-        source.add_handler(handle)
-        return registration
+        return source.add_handler(handle)
 
     def enqueue(self, request: Hashable, priority: int | None = None) -> None:
         self.pending[request] = None
@@ -107,53 +96,6 @@ class PlainController:
                 self.later[request] = result.requeue_after
 
 
-class Member:
-    """A member's connection, and the member behind it."""
-
-    def __init__(self, name: str, api: MemoryApi) -> None:
-        self.name = name
-        self.credentials = f"the token in Secret karmada-cluster/{name}"
-        self.asked: list[Any] = []
-        self.informers = types.SimpleNamespace(informer=self._informer)
-        self._api = api
-        self._informers: dict[str, Any] = {}
-
-    def _informer(self, resource: Any, *, indexers: Any) -> Any:
-        if resource.plural not in self._informers:
-            self._informers[resource.plural] = self._api.informer(resource, indexers)
-        return self._informers[resource.plural]
-
-
-class Members:
-    """What `MemberClusters` is to the provider watches."""
-
-    def __init__(self, apis: dict[str, MemoryApi]) -> None:
-        self._apis = apis
-        self.connected: dict[str, Member] = {}
-        self._listeners: list[tuple[Callable[[Any], None], Callable[[str], None]]] = []
-
-    def get(self, name: str) -> Member | None:
-        return self.connected.get(name)
-
-    def add_listener(self, *, joined: Callable[[Any], None], left: Callable[[str], None]) -> None:
-        self._listeners.append((joined, left))
-        for member in self.connected.values():
-            joined(member)
-
-    def join(self, name: str) -> None:
-        """A connection is there (again)."""
-        self.leave(name)
-        self.connected[name] = Member(name, self._apis[name])
-        for joined, _ in self._listeners:
-            joined(self.connected[name])
-
-    def leave(self, name: str) -> None:
-        """The connection is closed."""
-        if self.connected.pop(name, None) is not None:
-            for _, left in self._listeners:
-                left(name)
-
-
 class World:
     """See the module."""
 
@@ -166,7 +108,7 @@ class World:
     ) -> None:
         self.host = MemoryApi()
         self.members = {name: MemoryApi() for name in names}
-        self.connections = Members(self.members)
+        self.connections = MemoryMembers(self.members)
         self.recorder = MemoryRecorder()
         self.clock = FakeClock()
         self.rng = rng
@@ -183,11 +125,11 @@ class World:
 
     def start(self) -> None:
         """The controllers begin, with empty memories; those of before are dead."""
-        self.host.informers.clear()
+        self.host.stop()
         for api in self.members.values():
-            api.informers.clear()
+            api.stop()
         connected = list(self.connections.connected)
-        self.connections = Members(self.members)
+        self.connections = MemoryMembers(self.members)
         self.controllers = {}
         caches: dict[str, Any] = {}
 
@@ -241,9 +183,9 @@ class World:
 
     def stop(self) -> None:
         """The controllers are down: they hear of nothing."""
-        self.host.informers.clear()
+        self.host.stop()
         for api in self.members.values():
-            api.informers.clear()
+            api.stop()
         self.controllers = {}
 
     @property

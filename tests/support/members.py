@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from informers.cache.factory import InformerFactory
     from informers.cache.store import Indexers
@@ -22,20 +22,32 @@ class MemoryFactory:
 
     api: MemoryApi
     listing: bool = False
-    informers: dict[tuple[str, str], MemoryInformer[Any]] = field(default_factory=dict)
+    _informers: dict[tuple[Resource[Any], frozenset[tuple[str, str]]], MemoryInformer[Any]] = field(
+        default_factory=dict
+    )
 
     def informer(
-        self, resource: Resource[Any], *, label_selector: str = "", indexers: Indexers[Any] | None = None
+        self, resource: Resource[Any], *, indexers: Indexers[Any] | None = None, **selectors: str
     ) -> MemoryInformer[Any]:
-        key = (resource.plural, label_selector)
-        if key not in self.informers:
-            self.informers[key] = self.api.informer(resource, indexers, label_selector=label_selector)
+        key = resource, frozenset(selectors.items())
+        if key not in self._informers:
+            self._informers[key] = self.api.informer(resource, **selectors)  # type: ignore[arg-type]
             if self.listing:
-                self.informers[key].synced.clear()
-        return self.informers[key]
+                self._informers[key].synced.clear()
+        self._informers[key].add_indexers(indexers or {})
+        return self._informers[key]
 
     async def stop(self, informer: MemoryInformer[Any]) -> None:
-        self.informers = {key: other for key, other in self.informers.items() if other is not informer}
+        self._informers = {key: other for key, other in self._informers.items() if other is not informer}
+        self.api.stop(informer)
+
+    @property
+    def informers(self) -> dict[tuple[str, str], MemoryInformer[Any]]:
+        """By plural and label selector."""
+        return {
+            (resource.plural, dict(selectors).get("label_selector", "")): informer
+            for (resource, selectors), informer in self._informers.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,35 +57,44 @@ class MemoryMember:
     name: str
     client: ApiClient
     informers: InformerFactory
-    credentials: str = "its credentials"
+
+    @property
+    def credentials(self) -> str:
+        return f"the token in Secret karmada-cluster/{self.name}"
 
 
 class MemoryMembers:
     """What `MemberClusters` is to those who use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, apis: Mapping[str, MemoryApi] | None = None) -> None:
         self.problems: dict[str, str] = {}
         self.factories: dict[str, MemoryFactory] = {}
-        self._members: dict[str, MemoryMember] = {}
+        self.connected: dict[str, MemoryMember] = {}
+        self._apis = apis or {}
         self._listeners: list[tuple[Callable[[Member], None], Callable[[str], None]]] = []
 
     def get(self, name: str) -> MemoryMember | None:
-        return self._members.get(name)
+        return self.connected.get(name)
 
     def problem(self, name: str) -> str | None:
         return self.problems.get(name)
 
     def add_listener(self, *, joined: Callable[[Member], None], left: Callable[[str], None]) -> None:
         self._listeners.append((joined, left))
-
-    def join(self, name: str, api: MemoryApi, *, listing: bool = False) -> None:
-        self.factories[name] = MemoryFactory(api, listing)
-        member = MemoryMember(name, cast("ApiClient", api), cast("InformerFactory", self.factories[name]))
-        self._members[name] = member
-        for joined, _ in self._listeners:
+        for member in self.connected.values():
             joined(member)
 
+    def join(self, name: str, api: MemoryApi | None = None, *, listing: bool = False) -> None:
+        """A connection is there, perhaps again."""
+        self.leave(name)
+        self.factories[name] = MemoryFactory(api or self._apis[name], listing)
+        client = cast("ApiClient", self.factories[name].api)
+        self.connected[name] = MemoryMember(name, client, cast("InformerFactory", self.factories[name]))
+        for joined, _ in self._listeners:
+            joined(self.connected[name])
+
     def leave(self, name: str) -> None:
-        del self._members[name]
-        for _, left in self._listeners:
-            left(name)
+        """The connection is closed, if there is one."""
+        if self.connected.pop(name, None) is not None:
+            for _, left in self._listeners:
+                left(name)

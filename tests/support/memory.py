@@ -206,6 +206,11 @@ class MemoryApi:
         self.informers.append(made)
         return made
 
+    def stop(self, *informers: MemoryInformer[Any]) -> None:
+        """These hear of nothing any more, or none at all."""
+        for one in informers or tuple(self.informers):
+            self.informers.remove(one)
+
     def cached(self, resource: Resource[T], indexers: Indexers[T] | None = None, **selectors: str) -> CachedClient[T]:
         """A `CachedClient` over this server."""
         informer = self.informer(resource, indexers, **selectors)  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import decode, slice_
 from tests.support.clock import FakeClock, settle
-from tests.support.mcs_world import Members, PlainController
+from tests.support.mcs_world import PlainController
+from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi
 from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter
 
@@ -32,7 +33,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.apis = {"m1": MemoryApi(), "m2": MemoryApi()}
-        self.members = Members(self.apis)
+        self.members = MemoryMembers(self.apis)
         self.members.join("m1")
         self.controller = PlainController("slices", None)
         self.clock = FakeClock()
@@ -43,7 +44,7 @@ class Bench:
 
     @property
     def informer(self) -> Any:
-        [informer] = self.members.connected["m1"]._informers.values()
+        [informer] = self.members.factories["m1"].informers.values()
         return informer
 
 
@@ -98,7 +99,7 @@ async def test_a_change_of_endpoints_in_use_comes_before_ordinary_work_and_a_new
 async def test_slices_are_unknown_until_the_first_list_is_complete(bench: Bench):
     assert bench.watches.slices("m1") is None
     member: Any = bench.members.get("m1")
-    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
     informer.synced.clear()
     bench.watches.ensure("m1")
     await settle()
@@ -129,7 +130,7 @@ async def test_a_first_list_that_takes_too_long_is_reported_once_and_waited_for(
 def unsynced(bench: Bench) -> Any:
     """The informer of m1's slices, whose first list is to come."""
     member: Any = bench.members.get("m1")
-    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
     informer.synced.clear()
     return informer
 
@@ -233,9 +234,9 @@ async def test_a_rebuilt_connection_is_watched_anew_and_the_old_one_heard_no_mor
 
 
 async def test_nobody_waits_for_the_first_list_of_a_connection_that_is_closed(bench: Bench):
-    member: Any = bench.members.get("m1")
+    bench.members.get("m1")
     bench.watches.ensure("m1")
-    member._informers["endpointslices"].synced.clear()
+    bench.informer.synced.clear()
     await settle()
     running = {task.get_name() for task in asyncio.all_tasks()}
     assert "first list of m1" in running

@@ -16,42 +16,14 @@ from mcs_controller.members import registry
 from mcs_controller.members.registry import MemberCluster, MemberClusters
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
-from tests.support.memory import MemoryApi, MemoryInformer, MemoryRecorder
+from tests.support.memory import MemoryApi, MemoryRecorder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from informers.cache.event import Event, Handler
     from informers.cache.informer import SharedInformer
     from informers.client.config import ClientConfig
     from mcs_controller.api.cluster import Cluster
-
-
-class Registration:
-    removed = False
-
-    def remove(self) -> None:
-        self.removed = True
-
-
-class Clusters:
-    """The control plane's Clusters, with registrations that end."""
-
-    def __init__(self, informer: MemoryInformer[Cluster]) -> None:
-        self.store = informer.store
-        self.registrations: list[Registration] = []
-        self._informer = informer
-
-    def add_handler(self, handler: Handler[Cluster], *, name: str = "") -> Registration:
-        registration = Registration()
-        self.registrations.append(registration)
-
-        def handle(event: Event[Cluster]) -> None:
-            if not registration.removed:
-                handler(event)
-
-        self._informer.add_handler(handle, name=name)
-        return registration
 
 
 class World:
@@ -59,7 +31,7 @@ class World:
         self.host = MemoryApi()
         self.clock = FakeClock()
         self.recorder = MemoryRecorder()
-        self.clusters = Clusters(self.host.informer(CLUSTERS))
+        self.clusters = self.host.informer(CLUSTERS)
         self.told: list[str] = []
         self.counted: list[tuple[str, str, str]] = []
         self.members = MemberClusters(
@@ -408,7 +380,7 @@ async def test_end_closes_everything_and_announces_nothing(world: World) -> None
     assert world.take() == ["+m1"], "the process ends: that is no reason to withdraw anything"
     assert client._transport._closed
     assert world.members.get("m1") is None
-    assert world.clusters.registrations[0].removed
+    assert world.clusters.handlers == []
     assert world.clock.sleepers == 0
 
 

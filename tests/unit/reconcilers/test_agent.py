@@ -22,7 +22,8 @@ from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
-from tests.support.mcs_world import Members, PlainController, Registration, World
+from tests.support.mcs_world import PlainController, World
+from tests.support.members import MemoryMembers
 
 if TYPE_CHECKING:
     from mcs_controller.context import ControllerContext
@@ -42,7 +43,7 @@ class Agent:
         self.cluster = cluster
         self.controllers: dict[str, PlainController] = {}
         self.watched: set[str] = set()
-        self.connections = Members({cluster: world.members[cluster]})
+        self.connections = MemoryMembers({cluster: world.members[cluster]})
         caches: dict[str, Any] = {}
 
         def cached(resource: Any, indexers: Any = None) -> Any:
@@ -283,14 +284,7 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
     else:
         world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": mode}})
     informer = world.host.informer(resources.CLUSTERS)
-    registration = Registration()
-
-    def add_handler(handler: Any, *, name: str) -> Registration:
-        informer.add_handler(handler, name=name)
-        return registration
-
-    clusters = types.SimpleNamespace(store=informer.store, wait_synced=informer.wait_synced, add_handler=add_handler)
-    task = asyncio.create_task(SyncModeLogger(cast("Any", clusters), SyncModeFilter("m1")).run())
+    task = asyncio.create_task(SyncModeLogger(cast("Any", informer), SyncModeFilter("m1")).run())
     await settle()
     if mode is not None:
         world.host.edit("Cluster", "", "m1", {"metadata": {"labels": {"beat": "1"}}})
@@ -298,5 +292,5 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert not registration.live
+    assert informer.handlers == []
     assert [record.message for record in caplog.records if record.name == "mcs_controller.members.sync_mode"] == said

@@ -164,7 +164,7 @@ async def test_a_crash_between_the_two_writes_is_mended():
 async def test_opening_03_a_work_that_vanished_leaves_no_slice(how: str):
     bench = await at_rest()
     if how != "by force":
-        bench.api.informers.clear()
+        bench.api.stop()
     bench.api.edit("Work", "karmada-es-m1", NAME, {"metadata": {"finalizers": []}})
     bench.api.remove("Work", "karmada-es-m1", NAME)
     after = bench if how == "by force" else Bench(bench.api)
@@ -241,7 +241,7 @@ async def test_marks_that_somebody_takes_off_come_back_and_no_second_slice_does(
     before = without_versions(bench.api.all("EndpointSlice"))
     assert len(before) == (2 if name == "distinct name" else 1)
     if while_down:
-        bench.api.informers.clear()
+        bench.api.stop()
     for each in before:
         patch: dict[str, Any] = {
             "metadata": {field: {key: None for its, key in subset if its == field} for field, _ in MARKS}

@@ -172,7 +172,7 @@ async def test_an_export_that_has_not_arrived_begins_no_watch(fields: Any, appli
     world.members["m1"].seed(service_export())
     world.host.seed(export_work("m1", applied=applied, **fields))
     await world.settle()
-    assert world.connections.connected["m1"]._informers == {}
+    assert world.connections.factories["m1"].informers == {}
     changed = {"spec": {"suspendDispatching": False}} if fields else {"status": export_work("m1")["status"]}
     world.host.edit("Work", "karmada-es-m1", EXPORT_WORK, changed)
     await world.settle()
@@ -218,7 +218,7 @@ async def test_case_57_a_cluster_that_is_not_ready_keeps_what_it_has_and_nothing
 
 
 def member_informer(world: World, plural: str) -> Any:
-    return world.connections.connected["m1"]._informers[plural]
+    return world.connections.factories["m1"].informers[plural, ""]
 
 
 async def test_case_44_a_member_whose_exports_are_not_watched_exports_nothing():

@@ -93,7 +93,7 @@ async def test_case_66_a_service_that_karmada_made_goes_too():
 async def test_a_removal_that_nobody_saw_is_noticed_at_the_start():
     bench = await at_rest()
     api = bench.api
-    api.informers.clear()
+    api.stop()
     api.remove("ServiceImport", "default", "web")
     after = Bench(api)
     await after.settle()

@@ -26,7 +26,7 @@ async def refusing() -> AsyncIterator[tuple[World, Any]]:
     """A world at rest whose m1 is about to refuse the list of its slices, and their informer."""
     world = World("m1", "m2")
     member: Any = world.connections.get("m1")
-    informer = member._informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
+    informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
     informer.synced.clear()
     world.host.seed(service())
     world.host.seed(mcs(providers=["m1"], consumers=["m2"]))

@@ -1,20 +1,7 @@
-"""``python -m testbed.demo``: the official walkthrough on real API servers, told step by step.
+"""``python -m testbed.demo``: the walkthrough on real API servers, shown step by step.
 
-::
-
-    demo             the command line: options, signals, exit code
-    chapters         what is told, as data: add a step or a chapter here
-    setting          its first chapters: the bed, and the controller without its gate
-    changes          its last ones: Pods come and go, and the sharing ends
-    walkthrough      what there is to see and to do in the others
-    traffic          the same for what a client gets, where there is a data plane
-    story            chapters and steps, and how they are gone through
-    world            what is played with: bed, controller, view
-    view             live copies of collections, by watches
-    rules            what kube-proxy told the kernel, as it happens
-    asker            the client that asks all the time (lines: how it is listened to)
-    diagnosis        why something is not there
-    output           how it is told
+The walkthrough's steps are in :mod:`testbed.walkthrough`; ``chapters`` and ``traffic`` add the demo's own.
+``story`` goes through them in a ``world``, ``output`` shows them, ``diagnosis`` explains what is missing.
 """
 
 from __future__ import annotations
@@ -32,9 +19,9 @@ import msgspec
 
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
-from testbed.demo.chapters import WALKTHROUGH
+from testbed.demo.chapters import chapters
 from testbed.demo.output import Narrator, document, make_console
-from testbed.demo.story import tell, without_traffic
+from testbed.demo.story import tell
 from testbed.demo.traffic import by_hand
 from testbed.demo.world import World
 from testbed.errors import BedError
@@ -55,7 +42,7 @@ STEP_SECONDS = 30.0
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="What goes to stdout; with json the narration goes to stderr.",
+    help="Format of stdout; with json the narration goes to stderr.",
 )
 @click.option("--keep", is_flag=True, help="In the end, whatever the result, leave everything up until Ctrl-C.")
 @click.option(
@@ -63,24 +50,24 @@ STEP_SECONDS = 30.0
     "controller_flags",
     multiple=True,
     metavar="FLAG",
-    help="Add a flag of the controller's, such as --controller-flag=--v=4. May be repeated; wins over the demo's own.",
+    help="Add a flag to the controller, such as --controller-flag=--v=4. May be repeated; overrides the demo's flags.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
     default=STEP_SECONDS,
     show_default=True,
-    help="Seconds that a step may take before it counts as failed.",
+    help="Seconds after which a step has failed.",
 )
 @click.option(
     "--no-dataplane",
     is_flag=True,
-    help="Show the control planes only, even where Pods could really answer (that takes root and nftables).",
+    help="Show the control planes only, even where Pods can answer (with root and nftables).",
 )
 def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float, no_dataplane: bool) -> None:
-    """Watch the walkthrough work: a control plane, member1, member2, and the controller as a user starts it.
+    """Watch the walkthrough: a control plane, member1, member2, and the controller as a user starts it.
 
-    Where the machine can carry it, Pods answer: what a client in member2 gets is shown, too.
+    Where the machine allows a data plane, Pods answer, and the answers to a client in member2 are shown, too.
 
     Exit code 0 if every step was observed on the API servers, 1 if one was not; nothing is left behind.
     """
@@ -94,7 +81,14 @@ def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: fl
         raise click.ClickException(str(error)) from error
     with Narrator(console) as narrator:
         path = [str(binaries["kubectl"].parent), str(Path(sys.executable).parent)] if keep else []
-        demo = Demo(narrator, keep=path, controller_flags=controller_flags, timeout=timeout, no_traffic=missing)
+        world = World(
+            controller_flags=controller_flags,
+            timeout=timeout,
+            dataplane=not missing,
+            on_progress=narrator.progress,
+        )
+        demo = Demo(narrator, world, keep=path)
+        narrator.title(missing)
         try:
             asyncio.run(demo.run())
         except asyncio.CancelledError:
@@ -108,75 +102,57 @@ class Demo:
     """One run of the demo.
 
     Args:
-        narrator: is told everything.
-        keep: not empty: leave everything up in the end; directories of what is useful then.
-        controller_flags: see the command's help.
-        timeout: see there.
-        no_traffic: why there is no data plane; empty: there is one.
+        narrator: shows it.
+        world: not entered yet.
+        keep: not empty: leave everything up in the end; directories of executables that are useful then.
 
     Attributes:
-        results: of the steps, when it is over.
-        seconds: that it took, without stopping everything.
+        results: of the steps, when the run is over.
+        seconds: its duration, without stopping everything.
         stopped_by: number of the signal that ended it early, or 0.
     """
 
-    def __init__(
-        self,
-        narrator: Narrator,
-        *,
-        keep: Sequence[str],
-        controller_flags: Sequence[str],
-        timeout: float,
-        no_traffic: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, narrator: Narrator, world: World, *, keep: Sequence[str]) -> None:
         self.results: list[Result] = []
         self.seconds = 0.0
         self.stopped_by = 0
         self._narrator = narrator
+        self._world = world
         self._keep = keep
-        self._controller_flags = controller_flags
-        self._timeout = timeout
-        self._no_traffic = no_traffic
         self._held: asyncio.Event | None = None
 
     async def run(self) -> None:
-        """Tell it from beginning to end; nothing is left afterwards, also if a signal comes."""
+        """Run from beginning to end; nothing is left afterwards, also after a signal."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, self._stop, signum, task)
         began = time.monotonic()
-        self._narrator.title(self._no_traffic)
-        chapters = without_traffic(WALKTHROUGH) if self._no_traffic else WALKTHROUGH
-        async with World(
-            controller_flags=self._controller_flags,
-            timeout=self._timeout,
-            dataplane=not self._no_traffic,
-            on_progress=self._narrator.progress,
-        ) as world:
-            self.results = await tell(world, chapters, self._narrator)
+        async with self._world as world:
+            self.results = await tell(world, chapters(dataplane=world.dataplane), self._narrator)
             self.seconds = time.monotonic() - began
             self._narrator.closing(self.results, self.seconds)
             if self._keep and world.up:
                 self._held = asyncio.Event()
-                planes = (world.bed.host, *world.bed.members.values())
-                self._narrator.holding(
-                    [str(plane.access.kubeconfig) for plane in planes],
-                    self._keep,
-                    world.command_line() if world.started else "",
-                    running=world.started and world.controller.returncode is None,
-                    inside=self._inside(world),
-                )
+                self._hold(world)
                 await self._held.wait()
 
-    def _inside(self, world: World) -> str:
-        """How to ask from the client's Pod; empty if there is none."""
-        with contextlib.suppress(BedError):
-            return by_hand(world) if world.dataplane else ""
-        return ""
+    def _hold(self, world: World) -> None:
+        inside = ""
+        if world.dataplane:
+            with contextlib.suppress(BedError):  # the client's Pod does not run
+                inside = by_hand(world)
+        controller = world.controller
+        self._narrator.holding(
+            [str(plane.access.kubeconfig) for plane in world.planes()],
+            self._keep,
+            world.command_line() if controller is not None else "",
+            inside,
+            "runs" if controller is not None and controller.returncode is None else "does not run",
+        )
 
     def _stop(self, signum: signal.Signals, task: asyncio.Task[None]) -> None:
-        """The first signal ends the demo; what comes while everything is being stopped changes nothing."""
+        """End the demo at the first signal; ignore further ones while everything is being stopped."""
         if self._held is not None:
             self._held.set()
         elif not self.stopped_by:

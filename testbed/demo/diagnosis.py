@@ -1,4 +1,4 @@
-"""Why an object is not there, as far as the API servers and the controller's log tell."""
+"""Why an object does not exist, as far as the API servers and the controller's log tell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from testbed.demo.world import (
+from testbed.errors import BedError
+from testbed.karmada import SYSTEM_NAMESPACE
+from testbed.walkthrough import (
     CLUSTERS,
     LEASE,
     LEASES,
@@ -20,8 +22,6 @@ from testbed.demo.world import (
     condition_texts,
     held,
 )
-from testbed.errors import BedError
-from testbed.karmada import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,58 +36,53 @@ _ENABLED = re.compile(r"\bControllers enabled=(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that may explain a failure."""
+    """A possible explanation of a failure."""
 
     about: str
     lines: tuple[str, ...]
 
 
 async def diagnose(world: World, made_by: str) -> tuple[Finding, ...]:
-    """Look around after a failure. Never fails itself: what cannot be read is said to be so.
+    """Collect findings after a failure. Never fails: the findings say what cannot be read.
 
     Args:
         world: the demo's.
         made_by: the controller whose object is missing, or empty.
     """
     findings: list[Finding] = []
-    if world.started and made_by and (idle := _not_running(world, made_by)):
-        findings.append(Finding("why", (idle,)))
+    controller = world.controller
+    if controller is not None and made_by:
+        enabled = _ENABLED.search(controller.log.read_text(errors="replace"))
+        if enabled is not None and made_by not in enabled[1].split(","):
+            running = enabled[1].replace(",", ", ")
+            findings.append(Finding("why", (f"{made_by} makes it and does not run; these do: {running}",)))
     if world.up:
-        looks: list[tuple[str, Callable[[World], Awaitable[list[str]]]]] = [
-            (f"conditions of MultiClusterService {NAMESPACE}/{NAME}", _conditions),
-            (f"events of MultiClusterService {NAMESPACE}/{NAME}", _events),
-            ("Works", _works),
-            ("Clusters", _clusters),
-            (f"Lease {SYSTEM_NAMESPACE}/{LEASE}", _lease),
-        ]
-        findings += [Finding(about, tuple(await _read(world, look))) for about, look in looks]
-    if world.started:
-        code = world.controller.returncode
-        state = "runs" if code is None else f"ended with exit code {code}"
-        log = tuple(world.controller.tail(LOG_LINES).splitlines()) or ("nothing",)
+        reads: dict[str, Callable[[World], Awaitable[list[str]]]] = {
+            f"conditions of MultiClusterService {NAMESPACE}/{NAME}": _conditions,
+            f"events of MultiClusterService {NAMESPACE}/{NAME}": _events,
+            "Works": _works,
+            "Clusters": _clusters,
+            f"Lease {SYSTEM_NAMESPACE}/{LEASE}": _lease,
+        }
+        findings += [Finding(about, tuple(await _lines(world, read))) for about, read in reads.items()]
+    if controller is not None:
+        state = "runs" if controller.returncode is None else f"ended with exit code {controller.returncode}"
+        log = tuple(controller.tail(LOG_LINES).splitlines()) or ("nothing",)
         findings.append(Finding(f"the controller {state}; the end of its log", log))
     return tuple(findings)
 
 
-def _not_running(world: World, controller: str) -> str:
-    """A sentence if the log says which controllers run and this one is not among them."""
-    match = _ENABLED.search(world.controller.log.read_text(errors="replace"))
-    if match is None or controller in match.group(1).split(","):
-        return ""
-    return f"it is made by {controller}, which does not run; these do: {match.group(1).replace(',', ', ')}"
-
-
-async def _read(world: World, look: Callable[[World], Awaitable[list[str]]]) -> list[str]:
+async def _lines(world: World, read: Callable[[World], Awaitable[list[str]]]) -> list[str]:
     try:
         async with asyncio.timeout(READ_SECONDS):
-            return await look(world) or ["none"]
+            return await read(world) or ["none"]
     except (BedError, aiohttp.ClientError, OSError) as error:
         return [f"cannot be read: {error or type(error).__name__}"]
 
 
 async def _conditions(world: World) -> list[str]:
     found = await world.host.find(MULTICLUSTERSERVICES, NAME, namespace=NAMESPACE)
-    return ["there is no such object"] if found is None else condition_texts(found)
+    return ["the object does not exist"] if found is None else condition_texts(found)
 
 
 async def _events(world: World) -> list[str]:
@@ -99,12 +94,11 @@ async def _events(world: World) -> list[str]:
 async def _works(world: World) -> list[str]:
     lines = []
     for work in await world.host.list(WORKS):
-        manifest, spec = held(work), work["spec"]
-        told = condition_texts(work) or ["no conditions"]
-        suspended = " (suspended)" if spec.get("suspendDispatching") else ""
-        going = " (being deleted)" if work["metadata"].get("deletionTimestamp") else ""
-        name = f"{work['metadata']['namespace']}/{work['metadata']['name']}"
-        lines.append(f"{name}, {manifest.get('kind')}{suspended}{going}: {'; '.join(told)}")
+        metadata = work["metadata"]
+        state = " (suspended)" if work["spec"].get("suspendDispatching") else ""
+        state += " (being deleted)" if metadata.get("deletionTimestamp") else ""
+        told = "; ".join(condition_texts(work)) or "no conditions"
+        lines.append(f"{metadata['namespace']}/{metadata['name']}, {held(work).get('kind')}{state}: {told}")
     return lines
 
 
@@ -115,7 +109,5 @@ async def _clusters(world: World) -> list[str]:
 
 async def _lease(world: World) -> list[str]:
     lease = await world.host.find(LEASES, LEASE, namespace=SYSTEM_NAMESPACE)
-    if lease is None:
-        return ["there is no such object: no controller has led"]
-    holder = lease["spec"].get("holderIdentity")
+    holder = lease["spec"].get("holderIdentity") if lease is not None else ""
     return [f"held by {holder}" if holder else "held by nobody"]

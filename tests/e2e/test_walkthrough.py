@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from testbed import NotYet, karmada, wait_for
+from testbed.walkthrough import ANSWER, URL, manifests
 from tests.e2e.world import PATIENCE_SECONDS, SAMPLES, is_ready
 from tests.support.conformance import KARMADA, KUBERNETES_DNS, KUBERNETES_SERVICE, behaviour
 from tests.support.fleet import SERVICES
@@ -23,17 +22,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "01-walkthrough"
-FILES = ("deployment", "propagationpolicy", "curl", "service", "multiclusterservice")
 PLURALS = {"PropagationPolicy": "propagationpolicies"}
-ANSWER = "Hello, world!\nVersion: 1.0.0\nHostname: "
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def walked(world: World) -> AsyncIterator[set[str]]:
     """Every object of the walkthrough, applied to the control plane and nowhere else; the provider's Pods."""
     host, provider, consumer = (plane.api for plane in (world.bed.host, *list(world.bed.members.values())[:2]))
-    written = [each for name in FILES for each in yaml.safe_load_all((EXAMPLE / f"{name}.yaml").read_text())]
+    written = manifests()
     await karmada.apply_all(host, written)
 
     async def running(api: Api, app: str, count: int) -> set[str]:
@@ -80,7 +76,7 @@ async def test_the_walkthrough_ends_as_it_says(scene, walked):
     pods = walked
 
     async def read() -> set[str]:
-        return await curl(scene, "http://nginx.default")
+        return await curl(scene, URL)
 
     expected = {ANSWER + pod + "\n" for pod in pods}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbed import NotYet, wait_for
+from testbed.walkthrough import DELETED, SHARED, following, observe, scaled, stayed
 from tests.support.fleet import (
     BINDINGS,
     DEPLOYMENTS,
@@ -23,7 +24,6 @@ from tests.support.fleet import (
     deployment,
     endpointslice,
     eventually,
-    gone,
     multiclusterservice,
     service,
     serviceexport,
@@ -50,40 +50,24 @@ async def test_walkthrough_arrives_changes_and_goes(
     await space.create(
         service("nginx", selector={"app": "nginx"}), multiclusterservice("nginx", ["member1"], ["member2"])
     )
-    addresses = await space.ready_addresses("member1", 2, "nginx")
-    name = await space.dispatched_name("member2")
-    await space.dispatched_are("member2", {name: addresses})
-    await space.succeeded("nginx")
-    assert (await space.mcs("nginx"))["spec"]["range"] == {}
-    assert aggregated.seen["streaming list"]
-    assert aggregated.seen["watch"]
+    async with following(space.bed, space.namespace) as scene:
+        await observe(scene, SHARED, PATIENCE_SECONDS)
+        assert (await space.mcs("nginx"))["spec"]["range"] == {}
+        assert aggregated.seen["streaming list"]
+        assert aggregated.seen["watch"]
+        # The Service that the copy belongs to was brought by the fake Karmada.
+        brought = await member2.get(SERVICES, "nginx", namespace=space.namespace)
+        assert brought["metadata"]["labels"]["karmada.io/managed"] == "true"
 
-    # The copy is of the Service that the neighbours have brought, and says so to kube-proxy.
-    there = await member2.get(SERVICES, "nginx", namespace=space.namespace)
-    copy = await member2.get(SLICES, name, namespace=space.namespace)
-    assert there["metadata"]["labels"]["karmada.io/managed"] == "true"
-    assert copy["metadata"]["labels"]["kubernetes.io/service-name"] == "nginx"
+        async def applied() -> str:
+            binding = await space.host.get(BINDINGS, "nginx-service", namespace=space.namespace)
+            return condition_of(binding, "FullyApplied")[0]
 
-    async def applied() -> str:
-        binding = await space.host.get(BINDINGS, "nginx-service", namespace=space.namespace)
-        return condition_of(binding, "FullyApplied")[0]
-
-    await eventually("the binding to be fully applied", applied, "True")
-
-    await member1.patch(DEPLOYMENTS, "nginx", {"spec": {"replicas": 3}}, namespace=space.namespace)
-    addresses = await space.ready_addresses("member1", 3, "nginx")
-    await space.dispatched_are("member2", {name: addresses})
-
-    await space.host.delete(MCS, "nginx", namespace=space.namespace)
-    await gone(space.host, MCS, "nginx", space.namespace)
-    await space.dispatched_are("member2", {})
-    no_names: list[str] = []
-    await eventually("no collected Works", lambda: space.work_names("member1", "EndpointSlice"), no_names)
-    await eventually("no requests to collect", lambda: space.work_names("member1", "MultiClusterService"), no_names)
-    # Released, not taken away: the Service goes on running where it was brought.
-    left = await space.host.get(SERVICES, "nginx", namespace=space.namespace)
-    assert "resourcetemplate.karmada.io/claimed-by" not in left["metadata"].get("labels", {})
-    assert await member2.find(SERVICES, "nginx", namespace=space.namespace) is not None
+        await eventually("the binding to be fully applied", applied, "True")
+        await member1.patch(DEPLOYMENTS, "nginx", {"spec": {"replicas": 3}}, namespace=space.namespace)
+        await observe(scene, scaled(3), PATIENCE_SECONDS)
+        await space.host.delete(MCS, "nginx", namespace=space.namespace)
+        await observe(scene, [*DELETED, stayed], PATIENCE_SECONDS)
     assert fake_karmada.failures() == {}
     assert await process.terminate() == 0
 

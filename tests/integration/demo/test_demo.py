@@ -79,7 +79,7 @@ def test_where_pods_can_answer_a_client_in_member2_is_shown_too(run):
     assert shared["looking_at"].startswith("Pod default/curl-")
     assert hostname(shared).startswith("nginx-")
     assert "curl: (7) Failed to connect to nginx.default port 80" in after["observed"]
-    (left,) = (each for each in document["steps"] if each["title"] == "Answers of the 1 left only")
+    (left,) = (each for each in document["steps"] if each["title"] == "Answers of the remaining 1")
     assert "20 answers, all of nginx-" in left["observed"]
     way = document["hops"]
     assert [each["name"] for each in way] == [
@@ -99,7 +99,7 @@ def test_without_a_data_plane_every_step_is_observed_and_the_exit_code_is_0(run)
     code, document, narration = run("--no-dataplane")
     assert [each for each in document["steps"] if not each["ok"]] == [], narration
     assert document["dataplane"] == {"used": False, "why_not": ["--no-dataplane was given"]}
-    assert "no Pod answers, for there is no data plane:\n    · --no-dataplane was given" in narration
+    assert "There is no data plane, so no Pod answers:\n    · --no-dataplane was given" in narration
     assert document["hops"][-1]["name"] == "slice applied in member2"
     assert (code, document["ok"]) == (0, True)
     by_title = {each["title"]: each for each in document["steps"]}
@@ -124,12 +124,12 @@ def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(
     assert missing.startswith("Work karmada-es-member2/nginx-")
     assert f"last seen: no {missing}" in failed[0]["observed"]
     findings = {each["about"]: "\n".join(each["lines"]) for each in failed[0]["findings"]}
-    assert "made by endpointslice-dispatch-controller, which does not run" in findings["why"]
+    assert "endpointslice-dispatch-controller makes it and does not run" in findings["why"]
     assert "ServiceApplied=True" in findings["conditions of MultiClusterService default/nginx"]
     assert "SyncServiceSucceed" in findings["events of MultiClusterService default/nginx"]
     assert "Applied=True AppliedSuccessful" in findings["Works"]
     assert "Became leader" in findings["the controller runs; the end of its log"]
-    assert f"✗ Not as it should be: Dispatched Work: {missing}" in narration
+    assert f"✗ Not as expected: Dispatched Work: {missing}" in narration
     assert not any(each["reached"] for each in document["steps"] if each["chapter"].startswith("Scaled"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -13,6 +12,7 @@ from mcs_controller.domain.naming import work_name
 from testbed import Bed, ControllerProcess, NotYet, wait_for
 from testbed.bed import HOST_NAME
 from testbed.pytest_plugin import require_components
+from testbed.walkthrough import EXAMPLE, NAME, NAMESPACE, REPOSITORY, SHARED, following, observe
 from tests.integration.product.conftest import equip
 from tests.support import golden
 from tests.support.fleet import (
@@ -30,20 +30,18 @@ from tests.support.fleet import (
     WORKS,
     addresses_of,
     condition_of,
+    eventually,
     gone,
 )
 from tools.components import OLDER_KUBERNETES_VERSION, apiserver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from testbed.controlplane import ControlPlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "01-walkthrough"
-NAMESPACE = "default"
-NAME = "nginx"
 
 Object = dict[str, Any]
 
@@ -247,10 +245,12 @@ async def walked(fleet_bed: Bed, controller: ControllerProcess, binaries: dict[s
     bed = fleet_bed
     # A zone, as the golden world's node has one: the copies carry it.
     await bed.members["member1"].api.patch("v1/nodes", "member1-node", {"metadata": {"labels": ZONE}})
-    await kubectl(binaries, bed.members["member1"], "apply", "-f", str(EXAMPLE / "deployment.yaml"))
-    await kubectl(binaries, bed.host, "apply", "-f", str(EXAMPLE / "service.yaml"))
-    await kubectl(binaries, bed.host, "apply", "-f", str(EXAMPLE / "multiclusterservice.yaml"))
-    await wait_for("the walkthrough's end state", lambda: _arrived(bed), PATIENCE_SECONDS)
+    await kubectl(binaries, bed.members["member1"], "apply", "-f", str(REPOSITORY / EXAMPLE / "deployment.yaml"))
+    await kubectl(binaries, bed.host, "apply", "-f", str(REPOSITORY / EXAMPLE / "service.yaml"))
+    await kubectl(binaries, bed.host, "apply", "-f", str(REPOSITORY / EXAMPLE / "multiclusterservice.yaml"))
+    async with following(bed) as scene:
+        await observe(scene, SHARED, PATIENCE_SECONDS)
+    await eventually("the binding to be fully applied", lambda: _fully_applied(bed), "True")
     yield bed
     await bed.host.api.delete(MCS, NAME, namespace=NAMESPACE)
     await gone(bed.host.api, MCS, NAME, NAMESPACE)
@@ -261,22 +261,8 @@ async def walked(fleet_bed: Bed, controller: ControllerProcess, binaries: dict[s
 ZONE = {"topology.kubernetes.io/zone": "zone-a"}
 
 
-async def _arrived(bed: Bed) -> bool:
-    api = bed.host.api
-    mcs = await api.get(MCS, NAME, namespace=NAMESPACE)
-    binding = await api.get(BINDINGS, f"{NAME}-service", namespace=NAMESPACE)
-    for obj, kind in ((mcs, "ServiceApplied"), (mcs, "EndpointSliceDispatched"), (binding, "FullyApplied")):
-        if condition_of(obj, kind)[0] != "True":
-            raise NotYet(f"condition {kind}: {condition_of(obj, kind)}")
-    native = await bed.members["member1"].api.list(
-        SLICES, namespace=NAMESPACE, label_selector=f"kubernetes.io/service-name={NAME}"
-    )
-    if [len(each["endpoints"] or ()) for each in native] != [2]:
-        raise NotYet(f"slices in member1: {[addresses_of(each) for each in native]}")
-    copy = await bed.members["member2"].api.get(SLICES, f"member1-{native[0]['metadata']['name']}", namespace=NAMESPACE)
-    if addresses_of(copy) != addresses_of(native[0]):
-        raise NotYet(f"addresses {addresses_of(copy)}, not {addresses_of(native[0])}")
-    return True
+async def _fully_applied(bed: Bed) -> str:
+    return condition_of(await bed.host.api.get(BINDINGS, f"{NAME}-service", namespace=NAMESPACE), "FullyApplied")[0]
 
 
 async def test_every_object_is_what_karmada_writes_field_by_field(walked):

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.demo.chapters import WALKTHROUGH
-from testbed.demo.rules import Targets
-from testbed.demo.story import Chapter, Result, Step, hops, tell, without_traffic
-from testbed.demo.view import View
+from testbed.demo.chapters import Chapter, chapters
+from testbed.demo.story import Result, hops, tell
+from testbed.demo.traffic import targets
 from testbed.demo.world import World
 from testbed.errors import NotYet, WaitTimeout
+from testbed.view import View
+from testbed.walkthrough import DELETE, EXAMPLE, REPOSITORY, SCALE, Step, manifests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
 class Heard:
-    """A teller that writes down what it hears."""
+    """A listener that writes down the calls."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -36,7 +36,7 @@ class Heard:
 
 
 def step(title: str, observe: Callable[[World], Awaitable[str]], *, after: str = "") -> Step:
-    return Step(title=title, key=title, looking_at=f"{title} {{slice}}", expected="it", observe=observe, after=after)
+    return Step(title, title, f"{title} {{slice}}", "it", observe, after=after)
 
 
 async def seen(_: World) -> str:
@@ -48,7 +48,7 @@ async def missing(_: World) -> str:
 
 
 def world() -> World:
-    return World(controller_flags=(), timeout=1.0)
+    return World(timeout=1.0)
 
 
 async def test_steps_observed_together_are_told_in_their_order_with_the_time_since_the_step_they_follow():
@@ -102,8 +102,9 @@ async def test_a_mistake_in_the_demo_itself_is_no_failed_step():
     async def mistaken(_: World) -> str:
         raise LookupError("a mistake")
 
-    with pytest.raises(LookupError):
+    with pytest.raises(ExceptionGroup) as failed:
         await tell(world(), [Chapter(title="one", about="", steps=(step("a", mistaken),))], Heard())
+    assert isinstance(failed.value.exceptions[0], LookupError)
 
 
 async def test_a_wait_that_is_over_says_what_was_seen_last():
@@ -150,18 +151,26 @@ def test_half_a_way_is_not_measured():
 
 
 def test_without_a_data_plane_the_steps_that_need_one_are_left_out():
-    steps = (step("a", seen), dataclasses.replace(step("b", seen), traffic=True))
-    (left,) = without_traffic([Chapter(title="one", about="", steps=steps)])
-    assert [each.title for each in left.steps] == ["a"]
+    titles = [step.title for chapter in chapters(dataplane=False) for step in chapter.steps]
+    assert "Conditions" in titles
+    assert "curl http://nginx.default" not in titles
 
 
-@pytest.mark.parametrize("chapters", [WALKTHROUGH, without_traffic(WALKTHROUGH)], ids=["data plane", "without"])
-def test_what_the_walkthrough_counts_its_times_from_is_told_before(chapters):
-    for chapter in chapters:
-        told: set[str] = set()
+@pytest.mark.parametrize("dataplane", [True, False], ids=["data plane", "without"])
+def test_a_step_is_timed_from_one_that_comes_before(dataplane):
+    for chapter in chapters(dataplane=dataplane):
+        before: set[str] = set()
         for each in chapter.steps:
-            assert not each.after or each.after in told, f"{chapter.title}: {each.title}"
-            told.add(each.key)
+            assert not each.after or each.after in before, f"{chapter.title}: {each.title}"
+            before.add(each.key)
+
+
+def test_the_readme_of_the_walkthrough_has_the_same_commands_and_objects():
+    readme = (REPOSITORY / EXAMPLE / "README.md").read_text()
+    for command in (f"{SCALE}3", f"{SCALE}1", DELETE):
+        assert command in readme
+    for name in (*(each["kind"] for each in manifests()), "nginx-service", "nginx-747889f6c4", "nginx-64b7849b5"):
+        assert name in readme
 
 
 LISTING = """table ip kube-proxy {
@@ -178,33 +187,9 @@ LISTING = """table ip kube-proxy {
 	}
 }
 """
-CHAIN = "service-ECO34HEO-default/nginx/tcp/"
 
 
 def test_the_addresses_behind_a_service_are_read_from_the_rules():
-    targets = Targets()
-    targets.take_all(LISTING)
-    assert targets.of("default/nginx") == ["10.81.1.0", "10.81.1.1"]
-    assert targets.of("kube-system/kube-dns") == ["10.79.0.1"]
-    assert targets.of("default/other") == []
-
-
-def test_a_change_of_the_rules_counts_when_its_transaction_ends():
-    targets = Targets()
-    targets.take_all(LISTING)
-    numgen = "dnat ip to numgen random mod 3 map { 0 : 10.81.1.0 . 80, 1 : 10.81.1.1 . 80, 2 : 10.81.1.3 . 80 }"
-    for line in (
-        "add element ip kube-proxy hairpin-connections { 10.81.1.3 . 10.81.1.3 . tcp . 80 }",
-        f"add chain ip kube-proxy {CHAIN}",
-        f"delete rule ip kube-proxy {CHAIN} handle 68",
-        "delete set ip kube-proxy __map0",
-        f"add rule ip kube-proxy {CHAIN} meta l4proto tcp {numgen}",
-    ):
-        assert not targets.take(line)
-        assert targets.of("default/nginx") == ["10.81.1.0", "10.81.1.1"]
-    assert targets.take("# new generation 7 by process 17072 (nft)")
-    assert targets.of("default/nginx") == ["10.81.1.0", "10.81.1.1", "10.81.1.3"]
-    assert not targets.take("# new generation 8 by process 17073 (nft)")
-    targets.take(f"delete rule ip kube-proxy {CHAIN} handle 70")
-    assert targets.take("# new generation 9 by process 17074 (nft)")
-    assert targets.of("default/nginx") == []
+    assert targets(LISTING, "default/nginx") == ["10.81.1.0", "10.81.1.1"]
+    assert targets(LISTING, "kube-system/kube-dns") == ["10.79.0.1"]
+    assert targets(LISTING, "default/other") == []

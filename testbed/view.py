@@ -1,4 +1,4 @@
-"""Live copies of collections on several planes, so that a happening is noticed when it happens, without polling.
+"""Live copies of collections of several API servers, kept by watches: a change is noticed when it happens.
 
 ::
 
@@ -32,7 +32,7 @@ CHECK_SECONDS = 0.5
 
 
 class View:
-    """What the API servers have told until now. Enter and leave it in one task: it owns a TaskGroup."""
+    """The latest known objects. Enter and leave it in one task: it owns a TaskGroup."""
 
     def __init__(self) -> None:
         self._collections: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}
@@ -52,33 +52,33 @@ class View:
         await self._group.__aexit__(kind, error, traceback)
 
     async def follow(self, plane: ControlPlane, resource: str) -> None:
-        """Follow a collection over all namespaces. It is complete when this returns.
+        """Follow a collection over all namespaces. The copy is complete when this returns.
 
         Raises:
-            ApiStatusError: the server does not have it.
+            ApiStatusError: the server does not serve the resource.
         """
         version = await self._fill(plane, resource)
         self._watches.append(self._group.create_task(self._watch(plane, resource, version)))
 
     def all(self, plane: str, resource: str, namespace: str | None = None) -> list[Object]:
-        """The objects of a collection, of one namespace or all, by namespace and name."""
+        """The objects of a collection, of one namespace or all, sorted by namespace and name."""
         objects = self._collections[plane, resource]
         return [objects[key] for key in sorted(objects) if namespace in (None, key[0])]
 
     def find(self, plane: str, resource: str, namespace: str, name: str) -> Object | None:
-        """One object, or None; the namespace is empty for what has none."""
+        """One object, or None; the namespace of a cluster-scoped object is empty."""
         return self._collections[plane, resource].get((namespace, name))
 
     async def until(
         self, what: str, probe: Callable[[], T | None], timeout: float, *, check: Callable[[], None] = lambda: None
     ) -> T:
-        """Ask ``probe`` now and after every change, until it returns something.
+        """Call ``probe`` now and after every change, until it returns something.
 
         Args:
-            what: is waited for, as the end of the sentence "timed out waiting for ...".
-            probe: returns None as long as it is not so, or raises :class:`NotYet` with what it saw instead.
-            timeout: seconds to give it.
-            check: raises if there is no point in waiting any longer; asked after a change, and now and then.
+            what: the end of the sentence "timed out waiting for ...".
+            probe: returns None, or raises :class:`NotYet` with what it saw instead, as long as the wait goes on.
+            timeout: seconds.
+            check: raises if waiting is pointless; called after each change, and every half second.
 
         Raises:
             WaitTimeout: with what the probe last saw.
@@ -87,8 +87,7 @@ class View:
         while True:
             changed = self._changed
             try:
-                result = probe()
-                if result is not None:
+                if (result := probe()) is not None:
                     return result
                 seen = "nothing of the kind"
             except NotYet as reason:
@@ -104,12 +103,12 @@ class View:
     async def _fill(self, plane: ControlPlane, resource: str) -> str:
         listed = await plane.api.list_raw(resource)
         self._collections[plane.name, resource] = {_key(item): item for item in listed["items"] or ()}
-        self.wake()
+        self._wake()
         version: str = listed["metadata"]["resourceVersion"]
         return version
 
     async def _watch(self, plane: ControlPlane, resource: str, version: str) -> None:
-        """Follow for ever; whatever breaks a watch, it begins again with a list."""
+        """Watch until cancelled; after any failure, list and watch again."""
         while True:
             try:
                 while True:
@@ -128,10 +127,9 @@ class View:
             objects.pop(_key(event["object"]), None)
         else:
             objects[_key(event["object"])] = event["object"]
-        self.wake()
+        self._wake()
 
-    def wake(self) -> None:
-        """Have every probe asked again: something that it looks at beside the collections has changed."""
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

@@ -169,8 +169,7 @@ def what_karmada_wrote() -> Capture:
         mcs=golden.load("host-multiclusterservice.json")[0],
         service=golden.load("host-service.json")[0],
         binding=golden.load("host-resourcebinding.json")[0],
-        # Karmada's own rights in a member are no matter of this controller.
-        works=[work for work in works if not work["metadata"]["name"].startswith("karmada-impersonator")],
+        works=works,
         services={name: golden.load(f"{name}-service.json")[0] for name in ("member1", "member2")},
         slices={name: golden.load(f"{name}-endpointslices.json") for name in ("member1", "member2")},
         namespaces=golden.load("host-executionspaces.json"),

@@ -24,19 +24,19 @@ from tests.support.side_by_side import Part, run_here, run_side_by_side
 from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
-# These tiers are not divided.
-WHOLE = ("tests/unit", "tests/e2e")
-
 # Paths below tests/, for a run each, those that take longest first; a last run has the rest. What one shares is a test
 # bed, which is gone when it has ended: API servers that start are what costs most, and idle ones cost too.
 PARTS = {
-    "product": "integration/product",
+    "product-1": "integration/product",
+    "product-2": "integration/product",
     "crash-points": "model/test_crash_points.py",
     "e2e": "e2e",
     "beside": "integration/beside integration/standalone",
     "library": "integration/informers integration/runtime integration/examples",
     "dataplane": "integration/dataplane integration/demo integration/testbed",
 }
+# Folders whose files are distributed; of a folder that two parts have, each gets every other file.
+DIVIDED = ("tests/integration", "tests/model", "tests/integration/product")
 
 # About one run: what it selects, what it shows while it runs, and files that two would both write.
 ONE_PROCESS = (
@@ -80,18 +80,23 @@ def needs_one_process(arguments: list[str]) -> bool:
 
 def divided(tiers: list[str]) -> list[Part]:
     """What each process runs; fewer of them, if the tiers have nothing for some."""
-    there = [path for tier in tiers for path in _folders(tier)]
-    named = {name: [f"tests/{path}" for path in paths.split()] for name, paths in PARTS.items()}
-    parts = {name: [path for path in paths if path in there] for name, paths in named.items()}
-    parts["rest"] = [path for path in there if not any(path in paths for paths in named.values())]
+    files = [file for tier in tiers for file in _divided(tier)]
+    parts: dict[str, list[str]] = {name: [] for name in (*PARTS, "rest")}
+    for number, file in enumerate(files):
+        names = [name for name, paths in PARTS.items() if any(_is_in(file, f"tests/{path}") for path in paths.split())]
+        parts[names[number % len(names)] if names else "rest"].append(file)
     return [Part(name, paths) for name, paths in parts.items() if paths]
 
 
-def _folders(tier: str) -> list[str]:
-    """What a tier consists of: its folders, or its files if it has no folders."""
-    if tier in WHOLE:
-        return [tier]
-    return sorted(f"{tier}/{each}" for each in os.listdir(tier) if _has_tests(Path(tier, each)))
+def _divided(path: str) -> list[str]:
+    if path not in DIVIDED:
+        return [path]
+    children = (f"{path}/{each}" for each in sorted(os.listdir(path)) if _has_tests(Path(path, each)))
+    return [part for child in children for part in _divided(child)]
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _has_tests(path: Path) -> bool:

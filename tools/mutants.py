@@ -53,7 +53,12 @@ class Mutant:
 
 def load(path: Path = LIST) -> list[Mutant]:
     """The mutants of the list."""
-    return [Mutant(**one | {"tests": tuple(one["tests"])}) for one in tomllib.loads(path.read_text())["mutant"]]
+    return [
+        Mutant(name, file, old, new, tuple(f"tests/{test}" for test in tests.split()))
+        for file, by_tests in tomllib.loads(path.read_text()).items()
+        for tests, mutants in by_tests.items()
+        for name, (old, new) in mutants.items()
+    ]
 
 
 def copy_tree(target: Path) -> None:

@@ -7,6 +7,7 @@
     registration, factory                     what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
     selectors, patches                        label selectors, merge patches
+    discovery, rest_mapper                    which kinds a server has, and where
 
 Begin reading at :class:`~informers.SharedInformer`.
 """
@@ -50,7 +51,8 @@ from informers.errors import (
 )
 from informers.meta import Condition, KubeObject, ObjectKey, ObjectMeta, OwnerReference, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
-from informers.resource import PartialObject, Resource, struct_decoder
+from informers.resource import GroupVersionKind, PartialObject, Resource, struct_decoder
+from informers.rest_mapper import RESTMapper
 from informers.watch.backoff import ServerHealth
 from informers.watch.reflector import ListWatch
 
@@ -77,6 +79,7 @@ __all__ = [
     "Event",
     "Forbidden",
     "Gone",
+    "GroupVersionKind",
     "Handler",
     "Indexers",
     "InformerFactory",
@@ -91,6 +94,7 @@ __all__ = [
     "ObjectMeta",
     "OwnerReference",
     "PartialObject",
+    "RESTMapper",
     "RawResponse",
     "Registration",
     "Rejected",

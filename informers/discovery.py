@@ -7,13 +7,17 @@ a document for each group version. Subresources are left out of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from informers.meta import KubeObject
+from informers.resource import GroupVersionKind, Resource
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T", bound=KubeObject)
 
 AGGREGATED: Final = ",".join(
     (
@@ -24,12 +28,33 @@ AGGREGATED: Final = ",".join(
 )
 """What to accept for `/api` and `/apis`; servers that know no aggregated form answer with the older one."""
 
+_NEEDED_VERBS: Final = frozenset({"get", "list", "watch", "patch"})
+"""Without these an object of the kind cannot be followed and changed: TokenReviews and the like."""
+
 Resources: TypeAlias = "Mapping[str, str]"
 """Kinds by resource name."""
 
 
 class Malformed(ValueError):
     """A document is not what a discovery endpoint should answer."""
+
+
+class APIResource(NamedTuple):
+    """Where a kind's objects are: the name in URLs, and whether they live in namespaces."""
+
+    plural: str
+    namespaced: bool
+
+    def resource(self, kind: GroupVersionKind, decode: Callable[[bytes | msgspec.Raw], T]) -> Resource[T]:
+        """The same for informers and clients. Equal for equal arguments."""
+        return Resource(
+            group=kind.group,
+            version=kind.version,
+            plural=self.plural,
+            kind=kind.kind,
+            decode=decode,
+            namespaced=self.namespaced,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +134,8 @@ class _LegacyGroups(msgspec.Struct, tag_field="kind", tag="APIGroupList"):
 class _LegacyResource(msgspec.Struct):
     name: str
     kind: str = ""
+    namespaced: bool = False
+    verbs: list[str] = []
 
 
 class _LegacyResources(msgspec.Struct):
@@ -166,11 +193,28 @@ def parse_resources(body: bytes) -> Resources:
     Raises:
         Malformed: not a list of resources.
     """
+    return {one.name: one.kind for one in _listed(body)}
+
+
+def parse_served(body: bytes) -> Mapping[str, APIResource]:
+    """The same by kind, without those that cannot be listed, watched and patched.
+
+    Raises:
+        Malformed: not a list of resources.
+    """
+    found: dict[str, APIResource] = {}
+    for one in _listed(body):
+        if one.kind and set(one.verbs) >= _NEEDED_VERBS:
+            found.setdefault(one.kind, APIResource(one.name, one.namespaced))
+    return found
+
+
+def _listed(body: bytes) -> list[_LegacyResource]:
     try:
         listed = _resources.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(str(error)) from error
-    return {one.name: one.kind for one in listed.resources if "/" not in one.name}
+    return [one for one in listed.resources if "/" not in one.name]
 
 
 def parse_version(body: bytes) -> str:

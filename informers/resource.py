@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,6 +14,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=KubeObject)
 S = TypeVar("S", bound=KubeObject)
+
+
+class GroupVersionKind(NamedTuple):
+    """A kind as objects and references name it."""
+
+    api_version: str
+    kind: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for core."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version within the group."""
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def root(self) -> str:
+        """URL path below which its group version is served, and at which the server lists the kinds of that."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
+
+    def __str__(self) -> str:
+        return f"{self.api_version} {self.kind}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +69,7 @@ class Resource(Generic[T]):
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """URL path of the collection (of all namespaces if `namespace` is empty), an object, or a subresource."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        root = GroupVersionKind(self.api_version, self.kind).root
         scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
         return f"{root}{scope}/{self.plural}{tail}"

@@ -400,7 +400,7 @@ class _Lines:
                 raise _transport_error(self._what, error, self._secrets) from error
             if not chunk:
                 raise StopAsyncIteration
-            if lines := self._splitter.set_queue(chunk):
+            if lines := self._splitter.feed(chunk):
                 return [redact_bytes(line, self._secrets) if b'"ERROR"' in line else line for line in lines]
 
 

@@ -222,7 +222,7 @@ class LineSplitter:
         self._max = max_line_bytes
         self._rest = bytearray()  # of the line under way: grows in place, so a long line costs linear time and no more
 
-    def set_queue(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes]:
         """The lines completed by `chunk`, without their newlines and without empty ones.
 
         Raises:

@@ -7,17 +7,16 @@ tells. An object is the same to everything here whatever its kind.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.cache.cached_client import CachedClient
 from informers.errors import KubeError
-from informers.resource import Resource
+from informers.resource import GroupVersionKind, Resource
+from informers.rest_mapper import RESTMapper
 from mcs_controller.api.common import Unstructured, decode_applied, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.runtime.reconcile import ReconcileError
-from mcs_controller.standalone.served_kinds import RESTMapper, resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,7 +166,7 @@ class MemberObjectInformers:
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
-        return MemberKind(resource=replace(resource_of(wanted, served), decode=decode_applied))
+        return MemberKind(resource=served.resource(wanted, decode_applied))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from informers.cache.cached_client import CachedClient
 from informers.errors import Forbidden, NotFound
+from informers.rest_mapper import RESTMapper
 from mcs_controller.api import resources
 from mcs_controller.context import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
 from mcs_controller.domain import well_known as wk
@@ -40,7 +41,6 @@ from mcs_controller.standalone.reconcilers import (
     scheduler,
     stale_objects,
 )
-from mcs_controller.standalone.served_kinds import RESTMapper
 from mcs_controller.standalone.templates import TemplateInformers
 from workqueue import LOW, at_priority
 

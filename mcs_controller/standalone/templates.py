@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from informers.cache.cached_client import CachedClient
 from informers.errors import KubeError
-from mcs_controller.domain.kinds import GroupVersionKind
+from informers.resource import GroupVersionKind
+from mcs_controller.api.common import decode_unstructured
 from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
-from mcs_controller.standalone.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from informers.cache.informer import SharedInformer
     from informers.client.client import ApiClient
     from informers.resource import Resource
+    from informers.rest_mapper import RESTMapper
     from mcs_controller.api.common import Unstructured
-    from mcs_controller.standalone.served_kinds import RESTMapper
     from workqueue.clock import Clock
 
 _ASK_AGAIN_SECONDS: Final = 10.0
@@ -137,7 +137,7 @@ class TemplateInformers:
                 problem = f"the control plane does not tell whether it serves {kind}: {error}"
             else:
                 if served is not None and served.namespaced:
-                    return resource_of(kind, served)
+                    return served.resource(kind, decode_unstructured)
                 self._absent.add(kind)
                 problem = f"the control plane serves no {kind} that lives in namespaces"
             if self._problems.get(kind) != problem:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from informers.discovery import APIResource
+from informers.resource import GroupVersionKind
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import APIResource, GroupVersionKind
 from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
-from mcs_controller.standalone.served_kinds import resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,7 +143,7 @@ class MemoryTemplates:
         ):
             return None
         if kind not in self._opened:
-            resource = resource_of(kind, APIResource(f"{kind.kind.lower()}s", namespaced=True))
+            resource = APIResource(f"{kind.kind.lower()}s", namespaced=True).resource(kind, decode_unstructured)
             self._opened[kind] = self._api.cached(resource, TEMPLATE_INDEXES)
             for changed in self._changed:
                 self._opened[kind].informer.add_handler(lambda event, tell=changed: tell(kind, event))  # type: ignore[misc]

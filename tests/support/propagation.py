@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from informers import ApiClient, CachedClient, ClientConfig, InformerFactory, StaticToken
+from informers.rest_mapper import RESTMapper
 from mcs_controller.api.resources import CLUSTERS, RESOURCEBINDINGS, SERVICES, WORKS
 from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
@@ -21,7 +22,6 @@ from mcs_controller.standalone.domain import binding as binding_rules
 from mcs_controller.standalone.domain import execution as execution_rules
 from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.reconcilers import binding, binding_status, execution
-from mcs_controller.standalone.served_kinds import RESTMapper
 from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.execution import KnownOwnerships
 from workqueue import default_controller_rate_limiter

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from informers.patches import added_finalizer, metadata_patch
+from informers.resource import GroupVersionKind
 from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
 from mcs_controller.standalone.domain.work_status import was_applied

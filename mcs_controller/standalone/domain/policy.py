@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from informers.patches import added_finalizer, changed_marks, create_merge_patch, metadata_patch
+from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, ForeignController
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.works import WorkTerminating
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from informers.meta import ObjectKey, key_of
 from informers.patches import plan_remove_finalizer
+from informers.resource import GroupVersionKind
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
 from mcs_controller.predicates import content_changed, service_changed
 from mcs_controller.reconcilers.writes import Failures, apply_work, settle

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
 from informers.meta import ObjectKey
 from informers.patches import plan_remove_finalizer
+from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import WorkTerminating

@@ -77,14 +77,14 @@ def test_lines_come_out_as_they_went_in_however_the_stream_is_cut(lines: list[by
     stream = b"".join(line + b"\n" for line in lines)
     splitter, out = LineSplitter(1 << 20), []
     for cut in cuts:
-        out += splitter.set_queue(stream[:cut])
+        out += splitter.feed(stream[:cut])
         stream = stream[cut:]
-    out += splitter.set_queue(stream)
+    out += splitter.feed(stream)
     assert out == [line for line in lines if line]
 
 
 def test_half_a_line_at_the_end_is_not_a_line() -> None:
-    assert LineSplitter(100).set_queue(b"whole\nhal") == [b"whole"]
+    assert LineSplitter(100).feed(b"whole\nhal") == [b"whole"]
 
 
 def test_long_line_in_small_pieces_needs_no_more_memory_than_its_length() -> None:
@@ -92,7 +92,7 @@ def test_long_line_in_small_pieces_needs_no_more_memory_than_its_length() -> Non
     tracemalloc.start()
     try:
         for _ in range(1 << 18):
-            splitter.set_queue(b"xyz")
+            splitter.feed(b"xyz")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -103,4 +103,4 @@ def test_long_line_in_small_pieces_needs_no_more_memory_than_its_length() -> Non
 def test_line_above_the_limit_is_refused_before_it_is_complete(chunks: list[bytes]) -> None:
     splitter = LineSplitter(10)
     with pytest.raises(DecodeError, match="more than 10 bytes"):
-        _ = [splitter.set_queue(chunk) for chunk in chunks]
+        _ = [splitter.feed(chunk) for chunk in chunks]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from informers.rest_mapper import FRESH_SECONDS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import TerminalError
-from mcs_controller.standalone.served_kinds import FRESH_SECONDS
 from tests.support.execution import KEY, MARKS, NAMESPACE, World
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 
 from informers.client.transport import RawResponse
 from informers.errors import Forbidden
-from mcs_controller.domain.kinds import GroupVersionKind
-from mcs_controller.standalone.served_kinds import RESTMapper
+from informers.resource import GroupVersionKind
+from informers.rest_mapper import RESTMapper
 from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.clock import FakeClock, settle
 from tests.support.discovery import VERBS, DiscoveryClient

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from informers.resource import GroupVersionKind
 from mcs_controller.api.common import decode_unstructured
 from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.standalone.domain.policy import (
     Apply,

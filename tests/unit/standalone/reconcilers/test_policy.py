@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from informers.errors import Conflict, Forbidden
+from informers.resource import GroupVersionKind
 from mcs_controller.api.resources import PROPAGATIONPOLICIES, RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.kinds import GroupVersionKind
 from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.predicates import content_changed
 from mcs_controller.runtime.reconcile import Request, Result

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from informers.client.transport import RawResponse
+from informers.discovery import APIResource
 from informers.errors import DecodeError, Forbidden
-from mcs_controller.domain.kinds import APIResource, GroupVersionKind
-from mcs_controller.standalone.served_kinds import FRESH_SECONDS, RESTMapper
+from informers.resource import GroupVersionKind
+from informers.rest_mapper import FRESH_SECONDS, RESTMapper
 from tests.support.clock import FakeClock
 from tests.support.discovery import VERBS, DiscoveryClient
 

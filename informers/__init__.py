@@ -4,7 +4,7 @@
     wire, nesting, watcher, reflector,
     backoff                                   following a collection
     cache, store, event, informer,
-    registration, factory                     what is known, and who is told
+    registration, factory, dynamic            what is known, and who is told
     resource, meta, errors, metrics           the vocabulary
     selectors, patches                        label selectors, merge patches
     discovery, rest_mapper                    which kinds a server has, and where
@@ -30,6 +30,7 @@ from informers.client.config import (
 )
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics, RawResponse
 from informers.client.wire import ListPage, Rejected
+from informers.dynamic import DynamicInformers
 from informers.errors import (
     AlreadyExists,
     ApiError,
@@ -76,6 +77,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "DecodeError",
+    "DynamicInformers",
     "Event",
     "Forbidden",
     "Gone",

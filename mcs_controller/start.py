@@ -20,7 +20,7 @@ from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 from mcs_controller.key_mutex import ReconcileMutex
-from mcs_controller.members.informers import MemberInformers
+from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
 from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
@@ -190,7 +190,7 @@ def _start_slice_collection(ctx: ControllerContext) -> SliceCollection:
         leaving=lambda cluster: is_leaving(clusters.get(ObjectKey("", cluster))),
     )
     controller = ctx.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
-    watches.set_queue(controller)
+    watches.add_slice_queue(controller)
     ctx.slice_locks.set_queue(controller.enqueue)
     ctx.manager.add_runnable(watches, needs_leader=True)
     controller.watch(ctx.works.informer, collector.requests_for_work, content_changed)
@@ -276,8 +276,6 @@ def _start_export(ctx: ControllerContext) -> None:
         resources.SERVICEEXPORTS,
         clock=ctx.clock,
         sync_timeout=ctx.options.cluster_cache_sync_timeout,
-        # That one is there is all that matters.
-        changed=lambda event: event.old is None or event.new is None or event.old is event.new,
     )
     ctx.manager.add_runnable(watches, needs_leader=True)
     reserved = ctx.options.reserved_objects
@@ -285,7 +283,10 @@ def _start_export(ctx: ControllerContext) -> None:
 
     comparer = ExportedSlicesReconciler(works=works.store, slices=slice_watches, enqueue_slice=slices.enqueue)
     exports = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
-    watches.set_queue(exports)
+    # That one is there is all that matters.
+    watches.add_queue(
+        exports, requests_in, lambda event: event.old is None or event.new is None or event.old is event.new
+    )
 
     reconciler = ServiceExportReconciler(
         works=works.store,

@@ -9,15 +9,13 @@ Why nothing comes from a member is told as soon as it is known: a server that re
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from informers.dynamic import DynamicInformers
 from informers.errors import Forbidden, NotFound, Unauthorized
 from informers.meta import KubeObject
 from mcs_controller.runtime.reconcile import ClusterRequest
-from workqueue.clock import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -37,11 +35,11 @@ T = TypeVar("T", bound=KubeObject)
 R = TypeVar("R", bound="Hashable")
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch(Generic[T]):
-    informer: SharedInformer[T]
-    registrations: tuple[Registration, ...]
-    credentials: str
+class _Queue(NamedTuple):
+    controller: Controller[Any]
+    mapper_in: Callable[[str], Callable[[Event[Any]], Iterable[Any]]]
+    changed: Callable[[Event[Any]], bool] | None
+    urgent: Callable[[Event[Any]], bool] | None
 
 
 class MemberInformers(Generic[T]):
@@ -55,8 +53,6 @@ class MemberInformers(Generic[T]):
         clock: Clock,
         sync_timeout: float,
         indexers: Indexers[T] | None = None,
-        changed: Callable[[Event[T]], bool] | None = None,
-        urgent: Callable[[Event[T]], bool] | None = None,
     ) -> None:
         """Watches nothing yet.
 
@@ -66,37 +62,44 @@ class MemberInformers(Generic[T]):
             clock: for the time limit.
             sync_timeout: seconds after which a first list that is not complete is reported; it goes on being tried.
             indexers: by what the objects are looked up.
-            changed: which events are worth a reconcile; None for all.
-            urgent: which of these must not wait behind ordinary work; None for none.
         """
         self._members = members
         self._resource = resource
-        self._clock = clock
-        self._sync_timeout = sync_timeout
         self._indexers = indexers or {}
-        self._changed = changed
-        self._urgent = urgent
-        self._controller: Controller[ClusterRequest] | None = None
-        self._others: list[tuple[Controller[Any], Callable[[str], Callable[[Event[T]], Iterable[Any]]]]] = []
-        self._watches: dict[str, _Watch[T]] = {}
+        self._queues: list[_Queue] = []
         self._on_synced: list[Callable[[str], None]] = []
         self._on_problem: list[Callable[[str], None]] = []
         self._problems: dict[str, str] = {}
         self._refusals: dict[str, type[KubeError]] = {}
         """How a cluster last refused a list, as long as it does."""
-        self._waiting: dict[str, asyncio.Task[None]] = {}
-        self._begun: asyncio.Queue[tuple[str, _Watch[T]]] = asyncio.Queue()
+        self._informers = DynamicInformers[str, T](
+            clock=clock,
+            register=self._register,
+            synced=self._listed,
+            sync_timeout=sync_timeout,
+            overdue=self._overdue,
+        )
         members.add_listener(joined=self._joined, left=self._left)
 
-    def set_queue(self, controller: Controller[ClusterRequest]) -> None:
-        """Let this controller reconcile the objects that change. To be called once, before anything is watched."""
-        self._controller = controller
-
     def add_queue(
-        self, controller: Controller[R], mapper_in: Callable[[str], Callable[[Event[T]], Iterable[R]]]
+        self,
+        controller: Controller[R],
+        mapper_in: Callable[[str], Callable[[Event[T]], Iterable[R]]],
+        changed: Callable[[Event[T]], bool] | None = None,
+        *,
+        urgent: Callable[[Event[T]], bool] | None = None,
     ) -> None:
-        """Let another controller reconcile what `mapper_in(cluster)` makes of the events there. As `feed`."""
-        self._others.append((controller, mapper_in))
+        """Let a controller reconcile what `mapper_in(cluster)` makes of the events there.
+
+        To be called before anything is watched.
+
+        Args:
+            controller: has the queue.
+            mapper_in: see `requests_in`, for example.
+            changed: which events are worth a reconcile; None for all.
+            urgent: which of these must not wait behind ordinary work; None for none.
+        """
+        self._queues.append(_Queue(controller, mapper_in, changed, urgent))
 
     def on_synced(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the cluster's name when it joins, and when its watch has the first complete list.
@@ -116,55 +119,49 @@ class MemberInformers(Generic[T]):
     def ensure(self, cluster: str) -> None:
         """Watch the cluster's objects from now on. One watch per cluster, however often it is asked for."""
         member = self._members.get(cluster)
-        if member is None or self._controller is None or cluster in self._watches:
+        if member is None or cluster in self._informers:
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
-        first = self._controller.add_source(informer, requests_in(cluster), self._changed, urgent=self._urgent)
-        others = (other.add_source(informer, mapper_in(cluster)) for other, mapper_in in self._others)
-        watch = _Watch(informer, (first, *others), member.credentials)
-        self._watches[cluster] = watch
-        informer.on_failure(lambda error: self._answered(cluster, watch, error))
+        self._informers.add(cluster, informer)
+        informer.on_failure(lambda error: self._answered(member, informer, error))
         if informer.last_error is not None:
-            self._answered(cluster, watch, informer.last_error)
-        self._begun.put_nowait((cluster, watch))
+            self._answered(member, informer, informer.last_error)
 
     def objects(self, cluster: str) -> Store[T] | None:
         """The cluster's objects; None as long as they are not known completely."""
-        watch = self._watches.get(cluster)
-        return watch.informer.store if watch is not None and watch.informer.has_synced else None
+        informer = self._informers.get_synced(cluster)
+        return informer.store if informer is not None else None
 
     def is_refused(self, cluster: str) -> bool:
         """Whether the cluster's API server says that it has no such kind. It may get one at any time."""
-        watch = self._watches.get(cluster)
-        return watch is not None and not watch.informer.has_synced and isinstance(watch.informer.last_error, NotFound)
+        informer = self._informers.get(cluster)
+        return informer is not None and not informer.has_synced and isinstance(informer.last_error, NotFound)
 
     async def run(self) -> None:
         """Tell the listeners of each watch that has its first list. Runs until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                cluster, watch = await self._begun.get()
-                if self._watches.get(cluster) is watch:
-                    task = group.create_task(self._announce(cluster, watch), name=f"first list of {cluster}")
-                    self._waiting[cluster] = task
+        await self._informers.run()
 
-    async def _announce(self, cluster: str, watch: _Watch[T]) -> None:
-        try:
-            async with time_limit(self._clock, self._sync_timeout):
-                await watch.informer.wait_synced()
-        except TimeoutError:
-            if cluster not in self._problems:
-                error = watch.informer.last_error
-                self._cannot_list(cluster, str(error) if error is not None else "the list is still under way")
-            if self.is_refused(cluster):
-                self._tell(cluster)
-            await watch.informer.wait_synced()
-        self._waiting.pop(cluster, None)
+    def _register(self, cluster: str, informer: SharedInformer[T]) -> list[Registration]:
+        return [
+            queue.controller.add_source(informer, queue.mapper_in(cluster), queue.changed, urgent=queue.urgent)
+            for queue in self._queues
+        ]
+
+    def _listed(self, cluster: str) -> None:
         self._set_problem(cluster, None)
         self._tell(cluster)
 
-    def _answered(self, cluster: str, watch: _Watch[T], error: KubeError | None) -> None:
+    def _overdue(self, cluster: str, informer: SharedInformer[T]) -> None:
+        if cluster not in self._problems:
+            error = informer.last_error
+            self._cannot_list(cluster, str(error) if error is not None else "the list is still under way")
+        if self.is_refused(cluster):
+            self._tell(cluster)
+
+    def _answered(self, member: MemberCluster, informer: SharedInformer[T], error: KubeError | None) -> None:
         """A list or a watch failed, or works again."""
-        if self._watches.get(cluster) is not watch:
+        cluster = member.name
+        if self._informers.get(cluster) is not informer:
             return
         if error is None:
             if self._refusals.pop(cluster, None) is not None:
@@ -174,7 +171,7 @@ class MemberInformers(Generic[T]):
             self._refusals[cluster] = type(error)
             if isinstance(error, Unauthorized):
                 if again:  # now with what the Secret holds
-                    self._cannot_list(cluster, f"it refused {watch.credentials}")
+                    self._cannot_list(cluster, f"it refused {member.credentials}")
             elif not again:
                 self._cannot_list(cluster, str(error))
 
@@ -204,12 +201,7 @@ class MemberInformers(Generic[T]):
             listener(cluster)
 
     def _left(self, cluster: str) -> None:
-        watch = self._watches.pop(cluster, None)
-        if watch is not None:
-            for registration in watch.registrations:
-                registration.remove()
-        if (task := self._waiting.pop(cluster, None)) is not None:
-            task.cancel()  # the first list of a connection that is closed never comes
+        self._informers.remove(cluster)
         self._refusals.pop(cluster, None)
         self._set_problem(cluster, None)
 

@@ -6,11 +6,11 @@ tells. An object is the same to everything here whatever its kind.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.cache.cached_client import CachedClient
+from informers.dynamic import DynamicInformers
 from informers.errors import KubeError
 from informers.resource import GroupVersionKind, Resource
 from informers.rest_mapper import RESTMapper
@@ -19,11 +19,12 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import ReconcileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from informers.cache.event import Event
     from informers.cache.factory import InformerFactory
     from informers.cache.informer import SharedInformer
+    from informers.cache.registration import Registration
     from informers.client.client import ApiClient
     from workqueue.clock import Clock
 
@@ -118,12 +119,6 @@ class Members(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    informer: SharedInformer[Unstructured]
-    objects: CachedClient[Unstructured]
-
-
 class MemberObjectInformers:
     """The managed objects of all members. A runnable that needs leadership, like those who use it."""
 
@@ -132,9 +127,9 @@ class MemberObjectInformers:
         self._members = members
         self._clock = clock
         self._served: dict[str, RESTMapper] = {}
-        self._opened: dict[str, dict[MemberKind, _Opened]] = {}
-        self._waiting: dict[str, list[asyncio.Task[None]]] = {}
-        self._unsynced: asyncio.Queue[tuple[str, SharedInformer[Unstructured]]] = asyncio.Queue()
+        self._informers = DynamicInformers[tuple[str, MemberKind], Unstructured](
+            clock=clock, register=self._register, synced=lambda key: self._tell_available(key[0])
+        )
         self._changed: list[Callable[[str, Event[Unstructured]], None]] = []
         self._available: list[Callable[[str], None]] = []
         members.add_listener(joined=self._joined, left=self._left)
@@ -180,36 +175,35 @@ class MemberObjectInformers:
             NotListed: listing them failed so far.
             NotSynced: all that is under way.
         """
-        member = self._member(cluster)
-        opened = self._opened.setdefault(cluster, {})
-        if kind not in opened:
-            informer = member.informers.informer(kind.resource, label_selector=kind.label_selector)
-            opened[kind] = _Opened(informer, CachedClient(member.client, informer))
-            informer.add_handler(self._forward(cluster), name=f"objects of {cluster}")
-            if not informer.has_synced:
-                self._unsynced.put_nowait((cluster, informer))
-        informer = opened[kind].informer
-        if informer.has_synced:
-            return opened[kind].objects
-        if informer.last_error is not None:
-            raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {informer.last_error}")
+        member, key = self._member(cluster), (cluster, kind)
+        if key not in self._informers:
+            self._informers.add(key, member.informers.informer(kind.resource, label_selector=kind.label_selector))
+        if (informer := self._informers.get_synced(key)) is not None:
+            return CachedClient(member.client, informer)
+        if (pending := self._informers.get(key)) is not None and pending.last_error is not None:
+            raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {pending.last_error}")
         raise NotSynced(f"{kind.resource} of cluster {cluster} are being listed")
 
     def opened(self, cluster: str) -> list[CachedClient[Unstructured]]:
         """The member's objects of all kinds that have been listed so far."""
-        return [one.objects for one in self._opened.get(cluster, {}).values() if one.informer.has_synced]
+        member = self._members.get(cluster)
+        listed = (self._informers.get_synced(key) for key in self._informers if key[0] == cluster)
+        return [CachedClient(member.client, one) for one in listed if one is not None] if member is not None else []
 
     async def run(self) -> None:
         """Tell the listeners when first lists arrive, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                cluster, informer = await self._unsynced.get()
-                task = group.create_task(self._announce(cluster, informer), name=f"{informer.resource} of {cluster}")
-                self._waiting.setdefault(cluster, []).append(task)
+        await self._informers.run()
 
-    async def _announce(self, cluster: str, informer: SharedInformer[Unstructured]) -> None:
-        await informer.wait_synced()
-        self._tell_available(cluster)
+    def _register(
+        self, key: tuple[str, MemberKind], informer: SharedInformer[Unstructured]
+    ) -> Sequence[Registration[Unstructured]]:
+        cluster = key[0]
+
+        def forward(event: Event[Unstructured]) -> None:
+            for listener in self._changed:
+                listener(cluster, event)
+
+        return (informer.add_handler(forward, name=f"objects of {cluster}"),)
 
     def _member(self, cluster: str) -> Member:
         member = self._members.get(cluster)
@@ -219,21 +213,14 @@ class MemberObjectInformers:
             raise MemberUnavailable(f"cluster {cluster} cannot be connected to: {problem}")
         raise NotSynced(f"cluster {cluster} is being connected to")
 
-    def _forward(self, cluster: str) -> Callable[[Event[Unstructured]], None]:
-        def forward(event: Event[Unstructured]) -> None:
-            for listener in self._changed:
-                listener(cluster, event)
-
-        return forward
-
     def _joined(self, member: Member) -> None:
         self._tell_available(member.name)
 
     def _left(self, cluster: str) -> None:
-        self._opened.pop(cluster, None)
         self._served.pop(cluster, None)
-        for task in self._waiting.pop(cluster, ()):
-            task.cancel()  # its informer never will be synced
+        for key in self._informers:
+            if key[0] == cluster:
+                self._informers.remove(key)
 
     def _tell_available(self, cluster: str) -> None:
         for listener in self._available:

@@ -38,7 +38,7 @@ class Bench:
         self.controller = PlainController("slices", None)
         self.clock = FakeClock()
         self.watches = ProviderInformers(self.members, clock=self.clock, sync_timeout=120)  # type: ignore[arg-type]
-        self.watches.set_queue(self.controller)  # type: ignore[arg-type]
+        self.watches.add_slice_queue(self.controller)  # type: ignore[arg-type]
         self.announced: list[str] = []
         self.watches.on_synced(self.announced.append)
 
@@ -79,7 +79,7 @@ async def test_a_change_of_endpoints_in_use_comes_before_ordinary_work_and_a_new
         rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),
     )
     slices._running = True  # its watches are registered at once
-    bench.watches.set_queue(slices)
+    bench.watches.add_slice_queue(slices)
     bench.watches.ensure("m1")
 
     async def priority() -> int:

@@ -28,7 +28,7 @@ def available(world: World) -> tuple[str, str] | None:
 
 
 def watched(world: World) -> set[str]:
-    return set(world.watches._watches)
+    return set(world.watches._informers)
 
 
 def events(world: World) -> list[tuple[str, str]]:

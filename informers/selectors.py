@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,29 +23,35 @@ _REQUIREMENT: Final = re.compile(
 )
 
 
+Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+
+
 @dataclass(frozen=True, slots=True)
-class _Requirement:
+class Requirement:
+    """One term of a selector (metav1.LabelSelectorRequirement)."""
+
     key: str
-    operator: Literal["in", "notin", "exists", "absent"]
+    operator: Operator
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels satisfies it."""
         match self.operator:
-            case "in":
+            case "In":
                 return labels.get(self.key) in self.values
-            case "notin":  # an object without the label matches
+            case "NotIn":  # an object without the label matches
                 return labels.get(self.key) not in self.values
-            case "exists":
+            case "Exists":
                 return self.key in labels
-            case "absent":
+            case "DoesNotExist":
                 return self.key not in labels
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements of a selector; the empty one matches everything."""
+    """All requirements of a selector; the empty one matches everything (metav1.LabelSelector)."""
 
-    requirements: tuple[_Requirement, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> LabelSelector:
@@ -54,7 +60,7 @@ class LabelSelector:
         Raises:
             ValueError: it is not of that form. (`gt` and `lt`, of node affinity only, are not.)
         """
-        requirements: list[_Requirement] = []
+        requirements: list[Requirement] = []
         position = 0
         while text[position:].strip():
             match = _REQUIREMENT.match(text, position)
@@ -63,13 +69,13 @@ class LabelSelector:
             position = match.end()
             key = match["key"]
             if match["op"]:
-                operator: Literal["in", "notin"] = "notin" if match["op"] == "!=" else "in"
-                requirements.append(_Requirement(key, operator, frozenset({match["value"]})))
+                operator: Operator = "NotIn" if match["op"] == "!=" else "In"
+                requirements.append(Requirement(key, operator, frozenset({match["value"]})))
             elif match["set"]:
                 values = frozenset(value.strip() for value in match["values"].split(","))
-                requirements.append(_Requirement(key, "in" if match["set"] == "in" else "notin", values))
+                requirements.append(Requirement(key, "In" if match["set"] == "in" else "NotIn", values))
             else:
-                requirements.append(_Requirement(key, "absent" if match["absent"] else "exists"))
+                requirements.append(Requirement(key, "DoesNotExist" if match["absent"] else "Exists"))
         return cls(tuple(requirements))
 
     def matches(self, labels: Mapping[str, str]) -> bool:

@@ -21,7 +21,7 @@ from mcs_controller.reconcilers.retries import Retries
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain import binding as binding_rules
-from mcs_controller.standalone.domain import policy as policy_rules
+from mcs_controller.standalone.domain import policy_claims
 from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
 from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
@@ -207,8 +207,8 @@ async def _own_uid(ctx: ControllerContext) -> str:
 def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
     """From a policy and a template to a binding that can be scheduled."""
     options = ctx.options
-    policies = ctx.cached(resources.PROPAGATIONPOLICIES, policy_rules.POLICY_INDEXES)
-    bindings = ctx.cached(resources.RESOURCEBINDINGS, policy_rules.BINDING_INDEXES)
+    policies = ctx.cached(resources.PROPAGATIONPOLICIES, policy_claims.POLICY_INDEXES)
+    bindings = ctx.cached(resources.RESOURCEBINDINGS, policy_claims.BINDING_INDEXES)
     detector = ctx.controller(
         wk.RESOURCE_DETECTOR,
         policy.ResourceDetector(

@@ -13,7 +13,7 @@ from informers.dynamic import DynamicInformers
 from informers.errors import KubeError
 from informers.resource import GroupVersionKind
 from mcs_controller.api.common import Unstructured, decode_unstructured
-from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
+from mcs_controller.standalone.domain.policy_claims import TEMPLATE_INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

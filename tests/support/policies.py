@@ -11,7 +11,7 @@ from informers.resource import GroupVersionKind
 from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.standalone.domain.policy import TEMPLATE_INDEXES
+from mcs_controller.standalone.domain.policy_claims import TEMPLATE_INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -14,7 +14,7 @@ import msgspec
 from informers.meta import Condition, find_condition
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
-from mcs_controller.standalone.domain.policy import is_duplicated
+from mcs_controller.standalone.domain.policy_spec import is_duplicated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -3,9 +3,9 @@
 Two controllers. `resource-detector` decides about one template, `propagation-policy-controller` looks after one policy
 and tells the first one what to look at. Watches, all of the control plane:
 
-    PropagationPolicies   itself                  if `content_changed`; indexed by `domain.policy.POLICY_INDEXES`
+    PropagationPolicies   itself                  if `content_changed`; indexed by `domain.policy_claims.POLICY_INDEXES`
     ResourceBindings      `requests_for_binding`  if `content_changed`: repairs what somebody does to a binding;
-                                                  indexed by `domain.policy.BINDING_INDEXES`
+                                                  indexed by `domain.policy_claims.BINDING_INDEXES`
     templates             `follow_templates` joins them to both queues, for the kinds that policies select or have
                           claimed; any other kind is not watched
 
@@ -31,25 +31,18 @@ from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.execution import has_drifted
-from mcs_controller.standalone.domain.policy import (
+from mcs_controller.standalone.domain.policy import is_for, plan_adopt, plan_binding, plan_claim, plan_unclaim
+from mcs_controller.standalone.domain.policy_claims import (
     BY_CLAIM,
     BY_KIND,
     BY_NAMESPACE,
-    Apply,
+    ApplyPolicy,
     ClaimDecision,
-    Refused,
-    Rules,
-    claimant,
+    claimed_by,
     decide,
-    is_distributed,
-    plan_adopt,
-    plan_binding,
-    plan_claim,
-    plan_unclaim,
-    rules_of,
     selecting,
-    speaks_of,
 )
+from mcs_controller.standalone.domain.policy_spec import PolicySpec, UnsupportedPolicy, is_distributed, parse_policy
 from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
@@ -147,8 +140,8 @@ class ResourceDetector:
             return Result()
         decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
         if self._reserved.problem(request.kind.kind, request.namespace, request.name) is not None:
-            decision = ClaimDecision.RELEASE if isinstance(decision, Apply) else decision
-        if isinstance(decision, Apply):
+            decision = ClaimDecision.RELEASE if isinstance(decision, ApplyPolicy) else decision
+        if isinstance(decision, ApplyPolicy):
             await self._apply(request, objects, template, decision)
         elif decision is ClaimDecision.RELEASE:
             await self._release(request, objects, template)
@@ -177,7 +170,7 @@ class ResourceDetector:
         request: TemplateRequest,
         objects: CachedClient[Unstructured],
         template: Unstructured,
-        decision: Apply,
+        decision: ApplyPolicy,
     ) -> None:
         about = f"policy({decision.policy.metadata.namespace}/{decision.policy.metadata.name})"
         try:
@@ -194,11 +187,11 @@ class ResourceDetector:
         if wrote or had_failed:
             self._tell(template, request, "Normal", wk.EVENT_APPLY_POLICY_SUCCEED, f"Apply {about} succeed")
 
-    async def _bind(self, request: TemplateRequest, template: Unstructured, decision: Apply) -> bool:
+    async def _bind(self, request: TemplateRequest, template: Unstructured, decision: ApplyPolicy) -> bool:
         name = binding_name(request.kind.kind, request.name)
         async with self._binding_locks.writing(Request(request.namespace, name)):
             observed = self._bindings.get(request.namespace, name)
-            planned = plan_binding(decision.policy, decision.rules, template, observed, self._new_id)
+            planned = plan_binding(decision.policy, decision.spec, template, observed, self._new_id)
             if planned is None:
                 return False
             if planned.create:
@@ -218,7 +211,7 @@ class ResourceDetector:
     async def _forsake(self, request: TemplateRequest) -> None:
         """The template is gone, and its binding is garbage; a policy that is being deleted does not wait for that."""
         binding = self._binding(request)
-        claim = claimant(binding.metadata) if binding is not None else None
+        claim = claimed_by(binding.metadata) if binding is not None else None
         policy = self._policies.get(ObjectKey(*claim)) if claim is not None else None
         if policy is None or policy.metadata.deletion_timestamp is not None:
             await self._unmark_binding(request)
@@ -232,7 +225,7 @@ class ResourceDetector:
 
     def _binding(self, request: TemplateRequest) -> ResourceBinding | None:
         binding = self._bindings.get(request.namespace, binding_name(request.kind.kind, request.name))
-        return binding if binding is not None and speaks_of(binding, request.kind, request.name) else None
+        return binding if binding is not None and is_for(binding, request.kind, request.name) else None
 
     def _report(self, request: TemplateRequest, template: Unstructured, text: str) -> None:
         if self._failing.get(request) != text:
@@ -294,31 +287,33 @@ class PolicyReconciler:
             return await self._let_go(request, policy, wanted)
         try:
             if not is_distributed(request.namespace, self._skipped):
-                raise Refused(f"metadata.namespace: nothing is propagated of the namespace {request.namespace}")
-            rules = rules_of(policy)
-            self._refuse_reserved(request.namespace, rules)
-        except Refused as refusal:
+                raise UnsupportedPolicy(
+                    f"metadata.namespace: nothing is propagated of the namespace {request.namespace}"
+                )
+            spec = parse_policy(policy)
+            self._refuse_reserved(request.namespace, spec)
+        except UnsupportedPolicy as refusal:
             message = f"The policy is refused, and nothing is done for it: {refusal}"
             self._report(request, policy, wk.EVENT_POLICY_REFUSED, message)
             return Result()
         if (adopt := plan_adopt(policy, self._new_id)) is not None:
             policy = await self._policies.patch(request.namespace, request.name, adopt)
-        self._look_at({*self._selected(request.namespace, rules), *self._claimed(request, wanted)})
-        return self._check_kinds(request, policy, rules)
+        self._look_at({*self._selected(request.namespace, spec), *self._claimed(request, wanted)})
+        return self._check_kinds(request, policy, spec)
 
-    def _refuse_reserved(self, namespace: str, rules: Rules) -> None:
-        for index, selector in enumerate(rules.selectors):
+    def _refuse_reserved(self, namespace: str, spec: PolicySpec) -> None:
+        for index, selector in enumerate(spec.selectors):
             problem = self._reserved.problem(selector.kind.kind, namespace, selector.name) if selector.name else None
             if problem is not None:
-                raise Refused(f"spec.resourceSelectors[{index}]: {problem}")
+                raise UnsupportedPolicy(f"spec.resourceSelectors[{index}]: {problem}")
 
-    def _check_kinds(self, request: Request, policy: PropagationPolicy, rules: Rules) -> Result:
-        problems = [problem for kind in sorted(rules.kinds) if (problem := self._templates.problem(kind)) is not None]
+    def _check_kinds(self, request: Request, policy: PropagationPolicy, spec: PolicySpec) -> Result:
+        problems = [problem for kind in sorted(spec.kinds) if (problem := self._templates.problem(kind)) is not None]
         if problems:
             self._report(request, policy, wk.EVENT_APPLY_POLICY_FAILED, "; ".join(problems))
         else:
             self._reported.pop(request, None)
-        known = all(self._templates.get(kind) is not None for kind in rules.kinds)
+        known = all(self._templates.get(kind) is not None for kind in spec.kinds)
         return Result() if known else Result(requeue_after=_LOOK_AGAIN_SECONDS)
 
     async def _let_go(self, request: Request, policy: PropagationPolicy, wanted: frozenset[GroupVersionKind]) -> Result:
@@ -328,8 +323,8 @@ class PolicyReconciler:
         claimed = self._claimed(request, wanted) if is_distributed(request.namespace, self._skipped) else set()
         self._look_at(claimed)
         try:
-            kinds = rules_of(policy).kinds
-        except Refused:
+            kinds = parse_policy(policy).kinds
+        except UnsupportedPolicy:
             kinds = frozenset()
         # The templates of a kind that cannot be listed may have marks; those of one that does not exist have none.
         unknown = [kind for kind in kinds if self._templates.get(kind) is None and not self._templates.is_absent(kind)]
@@ -355,12 +350,12 @@ class PolicyReconciler:
                 found |= {TemplateRequest(kind, *one) for one in objects.store.index_keys(BY_CLAIM, key)}
         return found
 
-    def _selected(self, namespace: str, rules: Rules) -> set[TemplateRequest]:
+    def _selected(self, namespace: str, spec: PolicySpec) -> set[TemplateRequest]:
         found = set[TemplateRequest]()
-        for kind in rules.kinds:
+        for kind in spec.kinds:
             if (objects := self._templates.get(kind)) is not None:
                 there = (one.metadata for one in objects.store.by_index(BY_NAMESPACE, namespace))
-                found |= {TemplateRequest(kind, namespace, meta.name) for meta in there if rules.precision(kind, meta)}
+                found |= {TemplateRequest(kind, namespace, meta.name) for meta in there if spec.precision(kind, meta)}
         return found
 
     def _report(self, request: Request, policy: PropagationPolicy, reason: str, message: str) -> None:
@@ -379,9 +374,9 @@ class PolicyReconciler:
 
     def requests_for_marks(self, event: Event[Unstructured] | Event[ResourceBinding]) -> Iterable[Request]:
         """A policy that is being deleted, or is gone, when something loses its marks."""
-        if event.old is None or (named := claimant(event.old.metadata)) is None:
+        if event.old is None or (named := claimed_by(event.old.metadata)) is None:
             return ()
-        if event.new is not None and claimant(event.new.metadata) == named:
+        if event.new is not None and claimed_by(event.new.metadata) == named:
             return ()
         return (Request(*named),)
 

@@ -15,18 +15,9 @@ from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.works import WorkTerminating
-from mcs_controller.standalone.domain.policy import (
-    Apply,
-    ClaimDecision,
-    Refused,
-    decide,
-    is_distributed,
-    plan_adopt,
-    plan_binding,
-    plan_claim,
-    plan_unclaim,
-    rules_of,
-)
+from mcs_controller.standalone.domain.policy import plan_adopt, plan_binding, plan_claim, plan_unclaim
+from mcs_controller.standalone.domain.policy_claims import ApplyPolicy, ClaimDecision, decide
+from mcs_controller.standalone.domain.policy_spec import UnsupportedPolicy, is_distributed, parse_policy
 from tests.support.builders import as_written, golden, ids
 from tests.support.object_store import Json, merge_patch
 from tests.support.policies import DEPLOYMENT, a_policy, a_template, marks, selector
@@ -61,15 +52,18 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"conflictResolution": "Merge"},
         "spec.conflictResolution Merge is not supported, only Abort or Overwrite",
     ),
-    "priority of a wrong type": ({"priority": "high"}, "spec.priority has to be of type int"),
-    "priority that is true": ({"priority": True}, "spec.priority has to be of type int"),
-    "scheduler of a wrong type": ({"schedulerName": 1}, "spec.schedulerName has to be of type str"),
+    "priority of a wrong type": ({"priority": "high"}, "spec.priority: Expected `int`, got `str`"),
+    "priority that is true": ({"priority": True}, "spec.priority: Expected `int`, got `bool`"),
+    "scheduler of a wrong type": ({"schedulerName": 1}, "spec.schedulerName: Expected `str`, got `int`"),
     "preservation of a wrong type": (
         {"preserveResourcesOnDeletion": "yes"},
-        "spec.preserveResourcesOnDeletion has to be of type bool",
+        "spec.preserveResourcesOnDeletion: Expected `bool`, got `str`",
     ),
     "no selectors": ({"selects": []}, "spec.resourceSelectors has to name at least one kind"),
-    "selectors that are none": ({"resourceSelectors": {"": 1}}, "spec.resourceSelectors has to name at least one kind"),
+    "selectors that are none": (
+        {"resourceSelectors": {"": 1}},
+        "spec.resourceSelectors: Expected `array`, got `object`",
+    ),
     "selector without a version": (
         {"selects": [{"kind": "Deployment"}]},
         "spec.resourceSelectors[0].apiVersion is missing",
@@ -80,7 +74,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "name of a wrong type": (
         {"selects": [selector() | {"name": ["a"]}]},
-        "spec.resourceSelectors[0].name has to be a string",
+        "spec.resourceSelectors[0].name: Expected `str`, got `array`",
     ),
     "another namespace": (
         {"selects": [selector("web", namespace="other")]},
@@ -102,18 +96,21 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"selects": [selector(kind=GroupVersionKind("coordination.k8s.io/v1", "Lease"))]},
         "spec.resourceSelectors[0]: coordination.k8s.io/v1 Lease is not a kind that is propagated",
     ),
-    "label selector that is none": (labelled("a=b"), "spec.resourceSelectors[0].labelSelector. is not supported"),
+    "label selector that is none": (
+        labelled("a=b"),
+        "spec.resourceSelectors[0].labelSelector: Expected `object | null`, got `str`",
+    ),
     "unknown field of a label selector": (
         labelled({"matchFields": {"a": "b"}}),
         "spec.resourceSelectors[0].labelSelector.matchFields is not supported",
     ),
     "labels that are no strings": (
         labelled({"matchLabels": {"a": 1}}),
-        "spec.resourceSelectors[0].labelSelector.matchLabels has to be a map of strings",
+        "spec.resourceSelectors[0].labelSelector.matchLabels[...]: Expected `str`, got `int`",
     ),
     "expressions that are none": (
         labelled({"matchExpressions": ["a"]}),
-        "spec.resourceSelectors[0].labelSelector.matchExpressions: Expected `object`, got `str` - at `$[0]`",
+        "spec.resourceSelectors[0].labelSelector.matchExpressions[0]: Expected `object`, got `str`",
     ),
     "unknown operator": (
         labelled({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}),
@@ -130,7 +127,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "no placement": ({"placement": None}, "spec.placement.clusterAffinity.clusterNames has to name the clusters"),
     "placement that is none": (
         {"placement": "m1"},
-        "spec.placement.clusterAffinity.clusterNames has to name the clusters",
+        "spec.placement: Expected `object`, got `str`",
     ),
     "every cluster": (
         {"placement": {"clusterAffinity": {}}},
@@ -138,7 +135,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "cluster that is no name": (
         {"placement": {"clusterAffinity": {"clusterNames": [1]}}},
-        "spec.placement.clusterAffinity.clusterNames has to name the clusters",
+        "spec.placement.clusterAffinity.clusterNames[0]: Expected `str`, got `int`",
     ),
     "excluded clusters": (
         {"placement": {"clusterAffinity": AFFINITY | {"exclude": ["m2"]}}},
@@ -164,14 +161,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("fields", "message"), REFUSALS.values(), ids=REFUSALS)
 def test_what_is_not_understood_is_refused_by_its_path(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(Refused) as caught:
-        rules_of(a_policy(**fields))
+    with pytest.raises(UnsupportedPolicy) as caught:
+        parse_policy(a_policy(**fields))
     assert str(caught.value) == message
 
 
 def test_every_problem_is_named() -> None:
-    with pytest.raises(Refused) as caught:
-        rules_of(a_policy(failover={"a": 1}, placement={"spreadConstraints": [1]}))
+    with pytest.raises(UnsupportedPolicy) as caught:
+        parse_policy(a_policy(failover={"a": 1}, placement={"spreadConstraints": [1]}))
     assert str(caught.value).split("; ") == [
         "spec.placement.clusterAffinity.clusterNames has to name the clusters",
         "spec.placement.spreadConstraints is not supported",
@@ -193,26 +190,26 @@ def test_what_is_empty_asks_for_nothing() -> None:
         "clusterTolerations": [],
     }
     bare, full = a_policy(), a_policy(**empty, placement=placement)
-    assert rules_of(full) == rules_of(bare)
-    assert rules_of(full).placement == {"clusterAffinity": AFFINITY}
+    assert parse_policy(full) == parse_policy(bare)
+    assert parse_policy(full).placement == {"clusterAffinity": AFFINITY}
 
 
 def test_defaults_are_those_of_karmadas_definition() -> None:
-    rules = rules_of(a_policy())
+    rules = parse_policy(a_policy())
     assert (rules.priority, rules.scheduler_name, rules.conflict_resolution, rules.preserve) == (
         0,
         "default-scheduler",
         "Abort",
         None,
     )
-    assert rules == rules_of(
+    assert rules == parse_policy(
         a_policy(priority=0, preemption="Never", schedulerName="default-scheduler", conflictResolution="Abort")
     )
 
 
 @pytest.mark.parametrize("duplicated", [{"replicaSchedulingType": "Duplicated"}, {"replicaDivisionPreference": ""}])
 def test_the_same_replicas_everywhere_are_what_there_is(duplicated: Json) -> None:
-    rules = rules_of(a_policy(**placed(replicaScheduling=duplicated)))
+    rules = parse_policy(a_policy(**placed(replicaScheduling=duplicated)))
     assert rules.placement == {"clusterAffinity": AFFINITY, "replicaScheduling": duplicated}
 
 
@@ -220,7 +217,7 @@ def test_the_same_replicas_everywhere_are_what_there_is(duplicated: Json) -> Non
 
 
 def precision(one: Json, labels: dict[str, str] | None = None) -> int:
-    return rules_of(a_policy(selects=[one])).precision(DEPLOYMENT, a_template(labels=labels).metadata)
+    return parse_policy(a_policy(selects=[one])).precision(DEPLOYMENT, a_template(labels=labels).metadata)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +259,7 @@ def test_label_selectors(query: Json, labels: dict[str, str], matches: bool) -> 
 
 
 def test_the_best_selector_of_a_policy_counts() -> None:
-    rules = rules_of(a_policy(selects=[selector(), selector("web"), selector(labelSelector={})]))
+    rules = parse_policy(a_policy(selects=[selector(), selector("web"), selector(labelSelector={})]))
     assert rules.precision(DEPLOYMENT, a_template().metadata) == 3
 
 
@@ -283,7 +280,7 @@ def winner(*policies: Any, **fields: Any) -> str | ClaimDecision:
     found = set()
     for order in permutations(policies):
         decision = decide(DEPLOYMENT, a_template(**fields), order)
-        found.add(decision.policy.metadata.name if isinstance(decision, Apply) else decision)
+        found.add(decision.policy.metadata.name if isinstance(decision, ApplyPolicy) else decision)
     (only,) = found
     return only
 
@@ -384,7 +381,7 @@ def test_claim_and_release_touch_the_marks_and_nothing_else() -> None:
 
 
 def binding_body(observed: ResourceBinding | None = None, **fields: Any) -> Json | None:
-    write = plan_binding(a_policy(**fields), rules_of(a_policy(**fields)), a_template(**marks()), observed, ids())
+    write = plan_binding(a_policy(**fields), parse_policy(a_policy(**fields)), a_template(**marks()), observed, ids())
     assert write is None or write.create is (observed is None)
     return write.body if write is not None else None
 
@@ -423,7 +420,7 @@ def test_binding_is_what_karmada_writes(name: str) -> None:
     )
     templates = decode_unstructured(msgspec.json.encode(source))
     write = plan_binding(
-        made, rules_of(made), templates, None, lambda: wanted["metadata"]["labels"][wk.BINDING_PERMANENT_ID]
+        made, parse_policy(made), templates, None, lambda: wanted["metadata"]["labels"][wk.BINDING_PERMANENT_ID]
     )
     expected = as_written(wanted)
     del expected["metadata"]["annotations"][wk.APPLIED_PLACEMENT]  # the scheduler's, like the clusters

@@ -15,7 +15,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.predicates import content_changed
 from mcs_controller.runtime.reconcile import Request, Result
-from mcs_controller.standalone.domain.policy import BINDING_INDEXES, POLICY_INDEXES
+from mcs_controller.standalone.domain.policy_claims import BINDING_INDEXES, POLICY_INDEXES
 from mcs_controller.standalone.reconcilers.policy import (
     PolicyReconciler,
     ResourceDetector,

@@ -17,7 +17,6 @@ from click.core import ParameterSource
 from mcs_controller.arguments import CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, as_pflag, without
 from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet
 from mcs_controller.domain.durations import parse_duration
-from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.reserved import ReservedObjects
 from mcs_controller.features import FEATURES
@@ -103,7 +102,13 @@ def _gates(text: str, _: Mapping[str, Any]) -> FeatureGates:
 
 
 def _patterns(text: str, _: Mapping[str, Any]) -> tuple[re.Pattern[str], ...]:
-    return compile_skipped(_items(text))
+    compiled = []
+    for pattern in _items(text):
+        try:
+            compiled.append(re.compile(pattern))
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return tuple(compiled)
 
 
 def _reserved(text: str, _: Mapping[str, Any]) -> ReservedObjects:
@@ -258,7 +263,7 @@ class Options:
         "30s", _MEMBERS, "How long a ready member has to fail before it is called not ready.", kind=DURATION
     )
     skipped_propagating_namespaces: tuple[re.Pattern[str], ...] = flag(
-        ",".join(DEFAULT_SKIPPED),
+        "kube-.*",
         _MEMBERS,
         "Comma-separated regular expressions of namespaces that are not made in members (namespace).",
         parse=_patterns,

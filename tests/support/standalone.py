@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from informers import ApiClient, CachedClient, ClientConfig, InformerFactory, StaticToken
 from mcs_controller import predicates as changes
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
-from mcs_controller.domain.namespaces import compile_skipped
 from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.runtime.controller import Controller, enqueue_object
@@ -97,7 +97,7 @@ async def standalone_controllers(
                 namespaces=namespaces.store,
                 clusters=clusters.store,
                 works=works,
-                skipped=compile_skipped(skipped),
+                skipped=tuple(re.compile(one) for one in skipped),
                 new_id=lambda: str(uuid.uuid4()),
             ),
         )

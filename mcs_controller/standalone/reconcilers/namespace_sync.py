@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey, OwnerReference
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.namespaces import is_propagated, namespace_work
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import WorkTerminating, cluster_of, plan_work
 from mcs_controller.predicates import content_changed
 from mcs_controller.reconcilers.writes import Failures, named, settle
 from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.standalone.domain.namespaces import is_propagated, namespace_work
 
 if TYPE_CHECKING:
     import re
@@ -55,7 +55,7 @@ class NamespaceSyncReconciler:
             namespaces: all of them.
             clusters: all of them.
             works: all of them.
-            skipped: what `domain.namespaces.compile_skipped` made of `--skipped-propagating-namespaces`.
+            skipped: the patterns of `--skipped-propagating-namespaces`. Each must match a whole name to skip it.
             new_id: makes permanent ids for Works that no webhook gave one.
         """
         self._namespaces = namespaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from informers.cache.event import Event
 from informers.errors import Forbidden
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, WORKS
-from mcs_controller.domain.namespaces import DEFAULT_SKIPPED, compile_skipped
 from mcs_controller.reconcilers.writes import AggregateError
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.reconcilers.namespace_sync import (
@@ -40,7 +40,7 @@ class World:
             namespaces=self.namespaces,
             clusters=self.api.informer(CLUSTERS).store,
             works=self.works,
-            skipped=compile_skipped(DEFAULT_SKIPPED),
+            skipped=(re.compile("kube-.*"),),
             new_id=lambda: f"id-{next(self.ids)}",
         )
 

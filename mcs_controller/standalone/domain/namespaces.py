@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,31 +11,13 @@ from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import WorkIntent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import re
 
     from informers.meta import OwnerReference
     from mcs_controller.api.core import Namespace
 
-DEFAULT_SKIPPED: Final = ("kube-.*",)
-"""Default of `--skipped-propagating-namespaces`."""
-
 _RESERVED: Final = frozenset({wk.SYSTEM_NAMESPACE, wk.CLUSTER_NAMESPACE, "default"})
 """Karmada's own, and the one that every member has anyway."""
-
-
-def compile_skipped(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    """The patterns of `--skipped-propagating-namespaces`. Each must match a whole name to skip it.
-
-    Raises:
-        ValueError: naming the pattern that is not a regular expression, and why.
-    """
-    compiled = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-    return tuple(compiled)
 
 
 def is_propagated(namespace: Namespace, skipped: tuple[re.Pattern[str], ...]) -> bool:

@@ -19,17 +19,18 @@ from mcs_controller.domain.naming import (
     derived_service_name,
     distinct_imported_name,
     imported_slice_name,
+    named_in,
 )
 from mcs_controller.domain.works import Role, origin_of, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+    from informers.meta import ObjectKey
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
 
-    WorkKey = tuple[str, str]
     FindSlice = Callable[[str, str], EndpointSlice | None]
     """The EndpointSlice of that namespace and name, or None."""
 
@@ -82,14 +83,12 @@ class ImportPlan:
     release: JsonObject | None
 
 
-def export_of(work: Work) -> tuple[str, str] | None:
-    """(namespace, name) of the ServiceExport that a collected Work is filed under; None without these labels."""
-    namespace = work.metadata.labels.get(wk.EXPORT_NAMESPACE)
-    name = work.metadata.labels.get(wk.EXPORT_NAME)
-    return (namespace, name) if namespace and name else None
+def export_of(work: Work) -> ObjectKey | None:
+    """The ServiceExport that a collected Work is filed under; None without these labels."""
+    return named_in(work.metadata.labels, wk.EXPORT_NAMESPACE, wk.EXPORT_NAME)
 
 
-def work_of(slice_: EndpointSlice) -> WorkKey | None:
+def work_of(slice_: EndpointSlice) -> ObjectKey | None:
     """The Work that an imported slice was made of, also when its labels were taken away; None for any other slice.
 
     Where a cluster is its own member, slices that were applied there name a Work, too.
@@ -99,11 +98,10 @@ def work_of(slice_: EndpointSlice) -> WorkKey | None:
     stripped = manager is None and meta.name.startswith(IMPORTED_PREFIX)
     if wk.MANAGED in meta.labels or not (stripped or manager == wk.SLICE_IMPORTER):
         return None
-    namespace, name = meta.annotations.get(wk.WORK_NAMESPACE), meta.annotations.get(wk.WORK_NAME)
-    return (namespace, name) if namespace and name else None
+    return named_in(meta.annotations, wk.WORK_NAMESPACE, wk.WORK_NAME)
 
 
-def stripped_of(old: EndpointSlice | None, new: EndpointSlice | None) -> WorkKey | None:
+def stripped_of(old: EndpointSlice | None, new: EndpointSlice | None) -> ObjectKey | None:
     """The Work of a slice that names it no more, and names nobody else instead; None for any other change."""
     if old is None or new is None or old.metadata.uid != new.metadata.uid or work_of(new) is not None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of, target_of
 
@@ -39,7 +40,7 @@ def _work_service(work: Work) -> Iterable[Hashable]:
     service = service_of(work)
     found = {service} if service is not None else set()
     if work.ref is not None and role_of(work) is Role.SERVICE:
-        found.add((work.ref.namespace, work.ref.name))
+        found.add(ObjectKey(work.ref.namespace, work.ref.name))
     return found
 
 

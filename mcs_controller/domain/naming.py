@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from informers.meta import ObjectKey
 from mcs_controller.domain.well_known import EXECUTION_PREFIX, SLICE_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
@@ -27,6 +28,15 @@ IMPORTED_PREFIX = "imported-"
 
 class NotAnExecutionNamespace(ValueError):
     """The namespace belongs to no cluster."""
+
+
+def named_in(marks: Mapping[str, str], namespace: str, name: str) -> ObjectKey | None:
+    """The object that two labels, or two annotations, name together; None if either is absent or empty.
+
+    An empty value never names anything: it would select the objects of every owner that lacks the mark.
+    """
+    found = ObjectKey(marks.get(namespace, ""), marks.get(name, ""))
+    return found if all(found) else None
 
 
 def execution_namespace(cluster: str) -> str:

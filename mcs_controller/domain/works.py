@@ -16,12 +16,12 @@ from informers.patches import apply_merge_patch, changed_marks, removed_finalize
 from mcs_controller.api.common import JsonObject, canonical
 from mcs_controller.api.work import decode_work
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, slice_of_work_name
+from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, named_in, slice_of_work_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from informers.meta import OwnerReference
+    from informers.meta import ObjectKey, OwnerReference
     from mcs_controller.api.work import Work
 
 _SERVER_METADATA = (
@@ -300,14 +300,9 @@ def target_of(work: Work) -> Target | None:
     return Target(work.metadata.namespace, ref.namespace, ref.name)
 
 
-def service_of(work: Work) -> tuple[str, str] | None:
-    """(namespace, name) of the MultiClusterService that the Work is filed under; None without these labels.
-
-    An empty value never names anything: it would select the Works of every service that lacks the label.
-    """
-    namespace = work.metadata.labels.get(wk.MCS_NAMESPACE)
-    name = work.metadata.labels.get(wk.MCS_NAME)
-    return (namespace, name) if namespace and name else None
+def service_of(work: Work) -> ObjectKey | None:
+    """The MultiClusterService that the Work is filed under; None without these labels."""
+    return named_in(work.metadata.labels, wk.MCS_NAMESPACE, wk.MCS_NAME)
 
 
 def plan_work(intent: WorkIntent, observed: Work | None, new_id: Callable[[], str]) -> CreateWork | PatchWork | None:

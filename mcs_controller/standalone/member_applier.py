@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
-from informers.meta import ObjectKey
 from mcs_controller.standalone.domain.execution import (
     InvalidManifest,
     NotOurs,
@@ -274,7 +273,7 @@ class MemberApplier:
 
     def _applier(self, observed: Unstructured) -> Work | None:
         named = applier_of(observed)
-        return self._works.get(ObjectKey(*named)) if named is not None else None
+        return self._works.get(named) if named is not None else None
 
 
 def _without_version(patch: JsonObject) -> JsonObject:

@@ -79,8 +79,8 @@ SLICES: Final = MemberKind(
         decode=decode_unstructured,  # ours as a whole: who set what does not matter, and there are many of them
     )
 )
-MEMBER_KINDS: Final[Mapping[tuple[str, str], MemberKind]] = {
-    (kind.resource.api_version, kind.resource.kind): kind for kind in (NAMESPACES, SERVICES, SLICES)
+MEMBER_KINDS: Final[Mapping[GroupVersionKind, MemberKind]] = {
+    GroupVersionKind(kind.resource.api_version, kind.resource.kind): kind for kind in (NAMESPACES, SERVICES, SLICES)
 }
 
 
@@ -152,10 +152,10 @@ class MemberObjectInformers:
             KubeError: the member does not tell.
             MemberUnavailable, NotSynced: see `client`.
         """
-        known = MEMBER_KINDS.get((api_version, kind))
-        if known is not None:
+        wanted = GroupVersionKind(api_version, kind)
+        if (known := MEMBER_KINDS.get(wanted)) is not None:
             return known
-        wanted, client = GroupVersionKind(api_version, kind), self.client(cluster)
+        client = self.client(cluster)
         if cluster not in self._served:
             self._served[cluster] = RESTMapper(client, clock=self._clock)
         served = await self._served[cluster].find(wanted)

@@ -16,13 +16,14 @@ from informers.resource import GroupVersionKind
 from mcs_controller.api.core import ALLOCATED
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import is_suspended, targets
-from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.domain.naming import execution_namespace, named_in, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, WorkIntent, cluster_of, delete_work, plan_work
 from mcs_controller.standalone.domain.work_status import was_applied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
+    from informers.meta import ObjectKey
     from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
@@ -46,11 +47,9 @@ _PURGE_DIRECTLY = "Directly"
 _OVERWRITE = "Overwrite"
 
 
-def binding_of(work: Work) -> tuple[str, str] | None:
-    """(namespace, name) of the ResourceBinding that the Work says it was made from."""
-    namespace = work.metadata.annotations.get(wk.BINDING_NAMESPACE)
-    name = work.metadata.annotations.get(wk.BINDING_NAME)
-    return (namespace, name) if namespace and name else None
+def binding_of(work: Work) -> ObjectKey | None:
+    """The ResourceBinding that the Work says it was made from."""
+    return named_in(work.metadata.annotations, wk.BINDING_NAMESPACE, wk.BINDING_NAME)
 
 
 def _work_binding(work: Work) -> Iterable[Hashable]:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from informers.patches import changed_marks, create_merge_patch
+from informers.resource import GroupVersionKind
 from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import named_in
 from mcs_controller.domain.works import (
     Role,
     WorkIntent,
@@ -36,6 +38,7 @@ from mcs_controller.standalone.domain.merging import merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
+    from informers.meta import ObjectKey
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
@@ -91,10 +94,10 @@ class _NamespaceShape(_Shape):
     spec: JsonObject | None = None
 
 
-_SHAPES: Mapping[tuple[str, str], type[_Shape]] = {
-    ("v1", wk.SERVICE_KIND): _ServiceShape,
-    (wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
-    ("v1", wk.NAMESPACE_KIND): _NamespaceShape,
+_SHAPES: Mapping[GroupVersionKind, type[_Shape]] = {
+    GroupVersionKind("v1", wk.SERVICE_KIND): _ServiceShape,
+    GroupVersionKind(wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
+    GroupVersionKind("v1", wk.NAMESPACE_KIND): _NamespaceShape,
 }
 """As much of each kind as the rules take for granted."""
 
@@ -137,11 +140,9 @@ def is_managed(obj: Unstructured) -> bool:
     return obj.metadata.labels.get(wk.MANAGED) == wk.TRUE
 
 
-def applier_of(obj: Unstructured) -> tuple[str, str] | None:
-    """(namespace, name) of the Work that the object says it was applied by."""
-    namespace = obj.metadata.annotations.get(wk.WORK_NAMESPACE)
-    name = obj.metadata.annotations.get(wk.WORK_NAME)
-    return (namespace, name) if namespace and name else None
+def applier_of(obj: Unstructured) -> ObjectKey | None:
+    """The Work that the object says it was applied by."""
+    return named_in(obj.metadata.annotations, wk.WORK_NAMESPACE, wk.WORK_NAME)
 
 
 def belongs_to(obj: Unstructured, work: Work) -> bool:
@@ -196,9 +197,7 @@ def check_overwrite(
     what = f"{observed.content.get('kind')} {'/'.join(part for part in (meta.namespace, meta.name) if part)}"
     named = applier_of(observed)
     if not owned and named is not None and (named_id := foreign_id(observed, applier or work)):
-        raise NotOurs(
-            f"{what} belongs to Work {named[0]}/{named[1]} of another control plane (permanent-id {named_id})"
-        )
+        raise NotOurs(f"{what} belongs to Work {named} of another control plane (permanent-id {named_id})")
     if belongs_to(observed, work):
         return
     if applier is not None and _carries(applier, manifest):
@@ -273,7 +272,7 @@ def manifest_of(work: Work, manifest: Manifest) -> JsonObject:
     """
     if manifest.ref is None:
         raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
-    shape = _SHAPES.get((manifest.ref.api_version, manifest.ref.kind), _Shape)
+    shape = _SHAPES.get(GroupVersionKind(manifest.ref.api_version, manifest.ref.kind), _Shape)
     try:
         msgspec.json.decode(manifest.raw, type=shape)
     except msgspec.ValidationError as error:

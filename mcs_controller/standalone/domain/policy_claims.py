@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import named_in
 from mcs_controller.standalone.domain.policy_spec import PolicySpec, UnsupportedPolicy, parse_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from informers.meta import KubeObject, ObjectMeta
+    from informers.meta import KubeObject, ObjectKey, ObjectMeta
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
@@ -49,11 +50,9 @@ class ApplyPolicy:
     spec: PolicySpec
 
 
-def claimed_by(meta: ObjectMeta) -> tuple[str, str] | None:
-    """(namespace, name) of the policy that the marks on a template or binding name; None without marks."""
-    namespace = meta.annotations.get(wk.POLICY_NAMESPACE)
-    name = meta.annotations.get(wk.POLICY_NAME)
-    return (namespace, name) if namespace and name else None
+def claimed_by(meta: ObjectMeta) -> ObjectKey | None:
+    """The policy that the marks on a template or binding name; None without marks."""
+    return named_in(meta.annotations, wk.POLICY_NAMESPACE, wk.POLICY_NAME)
 
 
 def decide(

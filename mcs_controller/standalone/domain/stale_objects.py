@@ -124,7 +124,7 @@ def fate_of(obj: Unstructured, around: Surroundings) -> Fate:
     if not is_managed(obj) or named is None:
         return Fate.FINE
     try:
-        cluster = cluster_of_namespace(named[0])
+        cluster = cluster_of_namespace(named.namespace)
     except NotAnExecutionNamespace:
         return Fate.FINE
     if cluster != around.cluster and around.registered(cluster):

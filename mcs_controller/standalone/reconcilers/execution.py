@@ -342,8 +342,9 @@ class ExecutionReconciler:
         if new is not None and not has_drifted(old, new) and reflected(old) == reflected(new):
             return ()
         found = set[Request]()
-        if is_managed(old) and (named := applier_of(old)) is not None and named[0] == execution_namespace(cluster):
-            found.add(Request(*named))
+        work = applier_of(old) if is_managed(old) else None
+        if work is not None and work.namespace == execution_namespace(cluster):
+            found.add(Request(*work))
         if new is None:
             found |= self._failed_for_object(cluster, old)
         return sorted(found)

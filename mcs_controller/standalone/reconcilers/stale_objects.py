@@ -206,7 +206,7 @@ class StaleObjectsReconciler:
             await objects.delete(meta.namespace, meta.name, uid=meta.uid, resource_version=meta.resource_version)
         except Conflict:
             return False  # it changed meanwhile
-        fields = {"cluster": cluster, "object": name_of(obj), "work": "/".join(named)}
+        fields = {"cluster": cluster, "object": name_of(obj), "work": str(named)}
         _log.info("Removed an object whose Work does not exist", extra=fields)
         return True
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from informers.meta import ObjectKey
 from mcs_controller.domain.naming import (
     NotAnExecutionNamespace,
     binding_name,
@@ -20,6 +21,7 @@ from mcs_controller.domain.naming import (
     execution_namespace,
     go_lower,
     imported_slice_name,
+    named_in,
     work_name,
 )
 
@@ -172,3 +174,18 @@ def test_names_are_never_cut():
     assert len(work_name("EndpointSlice", "default", name)) > 253
     assert dispatched_slice_name("member1", name) == f"member1-{name}"
     assert binding_name("Service", name) == f"{name}-service"
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ({"ns": "a", "n": "b"}, ObjectKey("a", "b")),
+        ({"ns": "a"}, None),
+        ({"n": "b"}, None),
+        ({"ns": "", "n": "b"}, None),
+        ({"ns": "a", "n": ""}, None),
+    ],
+    ids=str,
+)
+def test_two_marks_name_an_object_together_or_not_at_all(marks: dict[str, str], expected: ObjectKey | None) -> None:
+    assert named_in(marks, "ns", "n") == expected

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from informers.errors import Forbidden
+from informers.resource import GroupVersionKind
 from mcs_controller.standalone.member_objects import (
     MEMBER_KINDS,
     NAMESPACES,
@@ -26,7 +27,7 @@ from tests.support.memory import MemoryApi
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SERVICES = MEMBER_KINDS["v1", "Service"]
+SERVICES = MEMBER_KINDS[GroupVersionKind("v1", "Service")]
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from testbed.api import Object, wait_for
 from testbed.audit import AuditEvent, AuditLog
 from testbed.errors import NotYet
-from tests.support.propagation import USER_AGENT
+from tests.support.standalone import USER_AGENT
 
 if TYPE_CHECKING:
     from testbed import Bed

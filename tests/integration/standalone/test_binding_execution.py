@@ -19,8 +19,8 @@ from testbed import Bed, karmada
 from testbed.api import Object, wait_for
 from testbed.audit import AuditLog
 from testbed.errors import ApiStatusError, NotYet
-from tests.support.propagation import USER_AGENT, propagation
 from tests.support.propagation_world import BINDINGS, CLUSTERS, SERVICES, SLICES, SPACE, WORKS, World
+from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ SHAPES: dict[str, Object] = {
 
 
 async def test_services_of_every_shape_are_applied_once_and_for_all(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         for name, spec in SHAPES.items():
             await world.carry(f"work-{name}", world.service(name, **spec))
         for name in SHAPES:
@@ -82,13 +82,13 @@ async def test_services_of_every_shape_are_applied_once_and_for_all(world: World
         assert await world.writes_during_quiet() == []
     before = {one["metadata"]["name"]: one for one in await world.member.list(SERVICES, namespace=world.namespace)}
     assert set(before) == set(SHAPES)
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         assert await world.writes_during_quiet(3.0) == []
 
 
 async def test_a_service_may_take_any_shape_after_any_other(world: World) -> None:
     shapes = ("node-port", "balancer", "plain", "external-name", "affinity", "external-ips", "plain", "local-only")
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         for shape in shapes:
             wanted = world.service("web", **(SHAPES[shape] | {"selector": {"step": shape}}))
             await world.carry("work", wanted)
@@ -97,6 +97,7 @@ async def test_a_service_may_take_any_shape_after_any_other(world: World) -> Non
             )
             await world.applied("work")
             assert found["spec"]["type"] == SHAPES[shape].get("type", "ClusterIP")
+            await asyncio.sleep(0.3)  # Applied is told already; what the member says of this shape follows
             assert await world.writes_during_quiet(0.5) == [], shape
             left = {"externalIPs", "trafficDistribution", "externalName", "sessionAffinityConfig"} & found[
                 "spec"
@@ -105,19 +106,19 @@ async def test_a_service_may_take_any_shape_after_any_other(world: World) -> Non
 
 
 async def test_slices_large_and_empty(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         for count in (1000, 3, 0):
             ports = {} if count else {"ports": None}
             await world.carry("work", world.slice(count=count) | ports)
             await world.until(SLICES, "m9-web-1", lambda one, n=count: one and len(one["endpoints"] or ()) == n)
             await world.applied("work")
             assert await world.writes_during_quiet(0.5) == []
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         assert await world.writes_during_quiet() == []
 
 
 async def test_drift_is_repaired(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("work", world.service(selector={"app": "a"}))
         await world.carry("slice", world.slice())
         await world.applied("work")
@@ -145,7 +146,7 @@ async def test_drift_is_repaired(world: World) -> None:
 
 
 async def test_native_slices_survive_the_works_that_hold_their_copies(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("service", world.service(selector={"app": "a"}))
         await world.applied("service")
 
@@ -168,7 +169,7 @@ async def test_native_slices_survive_the_works_that_hold_their_copies(world: Wor
 
 async def test_opening_22_an_object_waits_for_its_namespace_and_follows_it_at_once(world: World) -> None:
     late = f"{world.namespace}-late"
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         manifest = world.service()
         manifest["metadata"]["namespace"] = late
         await world.carry("work", manifest)
@@ -182,7 +183,7 @@ async def test_opening_22_an_object_waits_for_its_namespace_and_follows_it_at_on
 
 
 async def test_deletion_and_what_is_preserved(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("gone", world.service("gone"))
         await world.carry("kept", world.service("kept"), preserve_resources_on_deletion=True)
         await world.member.create(world.service("theirs"))
@@ -220,14 +221,14 @@ async def test_a_binding_from_scheduling_to_deletion(world: World) -> None:
             {"ip": "192.0.2.9", "ipMode": "VIP"}
         ]
 
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.bind(service)
         await wait_for("FullyApplied", fully_applied, 30.0)
         ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}}}
         await world.member.patch(SERVICES, "web", ingress, namespace=namespace, subresource="status")
         await world.until(SERVICES, "web", has_address, api=world.host)
         assert await world.writes_during_quiet() == []
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         assert await world.writes_during_quiet(3.0) == []
         await world.host.delete(BINDINGS, name, namespace=namespace)
         await world.until(BINDINGS, name, lambda one: one is None, api=world.host)
@@ -287,7 +288,7 @@ async def test_what_a_member_fills_in_stays_and_a_restart_writes_nothing(world: 
     def with_two_ports(one: Object | None) -> bool:
         return one is not None and len(one["spec"]["ports"]) == 2
 
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         for service in services:
             await world.bind(service)
         works = [work_name("Service", world.namespace, one["metadata"]["name"]) for one in services]
@@ -307,7 +308,7 @@ async def test_what_a_member_fills_in_stays_and_a_restart_writes_nothing(world: 
         assert await world.writes_during_quiet() == []
     theirs = {"spec": {"externalIPs": ["192.0.2.7"]}, "metadata": {"finalizers": ["example.com/theirs"]}}
     await world.member.patch(SERVICES, "edge", theirs, namespace=world.namespace)
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         assert await world.writes_during_quiet(3.0) == []
         await world.host.patch(SERVICES, "edge", {"spec": {"ports": named["ports"]}}, namespace=world.namespace)
         left = await world.until(SERVICES, "edge", lambda one: one and len(one["spec"]["ports"]) == 1)
@@ -322,11 +323,11 @@ async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) ->
         "trafficDistribution": "PreferClose",
         "internalTrafficPolicy": "Local",
     }
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("work", world.service(**wide))
         await world.applied("work")
     await world.carry("work", world.service(ports=[{"port": 81}]))
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         found = await world.until(SERVICES, "web", lambda one: one and "externalIPs" not in one["spec"])
         assert [port["port"] for port in found["spec"]["ports"]] == [81]
         assert found["spec"]["internalTrafficPolicy"] == "Cluster"
@@ -336,11 +337,11 @@ async def test_a_field_that_was_taken_out_while_nobody_ran_goes(world: World) ->
 
 async def test_a_slice_whose_address_type_changed_while_nobody_ran_is_made_anew(world: World) -> None:
     other: Object = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:db8::9"]}]}
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("work", world.slice())
         await world.applied("work")
     await world.carry("work", world.slice(**other))
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.until(SLICES, "m9-web-1", lambda one: one and one["addressType"] == "IPv6")
         await world.carry("work", world.slice())
         await world.until(SLICES, "m9-web-1", lambda one: one and one["addressType"] == "IPv4")
@@ -352,7 +353,7 @@ async def test_a_service_becomes_headless_and_back_by_being_made_anew(world: Wor
     overwrite = {"annotations": {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}}
     await world.member.create(world.service("pre", selector={"app": "theirs"}))
     headless = {"clusterIP": "None", "selector": {"app": "pre"}}
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         await world.carry("pre", world.service("pre", **headless))
         assert "not managed by Karmada" in await world.applied("pre", "False")
         await world.carry("pre", world.service("pre", **headless), **overwrite)
@@ -371,7 +372,7 @@ async def test_a_service_becomes_headless_and_back_by_being_made_anew(world: Wor
 
 
 async def test_a_namespace_of_the_members_own_counts_as_applied_and_stays(world: World) -> None:
-    async with propagation(world.access):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}
         await world.carry("namespace", namespace)
         await world.applied("namespace")
@@ -416,7 +417,7 @@ async def refusing(world: World, part_of_name: str) -> AsyncIterator[None]:
 
 
 async def test_what_is_refused_for_a_while_is_told_once_and_arrives_afterwards(world: World) -> None:
-    async with propagation(world.access, retry_seconds=1.5):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS, retry_seconds=1.5):
         async with refusing(world, "q4"):
             await world.carry("service", world.service("web-q4"))
             await world.carry("slice", world.slice("m9-web-q4"))

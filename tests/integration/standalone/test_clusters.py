@@ -17,7 +17,7 @@ from testbed.api import Object, wait_for
 from testbed.audit import AuditLog
 from testbed.errors import NotYet
 from tests.support.clusters import OTHER_CA, binding_json
-from tests.support.standalone import USER_AGENT, standalone_controllers
+from tests.support.standalone import CLUSTER_FLAGS, NO_NAMESPACES, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ async def joined(fleet: Bed) -> AsyncIterator[Bed]:
         await fleet.host.api.delete(BINDINGS, name, namespace=namespace)
     cluster = await fleet.host.api.find(CLUSTERS, "m1")
     if cluster is not None:
-        async with standalone_controllers(await karmada.controller_access(fleet), skipped=(".*",)):
+        async with standalone_controllers(await karmada.controller_access(fleet), *CLUSTER_FLAGS, NO_NAMESPACES):
             releasing = asyncio.create_task(release_works(fleet))
             await karmada.unjoin(fleet, "m1")
             releasing.cancel()
@@ -79,7 +79,7 @@ async def until(fleet: Bed, what: str, status: str, reason: str) -> Object:
 
 async def test_cluster_becomes_ready_and_leaves_without_a_trace(joined: Bed) -> None:
     host = joined.host.api
-    async with standalone_controllers(await karmada.controller_access(joined), skipped=(".*",)):
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS, NO_NAMESPACES):
         cluster = await until(joined, "Ready", "True", "ClusterReady")
         assert cluster["metadata"]["finalizers"] == ["karmada.io/cluster-controller"]
         space = await host.get("v1/namespaces", "karmada-es-m1")
@@ -110,7 +110,7 @@ async def test_steady_world_and_a_restart_cause_no_writes(joined: Bed) -> None:
     access = await karmada.controller_access(joined)
     await joined.host.api.create(binding_manifest())
     for attempt in ("first", "restart"):
-        async with standalone_controllers(access):
+        async with standalone_controllers(access, *CLUSTER_FLAGS):
             await until(joined, "Ready", "True", "ClusterReady")
             await scheduled(joined)
             if attempt == "first":
@@ -125,7 +125,7 @@ async def test_steady_world_and_a_restart_cause_no_writes(joined: Bed) -> None:
 
 
 async def test_unreachable_member_is_tainted_and_heals(joined: Bed) -> None:
-    async with standalone_controllers(await karmada.controller_access(joined)):
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS):
         await until(joined, "Ready", "True", "ClusterReady")
         await joined.members["m1"].stop_apiserver()
         try:
@@ -141,7 +141,7 @@ async def test_missing_secret_is_told_and_heals(joined: Bed) -> None:
     host = joined.host.api
     secret = await host.get("v1/secrets", "m1", namespace="karmada-cluster")
     await host.delete("v1/secrets", "m1", namespace="karmada-cluster")
-    async with standalone_controllers(await karmada.controller_access(joined)) as members:
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS) as members:
         cluster = await until(joined, "Ready", "False", "StatusCollectionFailed")
         (ready,) = [one for one in cluster["status"]["conditions"] if one["type"] == "Ready"]
         assert ready["message"] == members.problem("m1") == "Secret karmada-cluster/m1 not found"
@@ -155,7 +155,7 @@ async def test_opening_14_wrong_ca_shows_as_unreachable_and_heals_without_a_rest
     wrong = {"data": {"caBundle": base64.b64encode(OTHER_CA.encode()).decode()}}
     right = {"data": {"caBundle": base64.b64encode(joined.members["m1"].access.ca_pem).decode()}}
     await host.patch("v1/secrets", "m1", wrong, namespace="karmada-cluster")
-    async with standalone_controllers(await karmada.controller_access(joined)) as members:
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS) as members:
         cluster = await until(joined, "Ready", "False", "ClusterNotReachable")
         (ready,) = [one for one in cluster["status"]["conditions"] if one["type"] == "Ready"]
         assert "certificate" in ready["message"].lower()
@@ -172,7 +172,7 @@ async def test_opening_14_wrong_ca_shows_as_unreachable_and_heals_without_a_rest
 
 async def test_namespace_travels_and_goes(joined: Bed) -> None:
     host = joined.host.api
-    async with standalone_controllers(await karmada.controller_access(joined)):
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS):
         await host.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}})
 
         async def made() -> Object | None:
@@ -195,7 +195,7 @@ async def test_namespace_travels_and_goes(joined: Bed) -> None:
 
 
 async def test_binding_is_placed(joined: Bed) -> None:
-    async with standalone_controllers(await karmada.controller_access(joined)):
+    async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS):
         await joined.host.api.create(binding_manifest())
         binding = await scheduled(joined)
         assert binding["spec"]["clusters"] == [{"name": "m1"}]

@@ -13,8 +13,8 @@ from testbed.audit import AuditLog
 from testbed.errors import NotYet
 from tests.integration.standalone.test_binding_execution import fleet as fleet
 from tests.integration.standalone.test_binding_execution import world as world
-from tests.support.propagation import USER_AGENT, propagation
 from tests.support.propagation_world import SERVICES
+from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def test_a_value_that_the_member_overrules_is_written_once_in_a_start(worl
         return one is not None and one["spec"]["sessionAffinity"] == "ClientIP"
 
     async with overruling(world, "affinity"):
-        async with propagation(world.access):
+        async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
             await world.carry("work", world.service(sessionAffinity="None"))
             await world.applied("work")
             assert await world.writes_during_quiet() == []
@@ -85,7 +85,7 @@ async def test_a_value_that_the_member_overrules_is_written_once_in_a_start(worl
         before = await world.until(SERVICES, "web", overruled)
         for _ in range(2):
             marks = [AuditLog(plane.audit_log).mark() for plane in (world.bed.host, world.bed.members["m1"])]
-            async with propagation(world.access):
+            async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
                 await world.writes_during_quiet(3.0)
             [host, member] = [
                 [one.verb for one in mark.events() if one.is_write and one.user_agent.startswith(USER_AGENT)]
@@ -120,7 +120,7 @@ async def test_a_change_that_the_member_never_takes_is_told_and_holds_no_other_u
 
     await may_write_jobs(world)
     kinds = {"deployment": ("apps/v1/deployments", "web"), "job": ("batch/v1/jobs", "once")}
-    async with propagation(world.access, retry_seconds=1.5):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS, retry_seconds=1.5):
         await world.carry("deployment", deployment("a"))
         await world.carry("job", job("i"))
         for work in kinds:
@@ -167,7 +167,7 @@ async def test_no_work_writes_what_every_cluster_has_of_its_own(world: World) ->
     }
     slice_ = world.slice("kubernetes")
     slice_["metadata"]["namespace"] = "default"
-    async with propagation(world.access, retry_seconds=0.3):
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS, retry_seconds=0.3):
         for name, manifest in (("api", api), ("certificates", certificates), ("slice", slice_)):
             await world.carry(name, manifest)
             assert "of its own" in await world.applied(name, "False")

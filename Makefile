@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
-# The rest is for people who work on the project; `make` alone lists it.
+# Two commands work on a new machine without preparation: `make demo` and `make test`.
+# The other targets are for developers; `make` lists them.
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -11,76 +11,76 @@ ARGS   ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
 
-help: ## list what there is
+help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make the Python environment
+setup: $(READY) ## create the Python environment
 
 $(READY): pyproject.toml
-	@echo "making the Python environment in $(VENV) ..."
+	@echo "creating the Python environment in $(VENV) ..."
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	@python3 -m venv $(VENV)
 	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
 	@$(PY) -m pip install --quiet --group dev --editable .
 	@touch $@
 
-components: $(READY) ## find or build the Kubernetes components (once; minutes)
+components: $(READY) ## find or build the Kubernetes components (once, takes minutes)
 	@$(PY) -m tools resolve
 
-demo: $(READY) ## watch the official walkthrough work, on real API servers
+demo: $(READY) ## run the official walkthrough on real API servers, step by step
 	@$(PY) -m testbed.demo $(ARGS)
 
-up: $(READY) ## the same bed, left running: make up [MEMBERS=5]
+up: $(READY) ## start the same test bed and leave it running: make up [MEMBERS=5]
 	@$(PY) -m testbed up --members $(MEMBERS) $(ARGS)
 
-down: $(READY) ## take the bed down; leaves nothing behind
+down: $(READY) ## stop and remove the test bed
 	@$(PY) -m testbed down $(ARGS)
 
-exec: $(READY) ## run a command in a pod: make exec MEMBER=member2 POD=curl CMD="curl http://nginx.default"
+exec: $(READY) ## run a command in a Pod: make exec MEMBER=member2 POD=curl CMD="curl http://nginx.default"
 	@$(PY) -m testbed exec $(ARGS) $(MEMBER) $(POD) -- $(CMD)
 
-status: $(READY) ## show the beds that are up
+status: $(READY) ## show the running test beds
 	@$(PY) -m testbed status $(ARGS)
 
-test: $(READY) ## every tier that this machine can run, and which it cannot
+test: $(READY) ## run all tests that this machine supports, and list the others
 	@$(PY) -m tests.tiers $(ARGS)
 
-test-unit: $(READY) ## no sockets, no sleeping; seconds
+test-unit: $(READY) ## unit tests: no sockets, no sleeping
 	@$(PY) -m pytest tests/unit $(ARGS)
 
-test-integration: components ## against real etcd and kube-apiserver
+test-integration: components ## tests with real etcd and kube-apiserver
 	@$(PY) -m pytest tests/integration $(ARGS)
 
-test-e2e: components ## the behaviour matrix, with Pods that answer (root, nftables)
+test-e2e: components ## end-to-end tests with a data plane (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
 test-long: components ## the random tests for hours: TEST_SCALE times what `make test` tries of them
 	@TEST_SCALE=$${TEST_SCALE:-20} $(PY) -m pytest tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
-mutants: $(READY) ## break the product in known ways: does a test fail each time? (minutes)
+mutants: $(READY) ## mutation tests: apply known mistakes, a test must fail each time (minutes)
 	@$(PY) -m tools.mutants $(ARGS)
 
-bench: components $(BENCH) ## measure all scenarios and make docs/performance.md (about 20 minutes)
+bench: components $(BENCH) ## run all benchmarks and write docs/performance.md (about 20 minutes)
 	@$(PY) -m benchmarks $(ARGS)
 
-bench-quick: components $(BENCH) ## the same with small sizes, into build/ (5 minutes)
+bench-quick: components $(BENCH) ## the same with small sizes, written to build/ (5 minutes)
 	@$(PY) -m benchmarks --quick $(ARGS)
 
 $(BENCH): $(READY)
 	@$(PY) -m pip install --quiet --group bench
 	@touch $@
 
-check: lint types imports ## what has to be green before a merge
+check: lint types imports ## all static checks, required before a merge
 
-fmt: $(READY) ## format, and fix what can be fixed by itself
+fmt: $(READY) ## format, and apply automatic fixes
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-lint: $(READY) ## ruff, formatting, spelling, names that were replaced
+lint: $(READY) ## ruff, formatting, spelling, replaced names
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
 	@$(PY) -m tools.reference --check
-	@! git grep -nwFf tools/replaced-names.txt -- '*.py' '*.md' ':!CHANGELOG.md' || { echo 'these names have others now: git log -S<name>'; exit 1; }
+	@! git grep -nwFf tools/replaced-names.txt -- '*.py' '*.md' ':!CHANGELOG.md' || { echo 'these names were replaced, see git log -S<name>'; exit 1; }
 
 types: $(READY) ## mypy --strict
 	@$(VENV)/bin/mypy
@@ -88,8 +88,8 @@ types: $(READY) ## mypy --strict
 imports: $(READY) ## the layers of docs/architecture.md
 	@$(VENV)/bin/lint-imports
 
-docs: $(READY) ## make docs/reference from the code
+docs: $(READY) ## generate docs/reference from the code
 	@$(PY) -m tools.reference
 
-clean: down ## remove everything that was made here, except the components' cache
+clean: down ## remove all generated files, except the components' cache
 	@rm -rf $(VENV) .bed build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

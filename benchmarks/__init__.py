@@ -1,1 +1,1 @@
-"""Measurements that are kept: each is a module to run, with its raw numbers in ``results`` and a page in ``docs``."""
+"""Benchmarks: each scenario is a module, with a summary in ``results`` and a section of ``docs/performance.md``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, keep the summaries, and make the page from them."""
+"""``python -m benchmarks``: run benchmarks, write their summaries, and generate the page."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ QUICK = Path("build/bench-quick")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
-@click.option("--quick", is_flag=True, help=f"Small sizes, for a first look; kept in {QUICK}.")
-@click.option("--page-only", is_flag=True, help="Measure nothing: make the page again from the kept results.")
+@click.option("--quick", is_flag=True, help=f"Small sizes, for a first impression; results go to {QUICK}.")
+@click.option("--page-only", is_flag=True, help="Do not measure; generate the page from the stored results.")
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
 def main(scenarios: tuple[str, ...], quick: bool, page_only: bool, list_them: bool) -> None:
     """Measure SCENARIOs, all if none is named, and compare with other libraries."""
@@ -39,7 +39,7 @@ def main(scenarios: tuple[str, ...], quick: bool, page_only: bool, list_them: bo
             click.echo(f"{name:16} {registry.load(name).title}")
         return
     if unknown := sorted(set(scenarios) - set(registry.names())):
-        raise click.UsageError(f"no such scenario: {', '.join(unknown)}; there are {', '.join(registry.names())}")
+        raise click.UsageError(f"unknown scenario: {', '.join(unknown)}; known: {', '.join(registry.names())}")
     root = REPOSITORY / QUICK if quick else REPOSITORY
     failed = []
     for name in () if page_only else scenarios or registry.names():

@@ -1,4 +1,4 @@
-"""Runs competitors in processes of their own, each of which prints one line of JSON."""
+"""Runs each competitor in a process of its own, which prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def one_core() -> Callable[[], None]:
-    """For `before`: keeps a competitor, threads and garbage collectors included, on one and the same core."""
+    """For `before`: pins a competitor with all its threads to one core."""
     core = max(os.sched_getaffinity(0))
     return lambda: os.sched_setaffinity(0, {core})
 
@@ -32,7 +32,7 @@ def one_core() -> Callable[[], None]:
 async def answer_of(
     command: Sequence[str], *, environ: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
 ) -> Any:
-    """Start a competitor, read the JSON value that it prints, and kill it.
+    """Start a competitor, read its JSON value, and kill it.
 
     Args:
         command: the program and its arguments.
@@ -54,7 +54,7 @@ async def answer_of(
         async with asyncio.timeout(TIMEOUT_SECONDS):
             output, errors = await process.communicate()
     except TimeoutError:
-        raise BenchmarkError(f"{name} gave no answer within {TIMEOUT_SECONDS:g} s") from None
+        raise BenchmarkError(f"{name} did not answer within {TIMEOUT_SECONDS:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -1,4 +1,4 @@
-"""The competitors in Go: one program, built once and kept where the components are."""
+"""The competitors in Go: one program, built once into the components' cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "benchmark-competitors"
 
 
 def source_hash(module: Path) -> str:
-    """Tells sources apart: changes whenever a file of the Go module does."""
+    """A hash over the files of the Go module."""
     digest = hashlib.sha256()
     for path in sorted(module.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -31,12 +31,12 @@ def source_hash(module: Path) -> str:
 
 
 def binary_path(module: Path = MODULE) -> Path:
-    """Where the program is, or will be."""
+    """The path of the program, whether it exists or not."""
     return cache_root(os.environ) / NAME / source_hash(module) / go_platform() / NAME
 
 
 async def binary(tell: Callable[[str], None]) -> Path:
-    """The program, built if it is not there yet (half a minute; minutes if Go's caches are empty).
+    """The program, built if necessary (half a minute; minutes if Go's caches are empty).
 
     Raises:
         BenchmarkError: no Go, or a failed build.
@@ -55,7 +55,7 @@ async def binary(tell: Callable[[str], None]) -> Path:
 
 
 async def versions(path: Path) -> dict[str, str]:
-    """What the program was built of."""
+    """The versions of the program's modules."""
     found: dict[str, str] = await answer_of([str(path), "versions"])
     return found
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine of a measurement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def this_machine() -> Machine:
-    """What is there now."""
+    """The current machine."""
     return Machine(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         cores=len(os.sched_getaffinity(0)),
@@ -48,7 +48,7 @@ def this_machine() -> Machine:
 
 
 def _first_value(path: str, name: str) -> str:
-    """Of a file of ``name: value`` lines; empty if there is none."""
+    """The first value of this name in a file of ``name: value`` lines; empty if there is none."""
     for line in Path(path).read_text().splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

@@ -24,7 +24,7 @@ NOISE = 0.05
 
 
 def result_path(scenario: str) -> Path:
-    """Where the result of a scenario is kept."""
+    """The path of a scenario's result."""
     return RESULTS / f"{scenario}.json"
 
 
@@ -38,7 +38,7 @@ def load(root: Path) -> list[Result]:
 
 
 def write(root: Path) -> None:
-    """Make the page again."""
+    """Write the page."""
     (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
     (root / PAGE).write_text(page(load(root)))
 
@@ -133,7 +133,7 @@ def is_ahead(measurement: Summary, theirs: Figure) -> bool:
 
 
 def section(result: Result) -> str:
-    """All about one scenario."""
+    """The section of one scenario."""
     parts = [f"## {result.title}", result.about, _table(result)]
     for table in result.tables:
         rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in table.rows]

@@ -1,4 +1,4 @@
-"""Which scenarios there are."""
+"""The list of scenarios."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODULES: tuple[str, ...] = (
 
 
 def names() -> list[str]:
-    """Of all scenarios."""
+    """The names of all scenarios."""
     return [module.rpartition(".")[2] for module in MODULES]
 
 

@@ -30,7 +30,7 @@ class Ratio(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Figure(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What was measured of one competitor.
+    """The figures of one competitor.
 
     Attributes:
         parts: percentiles over the samples of all rounds, by name: "p50", "p99".
@@ -111,7 +111,7 @@ def summarized(scenario: Scenario, outcome: Outcome, *, machine: Machine, quick:
 
 
 def summary(measurement: Measurement, titles: dict[str, str]) -> Summary:
-    """Of the raw samples.
+    """The summary of the raw samples.
 
     Args:
         measurement: with the samples of each round.
@@ -191,7 +191,7 @@ def verdict(measurement: Measurement, target: Target, titles: dict[str, str]) ->
 
 
 def _wanted(target: Target, unit: str, titles: dict[str, str]) -> str:
-    """A target in words: ``at most 0.75 × baseline``, ``p99 at most 2 × ours, p50``."""
+    """A target as text: ``at most 0.75 × baseline``, ``p99 at most 2 × ours, p50``."""
     bound = target.at_least if target.at_most is None else target.at_most
     assert bound is not None, "a target has a bound"
     what = "" if target.part == 0.5 else f"{part_name(target.part)} "
@@ -207,7 +207,7 @@ def _digits(value: float) -> float:
 
 
 def as_text(result: Result) -> str:
-    """As JSON that a diff can show: what fits on a line is on one line."""
+    """JSON with short values on one line, for readable diffs."""
     return _lines(msgspec.to_builtins(result), 0) + "\n"
 
 

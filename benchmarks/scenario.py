@@ -1,4 +1,4 @@
-"""What a scenario is, and what it returns.
+"""Scenarios and their outcomes.
 
 A scenario is a module with a constant ``SCENARIO`` and a line in ``benchmarks/registry.py``. Its function ``run``
 returns raw samples; ``benchmarks/result.py`` summarizes them, and the page is made from the summaries.
@@ -86,7 +86,7 @@ class Table(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):
-    """What the run of a scenario found.
+    """The outcome of a scenario's run.
 
     Attributes:
         competitors: in the order of the tables; ours first.
@@ -103,7 +103,7 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a scenario gets.
+    """The parameters of a run.
 
     Attributes:
         quick: use sizes that take seconds, not minutes.
@@ -136,12 +136,12 @@ class Scenario:
 
 
 class BenchmarkError(Exception):
-    """A scenario cannot be measured; the text says why."""
+    """A scenario cannot be measured; the text has the reason."""
 
 
 @dataclass(slots=True)
 class Rounds:
-    """Samples of competitors who take turns: A B C, B C A, C A B ... so that drift of the machine hits all alike.
+    """Samples of competitors in turns: A B C, B C A, C A B ... so that drift of the machine affects all equally.
 
     Args:
         competitors: their names.
@@ -151,7 +151,7 @@ class Rounds:
     found: dict[str, list[list[float]]] = field(default_factory=dict)
 
     async def interleaved(self, context: Context, *, rounds: int, what: str = "") -> AsyncIterator[tuple[int, str]]:
-        """The turns, as (round from 0, competitor); tells each, and what it does."""
+        """The turns, as (round from 0, competitor); each is reported."""
         for number in range(rounds):
             shift = number % len(self.competitors)
             for name in (*self.competitors[shift:], *self.competitors[:shift]):

@@ -1,4 +1,4 @@
-"""``python -m testbed``: a named bed that stays up, to play with."""
+"""``python -m testbed``: start, show and stop named test beds, and run commands in their Pods."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Beds of different names coexist.")
+_name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the bed.")
 _output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What goes to stdout."
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format of stdout."
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """A control plane and member clusters on this machine, left running until taken down."""
+    """A control plane and member clusters on this machine, which run until they are stopped."""
 
 
 @main.command()
@@ -42,13 +42,13 @@ def main() -> None:
     type=click.IntRange(0, MAX_MEMBERS),
     default=2,
     show_default=True,
-    help="How many member clusters: member1, member2, ... (about 0.5 GB and 2 s each).",
+    help="Number of member clusters: member1, member2, ... (about 0.5 GB and 2 s each).",
 )
 @_name_option
 @click.option(
-    "--no-controller", is_flag=True, help="Apply the manifests and join the members, but start no controller."
+    "--no-controller", is_flag=True, help="Apply the manifests and register the members, without a controller."
 )
-@click.option("--planes-only", is_flag=True, help="Bare API servers: no manifests, nothing joined, no controller.")
+@click.option("--planes-only", is_flag=True, help="API servers only: no manifests, no Clusters, no controller.")
 @click.option(
     "--dataplane/--no-dataplane",
     default=None,
@@ -60,7 +60,7 @@ def main() -> None:
     "versions",
     multiple=True,
     metavar="PLANE=VERSION",
-    help=f"Give one plane another API server: member1={OLDER_KUBERNETES_VERSION}. May be repeated.",
+    help=f"Version of one API server: member1={OLDER_KUBERNETES_VERSION}. May be repeated.",
 )
 @_output_option
 def up(
@@ -72,7 +72,7 @@ def up(
     versions: tuple[str, ...],
     output: str,
 ) -> None:
-    """Bring a bed up and print how to use it. If it is up already, say so."""
+    """Start a bed and print how to use it. If it runs already, say so."""
     console = Console(stderr=True)
     dataplane = _dataplane(console, dataplane, sensible=members > 0 and not planes_only)
     extent: Extent = "planes" if planes_only else "fleet" if no_controller else "controller"
@@ -95,28 +95,28 @@ def up(
         raise click.ClickException(str(error)) from error
     if outcome.already_up:
         differs = f", with {len(outcome.state.members)} members" if outcome.state.members != wanted else ""
-        console.print(f"bed {name!r} is up already{differs}", highlight=False, markup=False)
+        console.print(f"bed {name!r} runs already{differs}", highlight=False, markup=False)
         if dead := lifecycle.not_running(outcome.state):
-            console.print(f"not running: {', '.join(dead)}; down and up mend that", highlight=False, markup=False)
+            console.print(f"not running: {', '.join(dead)}; run down and up", highlight=False, markup=False)
     _show(outcome.state, output, paths["kubectl"])
 
 
 @main.command()
 @_name_option
 def down(name: str) -> None:
-    """Take a bed down: no process and no file of it is left, also after a crash."""
+    """Stop a bed and remove all its processes and files, also after a crash."""
     try:
         found = lifecycle.down(BedDirectory(name))
     except BedError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"bed {name!r} is gone" if found else f"there is no bed {name!r}", err=True)
+    click.echo(f"bed {name!r} was removed" if found else f"bed {name!r} does not exist", err=True)
 
 
 @main.command()
 @click.option("--name", default="", help="Only this bed (default: all).")
 @_output_option
 def status(name: str, output: str) -> None:
-    """Show the beds and whether their processes run. Exit code 1 if one is not as it should be."""
+    """Show the beds and whether their processes run. Exit code 1 if a bed is broken."""
     try:
         directories = [BedDirectory(each) for each in ([name] if name else lifecycle.names())]
     except BedError as error:
@@ -131,7 +131,7 @@ def status(name: str, output: str) -> None:
             for each in state.processes:
                 click.echo(f"  {each:<44}{'not running' if each in dead[state.name] else 'running'}")
         if not states:
-            click.echo(f"there is no bed {name!r}" if name else "there are no beds", err=True)
+            click.echo(f"bed {name!r} does not exist" if name else "no beds", err=True)
     if (name and not states) or any(state.phase != "ready" or dead[state.name] for state in states):
         sys.exit(1)
 
@@ -145,7 +145,7 @@ def status(name: str, output: str) -> None:
 def supervise_command(
     name: str, extent: str, dataplane: bool, versions: tuple[str, ...], members: tuple[str, ...]
 ) -> None:
-    """Own a bed; started by `up`."""
+    """The process that owns a bed; started by `up`."""
     older = _versions(versions, [HOST_NAME, *members])
     asyncio.run(supervise(BedDirectory(name), members, cast("Extent", extent), dataplane=dataplane, versions=older))
 
@@ -157,10 +157,10 @@ def supervise_command(
 @click.argument("pod")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(name: str, namespace: str, member: str, pod: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND inside a Pod of a member and end as it ends.
+    """Run COMMAND inside a Pod of a member; the exit code is the command's.
 
     POD is the name of a Pod or of its Deployment, as in `python -m testbed exec member2 curl -- curl
-    http://nginx.default`. The command sees the Pod's network and name service, and this machine's programs and files.
+    http://nginx.default`. The command has the Pod's network and DNS, and this machine's programs and files.
     """
     try:
         shell = pod_shell(BedDirectory(name).root, member, pod, namespace=namespace)
@@ -187,14 +187,14 @@ def _versions(given: Sequence[str], planes: Sequence[str]) -> dict[str, str]:
 
 
 def _dataplane(console: Console, wanted: bool | None, *, sensible: bool) -> bool:
-    """Whether the bed gets a data plane; tells why not if nobody said that it should not."""
+    """Whether the bed gets a data plane; prints the reason if this machine does not allow one."""
     if wanted is False or (wanted is None and not sensible):
         return False
     missing = missing_capabilities()
     if missing and wanted:
-        raise click.ClickException("no data plane is possible here; what is missing: " + "; ".join(missing))
+        raise click.ClickException("this machine does not allow a data plane; missing: " + "; ".join(missing))
     for each in missing:
-        console.print(f"no data plane, Pods will not answer; what is missing: {each}", highlight=False, markup=False)
+        console.print(f"no data plane, so Pods will not answer; missing: {each}", highlight=False, markup=False)
     return not missing
 
 
@@ -205,7 +205,7 @@ def _show(state: BedState, output: str, kubectl: Path) -> None:
     planes = plane_names(state)
     files = [state.kubeconfigs[plane] for plane in planes]
     say: Callable[[str], None] = click.echo
-    say(f"bed {state.name!r} is up: {', '.join(planes)} (took {state.seconds:g} s). To use it, paste:")
+    say(f"bed {state.name!r} runs: {', '.join(planes)} (started in {state.seconds:g} s). To use it, paste:")
     say("")
     say(f"  export KUBECONFIG={shlex.quote(':'.join(files))}")
     say(f"  export PATH={shlex.quote(str(kubectl.parent))}:$PATH")
@@ -216,15 +216,15 @@ def _show(state: BedState, output: str, kubectl: Path) -> None:
         say(f"  kubectl --context {plane} get pods -A")
     say("")
     if state.dataplane:
-        say("To run something inside a Pod (by its own name, or its Deployment's):")
+        say("To run a command inside a Pod (POD is the name of the Pod or of its Deployment):")
         named = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
         say(f"  python -m testbed exec{named} {planes[-1]} POD -- curl http://SERVICE.NAMESPACE")
         say("")
-    say("One file per plane:")
+    say("Kubeconfig files:")
     for plane, file in zip(planes, files, strict=True):
         say(f"  {plane:<12}{file}")
     suffix = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
-    say(f"To end it: python -m testbed down{suffix}")
+    say(f"To remove it: python -m testbed down{suffix}")
 
 
 if __name__ == "__main__":

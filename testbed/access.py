@@ -1,4 +1,4 @@
-"""Who talks to which API server, with what."""
+"""Access to API servers: address, CA and credentials of one user."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ClusterAccess:
     token: str = ""
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A new context that trusts only this plane's CA and presents this user's certificate."""
+        """A new TLS context that trusts only this plane's CA and presents this user's certificate."""
         context = ssl.create_default_context(cadata=self.ca_pem.decode())
         if self.client_cert_pem:
             # OpenSSL takes a certificate chain from files only.
@@ -49,7 +49,7 @@ class ClusterAccess:
         return context
 
     def write_kubeconfig(self) -> Path:
-        """Write :attr:`kubeconfig`, readable by us only."""
+        """Write :attr:`kubeconfig`, readable by the current user only."""
         user: dict[str, str] = (
             {"token": self.token}
             if self.token
@@ -72,7 +72,7 @@ class ClusterAccess:
 
 
 def write_private(path: Path, content: bytes) -> Path:
-    """Replace a file in one step by one that only we can read."""
+    """Replace a file atomically by one that only the current user can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:

@@ -77,7 +77,7 @@ class Api:
         return await self.raw("GET", resource_path(resource, name, namespace=namespace, subresource=subresource))
 
     async def find(self, resource: str, name: str, *, namespace: str | None = None) -> Object | None:
-        """One object, or None if there is none of this name."""
+        """One object, or None if it does not exist."""
         try:
             return await self.get(resource, name, namespace=namespace)
         except ApiStatusError as error:
@@ -156,7 +156,7 @@ class Api:
         propagation: Literal["Background", "Foreground", "Orphan"] | None = None,
         missing_ok: bool = False,
     ) -> None:
-        """Delete an object; with ``uid`` only that very one.
+        """Delete an object; with ``uid`` only if it has this uid.
 
         Args:
             resource: see the module.

@@ -1,4 +1,4 @@
-"""Read a plane's audit log: which requests arrived, from whom, with what result.
+"""Read the audit log of an API server: requests, users, results.
 
 ::
 
@@ -87,7 +87,7 @@ class AuditEvent:
 
     @property
     def is_write(self) -> bool:
-        """Whether it asked for a change, successfully or not."""
+        """Whether the request is a write, successful or not."""
         return self.verb in WRITES
 
 
@@ -127,7 +127,7 @@ class AuditMark:
     offset: int
 
     def events(self) -> Iterator[AuditEvent]:
-        """What has been answered since the mark was set, oldest first. Asked again later, it tells more."""
+        """The requests answered since the mark was set, oldest first. A later call returns more."""
         with self.path.open("rb") as handle:
             handle.seek(self.offset)
             for line in handle:
@@ -145,7 +145,7 @@ class AuditLog:
     path: Path
 
     def mark(self) -> AuditMark:
-        """The current end: only what is answered from now on counts.
+        """The current end of the log: later events begin here.
 
         A line that is being written just now belongs to a request that is not answered yet.
         """
@@ -161,5 +161,5 @@ class AuditLog:
         return AuditMark(self.path, 0)
 
     def start(self) -> AuditMark:
-        """The beginning: everything counts."""
+        """The beginning of the log."""
         return AuditMark(self.path, 0)

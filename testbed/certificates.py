@@ -1,4 +1,4 @@
-"""Certificates made on the spot: one CA per plane, and what it signs.
+"""Certificates: one CA for each plane, and the certificates that it signs.
 
 Keys are ECDSA P-256: made in a millisecond and cheap for every handshake. The extensions are those that OpenSSL's
 strict mode (the default of newer Python versions) asks for.
@@ -68,7 +68,7 @@ class Authority:
 
     @property
     def certificate_pem(self) -> bytes:
-        """The CA's own certificate: what others trust."""
+        """The certificate of the CA itself."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, *names: str) -> KeyPair:
@@ -80,7 +80,7 @@ class Authority:
         return self._issue(common_name, organizations, (), [ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def peer(self, *names: str) -> KeyPair:
-        """A certificate good for both directions, as members of an etcd cluster use."""
+        """A certificate for client and server authentication, as members of an etcd cluster use."""
         return self._issue(names[0], (), names, [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def _issue(

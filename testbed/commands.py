@@ -1,4 +1,4 @@
-"""The command lines of a plane's processes: what each flag is there for."""
+"""The command lines of a plane's processes, with the reason for each flag."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PlaneFiles:
 
     @property
     def audit_policy(self) -> Path:
-        """What is audited."""
+        """The audit policy."""
         return self.directory / "audit-policy.yaml"
 
     @property

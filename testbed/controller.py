@@ -1,4 +1,4 @@
-"""The product as a user runs it: the installed binary, flags, its own kubeconfig."""
+"""The controller as a user runs it: the installed binary with flags and its own kubeconfig."""
 
 from __future__ import annotations
 
@@ -86,17 +86,17 @@ class ControllerProcess:
 
     @property
     def returncode(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.returncode if self._process is not None else None
 
     @property
     def metrics_url(self) -> str:
-        """Where Prometheus would scrape it."""
+        """The URL for Prometheus."""
         return f"http://127.0.0.1:{self._metrics_port}/metrics"
 
     @property
     def health_url(self) -> str:
-        """``/healthz`` and ``/readyz`` are below this."""
+        """The base URL of ``/healthz`` and ``/readyz``."""
         return f"http://127.0.0.1:{self._health_port}"
 
     async def __aenter__(self) -> Self:
@@ -109,7 +109,7 @@ class ControllerProcess:
         await self.terminate()
 
     async def start(self, *, ready: bool = True, timeout: float = READY_SECONDS) -> None:
-        """Start it and, unless told otherwise, wait until ``/healthz`` and ``/readyz`` say yes.
+        """Start it and, by default, wait until ``/healthz`` and ``/readyz`` succeed.
 
         Args:
             ready: False for a start that is expected to fail: the caller waits for the exit code itself.
@@ -155,14 +155,14 @@ class ControllerProcess:
             raise self._process.failure(f"did not end within {timeout:g} s") from None
 
     async def terminate(self, timeout: float = READY_SECONDS) -> int | None:
-        """SIGTERM, and wait until it has drained and released its lease; its exit code (None: never started)."""
+        """Send SIGTERM and wait for the end; the exit code (None: never started)."""
         if self._process is None:
             return None
         await self._process.stop(timeout)
         return self._process.returncode
 
     async def kill(self) -> None:
-        """SIGKILL: the lease stays held until it expires."""
+        """Send SIGKILL: the Lease stays held until it expires."""
         if self._process is not None:
             await self._process.kill()
 

@@ -29,7 +29,7 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneSpec:
-    """What a plane shall be.
+    """The configuration of a plane.
 
     Attributes:
         name: of the plane; also its etcd prefix and its kubeconfig's context.
@@ -51,7 +51,7 @@ class PlaneSpec:
 
 
 class ControlPlane:
-    """One cluster as far as its API goes.
+    """The API server and controllers of one cluster.
 
     Args:
         spec: what it shall be.
@@ -117,7 +117,7 @@ class ControlPlane:
         await self.start_controller_manager()
 
     async def stop(self) -> None:
-        """Stop everything, for good: the port is given back."""
+        """Stop everything and release the port."""
         await self.api.close()
         if self.controller_manager is not None:
             # It keeps no state that a polite stop would save.
@@ -131,15 +131,15 @@ class ControlPlane:
         await self.apiserver.until(self._ready, timeout=READY_SECONDS)
 
     async def stop_apiserver(self) -> None:
-        """SIGTERM the API server and wait for it: watches are closed in order. The port stays reserved."""
+        """Send SIGTERM to the API server and wait: it closes its watches. The port stays reserved."""
         await self.apiserver.stop()
 
     async def kill_apiserver(self) -> None:
-        """SIGKILL the API server: connections break, and new ones are refused."""
+        """Send SIGKILL to the API server: connections break, and new ones are refused."""
         await self.apiserver.kill()
 
     async def start_controller_manager(self) -> None:
-        """Start the kube-controller-manager, if this plane has one, and wait until it is seen to work."""
+        """Start the kube-controller-manager, if this plane has one, and wait until it works."""
         if self.controller_manager is None:
             return
         # Gone before it starts, so that its being there afterwards is the new process's doing.
@@ -148,7 +148,7 @@ class ControlPlane:
         await self.controller_manager.until(self._controllers_work, timeout=READY_SECONDS)
 
     async def restart_controller_manager(self) -> None:
-        """Start the kube-controller-manager afresh, if this plane has one.
+        """Restart the kube-controller-manager, if this plane has one.
 
         Its garbage collector looks for new kinds every 30 s only: after new CRDs this is the fast way to make owner
         references of the new kinds count.
@@ -158,7 +158,7 @@ class ControlPlane:
             await self.start_controller_manager()
 
     def make_client(self, common_name: str, organizations: Sequence[str] = ()) -> ClusterAccess:
-        """Mint a user with a client certificate; what it may do is up to RBAC.
+        """Create a user with a client certificate; RBAC decides about its rights.
 
         Args:
             common_name: the user's name; unique per plane, as the kubeconfig is named after it.
@@ -184,7 +184,7 @@ class ControlPlane:
         return access
 
     def processes(self) -> Iterator[Process]:
-        """The processes this plane consists of, running or not."""
+        """The processes of this plane, running or not."""
         yield self.apiserver
         if self.controller_manager is not None:
             yield self.controller_manager
@@ -225,7 +225,7 @@ class ControlPlane:
         return False
 
     async def _controllers_work(self) -> bool:
-        """Whether the service-account controller has made ``default/default``: it has caches and rights then."""
+        """Whether the service-account controller has created ``default/default``: then it has caches and rights."""
         with contextlib.suppress(ApiStatusError, aiohttp.ClientError, OSError):
             return await self.api.find("v1/serviceaccounts", "default", namespace="default") is not None
         return False

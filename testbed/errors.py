@@ -1,4 +1,4 @@
-"""What can go wrong in the test bed.
+"""The errors of the test bed.
 
 ::
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class BedError(Exception):
-    """Base of everything the test bed raises on purpose."""
+    """Base class of the test bed's errors."""
 
 
 class ProcessFailed(BedError):
@@ -37,12 +37,12 @@ class ApiStatusError(BedError):
 
 
 class WaitTimeout(BedError):
-    """A condition did not come true in time; the text ends with what was last seen."""
+    """A wait timed out; the text ends with the last observation."""
 
 
 class NotYet(Exception):
-    """Raised by a probe of :func:`testbed.api.wait_for` to say what it saw instead of what it waits for."""
+    """Raised by a probe of :func:`testbed.api.wait_for` that must be repeated; the text has its observation."""
 
 
 class StateError(BedError):
-    """The directory of a named bed is in a state that does not allow what was asked."""
+    """The state of a named bed's directory does not allow the operation."""

@@ -21,7 +21,7 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdClient:
-    """What an API server needs in order to use the etcd."""
+    """Address and credentials of an etcd client."""
 
     url: str
     ca: Path
@@ -30,7 +30,7 @@ class EtcdClient:
 
 
 class Etcd:
-    """An etcd on the loopback address, mutual TLS on both of its ports, that never waits for the disk.
+    """An etcd on the loopback address with mutual TLS, which never waits for the disk.
 
     Args:
         binary: the executable.
@@ -113,7 +113,7 @@ class Etcd:
         await self.process.until(serves, timeout=READY_SECONDS)
 
     async def stop(self) -> None:
-        """Stop it and give its ports back."""
+        """Stop it and release its ports."""
         await self.process.stop()
         for reservation in self._ports:
             reservation.close()

@@ -1,4 +1,4 @@
-"""Which process is meant: a pid alone is not enough, the kernel hands pids out again.
+"""Identities of processes: a pid alone is not enough, as the kernel reuses pids.
 
 A process is named by its pid, the time it started (in clock ticks since boot) and the boot. Signals go through a pidfd
 that is opened first and checked afterwards, so that what is checked is what gets the signal.
@@ -24,7 +24,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIdentity:
-    """One process, unmistakably.
+    """The identity of one process.
 
     Attributes:
         pid: its number.
@@ -38,7 +38,7 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity | None:
-        """The process that has this pid now; None if there is none, or only its zombie."""
+        """The process with this pid; None if there is none, or only its zombie."""
         try:
             stat = (PROC / str(pid) / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
@@ -50,11 +50,11 @@ class ProcessIdentity:
         return cls(pid=pid, started=int(fields[19]), boot=boot_id())
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
     def send(self, signum: signal.Signals) -> bool:
-        """Send a signal to this very process; False if it is gone."""
+        """Send a signal to this process; False if it has ended."""
         return signal_if(self.pid, signum, lambda: ProcessIdentity.of(self.pid) == self)
 
 
@@ -64,7 +64,7 @@ def boot_id() -> str:
 
 
 def signal_if(pid: int, signum: signal.Signals, check: Callable[[], bool]) -> bool:
-    """Signal the process that has this pid now, provided ``check`` holds for it; False if nothing was sent.
+    """Send a signal to the process with this pid if ``check`` holds for it; False if nothing was sent.
 
     The pidfd pins the process before the check: if the pid is handed out again in between, the signal goes nowhere.
     """
@@ -102,7 +102,7 @@ def processes_of(root: Path) -> Iterator[ProcessIdentity]:
 
 
 def kill_leftovers(root: Path) -> int:
-    """SIGKILL every process of the bed in ``root``, checked by its mark; the number of processes signalled."""
+    """Send SIGKILL to every process of the bed in ``root``, checked by its mark; the number of processes."""
     killed = 0
     for identity in list(processes_of(root)):
         with contextlib.suppress(PermissionError):

@@ -1,4 +1,4 @@
-"""Make a bed a fleet: the project's manifests on the control plane, members registered as Clusters.
+"""Make a bed a fleet: apply the manifests to the control plane and register the members as Clusters.
 
 Everything a person would do by hand with ``kubectl apply``, by the same files, with the rights those files give.
 """
@@ -58,7 +58,7 @@ async def install(bed: Bed, *, manifests: Path = MANIFESTS, standalone: bool = T
 
 
 async def join(bed: Bed, member: str, *, manifests: Path = MANIFESTS, labels: dict[str, str] | None = None) -> Object:
-    """Register a member: rights for the controller there, its token in a Secret here, and the Cluster.
+    """Register a member: create the controller's rights there, its token in a Secret here, and the Cluster.
 
     Args:
         bed: a bed with the manifests installed.
@@ -105,7 +105,7 @@ async def join_all(bed: Bed, *, manifests: Path = MANIFESTS) -> None:
 
 
 async def unjoin(bed: Bed, member: str, *, timeout: float = 60.0) -> None:
-    """Delete a member's Cluster, wait until its finalizers let it go, and only then delete its Secret.
+    """Delete a member's Cluster, wait until its finalizers are removed, then delete its Secret.
 
     Args:
         bed: the bed.
@@ -129,7 +129,7 @@ async def unjoin(bed: Bed, member: str, *, timeout: float = 60.0) -> None:
 
 
 async def controller_access(bed: Bed) -> ClusterAccess:
-    """Access to the control plane as the controller's ServiceAccount: what the manifests' RBAC allows, and no more."""
+    """Access to the control plane as the controller's ServiceAccount, with the rights of the manifests only."""
     token = await request_token(bed.host, SYSTEM_NAMESPACE, SERVICE_ACCOUNT)
     return bed.host.token_access(token, bed.root / "controller.kubeconfig")
 
@@ -162,7 +162,7 @@ def load(directory: Path) -> Iterator[Object]:
     """
     files = [path for path in sorted(directory.glob("*.yaml")) if path.name != "kustomization.yaml"]
     if not files:
-        raise BedError(f"no manifests in {directory.absolute()}: run from the repository's root or say where they are")
+        raise BedError(f"no manifests in {directory.absolute()}: run in the repository's root or give their directory")
     for path in files:
         for document in yaml.safe_load_all(path.read_text()):
             if document:

@@ -1,4 +1,4 @@
-"""What runs the Pods of a member; where nobody sends them anything, somebody who only says that they run.
+"""Kubelets without containers: the base class, and one that only reports Pods as running.
 
 :class:`StandInKubelet` gives each Pod a node, an address and a Ready status, and removes it when it is deleted. That is
 all that the real controllers need to make real ReplicaSets, StatefulSets and EndpointSlices. The one that really
@@ -31,14 +31,14 @@ class Kubelet(Protocol):
     """The node side of one member cluster."""
 
     async def run(self) -> None:
-        """Work until cancelled. Outlives any time that the API server is away."""
+        """Run until cancelled; outages of the API server are retried."""
 
 
 KubeletFactory = Callable[[ControlPlane], Kubelet]
 
 
 class Addresses:
-    """Hands out addresses of a range, the lowest free one that was not given back just now."""
+    """Allocates addresses of a range: the lowest free one that was not released recently."""
 
     def __init__(self, cidr: str) -> None:
         self._network = ipaddress.ip_network(cidr)
@@ -52,12 +52,12 @@ class Addresses:
         return str(self._network[1])
 
     def claim(self, owner: str, address: str) -> None:
-        """Note that an owner has an address already."""
+        """Record an address that an owner already has."""
         self._by_owner[owner] = address
         self._used.add(address)
 
     def of(self, owner: str) -> str:
-        """The owner's address; the same one whenever asked, until it is released."""
+        """The owner's address, the same one until it is released."""
         if owner not in self._by_owner:
             # Round and round: an address that has just become free is not handed out at once, as with real CNIs.
             for _ in range(self._network.num_addresses):
@@ -71,12 +71,12 @@ class Addresses:
         return self._by_owner[owner]
 
     def release(self, owner: str) -> None:
-        """The owner is gone."""
+        """Release the owner's address."""
         self._used.discard(self._by_owner.pop(owner, ""))
 
 
 class StandInKubelet:
-    """Says that Pods run.
+    """Reports Pods as running.
 
     A Pod without a node is bound to this member's only one; a Pod without an address gets one and becomes Ready, once:
     whoever patches its status afterwards (a test that flips readiness) is not contradicted. A deleted Pod is removed
@@ -191,7 +191,7 @@ async def follow_pods(
     see: Callable[[Object], None],
     forget: Callable[[str], None],
 ) -> None:
-    """List a member's Pods, then watch them, for ever, also after any time that the API server is away.
+    """List and watch a member's Pods until cancelled; outages of the API server are retried.
 
     Args:
         api: of the member.
@@ -222,7 +222,7 @@ async def follow_pods(
 
 
 async def register_node(api: Api, node: str, *, pod_cidr: str, address: str, reason: str) -> None:
-    """Make sure that the Node is there, ready and with an ``InternalIP`` (kube-proxy does nothing before)."""
+    """Create the Node, ready and with an ``InternalIP`` (kube-proxy waits for it)."""
     await api.apply(
         {
             "apiVersion": "v1",
@@ -255,7 +255,7 @@ async def bind(api: Api, pod: Object, node: str) -> None:
 def running_status(
     pod: Object, *, address: str, host: str, ready: bool = True, started: str | None = None
 ) -> dict[str, Any]:
-    """The status of a Pod whose containers all run, and are ready or are not.
+    """The status of a Pod whose containers all run, ready or not.
 
     Args:
         pod: the Pod.
@@ -300,5 +300,5 @@ def running_status(
 
 
 def now() -> str:
-    """The time, as Kubernetes writes it."""
+    """The time in the format of Kubernetes."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Bring a named bed up, look at it, take it down: what ``python -m testbed`` does, without the talking."""
+"""Start, inspect and stop named beds: ``python -m testbed`` without its output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What :func:`up` found or did."""
+    """The result of :func:`up`."""
 
     state: BedState
     already_up: bool
@@ -43,7 +43,7 @@ def up(
     dataplane: bool = False,
     versions: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Make sure that the bed is up. What a crashed bed of this name left behind is removed first.
+    """Start the bed unless it runs. Leftovers of a crashed bed of this name are removed first.
 
     A bed that is up already is left as it is, whatever was asked for.
 
@@ -83,7 +83,7 @@ def up(
 
 
 def down(directory: BedDirectory) -> bool:
-    """Take the bed down: no process and no file of it is left. Also after a crash, and when it was never up.
+    """Stop the bed and remove all its processes and files, also after a crash, and when it never ran.
 
     Returns:
         Whether there was anything to remove.
@@ -100,7 +100,7 @@ def down(directory: BedDirectory) -> bool:
 
 
 def status(directory: BedDirectory) -> BedState | None:
-    """The bed as it is now; None if it is not up. A dead supervisor shows as ``failed``."""
+    """The current state of the bed; None if it does not run. A dead supervisor is ``failed``."""
     state = directory.read()
     if state is not None and state.phase != "failed" and not state.supervisor.alive():
         state.phase = "failed"
@@ -172,7 +172,7 @@ def _failure(directory: BedDirectory, what: str) -> BedError:
 
 
 def _end(supervisor: ProcessIdentity) -> None:
-    """SIGTERM, wait, SIGKILL; only ever to this very process."""
+    """Send SIGTERM, wait, send SIGKILL; only to this process."""
     for signum in (signal.SIGTERM, signal.SIGKILL):
         supervisor.send(signum)
         deadline = time.monotonic() + STOP_SECONDS
@@ -186,7 +186,7 @@ def _end(supervisor: ProcessIdentity) -> None:
 
 
 def _clear(directory: BedDirectory) -> bool:
-    """Remove every process, network namespace and file of a bed whose supervisor is gone.
+    """Remove every process, network namespace and file of a bed whose supervisor has ended.
 
     Returns:
         Whether there were network namespaces, which a bed that ended in order does not leave.

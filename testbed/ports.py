@@ -1,4 +1,4 @@
-"""Free ports on the loopback address, without the usual race between choosing one and using it."""
+"""Free ports on the loopback address, reserved so that no other process can take them before their use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class PortReservation:
-    """A port that stays ours, whether somebody serves on it or not.
+    """A port that stays reserved, whether a server listens or not.
 
     The socket is bound with ``SO_REUSEPORT`` but never listens. A server that binds with ``SO_REUSEPORT`` too
     (``kube-apiserver --permit-port-sharing``, ``etcd --socket-reuse-port``) gets every connection, and nobody else is
@@ -23,7 +23,7 @@ class PortReservation:
         self.port: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -34,7 +34,7 @@ class PortReservation:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free just now, all different, for servers that cannot share one.
+    """Different ports that are free at the moment, for servers that cannot use a reserved one.
 
     Somebody else may take one before you do: a caller must be ready to try again with new ones.
     """

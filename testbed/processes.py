@@ -1,4 +1,4 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive this process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def die_with_parent() -> Callable[[], None]:
 
 
 class Process:
-    """One component: started with a log file, stopped politely and then firmly.
+    """One component process: started with a log file, stopped with SIGTERM and then SIGKILL.
 
     It gets a session of its own (a Ctrl-C on the terminal reaches us, and we stop it in order), and dies with us.
     Starting again after it ended is allowed and appends to the same log.
@@ -81,11 +81,11 @@ class Process:
         return self.pid is not None
 
     def identity(self) -> ProcessIdentity | None:
-        """Which process it is, while it runs."""
+        """The identity of the running process."""
         return ProcessIdentity.of(self.pid) if self.pid is not None else None
 
     async def start(self) -> None:
-        """Start it; that it runs does not mean that it is ready.
+        """Start it, without waiting until it is ready.
 
         Raises:
             ProcessFailed: it runs already, or cannot be executed.
@@ -121,7 +121,7 @@ class Process:
         return await self._process.wait()
 
     async def stop(self, grace: float = TERM_GRACE_SECONDS) -> None:
-        """SIGTERM, wait at most ``grace`` seconds, SIGKILL. Does nothing if it does not run."""
+        """Send SIGTERM, wait at most ``grace`` seconds, send SIGKILL. Does nothing if it does not run."""
         if not self.running:
             return
         self.signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ class Process:
             await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone. Does nothing if it does not run."""
+        """Send SIGKILL and wait for its end. Does nothing if it does not run."""
         if self.running:
             self.signal(signal.SIGKILL)
             await self.wait()
@@ -145,7 +145,7 @@ class Process:
             return ""
 
     def failure(self, what: str) -> ProcessFailed:
-        """The exception that says what went wrong, how it ended, and what it logged last."""
+        """An exception with the problem, the exit code, and the end of the log."""
         state = f"exit code {self.returncode}" if self.returncode is not None else "still running"
         return ProcessFailed(f"{self.name} {what} ({state}); the end of {self.log}:\n{self.tail()}")
 

@@ -1,4 +1,4 @@
-"""What is written down about a named bed, so that another process can find it, use it and end it.
+"""The state file of a named bed, with which other processes find, use and stop it.
 
 Everything is in ``.bed/<name>/`` of the checkout, which git ignores: the state, the kubeconfigs, logs and data.
 """
@@ -31,7 +31,7 @@ Phase = Literal["starting", "ready", "failed"]
 
 
 class BedState(msgspec.Struct, kw_only=True):
-    """A named bed as its supervisor last described it.
+    """The last state that the supervisor of a named bed wrote.
 
     Attributes:
         name: of the bed.
@@ -61,7 +61,7 @@ class BedState(msgspec.Struct, kw_only=True):
 
 
 class BedDirectory:
-    """The directory of a named bed, whether the bed is up or not.
+    """The directory of a named bed, running or not.
 
     Args:
         name: of the bed.
@@ -73,19 +73,19 @@ class BedDirectory:
 
     def __init__(self, name: str, beds: Path = BEDS) -> None:
         if not _NAME.fullmatch(name):
-            raise StateError(f"{name!r} is no name for a bed: use up to 32 of a-z, 0-9 and dashes")
+            raise StateError(f"{name!r} is not a valid name of a bed: use up to 32 of a-z, 0-9 and dashes")
         self.name = name
         self.root = beds / name
         self._beds = beds
 
     @property
     def progress_log(self) -> Path:
-        """One line for each thing reached during the start."""
+        """The progress of the start, in lines."""
         return self.root / "progress.log"
 
     @property
     def supervisor_log(self) -> Path:
-        """What the supervisor itself had to say."""
+        """The log of the supervisor."""
         return self.root / "supervisor.log"
 
     def read(self) -> BedState | None:
@@ -96,12 +96,12 @@ class BedDirectory:
             return None
 
     def write(self, state: BedState) -> None:
-        """Replace the state in one step."""
+        """Replace the state atomically."""
         write_private(self.root / "state.json", msgspec.json.format(msgspec.json.encode(state)))
 
     @contextlib.contextmanager
     def lock(self, timeout: float = 120.0) -> Iterator[None]:
-        """Be the only one who starts or ends this bed.
+        """Hold the exclusive lock for starting and stopping this bed.
 
         The lock file is removed by its holder, so whoever gets the lock must check that it is still *the* file.
 
@@ -120,7 +120,7 @@ class BedDirectory:
                     break
             os.close(handle)
             if time.monotonic() > deadline:
-                raise StateError(f"another process has been starting or ending the bed {self.name!r} for {timeout:g} s")
+                raise StateError(f"another process has held the lock of bed {self.name!r} for {timeout:g} s")
             time.sleep(0.1)
         try:
             yield

@@ -1,4 +1,4 @@
-"""The process that keeps a named bed up: it owns every child, and the kernel ends them all when it ends.
+"""The process that runs a named bed: it owns every child, and the kernel ends them all when it ends.
 
 Started by :func:`testbed.lifecycle.up`, detached from its terminal. SIGTERM ends it in order and removes the directory.
 """
@@ -32,7 +32,7 @@ async def supervise(
     dataplane: bool = False,
     versions: Mapping[str, str] | None = None,
 ) -> None:
-    """Bring a bed up, describe it in the state file, and keep it until SIGTERM or SIGINT.
+    """Start a bed, write its state file, and run it until SIGTERM or SIGINT.
 
     Args:
         directory: where the bed lives.

@@ -1,4 +1,4 @@
-"""Run things at the same time, and fail with the one error that a person wants to read."""
+"""Run coroutines concurrently, and raise the first error instead of a group."""
 
 from __future__ import annotations
 

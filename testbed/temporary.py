@@ -1,4 +1,4 @@
-"""Directories of beds that have no name: made, kept for reading, or swept after a crash.
+"""The directories of beds without a name: created, kept on request, removed after a crash.
 
 While a bed lives its directory holds a file that says which process owns it. A directory whose owner is gone, and who
 did not say that it is to be kept, was left by a crash: the next bed removes it, and only it.
@@ -20,7 +20,7 @@ _OWNER = "owner.json"
 
 
 def make(owner: ProcessIdentity) -> Path:
-    """A new directory for a bed of this process; what crashed beds left is removed first."""
+    """A new directory for a bed of this process; leftovers of crashed beds are removed first."""
     sweep(Path(tempfile.gettempdir()))
     root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     write_private(root / _OWNER, msgspec.json.encode(owner))
@@ -28,12 +28,12 @@ def make(owner: ProcessIdentity) -> Path:
 
 
 def keep(root: Path) -> None:
-    """Let the directory stay until somebody removes it by hand."""
+    """Keep the directory until it is removed by hand."""
     (root / _OWNER).unlink(missing_ok=True)
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove the directories of crashed beds below ``parent``; which ones they were."""
+    """Remove the directories of crashed beds below ``parent``; the removed ones."""
     swept = []
     for root in parent.glob(f"{PREFIX}*"):
         try:

@@ -1,4 +1,4 @@
-"""Live copies of collections of several API servers, kept by watches: a change is noticed when it happens.
+"""Live copies of collections of several API servers, kept by watches, so that changes are noticed at once.
 
 ::
 

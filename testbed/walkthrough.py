@@ -1,4 +1,4 @@
-"""The walkthrough of examples/01-walkthrough, as data: its objects, and what must be seen after each command.
+"""The walkthrough of examples/01-walkthrough, as data: objects, commands, and the expected states.
 
 `make demo` shows these steps and the integration tests check them. A step is data and a probe. A probe reads live
 copies of the objects; it returns what it saw, or raises NotYet with what it saw instead.
@@ -123,7 +123,7 @@ class Scene:
         return self.names["namespace"]
 
     async def follow(self, bed: Bed) -> None:
-        """Copy everything that the steps look at; the view must have been entered."""
+        """Follow all objects of the steps; the view must have been entered."""
         collections = [(bed.host, resource) for resource in _ON_HOST]
         collections += [(bed.members[name], resource) for name in (PROVIDER, CONSUMER) for resource in _IN_MEMBERS]
         await together(self.view.follow(plane, resource) for plane, resource in collections)
@@ -176,7 +176,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that must be seen.
+    """One expected state, or one action.
 
     Attributes:
         key: by which later steps refer to this one.
@@ -211,7 +211,7 @@ def step(
 
 @asynccontextmanager
 async def following(bed: Bed, namespace: str = NAMESPACE) -> AsyncIterator[Scene]:
-    """The scene of a running bed, which may be played in another namespace."""
+    """The scene in a running bed, with another namespace if given."""
     scene = Scene()
     scene.names["namespace"] = namespace
     async with scene.view:
@@ -264,7 +264,7 @@ def adopted(scene: Scene) -> str:
 
 @step("MCS-Work", MCS_WORK, "holds the MultiClusterService, suspended", MCS_CONTROLLER, after="adopted")
 def mcs_work(scene: Scene) -> str:
-    """The Work that makes the provider's slices be collected."""
+    """The Work that requests the collection of the provider's slices."""
     work = scene.work(FROM_PROVIDER, "MultiClusterService", NAME, "mcs work")
     require(work["spec"].get("suspendDispatching") is True, "it is not suspended")
     identity = labels_of(work).get(PERMANENT_ID)

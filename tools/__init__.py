@@ -1,4 +1,4 @@
-"""Pinned Kubernetes components for the test bed: found where they are, or built once from their Go modules.
+"""Pinned Kubernetes components for the test bed: existing ones are used, others are built once from their Go modules.
 
 No package registry carries these binaries, so each component has a small Go module of its own under ``tools/modules``
 that pins it as a ``tool`` dependency (``go.sum`` committed), and :mod:`tools.components` turns a name into a path:

@@ -14,7 +14,7 @@ from tools.progress import ProgressPrinter
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The Kubernetes components that demo, tests and benchmarks run.
+    """The Kubernetes components of demo, tests and benchmarks.
 
     Looked for in $KUBEBUILDER_ASSETS, then in $XDG_CACHE_HOME (or ~/.cache)/mcs-controller/bin, and built from their
     pinned Go modules only if they are in neither (about a quarter of an hour for all of them on two cores, once; three
@@ -24,11 +24,9 @@ def main() -> None:
 
 @main.command(name="resolve")
 @click.argument("names", nargs=-1)
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="What goes to stdout (default: text)."
-)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="Format of stdout (default: text).")
 def resolve_command(names: tuple[str, ...], output: str) -> None:
-    """Find NAMES (default: every component), build what is missing, print a path each.
+    """Find NAMES (default: all components), build the missing ones, and print their paths.
 
     Progress goes to stderr, so that stdout can be piped.
     """
@@ -45,11 +43,9 @@ def resolve_command(names: tuple[str, ...], output: str) -> None:
 
 
 @main.command(name="list")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="What goes to stdout (default: text)."
-)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="Format of stdout (default: text).")
 def list_command(output: str) -> None:
-    """Every component, its pinned version, and where it is now. Builds nothing."""
+    """List all components with their pinned versions and paths. Builds nothing."""
     resolver = default_resolver()
     rows = []
     try:

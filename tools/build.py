@@ -21,7 +21,7 @@ Tell = Callable[[Literal["waiting", "building", "built"], float], None]
 
 
 class BuildFailed(Exception):
-    """Go is missing, or it said no; the text holds what a person needs to go on."""
+    """Go is missing, or the build failed; the text has the remedy."""
 
 
 def go_version_wanted(module: Path) -> str:
@@ -42,7 +42,7 @@ def build_once(
     assets_variable: str,
     tell: Tell,
 ) -> None:
-    """Make ``target`` exist: build it, or wait for the process that already does.
+    """Build ``target`` if it does not exist, or wait for the process that builds it.
 
     Args:
         target: where the executable shall be; its directory is made.
@@ -110,7 +110,7 @@ def _run(command: Sequence[str], cwd: Path, log: Path, tick: Callable[[float], N
 
 @contextlib.contextmanager
 def _lock(path: Path, waiting: Callable[[float], None]) -> Iterator[None]:
-    """Hold an exclusive lock on a file, calling ``waiting`` about once a second until it is ours.
+    """Hold an exclusive lock on a file; call ``waiting`` about once a second until it is acquired.
 
     The file stays: removing a lock file lets two processes hold "the" lock on two different files of that name.
     """

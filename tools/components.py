@@ -1,4 +1,4 @@
-"""Which components there are, at which version, and where their binaries are.
+"""The pinned components, their versions, and the paths of their binaries.
 
 The order is always the same: a binary in ``$KUBEBUILDER_ASSETS`` (the envtest convention) wins, then the one in the
 cache folder (``mcs-controller/bin/<component>/<version>/<os>-<arch>/`` under ``$XDG_CACHE_HOME`` or ``~/.cache``), and
@@ -28,12 +28,12 @@ Source = Literal["assets", "cache", "built"]
 
 
 class ComponentError(Exception):
-    """A component cannot be had; the text says what to do about it."""
+    """A component is not available; the text has the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One binary and how it is made.
+    """One binary and its build.
 
     Attributes:
         name: the file name of the binary, and the name people ask for.
@@ -56,7 +56,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One thing to tell a person who waits.
+    """One progress message.
 
     Attributes:
         component: the name of the component.
@@ -79,7 +79,7 @@ Builder = Callable[[Component, Path, OnProgress], None]
 
 
 def kubernetes_ldflags(version: str) -> tuple[str, ...]:
-    """The ``-X`` values that make a Kubernetes binary know its own version (``v1.37.2``)."""
+    """The ``-X`` linker values with the version of a Kubernetes binary (``v1.37.2``)."""
     major, minor, *_ = version.removeprefix("v").split(".")
     return tuple(
         f"{package}.{name}={value}"
@@ -128,7 +128,7 @@ def apiserver(version: str) -> str:
     try:
         return pinned[version]
     except KeyError:
-        raise ComponentError(f"there is no kube-apiserver {version}: there are {', '.join(pinned)}") from None
+        raise ComponentError(f"unknown kube-apiserver {version}; known: {', '.join(pinned)}") from None
 
 
 def go_platform() -> str:
@@ -138,7 +138,7 @@ def go_platform() -> str:
 
 
 def cache_root(environ: Mapping[str, str]) -> Path:
-    """The folder under which finished binaries are kept."""
+    """The folder of the finished binaries."""
     base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".cache")
     return Path(base) / "mcs-controller" / "bin"
 
@@ -148,7 +148,7 @@ def _executable(path: Path) -> bool:
 
 
 class Resolver:
-    """ReconcileMutex component names into paths of executables.
+    """Resolves component names into paths of executables.
 
     Args:
         components: what can be asked for.
@@ -171,15 +171,15 @@ class Resolver:
         try:
             return self._components[name]
         except KeyError:
-            raise ComponentError(f"unknown component {name!r}: there are {', '.join(self._components)}") from None
+            raise ComponentError(f"unknown component {name!r}; known: {', '.join(self._components)}") from None
 
     def cached_path(self, name: str) -> Path:
-        """Where the cache keeps this component, whether it is there or not."""
+        """The path of this component in the cache, whether it exists or not."""
         component = self.component(name)
         return self._cache / name / component.version / go_platform() / component.name
 
     def locate(self, name: str) -> tuple[Path, Source] | None:
-        """The binary if it can be had without building, and where it came from.
+        """The binary, if it exists without a build, and its origin.
 
         Raises:
             ComponentError: no such component, or ``KUBEBUILDER_ASSETS`` names something that is not a directory.
@@ -194,7 +194,7 @@ class Resolver:
         return (cached, "cache") if _executable(cached) else None
 
     def resolve(self, names: Iterable[str], *, on_progress: OnProgress) -> dict[str, Path]:
-        """A path for each name, in the order asked for, building what is missing one after the other.
+        """A path for each name, in the same order; missing components are built one after the other.
 
         Safe under concurrent calls, also from several processes: a file lock beside the binary lets one of them build
         while the others wait and then take its result.
@@ -233,7 +233,7 @@ def resolve(names: Iterable[str], *, on_progress: OnProgress = lambda _: None) -
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Those of the names that could only be had by building them."""
+    """The names of the components that would have to be built."""
     resolver = default_resolver()
     return [name for name in names if resolver.locate(name) is None]
 

@@ -1,4 +1,4 @@
-"""``python -m tools.mutants``: break the product in known ways, and see that a test fails each time.
+"""``python -m tools.mutants``: mutation tests. Apply known mistakes to the product; a test must fail each time.
 
 A test that passes whatever the code does protects nothing. Each entry of `mutants.toml` is a mistake that somebody
 could make, and names the tests that have to notice it.
@@ -34,7 +34,7 @@ KILLED: Final = "killed"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mistake in one place.
+    """One edit of one file.
 
     Attributes:
         name: short, and unlike the others.
@@ -62,7 +62,7 @@ def load(path: Path = LIST) -> list[Mutant]:
 
 
 def copy_tree(target: Path) -> None:
-    """Copy what belongs to the repository, changes that are not committed included."""
+    """Copy the files of the repository, with uncommitted changes."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
         if (ROOT / name).is_file():
@@ -72,7 +72,7 @@ def copy_tree(target: Path) -> None:
 
 @contextlib.contextmanager
 def applied(mutant: Mutant, tree: Path) -> Iterator[bool]:
-    """Edit the file for the time of the block. False, and nothing is edited, if the text is not there exactly once."""
+    """Edit the file for the block. False, without an edit, if the text does not occur exactly once."""
     path = tree / mutant.file
     original = path.read_text()
     if original.count(mutant.old) != 1:
@@ -102,7 +102,7 @@ def run_tests(tests: Sequence[str], tree: Path, seconds: float) -> int | None:
 
 
 def verdict(mutant: Mutant, tree: Path, seconds: float) -> str:
-    """`KILLED`, or what is wrong."""
+    """`KILLED`, or the problem."""
     with applied(mutant, tree) as done:
         if not done:
             return f"invalid: its text is not found exactly once in {mutant.file}"
@@ -120,11 +120,13 @@ def verdict(mutant: Mutant, tree: Path, seconds: float) -> str:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", multiple=True, metavar="NAME", help="Only this mutant; may be given several times.")
 @click.option("--timeout", default=240.0, show_default=True, help="Seconds for the tests of one mutant.")
-@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Mutants that are tried at a time.")
+@click.option(
+    "--workers", default=os.cpu_count() or 1, show_default=True, help="Number of mutants tried at the same time."
+)
 def main(only: tuple[str, ...], timeout: float, workers: int) -> None:
-    """Apply each mutant of tools/mutants.toml to a copy of the repository, and run the tests that should notice it.
+    """Apply each mutant of tools/mutants.toml to a copy of the repository, and run its tests.
 
-    Fails if one survives, or cannot be tried. The tests have to pass without a mutant first.
+    Fails if a mutant survives or is invalid. The tests must pass without a mutant first.
     """
     mutants = load()
     if unknown := set(only) - {one.name for one in mutants}:
@@ -147,7 +149,7 @@ def main(only: tuple[str, ...], timeout: float, workers: int) -> None:
 
         tests = sorted({test for mutant in mutants for test in mutant.tests})
         if (code := run_tests(tests, Path(folder, "0"), 4 * timeout)) != 0:
-            raise click.ClickException(f"the tests do not pass without a mutant (exit code {code}): {' '.join(tests)}")
+            raise click.ClickException(f"the tests fail without a mutant (exit code {code}): {' '.join(tests)}")
         running = {pool.submit(tried, mutant): mutant for mutant in mutants}
         wrong: list[str] = []
         for count, future in enumerate(as_completed(running), 1):

@@ -1,4 +1,4 @@
-"""Show a person what is being found or built: a live line on a terminal, plain lines elsewhere."""
+"""Show the progress of resolving components: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

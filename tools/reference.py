@@ -1,4 +1,4 @@
-"""Make the pages of docs/reference that follow from the code; `--check` tells whether they are up to date."""
+"""Generate the pages of docs/reference from the code; `--check` fails if they are not up to date."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ PAGES = {"flags.md": flags_page}
 
 
 @click.command(help=__doc__)
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a page is out of date.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a page is out of date.")
 def main(check: bool) -> None:
     """Write or check every page."""
     stale = []

@@ -1,1 +1,1 @@
-"""What the libraries do, without the product: queues, decoders, informers, beside those of others."""
+"""Benchmarks of the libraries: queues, decoders and informers, compared with those of others."""

@@ -69,7 +69,7 @@ async def run(context: Context) -> Outcome:
 
 @asynccontextmanager
 async def _filled(context: Context, count: int) -> AsyncIterator[ControlPlane]:
-    """An API server with so many slices, in twenty namespaces, and nothing else that works on it."""
+    """An API server with this number of slices in twenty namespaces, and without controllers."""
     context.tell("starting etcd and an API server")
     async with Bed(members=(), controller_manager=False) as bed:
         api = bed.host.api
@@ -99,7 +99,7 @@ async def _first_list(program: Path, who: str, **parameters: Any) -> Any:
 
 
 async def _competitors(program: Path) -> list[Competitor]:
-    """All of them, described."""
+    """The descriptions of all followers."""
     go = await golang.versions(program)
     ours = python_versions("mcs-controller", "aiohttp", "msgspec", "uvloop")
     return [

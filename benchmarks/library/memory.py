@@ -1,4 +1,4 @@
-"""What a cached object costs."""
+"""The memory of a cached object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.scenario import Context, Measurement, Outcome, Rounds, Scenario,
 
 
 async def run(context: Context) -> Outcome:
-    """Weigh all stores."""
+    """Measure all stores."""
     rounds, objects = (1, 1_000) if context.quick else (3, 5_000)
     program = await golang.binary(context.tell)
     events = context.scratch / "events"

@@ -1,4 +1,4 @@
-"""What the competitors in Python run on."""
+"""Versions of the competitors in Python."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from importlib.metadata import version
 
 
 def python_versions(*distributions: str) -> dict[str, str]:
-    """Of the interpreter, and of these distributions."""
+    """The versions of the interpreter and of these distributions."""
     return {"python": platform.python_version(), **{name: version(name) for name in distributions}}

@@ -1,4 +1,4 @@
-"""Operations of the work queue, beside Go's and beside a queue that promises nothing."""
+"""Operations of the work queue, compared with client-go's and with a plain asyncio.Queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.product.baseline PLAN``: the least that brings a slice from one cluster to another.
+"""``python -m benchmarks.product.baseline PLAN``: the minimal program that copies a slice from one cluster to another.
 
 A bare script for comparison: three watches, three writes, and nothing else. No queue, no cache, no rules, no repair.
 
@@ -31,7 +31,7 @@ MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 
 class Server(msgspec.Struct, kw_only=True, frozen=True):
-    """Where to ask, as whom."""
+    """Address and credentials of a server."""
 
     url: str
     ca: str
@@ -47,7 +47,7 @@ class Place(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Plan(msgspec.Struct, kw_only=True, frozen=True):
-    """What to do.
+    """The parameters of the program.
 
     Attributes:
         overlapped: see the module.
@@ -76,7 +76,7 @@ class End:
         self._writing = asyncio.Lock()
 
     async def read(self) -> str:
-        """Learn what is there; its resourceVersion. By a list of one: the controller's rights do not say get."""
+        """Read the object; its resourceVersion. With a list of one object, as the controller has no right to get."""
         async with self._session.get(self._collection, params={"fieldSelector": self._selector}) as response:
             response.raise_for_status()
             listed = msgspec.json.decode(await response.read())
@@ -100,7 +100,7 @@ class End:
                     changed(msgspec.json.decode(line)["object"])
 
     async def patch(self, endpoints: list[Object]) -> None:
-        """Give it these endpoints."""
+        """Patch the endpoints."""
         async with self._writing:
             body: Object = {"metadata": {"resourceVersion": self._version}}
             if self._manifest:
@@ -116,7 +116,7 @@ class End:
 
 
 def endpoints_of(observed: Object) -> list[Object]:
-    """Of a slice, or of the slice in a Work."""
+    """The endpoints of a slice, or of the slice in a Work."""
     if observed["kind"] == "Work":
         observed = observed["spec"]["workload"]["manifests"][0]
     found: list[Object] = observed["endpoints"]
@@ -124,7 +124,7 @@ def endpoints_of(observed: Object) -> list[Object]:
 
 
 async def follow(plan: Plan) -> None:
-    """Carry changes on until killed.
+    """Copy changes until killed.
 
     Raises:
         aiohttp.ClientError: any request failed; nothing is tried again.

@@ -118,7 +118,7 @@ async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> list
 
 
 async def _check(world: Fleet, name: str, number: int) -> None:
-    """Raises BedError if the consumer's slice has other endpoints than the last change gave."""
+    """Raise BedError unless the consumer's slice has the endpoints of the last change."""
     found = await world.member(CONSUMER).get(SLICES, name, namespace=SPACE)
     wanted = [each["addresses"] for each in endpoints(number)]
     if [each["addresses"] for each in found["endpoints"]] != wanted:

@@ -1,4 +1,4 @@
-"""A large converged world in seconds: copies of one service that the controller made, written to etcd itself.
+"""A large converged fleet in seconds: copies of one service's objects, written directly to etcd.
 
 By way of the API servers, ten thousand objects would take minutes. So one service is made and left to converge; then
 the API servers are stopped, every object that belongs to it is copied under other names, with other uids, and the API
@@ -64,13 +64,13 @@ _UID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def copy_name(number: int) -> str:
-    """Of a service; 0 is the first one."""
+    """The name of a service; 0 is the first one."""
     return f"copy-{number:05d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object as etcd holds it, in JSON.
+    """One object in etcd, as JSON.
 
     Attributes:
         key: in etcd.
@@ -126,7 +126,7 @@ class Copies:
         """Services that are there."""
 
     async def read(self) -> None:
-        """Learn what belongs to the first service."""
+        """Read the objects of the first service."""
         world, space = self._world, self._namespace
         clusters = await world.host.list(CLUSTERS)
         self._kept = frozenset(each["metadata"]["uid"] for each in clusters)
@@ -152,7 +152,7 @@ class Copies:
         self._version = service["metadata"]["resourceVersion"]
 
     async def grow(self, count: int) -> None:
-        """Copy until there are so many services. The API servers are restarted."""
+        """Copy until there is this number of services. The API servers are restarted."""
         numbers = range(self.count, count)
         if not numbers:
             return
@@ -177,7 +177,7 @@ class Copies:
         self.count = count
 
     async def _until_served(self) -> None:
-        """Wait until the API servers have read what is there: who asks before is told to come again (429)."""
+        """Wait until the API servers have read etcd: before that they answer 429."""
         members = [(self._world.member(name), resource) for name in (PROVIDER, CONSUMER) for resource in IN_MEMBERS]
         for api, resource in (*((self._world.host, each) for each in ON_HOST), *members):
 
@@ -222,14 +222,14 @@ class EtcdGateway:
         await self._session.close()
 
     async def read(self, prefix: str) -> dict[str, bytes]:
-        """All keys that begin so, with their values."""
+        """All keys with this prefix, with their values."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         answer = await self._call("range", {"key": _b64(prefix), "range_end": _b64(end)})
         pairs = answer.get("kvs") or ()
         return {base64.b64decode(each["key"]).decode(): base64.b64decode(each.get("value", "")) for each in pairs}
 
     async def write(self, objects: Sequence[Stored]) -> int:
-        """Put all of them at once; the revision that they have then."""
+        """Put all of them in one transaction; its revision."""
         puts = [{"requestPut": {"key": _b64(each.key), "value": _b64(each.text)}} for each in objects]
         answer = await self._call("txn", {"success": puts})
         return int(answer["header"]["revision"])

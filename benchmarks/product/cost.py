@@ -1,4 +1,4 @@
-"""What the controller costs: requests, from the audit logs; CPU and memory, from /proc."""
+"""The controller's cost: requests from the audit logs, CPU and memory from /proc."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Asked(NamedTuple):
 
     @property
     def is_write(self) -> bool:
-        """Whether it asks for a change."""
+        """Whether the request is a write."""
         return self.verb not in ("get", "list", "watch")
 
 
 class Requests:
-    """What a user asked of some planes since this was made, or since :meth:`restart`.
+    """The requests of a user to some planes since the construction or :meth:`restart`.
 
     Leases, probes of members and their credentials are left out: they come by the clock.
 
@@ -51,11 +51,11 @@ class Requests:
         self.restart()
 
     def restart(self) -> None:
-        """Count from now on."""
+        """Restart the count."""
         self._marks = {plane.name: AuditLog(plane.audit_log).mark() for plane in self._planes}
 
     def count(self) -> Counter[Asked]:
-        """How many of each kind; a watch counts when it ends."""
+        """The number of requests of each kind; a watch counts when it ends."""
         return Counter(
             Asked(plane, event.verb, _full(event))
             for plane, mark in self._marks.items()
@@ -64,7 +64,7 @@ class Requests:
         )
 
     async def quiet(self, seconds: float = 2.0, *, within: float = 300.0) -> None:
-        """Wait until nothing was asked for a while.
+        """Wait until there was no request for a while.
 
         Raises:
             BedError: that never was so.
@@ -76,7 +76,7 @@ class Requests:
             if any(self._is_ours(event) for mark in marks for event in mark.events()):
                 last = time.monotonic()
             if time.monotonic() - began > within:
-                raise BedError(f"the controller did not come to rest within {within:g} s")
+                raise BedError(f"the controller was not idle within {within:g} s")
 
     def _is_ours(self, event: AuditEvent) -> bool:
         return event.user == self._user and event.resource not in _BY_THE_CLOCK
@@ -87,12 +87,12 @@ def _full(event: AuditEvent) -> str:
 
 
 def on(requests: Counter[Asked], plane: str) -> int:
-    """How many of the requests went to one plane."""
+    """The number of requests to one plane."""
     return sum(count for asked, count in requests.items() if asked.plane == plane)
 
 
 class Usage(NamedTuple):
-    """Of a process, so far.
+    """CPU and memory of a process.
 
     Attributes:
         cpu_seconds: in user and kernel mode, of the threads that it has now.

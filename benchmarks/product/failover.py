@@ -1,4 +1,4 @@
-"""Another replica takes over: after a polite end of the leader, and after a sudden one."""
+"""Fail-over to another replica, after SIGTERM and after SIGKILL of the leader."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def run(context: Context) -> Outcome:
 
 
 async def _take_over(world: Fleet, leader: ControllerProcess, marks: Marks, numbers: Iterator[int], how: str) -> float:
-    """Seconds from the signal to the arrival of what was changed after the leader's end."""
+    """Seconds from the signal to the arrival of a change made after the leader's end."""
     began = time.perf_counter()
     await (leader.terminate() if how == "SIGTERM" else leader.kill())
     number = next(numbers)

@@ -1,4 +1,4 @@
-"""A fleet to measure: control planes, members, and the controller as a process."""
+"""The fleet of a benchmark: control plane, members, and the controller as a process."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class Fleet:
 
     @property
     def planes(self) -> list[ControlPlane]:
-        """All of them."""
+        """The control plane and the members."""
         return [self.bed.host, *self.bed.members.values()]
 
     def requests(self) -> Requests:
-        """Counts what the controller asks from now on."""
+        """Counts the controller's requests from now on."""
         return Requests(self.planes, karmada.CONTROLLER_USER)
 
     def controller(self, *flags: str, name: str = "controller") -> ControllerProcess:
@@ -88,7 +88,7 @@ class Fleet:
         return process
 
     async def start(self, *flags: str) -> ControllerProcess:
-        """Start the controller and wait until it calls the members ready."""
+        """Start the controller and wait until the Clusters are ready."""
         process = self.controller(*flags)
         await process.start()
         await self.ready()
@@ -108,7 +108,7 @@ class Fleet:
             await wait_for(f"Cluster {name} to be ready", probe, seconds)
 
     async def space(self, name: str = SPACE) -> None:
-        """Make a namespace, and wait until the controller has brought it into all members."""
+        """Create a namespace, and wait until it exists in all members."""
         await self.host.apply(namespace(name))
         for plane in self.bed.members.values():
 
@@ -126,7 +126,7 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(context: Context) -> AsyncIterator[Fleet]:
-    """A fleet for the block. It has no kube-controller-manager: nobody but the controller writes."""
+    """A fleet for the block, without kube-controller-manager: only the controller writes."""
     context.tell("starting etcd and the API servers")
     async with (
         Bed(root=context.scratch / "bed", audit=True, controller_manager=False) as bed,
@@ -138,7 +138,7 @@ async def fleet(context: Context) -> AsyncIterator[Fleet]:
 
 
 async def offer(world: Fleet, name: str, *, headless: bool = False) -> None:
-    """Make a service, and wait until its slice is in the consumer and nobody has anything more to do."""
+    """Create a service, and wait until its slice is in the consumer and the controller is idle."""
     await world.space()
     await world.member(PROVIDER).create(endpointslice(name, 0), namespace=SPACE)
     for manifest in (service(name, headless=headless), multiclusterservice(name)):
@@ -152,7 +152,7 @@ async def offer(world: Fleet, name: str, *, headless: bool = False) -> None:
 
 
 async def at_once(work: Sequence[Callable[[], Awaitable[object]]], *, limit: int = AT_ONCE) -> None:
-    """Run all of it, so many at a time; the first error ends it."""
+    """Run all coroutines with this concurrency, until the first error."""
     left = iter(work)
 
     async def worker() -> None:
@@ -163,7 +163,7 @@ async def at_once(work: Sequence[Callable[[], Awaitable[object]]], *, limit: int
 
 
 def ours(about: str = "") -> Competitor:
-    """The product."""
+    """Our controller, as a competitor."""
     return Competitor(
         OURS,
         "mcs-controller",
@@ -173,7 +173,7 @@ def ours(about: str = "") -> Competitor:
 
 
 def one(title: str, unit: str, value: float, *, most: float | None = None) -> Measurement:
-    """A measurement of ours alone that has a single sample; the less, the better."""
+    """A measurement of ours with a single sample; lower is better."""
     return Measurement(
         title, unit, "lower", {OURS: [[value]]}, targets=[Target(at_most=most)] if most is not None else []
     )

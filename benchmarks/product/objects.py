@@ -1,4 +1,4 @@
-"""What is created and changed: plain dicts, as people would write them."""
+"""Manifests of the benchmarks, as plain dicts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def namespace(name: str) -> Object:
 
 
 def service(name: str, *, headless: bool = False) -> Object:
-    """Without a selector nobody but us makes endpoints for it. A headless one needs no address, so it may be copied."""
+    """A Service without a selector: only the benchmark makes its endpoints. A headless one has no address to copy."""
     spec: Object = {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
     return {
         "apiVersion": "v1",
@@ -55,7 +55,7 @@ def multiclusterservice(
 
 
 def mark(number: int) -> str:
-    """An address that stands for a change: it is looked for, as bytes, in what arrives."""
+    """The address that identifies a change; it is searched, as bytes, in watch events."""
     return f"10.{200 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
@@ -79,12 +79,12 @@ def endpoints(number: int) -> list[Object]:
 
 
 def slice_name(service_name: str) -> str:
-    """Of a service's only slice in the provider."""
+    """The name of a service's only slice in the provider."""
     return f"{service_name}-a"
 
 
 def arrived_name(service_name: str) -> str:
-    """Of that slice in the consumer."""
+    """The name of that slice in the consumer."""
     return f"{PROVIDER}-{slice_name(service_name)}"
 
 

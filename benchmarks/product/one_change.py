@@ -1,4 +1,4 @@
-"""One change of a slice, from the provider to the consumer, beside the least that could do the same."""
+"""The latency of one change of a slice from the provider to the consumer, compared with a minimal program."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HOPS: Final = ("provider answered", "collected", "dispatched", "arrived")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where one competitor's changes can be seen.
+    """The objects in which one competitor's changes are observed.
 
     Attributes:
         source: namespace of the slice in the provider.
@@ -159,7 +159,7 @@ def _request_count(asked: int, changes: int) -> Measurement:
 
 
 async def _requests(world: Fleet, way: Way, numbers: Iterator[int], changes: int) -> int:
-    """How many requests of the controller so many changes cause."""
+    """The number of requests of the controller for this number of changes."""
     requests = world.requests()
     await requests.quiet()
     requests.restart()
@@ -204,7 +204,7 @@ async def _way(world: Fleet, name: str, source: str, works: str) -> AsyncIterato
 
 
 def disguised(observed: Object, name: str, space: str) -> Object:
-    """A copy of an object, as large as it is, in which nothing says that it is the controller's."""
+    """A copy of an object, of the same size, without the controller's labels."""
     metadata = observed["metadata"]
     kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
     content = {key: value for key, value in observed.items() if key not in ("metadata", "status", "apiVersion")}

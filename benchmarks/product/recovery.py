@@ -1,4 +1,4 @@
-"""A provider's API server goes away and comes back."""
+"""Recovery after an outage of a provider's API server."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _carries(asked: Asked) -> bool:
 
 
 async def failed_requests(controller: ControllerProcess, server: str) -> float:
-    """How many requests to a server have got no answer, as the controller's metrics tell."""
+    """The number of failed requests to a server, from the controller's metrics."""
     async with aiohttp.ClientSession() as session, session.get(controller.metrics_url) as response:
         families = list(text_string_to_metric_families(await response.text()))
     return sum(

@@ -1,4 +1,4 @@
-"""Services made in numbers, each with all that belongs to it."""
+"""Creation of many services with all their objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG_SECONDS: Final = 600.0
 
 @asynccontextmanager
 async def running(world: Fleet, *flags: str) -> AsyncIterator[ControllerProcess]:
-    """The controller for the block, which begins when it is at rest."""
+    """The controller for the block, which begins when the controller is idle."""
     process = await world.start(*flags)
     await world.space()
     await world.requests().quiet()
@@ -30,7 +30,7 @@ async def running(world: Fleet, *flags: str) -> AsyncIterator[ControllerProcess]
 
 
 async def make_services(world: Fleet, names: Sequence[str], *, headless: bool = False) -> None:
-    """Make all that belongs to services, at once."""
+    """Create the objects of services, concurrently."""
 
     async def make(number: int, name: str) -> None:
         await world.member(PROVIDER).create(endpointslice(name, number), namespace=SPACE)
@@ -41,7 +41,7 @@ async def make_services(world: Fleet, names: Sequence[str], *, headless: bool = 
 
 
 async def until_made(names: Names, wanted: Sequence[str]) -> float:
-    """Wait until the slices of services are in the consumer; when the last one came."""
+    """Wait until the slices of services are in the consumer; the time of the last one."""
     arrived = {arrived_name(name) for name in wanted}
     await names.until(lambda seen: arrived <= seen.came.keys(), seconds=LONG_SECONDS)
     return max(names.came[name] for name in arrived)

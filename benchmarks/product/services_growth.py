@@ -1,4 +1,4 @@
-"""Start-up and the cost of one change, with more and more services."""
+"""Start-up and the cost of one change, by the number of services."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_GROWTH: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start in a world where nothing is to be done.
+    """A start without pending changes.
 
     Attributes:
         seconds: until it was quiet.
@@ -111,7 +111,7 @@ async def _start(world: Fleet, controller: ControllerProcess) -> Start:
 
 
 async def until_quiet(controller: ControllerProcess) -> float:
-    """Wait until the process has nothing to do; since when (``time.perf_counter``) that is so.
+    """Wait until the process is idle; the time (``time.perf_counter``) since when.
 
     Raises:
         BedError: it never came to rest.
@@ -125,13 +125,13 @@ async def until_quiet(controller: ControllerProcess) -> float:
         (first, before), (last, after) = seen[0], seen[-1]
         if last - first >= 0.9 * QUIET_SECONDS and after - before <= QUIET_SHARE * (last - first):
             return first
-    raise BedError(f"{controller.name} did not come to rest")
+    raise BedError(f"{controller.name} did not become idle")
 
 
 async def changes_cost(
     world: Fleet, controller: ControllerProcess, marks: Marks, numbers: Iterator[int], count: int
 ) -> Change:
-    """Change the first service so many times, one change after the other; what each cost."""
+    """Change the first service this number of times, one change after the other; the average cost."""
     for _ in range(5):  # until connections and code are warm
         await _change(world, marks, next(numbers))
     await until_quiet(controller)

@@ -1,4 +1,4 @@
-"""A watch that only says when which bytes came: the observer shares the machine with what it observes."""
+"""A cheap watch that records the arrival of bytes: the observer shares the machine with the observed processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DECODER = msgspec.json.Decoder(_Event)
 
 
 def type_and_name(line: bytes) -> tuple[str, str]:
-    """Of a watch event; everything else in it is skipped over."""
+    """Type and name of a watch event; the rest is skipped."""
     event = _DECODER.decode(line)
     return event.type, event.object.metadata.name
 
@@ -56,7 +56,7 @@ class Marks:
             self._waiting.pop(mark).set_result(moment)
 
     def expect(self, mark: bytes) -> asyncio.Future[float]:
-        """When the first event from now on with these bytes comes. Cancel it if it is not wanted any more."""
+        """The time of the next event with these bytes. Cancel the future if it is not needed any more."""
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting[mark] = future
         future.add_done_callback(lambda done: self._waiting.pop(mark, None) if done.cancelled() else None)
@@ -64,7 +64,7 @@ class Marks:
 
 
 async def within(seconds: float, arrived: asyncio.Future[float], what: str) -> float:
-    """The moment that :meth:`Marks.expect` promises.
+    """The time from :meth:`Marks.expect`, with a timeout.
 
     Raises:
         BedError: it did not come in time; the text says what.
@@ -77,7 +77,7 @@ async def within(seconds: float, arrived: asyncio.Future[float], what: str) -> f
 
 
 class Names:
-    """When the objects of a collection were first seen, or were deleted, since the last :meth:`restart`."""
+    """The times when objects of a collection were first seen or deleted since the last :meth:`restart`."""
 
     def __init__(self) -> None:
         self.came: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Names:
         self._changed.set()
 
     def restart(self, mark: bytes = b"") -> None:
-        """Forget what was seen, and from now on count only what holds these bytes."""
+        """Forget all events, and record later events only if they have these bytes."""
         self.came, self.went, self._mark = {}, {}, mark
 
     async def until(self, there: Callable[[Names], bool], *, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A node's agent: one small process that serves for all Pods of a node, each in its own network namespace.
+"""A node's agent: one small process that simulates the containers of all Pods of a node.
 
 A socket belongs to the namespace in which it was made, whatever its process does later. So one process steps into a
 namespace for the moment it takes to make a socket, and then serves all of them from one event loop: a Pod costs a
@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def inside(netns: str) -> Iterator[None]:
-    """Be in a network namespace for the length of a block, which must not await."""
+    """Enter a network namespace for a block, which must not await."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         there = os.open(f"{NETNS}/{netns}", os.O_RDONLY)
@@ -143,7 +143,7 @@ class Echo(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to answer through."""
+        """Keep the transport."""
         # Not asserted: before Python 3.12, asyncio's own transport does not say that it is one.
         self._transport = cast("asyncio.DatagramTransport", transport)
 
@@ -154,7 +154,7 @@ class Echo(asyncio.DatagramProtocol):
 
 
 class Agent:
-    """What serves in which namespace."""
+    """The servers in each network namespace."""
 
     def __init__(self) -> None:
         self._stops: dict[str, list[Callable[[], None]]] = {}
@@ -167,7 +167,7 @@ class Agent:
         }
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do one thing; its answer."""
+        """Handle one request; the response."""
         try:
             return {"id": request["id"], "result": await self._operations[request["op"]](request)}
         except (OSError, TimeoutError, ValueError, KeyError) as error:
@@ -229,7 +229,7 @@ class Agent:
                 while b"\r\n" not in answer:
                     chunk = await loop.sock_recv(made, 4096)
                     if not chunk:
-                        raise ConnectionResetError("hung up without an answer")
+                        raise ConnectionResetError("the connection was closed without an answer")
                     answer += chunk
                 return int(answer.split(b" ", 2)[1])
 
@@ -239,7 +239,7 @@ class Agent:
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until one side is done, and hang up then: that ends the pump of the other direction, too."""
+    """Copy bytes until one side ends, then close both: that ends the other direction, too."""
     try:
         with contextlib.suppress(OSError):
             while data := await reader.read(64 * 1024):
@@ -250,7 +250,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(control: str) -> None:
-    """Take requests until killed."""
+    """Handle requests until killed."""
     agent = Agent()
 
     async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Whether this machine can carry a data plane, found out by trying, not by guessing."""
+"""Check by trying whether this machine allows a data plane."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TRIALS = (
 def missing_capabilities(
     *, which: Callable[[str], str | None] = shutil.which, uid: Callable[[], int] = os.geteuid
 ) -> list[str]:
-    """What this machine lacks for a data plane, each as a sentence that says how to get it. Empty: it can.
+    """The missing requirements of a data plane, each with its remedy; empty if there are none.
 
     Takes about a tenth of a second: a network namespace is made, and removed again.
 
@@ -76,7 +76,7 @@ def _tried(name: str) -> list[str]:
 
 
 def _run(*argv: str) -> str:
-    """Empty if the command succeeded, else the last line of what it said."""
+    """Empty if the command succeeded, else the last line of its output."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=TRIAL_SECONDS)
         if done.returncode == 0:

@@ -1,4 +1,4 @@
-"""What a node runs beside its Pods, and how it is told: kube-proxy and CoreDNS."""
+"""Configuration and command lines of a node's kube-proxy and CoreDNS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DNS_SERVICE = "kube-dns"
 
 
 def proxy_config(plan: NodePlan, kubeconfig: Path) -> str:
-    """The configuration file of kube-proxy. Intervals are its defaults: a real cluster is no faster."""
+    """The configuration file of kube-proxy. Intervals are the defaults, as in a real cluster."""
     return yaml.safe_dump(
         {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -47,7 +47,7 @@ def proxy_command(binary: Path, config: Path) -> list[str]:
 
 
 def corefile(plan: NodePlan, kubeconfig: Path) -> str:
-    """CoreDNS as kubeadm sets it up, but with nobody to forward to: other names do not exist.
+    """The CoreDNS configuration of kubeadm without forwarding: other names do not exist.
 
     Nor is anything cached: kubeadm's cache leaves the names of the cluster out, too.
     """
@@ -71,7 +71,7 @@ def dns_command(binary: Path, config: Path) -> list[str]:
 
 
 def dns_manifests(plan: NodePlan) -> list[Object]:
-    """What makes CoreDNS the DNS of its cluster: its rights, and the Service that Pods know it by."""
+    """The RBAC objects and the Service of CoreDNS."""
     namespaced = {"name": DNS_SERVICE, "namespace": DNS_NAMESPACE}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     rights = [

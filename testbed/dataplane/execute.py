@@ -26,7 +26,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
-    """How a command in a Pod ended.
+    """The result of a command in a Pod.
 
     Attributes:
         code: its exit code; negative: the signal that ended it.
@@ -41,7 +41,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodShell:
-    """How to run commands in one Pod.
+    """The way to run commands in one Pod.
 
     Attributes:
         pod: its full name.
@@ -54,7 +54,7 @@ class PodShell:
     root: Path
 
     def argv(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs ``command`` there. It replaces itself until only the command is left."""
+        """The command line that runs ``command`` there. Each program replaces itself with the next one."""
         named = ["unshare", "--uts", "--", "sh", "-c", 'hostname "$0" && exec "$@"', self.pod]
         return ["ip", "netns", "exec", self.network, *named, *command]
 

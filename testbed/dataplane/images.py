@@ -1,4 +1,4 @@
-"""What stands for a container image: nothing is pulled, a few images are played by the node's agent.
+"""Simulated container images: nothing is pulled, the node's agent acts for a few known images.
 
 ===========================  ====================================================================================
 image                        what it does
@@ -42,7 +42,7 @@ _SLEEP = re.compile(r"\bsleep\b\D*?(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serves:
-    """One port that a Pod answers on, and what it says."""
+    """One port of a Pod, and the answer on it."""
 
     protocol: Protocol
     port: int
@@ -50,7 +50,7 @@ class Serves:
 
 
 class Unplayable(Exception):
-    """This Pod cannot be run here.
+    """This Pod cannot be simulated.
 
     Attributes:
         reason: one word, as a container's ``waiting.reason``.
@@ -67,20 +67,20 @@ def image_name(image: str) -> str:
 
 
 def play(pod: Object) -> list[Serves]:
-    """What the containers of a Pod do. Init containers are taken to have done their work.
+    """The behaviour of a Pod's containers. Init containers count as completed.
 
     Raises:
         Unplayable: it needs something that the test bed does not have.
     """
     spec = pod["spec"]
     if spec.get("hostNetwork"):
-        raise Unplayable("HostNetworkNotSupported", "the test bed runs no Pod in the network of its node")
+        raise Unplayable("HostNetworkNotSupported", "the test bed does not support hostNetwork")
     served: dict[tuple[str, int], Serves] = {}
     for container in spec["containers"]:
         name = image_name(container["image"])
         if name not in _IMAGES:
             known = ", ".join(_IMAGES)
-            raise Unplayable("ErrImagePull", f"the test bed plays {known}; nothing stands for {container['image']!r}")
+            raise Unplayable("ErrImagePull", f"the test bed simulates {known}, not {container['image']!r}")
         default = _IMAGES[name]
         if default is None:
             continue
@@ -104,7 +104,7 @@ def _text(container: Object, protocol: Protocol, pod: str) -> str:
 
 
 def stopping_seconds(pod: Object, cap: float) -> float:
-    """How long a Pod that is to stop goes on answering: until its ``preStop`` sleep is over, or ``cap`` seconds.
+    """How long a terminating Pod still answers: during its ``preStop`` sleep, at most ``cap`` seconds.
 
     Never longer than its grace period. A Pod that serves nothing stops at once.
     """

@@ -1,4 +1,4 @@
-"""Runs the Pods of one member for real: a network namespace each, and somebody who answers in it.
+"""A kubelet that runs the Pods of one member in network namespaces, where the node's agent answers.
 
 Every Pod has a task of its own, as in a kubelet: a Pod that takes its time to stop keeps no other waiting.
 """
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class NamespaceKubelet:
-    """Gives every Pod of a member a network namespace and plays its containers there.
+    """Gives every Pod of a member a network namespace and simulates its containers there.
 
     A Pod without a node is bound to the member's only one. It is ready when its readiness probes say so (at once if it
     has none) and its annotation ``testbed/ready`` is not ``"false"``. Its status is written when that changes and not
@@ -81,7 +81,7 @@ class NamespaceKubelet:
             await self.api.close()
 
     async def register(self) -> None:
-        """Make the Node object."""
+        """Create the Node object."""
         await register_node(
             self.api, self.plan.name, pod_cidr=self.plan.pod_cidr, address=self.plan.address, reason="TestBed"
         )
@@ -94,7 +94,7 @@ class NamespaceKubelet:
 
 
 class _Readiness:
-    """What one probe has found so far."""
+    """The results of one probe."""
 
     def __init__(self, probe: status.Probe, began: float) -> None:
         self.ready = False
@@ -113,7 +113,7 @@ class _Readiness:
 
 
 class _Pod:
-    """One Pod from the moment that it is seen until nothing of it is left."""
+    """The life of one Pod, from its first event until everything of it is removed."""
 
     def __init__(self, kubelet: NamespaceKubelet, manifest: Object) -> None:
         self.uid: str = manifest["metadata"]["uid"]
@@ -137,17 +137,17 @@ class _Pod:
         return str(self._manifest["metadata"]["namespace"])
 
     def see(self, manifest: Object) -> None:
-        """The Pod is like this now."""
+        """Take the current state of the Pod."""
         self._manifest = manifest
         self._changed.set()
 
     def gone(self) -> None:
-        """The Pod is no longer in the API: somebody removed it without waiting for us."""
+        """The Pod was deleted from the API without a grace period."""
         self._gone = True
         self._changed.set()
 
     async def run(self) -> None:
-        """Work until the Pod is gone. Cancelled, it leaves everything: the whole bed goes then."""
+        """Run until the Pod is removed. After a cancellation the bed removes everything."""
         while True:
             self._changed.clear()
             wait: float
@@ -174,7 +174,7 @@ class _Pod:
                 pass
 
     def _over(self) -> bool:
-        """Whether the Pod is to stop, and has had its time to do so."""
+        """Whether the grace period of a terminating Pod is over."""
         if not self._manifest["metadata"].get("deletionTimestamp"):
             return False
         allowed = images.stopping_seconds(self._manifest, STOPPING_CAP_SECONDS) if self._network else 0.0
@@ -184,7 +184,7 @@ class _Pod:
         return time.monotonic() >= self._stop_at
 
     async def _step(self) -> float:
-        """Do what is to be done now; seconds until there may be more."""
+        """Take the next actions; seconds until the next call."""
         kubelet, spec = self._kubelet, self._manifest["spec"]
         if spec.get("schedulingGates") or self._refused:
             return math.inf
@@ -247,7 +247,7 @@ class _Pod:
         )
 
     async def _tear_down(self) -> None:
-        """Fall silent, give everything back, and let the Pod go. May be called again after a failure."""
+        """Stop answering, release everything, and delete the Pod. May be repeated after a failure."""
         kubelet = self._kubelet
         if self._network:
             await kubelet.agent.close(self._network)

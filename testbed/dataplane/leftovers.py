@@ -1,4 +1,4 @@
-"""Find and remove what a killed bed left: network namespaces outlive the processes that made them.
+"""Find and remove the network namespaces of killed beds, which outlive their processes.
 
 A bed with a data plane says who owns it in ``/run/mcs-testbed/<id>/owner.json``, before its first namespace exists and
 until its last one is gone. Namespaces whose names carry an id that no living process owns are garbage, and nothing
@@ -39,12 +39,12 @@ class Owner(msgspec.Struct, kw_only=True):
 
 
 def directory(bed: str) -> Path:
-    """Where a bed keeps its sockets: short, as the name of a Unix socket has at most 107 bytes."""
+    """The directory of a bed's sockets; short, as the path of a Unix socket has at most 107 bytes."""
     return RUNTIME / bed
 
 
 def claim(root: Path) -> str:
-    """Own the id of a bed's directory from now on; what an earlier bed there left is removed. The id."""
+    """Claim the id of a bed's directory, and remove the leftovers of an earlier bed; the id."""
     bed = names.bed_id(root)
     remove(bed)
     process = ProcessIdentity.of(os.getpid())
@@ -59,7 +59,7 @@ def claim(root: Path) -> str:
 
 
 def remove(bed: str) -> bool:
-    """Remove every namespace and file of an id, whoever owns it; whether there was anything."""
+    """Remove every namespace and file of an id, whatever its owner; whether anything existed."""
     found = [each for each in _names() if names.bed_of(each) == bed]
     if mounted := [each for each in found if (NETNS / each).exists()]:
         lines = "".join(f"netns del {each}\n" for each in mounted)
@@ -81,7 +81,7 @@ def remove_root(root: Path) -> bool:
 
 
 def sweep() -> list[str]:
-    """Remove what belongs to beds whose owner is gone; their ids. Does nothing for somebody without the rights."""
+    """Remove the leftovers of beds whose owner has ended; their ids. Does nothing without the rights."""
     if not _allowed():
         return []
     # A directory without an owner is a bed that starts just now.
@@ -100,7 +100,7 @@ def sweep() -> list[str]:
 
 
 def kill_in(network: str, root: Path) -> None:
-    """SIGKILL what the bed in ``root`` runs inside a network namespace (commands that were executed in a Pod)."""
+    """Send SIGKILL to the processes of the bed in ``root`` in a network namespace (commands executed in a Pod)."""
     with contextlib.suppress(OSError):
         inode = (NETNS / network).stat().st_ino
         for identity in list(processes_of(root)):
@@ -114,7 +114,7 @@ def _allowed() -> bool:
 
 
 def _names() -> list[str]:
-    """What is named like a network namespace: after a reboot only the files under ``/etc/netns`` are left."""
+    """Names of network namespaces; after a reboot only the files under ``/etc/netns`` are left."""
     found: set[str] = set()
     for parent in (NETNS, ETC_NETNS):
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""What things are called and which addresses they have: nothing here touches the machine.
+"""Names and addresses of the data plane; nothing here changes the machine.
 
 Names of namespaces carry the bed's id, which follows from its directory: two beds never meet, and what a killed bed
 left is found by name. Addresses may repeat from bed to bed, as all of them live inside namespaces of the bed.
@@ -48,17 +48,17 @@ def bed_of(namespace: str) -> str | None:
 
 
 def hub_namespace(bed: str) -> str:
-    """The namespace of the switch between the nodes."""
+    """The network namespace of the switch between the nodes."""
     return f"{PREFIX}{bed}.hub"
 
 
 def node_namespace(bed: str, member: str) -> str:
-    """The namespace of a member's only node."""
+    """The network namespace of a member's only node."""
     return f"{PREFIX}{bed}.node.{member}"
 
 
 def pod_namespace(bed: str, member: str, namespace: str, pod: str, uid: str) -> str:
-    """The namespace of a Pod; another Pod of the same name has another one."""
+    """The network namespace of a Pod; another Pod of the same name has another one."""
     return f"{_pods(bed, member, namespace)}{pod[:MAX_POD_NAME]}.{uid[:8]}"
 
 
@@ -137,5 +137,5 @@ def resolv_conf(dns: str, namespace: str) -> str:
 
 
 def hosts_file(pod: str, address: str) -> str:
-    """A Pod's ``/etc/hosts``: nothing of the machine's own."""
+    """A Pod's ``/etc/hosts``, without entries of the machine."""
     return f"127.0.0.1\tlocalhost\n{address}\t{pod}\n"

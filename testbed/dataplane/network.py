@@ -1,4 +1,4 @@
-"""Network namespaces, the wires between them, and their routes: what ``ip`` is asked to do.
+"""Network namespaces, their links and routes, made with ``ip``.
 
 ::
 
@@ -38,7 +38,7 @@ _ROUTER_SETTINGS = "\n".join(
 
 
 class NetworkError(BedError):
-    """The kernel or ``ip`` refused; the text says what was asked."""
+    """The kernel or ``ip`` refused a command; the text has the command."""
 
 
 async def run(argv: Sequence[str], stdin: str = "") -> str:
@@ -65,19 +65,19 @@ async def run(argv: Sequence[str], stdin: str = "") -> str:
 
 
 async def ip(lines: Iterable[str], *, namespace: str = "") -> None:
-    """Run lines of ``ip`` in one go, in a network namespace or the root's; the first that fails ends it."""
+    """Run a batch of ``ip`` commands in a network namespace or the root's, until the first failure."""
     await run(["ip", *(["-n", namespace] if namespace else []), "-batch", "-"], "\n".join(lines) + "\n")
 
 
 async def make_hub(bed: str) -> None:
-    """The switch that the nodes are plugged into."""
+    """Create the switch between the nodes."""
     hub = names.hub_namespace(bed)
     await ip([f"netns add {hub}"])
     await ip(["link add name br0 type bridge", "link set br0 up"], namespace=hub)
 
 
 async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> None:
-    """A node on the hub, with routes to the Pods of the others."""
+    """Create a node on the hub, with routes to the Pods of the others."""
     hub, port = names.hub_namespace(plan.bed), HUB_PORT.format(index=plan.index)
     await ip([f"netns add {plan.namespace}"])
     await run(["ip", "netns", "exec", plan.namespace, "sh", "-ec", _ROUTER_SETTINGS])
@@ -98,7 +98,7 @@ async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> N
 
 
 async def make_pod(plan: names.NodePlan, *, namespace: str, pod: str, uid: str, address: str) -> str:
-    """A Pod's namespace, wired to its node, with its resolver; its name. What a failed try left is replaced."""
+    """Create a Pod's namespace with link and resolver; its name. Leftovers of a failed try are replaced."""
     network = plan.pod_namespace(namespace, pod, uid)
     await remove([network])
     _write_files(
@@ -134,7 +134,7 @@ async def make_pod(plan: names.NodePlan, *, namespace: str, pod: str, uid: str, 
 
 
 async def remove_pod(plan: names.NodePlan, network: str, uid: str) -> None:
-    """Remove a Pod's namespace. Its address stops answering at once, whoever still holds a socket in it."""
+    """Remove a Pod's namespace. Its address stops answering at once, even if a process still has a socket in it."""
     with contextlib.suppress(NetworkError):  # half-made
         await ip([f"link del {names.pod_link(uid)}"], namespace=plan.namespace)
     await remove([network])

@@ -1,4 +1,4 @@
-"""The bed's side of a node's agent: start the process, ask it for things."""
+"""The client of a node's agent: starts the process and sends requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NodeAgent:
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start it and connect.
+        """Start the process and connect.
 
         Raises:
             ProcessFailed: with the end of its log.
@@ -47,7 +47,7 @@ class NodeAgent:
         await self.process.until(self._connect, timeout=READY_SECONDS, interval=0.02)
 
     async def stop(self) -> None:
-        """End it: nothing of its node answers any more."""
+        """Stop the process: nothing of its node answers any more."""
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
@@ -60,7 +60,7 @@ class NodeAgent:
         await self._ask(op="http", netns=netns, port=port, body=body)
 
     async def echo_udp(self, netns: str, port: int, greeting: str) -> None:
-        """Send datagrams to any address of a namespace back."""
+        """Echo datagrams to any address of a namespace."""
         await self._ask(op="udp", netns=netns, port=port, greeting=greeting)
 
     async def relay(self, netns: str, port: int) -> None:
@@ -68,11 +68,11 @@ class NodeAgent:
         await self._ask(op="relay", netns=netns, port=port)
 
     async def close(self, netns: str) -> None:
-        """Stop whatever serves in a namespace."""
+        """Stop all servers in a namespace."""
         await self._ask(op="close", netns=netns)
 
     async def probe(self, netns: str, host: str, port: int, path: str = "", *, timeout: float = 1.0) -> int | None:
-        """The status of an HTTP answer, asked for in a namespace (0 without a path: connected); None: no answer."""
+        """The HTTP status of a request in a namespace (0 for a TCP connection without a path); None: no answer."""
         with contextlib.suppress(NetworkError):
             answer = await self._ask(op="probe", netns=netns, host=host, port=port, path=path, timeout=timeout)
             return int(answer)

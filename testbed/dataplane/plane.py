@@ -1,4 +1,4 @@
-"""The data plane of a bed: everything between its Pods."""
+"""The data plane of a bed: nodes, and the network between their Pods."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Node:
         await self.kube_proxy.until(self._proxy_ready, timeout=READY_SECONDS)
 
     async def stop(self) -> None:
-        """End every process of the node; its namespaces stay."""
+        """Stop every process of the node; its namespaces stay."""
         await self.kubelet.api.close()
         for each in (self.kube_proxy, self.coredns):
             await each.kill()  # they keep no state that a polite stop would save
         await self.agent.stop()
 
     def processes(self) -> Iterator[Process]:
-        """What runs for this node, except for the kubelet."""
+        """The processes of this node, without the kubelet."""
         yield self.agent.process
         yield self.kube_proxy
         yield self.coredns
@@ -155,7 +155,7 @@ class DataPlane:
     async def __aenter__(self) -> Self:
         began = time.monotonic()
         if missing := await asyncio.to_thread(missing_capabilities):
-            raise BedError("this machine cannot carry a data plane; it lacks: " + "; ".join(missing))
+            raise BedError("this machine does not allow a data plane; missing: " + "; ".join(missing))
         await asyncio.to_thread(leftovers.claim, self._root)
         try:
             await network.make_hub(self._bed)
@@ -176,7 +176,7 @@ class DataPlane:
         await self._end()
 
     def kubelet(self, plane: ControlPlane) -> NamespaceKubelet:
-        """What runs the Pods of a member."""
+        """The kubelet of a member."""
         return self.nodes[plane.name].kubelet
 
     def processes(self) -> Iterator[Process]:

@@ -1,4 +1,4 @@
-"""The statuses that a Pod gets, and what decides whether it is ready."""
+"""The statuses of a Pod, and its readiness."""
 
 from __future__ import annotations
 

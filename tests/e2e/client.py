@@ -1,4 +1,4 @@
-"""What a client in a Pod does; run there by file name, with the standard library only. Answers with lines of JSON.
+"""The client program in a Pod; run there by file name, with the standard library only. Prints lines of JSON.
 
 client.py sample URL COUNT         COUNT requests, each on a new connection after resolving the name anew
 client.py loop URL THREADS RATE    requests until SIGTERM, RATE a second in all; a line now and then, one at the end
@@ -23,7 +23,7 @@ REPORT_SECONDS = 0.1
 
 
 class Counts:
-    """What has come of all requests so far."""
+    """The outcomes of all requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ def request(url: str, counts: Counts) -> None:
 
 
 def loop(url: str, threads: int, rate: float) -> None:
-    """Requests until SIGTERM; what is under way then is still counted."""
+    """Send requests until SIGTERM; running requests are still counted."""
     counts, stopping = Counts(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
 
@@ -109,7 +109,7 @@ def resolve(name: str) -> list[str]:
 
 
 def echo(name: str, port: int, text: str) -> str:
-    """What comes back for a datagram; empty if nothing does."""
+    """The answer to a datagram; empty if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.settimeout(1.0)
         try:

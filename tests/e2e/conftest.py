@@ -74,7 +74,7 @@ def _row(item: pytest.Item) -> Row | None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep how a behaviour's test ended."""
+    """Record the result of a behaviour's test."""
     outcome = yield
     if row := _row(item):
         if outcome.failed:
@@ -88,7 +88,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table; write the document if it would be about everything."""
+    """Print the table; write the document if all behaviours were tested."""
     report = config.stash[REPORT]
     if not any(report.chapters()):
         return

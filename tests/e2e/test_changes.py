@@ -1,4 +1,4 @@
-"""Pods of the provider come and go: the consumer follows, and no request is lost that need not be."""
+"""Pods of the provider start and stop: the consumer follows, and no avoidable request is lost."""
 
 from __future__ import annotations
 

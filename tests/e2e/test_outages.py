@@ -1,4 +1,4 @@
-"""API servers and controllers are down: traffic goes on, and what changed meanwhile arrives afterwards."""
+"""Outages of API servers and controllers: traffic continues, and changes arrive afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Service may say about its ports, and an EndpointSlice about its endpoints."""
+"""Ports of Services, and endpoints of EndpointSlices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers and consumers are taken out of a service, and the service itself is."""
+"""Removal of providers and consumers from a service, and of the service itself."""
 
 from __future__ import annotations
 

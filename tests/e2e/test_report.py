@@ -1,4 +1,4 @@
-"""The report about the behaviours says the same after each run that saw the same."""
+"""The report about the behaviours is reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet whose Pods answer, its controller, and clients in it: the words that behaviours are told in."""
+"""A fleet with a data plane, its controller, and clients: the helpers of the behaviour tests."""
 
 from __future__ import annotations
 

@@ -36,18 +36,18 @@ class Follower:
         self.seconds = self.processor = 0.0
 
     def begin(self) -> None:
-        """Everything is imported and configured; the first request comes next."""
+        """Record the start: imports and configuration are done, the first request follows."""
         self.seconds, self.processor = time.perf_counter(), processor_seconds()
 
     def listed(self, *_: Any) -> None:
-        """An object of the first list has come."""
+        """Count an object of the first list."""
         self._listed += 1
         if self._listed == self._count:
             self.synced.set()
 
 
 async def ours(kubeconfig: str, follower: Follower, *, streaming: bool = True) -> None:
-    """A shared informer of ours."""
+    """Our shared informer."""
     from benchmarks.library.competitors.indexes import INDEXERS
     from informers import ApiClient, SharedInformer, load_kubeconfig
     from mcs_controller.api.resources import ENDPOINTSLICES
@@ -71,7 +71,7 @@ async def ours_paged(kubeconfig: str, follower: Follower) -> None:
 
 
 async def kubernetes_asyncio(kubeconfig: str, follower: Follower) -> None:
-    """Pages into a dict: what its users write by hand. They would watch from here on."""
+    """Pages into a dict, as its users write by hand before they watch."""
     from kubernetes_asyncio import client, config
 
     await config.load_kube_config(config_file=kubeconfig)
@@ -116,7 +116,7 @@ FOLLOWERS: dict[str, Callable[[str, Follower], Awaitable[None]]] = {
 
 
 class _OldServer:
-    """The API server as one that knows no streaming lists shows itself."""
+    """The API server without streaming lists, as older servers behave."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -135,7 +135,7 @@ class _OldServer:
 
 
 async def main() -> None:
-    """Follow until the first list is in."""
+    """Follow until the first list is complete."""
     who, parameters = arguments()
     follower = Follower(parameters["count"])
     following = asyncio.ensure_future(FOLLOWERS[who](parameters["kubeconfig"], follower))

@@ -1,4 +1,4 @@
-"""What the competitors in Python have in common."""
+"""Functions that the competitors in Python share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def library(name: str) -> Any:
-    """A module that only benchmarks need."""
+    """Import a module of the bench dependency group."""
     try:
         return import_module(name)
     except ImportError:
@@ -26,18 +26,18 @@ def library(name: str) -> Any:
 
 
 def arguments() -> tuple[str, dict[str, Any]]:
-    """Who shall do it, and the parameters."""
+    """The name of the competitor, and the parameters."""
     _, who, parameters = sys.argv
     return who, json.loads(parameters)
 
 
 def say(value: dict[str, Any]) -> None:
-    """One line to whoever has started this."""
+    """Print one line of JSON for the parent process."""
     print(json.dumps(value), flush=True)
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop, with what was imported out of the garbage collector's sight: the same for all."""
+    """Run on uvloop, with the imported objects frozen for the garbage collector: the same for all."""
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

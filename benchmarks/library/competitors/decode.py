@@ -1,4 +1,4 @@
-"""Watch events from bytes to what a handler would be given."""
+"""Decode watch events from bytes to the objects that a handler gets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def decoder(who: str) -> Callable[[bytes], Any]:
 
 
 async def main(who: str, lines: list[bytes], seconds: float) -> None:
-    """Decode for so many seconds, all lines in turns."""
+    """Decode all lines in turns for this number of seconds."""
     decode = await decoder(who)
     done, began = 0, processor_seconds()
     while processor_seconds() - began < seconds:

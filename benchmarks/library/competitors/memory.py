@@ -1,4 +1,4 @@
-"""What an object costs that is kept in a store."""
+"""The memory of an object in a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WARM = 100
 
 
 def keeper(who: str) -> Callable[[Any], None]:
-    """Where the objects are kept: in our store with two indexes, or, of those that have none, in a dict by name."""
+    """The store: ours with two indexes, or a dict by name for libraries without a store."""
     if who == "ours":
         from benchmarks.library.competitors.indexes import INDEXERS
 
@@ -36,7 +36,7 @@ def keeper(who: str) -> Callable[[Any], None]:
 
 
 async def main(who: str, lines: Iterable[bytes], *, count: int, traced: bool) -> None:
-    """Load all events, and say what one object costs in KiB: traced allocations, or resident memory."""
+    """Load all events, and print the KiB of one object: traced allocations, or resident memory."""
     decode, keep = await decoder(who), keeper(who)
     if traced:
         tracemalloc.start()

@@ -66,7 +66,7 @@ async def add_get_done(who: str, keys: Sequence[str], seconds: float) -> dict[st
 
 
 async def duplicates(who: str, keys: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Add what waits already."""
+    """Add items that are already waiting."""
     queue = _queue(who)
     began = processor_seconds()
     for number in range(len(keys)):
@@ -75,7 +75,7 @@ async def duplicates(who: str, keys: Sequence[str], seconds: float) -> dict[str,
 
 
 async def rate_limited(who: str, keys: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Add all as failed for the first time, then take one after the other."""
+    """Add all rate-limited for the first time, then take one after the other."""
     queue = _rate_limiting(who)
     async with _Timer(queue):
         began = processor_seconds()
@@ -89,7 +89,7 @@ async def rate_limited(who: str, keys: Sequence[str], seconds: float) -> dict[st
 
 
 async def handover(who: str, keys: Sequence[str], seconds: float) -> dict[str, Any]:
-    """From adding to an empty queue until a worker that waits has the item, in microseconds."""
+    """The time from adding to an empty queue until a waiting worker has the item, in microseconds."""
     queue = _queue(who)
     taken: asyncio.Queue[float] = asyncio.Queue()
 
@@ -112,7 +112,7 @@ async def handover(who: str, keys: Sequence[str], seconds: float) -> dict[str, A
 
 
 async def delay(who: str, keys: Sequence[str], seconds: float) -> dict[str, Any]:
-    """How late items are that were added with delays spread over so many seconds, in milliseconds."""
+    """The lateness of items whose delays are spread over this number of seconds, in milliseconds."""
     queue = _rate_limiting(who)
     async with _Timer(queue):
         due = {}
@@ -129,7 +129,7 @@ async def delay(who: str, keys: Sequence[str], seconds: float) -> dict[str, Any]
 
 
 class _Timer:
-    """Runs the task that a delaying queue of ours needs."""
+    """Runs the task of our delaying queue."""
 
     def __init__(self, queue: RateLimitingQueue[str] | _Plain) -> None:
         self._queue = queue
@@ -152,7 +152,7 @@ OPERATIONS: dict[str, Callable[[str, Sequence[str], float], Awaitable[dict[str, 
 
 
 async def main() -> None:
-    """Do what is asked for."""
+    """Run one operation."""
     who, parameters = arguments()
     keys = [f"default/service-{number}" for number in range(parameters["count"])]
     say(await OPERATIONS[parameters["operation"]](who, keys, parameters.get("seconds", 0.0)))

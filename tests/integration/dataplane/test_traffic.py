@@ -159,7 +159,7 @@ async def test_a_pod_whose_image_nothing_stands_for_stays_pending_and_says_why(d
         events = await plane.api.list("v1/events", namespace=space, field_selector="involvedObject.name=database")
         return events[0]["message"] if events else None
 
-    assert "nothing stands for 'postgres:17'" in await wait_for("an Event", told, 10)
+    assert "not 'postgres:17'" in await wait_for("an Event", told, 10)
     found = await plane.api.get("v1/pods", "database", namespace=space)
     assert found["status"]["phase"] == "Pending"
     assert found["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ErrImagePull"

@@ -53,7 +53,7 @@ def test_a_named_bed_stays_up_until_taken_down(name):
     assert "namespace/default" in answer.stdout.split()
 
     again = run("up", "--name", name, "--members", "0", "--planes-only")
-    assert f"bed '{name}' is up already" in again.stderr
+    assert f"bed '{name}' runs already" in again.stderr
     assert f"export KUBECONFIG={state['kubeconfigs']['karmada']}" in again.stdout
     (status,) = json.loads(run("status", "--name", name, "--output", "json").stdout)
     assert status["supervisor"] == state["supervisor"]
@@ -90,7 +90,7 @@ def test_down_after_a_crash_leaves_nothing_and_spares_whoever_has_the_pid_now(na
 
 
 def test_down_without_a_bed_says_so_and_succeeds(name):
-    assert f"there is no bed '{name}'" in run("down", "--name", name).stderr
+    assert f"bed '{name}' does not exist" in run("down", "--name", name).stderr
 
 
 def test_a_plane_has_the_version_that_was_asked_for_and_the_others_the_newest(name, older_apiserver):
@@ -112,7 +112,7 @@ def test_a_plane_has_the_version_that_was_asked_for_and_the_others_the_newest(na
     [
         ("member9=v1.32.13", "member9=v1.32.13 is not PLANE=VERSION with a plane of karmada, member1"),
         ("member1", "member1 is not PLANE=VERSION"),
-        ("member1=v1.9.0", "there is no kube-apiserver v1.9.0: there are"),
+        ("member1=v1.9.0", "unknown kube-apiserver v1.9.0; known:"),
     ],
     ids=["plane", "form", "version"],
 )

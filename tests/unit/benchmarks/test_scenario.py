@@ -1,4 +1,4 @@
-"""ReconcileMutex, competitors in processes of their own, and the slices that all are given."""
+"""Rounds of competitors, their processes, and the slices that all of them get."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_pod_to_run_commands_in_serves_nothing():
 @pytest.mark.parametrize(
     ("manifest", "reason", "message"),
     [
-        (pod({"image": "redis:7"}), "ErrImagePull", "nothing stands for 'redis:7'"),
+        (pod({"image": "redis:7"}), "ErrImagePull", "not 'redis:7'"),
         (pod({"image": "nginx"}, {"image": "nginx"}), "CrashLoopBackOff", "TCP port 80: address already in use"),
     ],
     ids=["image", "port"],

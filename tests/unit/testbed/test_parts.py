@@ -97,7 +97,7 @@ def test_a_bed_refuses_names_it_cannot_tell_apart(members):
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A", "-a", "a" * 33])
 def test_a_name_that_cannot_be_a_directory_is_refused(name, tmp_path):
-    with pytest.raises(StateError, match="no name for a bed"):
+    with pytest.raises(StateError, match="not a valid name of a bed"):
         BedDirectory(name, tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_an_assets_variable_that_names_no_directory_is_refused(tmp_path, builder
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path, builder):
-    with pytest.raises(ComponentError, match=r"unknown component 'ectd': there are etcd"):
+    with pytest.raises(ComponentError, match=r"unknown component 'ectd'; known: etcd"):
         resolve(resolver_in(tmp_path, builder), "ectd")
 
 
@@ -129,7 +129,7 @@ def test_an_api_server_is_found_by_its_version():
 
 
 def test_a_version_that_is_not_pinned_is_answered_with_those_that_are():
-    with pytest.raises(ComponentError, match=r"there is no kube-apiserver v1\.9\.0: there are v1\.37\.2, v1\.32\.13"):
+    with pytest.raises(ComponentError, match=r"unknown kube-apiserver v1\.9\.0; known: v1\.37\.2, v1\.32\.13"):
         apiserver("v1.9.0")
 
 

@@ -23,7 +23,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_foreign import own, strew, strip, strippable
+from tests.support.fleet_model_foreign import own, scatter_foreign_objects, strip, strippable
 from tests.support.fleet_model_oracle import complaints, expected, present
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 from tests.support.scale import LONG, SCALE
@@ -72,7 +72,7 @@ async def beginning(kinds: tuple[Kind, ...]) -> Any:
             fleet.host.seed(fresh(marked(service(name, space, ports=PORTS), finalizer=True)))
         fleet.start()
         assert await fleet.rest() == []
-        strew(fleet, NAMES)
+        scatter_foreign_objects(fleet, NAMES)
         for name in NAMES:
             fleet.members[name].seed(namespace("bare"))
         assert await fleet.rest() == []

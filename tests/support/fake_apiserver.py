@@ -106,7 +106,7 @@ class ObjectHistory(ObjectStore):
         super()._changed(change)
 
 
-class FaithfulApiServer(ScriptedApiServer):
+class FakeApiServer(ScriptedApiServer):
     """See the module. `watches` counts those that are open."""
 
     def __init__(self, world: ObjectHistory, plan: FaultPlan) -> None:
@@ -265,7 +265,7 @@ class _Stream:
 
     def __init__(
         self,
-        server: FaithfulApiServer,
+        server: FakeApiServer,
         exchange: Exchange,
         selection: Selection,
         version: int,

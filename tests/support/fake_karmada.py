@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from testbed import Api
 from tests.support.fake_karmada_clusters import ClusterKeeper
 from tests.support.fake_karmada_execution import Executor
-from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Retry, Worker
+from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Retry, Worker
 from tests.support.fake_karmada_objects import (
     BINDING_FINALIZER,
     BINDING_ID,
@@ -82,17 +82,17 @@ class FakeKarmada:
             if name not in self._pull
         }
         self.webhook = await enter(KarmadaWebhook(bed.host.api))
-        self._scheduler = Hand(scheduling, "scheduler")
-        self._binder = Hand(host, "binding-controller")
-        self._reflector = Hand(host, "rb-status-controller")
-        self._spreader = Hand(host, "namespace-sync-controller")
+        self._scheduler = FieldManager(scheduling, "scheduler")
+        self._binder = FieldManager(host, "binding-controller")
+        self._reflector = FieldManager(host, "rb-status-controller")
+        self._spreader = FieldManager(host, "namespace-sync-controller")
         self._worker("scheduler", self._schedule)
         self._worker("binding", self._bind)
         self._worker("binding status", self._reflect)
         self._worker("namespace", self._spread)
-        self.bindings = Mirror(host, KINDS["work.karmada.io/v1alpha2", "ResourceBinding"], self._binding_changed)
-        self.namespaces = Mirror(host, "v1/namespaces", self._namespace_changed)
-        self.clusters = Mirror(host, KINDS["cluster.karmada.io/v1alpha1", "Cluster"], self._cluster_changed)
+        self.bindings = Reflector(host, KINDS["work.karmada.io/v1alpha2", "ResourceBinding"], self._binding_changed)
+        self.namespaces = Reflector(host, "v1/namespaces", self._namespace_changed)
+        self.clusters = Reflector(host, KINDS["cluster.karmada.io/v1alpha1", "Cluster"], self._cluster_changed)
         self._executors = [Executor(host, members, self.clusters)]
         self.policies = PolicyEngine(host, self.bindings)
         self.keeper = ClusterKeeper(host, members, self.clusters, self._heartbeat_seconds)
@@ -106,16 +106,16 @@ class FakeKarmada:
             keepers.append(ClusterKeeper(own, served, self.clusters, self._heartbeat_seconds, agent_of=name))
         self._workers += [each.worker for each in self._executors]
         changed = [self._work_changed, *(each.work_changed for each in self._executors)]
-        self.works = Mirror(host, KINDS["work.karmada.io/v1alpha1", "Work"], *changed)
+        self.works = Reflector(host, KINDS["work.karmada.io/v1alpha1", "Work"], *changed)
         for executor in self._executors:
             executor.follow(self.works)
-        mirrors = [self.clusters, self.namespaces, self.bindings, self.works, *self.policies.mirrors]
-        mirrors += [mirror for each in self._executors for mirror in each.mirrors]
-        for mirror in mirrors:
-            self._start(mirror.run())
+        reflectors = [self.clusters, self.namespaces, self.bindings, self.works, *self.policies.reflectors]
+        reflectors += [reflector for each in self._executors for reflector in each.reflectors]
+        for reflector in reflectors:
+            self._start(reflector.run())
         # Who begins before all is known would undo what it cannot see the reason of.
-        for mirror in mirrors:
-            await mirror.synced.wait()
+        for reflector in reflectors:
+            await reflector.synced.wait()
         for run in (*(one.run for one in self._workers), *(one.run for one in keepers)):
             self._start(run())
         return self
@@ -358,16 +358,16 @@ def _bound_work(binding: Object, template: Object, cluster: str) -> Object:
     return work_of(metadata, manifest, suspend=False, preserve=bool(binding["spec"].get("preserveResourcesOnDeletion")))
 
 
-async def ensure_work(hand: Hand, wanted: Object) -> Object:
+async def ensure_work(writer: FieldManager, wanted: Object) -> Object:
     """Contract 2.3, steps 3 to 6.
 
     Raises:
         Retry: the Work is being deleted.
     """
     metadata = wanted["metadata"]
-    there = await hand.find(KINDS["work.karmada.io/v1alpha1", "Work"], metadata["namespace"], metadata["name"])
+    there = await writer.find(KINDS["work.karmada.io/v1alpha1", "Work"], metadata["namespace"], metadata["name"])
     if there is None:
-        return await hand.create(wanted)
+        return await writer.create(wanted)
     if is_leaving(there):
         raise Retry(f"Work {metadata['namespace']}/{metadata['name']} is being deleted")
-    return await hand.put_if_changed(merged_work(wanted, there), there)
+    return await writer.put_if_changed(merged_work(wanted, there), there)

@@ -7,7 +7,7 @@ import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_karmada_loop import UNREACHABLE, Hand, Mirror, Retry, Worker
+from tests.support.fake_karmada_loop import UNREACHABLE, FieldManager, Reflector, Retry, Worker
 from tests.support.fake_karmada_objects import CLUSTER_FINALIZER, execution_namespace, is_leaving, with_condition
 
 if TYPE_CHECKING:
@@ -29,13 +29,19 @@ class ClusterKeeper:
     """
 
     def __init__(
-        self, host: Api, members: Mapping[str, Api], clusters: Mirror, heartbeat_seconds: float, *, agent_of: str = ""
+        self,
+        host: Api,
+        members: Mapping[str, Api],
+        clusters: Reflector,
+        heartbeat_seconds: float,
+        *,
+        agent_of: str = "",
     ) -> None:
         """Of karmada-controller-manager for all but Pull clusters, whose status is that of their agents to write."""
         self.worker = Worker("cluster", self._keep)
         self.beats = 0
-        self._hand = Hand(host, "cluster-controller")
-        self._status = Hand(host, "cluster-status-controller")
+        self._writer = FieldManager(host, "cluster-controller")
+        self._status = FieldManager(host, "cluster-status-controller")
         self._members = members
         self._clusters = clusters
         self._seconds = heartbeat_seconds
@@ -92,21 +98,21 @@ class ClusterKeeper:
         if cluster is None:
             return
         space = execution_namespace(name)
-        there = await self._hand.find("v1/namespaces", None, space)
+        there = await self._writer.find("v1/namespaces", None, space)
         after = copy.deepcopy(cluster)
         finalizers = after["metadata"].setdefault("finalizers", [])
         if is_leaving(cluster):
             if there is not None:
-                await self._hand.delete(there)
+                await self._writer.delete(there)
                 raise Retry(f"{space} is there")
             if CLUSTER_FINALIZER in finalizers:
                 finalizers.remove(CLUSTER_FINALIZER)
-                await self._hand.put(after)
+                await self._writer.put(after)
             return
         if there is None:
             labels = {"karmada.io/system": "true"}
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": labels}}
-            await self._hand.create(body)
+            await self._writer.create(body)
         if CLUSTER_FINALIZER not in finalizers:
             finalizers.append(CLUSTER_FINALIZER)
-            await self._hand.put(after)
+            await self._writer.put(after)

@@ -6,7 +6,7 @@ import copy
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Retry, Worker, resource_of
+from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Retry, Worker, resource_of
 from tests.support.fake_karmada_objects import (
     CONFLICT,
     EXECUTION_FINALIZER,
@@ -40,22 +40,22 @@ class Executor:
     have the label from their Service: they go with their collected Work, and Kubernetes makes new ones.
     """
 
-    def __init__(self, host: Api, members: Mapping[str, Api], clusters: Mirror) -> None:
+    def __init__(self, host: Api, members: Mapping[str, Api], clusters: Reflector) -> None:
         """Of karmada-controller-manager for `members`; an agent has one for its own."""
         self.worker = Worker("execution", self._execute)
-        self._host = Hand(host, "execution-controller")
-        self._status = Hand(host, "work-status-controller")
-        self._members = {name: Hand(api, "execution-controller") for name, api in members.items()}
+        self._host = FieldManager(host, "execution-controller")
+        self._status = FieldManager(host, "work-status-controller")
+        self._members = {name: FieldManager(api, "execution-controller") for name, api in members.items()}
         self._clusters = clusters
-        self._works: Mirror | None = None
+        self._works: Reflector | None = None
         self._written: dict[tuple[str, str], str] = {}
-        self.mirrors = [
-            Mirror(api, resource, functools.partial(self._drifted, name))
+        self.reflectors = [
+            Reflector(api, resource, functools.partial(self._drifted, name))
             for name, api in members.items()
             for resource in _WATCHED
         ]
 
-    def follow(self, works: Mirror) -> None:
+    def follow(self, works: Reflector) -> None:
         """Say where Works are kept."""
         self._works = works
 
@@ -118,19 +118,21 @@ class Executor:
         status = {**work["status"], "manifestStatuses": [_health(one) for one in manifests]}
         await self._status.put_if_changed({**work, "status": status}, work, "status")
 
-    async def _tell(self, hand: Hand, work: Object, kind: str, status: str, reason: str, message: str) -> Object:
+    async def _tell(
+        self, writer: FieldManager, work: Object, kind: str, status: str, reason: str, message: str
+    ) -> Object:
         before = work.get("status") or {}
         conditions = with_condition(before.get("conditions") or [], kind, status, reason, message)
-        return await hand.put_if_changed({**work, "status": {**before, "conditions": conditions}}, work, "status")
+        return await writer.put_if_changed({**work, "status": {**before, "conditions": conditions}}, work, "status")
 
     async def _end(self, work: Object, name: str, cluster: Object, manifests: Any) -> None:
         if is_ready(cluster):
-            hand = self._members[name]
+            writer = self._members[name]
             for manifest in manifests if not work["spec"].get("preserveResourcesOnDeletion") else ():
                 metadata = manifest["metadata"]
-                there = await hand.find(resource_of(manifest), metadata.get("namespace"), metadata["name"])
+                there = await writer.find(resource_of(manifest), metadata.get("namespace"), metadata["name"])
                 if there is not None and labels_of(there).get(MANAGED) == "true":
-                    await hand.delete(there)
+                    await writer.delete(there)
         elif not is_leaving(cluster):
             raise Retry(f"{name} is not ready")
         if EXECUTION_FINALIZER in work["metadata"].get("finalizers", ()):
@@ -139,14 +141,14 @@ class Executor:
             await self._host.put(after)
 
     async def _apply(self, cluster: str, manifest: Object) -> None:
-        hand, metadata = self._members[cluster], manifest["metadata"]
-        there = await hand.find(resource_of(manifest), metadata.get("namespace"), metadata["name"])
+        writer, metadata = self._members[cluster], manifest["metadata"]
+        there = await writer.find(resource_of(manifest), metadata.get("namespace"), metadata["name"])
         if there is None:
-            stored = await hand.create(manifest)
+            stored = await writer.create(manifest)
         else:
             if labels_of(there).get(MANAGED) != "true" and annotations_of(manifest).get(CONFLICT) != "overwrite":
                 raise Conflict(f"{manifest['kind']} {metadata['name']} exists and is not managed")
-            stored = await hand.put_if_changed(_retained(manifest, there), there)
+            stored = await writer.put_if_changed(_retained(manifest, there), there)
         self._written[cluster, stored["metadata"]["uid"]] = stored["metadata"]["resourceVersion"]
 
 

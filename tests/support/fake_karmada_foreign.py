@@ -1,11 +1,11 @@
-"""Objects of others, strewn everywhere that ours looks, and whether they are still as they were."""
+"""Objects of others, everywhere that ours looks, and whether they are still as they were."""
 
 from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_karmada_loop import Hand
+from tests.support.fake_karmada_loop import FieldManager
 from tests.support.fake_karmada_objects import MCS_ID, WORK_ID
 from tests.support.fleet import endpointslice, multiclusterservice, service
 
@@ -50,7 +50,7 @@ def marks_of(obj: Object) -> tuple[str | None, str | None, bool, bool]:
 UNTOUCHED = ("theirs", "theirs", True, True)
 
 
-class Strewn:
+class ForeignObjects:
     """Objects of others on all planes; each names a reason to take it for ours, and is not."""
 
     def __init__(self, bed: Bed, namespace: str) -> None:
@@ -58,7 +58,7 @@ class Strewn:
         self._namespace = namespace
         self._stored: list[tuple[Api, str, Object]] = []
 
-    async def strew(self, service_name: str) -> None:
+    async def create_all(self, service_name: str) -> None:
         """Make them, about a service that ours looks after and about others."""
         namespace, host = self._namespace, self._bed.host.api
         await self._create("host", host, _config("foreign"))
@@ -95,12 +95,12 @@ class Strewn:
         metadata = obj["metadata"]
         metadata.setdefault("namespace", self._namespace)
         metadata.setdefault("labels", {})[OTHERS] = "theirs"
-        self._stored.append((api, plane, await Hand(api, "others").create(obj)))
+        self._stored.append((api, plane, await FieldManager(api, "others").create(obj)))
 
     async def add(self, plane: str, api: Api, obj: Object) -> None:
         """Make one more, which says itself where it is; a cluster-scoped one has no namespace."""
         obj["metadata"].setdefault("labels", {})[OTHERS] = "theirs"
-        self._stored.append((api, plane, await Hand(api, "others").create(obj)))
+        self._stored.append((api, plane, await FieldManager(api, "others").create(obj)))
 
     def forget(self, *, plane: str, namespace: str) -> None:
         """What is there must not stay as it is any longer: the namespace goes."""
@@ -117,13 +117,13 @@ class Strewn:
 
     async def remember(self) -> None:
         """From now on they must stay as they are: whoever else has a hand in them has had it."""
-        self._stored = [(api, plane, await Hand(api, "").again(one) or one) for api, plane, one in self._stored]
+        self._stored = [(api, plane, await FieldManager(api, "").again(one) or one) for api, plane, one in self._stored]
 
     async def touched(self) -> list[str]:
         """Those that are not as they were: one line each."""
         result = []
         for api, plane, before in self._stored:
-            after = await Hand(api, "").again(before)
+            after = await FieldManager(api, "").again(before)
             what = f"{plane}: {before['kind']} {before['metadata'].get('namespace', '')}/{before['metadata']['name']}"
             if after is None:
                 result.append(f"{what} is gone")

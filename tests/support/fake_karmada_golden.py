@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_karmada_loop import Hand
+from tests.support.fake_karmada_loop import FieldManager
 from tests.support.golden import load
 
 if TYPE_CHECKING:
@@ -100,13 +100,13 @@ class GoldenWorld:
                 obj["spec"].pop(field, None)
         if obj["kind"] == "ResourceBinding":
             self._refer(obj["spec"]["resource"])
-        hand = Hand(self._api(plane), "karmada")
+        writer = FieldManager(self._api(plane), "karmada")
         status = obj.pop("status", None)
-        stored = await hand.create(obj)
+        stored = await writer.create(obj)
         if status:
             if "schedulerObservedGeneration" in status:
                 status["schedulerObservedGeneration"] = stored["metadata"]["generation"]
-            stored = await hand.put({**stored, "status": status}, "status")
+            stored = await writer.put({**stored, "status": status}, "status")
         self._aliases[golden["metadata"]["uid"]] = stored["metadata"]["uid"]
         self._templates[stored["metadata"]["uid"]] = stored
         self.stored.append((plane, stored))
@@ -124,8 +124,8 @@ class GoldenWorld:
         result = [f"Work {namespace}/{name} is new" for namespace, name in sorted(works - known)]
         for plane, before in self.stored:
             metadata = before["metadata"]
-            hand = Hand(self._api(plane), "")
-            after = await hand.again(before)
+            writer = FieldManager(self._api(plane), "")
+            after = await writer.again(before)
             what = f"{plane}: {before['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
             if after is None:
                 result.append(f"{what} is gone")

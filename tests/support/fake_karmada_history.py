@@ -11,7 +11,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.fake_karmada_loop import Mirror
+from tests.support.fake_karmada_loop import Reflector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,10 +56,10 @@ class History:
         planes = [(self._bed.host, HOST_KINDS), *((one, MEMBER_KINDS) for one in self._bed.members.values())]
         for plane, kinds in planes:
             for kind in kinds:
-                mirror = Mirror(plane.api, kind, functools.partial(self._record, plane.name))
-                task = asyncio.create_task(mirror.run())
+                reflector = Reflector(plane.api, kind, functools.partial(self._record, plane.name))
+                task = asyncio.create_task(reflector.run())
                 self._stack.push_async_callback(_ended, task)
-                await mirror.synced.wait()
+                await reflector.synced.wait()
         return self
 
     async def __aexit__(

@@ -1,4 +1,4 @@
-"""What scripted controllers are made of: hands that write under a name, mirrors that watch, workers that reconcile.
+"""What scripted controllers are made of: field managers that write, reflectors that watch, workers that reconcile.
 
 Deliberately plain: whole objects are written back with their resourceVersion, as Go controllers do, so conflicts with
 whoever writes the same object are real ones.
@@ -44,7 +44,7 @@ def resource_of(obj: Object) -> str:
     return KINDS[obj["apiVersion"], obj["kind"]]
 
 
-class Hand:
+class FieldManager:
     """Writes under a field manager's name, so that managedFields tell who wrote what."""
 
     def __init__(self, api: Api, manager: str) -> None:
@@ -97,7 +97,7 @@ class Hand:
         return await self.api.find(resource, name, namespace=namespace or None)
 
 
-class Mirror:
+class Reflector:
     """All objects of a kind on one server, by (namespace, name), kept by list and watch.
 
     `changed` is told (before, after) of each change, None standing for an object that is not there. `synced` is set

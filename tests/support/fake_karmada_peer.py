@@ -12,7 +12,7 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.fake_karmada import ensure_work
-from tests.support.fake_karmada_loop import KINDS, UNREACHABLE, Hand, Retry
+from tests.support.fake_karmada_loop import KINDS, UNREACHABLE, FieldManager, Retry
 from tests.support.fake_karmada_objects import (
     BINDING_FINALIZER,
     EXECUTION_FINALIZER,
@@ -79,7 +79,7 @@ class Peer:
     def __init__(self, bed: Bed) -> None:
         self._api: Api = bed.host.api
         self._members = {name: plane.api for name, plane in bed.members.items()}
-        self._hand = Hand(self._api, "karmada-peer")
+        self._writer = FieldManager(self._api, "karmada-peer")
         self._task: asyncio.Task[None] | None = None
         self._seen: set[tuple[str, str, str]] = set()
         self.passes = 0
@@ -132,7 +132,7 @@ class Peer:
         if MCS_FINALIZER not in metadata.get("finalizers", ()):
             mcs = copy.deepcopy(mcs)
             mcs["metadata"].setdefault("finalizers", []).append(MCS_FINALIZER)
-            mcs = await self._hand.put(mcs)
+            mcs = await self._writer.put(mcs)
         namespace, name, permanent_id = metadata["namespace"], metadata["name"], labels_of(mcs)[MCS_ID]
         providers = self._named(mcs, "providerClusters")
         labels = {MCS_ID: permanent_id, NAMESPACE_KEY: namespace, NAME_KEY: name}
@@ -143,9 +143,9 @@ class Peer:
                     "namespace": execution_namespace(provider),
                     "labels": labels,
                 }
-                await ensure_work(self._hand, work_of(work, mcs, suspend=True))
+                await ensure_work(self._writer, work_of(work, mcs, suspend=True))
         await self._withdraw(permanent_id, keep=providers)
-        service = await self._hand.find("v1/services", namespace, name)
+        service = await self._writer.find("v1/services", namespace, name)
         if service is None:
             return
         claimed = copy.deepcopy(service)
@@ -155,7 +155,7 @@ class Peer:
         }
         marks = {NAMESPACE_KEY: namespace, NAME_KEY: name}
         claimed["metadata"]["annotations"] = dict(annotations_of(service)) | marks
-        service = await self._hand.put(claimed)  # also if nothing changes, as the peer does
+        service = await self._writer.put(claimed)  # also if nothing changes, as the peer does
         await self._bind(service, permanent_id, sorted({*providers, *self._named(mcs, "consumerClusters")}))
         await self._tell(namespace, name, _APPLIED)
 
@@ -186,9 +186,9 @@ class Peer:
                 },
             },
         }
-        there = await self._hand.find(_BINDINGS, namespace, f"{name}-service")
+        there = await self._writer.find(_BINDINGS, namespace, f"{name}-service")
         if there is None:
-            await self._hand.create(wanted)
+            await self._writer.create(wanted)
             return
         after = copy.deepcopy(there)
         metadata = after["metadata"]
@@ -197,7 +197,7 @@ class Peer:
         for field in ("finalizers", "ownerReferences"):
             metadata[field] = wanted["metadata"][field]
         after["spec"] |= wanted["spec"]
-        await self._hand.put_if_changed(after, there)
+        await self._writer.put_if_changed(after, there)
 
     async def _end(self, mcs: Object) -> None:
         if MCS_FINALIZER not in mcs["metadata"].get("finalizers", ()):
@@ -207,7 +207,7 @@ class Peer:
             ("v1/services", name, ("resourcetemplate.karmada.io/claimed-by", MCS_ID), ()),
             (_BINDINGS, f"{name}-service", ("binding.karmada.io/managed-by", MCS_ID), (NAMESPACE_KEY, NAME_KEY)),
         ):
-            there = await self._hand.find(resource, namespace, found)
+            there = await self._writer.find(resource, namespace, found)
             if there is None:
                 continue
             after = copy.deepcopy(there)
@@ -215,11 +215,11 @@ class Peer:
                 (after["metadata"].get("labels") or {}).pop(key, None)
             for key in notes:
                 (after["metadata"].get("annotations") or {}).pop(key, None)
-            await self._hand.put_if_changed(after, there)
+            await self._writer.put_if_changed(after, there)
         await self._withdraw(labels_of(mcs)[MCS_ID], keep=())
         after = copy.deepcopy(mcs)
         after["metadata"]["finalizers"].remove(MCS_FINALIZER)
-        await self._hand.put(after)
+        await self._writer.put(after)
 
     async def _withdraw(self, permanent_id: str, keep: list[str] | tuple[str, ...]) -> None:
         for work in await self._api.list(_WORKS, label_selector=f"{MCS_ID}={permanent_id}"):
@@ -230,19 +230,19 @@ class Peer:
             for one in await self._api.list(_WORKS, namespace=work["metadata"]["namespace"], label_selector=selector):
                 if manifest_of(one)["kind"] == "EndpointSlice" and not annotations_of(one).get(PROVIDER):
                     await self._drop_mark(one)
-            await self._hand.delete(work)
+            await self._writer.delete(work)
 
     async def _drop_mark(self, work: Object, feature: Feature = _FEATURE) -> None:
         marks = labels_of(work).get(MARK, "").split(".")
         rest = [mark for mark in marks if mark and mark != feature.mark]
         if not rest and feature.mark in marks:
-            await self._hand.delete(work)
+            await self._writer.delete(work)
         elif feature.mark in marks:
             after = copy.deepcopy(work)
             for key in (feature.namespace_key, feature.name_key):
                 after["metadata"]["labels"].pop(key, None)
             after["metadata"]["labels"][MARK] = ".".join(rest)
-            await self._hand.put(after)
+            await self._writer.put(after)
 
     # --- endpointslice-collect-controller (3.2) ----------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Peer:
             "namespace": execution_namespace(cluster),
             "finalizers": [feature.finalizer],
         }
-        there = await self._hand.find(_WORKS, metadata["namespace"], metadata["name"])
+        there = await self._writer.find(_WORKS, metadata["namespace"], metadata["name"])
         before = labels_of(there) if there is not None else {}
         marks = {mark for mark in before.get(MARK, "").split(".") if mark}
         metadata["labels"] = {
@@ -274,13 +274,13 @@ class Peer:
             feature.name_key: before.get(feature.name_key, service),
             MARK: before[MARK] if feature.mark in marks else ".".join([*marks, feature.mark]),
         }
-        await ensure_work(self._hand, work_of(metadata, slice_, suspend=True))
+        await ensure_work(self._writer, work_of(metadata, slice_, suspend=True))
 
     async def _drop_vanished(self) -> None:
         for cluster, namespace, name in sorted(self._seen):
             if await self._members[cluster].find(_SLICES, name, namespace=namespace) is None:
                 place = execution_namespace(cluster), work_name("EndpointSlice", namespace, name)
-                work = await self._hand.find(_WORKS, *place)
+                work = await self._writer.find(_WORKS, *place)
                 if work is not None:
                     await self._drop_mark(work)
                 self._seen.discard((cluster, namespace, name))
@@ -292,35 +292,35 @@ class Peer:
         if is_leaving(work) or not labels.get(NAME_KEY):
             for one in await self._api.list(_WORKS):
                 if one["metadata"]["name"] == work_id and annotations_of(one).get(PROVIDER) == provider:
-                    await self._hand.delete(one)
+                    await self._writer.delete(one)
             if COLLECTED_FINALIZER in work["metadata"].get("finalizers", ()):
                 after = copy.deepcopy(work)
                 after["metadata"]["finalizers"].remove(COLLECTED_FINALIZER)
-                await self._hand.put(after)
+                await self._writer.put(after)
             return
         namespace, name = labels.get(NAMESPACE_KEY, ""), labels[NAME_KEY]  # Go's maps answer "" for what is not there
-        mcs = await self._hand.find(_SERVICES, namespace, name)
+        mcs = await self._writer.find(_SERVICES, namespace, name)
         if mcs is None:
             return
         consumers = self._named(mcs, "consumerClusters")
         selector = f"{NAMESPACE_KEY}={namespace},{NAME_KEY}={name}"
         for one in await self._api.list(_WORKS, label_selector=selector):
             if annotations_of(one).get(PROVIDER) and cluster_of(one) not in consumers:
-                await self._hand.delete(one)
+                await self._writer.delete(one)
         for consumer in consumers:
             if consumer != provider and consumer in self._clusters and is_ready(self._clusters[consumer]):
-                await ensure_work(self._hand, _copy_of(work, provider, consumer, namespace, name))
+                await ensure_work(self._writer, _copy_of(work, provider, consumer, namespace, name))
         await self._tell(namespace, name, _DISPATCHED)
 
     async def _tell(self, namespace: str, name: str, condition: tuple[str, str, str, str]) -> None:
-        mcs = await self._hand.find(_SERVICES, namespace, name)
+        mcs = await self._writer.find(_SERVICES, namespace, name)
         if mcs is not None:
             before = mcs.get("status") or {}
             conditions = with_condition(before.get("conditions") or [], *condition)
             # To Karmada, which compares what it has decoded, no load balancer and an empty one are the same.
             status = {"loadBalancer": {}} | before | {"conditions": conditions}
             if conditions != before.get("conditions"):
-                await self._hand.put_if_changed({**mcs, "status": status}, mcs, "status")
+                await self._writer.put_if_changed({**mcs, "status": status}, mcs, "status")
 
 
 def manifest_of(work: Object) -> Object:

@@ -75,9 +75,9 @@ class WholePeer(Peer):
                 await self._import(work)
         found = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in await self._api.list(_IMPORTS)}
         for namespace, name in self._imports - found.keys():
-            derived = await self._hand.find("v1/services", namespace, f"derived-{name}")
+            derived = await self._writer.find("v1/services", namespace, f"derived-{name}")
             if derived is not None:
-                await self._hand.delete(derived)
+                await self._writer.delete(derived)
         self._imports = set(found)
         for one in found.values():
             await self._derive(one)
@@ -113,11 +113,11 @@ class WholePeer(Peer):
         permanent_id, export = labels_of(work)[WORK_ID], labels_of(work).get(EXPORT.name_key)
         if is_leaving(work) or not export:
             for one in await self._api.list(_SLICES, label_selector=f"{WORK_ID}={permanent_id}"):
-                await self._hand.delete(one)
+                await self._writer.delete(one)
             if EXPORT.finalizer in work["metadata"].get("finalizers", ()):
                 after = copy.deepcopy(work)
                 after["metadata"]["finalizers"].remove(EXPORT.finalizer)
-                await self._hand.put(after)
+                await self._writer.put(after)
             return
         manifest = manifest_of(work)
         namespace = manifest["metadata"]["namespace"]
@@ -125,17 +125,17 @@ class WholePeer(Peer):
         labels = {WORK_ID: permanent_id, SERVICE_NAME: f"derived-{export}", MANAGED_BY: IMPORTER}
         content = {"addressType": manifest["addressType"]}
         content |= {field: manifest.get(field) or [] for field in ("endpoints", "ports")}
-        there = await self._hand.find(_SLICES, namespace, name)
+        there = await self._writer.find(_SLICES, namespace, name)
         if there is None:
             of = {key: work["metadata"][key] for key in ("namespace", "name")}
             metadata: Object = {"name": name, "namespace": namespace, "labels": labels}
             metadata["annotations"] = {f"work.karmada.io/{key}": value for key, value in of.items()}
             kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
-            await self._hand.create(kind | content)
+            await self._writer.create(kind | content)
             return
         after = {**there, **content, "metadata": {**there["metadata"], "labels": labels}}
         before = {**there, **{field: there.get(field) or [] for field in ("endpoints", "ports")}}
-        await self._hand.put_if_changed(after, before)
+        await self._writer.put_if_changed(after, before)
 
     # --- service-import-controller (3.6) -----------------------------------------------------------------------------
 
@@ -152,16 +152,16 @@ class WholePeer(Peer):
             "metadata": {"name": f"derived-{name}", "namespace": namespace},
             "spec": {"type": "ClusterIP", "ports": ports},
         }
-        there = await self._hand.find("v1/services", namespace, f"derived-{name}")
+        there = await self._writer.find("v1/services", namespace, f"derived-{name}")
         if there is None:
-            there = await self._hand.create(wanted)
+            there = await self._writer.create(wanted)
         else:
             wanted["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
             wanted["spec"]["clusterIP"] = there["spec"]["clusterIP"]
-            there = await self._hand.put(wanted)  # also if nothing changes
+            there = await self._writer.put(wanted)  # also if nothing changes
         ingress = [{"ip": ip, "ipMode": "VIP"} for ip in spec.get("ips") or ()]
         status = {**there["status"], "loadBalancer": {"ingress": ingress} if ingress else {}}
-        await self._hand.put_if_changed({**there, "status": status}, there, "status")
+        await self._writer.put_if_changed({**there, "status": status}, there, "status")
 
 
 def _brings_export(work: Object) -> bool:

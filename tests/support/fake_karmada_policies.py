@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_karmada_loop import KINDS, Hand, Mirror, Worker
+from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Worker
 from tests.support.fake_karmada_objects import BINDING_FINALIZER, annotations_of, is_leaving, labels_of
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ _TEMPLATES = (
 class PolicyEngine:
     """Marks templates, makes their bindings, and tells these of each new version of their template."""
 
-    def __init__(self, host: Api, bindings: Mirror) -> None:
+    def __init__(self, host: Api, bindings: Reflector) -> None:
         self.worker = Worker("policy", self._follow)
-        self._hand = Hand(host, "resource-detector")
+        self._writer = FieldManager(host, "resource-detector")
         self._bindings = bindings
         self._marks: dict[tuple[str, str, str], tuple[str, Object]] = {}
-        self.mirrors = [Mirror(host, KINDS[kind], self._changed) for kind in _TEMPLATES]
+        self.reflectors = [Reflector(host, KINDS[kind], self._changed) for kind in _TEMPLATES]
 
     async def propagate(self, template: Object, clusters: Sequence[str], policy_id: str, policy: str) -> None:
         """Do what is done for a template that a PropagationPolicy selects. Marks that somebody removes come back."""
@@ -49,7 +49,7 @@ class PolicyEngine:
             "placement": {"clusterAffinity": {"clusterNames": list(clusters)}},
             "schedulerName": "default-scheduler",
         }
-        await self._hand.create(body)
+        await self._writer.create(body)
 
     async def follow(self, template: Object, clusters: Sequence[str], required_by: str) -> None:
         """Do what is done for a template that another one, whose binding is named, depends on. It gets no marks."""
@@ -57,14 +57,16 @@ class PolicyEngine:
         places = [{"name": name} for name in clusters]
         namespace = template["metadata"]["namespace"]
         body["spec"]["requiredBy"] = [{"namespace": namespace, "name": required_by, "clusters": places}]
-        await self._hand.create(body)
+        await self._writer.create(body)
 
     async def _mark(self, template: Object) -> Object:
         metadata = template["metadata"]
         policy_id, marks = self._marks[template["kind"], metadata["namespace"], metadata["name"]]
         if labels_of(template).get(POLICY_ID) == policy_id and marks.items() <= annotations_of(template).items():
             return template
-        return await self._hand.merge(template, {"metadata": {"labels": {POLICY_ID: policy_id}, "annotations": marks}})
+        return await self._writer.merge(
+            template, {"metadata": {"labels": {POLICY_ID: policy_id}, "annotations": marks}}
+        )
 
     def binding_changed(self, binding: Object) -> None:
         """It may have missed a version of its template."""
@@ -79,7 +81,7 @@ class PolicyEngine:
             self.worker.add((KINDS[after["apiVersion"], after["kind"]], *key))
 
     async def _follow(self, key: Any) -> None:
-        template = await self._hand.find(*key)
+        template = await self._writer.find(*key)
         # What a MultiClusterService has claimed is never touched, nor is its binding.
         if template is None or is_leaving(template) or labels_of(template).get(_CLAIMED):
             return
@@ -91,7 +93,7 @@ class PolicyEngine:
         version = template["metadata"]["resourceVersion"]
         if binding is None or resource.get("uid") != metadata["uid"] or resource.get("resourceVersion") == version:
             return
-        await self._hand.merge(binding, {"spec": {"resource": {"resourceVersion": version}}})
+        await self._writer.merge(binding, {"spec": {"resource": {"resourceVersion": version}}})
 
 
 def _binding(template: Object) -> Object:

@@ -72,7 +72,7 @@ async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeou
         async with asyncio.timeout(timeout):
             while True:
                 writes = Writes(bed)
-                await beaten(fake_karmada, beats)
+                await wait_heartbeats(fake_karmada, beats)
                 told = writes.told()
                 if not told and not fake_karmada.failures():
                     return
@@ -80,7 +80,7 @@ async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeou
         raise WaitTimeout(f"the world does not come to rest: {told[-3000:]}\n{fake_karmada.failures()}") from None
 
 
-async def beaten(fake_karmada: FakeKarmada, beats: int) -> None:
+async def wait_heartbeats(fake_karmada: FakeKarmada, beats: int) -> None:
     """Wait for so many heartbeats."""
     last = fake_karmada.keeper.beats + beats
 

@@ -8,7 +8,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_foreign import own, strew
+from tests.support.fleet_model_foreign import own, scatter_foreign_objects
 from tests.support.fleet_model_oracle import complaints
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def at_rest(flow: Flow, kinds: tuple[Kind, ...]) -> Any:
         member.seed(namespace("default"))
     fleet.start()
     assert await fleet.rest() == []
-    strew(fleet, there)
+    scatter_foreign_objects(fleet, there)
     beginning(fleet)
     flow.prepare(fleet)
     assert await fleet.rest() == []

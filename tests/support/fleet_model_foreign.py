@@ -24,7 +24,7 @@ def configmap(name: str, space: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": space}, "data": {"a": "b"}}
 
 
-def strew(fleet: Fleet, members: Iterable[str], *, space: str = "shop") -> None:
+def scatter_foreign_objects(fleet: Fleet, members: Iterable[str], *, space: str = "shop") -> None:
     """Put objects of others everywhere. The members' execution namespaces and `space` have to be there."""
     host = fleet.host
     host.add_theirs(marked(namespace("theirs", **{wk.SKIP_AUTO_PROPAGATION: "true"}), finalizer=True))

@@ -21,7 +21,7 @@ For those who want to know what was tried. Made by `MODEL_WRITE=1 python -m pyte
 without that the same tests fail if a number is not what this page says.
 
 Each change happens to a fleet at rest: two services, two providers whose slices ask for one name in the consumers, two
-consumers, and objects of others strewn everywhere. Whenever writes are on their way, the process is killed with each of
+consumers, and objects of others everywhere. Whenever writes are on their way, the process is killed with each of
 their subsets having arrived: before and after each write took effect, in every order. Of more than {whole} at once, the
 subsets with none, one, all and all but one of them, and the first ones (`make test-long`: of more than {long}). Another
 process begins from each world that is left behind, and has to bring about what the rules say; one more after that

@@ -16,7 +16,7 @@ from tests.integration.product.conftest import UNLIMITED
 from tests.support.fake_karmada import FakeKarmada
 from tests.support.fake_karmada_aggregated import AggregatedClusters
 from tests.support.fake_karmada_history import History, told
-from tests.support.fake_karmada_quiet import Writes, at_rest, beaten
+from tests.support.fake_karmada_quiet import Writes, at_rest, wait_heartbeats
 from tests.support.fleet import (
     EXPORTS,
     MCS,
@@ -133,12 +133,12 @@ async def test_a_pull_cluster_of_karmadas_is_served_by_our_agent_with_its_rights
     contested = [(field, names) for field, names in found if OURS & set(names)]
     assert contested == [], told(contested)
     writes = Writes(fleet.bed)
-    await beaten(fake_karmada, 10)
+    await wait_heartbeats(fake_karmada, 10)
     for process in (fleet.agent, fleet.controller):
         assert await process.terminate() == 0
         await process.start()
         await idle(process)
-    await beaten(fake_karmada, 4)
+    await wait_heartbeats(fake_karmada, 4)
     assert writes.told() == ""
 
     # It ends as it began.

@@ -13,7 +13,7 @@ from testbed.karmada import CONTROLLER_USER
 from tests.integration.beside.conftest import starting
 from tests.support.fake_karmada_history import History, told
 from tests.support.fake_karmada_objects import MCS_ID, WORK_ID, labels_of
-from tests.support.fake_karmada_quiet import Writes, at_rest, beaten
+from tests.support.fake_karmada_quiet import Writes, at_rest, wait_heartbeats
 from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
@@ -172,7 +172,7 @@ async def test_every_field_that_ours_writes_has_no_other_writer(world: World):
 
 async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     writes = Writes(world.bed)
-    await beaten(world.fake_karmada, 20)
+    await wait_heartbeats(world.fake_karmada, 20)
     assert writes.told() == ""
     assert world.fake_karmada.failures() == {}
     # ... and nobody is asleep.
@@ -191,7 +191,7 @@ async def test_binding_that_a_conversion_webhook_has_rewritten_is_left_alone(wor
     body = {"metadata": {"annotations": {"example.com/older": "yes"}}}
     writes = Writes(world.bed)
     await world.space.host.patch(older, "nginx-service", body, namespace=world.space.namespace)
-    await beaten(world.fake_karmada, 6)
+    await wait_heartbeats(world.fake_karmada, 6)
     assert world.fake_karmada.webhook.calls["/convert"] > calls
     assert writes.counted(CONTROLLER_USER) == {}, writes.told()
 
@@ -262,7 +262,7 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
     assert await world.first.terminate() == 0
     again = await world.run("fixed-again")
     await idle(again)
-    await beaten(world.fake_karmada, 4)
+    await wait_heartbeats(world.fake_karmada, 4)
     assert writes.told() == ""
     assert await again.terminate() == 0
     again = await world.run("fixed-resync", "--resync-period=1s")
@@ -282,5 +282,5 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
         return True if all(counts[controller] >= count for controller, count in wanted.items()) else None
 
     await wait_for("some resyncs", reconciled, 60)
-    await beaten(world.fake_karmada, 4)
+    await wait_heartbeats(world.fake_karmada, 4)
     assert writes.told() == ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
+from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, ForeignObjects, mark, marks_of
 from tests.support.fake_karmada_history import History
 from tests.support.fake_karmada_quiet import at_rest
 from tests.support.fleet import (
@@ -45,15 +45,15 @@ async def test_a_whole_life_touches_nothing_of_others(
     karmada_bed: Bed, fake_karmada: FakeKarmada, space: Space, run: Run
 ):
     host, namespace = space.host, space.namespace
-    strewn = Strewn(karmada_bed, namespace)
-    await strewn.strew("web")
+    foreign = ForeignObjects(karmada_bed, namespace)
+    await foreign.create_all("web")
     await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
     native = endpointslice("web-a", "web", ["192.0.2.1"])
     native["metadata"]["annotations"] = {OTHERS: "theirs"}
     await space.create_in("member1", native)
     # Theirs are settled before ours is there at all: what is written from now on is by ours.
     await at_rest(karmada_bed, fake_karmada)
-    await strewn.remember()
+    await foreign.remember()
 
     async with History(karmada_bed) as history:
         ours = await run("foreign")
@@ -75,7 +75,7 @@ async def test_a_whole_life_touches_nothing_of_others(
         ]
         for resource, name, where in marked:
             # An owner in another namespace would have it garbage-collected.
-            await mark(host, resource, name, where, strewn.owner if where == namespace else None)
+            await mark(host, resource, name, where, foreign.owner if where == namespace else None)
         await at_rest(karmada_bed, fake_karmada)
 
         # Every reason to write there is.
@@ -104,7 +104,7 @@ async def test_a_whole_life_touches_nothing_of_others(
         await release(host, MCS, "web", namespace)
         await gone(host, MCS, "web", namespace)
         await at_rest(karmada_bed, fake_karmada)
-        assert await strewn.touched() == []
+        assert await foreign.touched() == []
         assert await ours.terminate() == 0
 
     # The provider's own slice is as its owner last wrote it, and in members ours has written nothing at all.

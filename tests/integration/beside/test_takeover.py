@@ -21,7 +21,7 @@ from tests.support.fake_karmada_history import History
 from tests.support.fake_karmada_objects import labels_of
 from tests.support.fake_karmada_peer import MARK, Peer
 from tests.support.fake_karmada_peer_exports import WholePeer
-from tests.support.fake_karmada_quiet import Writes, Written, at_rest, beaten
+from tests.support.fake_karmada_quiet import Writes, Written, at_rest, wait_heartbeats
 from tests.support.fleet import (
     BINDINGS,
     DISPATCHER,
@@ -95,7 +95,7 @@ async def test_what_karmada_left_is_adopted_without_a_write_and_without_a_gap(le
     writes, began = Writes(bed), len(left.history.log)
     ours = await left.run("takeover")
     await idle(ours)
-    await beaten(left.fake_karmada, 4)
+    await wait_heartbeats(left.fake_karmada, 4)
     assert writes.counted() == ONCE, writes.told()
 
     # It is in charge: of both paths.
@@ -165,7 +165,7 @@ async def test_karmada_takes_back_what_ours_leaves_without_a_write_and_without_a
     before, began = await versions(bed), len(left.history.log)
     async with Peer(bed) as peer:
         await some_passes(peer, 3)
-        await beaten(left.fake_karmada, 4)
+        await wait_heartbeats(left.fake_karmada, 4)
         after = await versions(bed)
         assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == set()
         assert left.history.fewest("member2", "default/nginx", began) == 1
@@ -216,7 +216,7 @@ async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needles
     began, writes = len(left.history.log), Writes(bed)
     ours = await left.run("exports")
     await idle(ours)
-    await beaten(fake_karmada, 4)
+    await wait_heartbeats(fake_karmada, 4)
     assert writes.counted() == dict.fromkeys(ONCE, 2), writes.told()
     # It is in charge, and makes something new.
     for name in EXPORTED:
@@ -234,7 +234,7 @@ async def test_exports_and_imports_change_hands_twice_without_a_gap_or_a_needles
     began, before = len(left.history.log), await versions(bed)
     async with WholePeer(bed) as peer:
         await some_passes(peer, 3)
-        await beaten(fake_karmada, 4)
+        await wait_heartbeats(fake_karmada, 4)
         after = await versions(bed)
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         late = f"{space.namespace}/derived-late"

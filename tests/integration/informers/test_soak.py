@@ -34,7 +34,7 @@ from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
 from informers.errors import KubeError
 from informers.meta import ObjectKey
-from tests.support.fake_apiserver import FaithfulApiServer, ObjectHistory
+from tests.support.fake_apiserver import FakeApiServer, ObjectHistory
 from tests.support.fault_plan import FAULTS, FaultPlan
 from tests.support.fault_plan import Place as FaultPlace
 from tests.support.object_store import Selection
@@ -79,7 +79,7 @@ async def test_informers_know_what_the_server_knows_after_a_thousand_faults(
     began = time.monotonic()
     plan = FaultPlan(seed, rounds=ROUNDS)
     try:
-        async with FaithfulApiServer(ObjectHistory(), plan) as server:
+        async with FakeApiServer(ObjectHistory(), plan) as server:
             config = ClientConfig(server=server.url, timeout_seconds=0.5)
             clock = FastClock(CLOCK_SPEED)
             async with ApiClient(config, clock=clock, user_agent="soak") as client:
@@ -98,7 +98,7 @@ async def test_informers_know_what_the_server_knows_after_a_thousand_faults(
 class Soak:
     """One run."""
 
-    def __init__(self, seed: int, server: FaithfulApiServer, client: ApiClient, clock: FastClock) -> None:
+    def __init__(self, seed: int, server: FakeApiServer, client: ApiClient, clock: FastClock) -> None:
         self.rng = random.Random(seed)
         self.server = server
         self.world = server.world

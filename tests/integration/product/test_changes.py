@@ -82,7 +82,7 @@ async def test_a_removed_provider_takes_its_endpoints_and_the_service_with_it(sp
     await eventually("the Works about the service in member1", lambda: space.work_names("member1"), [])
     assert await service_in(space, "member2")
     await gone(space.member("member1"), SERVICES, "web", space.namespace)
-    # Its own slice is not the controller's, though it mirrors the labels of the Service that was.
+    # Its own slice is not the controller's, though it reflectors the labels of the Service that was.
     assert await space.member("member1").find(SLICES, "web-a", namespace=space.namespace)
     await space.patch_mcs("web", ONE)
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})

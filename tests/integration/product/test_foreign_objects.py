@@ -1,7 +1,7 @@
 """Nothing of another owner is ever changed or deleted where ours are the only controllers, in a whole life of a fleet.
 
-Clusters join, services are consumed and exported, changed and deleted, and a cluster leaves. Objects of others are
-strewn over all planes, with names and labels like ours, and marks of others are on all that ours makes or writes to.
+Clusters join, services are consumed and exported, changed and deleted, and a cluster leaves. Objects of others are on
+all planes, with names and labels like ours, and marks of others are on all that ours makes or writes to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from testbed import ControllerProcess, karmada
 from tests.integration.product.conftest import IMPATIENT
-from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, Strewn, mark, marks_of
+from tests.support.fake_karmada_foreign import OTHERS, UNTOUCHED, ForeignObjects, mark, marks_of
 from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
@@ -104,22 +104,22 @@ def plain(kind: str, name: str, namespace: str = "", **content: Any) -> Object:
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **content}
 
 
-async def strew_before_anybody_joins(bed: Bed, strewn: Strewn) -> None:
+async def create_before_anybody_joins(bed: Bed, foreign: ForeignObjects) -> None:
     """In places that have names like ours, and beside what a cluster is joined with."""
     host = bed.host.api
     secret = {"stringData": {"token": "theirs", "caBundle": "theirs"}}
     await host.apply(plain("Namespace", karmada.CLUSTER_NAMESPACE))
-    await strewn.add("host", host, plain("Secret", "member1-foreign", karmada.CLUSTER_NAMESPACE, **secret))
-    await strewn.add("host", host, plain("ConfigMap", "member1", karmada.CLUSTER_NAMESPACE))
-    await strewn.add("host", host, plain("Namespace", "karmada-es-foreign"))
+    await foreign.add("host", host, plain("Secret", "member1-foreign", karmada.CLUSTER_NAMESPACE, **secret))
+    await foreign.add("host", host, plain("ConfigMap", "member1", karmada.CLUSTER_NAMESPACE))
+    await foreign.add("host", host, plain("Namespace", "karmada-es-foreign"))
     for name, member in bed.members.items():
         for namespace in (THEIRS, "karmada-es-member1"):
-            await strewn.add(name, member.api, plain("Namespace", namespace))
-            await strewn.add(name, member.api, plain("Secret", "member1", namespace, **secret))
+            await foreign.add(name, member.api, plain("Namespace", namespace))
+            await foreign.add(name, member.api, plain("Secret", "member1", namespace, **secret))
             own = service("web") | {"metadata": {"name": "web", "namespace": namespace}}
             own["metadata"]["labels"] = {"karmada.io/managed": "true"}
-            await strewn.add(name, member.api, own)
-            await strewn.add(name, member.api, lookalike("member1-web-a", namespace))
+            await foreign.add(name, member.api, own)
+            await foreign.add(name, member.api, lookalike("member1-web-a", namespace))
 
 
 def lookalike(name: str, namespace: str) -> Object:
@@ -185,8 +185,8 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
     await karmada.install(bed)
     await serve_exports(bed)
     refusals = Refusals.since_now(bed)
-    early = Strewn(bed, THEIRS)
-    await strew_before_anybody_joins(bed, early)
+    early = ForeignObjects(bed, THEIRS)
+    await create_before_anybody_joins(bed, early)
     kubeconfig = await karmada.controller_kubeconfig(bed)
     async with ControllerProcess(kubeconfig, root=bed.root, extra_args=[*IMPATIENT, "--v=4"]) as process:
         await karmada.join_all(bed)
@@ -202,19 +202,19 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
             await mark(host, CLUSTERS, one.name, "", None)
         await eventually("member1 and member2 to be well", lambda: well(host), {"member1": "True", "member2": "True"})
 
-        strewn = Strewn(bed, namespace)
-        await strewn.strew("web")
+        foreign = ForeignObjects(bed, namespace)
+        await foreign.create_all("web")
         for name, member in bed.members.items():
-            await strewn.add(name, member.api, lookalike("member1-web-x", namespace))
+            await foreign.add(name, member.api, lookalike("member1-web-x", namespace))
         # Its name is what a copy of member1's slice `web-c` will want to have.
         taken = endpointslice("member1-web-c", "foreign", ["198.51.100.10"])
         taken["metadata"]["namespace"] = namespace
-        await strewn.add("member2", space.member("member2"), taken)
+        await foreign.add("member2", space.member("member2"), taken)
         await idle(process)
         # Whoever makes Works and ResourceBindings asks for a finalizer and a status of ours; once.
         addressed = ("host: Work karmada-es-", f"host: ResourceBinding {namespace}/web-configmap")
-        assert [line for line in await strewn.touched() if not line.startswith(addressed)] == []
-        await strewn.remember()
+        assert [line for line in await foreign.touched() if not line.startswith(addressed)] == []
+        await foreign.remember()
 
         await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
         policy = propagationpolicy("shop-export", ["member1"], service("shop"), serviceexport("shop"))
@@ -227,7 +227,7 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
 
         marked = await marked_in(space)
         for each in marked:
-            await mark(each.api, each.resource, each.name, each.namespace, strewn.owner if each.owned else None)
+            await mark(each.api, each.resource, each.name, each.namespace, foreign.owner if each.owned else None)
         slices = [(space.member("member1"), SLICES, f"{name}-a", namespace) for name in ("web", "shop")]
         await idle(process)
 
@@ -244,7 +244,7 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         await idle(process)
         for each in [*marked, *clusters]:
             await each.is_intact()
-        assert await early.touched() + await strewn.touched() == []
+        assert await early.touched() + await foreign.touched() == []
 
         # The end of the services: each object stays as long as others hold it.
         for resource, name in ((MCS, "web"), (IMPORTS, "shop"), (EXPORTS, "shop")):
@@ -255,24 +255,24 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         await idle(process)
         for each in marked:
             await each.is_intact()
-        assert await early.touched() + await strewn.touched() == []
+        assert await early.touched() + await foreign.touched() == []
         for each in marked:
             await each.release()
         await space.dispatched_are("member2", {"member1-web-x": ["198.51.100.9"]})
         await idle(process)
-        assert await early.touched() + await strewn.touched() == []
+        assert await early.touched() + await foreign.touched() == []
         assert await states(slices) == provided
 
         # A cluster leaves, with its execution namespace.
-        strewn.forget(plane="host", namespace="karmada-es-member2")
-        strewn.forget(plane="member2", namespace=namespace)
+        foreign.forget(plane="host", namespace="karmada-es-member2")
+        foreign.forget(plane="member2", namespace=namespace)
         await host.delete(CLUSTERS, "member2")
         await clusters[1].is_held()
         await clusters[1].is_intact()
         await clusters[1].release()
         await idle(process)
         await clusters[0].is_intact()
-        assert await early.touched() + await strewn.touched() == []
+        assert await early.touched() + await foreign.touched() == []
         assert await states(secrets) == joined_with
         assert await process.terminate() == 0
     assert refusals.found() == []

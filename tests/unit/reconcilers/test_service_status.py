@@ -46,7 +46,7 @@ NOT_FOUND = condition(
 ) | {"observedGeneration": 1}
 
 
-class Desk:
+class Bench:
     """A status reconciler with a service, and two collected slices if wanted.
 
     The control plane has no Service, and that is said already: what endpoints there are is not the matter here.
@@ -83,7 +83,7 @@ class Desk:
             clock=self.clock,
         )
 
-    async def look(self) -> Result:
+    async def reconcile(self) -> Result:
         return await self.reconciler.reconcile(WEB)
 
     @property
@@ -98,25 +98,25 @@ class Desk:
 
 
 async def test_nothing_is_said_before_anything_is_reported():
-    desk = Desk(collected_work("m1"))
-    await desk.look()
-    assert desk.api.writes == []
-    assert desk.reasons() == []
+    bench = Bench(collected_work("m1"))
+    await bench.reconcile()
+    assert bench.api.writes == []
+    assert bench.reasons() == []
 
 
 async def test_both_conditions_go_out_in_one_request_with_their_events():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_service(WEB, GOOD)
-    desk.board.report_slice(ONE, WEB, GOOD)
-    assert desk.told == [WEB, WEB]
-    await desk.look()
-    assert [str(call) for call in desk.api.writes] == ["patch multiclusterservices/default/web/status"]
-    assert {kind: one["status"] for kind, one in desk.conditions.items()} == {
+    bench = Bench(collected_work("m1"))
+    bench.board.report_service(WEB, GOOD)
+    bench.board.report_slice(ONE, WEB, GOOD)
+    assert bench.told == [WEB, WEB]
+    await bench.reconcile()
+    assert [str(call) for call in bench.api.writes] == ["patch multiclusterservices/default/web/status"]
+    assert {kind: one["status"] for kind, one in bench.conditions.items()} == {
         wk.SERVICE_APPLIED: "True",
         wk.SLICE_DISPATCHED: "True",
     }
-    assert {one["lastTransitionTime"] for one in desk.conditions.values()} == {"2026-01-01T00:00:00Z"}
-    assert desk.recorder.events == [
+    assert {one["lastTransitionTime"] for one in bench.conditions.values()} == {"2026-01-01T00:00:00Z"}
+    assert bench.recorder.events == [
         (
             "multiclusterservice-controller",
             wk.MCS_KIND,
@@ -137,10 +137,10 @@ async def test_both_conditions_go_out_in_one_request_with_their_events():
 
 
 async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    assert desk.conditions == {
+    bench = Bench(collected_work("m1"))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions == {
         wk.SLICE_DISPATCHED: {
             "type": "EndpointSliceDispatched",
             "status": "True",
@@ -152,43 +152,43 @@ async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it()
 
 
 async def test_the_same_outcome_again_is_neither_written_nor_said():
-    desk = Desk(collected_work("m1"))
+    bench = Bench(collected_work("m1"))
     for _ in range(3):
-        desk.board.report_service(WEB, StepResult(errors=("no",)))
-        desk.board.report_slice(ONE, WEB, BAD)
-        await desk.look()
-        await desk.clock.advance(5)
-    assert len(desk.api.writes) == 1
-    assert {event[3] for event in desk.recorder.events} == {"Warning"}
-    assert desk.reasons() == ["SyncServiceFailed", "DispatchEndpointSliceFailed"]
+        bench.board.report_service(WEB, StepResult(errors=("no",)))
+        bench.board.report_slice(ONE, WEB, BAD)
+        await bench.reconcile()
+        await bench.clock.advance(5)
+    assert len(bench.api.writes) == 1
+    assert {event[3] for event in bench.recorder.events} == {"Warning"}
+    assert bench.reasons() == ["SyncServiceFailed", "DispatchEndpointSliceFailed"]
 
 
 async def test_a_change_of_one_condition_is_one_event_and_leaves_the_others_time_alone():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_service(WEB, GOOD)
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    desk.reasons()
-    await desk.clock.advance(60)
-    desk.board.report_slice(ONE, WEB, BAD)
-    await desk.look()
-    assert desk.reasons() == ["DispatchEndpointSliceFailed"]
-    assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
-    assert desk.conditions[wk.SLICE_DISPATCHED]["lastTransitionTime"] == "2026-01-01T00:01:00Z"
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+    bench = Bench(collected_work("m1"))
+    bench.board.report_service(WEB, GOOD)
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    bench.reasons()
+    await bench.clock.advance(60)
+    bench.board.report_slice(ONE, WEB, BAD)
+    await bench.reconcile()
+    assert bench.reasons() == ["DispatchEndpointSliceFailed"]
+    assert bench.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert bench.conditions[wk.SLICE_DISPATCHED]["lastTransitionTime"] == "2026-01-01T00:01:00Z"
+    assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
 
 
 async def test_other_words_keep_the_time_and_are_said():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    await desk.look()
-    desk.reasons()
-    await desk.clock.advance(60)
-    desk.board.report_service(WEB, StepResult(skips=(NOT_READY,)))
-    await desk.look()
-    assert desk.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
-    assert desk.reasons() == ["SyncServiceFailed"], "it had succeeded before"
-    assert (await desk.look(), desk.reasons()) == (Result(), [])
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    await bench.reconcile()
+    bench.reasons()
+    await bench.clock.advance(60)
+    bench.board.report_service(WEB, StepResult(skips=(NOT_READY,)))
+    await bench.reconcile()
+    assert bench.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert bench.reasons() == ["SyncServiceFailed"], "it had succeeded before"
+    assert (await bench.reconcile(), bench.reasons()) == (Result(), [])
 
 
 @pytest.mark.parametrize(
@@ -196,142 +196,142 @@ async def test_other_words_keep_the_time_and_are_said():
 )
 async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reason: str):
     skip = SkippedCluster("m2", reason, "because")
-    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
     for one in (ONE, TWO):
-        desk.board.report_slice(one, WEB, StepResult(skips=(skip,)))
-    await desk.look()
-    assert [event[3:] for event in desk.recorder.events[1:]] == [("Warning", reason, "m2: because")]
+        bench.board.report_slice(one, WEB, StepResult(skips=(skip,)))
+    await bench.reconcile()
+    assert [event[3:] for event in bench.recorder.events[1:]] == [("Warning", reason, "m2: because")]
 
 
 @pytest.mark.parametrize("first", [wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED])
 async def test_a_cluster_that_the_other_condition_names_already_is_no_news(first: str):
-    desk = Desk(collected_work("m1"))
-    desk.board.report_service(WEB, GOOD)
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    desk.reasons()
+    bench = Bench(collected_work("m1"))
+    bench.board.report_service(WEB, GOOD)
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    bench.reasons()
     skipping = StepResult(skips=(NOT_READY,))
     for kind in sorted((wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED), key=lambda one: one != first):
         if kind == wk.SERVICE_APPLIED:
-            desk.board.report_service(WEB, skipping)
+            bench.board.report_service(WEB, skipping)
         else:
-            desk.board.report_slice(ONE, WEB, skipping)
-        await desk.look()
-    assert len(desk.api.writes) == 3
+            bench.board.report_slice(ONE, WEB, skipping)
+        await bench.reconcile()
+    assert len(bench.api.writes) == 3
     second = "DispatchEndpointSliceSucceed" if first == wk.SERVICE_APPLIED else "SyncServiceSucceed"
-    assert desk.reasons() == ["SyncServiceFailed", second], "that the other condition changed, too"
+    assert bench.reasons() == ["SyncServiceFailed", second], "that the other condition changed, too"
 
 
 async def test_of_thousands_of_clusters_that_are_skipped_each_is_said_once_and_many_together():
     skips = tuple(
         SkippedCluster(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(100)
     )
-    desk = Desk(collected_work("m1"))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    desk.reasons()
+    bench = Bench(collected_work("m1"))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    bench.reasons()
     for number in (80, 81, 81, 100):
-        desk.board.report_slice(ONE, WEB, StepResult(skips=skips[:number]))
-        await desk.look()
+        bench.board.report_slice(ONE, WEB, StepResult(skips=skips[:number]))
+        await bench.reconcile()
 
     def some(first: int) -> str:
         return f"{', '.join(f'm{number:04}' for number in range(first, first + 10))} and others"
 
-    warnings = [event[5] for event in desk.recorder.events if event[3] == "Warning"]
+    warnings = [event[5] for event in bench.recorder.events if event[3] == "Warning"]
     assert [one.removesuffix(": the cluster is not ready") for one in warnings] == [some(0), "m0080", some(81)]
-    desk.reasons()
-    desk.restart()
+    bench.reasons()
+    bench.restart()
     for outcome in (StepResult(skips=skips), StepResult(skips=skips[::-1])):
-        desk.board.report_slice(ONE, WEB, outcome)
-        await desk.look()
-    assert desk.reasons() == [], "the condition has not changed"
-    desk.board.report_slice(
+        bench.board.report_slice(ONE, WEB, outcome)
+        await bench.reconcile()
+    assert bench.reasons() == [], "the condition has not changed"
+    bench.board.report_slice(
         ONE, WEB, StepResult(skips=(*skips, SkippedCluster("n", "SyncServiceFailed", "is not ready")))
     )
-    await desk.look()
-    assert [event[5] for event in desk.recorder.events if event[3] == "Warning"] == ["n: is not ready"]
+    await bench.reconcile()
+    assert [event[5] for event in bench.recorder.events if event[3] == "Warning"] == ["n: is not ready"]
 
 
 # --- the verdict over all slices --------------------------------------------------------------------------------------
 
 
 async def test_the_verdict_waits_until_every_collected_slice_has_reported():
-    desk = Desk(
+    bench = Bench(
         collected_work("m1"),
         collected_work("m1", slice_("web-2")),
         collected_work("m1", slice_("web-3"), deleting=True),
         dispatched_work("m9", "m1", slice_("web-9")),
         collected_work("m1", slice_("api-1", service="api")),
     )
-    desk.board.report_slice(TWO, WEB, GOOD)
-    await desk.look()
-    assert desk.conditions == {}
-    desk.board.report_slice(ONE, WEB, BAD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
+    bench.board.report_slice(TWO, WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions == {}
+    bench.board.report_slice(ONE, WEB, BAD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
 
 
 async def test_a_report_on_a_slice_that_is_collected_no_more_does_not_count():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    desk.board.report_slice(TWO, WEB, BAD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+    bench = Bench(collected_work("m1"))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.board.report_slice(TWO, WEB, BAD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
 
 async def test_opening_10_a_later_success_does_not_hide_an_earlier_failure():
-    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
-    desk.board.report_slice(ONE, WEB, BAD)
-    desk.board.report_slice(TWO, WEB, GOOD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
+    bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    bench.board.report_slice(ONE, WEB, BAD)
+    bench.board.report_slice(TWO, WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
 
 
 async def test_a_service_without_any_slice_never_gets_the_condition_on_them():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    await desk.look()
-    assert desk.conditions.keys() == {wk.SERVICE_APPLIED}
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions.keys() == {wk.SERVICE_APPLIED}
 
 
 async def test_a_failure_ends_with_the_slice_it_was_about():
-    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")))
-    desk.board.report_slice(ONE, WEB, BAD)
-    desk.board.report_slice(TWO, WEB, GOOD)
-    await desk.look()
-    for one in desk.api.all("Work"):
-        desk.api.edit("Work", "karmada-es-m1", one["metadata"]["name"], {"metadata": {"finalizers": []}})
-        desk.api.remove("Work", "karmada-es-m1", one["metadata"]["name"])
+    bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
+    bench.board.report_slice(ONE, WEB, BAD)
+    bench.board.report_slice(TWO, WEB, GOOD)
+    await bench.reconcile()
+    for one in bench.api.all("Work"):
+        bench.api.edit("Work", "karmada-es-m1", one["metadata"]["name"], {"metadata": {"finalizers": []}})
+        bench.api.remove("Work", "karmada-es-m1", one["metadata"]["name"])
     for origin in (ONE, TWO):
-        desk.board.report_slice(origin, None, GOOD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+        bench.board.report_slice(origin, None, GOOD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
 
 async def test_after_a_restart_the_verdict_stands_until_all_have_reported_again():
     message = BAD.errors[0]
     before = [condition(wk.SLICE_DISPATCHED, "False", wk.SLICE_DISPATCHED_FAILED, message)]
-    desk = Desk(collected_work("m1"), collected_work("m1", slice_("web-2")), conditions=before)
-    desk.board.report_slice(TWO, WEB, GOOD)
-    await desk.look()
-    desk.board.report_slice(ONE, WEB, BAD)
-    await desk.look()
-    assert desk.api.writes == []
-    assert desk.reasons() == []
+    bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")), conditions=before)
+    bench.board.report_slice(TWO, WEB, GOOD)
+    await bench.reconcile()
+    bench.board.report_slice(ONE, WEB, BAD)
+    await bench.reconcile()
+    assert bench.api.writes == []
+    assert bench.reasons() == []
 
 
 async def test_what_could_not_be_collected_counts_until_it_could():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    desk.board.report_uncollected(TWO, WEB, BAD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
-    desk.board.report_uncollected(TWO, API, BAD)
-    assert desk.told[-2:] == [WEB, API], "both are told when a slice moves"
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
-    desk.board.report_uncollected(TWO, None, GOOD)
-    assert desk.board.uncollected(API) == []
+    bench = Bench(collected_work("m1"))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.board.report_uncollected(TWO, WEB, BAD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
+    bench.board.report_uncollected(TWO, API, BAD)
+    assert bench.told[-2:] == [WEB, API], "both are told when a slice moves"
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+    bench.board.report_uncollected(TWO, None, GOOD)
+    assert bench.board.uncollected(API) == []
 
 
 # --- what Karmada wrote -----------------------------------------------------------------------------------------------
@@ -346,26 +346,26 @@ KARMADAS = (
 @pytest.mark.parametrize("slices", [2, 1, 0])
 async def test_what_karmada_wrote_stays_to_the_byte(slices: int):
     works = [collected_work("m1"), collected_work("m1", slice_("web-2"))][:slices]
-    desk = Desk(*works, conditions=list(KARMADAS[: 1 + min(slices, 1)]))
-    desk.board.report_service(WEB, GOOD)
+    bench = Bench(*works, conditions=list(KARMADAS[: 1 + min(slices, 1)]))
+    bench.board.report_service(WEB, GOOD)
     for one in (ONE, TWO)[:slices]:
-        desk.board.report_slice(one, WEB, GOOD)
-    assert await desk.look() == Result()
-    assert desk.api.writes == []
-    assert desk.reasons() == []
+        bench.board.report_slice(one, WEB, GOOD)
+    assert await bench.reconcile() == Result()
+    assert bench.api.writes == []
+    assert bench.reasons() == []
 
 
 async def test_when_all_slices_are_gone_the_condition_stays_as_it_is():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    before = desk.conditions
-    [work] = desk.api.all("Work")
-    desk.api.edit("Work", "karmada-es-m1", work["metadata"]["name"], {"metadata": {"finalizers": []}})
-    desk.api.remove("Work", "karmada-es-m1", work["metadata"]["name"])
-    desk.board.report_slice(ONE, None, GOOD)
-    assert await desk.look() == Result()
-    assert desk.conditions == before
+    bench = Bench(collected_work("m1"))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    before = bench.conditions
+    [work] = bench.api.all("Work")
+    bench.api.edit("Work", "karmada-es-m1", work["metadata"]["name"], {"metadata": {"finalizers": []}})
+    bench.api.remove("Work", "karmada-es-m1", work["metadata"]["name"])
+    bench.board.report_slice(ONE, None, GOOD)
+    assert await bench.reconcile() == Result()
+    assert bench.conditions == before
 
 
 # --- what is told of the consumers ------------------------------------------------------------------------------------
@@ -390,20 +390,20 @@ def failing(message: str = "no room", since: str | None = "2026-01-01T00:00:00Z"
     ids=["for three seconds", "just now", "for five seconds", "in the future", "nobody knows since when"],
 )
 async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(since: str | None, waits: float | None):
-    desk = Desk(collected_work("m1"), failing(since=since))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    assert await desk.look() == Result(requeue_after=waits)
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == ("False" if waits is None else "True")
-    await desk.clock.advance(waits or 0)
-    assert await desk.look() == Result()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == "slice default/web-1 of m1 in m2: no room, retrying"
+    bench = Bench(collected_work("m1"), failing(since=since))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    assert await bench.reconcile() == Result(requeue_after=waits)
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == ("False" if waits is None else "True")
+    await bench.clock.advance(waits or 0)
+    assert await bench.reconcile() == Result()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == "slice default/web-1 of m1 in m2: no room, retrying"
 
 
 async def test_opening_23_a_namespace_that_a_consumer_lacks_is_named_with_what_to_do():
-    desk = Desk(collected_work("m1"), failing('create slice: namespaces "default" not found', since=None))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["message"] == (
+    bench = Bench(collected_work("m1"), failing('create slice: namespaces "default" not found', since=None))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == (
         'slice default/web-1 of m1 in m2: create slice: namespaces "default" not found (create the namespace there), '
         "retrying"
     )
@@ -411,10 +411,10 @@ async def test_opening_23_a_namespace_that_a_consumer_lacks_is_named_with_what_t
 
 async def test_opening_23_a_copy_on_its_way_out_and_what_is_no_copy_fail_nobody():
     own = collected_work("m1") | {"status": failing()["status"]}
-    desk = Desk(own, failing(deleting=True, since=None))
-    desk.board.report_slice(ONE, WEB, GOOD)
-    await desk.look()
-    assert desk.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
+    bench = Bench(own, failing(deleting=True, since=None))
+    bench.board.report_slice(ONE, WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
 
 # --- where the Service is ---------------------------------------------------------------------------------------------
@@ -427,13 +427,13 @@ def service_work(member: str = "m2", *said: Any) -> Any:
     return work(member, SERVICE_NAME, service()) | {"status": {"conditions": list(said)}}
 
 
-def placed(*works: Any) -> Desk:
+def placed(*works: Any) -> Bench:
     """The Service is wanted in m2, and scheduled there."""
-    desk = Desk(*works, providers=["m2"], consumers=["m2"])
-    desk.api.seed(cluster("m2"))
-    desk.api.seed(binding(clusters=[{"name": "m2"}]))
-    desk.board.report_service(WEB, GOOD)
-    return desk
+    bench = Bench(*works, providers=["m2"], consumers=["m2"])
+    bench.api.seed(cluster("m2"))
+    bench.api.seed(binding(clusters=[{"name": "m2"}]))
+    bench.board.report_service(WEB, GOOD)
+    return bench
 
 
 @pytest.mark.parametrize(
@@ -442,51 +442,51 @@ def placed(*works: Any) -> Desk:
     ids=["without Work", "not tried"],
 )
 async def test_a_service_may_be_on_its_way_for_some_seconds_before_anything_is_said(works: list[Any], text: str):
-    desk = placed(*works)
-    assert await desk.look() == Result(requeue_after=5.0)
-    await desk.clock.advance(2)
-    assert await desk.look() == Result(requeue_after=3.0)
-    assert desk.api.writes == []
-    await desk.clock.advance(3)
-    assert await desk.look() == Result()
-    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == f"Service default/web in m2: {text}"
-    assert desk.reasons() == ["SyncServiceFailed"]
+    bench = placed(*works)
+    assert await bench.reconcile() == Result(requeue_after=5.0)
+    await bench.clock.advance(2)
+    assert await bench.reconcile() == Result(requeue_after=3.0)
+    assert bench.api.writes == []
+    await bench.clock.advance(3)
+    assert await bench.reconcile() == Result()
+    assert bench.conditions[wk.SERVICE_APPLIED]["message"] == f"Service default/web in m2: {text}"
+    assert bench.reasons() == ["SyncServiceFailed"]
     for one in works:
         meta = one["metadata"]
-        desk.api.edit("Work", meta["namespace"], meta["name"], {"status": {"conditions": [condition(wk.APPLIED)]}})
+        bench.api.edit("Work", meta["namespace"], meta["name"], {"status": {"conditions": [condition(wk.APPLIED)]}})
     if works:
-        await desk.look()
-        assert desk.conditions[wk.SERVICE_APPLIED]["message"] == PROPAGATED
+        await bench.reconcile()
+        assert bench.conditions[wk.SERVICE_APPLIED]["message"] == PROPAGATED
 
 
 async def test_a_refusal_is_told_after_five_seconds_in_the_members_words():
     said = condition(wk.APPLIED, "False", message="team policy: not allowed here")
-    desk = placed(service_work("m2", said | {"lastTransitionTime": "2025-12-31T23:59:57Z"}))
-    assert await desk.look() == Result(requeue_after=2.0)
-    assert desk.api.writes == []
-    await desk.clock.advance(2)
-    assert await desk.look() == Result()
+    bench = placed(service_work("m2", said | {"lastTransitionTime": "2025-12-31T23:59:57Z"}))
+    assert await bench.reconcile() == Result(requeue_after=2.0)
+    assert bench.api.writes == []
+    await bench.clock.advance(2)
+    assert await bench.reconcile() == Result()
     text = "Service default/web in m2: team policy: not allowed here, retrying"
-    assert desk.conditions[wk.SERVICE_APPLIED]["message"] == text
-    desk.restart()
-    assert await desk.look() == Result()
-    assert len(desk.api.writes) == 1
+    assert bench.conditions[wk.SERVICE_APPLIED]["message"] == text
+    bench.restart()
+    assert await bench.reconcile() == Result()
+    assert len(bench.api.writes) == 1
 
 
 async def test_a_service_that_was_taken_before_keeps_its_verdict_while_it_is_on_its_way_again():
-    desk = placed(service_work("m2", condition(wk.APPLIED)))
-    await desk.look()
-    desk.api.edit("Work", "karmada-es-m2", SERVICE_NAME, {"status": {"conditions": []}})
-    assert await desk.look() == Result(requeue_after=5.0)
-    assert len(desk.api.writes) == 1
-    assert desk.conditions[wk.SERVICE_APPLIED]["status"] == "True"
+    bench = placed(service_work("m2", condition(wk.APPLIED)))
+    await bench.reconcile()
+    bench.api.edit("Work", "karmada-es-m2", SERVICE_NAME, {"status": {"conditions": []}})
+    assert await bench.reconcile() == Result(requeue_after=5.0)
+    assert len(bench.api.writes) == 1
+    assert bench.conditions[wk.SERVICE_APPLIED]["status"] == "True"
 
 
 async def test_what_the_service_itself_lacks_is_told_at_once():
-    desk = placed()
-    desk.board.report_service(WEB, StepResult(errors=("Service default/web does not exist",)))
-    assert await desk.look() == Result()
-    assert desk.conditions[wk.SERVICE_APPLIED]["status"] == "False"
+    bench = placed()
+    bench.board.report_service(WEB, StepResult(errors=("Service default/web does not exist",)))
+    assert await bench.reconcile() == Result()
+    assert bench.conditions[wk.SERVICE_APPLIED]["status"] == "False"
 
 
 TAKEN = {"status": {"conditions": [condition(wk.APPLIED)]}}
@@ -570,17 +570,17 @@ def test_the_same_report_on_a_slice_again_is_heard_by_nobody():
 
 
 async def test_conditions_that_somebody_wrote_over_are_put_right_by_the_next_report_on_the_service():
-    desk = Desk(collected_work("m1"))
-    desk.board.report_service(WEB, GOOD)
-    desk.board.report_slice(ONE, WEB, BAD)
-    await desk.look()
-    before = desk.conditions
-    desk.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": []}})
-    desk.told.clear()
-    desk.board.report_service(WEB, GOOD)
-    assert desk.told == [WEB]
-    await desk.look()
-    assert desk.conditions == before
+    bench = Bench(collected_work("m1"))
+    bench.board.report_service(WEB, GOOD)
+    bench.board.report_slice(ONE, WEB, BAD)
+    await bench.reconcile()
+    before = bench.conditions
+    bench.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": []}})
+    bench.told.clear()
+    bench.board.report_service(WEB, GOOD)
+    assert bench.told == [WEB]
+    await bench.reconcile()
+    assert bench.conditions == before
 
 
 def test_the_board_forgets_a_service_entirely():
@@ -606,68 +606,68 @@ def test_the_board_forgets_a_service_entirely():
 
 
 async def test_a_conflict_is_looked_at_again_soon_and_nothing_is_said_before():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    desk.api.fail(Conflict(409, "Conflict", "changed"), "patch")
-    result = await desk.look()
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    bench.api.fail(Conflict(409, "Conflict", "changed"), "patch")
+    result = await bench.reconcile()
     assert result.requeue_after is not None
     assert result.requeue_after <= 1
-    assert desk.reasons() == []
-    await desk.look()
-    assert desk.reasons() == ["SyncServiceSucceed"]
+    assert bench.reasons() == []
+    await bench.reconcile()
+    assert bench.reasons() == ["SyncServiceSucceed"]
 
 
 async def test_conditions_are_never_written_over_what_was_not_seen():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    desk.api.hold_watches()
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    bench.api.hold_watches()
     theirs = condition("Theirs")
-    desk.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": [theirs]}})
-    assert (await desk.look()).requeue_after is not None
-    desk.api.release_watches()
-    await desk.look()
-    assert desk.conditions.keys() == {"Theirs", wk.SERVICE_APPLIED}
+    bench.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": [theirs]}})
+    assert (await bench.reconcile()).requeue_after is not None
+    bench.api.release_watches()
+    await bench.reconcile()
+    assert bench.conditions.keys() == {"Theirs", wk.SERVICE_APPLIED}
 
 
 async def test_a_write_that_fails_is_raised_and_said_only_once_it_succeeds():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    desk.api.fail(ServerError(500, "x", "x"), "patch")
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    bench.api.fail(ServerError(500, "x", "x"), "patch")
     with pytest.raises(ServerError):
-        await desk.look()
-    assert desk.reasons() == []
+        await bench.reconcile()
+    assert bench.reasons() == []
 
 
 async def test_a_service_that_goes_meanwhile_is_no_failure():
-    desk = Desk()
-    desk.board.report_service(WEB, GOOD)
-    desk.api.fail(NotFound(404, "NotFound", "x"), "patch")
-    assert await desk.look() == Result()
-    assert desk.reasons() == []
+    bench = Bench()
+    bench.board.report_service(WEB, GOOD)
+    bench.api.fail(NotFound(404, "NotFound", "x"), "patch")
+    assert await bench.reconcile() == Result()
+    assert bench.reasons() == []
 
 
 async def test_conditions_of_others_stay_as_they_are():
     foreign = condition("Foreign", message="")
-    desk = Desk(conditions=[foreign])
-    desk.board.report_service(WEB, GOOD)
-    await desk.look()
-    assert desk.conditions["Foreign"] == foreign
+    bench = Bench(conditions=[foreign])
+    bench.board.report_service(WEB, GOOD)
+    await bench.reconcile()
+    assert bench.conditions["Foreign"] == foreign
 
 
 @pytest.mark.parametrize(
     "fields", [{"deleting": True}, {"types": ["LoadBalancer"]}], ids=["being deleted", "another type"]
 )
 async def test_a_service_that_is_not_ours_now_is_not_written(fields: dict[str, Any]):
-    desk = Desk(collected_work("m1"), **fields)
-    desk.board.report_service(WEB, GOOD)
-    desk.board.report_slice(ONE, WEB, GOOD)
-    assert await desk.look() == Result()
-    assert desk.api.writes == []
+    bench = Bench(collected_work("m1"), **fields)
+    bench.board.report_service(WEB, GOOD)
+    bench.board.report_slice(ONE, WEB, GOOD)
+    assert await bench.reconcile() == Result()
+    assert bench.api.writes == []
 
 
 async def test_a_service_that_is_gone_is_forgotten():
-    desk = Desk(adopted=False)
-    desk.board.report_service(WEB, GOOD)
-    desk.api.remove(wk.MCS_KIND, "default", "web")
-    await desk.look()
-    assert desk.board.service_outcome(WEB) is None
+    bench = Bench(adopted=False)
+    bench.board.report_service(WEB, GOOD)
+    bench.api.remove(wk.MCS_KIND, "default", "web")
+    await bench.reconcile()
+    assert bench.board.service_outcome(WEB) is None

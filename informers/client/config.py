@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +173,6 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
 
     async def load() -> _Loaded:
         loaded = _Loaded()
-        user: Any = None
         try:
             merged = KubeConfigMerger(paths).config
             if merged is None:
@@ -195,7 +195,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
                 f"{where}: {loaded.plugin}no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s"
             ) from error
         except Exception as error:  # whatever malformed YAML makes a foreign library raise
-            words = redact(str(error), _secrets_in(user))  # it names a node by all that is in it
+            words = redact(str(error), _secrets_in_files(paths))  # it names a node by all that is in it
             raise ConfigError(f"{where}: {loaded.plugin}{type(error).__name__}: {words}") from error
         return loaded
 
@@ -316,8 +316,19 @@ def _named(config: Any, section: str, name: Any) -> Any:
     return config[section].get_with_name(name)
 
 
+def _secrets_in_files(paths: str) -> Iterator[str]:
+    """Those of all users: what cannot be merged may be quoted, too, such as users without a name."""
+    import yaml  # as kubernetes-asyncio: see the module docstring
+
+    for path in filter(None, paths.split(os.pathsep)):
+        with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+            content = yaml.safe_load(Path(path).expanduser().read_text())
+            if isinstance(content, dict):
+                yield from _secrets_in(content.get("users"))
+
+
 def _secrets_in(node: Any) -> Iterator[str]:
-    """Every text in a user of a kubeconfig, apart from what people need to find out what is wrong."""
+    """Every text in the users of a kubeconfig, apart from what people need to find out what is wrong."""
     value = getattr(node, "value", node)
     if isinstance(value, dict):
         for name, child in value.items():

@@ -45,6 +45,9 @@ MAX_RESPONSE_BYTES: Final = 64 << 20
 MAX_EVENT_BYTES: Final = 8 << 20
 """Longest line of a watch. etcd refuses objects above 1.5 MiB; JSON makes them somewhat longer."""
 
+TURN_BYTES: Final = 256 << 10
+"""Bytes of one answer, decompressed, that are read before other tasks of the event loop run."""
+
 Lines: TypeAlias = "AsyncIterator[list[bytes]]"
 """The lines of a stream, as they arrive."""
 
@@ -243,6 +246,9 @@ class Transport:
             sock_read=idle_seconds,
         )
         headers = await self._authorized(None)
+        headers["Accept-Encoding"] = (
+            "identity"  # API servers do not compress watches; what a hostile one packs is large
+        )
         what = self._describe("WATCH", target)
         started, code = self._clock.monotonic(), "<error>"
         try:
@@ -386,6 +392,7 @@ class _Lines:
         self._what = what
         self._secrets = secrets
         self._splitter = LineSplitter(MAX_EVENT_BYTES)
+        self._turn = _Turn()
 
     def __aiter__(self) -> AsyncIterator[list[bytes]]:
         return self
@@ -400,15 +407,31 @@ class _Lines:
                 raise _transport_error(self._what, error, self._secrets) from error
             if not chunk:
                 raise StopAsyncIteration
+            await self._turn.read(len(chunk))
             if lines := self._splitter.feed(chunk):
                 return [redact_bytes(line, self._secrets) if b'"ERROR"' in line else line for line in lines]
+
+
+class _Turn:
+    """Lets other tasks run after each `TURN_BYTES`: a read returns at once as long as decompressed bytes are there."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    async def read(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes >= TURN_BYTES:
+            self._bytes = 0
+            await asyncio.sleep(0)
 
 
 async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> bytes:
     """The decompressed body. Its length is checked as it grows: it may be compressed, and the server may lie."""
     chunks: list[bytes] = []
     size = 0
+    turn = _Turn()
     while chunk := await response.content.readany():
+        await turn.read(len(chunk))
         size += len(chunk)
         if size > max_bytes:
             raise DecodeError(f"{what}: the answer is longer than {max_bytes} bytes")

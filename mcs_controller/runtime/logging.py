@@ -60,10 +60,14 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See :meth:`logging.Formatter.format`."""
-        parts = [_timestamp(record), f"{record.levelname:<7}", record.name, record.getMessage()]
+        parts = [_timestamp(record), f"{record.levelname:<7}", record.name, _escaped(record.getMessage())]
         parts += (f"{key}={_quoted(value)}" for key, value in _fields_of(record).items())
         line = " ".join(parts)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        # Indented, as an error may quote what another system said, which may look like a line of this log.
+        traceback = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"  {_escaped(each)}" for each in traceback)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -91,6 +95,11 @@ def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
 def _timestamp(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _escaped(text: str) -> str:
+    """One line without control characters: with them a member's words forge lines and move a terminal's cursor."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _quoted(value: object) -> str:

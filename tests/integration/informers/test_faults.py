@@ -413,6 +413,34 @@ async def test_compressed_watch_is_read_as_it_comes(server: ScriptedApiServer) -
     assert received == [added("a", 5), added("b", 6)]
 
 
+async def test_compressed_empty_lines_without_end_leave_the_event_loop_to_others(server: ScriptedApiServer) -> None:
+    """64 MiB of newlines come in 64 KiB, and are there all at once."""
+    megabytes = 64
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await exchange.chunk(gzip.compress(added("a", 5) + b"\n" + b"\n" * (megabytes << 20)))
+        await exchange.end_stream()
+
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    server.script(answer)
+    async with to(server) as client, client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
+        batches = aiter(lines)
+        assert await anext(batches) == [added("a", 5)]
+        task = asyncio.create_task(other())
+        assert [batch async for batch in batches] == []
+        task.cancel()
+    assert turns >= megabytes
+    assert server.requests[-1].headers["accept-encoding"] == "identity"
+
+
 async def test_server_restored_from_a_backup_is_found_out_by_its_silence(server: ScriptedApiServer) -> None:
     """A real API server opens a watch from a version that it has yet to reach, and says nothing, not even bookmarks."""
     restored = stream(added("a", 4), bookmark_line(5, initial_events_end=True))

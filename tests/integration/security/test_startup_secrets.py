@@ -99,6 +99,10 @@ CASES: dict[str, tuple[Callable[[Plant], Object], Answer | None]] = {
     "token that is a list": (lambda p: kubeconfig({}, {"token": [p("token")]}), None),
     "user that is a list": (lambda p: kubeconfig({}, {}) | {"users": [{"name": "a", "user": [p("user")]}]}, None),
     "users without name": (lambda p: kubeconfig({}, {}) | {"users": [{"user": {"token": p("token")}}]}, None),
+    "two users without name": (
+        lambda p: kubeconfig({}, {}) | {"users": [{"user": {"token": p(f"token {number}")}} for number in "12"]},
+        None,
+    ),
     "name and password": (
         lambda p: kubeconfig({"server": "http://127.0.0.1:{port}"}, {"username": "a", "password": p("password")}),
         refuse_token,

@@ -47,6 +47,27 @@ def test_text_field_with_a_line_break_stays_on_its_line():
     assert stream.getvalue().endswith(' Hello a="x\\ny" b=""\n')
 
 
+def test_foreign_words_in_a_text_message_forge_no_line_and_move_no_cursor():
+    stream = lines("text")
+    logging.getLogger("informers").warning(
+        "undecodable: key=%s", "x\n2026-01-01T00:00:00.000Z INFO    x Became leader\x1b[2J"
+    )
+    assert stream.getvalue().count("\n") == 1
+    assert "\\n2026-01-01" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_foreign_words_in_a_traceback_begin_no_line():
+    stream = lines("text")
+    try:
+        raise ValueError("x\n2026-01-01T00:00:00.000Z INFO    x Became leader\x1b[2J")
+    except ValueError as error:
+        logging.getLogger("x").error("Went wrong", exc_info=error)
+    _, *traceback = stream.getvalue().splitlines()
+    assert all(line.startswith("  ") for line in traceback)
+    assert "\x1b" not in stream.getvalue()
+
+
 def test_json_line_is_one_object():
     stream = lines("json")
     with log_fields(controller="c"):

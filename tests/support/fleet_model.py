@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Collection, Iterator
 
-    from tests.support.mcs_world import PlainController
+    from tests.support.fake_context import PlainController
     from tests.support.object_store import Json
 
 _MAX_STEPS = 30_000
@@ -113,7 +113,7 @@ class Fleet:
 
     @property
     def _queues(self) -> list[PlainController]:
-        return [owner for process in self.processes for owner, _ in process.controllers.values()]
+        return [owner for process in self.processes for owner in process.controllers.values()]
 
     # --- what can happen next -----------------------------------------------------------------------------------------
 

@@ -7,28 +7,20 @@ which controllers each of them has, is one of `STANDALONE`, `BESIDE` and `AGENT`
 from __future__ import annotations
 
 import asyncio
-import types
-from functools import cache, cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from unittest import mock
 
-from prometheus_client import CollectorRegistry
-
 from informers.meta import ObjectKey
 from mcs_controller import start
-from mcs_controller.context import ControllerContext
-from mcs_controller.metrics import Metrics
-from mcs_controller.options import Options, command
 from mcs_controller.standalone import start as standalone
+from tests.support.fake_context import FakeContext, PlainController
 from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, Server
-from tests.support.mcs_world import PlainController
-from tests.support.members import MemoryFactory, MemoryMembers
+from tests.support.members import MemoryMembers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from informers.cache.store import Store
-    from mcs_controller.api.cluster import Cluster
     from tests.support.fleet_model import Fleet, Move
 
 
@@ -65,15 +57,13 @@ class Process:
 
     Attributes:
         number: which one it is, of all that ever ran.
-        controllers: by name, with the number of their workers.
+        controllers: by name.
     """
 
     def __init__(self, fleet: Fleet, kind: Kind) -> None:
         fleet.wire.processes += 1
         self.number = fleet.wire.processes
         self.fleet = fleet
-        self.controllers: dict[str, tuple[PlainController, int]] = {}
-        self.clusters: Store[Cluster]
         self.connections = MemoryMembers()
         self.host = Connection(fleet.host)
         self._connected: dict[str, str] = {}
@@ -84,7 +74,16 @@ class Process:
             mock.patch.object(start, "new_id", fleet.new_id),
             mock.patch.object(standalone, "new_id", fleet.new_id),
         ):
-            self._context = _Context(self, kind)
+            self._context = FakeContext(
+                self.host,
+                self.connections,
+                *kind.flags,
+                clock=fleet.clock,
+                rng=fleet.rng,
+                recorder=fleet.recorder,
+            )
+            self.controllers = self._context.controllers
+            self.clusters = self._context.clusters.store
             self._context.local_execution = standalone.start_standalone(self._context)
             if kind.agent_of:
                 start.start_agent(self._context)
@@ -125,8 +124,8 @@ class Process:
     def looking(self) -> Iterator[Move]:
         """Requests for which a worker is free."""
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
-        for owner, workers in self.controllers.values():
-            if sum(name == owner.name for name, _ in self._tasks) < workers:
+        for owner in self.controllers.values():
+            if sum(name == owner.name for name, _ in self._tasks) < owner.workers:
                 for request in owner.pending:
                     if (owner.name, request) not in self._tasks:
                         yield f"look {owner.name} {request}", partial(self._look, owner, request)
@@ -155,50 +154,3 @@ class Process:
     @property
     def _members(self) -> dict[str, Connection]:
         return {name: cast("Connection", self.connections.factories[name].api) for name in self._connected}
-
-
-class _Context(ControllerContext):
-    """Production's, with other queues and connections."""
-
-    def __init__(self, process: Process, kind: Kind) -> None:
-        self.runnables: list[Any] = []
-        self._process = process
-        fleet = process.fleet
-        manager = types.SimpleNamespace(
-            add_informers=lambda _: None,
-            add_runnable=lambda runnable, **_: self.runnables.append(runnable),
-            require_only_for=lambda *_: None,
-        )
-        super().__init__(
-            _options(kind),
-            cast("Any", manager),
-            cast("Any", process.host),
-            clock=fleet.clock,
-            rng=cast("Any", fleet.rng),
-            user_agent="model",
-            recorder=cast("Any", fleet.recorder),
-            metrics=_metrics(),
-        )
-        self.metrics.registry = CollectorRegistry()  # the stand-alone controllers of each process register theirs
-        self.informers = cast("Any", MemoryFactory(cast("Any", process.host)))
-        process.clusters = self.clusters.store
-
-    @cached_property
-    def members(self) -> Any:
-        return self._process.connections
-
-    def controller(self, name: str, reconciler: Any, workers: int) -> Any:
-        made = PlainController(name, reconciler)
-        self._process.controllers[name] = (made, workers)
-        return made
-
-
-@cache
-def _metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
-
-
-@cache
-def _options(kind: Kind) -> Options:
-    values = command("model", "0", "").main(args=list(kind.flags), prog_name="model", standalone_mode=False)
-    return Options.of(values)

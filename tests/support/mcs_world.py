@@ -15,32 +15,21 @@ being deleted) is done between the rounds.
 from __future__ import annotations
 
 import asyncio
-import types
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from informers.errors import Conflict
 from mcs_controller import start
-from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace, work_name
-from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
-from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
-from mcs_controller.members.sync_mode import CONTROL_PLANE
-from mcs_controller.reconcilers.writes import ReservedWorks
 from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
+from tests.support.fake_context import FakeContext, PlainController
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Mapping
 
-    from informers.cache.event import Event
-    from mcs_controller.context import ControllerContext
-    from mcs_controller.runtime.reconcile import Reconciler
 
 Json = dict[str, Any]
 CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
@@ -52,48 +41,6 @@ _MAX_STEPS = 20_000
 
 class Crash(BaseException):
     """The process dies here."""
-
-
-class PlainController:
-    """What `Controller` is to the start functions, with a queue that the test empties."""
-
-    def __init__(self, name: str, reconciler: Reconciler[Any] | None) -> None:
-        self.name = name
-        self.reconciler = reconciler
-        self.pending: dict[Hashable, None] = {}
-        self.failed: list[tuple[Hashable, Exception]] = []
-        self.conflicts = 0
-        self.later: dict[Hashable, float] = {}
-
-    def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> None:
-        self.add_source(source, mapper, predicate)
-
-    def add_source(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> Any:
-        def handle(event: Event[Any]) -> None:
-            if predicate is None or predicate(event):
-                for request in mapper(event):
-                    self.enqueue(request)
-
-        return source.add_handler(handle)
-
-    def enqueue(self, request: Hashable, priority: int | None = None) -> None:
-        self.pending[request] = None
-
-    def enqueue_after(self, request: Hashable, seconds: float) -> None:
-        """Later is when all else is done."""
-        self.later[request] = seconds
-
-    async def run_one(self, request: Any) -> None:
-        self.pending.pop(request, None)
-        assert self.reconciler is not None
-        try:
-            result = await self.reconciler.reconcile(request)
-        except Exception as error:
-            self.failed.append((request, error))
-            self.conflicts += isinstance(error, Conflict)
-        else:
-            if result is not None and result.requeue_after is not None:
-                self.later[request] = result.requeue_after
 
 
 class World:
@@ -113,7 +60,7 @@ class World:
         self.clock = FakeClock()
         self.rng = rng
         self.enabled = enabled
-        self.flags = {"strip_topology": False, "withdraw_not_ready_after": 0.0, **(flags or {})}
+        self.flags = flags or {}
         self.controllers: dict[str, PlainController] = {}
         self._ids = 0
         if rng is not None:
@@ -130,54 +77,22 @@ class World:
             api.stop()
         connected = list(self.connections.connected)
         self.connections = MemoryMembers(self.members)
-        self.controllers = {}
-        caches: dict[str, Any] = {}
-
-        def cached(resource: Any, indexers: Any = None) -> Any:
-            if resource.plural not in caches:
-                caches[resource.plural] = self.host.cached(resource, indexers)
-            return caches[resource.plural]
-
-        def controller(name: str, reconciler: Any, workers: int) -> PlainController:
-            self.controllers[name] = PlainController(name, reconciler)
-            return self.controllers[name]
-
-        self.runnables: list[Any] = []
-        manager = types.SimpleNamespace(
-            add_runnable=lambda runnable, **_: self.runnables.append(runnable), require_only_for=lambda *_: None
-        )
-        options = types.SimpleNamespace(
-            feature_gates=types.SimpleNamespace(enabled=lambda _: bool(self.enabled & CONTROLLERS)),
-            controllers=self.enabled,
-            concurrent_work_syncs=1,
-            cluster_cache_sync_timeout=120.0,
-            reserved_objects=RESERVED,
-            **self.flags,
-        )
-        works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
-        fake = types.SimpleNamespace(
-            options=options,
-            sync_modes=CONTROL_PLANE,
-            manager=manager,
-            recorder=self.recorder,
+        gate = "true" if self.enabled & CONTROLLERS else "false"
+        context = FakeContext(
+            self.host,
+            self.connections,
+            f"--controllers={','.join(sorted(self.enabled))}",
+            f"--feature-gates=MultiClusterService={gate}",
             clock=self.clock,
-            members=self.connections,
-            local_execution=None,
-            cached=cached,
-            controller=controller,
-            works=works,
-            slice_works=ReservedWorks(works),
-            slice_locks=ReconcileMutex(),
-            binding_locks=KeyMutex(),
-            services=cached(resources.SERVICES),
-            bindings=cached(resources.RESOURCEBINDINGS),
-            clusters=cached(resources.CLUSTERS),
-            collection=None,
+            recorder=self.recorder,
+            options=self.flags,
         )
+        self.controllers = context.controllers
+        self.runnables = context.runnables
         if self.enabled & {"endpointsliceCollect", "serviceExport"}:
-            start.slice_collection(cast("ControllerContext", fake))
-        start.start_multi_cluster_service(cast("ControllerContext", fake))
-        start.start_service_export(cast("ControllerContext", fake))
+            start.slice_collection(context)
+        start.start_multi_cluster_service(context)
+        start.start_service_export(context)
         for name in connected:
             self.connections.join(name)
 

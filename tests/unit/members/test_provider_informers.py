@@ -17,7 +17,7 @@ from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import decode, slice_
 from tests.support.clock import FakeClock, settle
-from tests.support.mcs_world import PlainController
+from tests.support.fake_context import PlainController
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi
 from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from mcs_controller import start
 from mcs_controller.api import resources
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import work_name
-from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES
-from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.members.sync_mode import SyncModeFilter, SyncModeLogger
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS
-from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import collected_work, mcs, mcs_work, service, slice_
 from tests.support.clock import settle
-from tests.support.mcs_world import PlainController, World
+from tests.support.fake_context import FakeContext
+from tests.support.mcs_world import World
 from tests.support.members import MemoryMembers
-
-if TYPE_CHECKING:
-    from mcs_controller.context import ControllerContext
 
 COLLECTED = work_name(wk.SLICE_KIND, "default", "web-1")
 ADDRESS = {"endpoints": [{"addresses": ["10.0.0.9"]}]}
@@ -41,47 +33,22 @@ class Agent:
     def __init__(self, world: PullWorld, cluster: str = "m1") -> None:
         self.world = world
         self.cluster = cluster
-        self.controllers: dict[str, PlainController] = {}
-        self.watched: set[str] = set()
         self.connections = MemoryMembers({cluster: world.members[cluster]})
-        caches: dict[str, Any] = {}
-
-        def cached(resource: Any, indexers: Any = None) -> Any:
-            self.watched.add(resource.plural)
-            if resource.plural not in caches:
-                caches[resource.plural] = world.host.cached(resource, indexers)
-            return caches[resource.plural]
-
-        def controller(name: str, reconciler: Any, workers: int) -> PlainController:
-            self.controllers[name] = PlainController(name, reconciler)
-            return self.controllers[name]
-
-        works = cached(resources.WORKS, {**WORK_INDEXES, **EXPORT_WORK_INDEXES})
-        fake = types.SimpleNamespace(
-            options=types.SimpleNamespace(
-                feature_gates=types.SimpleNamespace(enabled=lambda _: True),
-                controllers=frozenset({"endpointsliceCollect", "serviceExport"}),
-                concurrent_work_syncs=1,
-                cluster_cache_sync_timeout=120.0,
-                reserved_objects=RESERVED,
-            ),
-            sync_modes=SyncModeFilter(cluster),
-            manager=types.SimpleNamespace(add_runnable=lambda runnable, **_: None),
+        context = FakeContext(
+            world.host,
+            self.connections,
+            "--controllers=endpointsliceCollect,serviceExport",
+            "--feature-gates=MultiClusterService=true",
+            f"--cluster-name={cluster}",
+            f"--karmada-kubeconfig={__file__}",  # nobody reads it
             clock=world.clock,
             recorder=world.recorder,
-            members=self.connections,
-            execution=None,
-            cached=cached,
-            controller=controller,
-            works=works,
-            slice_works=ReservedWorks(works),
-            slice_locks=ReconcileMutex(),
-            clusters=cached(resources.CLUSTERS),
-            collection=None,
         )
-        start.slice_collection(cast("ControllerContext", fake))
-        start.start_agent(cast("ControllerContext", fake))
-        start.start_service_export(cast("ControllerContext", fake))
+        self.controllers = context.controllers
+        start.slice_collection(context)
+        start.start_agent(context)
+        start.start_service_export(context)
+        self.watched = {plural for plural, _ in cast("Any", context.informers).informers}
         if world.mode_of(cluster) == "Pull":
             self.connections.join(cluster)
 

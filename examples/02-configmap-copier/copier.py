@@ -1,4 +1,4 @@
-"""Copy the labelled ConfigMaps of one namespace into every labelled namespace, and keep the copies so."""
+"""Copy the labelled ConfigMaps of one namespace into every labelled namespace, and keep the copies up to date."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COPY_OF = "copier.example/copy-of"  # on a copy: the namespace of its original
 
 
 class ConfigMap(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """As much of a ConfigMap as is read here; the rest is never decoded."""
+    """The fields of a ConfigMap that are read; others are not decoded."""
 
     metadata: ObjectMeta
     data: dict[str, str] = {}
@@ -50,22 +50,22 @@ Contents = dict[str, dict[str, str]]
 
 
 def contents(config_map: ConfigMap) -> Contents:
-    """What of it is copied."""
+    """The copied fields."""
     return {"data": config_map.data, "binaryData": config_map.binary_data}
 
 
 def plan(wanted: dict[str, Contents], copies: dict[str, ConfigMap]) -> tuple[list[str], list[str], list[str]]:
-    """In which namespaces to create, to change and to delete: in none if everything is as it should be."""
+    """The namespaces in which to create, change and delete a copy; all empty if there is no difference."""
     create = sorted(wanted.keys() - copies.keys())
     change = sorted(name for name in wanted.keys() & copies.keys() if contents(copies[name]) != wanted[name])
     return create, change, sorted(copies.keys() - wanted.keys())
 
 
 class Copier:
-    """Looks at one name of a ConfigMap: its original, and its copies everywhere."""
+    """Reconciles one name: its original, and its copies in all namespaces."""
 
     def __init__(self, client: ApiClient, informers: InformerFactory, source: str) -> None:
-        """Declares what is watched; nothing runs yet."""
+        """Declare the watched kinds; nothing runs yet."""
         self.client, self.source = client, source
         self.originals = informers.informer(CONFIG_MAPS, namespace=source, label_selector=COPY_ME)
         self.targets = informers.informer(NAMESPACES, label_selector=TARGET)
@@ -90,7 +90,7 @@ class Copier:
             await self.client.delete(CONFIG_MAPS, request.name, namespace, uid=copies[namespace].metadata.uid)
 
     def requests_for_all(self, _: object) -> list[Request]:
-        """Every name there is: a namespace concerns them all."""
+        """All names: a namespace concerns all of them."""
         keys = {*self.originals.store.keys(), *self.copies.store.keys()}
         return [Request("", name) for name in sorted({key.name for key in keys})]
 
@@ -101,12 +101,12 @@ def name_of(config_map: ConfigMap) -> list[str]:
 
 
 def request_for(event: Event[ConfigMap]) -> list[Request]:
-    """Originals and copies concern their own name only."""
+    """Originals and copies enqueue their own name only."""
     return [Request("", event.key.name)]
 
 
 async def run(kubeconfig: str | None, source: str, health_address: str) -> None:
-    """Wire everything and run until a signal."""
+    """Set up the controller and run it until a signal."""
     async with connect(
         "configmap-copier", lease_namespace=source, kubeconfig=kubeconfig, health_address=health_address
     ) as program:

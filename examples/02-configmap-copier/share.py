@@ -1,4 +1,4 @@
-"""Keep the data of each Share as ConfigMaps in the namespaces that it names, and say in its status how that goes."""
+"""Keep the data of each Share as ConfigMaps in the namespaces that it names, and report the result in its status."""
 
 import asyncio
 import sys
@@ -23,14 +23,14 @@ from mcs_controller.runtime import (
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What is wanted."""
+    """The desired state."""
 
     namespaces: list[str] = []
     data: dict[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What is."""
+    """The observed state."""
 
     conditions: tuple[Condition, ...] = ()
 
@@ -44,7 +44,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
-    """As much of a ConfigMap as is read here."""
+    """The fields of a ConfigMap that are read."""
 
     metadata: ObjectMeta
     data: dict[str, str] = {}
@@ -59,7 +59,7 @@ MANAGER = "config-sharer"
 
 
 def shared_by(copy: ConfigMap) -> list[Request]:
-    """The Share whose copy it is: an index, and what an event of the copy is about."""
+    """The Share of a copy: an index, and the request of a copy's event."""
     namespace, _, name = copy.metadata.labels[SHARED_BY].partition(".")
     return [Request(namespace, name)]
 
@@ -70,17 +70,17 @@ def requests_for_copy(event: Event[ConfigMap]) -> list[Request]:
 
 
 class Sharer:
-    """Makes the copies of one Share what they should be."""
+    """Reconciles the copies of one Share."""
 
     def __init__(self, program: Program) -> None:
-        """Declares what is watched; nothing runs yet."""
+        """Declare the watched kinds; nothing runs yet."""
         self.program = program
         self.shares: CachedClient[Share] = program.cached(SHARES)
         self.copies = program.cached(CONFIG_MAPS, label_selector=SHARED_BY, indexers={"share": shared_by})
         self.overviews = program.cached(CONFIG_MAPS, label_selector=OVERVIEW)
 
     async def reconcile(self, request: Request) -> Result | None:
-        """Look at a Share and its copies, and write what is missing."""
+        """Compare a Share with its copies, and write the difference."""
         share = self.shares.get(*request)
         if share is None:
             return None
@@ -129,7 +129,7 @@ class Sharer:
         await self.overviews.apply(meta.namespace, f"{meta.name}-overview", body, field_manager=MANAGER, force=True)
 
     async def report(self, share: Share, missing: list[str]) -> None:
-        """Say how it is, and record an event if that is news."""
+        """Write the status, and record an event if it has changed."""
         if missing:
             status, reason, message = "False", "NamespaceNotFound", f"there is no namespace {', '.join(missing)}"
         else:
@@ -144,7 +144,7 @@ class Sharer:
 
 
 async def main(lease_namespace: str) -> None:
-    """Wire everything and run until a signal."""
+    """Set up the controller and run it until a signal."""
     async with connect("config-sharer", lease_namespace=lease_namespace, qps=20) as program:
         sharer = Sharer(program)
         controller = program.controller(sharer, workers=2)

@@ -1,4 +1,4 @@
-"""Copy the labelled ConfigMaps of one namespace into another, and keep the copies so."""
+"""Copy the labelled ConfigMaps of one namespace into another, and keep the copies up to date."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from mcs_controller.runtime import Program, Request, connect
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
-    """What is read of one; the rest is never decoded."""
+    """The fields that are read; others are not decoded."""
 
     metadata: ObjectMeta
     data: dict[str, str] = {}
@@ -21,16 +21,16 @@ COPY_OF = "copier.example/copy-of"  # on a copy: the namespace of its original
 
 
 class Copier:
-    """Makes the copy of one name like its original."""
+    """Makes the copy with a name equal to its original."""
 
     def __init__(self, program: Program, source: str, target: str) -> None:
-        """Declares what is watched; nothing runs yet."""
+        """Declare the watched kinds; nothing runs yet."""
         self.source, self.target = source, target
         self.originals = program.cached(CONFIG_MAPS, namespace=source, label_selector="copier.example/copy")
         self.copies = program.cached(CONFIG_MAPS, namespace=target, label_selector=f"{COPY_OF}={source}")
 
     async def reconcile(self, request: Request) -> None:
-        """Look at both, and write what is missing."""
+        """Compare both, and write the difference."""
         original = self.originals.get(self.source, request.name)
         copy = self.copies.get(self.target, request.name)
         if original is None and copy is not None:
@@ -45,12 +45,12 @@ class Copier:
 
 
 def request_for(event: Event[ConfigMap]) -> list[Request]:
-    """Originals and copies concern their own name."""
+    """Originals and copies enqueue their own name."""
     return [Request("", event.key.name)]
 
 
 async def main(source: str, target: str) -> None:
-    """Wire everything and run until a signal."""
+    """Set up the controller and run it until a signal."""
     async with connect("configmap-copier", lease_namespace=source) as program:
         copier = Copier(program, source, target)
         controller = program.controller(copier)

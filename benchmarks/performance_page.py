@@ -46,14 +46,14 @@ def write(root: Path) -> None:
 _HEAD = """\
 # Performance
 
-`make bench` measures everything and makes this page from the summaries in
-[benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` makes it again without measuring.
+`make bench` runs all benchmarks and generates this page from the summaries in
+[benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` generates it without measuring.
 `make bench-quick` takes a few minutes and writes to `build/`.
 
 The competitors of a table ran in the same run, in turns, round by round. *p50*, *p90* and *p99* are percentiles over
 the samples of all rounds (*p100* is the maximum); *rounds* is the range of the first percentile over single rounds.
-*Ours ÷ theirs* is computed per round: the median, and the range. Expect other numbers on another machine, and compare
-only numbers of one run with each other."""
+*Ours ÷ theirs* is computed per round: the median, and the range. Numbers differ on other machines; compare
+only numbers of the same run."""
 
 _EARLIER = """\
 ## Earlier measurements

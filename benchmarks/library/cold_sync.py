@@ -55,7 +55,7 @@ async def run(context: Context) -> Outcome:
     return Outcome(
         competitors=await _competitors(program),
         measurements=[
-            Measurement(f"Time until the handler has been told of {what}", "s", "lower", seconds.found),
+            Measurement(f"Time until the handler has seen {what}", "s", "lower", seconds.found),
             Measurement("CPU time for it", "s", "lower", processor.found),
             Measurement("Peak memory of the whole process", "MiB", "lower", peak.found),
         ],
@@ -135,6 +135,6 @@ async def _competitors(program: Path) -> list[Competitor]:
 SCENARIO = Scenario(
     name="cold_sync",
     title="Cold sync",
-    about="How long a cache takes to fill, and what it takes: a start, or a cluster that comes back.",
+    about="The time and resources to fill a cache, at the start or when a cluster comes back.",
     run=run,
 )

@@ -72,6 +72,6 @@ async def competitors(program: Path) -> list[Competitor]:
 SCENARIO = Scenario(
     name="decode",
     title="Decoding",
-    about="What it takes to make an object of one watch event: the largest part of what a cache costs.",
+    about="The cost of decoding one watch event into an object: the largest part of the cost of a cache.",
     run=run,
 )

@@ -61,6 +61,6 @@ async def run(context: Context) -> Outcome:
 SCENARIO = Scenario(
     name="memory",
     title="Memory",
-    about="What one more slice in a cache costs. A controller holds every slice of every member.",
+    about="The memory of one more slice in a cache. A controller holds every slice of every member.",
     run=run,
 )

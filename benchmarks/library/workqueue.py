@@ -29,12 +29,10 @@ LIMITED = "Add rate limited, wait for the delay, get, forget, done: items per CP
 HANDOVER = "From adding to an empty queue until a waiting worker has the item"
 OPERATIONS = (
     _Operation("add_get_done", "Add, get, done: items per CPU second", "1/s", "higher", 200_000, [0.5]),
-    _Operation(
-        "duplicates", "Add what waits already: adds per CPU second", "1/s", "higher", 1_000_000, [0.5], (OURS, GO)
-    ),
+    _Operation("duplicates", "Add a waiting item: adds per CPU second", "1/s", "higher", 1_000_000, [0.5], (OURS, GO)),
     _Operation("rate_limited", LIMITED, "1/s", "higher", 50_000, [0.5]),
     _Operation("handover", HANDOVER, "µs", "lower", 1_000, [0.5, 0.99]),
-    _Operation("delay", "How late an item comes that was added with a delay", "ms", "lower", 500, [0.5, 0.99]),
+    _Operation("delay", "Lateness of an item that was added with a delay", "ms", "lower", 500, [0.5, 0.99]),
 )
 
 
@@ -88,6 +86,6 @@ async def run(context: Context) -> Outcome:
 SCENARIO = Scenario(
     name="workqueue",
     title="Work queue",
-    about="What the queue between watches and reconcilers costs. It is touched once or twice for each change.",
+    about="The cost of the queue between watches and reconcilers, which each change passes once or twice.",
     run=run,
 )

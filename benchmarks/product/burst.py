@@ -76,8 +76,8 @@ async def _many(context: Context, world: Fleet, names: Names, count: int) -> lis
     await requests.quiet(within=LONG_SECONDS)
     counted = requests.count()
     return [
-        one(f"{count} slices change at once: until the last has arrived", "s", took),
-        one("The part of that in which they were being changed in the provider", "s", sent),
+        one(f"{count} slices change at once: time until the last has arrived", "s", took),
+        one("The part of this time for the changes in the provider", "s", sent),
         one("Requests for each of these changes", "requests", sum(counted.values()) / count, most=3.0),
     ]
 
@@ -113,7 +113,7 @@ async def _one(context: Context, world: Fleet, marks: Marks, count: int) -> list
             most=1.0,
         ),
         one("From the answer to the last of them to its arrival", "ms", 1000 * (arrived - answered)),
-        one("How long it took to make them", "s", answered - began),
+        one("The time to make these changes", "s", answered - began),
     ]
 
 
@@ -127,10 +127,10 @@ async def _check(world: Fleet, name: str, number: int) -> None:
 
 SCENARIO = Scenario(
     name="burst",
-    title="Slices that change together",
+    title="Concurrent changes of slices",
     about=(
-        "Many slices that change at once, and one slice that changes faster than its changes can be carried: how long "
-        "until all has arrived, and how many requests that takes."
+        "Many slices that change at once, and one slice that changes faster than its changes can be delivered: the "
+        "time until all have arrived, and the number of requests."
     ),
     run=run,
     uvloop=True,

@@ -51,7 +51,7 @@ async def run(context: Context) -> Outcome:
         competitors=[ours()],
         measurements=[
             Measurement(
-                f"From {how} of the leader to the arrival of the first change that the standby carries",
+                f"From {how} of the leader to the arrival of the first change of the new leader",
                 "s",
                 "lower",
                 {OURS: found[how]},
@@ -80,7 +80,7 @@ async def _take_over(world: Fleet, leader: ControllerProcess, marks: Marks, numb
 SCENARIO = Scenario(
     name="failover",
     title="Fail-over",
-    about="How long changes are not carried when the leader ends, and when it dies.",
+    about="The time without a leader after SIGTERM and after SIGKILL of the leader.",
     run=run,
     uvloop=True,
 )

@@ -296,8 +296,8 @@ SCENARIO = Scenario(
     name="one_change",
     title="One change of an endpoint",
     about=(
-        "How long one changed endpoint of a provider takes to a consumer while nothing else happens, and what it costs "
-        "the API servers; beside it a bare script that does only what cannot be left out."
+        "The latency of one changed endpoint from a provider to a consumer in an idle fleet, and its requests, "
+        "compared with a minimal script that makes only the necessary ones."
     ),
     run=run,
     uvloop=True,

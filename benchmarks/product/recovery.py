@@ -81,7 +81,7 @@ async def run(context: Context) -> Outcome:
         competitors=[ours("with request limits raised to 2000/4000")],
         measurements=[
             Measurement(
-                "From the provider's API server calling itself ready to the arrival of a change made there then",
+                "From the readiness of the provider's API server to the arrival of the next change",
                 "s",
                 "lower",
                 {OURS: [[each] for each in back]},
@@ -89,7 +89,7 @@ async def run(context: Context) -> Outcome:
                 targets=[Target(part=1.0, at_most=MOST_SECONDS)],
             ),
             Measurement(
-                "From the same moment to the Cluster being called ready",
+                "From the same moment to the readiness of the Cluster",
                 "s",
                 "lower",
                 {OURS: [[each] for each in ready]},
@@ -97,7 +97,7 @@ async def run(context: Context) -> Outcome:
             ),
             one(f"Slices of {services} that the consumer lost meanwhile", "slices", float(lost), most=0.0),
             Measurement(
-                "Requests that failed for want of a server, a second",
+                "Failed requests per second during the outage",
                 "1/s",
                 "lower",
                 {OURS: [[each / seconds] for each in attempts]},
@@ -145,10 +145,10 @@ async def failed_requests(controller: ControllerProcess, server: str) -> float:
 
 SCENARIO = Scenario(
     name="recovery",
-    title="A provider that was away",
+    title="Recovery of a provider",
     about=(
-        "A provider's API server is killed and comes back: whether the consumer keeps the endpoints, what is asked "
-        "meanwhile, and how soon changes are carried again."
+        "A provider's API server is killed and restarted: whether the consumer keeps the endpoints, the requests "
+        "during the outage, and the time until changes are delivered again."
     ),
     run=run,
     uvloop=True,

@@ -170,7 +170,7 @@ def _measurements(starts: dict[int, Start], costs: dict[int, Change]) -> list[Me
 
 def _table(starts: dict[int, Start], costs: dict[int, Change]) -> Table:
     return Table(
-        title="By the number of services",
+        title="Results by the number of services",
         columns=[
             "services",
             "start-up, s",
@@ -202,10 +202,10 @@ def _table(starts: dict[int, Start], costs: dict[int, Change]) -> Table:
 
 SCENARIO = Scenario(
     name="services_growth",
-    title="More and more services",
+    title="Growth of services",
     about=(
-        "Whether a start in a world where nothing is to be done writes anything, how long it takes and how much "
-        "memory, and whether one change costs more among many services than among few."
+        "The writes, time and memory of a start without pending changes, and the cost of one change, by the number of "
+        "services."
     ),
     run=run,
     uvloop=True,

@@ -11,30 +11,32 @@
             await wait_for("the slice in member2", probe)
             await bed.members["member1"].kill_apiserver()  # an unreachable member
 
-What runs is real: one etcd, per plane a kube-apiserver with TLS and RBAC, and a kube-controller-manager that makes
-ReplicaSets, EndpointSlices and so on. What is not real is the node: :mod:`testbed.kubelet` only says that Pods run.
+Real components run: one etcd, and for each plane a kube-apiserver with TLS and RBAC and a kube-controller-manager,
+which creates ReplicaSets, EndpointSlices and so on. The node is simulated: :mod:`testbed.kubelet` only reports Pods.
 With ``Bed(dataplane=True)`` nodes and Pods are network namespaces, with the real kube-proxy and CoreDNS between them.
 
 Nothing outlives its owner. Children get SIGKILL from the kernel when the process that started them dies, in whatever
 way; ``python -m testbed up`` therefore keeps a bed in a small supervisor process of its own, and ``down`` ends that.
 
-Where to look:
+Modules:
 
 =================  ==================================================================================
 ``bed``            :class:`Bed`: everything up together, everything gone together
-``controlplane``   one plane; stop, kill and restart its API server; mint users
+``controlplane``   one plane; stop, kill and restart its API server; create users
 ``commands``       the components' flags, each with its reason
-``karmada``        install the manifests, join and unjoin members, the controller's own kubeconfig
+``karmada``        install the manifests, register members, the controller's own kubeconfig
 ``controller``     :class:`ControllerProcess`: the product's binary
 ``api``            :class:`Api` and :func:`wait_for`: plain requests for tests
-``audit``          who asked an API server for what
-``kubelet``        what runs Pods, behind a protocol
+``audit``          the requests to an API server, with their users
+``kubelet``        the interface of kubelets, and one that simulates Pods
+``view``           live copies of objects, kept by watches
+``walkthrough``    the official walkthrough as steps, for demo and tests
 ``dataplane``      Pods that answer: namespaces, kube-proxy, CoreDNS; run commands in them
 ``pytest_plugin``  fixtures for integration tests
 ``supervisor``     a named bed that stays up (``python -m testbed``)
 =================  ==================================================================================
 
-Not part of the product: nothing that is shipped imports this package, and it imports nothing of the product.
+Not part of the product: the product does not import this package, and this package does not import the product.
 """
 
 from testbed.access import ClusterAccess

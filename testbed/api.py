@@ -1,7 +1,7 @@
 """A small client for tests, the demo and the test bed itself: plain dicts in and out, no cache, no retries.
 
 Resources are named ``<apiVersion>/<plural>`` (``v1/pods``, ``discovery.k8s.io/v1/endpointslices``); whole objects find
-their plural by discovery. The product has a client of its own; this one exists so that a bug there cannot hide itself.
+their plural by discovery. This client is independent of the product's, so that tests detect its bugs.
 """
 
 from __future__ import annotations
@@ -272,10 +272,10 @@ async def wait_for(
     """Call ``probe`` until it returns something, and return that.
 
     Args:
-        describe: what is waited for, as the end of the sentence "timed out waiting for ...".
-        probe: returns None as long as it is not so; or raises :class:`NotYet` to say what it saw instead. Error answers
-            and connection errors count as "not yet", too.
-        timeout: seconds to give it in all.
+        describe: the end of the sentence "timed out waiting for ...".
+        probe: returns None, or raises :class:`NotYet` with what it saw instead, while it must be repeated. Error
+            answers and connection errors count as "not yet", too.
+        timeout: seconds in all.
         interval: seconds between two calls.
 
     Raises:

@@ -1,8 +1,8 @@
 """Kubelets without containers: the base class, and one that only reports Pods as running.
 
-:class:`StandInKubelet` gives each Pod a node, an address and a Ready status, and removes it when it is deleted. That is
-all that the real controllers need to make real ReplicaSets, StatefulSets and EndpointSlices. The one that really
-runs them, in network namespaces, is :class:`testbed.dataplane.kubelet.NamespaceKubelet`.
+:class:`StandInKubelet` gives each Pod a node, an address and a Ready status, and removes it when it is deleted. The
+real controllers need no more for ReplicaSets, StatefulSets and EndpointSlices. The kubelet that runs Pods in network
+namespaces is :class:`testbed.dataplane.kubelet.NamespaceKubelet`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class StandInKubelet:
     """Reports Pods as running.
 
     A Pod without a node is bound to this member's only one; a Pod without an address gets one and becomes Ready, once:
-    whoever patches its status afterwards (a test that flips readiness) is not contradicted. A deleted Pod is removed
+    later patches of its status (such as a test's) are not overwritten. A deleted Pod is removed
     after ``termination`` seconds, or its own grace period if that is shorter.
 
     Args:
@@ -197,8 +197,8 @@ async def follow_pods(
         api: of the member.
         prepare: called before each list.
         known: the uids of the Pods that were seen and not forgotten.
-        see: called with each Pod that is there or has changed.
-        forget: called with the uid of a Pod that is gone.
+        see: called with each existing, new or changed Pod.
+        forget: called with the uid of a deleted Pod.
     """
     while True:
         try:

@@ -7,22 +7,22 @@
         answer = await bed.dataplane.exec("member2", "curl", ["curl", "http://nginx.default"])
         assert answer.code == 0, answer.stderr
 
-What is real: the kernel's routing and address translation, kube-proxy (nftables), CoreDNS, the controllers that make
-Pods and EndpointSlices. What is played: the containers (:mod:`testbed.dataplane.images`) and the scheduler.
+Real: the kernel's routing and address translation, kube-proxy (nftables), CoreDNS, the controllers of Pods and
+EndpointSlices. Simulated: the containers (:mod:`testbed.dataplane.images`) and the scheduler.
 
-No traffic leaves the namespaces that the bed made: nothing is wired to the root namespace, and sockets of a node's
-agent are the only things on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 only.
+No traffic leaves the namespaces of the bed: there is no link to the root namespace, and only the sockets of a node's
+agent are on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 only.
 
 =================  ==================================================================================
 ``names``          names and addresses, all in one picture
-``capabilities``   what this machine lacks
+``capabilities``   the missing requirements of this machine
 ``network``        namespaces, links, routes
-``leftovers``      what a killed bed left, found by name
-``agent``          the process that answers for the Pods of a node (``node_agent``: how the bed talks to it)
-``images``         what stands for a container image
+``leftovers``      the leftovers of killed beds, found by name
+``agent``          the process that answers for the Pods of a node (``node_agent``: its client)
+``images``         simulated container images
 ``status``         Pod statuses and readiness
 ``kubelet``        runs Pods
-``cluster``        how kube-proxy and CoreDNS are set up
+``cluster``        configuration of kube-proxy and CoreDNS
 ``plane``          :class:`DataPlane`: all of it together
 ``execute``        run a command in a Pod
 =================  ==================================================================================

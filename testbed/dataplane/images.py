@@ -1,7 +1,7 @@
 """Simulated container images: nothing is pulled, the node's agent acts for a few known images.
 
 ===========================  ====================================================================================
-image                        what it does
+image                        behaviour
 ===========================  ====================================================================================
 ``nginx``                    HTTP on its ``containerPorts`` (80 if it names none): ``Hello, world!``, the version,
                              the Pod's name
@@ -70,7 +70,7 @@ def play(pod: Object) -> list[Serves]:
     """The behaviour of a Pod's containers. Init containers count as completed.
 
     Raises:
-        Unplayable: it needs something that the test bed does not have.
+        Unplayable: it needs a feature that the test bed does not have.
     """
     spec = pod["spec"]
     if spec.get("hostNetwork"):

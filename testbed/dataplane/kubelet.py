@@ -1,6 +1,6 @@
 """A kubelet that runs the Pods of one member in network namespaces, where the node's agent answers.
 
-Every Pod has a task of its own, as in a kubelet: a Pod that takes its time to stop keeps no other waiting.
+Every Pod has a task of its own, as in a kubelet: a Pod that stops slowly does not delay others.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _log = logging.getLogger(__name__)
 class NamespaceKubelet:
     """Gives every Pod of a member a network namespace and simulates its containers there.
 
-    A Pod without a node is bound to the member's only one. It is ready when its readiness probes say so (at once if it
-    has none) and its annotation ``testbed/ready`` is not ``"false"``. Its status is written when that changes and not
-    otherwise: whoever patches it by hand is not contradicted. A deleted Pod goes on answering for a while
-    (:func:`testbed.dataplane.images.stopping_seconds`), then its address falls silent, and then it is removed.
+    A Pod without a node is bound to the member's only one. It is ready when its readiness probes succeed (at once if it
+    has none) and its annotation ``testbed/ready`` is not ``"false"``. Its status is written only when that changes,
+    so that manual patches are not overwritten. A deleted Pod still answers for a while
+    (:func:`testbed.dataplane.images.stopping_seconds`), then its address stops answering, and then it is removed.
 
     Args:
         access: to the member's API server.

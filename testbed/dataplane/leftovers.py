@@ -1,8 +1,7 @@
 """Find and remove the network namespaces of killed beds, which outlive their processes.
 
-A bed with a data plane says who owns it in ``/run/mcs-testbed/<id>/owner.json``, before its first namespace exists and
-until its last one is gone. Namespaces whose names carry an id that no living process owns are garbage, and nothing
-else is.
+A bed with a data plane records its owner in ``/run/mcs-testbed/<id>/owner.json``, before its first namespace exists and
+until its last one is removed. Only namespaces whose names have an id without a living owner are leftovers.
 """
 
 from __future__ import annotations

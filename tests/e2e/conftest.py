@@ -25,9 +25,9 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs" / "conformance.md"
 CHAPTERS = {
     "test_walkthrough": "The walkthrough",
-    "test_changes": "Pods come and go",
-    "test_outages": "What breaks, and what does not break with it",
-    "test_removal": "What is taken away",
+    "test_changes": "Scaling and updates",
+    "test_outages": "Outages",
+    "test_removal": "Removal of clusters and services",
     "test_providers": "Several providers",
     "test_headless": "Headless Services",
     "test_ports": "Ports, protocols, endpoints",

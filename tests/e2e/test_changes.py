@@ -21,7 +21,7 @@ async def offered(scene: Scene, replicas: int) -> set[str]:
 
 
 @behaviour(
-    "Scaling the provider up and down reaches the consumer, and a client notices nothing else of it",
+    "The consumer follows when the provider is scaled up and down, and no request of a client fails",
     level="Required",
     clause=KARMADA,
 )
@@ -37,7 +37,7 @@ async def test_scaling_up_and_down(scene):
 
 
 @behaviour(
-    "A Service scaled to nothing answers nobody, and answers again when it is scaled up",
+    "A Service scaled to zero does not answer, and answers again when it is scaled up",
     level="Required",
     clause=KARMADA,
 )
@@ -48,7 +48,7 @@ async def test_scaling_to_zero_and_back(scene):
 
 
 @behaviour(
-    "A Pod that is not ready gets no traffic from the consumer, and gets it again when it is",
+    "A Pod that becomes unready gets no traffic from the consumer, and gets traffic again when it is ready",
     level="Required",
     clause=KUBERNETES_SERVICE,
 )

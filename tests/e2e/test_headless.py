@@ -24,7 +24,7 @@ async def offered(scene: Scene) -> list[str]:
 
 @behaviour(
     "Each Pod of a StatefulSet in the provider has its own name in the consumer (`web-0.nginx.<namespace>`),"
-    " and answers to it",
+    " under which it answers",
     level="Required",
     clause=KUBERNETES_DNS,
 )

@@ -26,8 +26,8 @@ async def offered(scene: Scene, replicas: int) -> set[str]:
 
 
 @behaviour(
-    "While the provider's API server is down for a minute its Pods go on answering in the consumer; when it is back,"
-    " changes flow again",
+    "While the provider's API server is down for a minute, its Pods still answer in the consumer;"
+    " afterwards changes are delivered again",
     level="Required",
     clause=KARMADA_FAILOVER,
 )
@@ -53,7 +53,7 @@ async def test_the_providers_api_server_is_down(scene):
 
 
 @behaviour(
-    "While the consumer's API server is down its clients are answered; when it is back, it has what changed meanwhile",
+    "While the consumer's API server is down, its clients get answers; afterwards the missed changes are delivered",
     level="Required",
     clause=KARMADA_FAILOVER,
 )
@@ -100,7 +100,7 @@ async def some_have_arrived(scene: Scene) -> None:
 
 
 @behaviour(
-    "A controller killed in the middle of changes costs no request; started again, it finishes them",
+    "When the controller is killed during changes, no request fails; after a restart it completes the changes",
     level="Optional",
     clause=KARMADA,
 )
@@ -130,8 +130,7 @@ async def leads(process: ControllerProcess) -> bool | None:
 
 
 @behaviour(
-    "When the leader of two replicas is killed in the middle of changes, the other one takes over and finishes them,"
-    " and no request is lost",
+    "When the leader of two replicas is killed during changes, the other one completes them, and no request fails",
     level="Optional",
     clause=LEADER_ELECTION,
 )

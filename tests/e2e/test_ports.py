@@ -21,7 +21,7 @@ WEB = {"name": "web", "image": "nginx", "lifecycle": {"preStop": {"sleep": {"sec
 
 
 @behaviour(
-    "A Service with several named ports is reached on each, whether `targetPort` is a name or a number",
+    "A Service with several named ports answers on each of them, with a name or a number as `targetPort`",
     level="Required",
     clause=KUBERNETES_SERVICE,
 )
@@ -39,7 +39,7 @@ async def test_named_ports(scene):
 
 
 @behaviour(
-    "A port that is added to the Service on the control plane is open in the consumer, and one that is removed is not",
+    "A port that is added to the Service in the control plane opens in the consumer, and a removed one closes",
     level="Required",
     clause=KARMADA,
 )
@@ -54,7 +54,7 @@ async def test_the_ports_change(scene):
 
 
 @behaviour(
-    "A targetPort name that means another number in each provider leads to the right one",
+    "A targetPort name with a different number in each provider is resolved for each provider",
     level="Required",
     clause=KEP_1645,
 )
@@ -67,7 +67,7 @@ async def test_a_named_target_port_that_differs(scene):
     await scene.answers("port 80, which is 8080 in one and 8090 in the other", pods)
 
 
-@behaviour("UDP is carried like TCP, and a Service may have both", level="Required", clause=KUBERNETES_SERVICE)
+@behaviour("UDP works like TCP, and a Service can have both", level="Required", clause=KUBERNETES_SERVICE)
 async def test_udp(scene):
     ports = [{"name": "http", "port": 80}, {"name": "echo", "port": 53, "protocol": "UDP", "targetPort": 5353}]
     echo = {"name": "echo", "image": "udp-echo", "ports": [{"containerPort": 5353, "protocol": "UDP"}]}
@@ -86,7 +86,7 @@ async def test_udp(scene):
 
 
 @behaviour(
-    "A Service in a namespace that the consumer does not have yet gets there together with its namespace",
+    "A Service in a namespace that does not exist in the consumer is delivered together with the namespace",
     level="Optional",
     clause=KARMADA,
 )
@@ -105,7 +105,7 @@ async def test_opening_22_a_namespace_that_the_consumer_does_not_have(world, sta
 
 
 @behaviour(
-    "`publishNotReadyAddresses` holds in the consumer, too: Pods answer before they are ready",
+    "`publishNotReadyAddresses` also applies in the consumer: Pods answer before they are ready",
     level="Required",
     clause=KUBERNETES_SERVICE,
 )
@@ -116,7 +116,7 @@ async def test_publish_not_ready_addresses(scene):
 
 
 @behaviour(
-    "When the last Pods are on their way out and still serve, the consumer goes on sending them traffic",
+    "When the last Pods are terminating and still serve, the consumer still sends them traffic",
     level="Required",
     clause=KEP_1669,
 )
@@ -147,7 +147,7 @@ def _conditions(seen: list[dict[str, bool]]) -> str:
 
 
 @behaviour(
-    "An IPv6 slice arrives in the consumer as it is (as an object: the test bed's network is IPv4)",
+    "An IPv6 slice is delivered unchanged to the consumer (as an object: the test bed's network is IPv4)",
     level="Optional",
     clause=KUBERNETES_SLICES,
 )

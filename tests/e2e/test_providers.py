@@ -20,7 +20,7 @@ async def has_joined(world: World) -> None:
 
 
 @behaviour(
-    "A MultiClusterService that names no clusters means all of them, and one that joins later, too",
+    "A MultiClusterService without cluster names applies to all clusters, also to one that joins later",
     level="Required",
     clause=KARMADA_API,
 )
@@ -39,7 +39,7 @@ async def test_no_clusters_named_means_all(world, scene):
 
 
 @behaviour(
-    "The Pods of several providers answer under one name, in a consumer that has none itself",
+    "The Pods of several providers answer under one name, in a consumer without Pods of its own",
     level="Required",
     clause=KEP_1645,
 )
@@ -52,7 +52,7 @@ async def test_two_providers(world, stage):
 
 
 @behaviour(
-    "In a cluster that is consumer and provider both its own Pods and the remote ones answer",
+    "In a cluster that is both consumer and provider, its own and remote Pods answer",
     level="Required",
     clause=KARMADA,
 )

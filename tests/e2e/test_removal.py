@@ -22,7 +22,7 @@ async def offered_by_both(scene: Scene) -> tuple[set[str], set[str]]:
 
 
 @behaviour(
-    "A cluster taken out of `providerClusters` gets no more traffic from the consumer, whose own Pods go on answering",
+    "A cluster removed from `providerClusters` gets no more traffic from the consumer, whose own Pods still answer",
     level="Required",
     clause=KARMADA_API,
 )
@@ -35,7 +35,7 @@ async def test_a_provider_is_removed(scene):
 
 
 @behaviour(
-    "A cluster taken out of `consumerClusters` reaches no remote Pods any more; as a provider it keeps its own",
+    "A cluster removed from `consumerClusters` no longer reaches remote Pods; as a provider it keeps its own",
     level="Required",
     clause=KARMADA_API,
 )
@@ -47,7 +47,9 @@ async def test_a_consumer_is_removed(scene):
 
 
 @behaviour(
-    "In a cluster that is neither provider nor consumer any more the name is gone", level="Required", clause=KARMADA_API
+    "In a cluster that is no longer provider or consumer, the name does not resolve",
+    level="Required",
+    clause=KARMADA_API,
 )
 async def test_a_cluster_leaves_the_service_altogether(scene):
     await scene.offer()
@@ -59,7 +61,7 @@ async def test_a_cluster_leaves_the_service_altogether(scene):
 
 
 @behaviour(
-    "When the MultiClusterService is deleted no remote Pod answers any more, and every cluster keeps its own",
+    "After the deletion of the MultiClusterService no remote Pods answer, and every cluster keeps its own",
     level="Required",
     clause=KARMADA,
 )

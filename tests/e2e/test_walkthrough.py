@@ -68,7 +68,7 @@ async def curl(scene: Scene, url: str, times: int = SAMPLES) -> set[str]:
 
 @behaviour(
     "With the walkthrough's files applied to the control plane only, `curl http://nginx.default` in a Pod of the"
-    " consumer is answered by every Pod of the provider, and by nobody else",
+    " consumer is answered by all Pods of the provider, and by no others",
     level="Required",
     clause=KARMADA,
 )
@@ -88,7 +88,7 @@ async def test_the_walkthrough_ends_as_it_says(scene, walked):
 
 
 @behaviour(
-    "The Service is found under each form of its name, from the Pod's own namespace also under its bare name",
+    "Every form of the Service's name resolves; in the Service's own namespace also the bare name",
     level="Required",
     clause=KUBERNETES_DNS,
 )
@@ -104,7 +104,7 @@ async def test_every_form_of_the_name_is_answered(scene, walked):
 
 
 @behaviour(
-    "The Service has a cluster IP in the consumer, of the consumer's own range, and it leads to the provider's Pods",
+    "The Service has a cluster IP of the consumer's own range, and the provider's Pods answer on it",
     level="Required",
     clause=KUBERNETES_SERVICE,
 )

@@ -6,7 +6,8 @@ docs/writing-a-controller.md shows how to use it.
     program                             the usual parts, put together: begin here
     manager, first_lists, signals       the life of a process: order of start and stop, caches, probes
     controller, reconcile, predicates   watches, queue and workers; what they run and how it may end; what to watch for
-    finalizers, owners, conditions      what most controllers write on objects: plans, to be applied by a patch
+    owners, conditions                  what most controllers write on objects: plans, to be applied by a patch; what
+                                        there is about finalizers is from `informers.patches`
     leader_election                     of several processes one works
     http, metrics, logging, events      what people see of it
     feature_gates                       switches

@@ -7,7 +7,7 @@ made from them. `Options.of` checks what the flags say, each by itself and toget
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +65,7 @@ class Flag:
         positive: whether it has to be more than 0.
     """
 
-    name: str = ""
+    name: str
     default: Any
     group: str
     help: str
@@ -139,9 +139,12 @@ def flag(
     parse: Callable[[Any, Mapping[str, Any]], Any] = _as_given,
     positive: bool = False,
 ) -> Any:
-    """A field of `Options` that is a flag of its name; see `Flag`. The kind is the default's type if not given."""
-    made = Flag(default=default, group=group, help=help, kind=kind or type(default), parse=parse, positive=positive)
-    return field(metadata={"flag": made})
+    """A field of `Options` that is a flag of its name; see `Flag`.
+
+    Its kind, if not given, is that of the default; the text of a number is a duration.
+    """
+    known = {"default": default, "group": group, "help": help, "kind": kind, "parse": parse, "positive": positive}
+    return field(metadata=known)
 
 
 _WHAT = "What runs"
@@ -215,33 +218,22 @@ class Options:
         "15s",
         _LEADER,
         "How long a replica that stands by waits after the last renewal it saw before it takes the Lease.",
-        kind=DURATION,
     )
     leader_elect_renew_deadline: float = flag(
-        "10s",
-        _LEADER,
-        "How long the leader tries to renew before it gives up and exits. Less than the lease duration.",
-        kind=DURATION,
+        "10s", _LEADER, "How long the leader tries to renew before it gives up and exits. Less than the lease duration."
     )
     leader_elect_retry_period: float = flag(
-        "2s",
-        _LEADER,
-        "Time between tries to take or renew the Lease. Times 1.2 it is less than the renew deadline.",
-        kind=DURATION,
+        "2s", _LEADER, "Time between tries to take or renew the Lease. Times 1.2 it is less than the renew deadline."
     )
     kube_api_qps: float = flag(40.0, _LIMITS, "Requests a second to the control plane, over time.", positive=True)
     kube_api_burst: int = flag(60, _LIMITS, "Requests to the control plane at once.", positive=True)
     cluster_api_qps: float = flag(40.0, _LIMITS, "Requests a second to each member, over time.", positive=True)
     cluster_api_burst: int = flag(60, _LIMITS, "Requests to each member at once.", positive=True)
     rate_limiter_base_delay: float = flag(
-        "5ms",
-        _LIMITS,
-        "First delay before a failed reconcile is tried again; it doubles.",
-        kind=DURATION,
-        positive=True,
+        "5ms", _LIMITS, "First delay before a failed reconcile is tried again; it doubles.", positive=True
     )
     rate_limiter_max_delay: float = flag(
-        "1000s", _LIMITS, "Longest delay before a failed reconcile is tried again.", kind=DURATION, positive=True
+        "1000s", _LIMITS, "Longest delay before a failed reconcile is tried again.", positive=True
     )
     rate_limiter_qps: float = flag(10.0, _LIMITS, "Retries a second of each controller, over time.", positive=True)
     rate_limiter_bucket_size: int = flag(100, _LIMITS, "Retries of each controller at once.", positive=True)
@@ -250,17 +242,16 @@ class Options:
         _MEMBERS,
         "How long the first complete list of a kind, in a member or in the control plane, may take before it is "
         "reported as a problem: in the log and, of a provider's EndpointSlices, on the services that count on it.",
-        kind=DURATION,
         positive=True,
     )
     cluster_status_update_frequency: float = flag(
-        "10s", _MEMBERS, "Time between probes of each member (clusterStatus).", kind=DURATION, positive=True
+        "10s", _MEMBERS, "Time between probes of each member (clusterStatus).", positive=True
     )
     cluster_success_threshold: float = flag(
-        "30s", _MEMBERS, "How long a member that was not ready has to answer before it is called ready.", kind=DURATION
+        "30s", _MEMBERS, "How long a member that was not ready has to answer before it is called ready."
     )
     cluster_failure_threshold: float = flag(
-        "30s", _MEMBERS, "How long a ready member has to fail before it is called not ready.", kind=DURATION
+        "30s", _MEMBERS, "How long a ready member has to fail before it is called not ready."
     )
     skipped_propagating_namespaces: tuple[re.Pattern[str], ...] = flag(
         "kube-.*",
@@ -288,11 +279,8 @@ class Options:
         "How long a provider may be not ready before its endpoints are withdrawn from consumers; they come back when "
         "it is ready. 0 is never, as with Karmada. The annotation "
         "multiclusterservice.karmada.io/withdraw-not-ready-after of a MultiClusterService says it for that service.",
-        kind=DURATION,
     )
-    resync_period: float = flag(
-        "0", _PACE, "Time between reconciles of everything from the caches; 0 is never.", kind=DURATION
-    )
+    resync_period: float = flag("0", _PACE, "Time between reconciles of everything from the caches; 0 is never.")
     concurrent_work_syncs: int = flag(5, _PACE, "Works reconciled at once, per controller.", positive=True)
     concurrent_resourcebinding_syncs: int = flag(
         5, _PACE, "ResourceBindings reconciled at once (binding).", positive=True
@@ -302,10 +290,7 @@ class Options:
     )
     concurrent_namespace_syncs: int = flag(1, _PACE, "Namespaces reconciled at once (namespace).", positive=True)
     shutdown_grace_period: float = flag(
-        "20s",
-        _PACE,
-        "How long reconciles under way may take to end after SIGTERM, before the Lease is released.",
-        kind=DURATION,
+        "20s", _PACE, "How long reconciles under way may take to end after SIGTERM, before the Lease is released."
     )
     metrics_bind_address: str = flag(":8080", _SIGHT, "Where /metrics is served; 0 switches it off.", parse=_address)
     health_probe_bind_address: str = flag(
@@ -335,10 +320,14 @@ class Options:
         return cls(ignored=ignored, **{one.field: one.checked(values) for one in FLAGS})
 
 
-FLAGS: Final = tuple(
-    replace(one.metadata["flag"], name=one.name.replace("_", "-")) for one in fields(Options) if one.metadata
-)
+def _flag_of(one: Field[Any]) -> Flag:
+    default, kind = one.metadata["default"], one.metadata["kind"]
+    if kind is None:
+        kind = DURATION if one.type == "float" and isinstance(default, str) else type(default)
+    return Flag(name=one.name.replace("_", "-"), **{**one.metadata, "kind": kind})
 
+
+FLAGS: Final = tuple(_flag_of(one) for one in fields(Options) if one.metadata)
 
 _CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?")
 """Contract 1.4."""

@@ -305,8 +305,10 @@ def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | No
     body = create_merge_patch(*merge(manifest, observed.content, observed.fields))
     meta = observed.metadata
     desired = manifest["metadata"]
-    labels = _managed(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
-    annotations = _managed(meta.annotations, desired.get("annotations"), meta.annotations.get(wk.MANAGED_ANNOTATIONS))
+    labels = _desired_marks(meta.labels, desired.get("labels"), meta.annotations.get(wk.MANAGED_LABELS))
+    annotations = _desired_marks(
+        meta.annotations, desired.get("annotations"), meta.annotations.get(wk.MANAGED_ANNOTATIONS)
+    )
     metadata = changed_marks(meta, labels, annotations)
     if not body and not metadata:
         return None
@@ -337,7 +339,9 @@ def _without_status(obj: Unstructured) -> JsonObject:
     }
 
 
-def _managed(observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None) -> dict[str, str]:
+def _desired_marks(
+    observed: Mapping[str, str], desired: Mapping[str, str] | None, managed: str | None
+) -> dict[str, str]:
     desired = desired or {}
     # What an earlier manifest brought along, and this one does not have any more.
     dropped = set((managed or "").split(",")) - desired.keys()

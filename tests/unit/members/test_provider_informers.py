@@ -245,10 +245,3 @@ async def test_nobody_waits_for_the_first_list_of_a_connection_that_is_closed(be
     running = {task.get_name() for task in asyncio.all_tasks()}
     assert "first list of m1" not in running
     assert bench.announced == []
-
-
-async def test_a_connection_that_closed_before_anybody_waited_is_not_waited_for(bench: Bench):
-    bench.watches.ensure("m1")
-    bench.members.leave("m1")
-    await settle()
-    assert bench.announced == []

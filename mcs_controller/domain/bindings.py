@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcs_controller.domain.works import WorkTerminating
+
 if TYPE_CHECKING:
+    from informers.meta import ObjectMeta
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.resourcebinding import ResourceBinding
 
 
 class ForeignController(Exception):
-    """The ResourceBinding is controlled by an object that is not this Service; garbage collection has to come first."""
+    """The ResourceBinding is controlled by another object than its template; garbage collection has to come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,23 @@ class BindingWrite:
 
     create: bool
     body: JsonObject
+
+
+def check_writable(meta: ObjectMeta, kind: str, uid: str) -> None:
+    """Refuse to write the ResourceBinding of a template, of this kind and uid, that cannot have it now.
+
+    Raises:
+        ForeignController: another object controls it.
+        WorkTerminating: it is being deleted.
+    """
+    for reference in meta.owner_references:
+        if reference.controller and reference.uid != uid:
+            raise ForeignController(
+                f"ResourceBinding {meta.namespace}/{meta.name} is controlled by {reference.kind} {reference.name} "
+                f"(uid {reference.uid}), not by this {kind} (uid {uid})"
+            )
+    if meta.deletion_timestamp is not None:
+        raise WorkTerminating(f"ResourceBinding {meta.namespace}/{meta.name} is being deleted")
 
 
 def targets(binding: ResourceBinding) -> tuple[str, ...]:

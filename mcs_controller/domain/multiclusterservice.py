@@ -19,7 +19,7 @@ import msgspec
 
 from informers.patches import added_finalizer, changed_marks, metadata_patch
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.bindings import BindingWrite, ForeignController
+from mcs_controller.domain.bindings import BindingWrite, check_writable
 from mcs_controller.domain.collect import MCS, drop_marks
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, SkippedCluster, providers_of, skip_reason
@@ -239,9 +239,7 @@ def plan_binding(
         }
         return BindingWrite(create=True, body=body)
     meta = observed.metadata
-    _refuse_foreign_controller(meta, service)
-    if meta.deletion_timestamp is not None:
-        raise WorkTerminating(f"ResourceBinding {meta.namespace}/{meta.name} is being deleted")
+    check_writable(meta, wk.SERVICE_KIND, service.metadata.uid)
     if not meta.labels.get(wk.BINDING_PERMANENT_ID):
         labels[wk.BINDING_PERMANENT_ID] = new_id()
     metadata = changed_marks(meta, meta.labels | labels, meta.annotations | annotations)
@@ -254,15 +252,6 @@ def plan_binding(
         return None
     body = {"metadata": metadata | {"resourceVersion": meta.resource_version}}
     return BindingWrite(create=False, body=body | ({"spec": spec} if spec else {}))
-
-
-def _refuse_foreign_controller(meta: ObjectMeta, service: Service) -> None:
-    for reference in meta.owner_references:
-        if reference.controller and reference.uid != service.metadata.uid:
-            raise ForeignController(
-                f"ResourceBinding {meta.namespace}/{meta.name} is controlled by {reference.kind} {reference.name} "
-                f"(uid {reference.uid}), not by this Service (uid {service.metadata.uid})"
-            )
 
 
 def _owners(meta: ObjectMeta, owner: JsonObject) -> list[Any] | None:

@@ -22,9 +22,8 @@ import msgspec
 from informers.patches import added_finalizer, changed_marks, create_merge_patch, metadata_patch
 from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.bindings import BindingWrite, ForeignController
+from mcs_controller.domain.bindings import BindingWrite, check_writable
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.standalone.domain.policy_claims import policy_id
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def plan_binding(
         }
         return BindingWrite(create=True, body=body)
     meta = observed.metadata
-    _check_writable(meta, kind, source)
+    check_writable(meta, kind.kind, source.uid)
     metadata = _marks(meta, policy)
     if not meta.labels.get(wk.BINDING_PERMANENT_ID):
         metadata["labels"] = metadata.get("labels", {}) | {wk.BINDING_PERMANENT_ID: new_id()}
@@ -139,17 +138,6 @@ def is_for(binding: ResourceBinding, kind: GroupVersionKind, name: str) -> bool:
     """Whether the binding is about that template: names of bindings leave the API group out."""
     resource = binding.spec.resource
     return (resource.api_version, resource.kind, resource.name) == (*kind, name)
-
-
-def _check_writable(meta: ObjectMeta, kind: GroupVersionKind, source: ObjectMeta) -> None:
-    for reference in meta.owner_references:
-        if reference.controller and reference.uid != source.uid:
-            raise ForeignController(
-                f"ResourceBinding {meta.namespace}/{meta.name} is controlled by {reference.kind} {reference.name} "
-                f"(uid {reference.uid}), not by this {kind.kind} (uid {source.uid})"
-            )
-    if meta.deletion_timestamp is not None:
-        raise WorkTerminating(f"ResourceBinding {meta.namespace}/{meta.name} is being deleted")
 
 
 def _changed_spec(observed: ResourceBinding, spec: JsonObject) -> JsonObject:

@@ -33,7 +33,7 @@ from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
 from mcs_controller.standalone.start import start_standalone
-from mcs_controller.start import start_agent, start_multi_cluster_service, start_service_export
+from mcs_controller.start import start_controllers
 from mcs_controller.unserved import UnservedServices, why_unserved
 from workqueue.clock import RealClock
 from workqueue.token_bucket import TokenBucket
@@ -166,11 +166,7 @@ async def run(options: Options) -> None:
             own_member=own_member,
         )
         ctx.local_execution = start_standalone(ctx)
-        if options.cluster_name:
-            start_agent(ctx)
-        else:
-            start_multi_cluster_service(ctx)
-        start_service_export(ctx)
+        start_controllers(ctx)
         ctx.announce()
         if why := why_unserved(options):
             manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import uuid
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
 from informers.meta import KubeObject
 from mcs_controller.api import resources
+from mcs_controller.controllers import CONTROLLERS
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
-from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
+from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from mcs_controller.reconcilers.writes import ReservedWorks
+from mcs_controller.runtime.channel import Channel
 from mcs_controller.runtime.controller import Controller
 from workqueue import default_controller_rate_limiter
 
@@ -33,13 +35,9 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.members.provider_informers import ProviderInformers
     from mcs_controller.metrics import Metrics
     from mcs_controller.options import Options
-    from mcs_controller.reconcilers.endpointslice_collect import (
-        SliceCollector,
-    )
-    from mcs_controller.reconcilers.endpointslice_dispatch import LocalExecution
+    from mcs_controller.reconcilers.endpointslice import LocalExecution
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.runtime.manager import Manager
     from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
@@ -55,20 +53,13 @@ STATUS_DELAY_SECONDS = 0.25
 """From the first news to the write of a status that sums it up. Several times what a new service's slices take."""
 
 
-class SliceCollection(NamedTuple):
-    """Who collects slices, for all features that want some."""
-
-    watches: ProviderInformers
-    collector: SliceCollector
-    controller: Controller[ClusterRequest]
-
-
 class ControllerContext:
     """What all controllers share. Only what an enabled controller asks for is watched.
 
     Attributes:
+        enabled: keys of the controllers that run here, in `--controllers` and by their feature gates.
         local_execution: the execution controller of this process, if there is one.
-        collection: the collection of slices, once something has started it.
+        slice_requests: leads to the one writer of collected and dispatched Works.
     """
 
     def __init__(
@@ -86,6 +77,7 @@ class ControllerContext:
     ) -> None:
         """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
         self.options = options
+        self.enabled = enabled_controllers(options)
         self.sync_modes = SyncModeFilter(options.cluster_name)
         self.manager = manager
         self.host = host
@@ -99,7 +91,7 @@ class ControllerContext:
         self._user_agent = user_agent
         self._own_member = own_member
         self.local_execution: LocalExecution | None = None
-        self.collection: SliceCollection | None = None
+        self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []
         manager.add_informers(self.informers)
 
@@ -112,11 +104,6 @@ class ControllerContext:
     def slice_works(self) -> ReservedWorks:
         """All Works, for those who make Works of slices."""
         return ReservedWorks(self.works)
-
-    @cached_property
-    def slice_locks(self) -> ReconcileMutex[ClusterRequest]:
-        """Whose turn it is to write the collected Work of a slice."""
-        return ReconcileMutex()
 
     @cached_property
     def binding_locks(self) -> KeyMutex[Request]:
@@ -211,7 +198,11 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def serves_multi_cluster_services(options: Options) -> bool:
-    """Whether anything is done here for MultiClusterServices."""
-    served = ("multiclusterservice", "endpointsliceDispatch", "endpointsliceCollect")
-    return options.feature_gates.enabled(MULTI_CLUSTER_SERVICE) and any(one in options.controllers for one in served)
+def enabled_controllers(options: Options) -> frozenset[str]:
+    """Keys of the controllers that `--controllers` names and whose feature gate, if they have one, is on."""
+    gates = options.feature_gates
+    return frozenset(
+        info.key
+        for info in CONTROLLERS
+        if info.key in options.controllers and (info.gate is None or gates.enabled(info.gate))
+    )

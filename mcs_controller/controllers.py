@@ -55,6 +55,10 @@ CONTROLLERS: Final[tuple[ControllerInfo, ...]] = (
 )
 
 
+SERVICE_CONTROLLERS: Final = frozenset(info.key for info in CONTROLLERS if info.gate == MULTI_CLUSTER_SERVICE)
+"""The controllers of MultiClusterServices."""
+
+
 class InvalidControllers(ValueError):
     """`--controllers` names something that is not there."""
 

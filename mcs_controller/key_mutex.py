@@ -1,10 +1,9 @@
-"""Writing ahead of one's turn, without ever writing twice; and writing one after the other what several write.
+"""Writing ahead of a reconcile, without ever writing twice; and writing one after the other what several write.
 
-A change of a slice passes three writers: of the collected Work, of the dispatched Works, of the slice in the consumer.
-In a chain each waits for the answer to the write before it. But what the next one will write is known as soon as the
-first one is planned (`domain.works.predict_result`), so all of them can be on their way at once. A crash between any
-two of these writes, or one that fails, leaves a part of the plan done; the ordinary reconcile compares, and completes
-it.
+A change of a slice ends in the consumer: the execution controller writes there what the dispatched Work says. But how
+the Work will be is known as soon as its own write is planned (`domain.works.predict_result`), so both can be on their
+way at once. A crash between the two, or one that fails, leaves a part of the plan done; the ordinary reconcile
+compares, and completes it.
 
 Two rules make that safe. What is written ahead in a member changes an object that is there and names its Work, and
 nothing is deleted ahead: so whatever was written is found again. And while a write is ahead of what it follows from,
@@ -18,16 +17,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 
 R = TypeVar("R", bound="Hashable")
-
-RETRY_WHEN_LOCKED_SECONDS: Final = 0.05
-"""Until what somebody else has in hand is free: a request or two."""
 
 
 class ReconcileMutex(Generic[R]):
@@ -37,13 +33,10 @@ class ReconcileMutex(Generic[R]):
     who did not write ahead has the ordinary way. Not thread-safe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enqueue: Callable[[R], None]) -> None:
+        """A reconcile that is due after a turn is asked for with `enqueue`."""
         self._taken: set[R] = set()
         self._turned_away: set[R] = set()
-        self._enqueue: Callable[[R], None] | None = None
-
-    def set_queue(self, enqueue: Callable[[R], None]) -> None:
-        """Ask for a reconcile with `enqueue` when one is due after a turn. To be called once, before any turn."""
         self._enqueue = enqueue
 
     @contextmanager
@@ -75,8 +68,7 @@ class ReconcileMutex(Generic[R]):
             self._taken.discard(request)
             if request in self._turned_away:
                 self._turned_away.discard(request)
-                if self._enqueue is not None:
-                    self._enqueue(request)
+                self._enqueue(request)
 
 
 class KeyMutex(Generic[R]):

@@ -1,38 +1,37 @@
-"""How each controller is connected to caches, to its queue, and to other controllers."""
+"""How each controller is connected to caches, to its queue, and to other controllers.
+
+`start_controllers` is the whole of it: it makes what several controllers share, and gives it to each that is enabled.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from informers.meta import ObjectKey
 from mcs_controller.api import resources
-from mcs_controller.context import (
-    STATUS_DELAY_SECONDS,
-    SliceCollection,
-    new_id,
-    serves_multi_cluster_services,
-)
+from mcs_controller.context import STATUS_DELAY_SECONDS, new_id
+from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import is_leaving
 from mcs_controller.domain.dispatch import DispatchPolicy
 from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
 from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
-from mcs_controller.features import MULTI_CLUSTER_SERVICE
-from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
 from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
-from mcs_controller.reconcilers import endpointslice_import, multiclusterservice, service_status
+from mcs_controller.reconcilers import endpointslice_import, service_status
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedSource
+from mcs_controller.reconcilers.endpointslice import EndpointSliceReconciler
 from mcs_controller.reconcilers.endpointslice_collect import (
     EndpointSliceCollectReconciler,
     MultiClusterServiceSource,
-    SliceCollector,
+    ServiceWithdrawal,
+    SliceCollection,
 )
-from mcs_controller.reconcilers.endpointslice_dispatch import EndpointSliceDispatchReconciler
-from mcs_controller.reconcilers.endpointslice_import import EndpointSliceImportReconciler
+from mcs_controller.reconcilers.endpointslice_dispatch import SliceDispatch
+from mcs_controller.reconcilers.endpointslice_import import EndpointSliceImportReconciler, ImportedSlices
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
 from mcs_controller.reconcilers.service_export import (
     ExportedSlicesReconciler,
@@ -42,7 +41,6 @@ from mcs_controller.reconcilers.service_export import (
 from mcs_controller.reconcilers.service_import import ServiceImportReconciler
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusAggregator
 from mcs_controller.runtime.controller import Controller, enqueue_object
-from mcs_controller.runtime.reconcile import ClusterRequest
 from workqueue import LOW
 
 if TYPE_CHECKING:
@@ -50,186 +48,204 @@ if TYPE_CHECKING:
 
     from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
+    from mcs_controller.api.multicluster import ServiceExport
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.context import ControllerContext
-    from mcs_controller.runtime.reconcile import Request
+    from mcs_controller.reconcilers.endpointslice_collect import CollectSource
+    from mcs_controller.runtime.reconcile import ClusterRequest, Request
 
 
 COLLECT_WORKERS = 3
-"""Slices collected at once; upstream fixes the number."""
+"""Slices collected at once where none is dispatched; upstream fixes the number."""
 
 
 EXPORT_WORKERS = 3
 """ServiceExports looked at at once; upstream fixes the number."""
 
 
-def start_multi_cluster_service(ctx: ControllerContext) -> None:
-    """The three controllers behind the MultiClusterService gate, and the status that they share."""
-    if not serves_multi_cluster_services(ctx.options):
-        return
-    enabled = ctx.options.controllers
-    services = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
-    # A control plane may lack the kind for a while; the others must work. Whoever collects for ServiceExports waits as
-    # well: a slice is withdrawn when no feature wants it, and what MultiClusterServices want is not known then.
-    asking: list[Controller[Any]] = []
-    board = StatusAggregator()
-    propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None = None
-    if "multiclusterservice" in enabled:
-        reconciler = MultiClusterServiceReconciler(
-            multiclusterservices=services,
-            services=ctx.services,
-            bindings=ctx.bindings,
-            works=ctx.works,
-            clusters=ctx.clusters.store,
-            board=board,
-            slice_locks=ctx.slice_locks,
-            binding_locks=ctx.binding_locks,
-            recorder=ctx.recorder,
-            new_id=new_id,
-            reserved=ctx.options.reserved_objects,
+_WRITE_SLICES = SERVICE_CONTROLLERS | {"serviceExport", "endpointSlice", "cluster"}
+"""The controllers that write collected and dispatched Works, all through one writer."""
+
+
+class _Served(NamedTuple):
+    """What the controllers of MultiClusterServices share.
+
+    Attributes:
+        services: all MultiClusterServices.
+        board: where outcomes are reported, for the status.
+        withdrawal: leads from services that end to what was collected for them, if their controller runs here.
+    """
+
+    services: CachedClient[MultiClusterService]
+    board: StatusAggregator
+    withdrawal: ServiceWithdrawal | None
+
+
+class _Propagation(NamedTuple):
+    reconciler: MultiClusterServiceReconciler
+    controller: Controller[Request]
+
+
+def start_controllers(ctx: ControllerContext) -> None:
+    """The controllers of MultiClusterServices and ServiceExports, as far as the flags enable them."""
+    agent, sync_timeout = ctx.sync_modes.is_agent, ctx.options.cluster_cache_sync_timeout
+    collects = "endpointsliceCollect" in ctx.enabled
+    served: _Served | None = None
+    if not agent and ctx.enabled & SERVICE_CONTROLLERS:
+        served = _shared_by_services(ctx)
+    providers: ProviderInformers | None = None
+    if collects or "serviceExport" in ctx.enabled:
+        providers = ProviderInformers(ctx.members, clock=ctx.clock, sync_timeout=sync_timeout)
+        ctx.manager.add_runnable(providers, needs_leader=True)
+    exports: MemberInformers[ServiceExport] | None = None
+    if "serviceExport" in ctx.enabled:
+        exports = MemberInformers(
+            ctx.members,
+            resources.SERVICEEXPORTS,
+            clock=ctx.clock,
+            sync_timeout=sync_timeout,
         )
-        controller = ctx.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
-        propagating = reconciler, controller
-        asking.append(controller)
-        controller.watch(services.informer, enqueue_object, content_changed)
-        controller.watch(ctx.services.informer, reconciler.requests_for_service, service_changed)
-        controller.watch(ctx.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
-        controller.watch(ctx.bindings.informer, reconciler.requests_for_binding, content_changed)
-        controller.watch(ctx.works.informer, multiclusterservice.requests_for_work, content_changed)
-    dispatcher: EndpointSliceDispatchReconciler | None = None
-    if "endpointsliceDispatch" in enabled:
-        turns = ReconcileMutex[ClusterRequest]()
-        dispatcher = EndpointSliceDispatchReconciler(
+        ctx.manager.add_runnable(exports, needs_leader=True)
+    imported: ImportedSlices | None = None
+    if "endpointSlice" in ctx.enabled:
+        works = ctx.cached(resources.WORKS, IMPORT_WORK_INDEXES)
+        imported = ImportedSlices(works=works.store, slices=ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES))
+
+    asking: list[Controller[Any]] = []
+    if ctx.enabled & _WRITE_SLICES:
+        asking.append(_start_slices(ctx, served, providers, exports, imported))
+    if collects and providers is not None:
+        asking.append(_start_collect(ctx, served, providers))
+    if served is not None:
+        own = providers if collects else None
+        propagation = _start_services(ctx, served, served.withdrawal, own) if served.withdrawal is not None else None
+        if propagation is not None:
+            asking.append(propagation.controller)
+        if propagation is not None or "endpointsliceDispatch" in ctx.enabled:
+            asking.append(_start_status(ctx, served, own, propagation))
+        # A control plane may lack the kind for a while; the others must work. The slices wait as well: one is withdrawn
+        # when no feature wants it, and what MultiClusterServices want is not known then.
+        ctx.manager.require_only_for(served.services.informer, *asking)
+    if exports is not None and providers is not None:
+        _start_export(ctx, exports, providers)
+    if imported is not None:
+        _start_import(ctx, imported)
+    if "serviceImport" in ctx.enabled:
+        _start_service_import(ctx)
+    if agent:
+        ctx.manager.add_runnable(SyncModeLogger(ctx.clusters.informer, ctx.sync_modes), needs_leader=False)
+
+
+def _shared_by_services(ctx: ControllerContext) -> _Served:
+    services, board = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES), StatusAggregator()
+    if "multiclusterservice" not in ctx.enabled:
+        return _Served(services, board, None)
+    withdrawal = ServiceWithdrawal(
+        services=services.store,
+        clusters=ctx.clusters.store,
+        board=board,
+        reserved=ctx.options.reserved_objects,
+        enqueue_slice=ctx.slice_requests.send,
+    )
+    return _Served(services, board, withdrawal)
+
+
+def _start_slices(
+    ctx: ControllerContext,
+    served: _Served | None,
+    providers: ProviderInformers | None,
+    exports: MemberInformers[ServiceExport] | None,
+    imported: ImportedSlices | None,
+) -> Controller[ClusterRequest]:
+    """The one writer of collected and dispatched Works. Which of its parts it has is for the flags to say."""
+    clusters, options = ctx.clusters.store, ctx.options
+    withdrawal = served.withdrawal if served is not None else None
+    dispatch: SliceDispatch | None = None
+    if served is not None and "endpointsliceDispatch" in ctx.enabled:
+        dispatch = SliceDispatch(
             works=ctx.slice_works,
-            services=services.store,
-            clusters=ctx.clusters.store,
+            services=served.services.store,
+            clusters=clusters,
             templates=ctx.services.store,
-            board=board,
+            board=served.board,
             new_id=new_id,
-            turns=turns,
             policy=DispatchPolicy(
-                strip_topology=ctx.options.strip_topology, withdraw_after=ctx.options.withdraw_not_ready_after
+                strip_topology=options.strip_topology, withdraw_after=options.withdraw_not_ready_after
             ),
             clock=ctx.clock,
-            slice_locks=ctx.slice_locks,
-            execution=ctx.local_execution,
         )
-        dispatch = ctx.controller(wk.DISPATCH_CONTROLLER, dispatcher, workers=ctx.options.concurrent_work_syncs)
-        asking.append(dispatch)
-        turns.set_queue(dispatch.enqueue)
-        dispatch.watch(ctx.works.informer, dispatcher.requests_for_work, content_changed)
-        dispatch.watch(services.informer, dispatcher.requests_for_service, content_changed)
-        dispatch.watch(ctx.clusters.informer, dispatcher.requests_for_cluster, cluster_changed)
-        dispatch.watch(ctx.services.informer, dispatcher.requests_for_template, service_changed)
-    if "endpointsliceCollect" in enabled:
-        asking += _start_collect(ctx, services, board)
-        if dispatcher is not None:
-            slice_collection(ctx).collector.set_dispatcher(dispatcher)
-        if propagating is not None:
-            _report_unsynced_providers(ctx, *propagating)
-    if "multiclusterservice" in enabled or "endpointsliceDispatch" in enabled:
-        asking.append(_start_status(ctx, services, board, propagating))
-    ctx.manager.require_only_for(services.informer, *asking)
+    sources: list[CollectSource] = []
+    services: MultiClusterServiceSource | None = None
+    requested: RequestedSource | None = None
+    if served is not None and "endpointsliceCollect" in ctx.enabled:
+        services = MultiClusterServiceSource(works=ctx.works.store, services=served.services.store, board=served.board)
+        sources.append(services)
+    elif "endpointsliceCollect" in ctx.enabled:
+        requested = RequestedSource(works=ctx.works.store)
+        sources.append(requested)
+    elif withdrawal is not None:
+        sources.append(withdrawal)
+    if exports is not None:
+        sources.append(ServiceExportSource(exports=exports, clusters=clusters, reserved=options.reserved_objects))
 
+    def collects(name: str) -> bool:
+        return providers is not None and ctx.sync_modes.owns(name, clusters.get(ObjectKey("", name)))
 
-def _start_status(
-    ctx: ControllerContext,
-    services: CachedClient[MultiClusterService],
-    board: StatusAggregator,
-    propagating: tuple[MultiClusterServiceReconciler, Controller[Request]] | None,
-) -> Controller[Request]:
-    watches = slice_collection(ctx).watches if "endpointsliceCollect" in ctx.options.controllers else None
-    reconciler = ServiceStatusReconciler(
-        board=board,
-        services=services,
-        works=ctx.works.store,
-        clusters=ctx.clusters.store,
-        bindings=ctx.bindings.store if propagating is not None else None,
-        templates=ctx.services.store,
-        own=watches,
-        recorder=ctx.recorder,
-        clock=ctx.clock,
-    )
-    status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1)
-    # What is reported on a new service comes within some milliseconds, and makes one write together.
-    board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
-    status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
-    if propagating is None:
-        return status
-    status.watch(ctx.bindings.informer, service_status.requests_for_binding, debounce_seconds=STATUS_DELAY_SECONDS)
-    if watches is not None:
-        watches.add_queue(status, reconciler.requests_for_slice)
+    def leaving(name: str) -> bool:
+        return is_leaving(clusters.get(ObjectKey("", name))) and ("cluster" in ctx.enabled or collects(name))
 
-        def look_again(cluster: str) -> None:
-            for request in propagating[0].requests_in(cluster) if reconciler.watches_slices(cluster) else ():
-                status.enqueue(request, LOW)
-
-        watches.on_synced(look_again)
-        watches.on_problem(look_again)
-    return status
-
-
-def slice_collection(ctx: ControllerContext) -> SliceCollection:
-    """The collection of slices. The first feature that collects starts it; each registers what it wants."""
-    if ctx.collection is None:
-        ctx.collection = _start_slice_collection(ctx)
-    return ctx.collection
-
-
-def _start_slice_collection(ctx: ControllerContext) -> SliceCollection:
-    """The provider watches, and the one controller that makes and refreshes collected Works."""
-    watches = ProviderInformers(ctx.members, clock=ctx.clock, sync_timeout=ctx.options.cluster_cache_sync_timeout)
-    clusters = ctx.clusters.store
-    collector = SliceCollector(
+    collection = SliceCollection(
         works=ctx.slice_works,
-        watches=watches,
+        slices=providers.slices if providers is not None else lambda _: None,
+        sources=sources,
+        withdrawal=withdrawal,
+        collects=collects,
+        leaving=leaving,
         new_id=new_id,
-        turns=ctx.slice_locks,
-        owns=lambda cluster: ctx.sync_modes.owns(cluster, clusters.get(ObjectKey("", cluster))),
-        leaving=lambda cluster: is_leaving(clusters.get(ObjectKey("", cluster))),
     )
-    controller = ctx.controller(wk.COLLECT_QUEUE, collector, workers=COLLECT_WORKERS)
-    watches.add_slice_queue(controller)
-    ctx.slice_locks.set_queue(controller.enqueue)
-    ctx.manager.add_runnable(watches, needs_leader=True)
-    controller.watch(ctx.works.informer, collector.requests_for_work, content_changed)
-    controller.watch(ctx.clusters.informer, collector.requests_for_cluster, cluster_changed)
-    return SliceCollection(watches, collector, controller)
+    reconciler = EndpointSliceReconciler(
+        works=ctx.slice_works,
+        collection=collection,
+        dispatch=dispatch,
+        imported=imported,
+        execution=ctx.local_execution,
+    )
+    name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.COLLECT_QUEUE
+    workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
+    controller = ctx.controller(name, reconciler, workers=workers)
+    ctx.slice_requests.connect(controller.enqueue)
+    if providers is not None:
+        providers.add_slice_queue(controller)
+    works = ctx.works.informer
+    controller.watch(ctx.clusters.informer, collection.requests_for_cluster, cluster_changed)
+    if dispatch is not None and served is not None:
+        controller.watch(works, dispatch.requests_for_work, content_changed)
+        controller.watch(served.services.informer, dispatch.requests_for_service, content_changed)
+        controller.watch(ctx.clusters.informer, dispatch.requests_for_cluster, cluster_changed)
+        controller.watch(ctx.services.informer, dispatch.requests_for_template, service_changed)
+    else:
+        controller.watch(works, collection.requests_for_work, content_changed)
+    if services is not None and served is not None:
+        controller.watch(works, services.requests_for_work, content_changed)
+        controller.watch(served.services.informer, services.requests_for_service, content_changed)
+    if requested is not None:
+        source = requested
+
+        def look_later(event: Event[Work]) -> Iterable[ClusterRequest]:
+            for request in source.left_behind(event):
+                controller.enqueue_after(request, LEFTOVERS_SECONDS)
+            return ()
+
+        controller.watch(works, look_later, content_changed)
+    return controller
 
 
-def _start_collect(
-    ctx: ControllerContext, services: CachedClient[MultiClusterService], board: StatusAggregator
-) -> tuple[Controller[Any], ...]:
-    _, collector, slices = slice_collection(ctx)
-    source = MultiClusterServiceSource(works=ctx.works.store, services=services.store, board=board)
-    collector.register_source(source)
-    slices.watch(ctx.works.informer, source.requests_for_work, content_changed)
-    slices.watch(services.informer, source.requests_for_service, content_changed)
-    reconciler, collect = follow_providers(ctx)
-    # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of that.
-    collect.watch(services.informer, reconciler.requests_for_service, content_changed)
-    return slices, collect
-
-
-def _report_unsynced_providers(
-    ctx: ControllerContext, reconciler: MultiClusterServiceReconciler, controller: Controller[Request]
-) -> None:
-    """Services say which of their providers' slices cannot be listed."""
-    watches = slice_collection(ctx).watches
-    reconciler.set_sync_problem_source(watches.problem)
-
-    def look_again(cluster: str) -> None:
-        for request in reconciler.requests_in(cluster):
-            controller.enqueue(request, LOW)
-
-    watches.on_problem(look_again)
-
-
-def follow_providers(ctx: ControllerContext) -> tuple[EndpointSliceCollectReconciler, Controller[Request]]:
+def _start_collect(ctx: ControllerContext, served: _Served | None, providers: ProviderInformers) -> Controller[Request]:
     """The controller that begins the provider watches that Works ask for, and has each service compared as a whole."""
-    watches, _, slices = slice_collection(ctx)
-    reconciler = EndpointSliceCollectReconciler(works=ctx.works.store, watches=watches, enqueue_slice=slices.enqueue)
+    reconciler = EndpointSliceCollectReconciler(
+        works=ctx.works.store, watches=providers, enqueue_slice=ctx.slice_requests.send
+    )
     collect = ctx.controller(wk.COLLECT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
     collect.watch(ctx.works.informer, reconciler.requests_for_work, content_changed)
     collect.watch(ctx.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
@@ -238,63 +254,99 @@ def follow_providers(ctx: ControllerContext) -> tuple[EndpointSliceCollectReconc
         for request in reconciler.requests_in(cluster):
             collect.enqueue(request, LOW)
 
-    watches.on_synced(compare_all)
-    return reconciler, collect
+    providers.on_synced(compare_all)
+    if served is not None:
+        # A provider that is taken off and named again at once keeps the Work that asks for its slices: no event of it.
+        collect.watch(served.services.informer, reconciler.requests_for_service, content_changed)
+    return collect
 
 
-def start_service_export(ctx: ControllerContext) -> None:
-    """Exported slices into the control plane, and the Services that are made of them there."""
-    enabled = ctx.options.controllers
-    if "serviceExport" in enabled:
-        _start_export(ctx)
-    if "endpointSlice" in enabled:
-        slices = ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES)
-        works = ctx.cached(resources.WORKS, IMPORT_WORK_INDEXES)
-        reconciler = EndpointSliceImportReconciler(works=works, slices=slices, slice_locks=ctx.slice_locks)
-        importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
-        importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
-        importer.watch(slices.informer, reconciler.requests_for_slice, slice_changed)
-        importer.watch(ctx.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
-    if "serviceImport" in enabled:
-        imports = ctx.cached(resources.SERVICEIMPORTS)
-        derivation = ServiceImportReconciler(
-            imports=imports.store,
-            services=ctx.services,
-            recorder=ctx.recorder,
-            reserved=ctx.options.reserved_objects,
-        )
-        controller = ctx.controller(wk.SERVICE_IMPORT_CONTROLLER, derivation, workers=1)
-        controller.watch(imports.informer, derivation.requests_for_import, content_changed)
-        controller.watch(ctx.services.informer, derivation.requests_for_service, service_changed)
+def _start_services(
+    ctx: ControllerContext, served: _Served, withdrawal: ServiceWithdrawal, providers: ProviderInformers | None
+) -> _Propagation:
+    """What MultiClusterServices ask of the control plane."""
+    reconciler = MultiClusterServiceReconciler(
+        multiclusterservices=served.services,
+        services=ctx.services,
+        bindings=ctx.bindings,
+        works=ctx.works,
+        clusters=ctx.clusters.store,
+        board=served.board,
+        withdraw_slice=withdrawal.withdraw,
+        binding_locks=ctx.binding_locks,
+        problem_of=providers.problem if providers is not None else lambda _: None,
+        recorder=ctx.recorder,
+        new_id=new_id,
+        reserved=ctx.options.reserved_objects,
+    )
+    controller = ctx.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
+    controller.watch(served.services.informer, enqueue_object, content_changed)
+    controller.watch(ctx.services.informer, reconciler.requests_for_service, service_changed)
+    controller.watch(ctx.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
+    controller.watch(ctx.bindings.informer, reconciler.requests_for_binding, content_changed)
+    controller.watch(ctx.works.informer, reconciler.requests_for_work, content_changed)
+
+    def look_again(cluster: str) -> None:
+        for request in reconciler.requests_in(cluster):
+            controller.enqueue(request, LOW)
+
+    if providers is not None:
+        providers.on_problem(look_again)  # services say which of their providers' slices cannot be listed
+    return _Propagation(reconciler, controller)
 
 
-def _start_export(ctx: ControllerContext) -> None:
-    works = ctx.cached(resources.WORKS, EXPORT_WORK_INDEXES)
-    slice_watches, collector, slices = slice_collection(ctx)
-    watches = MemberInformers(
-        ctx.members,
-        resources.SERVICEEXPORTS,
+def _start_status(
+    ctx: ControllerContext, served: _Served, providers: ProviderInformers | None, propagation: _Propagation | None
+) -> Controller[Request]:
+    """The conditions of MultiClusterServices, which sum up what all of their controllers report."""
+    reconciler = ServiceStatusReconciler(
+        board=served.board,
+        services=served.services,
+        works=ctx.works.store,
+        clusters=ctx.clusters.store,
+        bindings=ctx.bindings.store if propagation is not None else None,
+        templates=ctx.services.store,
+        own=providers,
+        recorder=ctx.recorder,
         clock=ctx.clock,
-        sync_timeout=ctx.options.cluster_cache_sync_timeout,
     )
-    ctx.manager.add_runnable(watches, needs_leader=True)
-    reserved = ctx.options.reserved_objects
-    collector.register_source(ServiceExportSource(exports=watches, clusters=ctx.clusters.store, reserved=reserved))
+    status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1)
+    # What is reported on a new service comes within some milliseconds, and makes one write together.
+    served.board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+    status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
+    if propagation is None:
+        return status
+    status.watch(ctx.bindings.informer, service_status.requests_for_binding, debounce_seconds=STATUS_DELAY_SECONDS)
+    if providers is not None:
+        providers.add_queue(status, reconciler.requests_for_slice)
 
-    comparer = ExportedSlicesReconciler(works=works.store, slices=slice_watches, enqueue_slice=slices.enqueue)
-    exports = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
+        def look_again(cluster: str) -> None:
+            for request in propagation.reconciler.requests_in(cluster) if reconciler.watches_slices(cluster) else ():
+                status.enqueue(request, LOW)
+
+        providers.on_synced(look_again)
+        providers.on_problem(look_again)
+    return status
+
+
+def _start_export(
+    ctx: ControllerContext, exports: MemberInformers[ServiceExport], providers: ProviderInformers
+) -> None:
+    """Which ServiceExports of members are followed, and the comparison of each with what was collected for it."""
+    works = ctx.cached(resources.WORKS, EXPORT_WORK_INDEXES)
+    comparer = ExportedSlicesReconciler(works=works.store, slices=providers, enqueue_slice=ctx.slice_requests.send)
+    comparing = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
     # That one is there is all that matters.
-    watches.add_queue(
-        exports, requests_in, lambda event: event.old is None or event.new is None or event.old is event.new
+    exports.add_queue(
+        comparing, requests_in, lambda event: event.old is None or event.new is None or event.old is event.new
     )
-
     reconciler = ServiceExportReconciler(
         works=works.store,
-        exports=watches,
-        slices=slice_watches,
-        enqueue_export=exports.enqueue,
+        exports=exports,
+        slices=providers,
+        enqueue_export=comparing.enqueue,
         recorder=ctx.recorder if not ctx.sync_modes.is_agent else None,
-        reserved=reserved,
+        reserved=ctx.options.reserved_objects,
     )
     controller = ctx.controller(wk.EXPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
     controller.watch(works.informer, reconciler.requests_for_work, asking_changed)
@@ -303,27 +355,34 @@ def _start_export(ctx: ControllerContext) -> None:
     def compare_all(cluster: str) -> None:
         for request in reconciler.requests_in(cluster):
             controller.enqueue(request)
-        for export in comparer.requests_in(watches, cluster):
-            exports.enqueue(export)
+        for export in comparer.requests_in(exports, cluster):
+            comparing.enqueue(export)
 
-    watches.on_synced(compare_all)
-    slice_watches.on_synced(compare_all)
+    exports.on_synced(compare_all)
+    providers.on_synced(compare_all)
 
 
-def start_agent(ctx: ControllerContext) -> None:
-    """What an agent does for MultiClusterServices, and what it says about itself."""
-    ctx.manager.add_runnable(SyncModeLogger(ctx.clusters.informer, ctx.sync_modes), needs_leader=False)
-    if not ctx.options.feature_gates.enabled(MULTI_CLUSTER_SERVICE):
-        return
-    if "endpointsliceCollect" in ctx.options.controllers:
-        source = RequestedSource(works=ctx.works.store)
-        _, collector, slices = slice_collection(ctx)
-        collector.register_source(source)
+def _start_import(ctx: ControllerContext, imported: ImportedSlices) -> None:
+    """EndpointSlices of the control plane from what was collected for ServiceExports."""
+    works, slices = ctx.cached(resources.WORKS), ctx.cached(resources.ENDPOINTSLICES)
+    reconciler = EndpointSliceImportReconciler(
+        imported=imported, works=works, slices=slices, enqueue_slice=ctx.slice_requests.send
+    )
+    importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
+    importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
+    importer.watch(slices.informer, imported.requests_for_slice, slice_changed)
+    importer.watch(ctx.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
 
-        def look_later(event: Event[Work]) -> Iterable[ClusterRequest]:
-            for request in source.left_behind(event):
-                slices.enqueue_after(request, LEFTOVERS_SECONDS)
-            return ()
 
-        slices.watch(ctx.works.informer, look_later, content_changed)
-        follow_providers(ctx)
+def _start_service_import(ctx: ControllerContext) -> None:
+    """Derived Services from ServiceImports."""
+    imports = ctx.cached(resources.SERVICEIMPORTS)
+    reconciler = ServiceImportReconciler(
+        imports=imports.store,
+        services=ctx.services,
+        recorder=ctx.recorder,
+        reserved=ctx.options.reserved_objects,
+    )
+    controller = ctx.controller(wk.SERVICE_IMPORT_CONTROLLER, reconciler, workers=1)
+    controller.watch(imports.informer, reconciler.requests_for_import, content_changed)
+    controller.watch(ctx.services.informer, reconciler.requests_for_service, service_changed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from informers.errors import KubeError, NotFound
 from mcs_controller.api.resources import MULTICLUSTERSERVICES
+from mcs_controller.controllers import CONTROLLERS, SERVICE_CONTROLLERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS: Final = 10.0
 
-_SERVING: Final = ("multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch")
+_SERVING: Final = [info.key for info in CONTROLLERS if info.key in SERVICE_CONTROLLERS]
 
 
 class ListClient(Protocol):

@@ -19,7 +19,6 @@ from mcs_controller.domain.works import (
     WorkIntent,
     WorkWrite,
     delete_collected,
-    empty_collected,
     is_emptied,
     plan_work,
     role_of,
@@ -64,6 +63,21 @@ class CollectFeature:
         namespace = work.metadata.labels.get(self.namespace_label)
         name = work.metadata.labels.get(self.name_label)
         return (namespace, name) if namespace and name else None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectPlan:
+    """What the collected Work of one slice needs.
+
+    Attributes:
+        writes: of collected Works.
+        service: the service that the slice belongs to; None if it has none, or the provider's slices are not known.
+        blocked: garbage that is being deleted has the slice's place. Its end leads nowhere, so look again.
+    """
+
+    writes: tuple[WorkWrite, ...]
+    service: Service | None = None
+    blocked: bool = False
 
 
 MCS: Final = CollectFeature(wk.COLLECTED_BY_MCS, wk.MCS_NAMESPACE, wk.MCS_NAME, wk.DISPATCH_FINALIZER)
@@ -167,13 +181,9 @@ def plan_leaving(collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
     Its execution namespace is about to be deleted with all that is in it, whoever wants it. Copies that are being
     deleted already are emptied as well: whoever has not followed that yet finds nothing to delete.
     """
-    writes: list[WorkWrite] = []
-    for work in collected:
-        if work.metadata.deletion_timestamp is None:
-            writes.append(delete_collected(work))
-        elif work.manifests:
-            writes.append(empty_collected(work))
-    return tuple(writes)
+    return tuple(
+        delete_collected(work) for work in collected if work.metadata.deletion_timestamp is None or work.manifests
+    )
 
 
 def drop_marks(work: Work, features: Collection[CollectFeature]) -> PatchWork | DeleteWork | None:

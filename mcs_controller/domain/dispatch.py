@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from informers.patches import plan_remove_finalizer
@@ -87,20 +87,33 @@ class DispatchPlan:
     look_again: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchContext:
+    """What the plans of all slices look things up in.
+
+    Attributes:
+        service: finds a MultiClusterService.
+        template: finds the Service in the control plane.
+        gone_for: how many seconds ago the control plane was first seen without that Service; None if it is there.
+        clusters: every registered Cluster.
+        find: finds any Work by namespace and name.
+        rivals: finds dispatched Works by what they make in the consumer.
+        new_id: see `plan_work`.
+        policy: see there.
+    """
+
+    service: Callable[[tuple[str, str]], MultiClusterService | None]
+    template: Callable[[tuple[str, str]], Service | None]
+    gone_for: Callable[[tuple[str, str]], float | None]
+    clusters: Clusters
+    find: FindWork
+    rivals: FindRivals
+    new_id: Callable[[], str]
+    policy: DispatchPolicy
+
+
 def plan_dispatch(
-    origin: SliceRef,
-    collected: Sequence[Work],
-    copies: Sequence[Work],
-    service: Callable[[tuple[str, str]], MultiClusterService | None],
-    clusters: Clusters,
-    find: FindWork,
-    rivals: FindRivals,
-    new_id: Callable[[], str],
-    *,
-    template: Callable[[tuple[str, str]], Service | None],
-    gone_for: Callable[[tuple[str, str]], float | None],
-    policy: DispatchPolicy,
-    now: datetime,
+    origin: SliceRef, collected: Sequence[Work], copies: Sequence[Work], context: DispatchContext, now: datetime
 ) -> DispatchPlan:
     """Which Works the consumers' execution namespaces should hold for one provider's slice.
 
@@ -108,14 +121,7 @@ def plan_dispatch(
         origin: the slice.
         collected: the control plane's copies of it (one, unless something went wrong).
         copies: every dispatched Work of it, in any namespace.
-        service: looks up a MultiClusterService.
-        clusters: every registered Cluster.
-        find: looks up any Work by namespace and name.
-        rivals: looks up dispatched Works by what they make in the consumer.
-        new_id: see `plan_work`.
-        template: looks up the Service in the control plane.
-        gone_for: how many seconds ago the control plane was first seen without that Service; None if it is there.
-        policy: see there.
+        context: where to look things up.
         now: the wall clock.
 
     A plan that was applied is empty afterwards. Consumers that cannot be used keep what they have. A slice none of
@@ -128,82 +134,89 @@ def plan_dispatch(
         patch for work in collected if work is not source and (patch := release_collected(work)) is not None
     )
     filed_under = service_of(source) if source is not None else None
-    mcs = service(filed_under) if filed_under is not None else None
-    if source is None:
+    if source is None or filed_under is None:
         return DispatchPlan(_delete_all(copies), release, (), None)
+    mcs = context.service(filed_under)
     if mcs is None:
         return DispatchPlan((), release, (), None)
-    period, problem = withdrawal_period(mcs, policy.withdraw_after)
-    due = withdrawal_due(clusters.get(origin.cluster), period, now)
+    period, problem = withdrawal_period(mcs, context.policy.withdraw_after)
+    plan = DispatchPlan((), release, (), filed_under, problem=problem)
+    due = withdrawal_due(context.clusters.get(origin.cluster), period, now)
     if due is not None and due <= 0:
         reason = f"its endpoints are withdrawn, as it has been not ready for {period:g} s"
         withdrawn = SkippedCluster(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
-        return DispatchPlan(_delete_all(copies), release, (withdrawn,), filed_under, problem=problem)
-    gone = service_gone_due(gone_for(filed_under)) if filed_under is not None else None
+        return replace(plan, copies=_delete_all(copies), skips=(withdrawn,))
+    gone = service_gone_due(context.gone_for(filed_under))
     if gone is not None and gone <= 0:
-        return DispatchPlan(_delete_all(copies), release, (), filed_under, problem=problem)
-    due = min((one for one in (due, gone) if one is not None), default=None)
+        return replace(plan, copies=_delete_all(copies))
+    plan = replace(plan, look_again=min((one for one in (due, gone) if one is not None), default=None))
     if gone is not None and mcs.ports:
         # What the numbers stand for is the Service's to say: the copies stay as they are.
-        return DispatchPlan((), release, (), filed_under, problem=problem, look_again=due)
+        return plan
     content = source.manifests[0].decode()
-    ports = _restrict(content, mcs, template, policy)
+    ports = _restrict(content, mcs, context)
     if ports is not None and not ports.exposed:
-        return DispatchPlan(_delete_all(copies), release, (), filed_under, ports=ports, problem=problem)
+        return replace(plan, copies=_delete_all(copies), ports=ports, look_again=None)
+    wanted, skips = _plan_copies(origin, source, content, mcs, copies, context, making=gone is None)
+    return replace(plan, copies=wanted, skips=skips, ports=ports)
+
+
+def _plan_copies(
+    origin: SliceRef,
+    source: Work,
+    content: JsonObject,
+    mcs: MultiClusterService,
+    copies: Sequence[Work],
+    context: DispatchContext,
+    *,
+    making: bool,
+) -> tuple[tuple[Copy, ...], tuple[SkippedCluster, ...]]:
+    """The writes that make every consumer's copy hold the content, and the consumers that have to wait.
+
+    Without `making` only copies that are there are looked at. Whom a Service that is gone does not reach is not said
+    then: whoever begins would say it for a moment.
+    """
     wanted: list[Copy] = []
     skips: list[SkippedCluster] = []
     kept: set[tuple[str, str]] = set()
-    consumers = [name for name in consumers_of(mcs, clusters) if name != origin.cluster]
-    for consumer in consumers:
+    for consumer in consumers_of(mcs, context.clusters):
+        if consumer == origin.cluster:
+            continue
         namespace = execution_namespace(consumer)
         there = _copy_in(namespace, copies, source.metadata.name)
         if there is not None:
             kept.add((namespace, there.metadata.name))
-        if (skip := skip_reason(consumer, clusters)) is not None:
-            # Whom a Service that is gone does not reach is not said: whoever begins would say it for a moment.
-            skips += [skip] if gone is None else []
+        if (skip := skip_reason(consumer, context.clusters)) is not None:
+            skips += [skip] if making else []
             continue
-        slice_name = _slice_name(namespace, origin, there, rivals)
+        slice_name = _slice_name(namespace, origin, there, context.rivals)
         if there is not None and there.ref is not None and there.ref.name != slice_name:
             # A Work that brought something else from now on would leave what it brought before in the member.
             wanted.extend(_delete_all((there,)))
             continue
-        name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, find)
-        observed = there or find(namespace, name)
-        if observed is None and gone is not None:
+        name = there.metadata.name if there is not None else _copy_name(namespace, origin, source, context.find)
+        observed = there or context.find(namespace, name)
+        if observed is None and not making:
             continue
         intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, content)
         try:
-            write = plan_work(intent, observed, new_id)
+            write = plan_work(intent, observed, context.new_id)
         except WorkTerminating:
             continue
         if write is not None:
             wanted.append(Copy(consumer, write))
     stale = [work for work in copies if (work.metadata.namespace, work.metadata.name) not in kept]
-    return DispatchPlan(
-        (*wanted, *_delete_all(stale)),
-        release,
-        tuple(skips),
-        filed_under,
-        ports=ports,
-        problem=problem,
-        look_again=due,
-    )
+    return (*wanted, *_delete_all(stale)), tuple(skips)
 
 
-def _restrict(
-    content: JsonObject,
-    mcs: MultiClusterService,
-    template: Callable[[tuple[str, str]], Service | None],
-    policy: DispatchPolicy,
-) -> Ports | None:
+def _restrict(content: JsonObject, mcs: MultiClusterService, context: DispatchContext) -> Ports | None:
     """Take out of a collected slice what its consumers are not to see. Returns how the ports compare."""
-    if policy.strip_topology and content.get("endpoints"):
+    if context.policy.strip_topology and content.get("endpoints"):
         content["endpoints"] = without_topology(content["endpoints"])
     # A Service that nobody serves has a slice without endpoints and ports: nothing to compare, and nothing wrong.
     if not mcs.ports or not content.get("ports"):
         return None
-    ports = expose(mcs.ports, template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
+    ports = expose(mcs.ports, context.template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
     content["ports"] = list(ports.exposed)
     return ports
 
@@ -212,6 +225,12 @@ def release_collected(work: Work) -> PatchWork | None:
     """Take the dispatcher's finalizer off a collected Work that is no longer dispatched; None if it is not there."""
     body = plan_remove_finalizer(work, wk.DISPATCH_FINALIZER)
     return PatchWork(work.metadata.namespace, work.metadata.name, body) if body is not None else None
+
+
+def is_unreadable(work: Work) -> bool:
+    """Whether a collected Work that is being deleted holds no slice (any more), and waits for the dispatcher."""
+    meta = work.metadata
+    return meta.deletion_timestamp is not None and wk.DISPATCH_FINALIZER in meta.finalizers and origin_of(work) is None
 
 
 def _is_live(work: Work) -> bool:

@@ -3,7 +3,7 @@
 The steps of one reconcile, each a pure function from what is observed to the writes that are missing:
 
 1. `plan_adopt`: finalizer and permanent id on the service itself;
-2. `plan_provider_works`: one Work per provider, which tells the collector to watch there; the others' are withdrawn;
+2. `plan_provider_works`: one Work per provider, which asks for collection there; the others' are withdrawn;
 3. `plan_claim`: the Service belongs to the MultiClusterService, not to a propagation policy;
 4. `plan_binding`: the Service is wanted in providers and consumers.
 
@@ -25,17 +25,19 @@ from mcs_controller.domain.naming import binding_name, execution_namespace, work
 from mcs_controller.domain.selection import Clusters, SkippedCluster, providers_of, skip_reason
 from mcs_controller.domain.works import (
     Role,
+    SliceRef,
     WorkIntent,
     WorkTerminating,
     WorkWrite,
     cluster_of,
     delete_work,
+    origin_of,
     plan_work,
     role_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from informers.meta import ObjectMeta
     from mcs_controller.api.common import JsonObject
@@ -51,11 +53,13 @@ class ProviderPlan:
 
     Attributes:
         writes: independent of each other.
+        withdraw: slices of clusters that provide no more, whose own writer is to look at them.
         skips: providers that cannot be used now.
         blocked: a place is taken by a Work that is being deleted and whose end will not be noticed.
     """
 
     writes: tuple[WorkWrite, ...]
+    withdraw: tuple[SliceRef, ...]
     skips: tuple[SkippedCluster, ...]
     blocked: bool
 
@@ -120,27 +124,40 @@ def plan_provider_works(
         if write is not None:
             writes.append(write)
     registered = [name for name in providers if clusters.get(name) is not None]
-    return ProviderPlan((*writes, *plan_withdraw(filed, keep=registered)), tuple(skips), blocked)
+    left = slices_to_withdraw(filed, keep=registered)
+    return ProviderPlan((*writes, *plan_withdraw(filed, keep=registered)), left, tuple(skips), blocked)
 
 
 def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[WorkWrite, ...]:
-    """Give up the Works of every cluster that is not to be kept: first the request to collect, then what was collected.
+    """Give up the requests to collect in every cluster that is not to be kept.
 
-    In this order, and because the collector also asks the service itself, nothing is collected again in between.
+    What was collected there is for the slices' own writer to withdraw, except what is not known to be of a slice.
     """
+    writes: list[WorkWrite] = []
+    for work in _given_up(filed, keep):
+        if role_of(work) is Role.SERVICE:
+            writes.append(delete_work(work))
+        elif _is_collected(work) and origin_of(work) is None and (write := drop_marks(work, [MCS])) is not None:
+            writes.append(write)
+    return tuple(writes)
+
+
+def slices_to_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[SliceRef, ...]:
+    """The slices that were collected for the service in every cluster that is not to be kept, and still are."""
+    found = (origin_of(work) for work in _given_up(filed, keep) if _is_collected(work))
+    return tuple(origin for origin in found if origin is not None)
+
+
+def _given_up(filed: Iterable[Work], keep: Iterable[str]) -> Iterator[Work]:
     kept = frozenset(keep)
-    services: list[WorkWrite] = []
-    collected: list[WorkWrite] = []
     for work in filed:
         cluster = cluster_of(work)
-        if cluster is None or cluster in kept or work.metadata.deletion_timestamp is not None:
-            continue
-        role = role_of(work)
-        if role is Role.SERVICE:
-            services.append(delete_work(work))
-        elif role is Role.COLLECTED and (write := drop_marks(work, [MCS])) is not None:
-            collected.append(write)
-    return (*services, *collected)
+        if cluster is not None and cluster not in kept and work.metadata.deletion_timestamp is None:
+            yield work
+
+
+def _is_collected(work: Work) -> bool:
+    return role_of(work) is Role.COLLECTED and drop_marks(work, [MCS]) is not None
 
 
 def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:

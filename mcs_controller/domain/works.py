@@ -156,6 +156,7 @@ class DeleteWork:
     Attributes:
         emptying: the merge patch to send before, which leaves nothing in the Work that could be deleted in the member;
             None if it is deleted as it is. The version to delete is then the answer's.
+        terminating: it is being deleted already: emptying it is all that is left.
     """
 
     namespace: str
@@ -163,6 +164,7 @@ class DeleteWork:
     uid: str
     resource_version: str
     emptying: JsonObject | None = None
+    terminating: bool = False
 
 
 WorkWrite: TypeAlias = CreateWork | PatchWork | DeleteWork
@@ -185,7 +187,8 @@ def delete_collected(work: Work) -> DeleteWork:
     When a Work is deleted, a suspended one too, Karmada's execution controller deletes in the member what the manifest
     names if that has the label `karmada.io/managed` (contract 4.3), and a provider's own slice has it from its Service.
     So the manifest goes first. The finalizers of dispatch and import go with it: copies are found by what they carry
-    themselves, also after a restart.
+    themselves, also after a restart. For a Work that is being deleted already that is all, and without other finalizers
+    its end.
     """
     meta = work.metadata
     released = removed_finalizers(meta, _COLLECTED_FINALIZERS)
@@ -194,24 +197,9 @@ def delete_collected(work: Work) -> DeleteWork:
         body["spec"] = {"workload": {"manifests": []}}
         if wk.COLLECTED_BY not in meta.labels:
             body["metadata"]["labels"] = {wk.COLLECTED_BY: ""}  # by which it is known, empty as it is
-    needed = bool(work.manifests or released)
-    return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version, body if needed else None)
-
-
-def empty_collected(work: Work) -> PatchWork:
-    """The write that does no more than `delete_collected` does first, for a Work that is being deleted already.
-
-    Without other finalizers on it that is its end.
-    """
-    meta = work.metadata
-    kept = [one for one in meta.finalizers if one not in _COLLECTED_FINALIZERS]
-    spec: JsonObject = {"workload": {"manifests": []}}
-    if work.suspend_dispatching is not None:
-        spec["suspendDispatching"] = work.suspend_dispatching
-    if work.preserve_resources_on_deletion is not None:
-        spec["preserveResourcesOnDeletion"] = work.preserve_resources_on_deletion
-    body = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": kept}, "spec": spec}
-    return PatchWork(meta.namespace, meta.name, body)
+    emptying = body if work.manifests or released else None
+    terminating = meta.deletion_timestamp is not None
+    return DeleteWork(meta.namespace, meta.name, meta.uid, meta.resource_version, emptying, terminating)
 
 
 def is_emptied(work: Work) -> bool:

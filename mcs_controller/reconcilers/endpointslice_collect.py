@@ -1,16 +1,15 @@
 """endpointslice-collect-controller: from the providers' slices to Works in the control plane (contract 3.2).
 
-Two queues. `endpointslice-collect-controller` takes Works that carry a MultiClusterService: they say where to watch,
-and each brings a full comparison of that service's slices with what was collected. `endpointslice-collect` takes single
-slices and is the only place that makes and refreshes collected Works, so no two workers write one Work at the same
-time. It serves every feature that wants slices, ServiceExport as well (`service_export`).
+Its own queue takes Works that carry a MultiClusterService: they say where to watch, and each brings a full comparison
+of that service's slices with what was collected. Single slices go to their one writer (`endpointslice`), which asks
+`SliceCollection` what the collected Work should be, for every feature that wants slices, ServiceExport as well
+(`service_export`).
 
 Watches: Works; MultiClusterServices; Clusters; and, in each provider, EndpointSlices (see `provider_watches`).
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,55 +17,35 @@ from informers.meta import ObjectKey
 from mcs_controller.domain.collect import (
     MCS,
     CollectFeature,
+    CollectPlan,
     plan_collect,
     plan_leaving,
     plan_unsynced,
     service_of_slice,
+    withdraw,
 )
 from mcs_controller.domain.conditions import StepResult
 from mcs_controller.domain.indexes import BY_ORIGIN, BY_PROVIDER, BY_SERVICE
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.selection import selects_cluster
-from mcs_controller.domain.works import (
-    CreateWork,
-    PatchWork,
-    Role,
-    SliceRef,
-    WorkTerminating,
-    cluster_of,
-    origin_of,
-    predict_result,
-    role_of,
-    service_of,
-)
-from mcs_controller.reconcilers.writes import Failures, settle
+from mcs_controller.domain.validation import faults
+from mcs_controller.domain.works import Role, SliceRef, WorkTerminating, cluster_of, origin_of, role_of, service_of
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from informers.cache.informer import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
+    from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.key_mutex import ReconcileMutex
     from mcs_controller.members.provider_informers import ProviderInformers
     from mcs_controller.reconcilers.service_status import StatusAggregator
-    from mcs_controller.reconcilers.writes import ReservedWorks
-
-
-_BLOCKED_SECONDS = 1.0
-"""Until the next look at a place that somebody else's Work is about to leave."""
-
-
-class Dispatch(Protocol):
-    """What is needed of the dispatch controller of this process."""
-
-    def ahead(self, origin: SliceRef, source: Work, turns: ExitStack) -> list[Awaitable[object]]:
-        """The writes that the copies will need once the collected Work is so; they raise no API errors."""
-        ...
+    from mcs_controller.reconcilers.writes import Failures, ReservedWorks
 
 
 class EndpointSliceCollectReconciler:
@@ -139,93 +118,82 @@ class CollectSource(Protocol):
         ...
 
 
-class SliceCollector:
-    """Brings the control plane's copy of one provider's slice in line with it, for all who want it."""
+class SliceCollection:
+    """What the collected Work of one provider's slice should be, for all who want the slice."""
 
     def __init__(
         self,
         *,
         works: ReservedWorks,
-        watches: ProviderInformers,
-        new_id: Callable[[], str],
-        turns: ReconcileMutex[ClusterRequest],
-        owns: Callable[[str], bool],
+        slices: Callable[[str], Store[EndpointSlice] | None],
+        sources: Sequence[CollectSource],
+        withdrawal: ServiceWithdrawal | None,
+        collects: Callable[[str], bool],
         leaving: Callable[[str], bool],
+        new_id: Callable[[], str],
     ) -> None:
-        """`owns` says whether a cluster's slices are ours to collect, and not another process's.
+        """Args are the caches and what the process is there for.
 
-        `leaving` says whether its Cluster is being deleted: its slices are wanted no more, whoever wants them.
+        Args:
+            works: all Works.
+            slices: a cluster's slices; None as long as they are not known completely.
+            sources: the features of this process that want slices.
+            withdrawal: of MultiClusterServices, if their controller runs here.
+            collects: whether a cluster's slices are ours to collect, and not another process's.
+            leaving: whether its Cluster is being deleted, and the collected Works are ours to empty: the slices are
+                wanted no more, whoever wants them.
+            new_id: makes permanent ids for Works that no webhook gave one.
         """
         self._works = works
-        self._watches = watches
-        self._in_charge = owns
+        self._slices = slices
+        self._sources = sources
+        self._withdrawal = withdrawal
+        self._collects = collects
         self._leaving = leaving
         self._new_id = new_id
-        self._turns = turns
-        self._sources: list[CollectSource] = []
-        self._dispatch: Dispatch | None = None
-        self._failed: set[SliceRef] = set()
-        """Slices whose last try failed. As long as the control plane cannot follow, nothing is written ahead of it."""
 
-    def register_source(self, source: CollectSource) -> None:
-        """Collect for this feature too. To be called before anything is reconciled."""
-        self._sources.append(source)
-
-    def set_dispatcher(self, dispatch: Dispatch) -> None:
-        """Write the copies of a slice beside its collected Work."""
-        self._dispatch = dispatch
-
-    async def reconcile(self, request: ClusterRequest) -> Result:
-        """See the class. Raises what the API server says; the outcome is reported before that."""
-        if not self._in_charge(request.cluster):
-            self._failed.discard(SliceRef(*request))
-            for source in self._sources:
-                source.report(SliceRef(*request), None, StepResult())  # what was said of the slice is for others to say
-            return Result()
-        with self._turns.reconcile(request) as mine:
-            return await self._collect(SliceRef(*request)) if mine else Result()
-
-    async def _collect(self, origin: SliceRef) -> Result:
-        service: tuple[str, str] | None = None
+    def plan(self, origin: SliceRef) -> CollectPlan:
+        """The writes of collected Works, from what the caches hold."""
+        cluster = origin.cluster
         collected = self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
-        sources = {source.feature: partial(source.wants, origin.cluster) for source in self._sources}
-        slices = self._watches.slices(origin.cluster)
-        if self._leaving(origin.cluster):
-            writes = plan_leaving(collected)
-        elif slices is None:
+        if self._leaving(cluster):
+            return CollectPlan(plan_leaving(collected))
+        if not self._collects(cluster):
+            return CollectPlan(self._withdrawn(collected))
+        sources = {source.feature: partial(source.wants, cluster) for source in self._sources}
+        slices = self._slices(cluster)
+        if slices is None:
             # Nothing is known of the provider's slices, so what was collected stays, unless nobody wants it any more.
-            writes = plan_unsynced(collected, sources)
-        else:
-            observed = slices.get(ObjectKey(origin.namespace, origin.name))
-            try:
-                writes = plan_collect(origin, observed, sources, collected, self._works.get, self._new_id)
-            except WorkTerminating:
-                return Result(requeue_after=_BLOCKED_SECONDS)
-            service = service_of_slice(observed) if observed is not None else None
-        failures = Failures()
-        what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
-        with ExitStack() as turns:
-            ahead = self._ahead(origin, writes, turns)
-            await settle(((what, write) for write in (*ahead, *(self._works.apply(one) for one in writes))), failures)
-        if not failures.only_conflicts:
-            for source in self._sources:
-                source.report(origin, service, StepResult(errors=failures.reportable))
-        if failures:
-            self._failed.add(origin)
-        else:
-            self._failed.discard(origin)
-        failures.raise_if_any()
-        return Result()
+            return CollectPlan(plan_unsynced(collected, sources))
+        observed = slices.get(ObjectKey(origin.namespace, origin.name))
+        service = service_of_slice(observed) if observed is not None else None
+        try:
+            writes = plan_collect(origin, observed, sources, collected, self._works.get, self._new_id)
+        except WorkTerminating:
+            return CollectPlan((), service, blocked=True)
+        return CollectPlan(writes, service)
 
-    def _ahead(self, origin: SliceRef, writes: Sequence[WorkWrite], turns: ExitStack) -> list[Awaitable[object]]:
-        """What follows from a new or changed collected Work, to be written beside it."""
-        if self._dispatch is None or origin in self._failed:
-            return []
-        for write in writes:
-            if isinstance(write, CreateWork) or (isinstance(write, PatchWork) and "spec" in write.body):
-                source = predict_result(write, self._works.get(write.namespace, write.name))
-                return self._dispatch.ahead(origin, source, turns)
-        return []
+    def _withdrawn(self, collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
+        """What another process has collected for a service that this one ends."""
+        if (ends := self._withdrawal) is None:
+            return ()
+        filed = ((work, cluster_of(work), service_of(work)) for work in collected)
+        return withdraw(
+            (work for work, cluster, service in filed if cluster and service and ends.wants(cluster, service) is False),
+            [MCS],
+        )
+
+    def report(self, origin: SliceRef, plan: CollectPlan, failures: Failures) -> None:
+        """Tell how collecting the slice ended. Of another process's slices it is not for us to tell."""
+        if failures.only_conflicts or plan.blocked:
+            return
+        outcome = StepResult(errors=failures.reportable)
+        collects = self._collects(origin.cluster)
+        for source in self._sources:
+            source.report(origin, plan.service if collects else None, outcome if collects else StepResult())
+        if self._withdrawal is not None and outcome.errors:
+            for work in self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)):
+                self._withdrawal.report_end(origin, work, outcome.errors)
 
     def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
         """The slices whose copies changed."""
@@ -248,6 +216,60 @@ def asks_to_collect(works: Store[Work], cluster: str, service: tuple[str, str]) 
         and work.metadata.deletion_timestamp is None
         for work in works.by_index(BY_SERVICE, service)
     )
+
+
+class ServiceWithdrawal:
+    """What the multiclusterservice-controller of this process wants no more, whoever collected it."""
+
+    feature: CollectFeature = MCS
+
+    def __init__(
+        self,
+        *,
+        services: Store[MultiClusterService],
+        clusters: Store[Cluster],
+        board: StatusAggregator,
+        reserved: ReservedObjects,
+        enqueue_slice: Callable[[ClusterRequest], None],
+    ) -> None:
+        self._services = services
+        self._clusters = clusters
+        self._board = board
+        self._reserved = reserved
+        self._enqueue_slice = enqueue_slice
+        self._ending: set[tuple[str, tuple[str, str]]] = set()
+        """(provider, service) that was told. What a service that was never seen may have left is not judged."""
+
+    def withdraw(self, origin: SliceRef, service: tuple[str, str]) -> None:
+        """Have the slice's one writer withdraw what was collected for a service that takes it no more."""
+        self._ending.add((origin.cluster, service))
+        self._enqueue_slice(ClusterRequest(*origin))
+
+    def wants(self, cluster: str, service: tuple[str, str]) -> bool | None:
+        """False if the service takes no endpoints from the cluster any more; None otherwise: that is not told here."""
+        if (cluster, service) not in self._ending:
+            return None
+        mcs = self._services.get(ObjectKey(*service))
+        if mcs is None or _is_ending(mcs) or any(fault.releases for fault in faults(mcs, self._reserved)):
+            return False
+        if self._clusters.get(ObjectKey("", cluster)) is None or not selects_cluster(cluster, mcs.providers):
+            return False
+        self._ending.discard((cluster, service))
+        return None
+
+    def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
+        """See `report_end`; what is collected is not for this one to tell."""
+
+    def report_end(self, origin: SliceRef, work: Work, errors: Sequence[str]) -> None:
+        """Have the service that is being deleted say why a collected Work stays."""
+        service = service_of(work)
+        mcs = self._services.get(ObjectKey(*service)) if service is not None else None
+        if service is not None and mcs is not None and _is_ending(mcs):
+            self._board.report_end(Request(*service), errors, origin)
+
+
+def _is_ending(mcs: MultiClusterService) -> bool:
+    return mcs.metadata.deletion_timestamp is not None or not mcs.is_cross_cluster
 
 
 class MultiClusterServiceSource:

@@ -6,9 +6,9 @@ one that the control plane does not have yet.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from informers.meta import ObjectKey
 from mcs_controller.api.common import canonical
 from mcs_controller.api.core import decode_endpointslice
 from mcs_controller.domain import well_known as wk
@@ -24,72 +24,47 @@ from mcs_controller.domain.import_slices import (
     stripped_of,
     work_of,
 )
-from mcs_controller.domain.works import origin_of
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
-from mcs_controller.reconcilers.writes import Failures, NameReservations, settle
+from mcs_controller.domain.works import PatchWork, origin_of
+from mcs_controller.reconcilers.writes import Failures, NameReservations, apply_work, settle
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from informers.cache.cached_client import CachedClient
     from informers.cache.informer import Event
+    from informers.cache.store import Store
     from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import ReconcileMutex
 
 
-class EndpointSliceImportReconciler:
-    """Brings the control plane's slices in line with what was collected for ServiceExports."""
+class ImportedSlices:
+    """What was collected for ServiceExports, and the slices of the control plane that are made of it."""
 
-    def __init__(
-        self,
-        *,
-        works: CachedClient[Work],
-        slices: CachedClient[EndpointSlice],
-        slice_locks: ReconcileMutex[ClusterRequest],
-    ) -> None:
-        """`slice_locks` says who writes the collected Work of a slice."""
+    def __init__(self, *, works: Store[Work], slices: CachedClient[EndpointSlice]) -> None:
         self._works = works
         self._slices = slices
-        self._slice_locks = slice_locks
-        self._creating = NameReservations(slices)
+        self.names = NameReservations(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
         """Slices that were seen to lose the names of their Works, by (namespace, name), with these."""
 
-    async def reconcile(self, request: Request) -> Result:
-        """See the class. Raises what the API server says."""
-        plan = self._plan(request)
-        failures = Failures()
-        await settle(((f"EndpointSlice {_name(write)}", self._apply(write)) for write in plan.writes), failures)
-        failures.raise_if_any()
-        # Only once no slice is left may the Work go: after a crash before this line it still leads back here.
-        return await self._release(request) if plan.release is not None else Result()
-
-    async def _release(self, request: Request) -> Result:
-        """Let go of the Work, if nobody else writes it: a feature that shares it may be doing so."""
-        with ExitStack() as turns:
-            work = self._works.get(request.namespace, request.name)
-            origin = origin_of(work) if work is not None else None
-            if origin is not None and not turns.enter_context(self._slice_locks.ahead(ClusterRequest(*origin))):
-                return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
-            release = self._plan(request).release
-            if release is not None:
-                await self._works.patch(request.namespace, request.name, release)
-        return Result()
-
-    def _plan(self, request: Request) -> ImportPlan:
-        work = self._works.get(request.namespace, request.name)
+    def plan(self, request: Request) -> ImportPlan:
+        """The writes that make the slices of one collected Work right, from what the caches hold."""
         stripped = (self._slices.get(*place) for place, of in self._stripped.items() if of == request)
         found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
-        return plan_import(work, found, self._creating.get)
+        return plan_import(self._works.get(ObjectKey(*request)), found, self.names.get)
 
-    def _apply(self, write: SliceWrite) -> Awaitable[object]:
-        if isinstance(write, PatchSlice):
-            return self._slices.patch(write.namespace, write.name, write.body)
-        if isinstance(write, CreateSlice):
-            return self._creating.create(write.namespace, write.body, decode_endpointslice(canonical(write.body)))
-        return self._slices.delete(write.namespace, write.name, uid=write.uid)
+    def release(self, work: Work) -> PatchWork | None:
+        """The write that takes our finalizer off the Work, if it is there and no slice is left.
+
+        Only then may the Work go: after a crash before that it still leads back here.
+        """
+        if wk.IMPORT_FINALIZER not in work.metadata.finalizers:
+            return None
+        plan = self.plan(Request(work.metadata.namespace, work.metadata.name))
+        if plan.writes or plan.release is None:
+            return None
+        return PatchWork(work.metadata.namespace, work.metadata.name, plan.release)
 
     def requests_for_slice(self, event: Event[EndpointSlice]) -> Iterable[Request]:
         """The Work that the slice is, or was, made of."""
@@ -102,6 +77,45 @@ class EndpointSliceImportReconciler:
         if place in self._stripped:
             found.add(self._stripped[place])
         return sorted(found)
+
+
+class EndpointSliceImportReconciler:
+    """Brings the control plane's slices in line with what was collected for ServiceExports."""
+
+    def __init__(
+        self,
+        *,
+        imported: ImportedSlices,
+        works: CachedClient[Work],
+        slices: CachedClient[EndpointSlice],
+        enqueue_slice: Callable[[ClusterRequest], None],
+    ) -> None:
+        """`enqueue_slice` has the one writer of a collected Work look at it, who lets go of it."""
+        self._imported = imported
+        self._works = works
+        self._slices = slices
+        self._enqueue_slice = enqueue_slice
+
+    async def reconcile(self, request: Request) -> Result:
+        """See the class. Raises what the API server says."""
+        plan = self._imported.plan(request)
+        failures = Failures()
+        await settle(((f"EndpointSlice {_name(write)}", self._apply(write)) for write in plan.writes), failures)
+        failures.raise_if_any()
+        work = self._works.get(request.namespace, request.name)
+        if work is not None and (release := self._imported.release(work)) is not None:
+            if (origin := origin_of(work)) is not None:
+                self._enqueue_slice(ClusterRequest(*origin))
+            else:
+                await apply_work(self._works, release)  # of no slice
+        return Result()
+
+    def _apply(self, write: SliceWrite) -> Awaitable[object]:
+        if isinstance(write, PatchSlice):
+            return self._slices.patch(write.namespace, write.name, write.body)
+        if isinstance(write, CreateSlice):
+            return self._imported.names.create(write.namespace, write.body, decode_endpointslice(canonical(write.body)))
+        return self._slices.delete(write.namespace, write.name, uid=write.uid)
 
     def requests_for_namespace(self, event: Event[Namespace]) -> Iterable[Request]:
         """The Works whose slices had no place until a namespace came."""

@@ -21,17 +21,17 @@ from mcs_controller.domain.multiclusterservice import (
     plan_release,
     plan_release_binding,
     plan_withdraw,
+    slices_to_withdraw,
 )
 from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.selection import SkippedCluster, consumers_of, providers_of
 from mcs_controller.domain.validation import faults
-from mcs_controller.domain.works import Role, WorkTerminating, role_of
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
+from mcs_controller.domain.works import Role, WorkTerminating, role_of, service_of
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes, ignore_not_found
+from mcs_controller.reconcilers.writes import Failures, ignore_not_found, named, settle
 from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
+from mcs_controller.runtime.reconcile import Request, Result
 from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.domain.reserved import ReservedObjects
-    from mcs_controller.domain.works import WorkWrite
-    from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
+    from mcs_controller.domain.works import SliceRef
+    from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.reconcilers.service_status import StatusAggregator
     from mcs_controller.runtime.events import Recorder
 
@@ -68,8 +68,9 @@ class MultiClusterServiceReconciler:
         works: CachedClient[Work],
         clusters: Store[Cluster],
         board: StatusAggregator,
-        slice_locks: ReconcileMutex[ClusterRequest],
+        withdraw_slice: Callable[[SliceRef, tuple[str, str]], None],
         binding_locks: KeyMutex[Request],
+        problem_of: Callable[[str], str | None],
         recorder: Recorder,
         new_id: Callable[[], str],
         reserved: ReservedObjects = RESERVED,
@@ -83,8 +84,9 @@ class MultiClusterServiceReconciler:
             works: all of them.
             clusters: all of them.
             board: for outcomes.
-            slice_locks: who writes the collected Work of a slice: the collector's, which withdraws them too.
+            withdraw_slice: has the one writer of a slice withdraw what was collected for a service.
             binding_locks: who writes a ResourceBinding when.
+            problem_of: why nothing comes from a provider, if there are words for that.
             recorder: for an event on a service of a type that is not served here.
             new_id: makes permanent ids for objects that no webhook gave one.
             reserved: Services that are not propagated.
@@ -96,32 +98,30 @@ class MultiClusterServiceReconciler:
         self._works = works
         self._clusters = RegisteredClusters(clusters)
         self._board = board
-        self._slice_locks = slice_locks
+        self._withdraw_slice = withdraw_slice
         self._binding_locks = binding_locks
         self._recorder = recorder.for_component(wk.MCS_CONTROLLER)
         self._unserved: dict[Request, tuple[str, int]] = {}
         """Uid and generation of those that were told that their type is not served."""
         self._new_id = new_id
-        self._problem_of: Callable[[str], str | None] = lambda _: None
-
-    def set_sync_problem_source(self, problem_of: Callable[[str], str | None]) -> None:
-        """Say of each provider why nothing comes from it, if this has words for that. To be called before any start."""
         self._problem_of = problem_of
+        self._withdrawing: set[Request] = set()
+        """Services that wait until what was collected for them is withdrawn."""
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says; the outcome is on the board before that."""
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         if mcs is None:
-            done = await self._withdraw(request)
+            await self._withdraw(request)
             self._unserved.pop(request, None)
             self._board.forget(request)
-            return Result(requeue_after=None if done else RETRY_WHEN_LOCKED_SECONDS)
+            return Result()
         live = mcs.metadata.deletion_timestamp is None
         wrong = faults(mcs, self._reserved) if live else ()
         if not live or not mcs.is_cross_cluster or any(fault.releases for fault in wrong):
             if (disown := plan_remove_finalizer(mcs, wk.MCS_FINALIZER)) is not None:
                 if not await self._withdraw(request):
-                    return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
+                    return Result()
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
             self._board.forget(request)
             if live and not mcs.is_cross_cluster:
@@ -161,7 +161,8 @@ class MultiClusterServiceReconciler:
         if adopted is not None:
             plan = plan_provider_works(adopted, self._clusters, self._filed(request), self._works.get, self._new_id)
             skips, blocked = plan.skips, plan.blocked
-            blocked |= not await self._apply(plan.writes, failures)
+            await settle(named(self._works, plan.writes), failures)
+            self._let_go(request, plan.withdraw)
             problem = await self._bind(request, adopted, failures)
         if problem is not None or not failures.only_conflicts:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
@@ -205,9 +206,13 @@ class MultiClusterServiceReconciler:
         return None
 
     async def _withdraw(self, request: Request) -> bool:
-        """Undo everything, also for a service that lost its finalizer by force. False if something is still left."""
+        """Undo everything, also for a service that lost its finalizer by force.
+
+        False if something that was collected is still left: the end of that leads back here.
+        """
         failures = Failures()
-        done = await self._apply(plan_withdraw(self._filed(request)), failures)
+        await settle(named(self._works, plan_withdraw(self._filed(request))), failures)
+        self._let_go(request, slices_to_withdraw(self._filed(request)))
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
             write = self._services.patch(request.namespace, request.name, patch)
@@ -219,13 +224,17 @@ class MultiClusterServiceReconciler:
                 released = self._bindings.patch(request.namespace, name, patch)
                 await failures.guard(f"ResourceBinding {request.namespace}/{name}", ignore_not_found(released))
         if not failures.only_conflicts and failures.reportable:
-            self._board.report_end(request, f"Cannot be undone yet: {'; '.join(failures.reportable)}")
+            self._board.report_end(request, failures.reportable)
         failures.raise_if_any()
-        return done
+        if slices_to_withdraw(self._filed(request)):
+            self._withdrawing.add(request)
+            return False
+        self._withdrawing.discard(request)
+        return True
 
-    async def _apply(self, writes: Iterable[WorkWrite], failures: Failures) -> bool:
-        """Do what is planned. False if something was left out because the collector has that slice in hand."""
-        return await gather_unlocked_writes(self._works, writes, self._slice_locks, failures)
+    def _let_go(self, request: Request, slices: Iterable[SliceRef]) -> None:
+        for origin in slices:
+            self._withdraw_slice(origin, (request.namespace, request.name))
 
     def _filed(self, request: Request) -> list[Work]:
         """All Works of the service, in any namespace: those labelled so, and those that carry it."""
@@ -259,16 +268,17 @@ class MultiClusterServiceReconciler:
         found = {Request(one.namespace, one.name) for one in resources if one.kind == wk.SERVICE_KIND}
         return sorted(request for request in found if self._crosses(request))
 
+    def requests_for_work(self, event: Event[Work]) -> Iterable[Request]:
+        """The service whose request to collect this Work is, or was; or that waits for this Work to be withdrawn."""
+        found: set[Request] = set()
+        for work in (event.old, event.new):
+            role = role_of(work) if work is not None else Role.OTHER
+            if work is not None and work.ref is not None and role is Role.SERVICE:
+                found.add(Request(work.ref.namespace, work.ref.name))
+            elif work is not None and role is Role.COLLECTED and (service := service_of(work)) is not None:
+                found.update({Request(*service)} & self._withdrawing)
+        return sorted(found)
+
     def _crosses(self, request: Request) -> bool:
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         return mcs is not None and mcs.is_cross_cluster
-
-
-def requests_for_work(event: Event[Work]) -> Iterable[Request]:
-    """The service whose request to collect this Work is, or was."""
-    found = {
-        Request(work.ref.namespace, work.ref.name)
-        for work in (event.old, event.new)
-        if work is not None and work.ref is not None and role_of(work) is Role.SERVICE
-    }
-    return sorted(found)

@@ -2,7 +2,7 @@
 
 Two queues. `service-export-controller` takes Works that ask for a member's ServiceExports to be followed.
 `service-export` takes single ServiceExports of members, and brings a full comparison of the service's slices with what
-was collected. Collected Works are written by `SliceCollector`, which asks `ServiceExportSource` what is wanted.
+was collected. What the collected Works should be is for `SliceCollection`, which asks `ServiceExportSource`.
 
 Watches: Works; Clusters; and, in members, ServiceExports and EndpointSlices (see `member_watches`).
 """
@@ -144,7 +144,7 @@ class ExportedSlicesReconciler:
 
 
 class ServiceExportSource:
-    """What the members' ServiceExports want collected, for `SliceCollector`."""
+    """What the members' ServiceExports want collected, for `SliceCollection`."""
 
     feature: CollectFeature = EXPORT
 

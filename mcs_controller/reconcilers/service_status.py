@@ -62,7 +62,7 @@ class StatusAggregator:
         self._slices: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
         self._filed_under: dict[SliceRef, Request] = {}
         self._uncollected: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
-        self._ends: dict[Request, str] = {}
+        self._ends: defaultdict[Request, dict[SliceRef | None, tuple[str, ...]]] = defaultdict(dict)
         self._unsaid_ends: set[Request] = set()
         self._listeners: list[Callable[[Request], None]] = []
 
@@ -104,19 +104,23 @@ class StatusAggregator:
             self._uncollected[service][origin] = outcome
             self._tell(service)
 
-    def report_end(self, service: Request, error: str) -> None:
-        """That undoing a service that is being deleted has failed, in words that stay the same from try to try."""
-        if self._ends.get(service) != error:
-            self._ends[service] = error
+    def report_end(self, service: Request, errors: Sequence[str], origin: SliceRef | None = None) -> None:
+        """That undoing a service that is being deleted has failed; `origin` says for which slice, if it was one.
+
+        The errors stay the same from try to try.
+        """
+        if self._ends[service].get(origin) != tuple(errors):
+            self._ends[service][origin] = tuple(errors)
             self._unsaid_ends.add(service)
             self._tell(service)
 
     def take_end(self, service: Request) -> str | None:
-        """The latest failure to undo the service, once."""
+        """The latest failures to undo the service, once."""
         if service not in self._unsaid_ends:
             return None
         self._unsaid_ends.discard(service)
-        return self._ends[service]
+        errors = sorted({error for one in self._ends[service].values() for error in one})
+        return f"Cannot be undone yet: {'; '.join(errors)}"
 
     def forget(self, service: Request) -> None:
         """The service is gone."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.errors import Conflict, KubeError, NotFound, TransportError
 from informers.meta import KubeObject
-from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, origin_of, predict_result
-from mcs_controller.runtime.reconcile import ClusterRequest, ReconcileError
+from mcs_controller.domain.works import CreateWork, PatchWork, WorkWrite, predict_result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
@@ -19,9 +16,6 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import ReconcileMutex
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 K = TypeVar("K", bound=KubeObject)
@@ -93,8 +87,11 @@ class AggregateError(KubeError):
 class Failures:
     """What failed while a plan was applied."""
 
-    def __init__(self) -> None:
-        self._errors: list[tuple[str, KubeError]] = []
+    def __init__(self, *errors: tuple[str, KubeError]) -> None:
+        self._errors = list(errors)
+
+    def __iter__(self) -> Iterator[tuple[str, KubeError]]:
+        return iter(self._errors)
 
     def __bool__(self) -> bool:
         return bool(self._errors)
@@ -141,7 +138,8 @@ async def apply_work(works: CachedClient[Work], write: WorkWrite) -> None:
         version = write.resource_version
         if write.emptying is not None:
             version = (await works.patch(write.namespace, write.name, write.emptying)).metadata.resource_version
-        await works.delete(write.namespace, write.name, uid=write.uid, resource_version=version)
+        if not write.terminating:
+            await works.delete(write.namespace, write.name, uid=write.uid, resource_version=version)
 
 
 def named(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
@@ -150,41 +148,12 @@ def named(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tu
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
 
 
-async def gather_unlocked_writes(
-    works: CachedClient[Work],
-    writes: Iterable[WorkWrite],
-    slice_locks: ReconcileMutex[ClusterRequest],
-    failures: Failures,
-) -> bool:
-    """As `settle`, but what the collector has in hand is left to it. False if something was left out for that."""
-    mine: list[WorkWrite] = []
-    left_out = False
-    with ExitStack() as turns:
-        for write in writes:
-            work = works.get(write.namespace, write.name)
-            origin = origin_of(work) if work is not None else None
-            if origin is None or turns.enter_context(slice_locks.ahead(ClusterRequest(*origin))):
-                mine.append(write)
-            else:
-                left_out = True
-        await settle(named(works, mine), failures)
-    return not left_out
-
-
 async def ignore_not_found(write: Awaitable[T]) -> T | None:
     """Await a write that undoes something; None if the object is gone, and what was to be undone with it."""
     try:
         return await write
     except NotFound:
         return None
-
-
-async def best_effort(write: Awaitable[object]) -> None:
-    """Await a write ahead of its turn. That it fails is no news: the reconcile that follows does it, and tells."""
-    try:
-        await write
-    except (KubeError, ReconcileError) as error:
-        _log.debug("Pipelined write failed", extra={"error": str(error)})
 
 
 async def settle(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:

@@ -12,12 +12,14 @@ from informers.cache.cached_client import CachedClient
 from informers.errors import Forbidden, NotFound
 from informers.rest_mapper import RESTMapper
 from mcs_controller.api import resources
-from mcs_controller.context import STATUS_DELAY_SECONDS, new_id, serves_multi_cluster_services
+from mcs_controller.context import STATUS_DELAY_SECONDS, new_id
+from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.predicates import cluster_changed, content_changed
 from mcs_controller.reconcilers.retries import Retries
+from mcs_controller.runtime.channel import Channel
 from mcs_controller.runtime.controller import enqueue_object
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain import binding as binding_rules
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.work import Work
     from mcs_controller.context import ControllerContext
-    from mcs_controller.reconcilers.endpointslice_dispatch import LocalExecution
+    from mcs_controller.reconcilers.endpointslice import LocalExecution
     from mcs_controller.runtime.controller import Controller
     from mcs_controller.standalone.metrics import PropagationMetrics
 
@@ -62,7 +64,7 @@ class _Execution(NamedTuple):
     reconciler: execution.ExecutionReconciler
     objects: MemberObjectInformers
     ownerships: member_ownership.MemberOwnershipReconciler
-    turns: ReconcileMutex[Request]
+    requests: Channel[Request]
 
 
 def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
@@ -85,7 +87,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 namespaces=namespaces,
                 works=works,
                 bindings=bindings.store,
-                slice_locks=ctx.slice_locks,
+                enqueue_slice=ctx.slice_requests.send,
                 recorder=ctx.recorder,
                 clock=ctx.clock,
             ),
@@ -172,7 +174,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         clock=ctx.clock,
         sync_modes=ctx.sync_modes,
     )
-    turns = ReconcileMutex[Request]()
+    requests = Channel[Request]()
     reconciler = execution.ExecutionReconciler(
         works=ctx.cached(resources.WORKS, WORK_INDEXES),
         clusters=ctx.clusters.store,
@@ -180,14 +182,15 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         ownerships=ownerships,
         recorder=ctx.recorder,
         clock=ctx.clock,
-        turns=turns,
+        turns=ReconcileMutex(requests.send),
         find_namespace=execution.namespace_finder(ctx.host),
         retries=Retries(clock=ctx.clock, rng=ctx.rng, member_qps=ctx.options.cluster_api_qps),
         metrics=metrics,
         sync_modes=ctx.sync_modes,
         reserved=ctx.options.reserved_objects,
     )
-    return _Execution(reconciler, objects, ownerships, turns)
+    ctx.manager.add_runnable(reconciler, needs_leader=True)
+    return _Execution(reconciler, objects, ownerships, requests)
 
 
 async def _own_uid(ctx: ControllerContext) -> str:
@@ -274,10 +277,10 @@ def _start_propagation(
         controller.watch(ctx.services.informer, binder.requests_for_template)
         binding.follow_templates(templates, binder, controller.enqueue)
     if executing is not None:
-        executor, objects, _, turns = executing
+        executor, objects, _, requests = executing
         works = ctx.cached(resources.WORKS)
         controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
-        turns.set_queue(controller.enqueue)
+        requests.connect(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(ctx.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
         execution.follow_members(objects, executor, controller.enqueue)
@@ -322,7 +325,7 @@ def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: 
 
     works = ctx.cached(resources.WORKS)
     coming: stale_objects.WorksToCome | None = None
-    if not ctx.sync_modes.is_agent and serves_multi_cluster_services(options):
+    if not ctx.sync_modes.is_agent and ctx.enabled & SERVICE_CONTROLLERS:
         services = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES)
         coming = stale_objects.WorksToCome(ctx.works.store, ctx.bindings.informer, services.informer)
     stale = stale_objects.StaleObjectsReconciler(

@@ -323,7 +323,7 @@ def mcs_work(cluster: str, content: Mapping[str, Any] | None = None, **fields: A
 
 
 def collected_work(cluster: str, content: Mapping[str, Any] | None = None, **fields: Any) -> Json:
-    """A Work that holds a provider's slice, as the collector leaves it."""
+    """A Work that holds a provider's slice, as it is collected."""
     content = dict(content or slice_())
     meta = content["metadata"]
     fields.setdefault(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,12 +23,17 @@ from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.metrics import PrometheusPropagationMetrics
 from mcs_controller.standalone.reconcilers.execution import ExecutionReconciler, follow_members, namespace_finder
 from tests.support.builders import cluster
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, settle
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
 
 if TYPE_CHECKING:
     from tests.support.object_store import Json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mcs_controller.api.work import Work
 
 NAMESPACE = "karmada-es-m1"
 KEY = Request(NAMESPACE, "w")
@@ -106,7 +113,7 @@ class World:
             ownerships=self.ownerships,
             recorder=self.recorder,
             clock=self.clock,
-            turns=ReconcileMutex(),
+            turns=ReconcileMutex(self.woken.append),
             find_namespace=namespace_finder(cast("Any", self.host)),
             metrics=self.metrics,
             retries=Retries(clock=self.clock, rng=random.Random(1), member_qps=40.0),
@@ -145,6 +152,24 @@ class World:
         self.host.calls.clear()
         await self.reconciler.reconcile(key)
         return [str(call) for call in (*self.member.calls, *self.host.calls)]
+
+    @asynccontextmanager
+    async def executing(self) -> AsyncIterator[None]:
+        """The writes that are started ahead of their Works are carried out."""
+        running = asyncio.create_task(self.reconciler.run())
+        await settle()
+        yield
+        running.cancel()
+        await asyncio.wait([running])
+
+    async def ahead(self, work: Work) -> list[str]:
+        """What is asked of the member ahead of the Work."""
+        self.member.calls.clear()
+        async with self.executing():
+            with self.reconciler.ahead(work):
+                await settle()
+            await settle()
+        return [str(call) for call in self.member.calls]
 
     async def refused(self, words: str = "", key: Request = KEY) -> float:
         """One pass that fails with these words in the Work's condition; seconds until the next one."""

@@ -85,11 +85,7 @@ class Process:
             self.controllers = self._context.controllers
             self.clusters = self._context.clusters.store
             self._context.local_execution = standalone.start_standalone(self._context)
-            if kind.agent_of:
-                start.start_agent(self._context)
-            else:
-                start.start_multi_cluster_service(self._context)
-            start.start_service_export(self._context)
+            start.start_controllers(self._context)
         self._runnables = [asyncio.create_task(one.run()) for one in self._context.runnables]
 
     def kill(self) -> list[asyncio.Task[None]]:

@@ -89,10 +89,7 @@ class World:
         )
         self.controllers = context.controllers
         self.runnables = context.runnables
-        if self.enabled & {"endpointsliceCollect", "serviceExport"}:
-            start.slice_collection(context)
-        start.start_multi_cluster_service(context)
-        start.start_service_export(context)
+        start.start_controllers(context)
         for name in connected:
             self.connections.join(name)
 
@@ -107,6 +104,11 @@ class World:
     def watches(self) -> Any:
         """The provider watches."""
         return self.runnables[0]
+
+    @property
+    def slices(self) -> PlainController:
+        """The one writer of collected and dispatched Works."""
+        return self.controllers.get(wk.DISPATCH_CONTROLLER) or self.controllers[wk.COLLECT_QUEUE]
 
     @property
     def writes(self) -> list[str]:

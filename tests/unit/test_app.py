@@ -49,8 +49,7 @@ class Started:
         monkeypatch.setattr(app, "start_standalone", self._standalone)
         monkeypatch.setattr(app, "stop_on_signals", lambda _: contextlib.nullcontext())
         monkeypatch.setattr(app, "gc", types.SimpleNamespace(collect=lambda: None, freeze=lambda: None))
-        for name in ("start_agent", "start_multi_cluster_service", "start_service_export"):
-            monkeypatch.setattr(app, name, lambda _, name=name: self.begun.append(name))
+        monkeypatch.setattr(app, "start_controllers", lambda _: self.begun.append("controllers"))
 
     async def run(self, *flags: str) -> Started:
         values = command("test", "0", "").main(args=list(flags), prog_name="test", standalone_mode=False)
@@ -93,18 +92,10 @@ async def test_events_have_a_limit_of_their_own(started: Started):
     assert started.events.limiter is not started.ctx.host.limiter
 
 
-@pytest.mark.parametrize(
-    ("flags", "begun"),
-    [
-        pytest.param((), ["start_multi_cluster_service", "start_service_export", "run"], id="control plane"),
-        pytest.param(AGENT, ["start_agent", "start_service_export", "run"], id="agent"),
-    ],
-)
-async def test_controllers_are_there_before_the_manager_runs(
-    started: Started, flags: tuple[str, ...], begun: list[str]
-):
+@pytest.mark.parametrize("flags", [(), AGENT], ids=["control plane", "agent"])
+async def test_controllers_are_there_before_the_manager_runs(started: Started, flags: tuple[str, ...]):
     await started.run(*flags)
-    assert started.begun == begun
+    assert started.begun == ["controllers", "run"]
 
 
 async def test_dispatch_knows_the_execution_controller_of_its_process(started: Started):

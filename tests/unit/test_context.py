@@ -45,7 +45,7 @@ def context(*flags: str) -> tuple[ControllerContext, list[tuple[str, bool]]]:
     return made, runnables
 
 
-@pytest.mark.parametrize("name", ["slice_locks", "binding_locks", "slice_works", "works", "members"])
+@pytest.mark.parametrize("name", ["slice_requests", "binding_locks", "slice_works", "works", "members"])
 async def test_there_is_one_for_all_controllers(name: str):
     ctx, _ = context()
     assert getattr(ctx, name) is getattr(ctx, name)
@@ -53,8 +53,7 @@ async def test_there_is_one_for_all_controllers(name: str):
 
 async def test_what_talks_to_members_runs_only_with_the_lease():
     ctx, runnables = context(GATE)
-    start.start_multi_cluster_service(ctx)
-    start.start_service_export(ctx)
+    start.start_controllers(ctx)
     assert runnables == [("MemberClusters", True), ("ProviderInformers", True), ("MemberInformers", True)]
 
 

@@ -10,9 +10,8 @@ from mcs_controller.key_mutex import KeyMutex, ReconcileMutex
 
 
 def asked() -> tuple[ReconcileMutex[str], list[str]]:
-    turns, enqueued = ReconcileMutex[str](), list[str]()
-    turns.set_queue(enqueued.append)
-    return turns, enqueued
+    enqueued = list[str]()
+    return ReconcileMutex(enqueued.append), enqueued
 
 
 def test_a_reconcile_that_nobody_is_ahead_of_has_its_turn_and_needs_no_other():

@@ -21,10 +21,10 @@ from informers.errors import AlreadyExists, KubeError, NotFound
 from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS
-from mcs_controller.reconcilers.writes import Failures, gather_unlocked_writes
+from mcs_controller.domain.works import origin_of
+from mcs_controller.reconcilers.writes import Failures, named, settle
 from mcs_controller.runtime.events import ObjectReference
-from mcs_controller.runtime.reconcile import Request, Result
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from mcs_controller.standalone.domain.cluster import (
     BY_EXECUTION_CLUSTER,
     BY_SCHEDULED_CLUSTER,
@@ -34,7 +34,7 @@ from mcs_controller.standalone.domain.cluster import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
@@ -44,15 +44,17 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.key_mutex import ReconcileMutex
     from mcs_controller.runtime.events import Recorder
-    from mcs_controller.runtime.reconcile import ClusterRequest
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 10.0
 """How often a leaving cluster is looked at when no event says that its turn has come."""
+
+
+EMPTYING_SECONDS: Final = 0.05
+"""How often one is looked at whose collected Works are being emptied: that takes a request or two."""
 
 
 class ClusterReconciler:
@@ -65,7 +67,7 @@ class ClusterReconciler:
         namespaces: CachedClient[Namespace],
         works: CachedClient[Work],
         bindings: Store[ResourceBinding],
-        slice_locks: ReconcileMutex[ClusterRequest],
+        enqueue_slice: Callable[[ClusterRequest], None],
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -76,7 +78,7 @@ class ClusterReconciler:
             namespaces: all of them.
             works: all of them, with `EXECUTION_WORK_INDEXES`.
             bindings: all of them, with `SCHEDULED_BINDING_INDEXES`.
-            slice_locks: whose turn it is to write the collected Work of a slice.
+            enqueue_slice: has the one writer of a slice look at it, who empties its collected Work.
             recorder: for events on Clusters.
             clock: for how long an agent has been silent.
         """
@@ -84,7 +86,7 @@ class ClusterReconciler:
         self._namespaces = namespaces
         self._works = works
         self._bindings = bindings
-        self._slice_locks = slice_locks
+        self._enqueue_slice = enqueue_slice
         self._clock = clock
         self._recorder = recorder.for_component(wk.CLUSTER_CONTROLLER)
 
@@ -102,7 +104,7 @@ class ClusterReconciler:
             silent=has_given_up(cluster, namespace, self._clock.utcnow()),
         )
         if not await self._empty(plan):
-            return Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
+            return Result(requeue_after=EMPTYING_SECONDS)
         await self._apply(cluster, plan)
         if plan.waiting_for:
             _log.info("Waiting", extra={"waiting_for": plan.waiting_for})
@@ -110,11 +112,16 @@ class ClusterReconciler:
         return Result()
 
     async def _empty(self, plan: ClusterPlan) -> bool:
-        """Whether all that had to be emptied is. Raises what the API server says."""
+        """Have everything emptied that has to be. False if that is still to come. Raises what the API server says."""
+        found = ((write, self._works.get(write.namespace, write.name)) for write in plan.empty)
+        planned = [(write, origin_of(work) if work is not None else None) for write, work in found]
+        for _, origin in planned:
+            if origin is not None:
+                self._enqueue_slice(ClusterRequest(*origin))
         failures = Failures()
-        done = await gather_unlocked_writes(self._works, plan.empty, self._slice_locks, failures)
+        await settle(named(self._works, (write for write, origin in planned if origin is None)), failures)
         failures.raise_if_any()
-        return done
+        return all(origin is None for _, origin in planned)
 
     async def _apply(self, cluster: Cluster, plan: ClusterPlan) -> None:
         for release in plan.release:

@@ -19,6 +19,9 @@ not put it there; a Work whose Cluster is gone altogether can be deleted.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
@@ -31,8 +34,7 @@ from mcs_controller.domain.naming import cluster_of_namespace, execution_namespa
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
-from mcs_controller.reconcilers.writes import best_effort
-from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from mcs_controller.standalone.domain.cluster import BY_EXECUTION_CLUSTER
 from mcs_controller.standalone.domain.execution import (
     BY_MEMBER_NAMESPACE,
@@ -70,8 +72,7 @@ from mcs_controller.standalone.work_events import WorkEvents
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from contextlib import ExitStack
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from informers.cache.cached_client import CachedClient
     from informers.cache.event import Event
@@ -90,6 +91,8 @@ if TYPE_CHECKING:
 
     FindNamespace = Callable[[str], Awaitable[Namespace | None]]
     """The control plane's Namespace of that name."""
+
+_log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 """While a member is being connected or listed. Success leads back here at once, but failure is not announced."""
@@ -144,6 +147,7 @@ class ExecutionReconciler:
         self._retries = retries
         self._metrics = metrics
         self._sync_modes = sync_modes
+        self._group: asyncio.TaskGroup | None = None
         self._cleaned: set[Request] = set()
         """Works that were cleaned up after, and whose end has not been told yet."""
 
@@ -152,23 +156,54 @@ class ExecutionReconciler:
         with self._turns.reconcile(request) as mine:
             return await self._reconcile(request) if mine else Result()
 
-    def ahead(self, work: Work, turns: ExitStack) -> list[Awaitable[object]]:
-        """The writes that a Work will cause in its member once it is so; they raise no API errors.
+    async def run(self) -> None:
+        """Carry out the writes that are started ahead of their Works. Runs until cancelled; they end with it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
 
-        To be awaited side by side with the write that makes it so. The turn is given back when `turns` is closed. Only
-        objects that this Work has made already are changed: what is created needs its Work first, to be found again.
+    @contextmanager
+    def ahead(self, work: Work) -> Iterator[None]:
+        """Start the writes that a Work will cause in its member once it is so; the body writes the Work.
+
+        Neither waits for the other, and the Work is not reconciled before both are done. Only objects that this Work
+        has made already are changed: what is created needs its Work first, to be found again.
         """
         name = cluster_of(work)
-        cluster = self._clusters.get(ObjectKey("", name)) if name is not None else None
-        if name is None or cluster is None or not cluster.is_ready or work.suspend_dispatching:
-            return []
+        if self._group is None or name is None or not self._may_change(work, name):
+            yield
+            return
+        written = asyncio.Event()
+        self._group.create_task(self._change_ahead(work, name, written))
+        try:
+            yield
+        finally:
+            written.set()
+
+    def _may_change(self, work: Work, name: str) -> bool:
+        cluster = self._clusters.get(ObjectKey("", name))
+        if cluster is None or not cluster.is_ready or work.suspend_dispatching:
+            return False
         if not self._sync_modes.owns(name, cluster):
-            return []
-        if work.metadata.deletion_timestamp is not None or wk.EXECUTION_FINALIZER not in work.metadata.finalizers:
-            return []
-        if not turns.enter_context(self._turns.ahead(Request(work.metadata.namespace, work.metadata.name))):
-            return []
-        return [best_effort(self._writer.change(work, name, manifest)) for manifest in work.manifests]
+            return False
+        return work.metadata.deletion_timestamp is None and wk.EXECUTION_FINALIZER in work.metadata.finalizers
+
+    async def _change_ahead(self, work: Work, name: str, written: asyncio.Event) -> None:
+        """That one fails is no news: the reconcile that follows does it, and tells."""
+        with self._turns.ahead(Request(work.metadata.namespace, work.metadata.name)) as mine:
+            if not mine:
+                return
+            for manifest in work.manifests:
+                try:
+                    await self._writer.change(work, name, manifest)
+                except (KubeError, ReconcileError) as error:
+                    _log.debug("Pipelined write failed", extra={"error": str(error)})
+                except Exception:
+                    _log.exception("Pipelined write failed unexpectedly")
+            await written.wait()
 
     async def _reconcile(self, request: Request) -> Result:
         work = self._works.get(request.namespace, request.name)

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy, plan_dispatch, release_collected
+from mcs_controller.domain.dispatch import (
+    DispatchContext,
+    DispatchPlan,
+    DispatchPolicy,
+    plan_dispatch,
+    release_collected,
+)
 from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, work_name
 from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of
@@ -74,17 +80,19 @@ def dispatch(
         origin,
         with_role(Role.COLLECTED),
         with_role(Role.DISPATCHED),
-        lambda key: (
-            decode(content) if content is not None and key == ("default", content["metadata"]["name"]) else None
+        DispatchContext(
+            service=lambda key: (
+                decode(content) if content is not None and key == ("default", content["metadata"]["name"]) else None
+            ),
+            template=lambda key: decode(template) if template is not None and key == ("default", "web") else None,
+            gone_for=lambda _: gone_for,
+            clusters=clusters,
+            find=lambda *key: decoded.get(key),
+            rivals=lambda target: [one for _, one in sorted(decoded.items()) if target_of(one) == target],
+            new_id=ids(f"{origin.cluster}-{origin.name}"),
+            policy=policy,
         ),
-        clusters,
-        lambda *key: decoded.get(key),
-        lambda target: [one for _, one in sorted(decoded.items()) if target_of(one) == target],
-        ids(f"{origin.cluster}-{origin.name}"),
-        template=lambda key: decode(template) if template is not None and key == ("default", "web") else None,
-        gone_for=lambda _: gone_for,
-        policy=policy,
-        now=now,
+        now,
     )
 
 
@@ -596,15 +604,17 @@ def test_golden_the_dispatched_work_is_reproduced_field_by_field():
         origin,
         [a_work(source)],
         [],
-        lambda _: content,
-        clusters,
-        lambda *_: None,
-        lambda _: [],
-        lambda: str(expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]),
-        template=lambda _: None,
-        gone_for=lambda _: None,
-        policy=KARMADAS,
-        now=NOW,
+        DispatchContext(
+            service=lambda _: content,
+            template=lambda _: None,
+            gone_for=lambda _: None,
+            clusters=clusters,
+            find=lambda *_: None,
+            rivals=lambda _: [],
+            new_id=lambda: str(expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]),
+            policy=KARMADAS,
+        ),
+        NOW,
     )
     [copy] = plan.copies
     assert isinstance(copy.write, CreateWork)

@@ -25,7 +25,7 @@ from tests.support.builders import (
     slice_,
     work,
 )
-from tests.support.object_store import apply_json_patch, merge_patch
+from tests.support.object_store import merge_patch
 from tests.unit.domain.test_collect import NAME, ORIGIN, collect, collected
 from tests.unit.domain.test_dispatch import by_key, dispatch
 from tests.unit.domain.test_import_slices import imported, plan
@@ -140,9 +140,9 @@ def test_what_was_collected_from_a_leaving_cluster_is_emptied_whoever_wants_it()
 def test_a_work_that_goes_with_the_namespace_already_is_emptied_too_and_then_left_alone():
     there = collected_work("m1", deleting=True, finalizers=("theirs", wk.DISPATCH_FINALIZER))
     [write] = plan_leaving([a_work(there)])
-    assert isinstance(write, PatchWork)
-    assert isinstance(write.request, list)
-    after = apply_json_patch(there, write.request)
+    assert isinstance(write, DeleteWork)
+    assert write.terminating
+    after = merge_patch(there, write.emptying)
     assert after["spec"] == {"suspendDispatching": True, "workload": {"manifests": []}}
     assert after["metadata"]["finalizers"] == ["theirs"]
     assert plan_leaving([a_work(after)]) == ()

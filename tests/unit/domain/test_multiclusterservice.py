@@ -8,6 +8,7 @@ import pytest
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
+from mcs_controller.domain.collect import MCS, drop_marks
 from mcs_controller.domain.multiclusterservice import (
     plan_adopt,
     plan_binding,
@@ -16,8 +17,9 @@ from mcs_controller.domain.multiclusterservice import (
     plan_release,
     plan_release_binding,
     plan_withdraw,
+    slices_to_withdraw,
 )
-from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, WorkTerminating
+from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, SliceRef, WorkTerminating
 from tests.support.builders import (
     DELETED_AT,
     Json,
@@ -149,7 +151,8 @@ def test_the_work_of_a_provider_that_cannot_be_used_now_is_kept_as_it_is(cluster
 
 def test_a_provider_that_was_removed_by_force_takes_its_works_along():
     plan = provide(mcs(providers=["m1", "m2"]), mcs_work("m1"), collected_work("m1"), clusters={"m2": a_cluster("m2")})
-    assert targets(plan.writes, DeleteWork) == [f"karmada-es-m1/{WORK}", "karmada-es-m1/web-1-748bc4d6dc"]
+    assert targets(plan.writes, DeleteWork) == [f"karmada-es-m1/{WORK}"]
+    assert plan.withdraw == (SliceRef("m1", "default", "web-1"),)
     assert [(skip.cluster, skip.reason) for skip in plan.skips] == [("m1", "ClusterNotFound")]
 
 
@@ -162,7 +165,8 @@ def test_a_provider_that_left_takes_its_collected_works_along_but_never_a_dispat
         work("m1", "foreign", service(), labels=filed()),
         collected_work("m2"),
     )
-    assert targets(plan.writes, DeleteWork) == [f"karmada-es-m1/{WORK}", "karmada-es-m1/web-1-748bc4d6dc"]
+    assert targets(plan.writes, DeleteWork) == [f"karmada-es-m1/{WORK}"]
+    assert plan.withdraw == (SliceRef("m1", "default", "web-1"),)
 
 
 def test_opening_13_a_cluster_that_is_leaving_is_neither_provider_nor_failure_when_all_are_meant():
@@ -180,6 +184,13 @@ def test_works_outside_the_execution_namespaces_are_nobodys():
 def test_works_that_are_being_deleted_are_left_to_that():
     deleting = [a_work(mcs_work("m1", deleting=True)), a_work(collected_work("m1", deleting=True))]
     assert plan_withdraw(deleting) == ()
+    assert slices_to_withdraw(deleting) == ()
+
+
+def test_what_was_collected_is_for_the_slices_writer_to_withdraw():
+    filed_there = [a_work(mcs_work("m1")), a_work(collected_work("m1")), a_work(collected_work("m2"))]
+    assert targets(plan_withdraw(filed_there), DeleteWork) == [f"karmada-es-m1/{WORK}"]
+    assert slices_to_withdraw(filed_there, keep=["m2"]) == (SliceRef("m1", "default", "web-1"),)
 
 
 def test_a_providers_work_that_is_being_deleted_is_made_anew_by_the_event_of_its_end():
@@ -207,7 +218,8 @@ def test_a_shared_collected_work_stays_for_the_service_export():
     shared = collected_work(
         "m1", labels=filed() | {wk.COLLECTED_BY: "ServiceExport.MultiClusterService", wk.EXPORT_NAME: "web"}
     )
-    [write] = plan_withdraw([a_work(shared)])
+    assert slices_to_withdraw([a_work(shared)]) == (SliceRef("m1", "default", "web-1"),)
+    write = drop_marks(a_work(shared), [MCS])
     assert isinstance(write, PatchWork)
     assert merge_patch(shared, write.body)["metadata"]["labels"] == {
         wk.COLLECTED_BY: "ServiceExport",

@@ -45,9 +45,7 @@ class Agent:
             recorder=world.recorder,
         )
         self.controllers = context.controllers
-        start.slice_collection(context)
-        start.start_agent(context)
-        start.start_service_export(context)
+        start.start_controllers(context)
         self.watched = {plural for plural, _ in cast("Any", context.informers).informers}
         if world.mode_of(cluster) == "Pull":
             self.connections.join(cluster)

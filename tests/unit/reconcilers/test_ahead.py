@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from mcs_controller.domain.works import PatchWork, WorkIntent, plan_work, predic
 from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import a_work, ids, mcs, service, slice_
+from tests.support.clock import settle
 from tests.support.execution import KEY, MARKS
 from tests.support.execution import World as Execution
 from tests.support.mcs_world import World
@@ -37,17 +37,13 @@ async def running() -> World:
     return world
 
 
-def collector(world: World) -> Any:
-    return world.controllers[wk.COLLECT_QUEUE]
-
-
 # --- collected and dispatched Works -----------------------------------------------------------------------------------
 
 
-async def test_one_pass_of_the_collector_writes_the_copies_too():
+async def test_one_pass_writes_the_copies_beside_the_collected_work():
     world = await running()
     world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
-    await collector(world).run_one(SLICE)
+    await world.slices.run_one(SLICE)
     assert sorted(world.writes) == [f"patch works/karmada-es-{name}/{NAME}" for name in ("m1", "m2", "m3")]
     assert world.slices_in("m2") == world.slices_in("m3") == {"m1-web-1": ["10.9.9.9"]}
     await world.settle()
@@ -57,7 +53,7 @@ async def test_one_pass_of_the_collector_writes_the_copies_too():
 async def test_a_new_slice_is_copied_in_the_same_pass():
     world = await running()
     world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
-    await collector(world).run_one(ClusterRequest("m1", "default", "web-2"))
+    await world.slices.run_one(ClusterRequest("m1", "default", "web-2"))
     assert world.slices_in("m2").keys() == {"m1-web-1", "m1-web-2"}
 
 
@@ -66,7 +62,7 @@ async def test_the_copies_are_on_their_way_before_the_collected_work_is_answered
     gate = asyncio.Event()
     world.host.travel = gate.wait
     world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", NEW)
-    queue = collector(world)
+    queue = world.slices
     under_way = asyncio.ensure_future(queue.run_one(SLICE))
     waiting: list[str] = []
     called = world.host._called
@@ -84,23 +80,17 @@ async def test_the_copies_are_on_their_way_before_the_collected_work_is_answered
     assert sorted(waiting) == ["karmada-es-m1", "karmada-es-m2", "karmada-es-m3"]
 
 
-async def test_nobody_dispatches_a_slice_whose_copies_are_ahead_of_its_collected_work():
+async def test_the_names_of_collected_and_dispatched_works_are_taken_at_once():
     world = await running()
-    dispatch: Any = world.controllers[wk.DISPATCH_CONTROLLER]
-    there = world.host.find("Work", execution_namespace("m1"), NAME)
-    assert there is not None
-    source = a_work(there | {"metadata": there["metadata"] | {"labels": there["metadata"]["labels"] | {"l": "new"}}})
-    changed = predict_result(PatchWork(execution_namespace("m1"), NAME, _spec(there, NEW)), source)
-    with ExitStack() as turns:
-        for write in dispatch.reconciler.ahead(SLICE, changed, turns):
-            await write
-        assert world.slices_in("m2") == {"m1-web-1": ["10.9.9.9"]}
-        await dispatch.run_one(SLICE)
-        assert world.slices_in("m2") == {"m1-web-1": ["10.9.9.9"]}, "it would take the difference for a drift"
-        assert SLICE not in dispatch.pending
-    assert SLICE in dispatch.pending
-    await world.settle()
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "what was never written is undone, once it is its turn"
+    world.host.travel = asyncio.Event().wait
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
+    under_way = asyncio.ensure_future(world.slices.run_one(ClusterRequest("m1", "default", "web-2")))
+    await settle()  # a write that never began would be cancelled unawaited
+    writer: Any = world.slices.reconciler
+    name = work_name(wk.SLICE_KIND, "default", "web-2")
+    assert all(writer._works.get(execution_namespace(cluster), name) for cluster in ("m1", "m2", "m3"))
+    under_way.cancel()
+    await asyncio.wait([under_way])
 
 
 @pytest.mark.parametrize("failing", ["m1", "m2"])
@@ -123,12 +113,12 @@ async def test_whichever_of_the_writes_fails_the_rest_is_done_and_it_follows(fai
 async def test_as_long_as_collecting_fails_nothing_is_written_ahead_again():
     world = await running()
     world.host.fail(ServerError(500, "x", "x"), "patch", "Work", NAME, namespace=execution_namespace("m1"), times=3)
-    queue = collector(world)
+    queue = world.slices
     for address in ("10.9.9.9", "10.9.9.10"):
         changed = {"endpoints": [{"addresses": [address], "conditions": {"ready": True}}]}
         world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", changed)
         await queue.run_one(SLICE)
-    assert world.writes.count(f"patch works/karmada-es-m2/{NAME}") == 1
+    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "as it is collected"
 
 
 async def test_once_collecting_succeeds_copies_are_written_ahead_again():
@@ -139,8 +129,19 @@ async def test_once_collecting_succeeds_copies_are_written_ahead_again():
     world.forget_calls()
     newer = {"endpoints": [{"addresses": ["10.9.9.10"], "conditions": {"ready": True}}]}
     world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", newer)
-    await collector(world).run_one(SLICE)
-    assert len(world.writes) == 3
+    on_their_way = 0
+
+    async def travel() -> None:
+        nonlocal on_their_way
+        on_their_way += 1
+        await asyncio.Event().wait()
+
+    world.host.travel = travel
+    under_way = asyncio.ensure_future(world.slices.run_one(SLICE))
+    await settle()
+    assert on_their_way == 3, "none waits for another's answer"
+    under_way.cancel()
+    await asyncio.wait([under_way])
 
 
 async def test_copies_are_not_deleted_before_it_is_their_turn():
@@ -152,29 +153,10 @@ async def test_copies_are_not_deleted_before_it_is_their_turn():
     world.forget_calls()
     other = {"ports": [{"name": "other", "port": 9, "protocol": "TCP"}]}
     world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", other)
-    await collector(world).run_one(SLICE)
+    await world.slices.run_one(SLICE)
     assert world.writes == [f"patch works/karmada-es-m1/{NAME}"]
     await world.settle()
     assert world.slices_in("m2") == world.slices_in("m3") == {}
-
-
-async def test_a_collected_work_is_not_let_go_of_while_somebody_writes_it():
-    world = await running()
-    dispatch: Any = world.controllers[wk.DISPATCH_CONTROLLER]
-    namespace = execution_namespace("m1")
-
-    def holds() -> bool:
-        there = world.host.find("Work", namespace, NAME)
-        return there is not None and wk.DISPATCH_FINALIZER in there["metadata"]["finalizers"]
-
-    world.host.remove("Work", namespace, NAME)
-    with dispatch.reconciler._slice_locks.ahead(SLICE):
-        for _ in range(3):
-            await dispatch.run_one(SLICE)
-            world._neighbours()
-        assert holds()
-        assert SLICE in dispatch.later
-    await world.settle()
 
 
 async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
@@ -199,25 +181,17 @@ def changed_work(world: Execution, **manifest: Any) -> Any:
     return predict_result(PatchWork(*KEY, _spec(there, manifest)), a_work(there))
 
 
-async def ahead(world: Execution, work: Any) -> list[str]:
-    world.member.calls.clear()
-    with ExitStack() as turns:
-        for write in world.reconciler.ahead(work, turns):
-            await write
-    return [str(call) for call in world.member.calls]
-
-
 async def test_an_object_that_is_there_is_changed_ahead_of_its_work():
     world = Execution()
     world.carry(slice_())
     await world.reconcile()
-    assert await ahead(world, changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+    assert await world.ahead(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 
 
 async def test_nothing_is_created_ahead_of_its_work():
     world = Execution()
     world.carry(slice_())
-    assert await ahead(world, changed_work(world, **NEW)) == []
+    assert await world.ahead(changed_work(world, **NEW)) == []
 
 
 async def test_an_object_of_another_work_is_not_changed_ahead():
@@ -227,7 +201,7 @@ async def test_an_object_of_another_work_is_not_changed_ahead():
     world.member.seed(
         slice_(labels={wk.MANAGED: wk.TRUE}) | {"metadata": slice_()["metadata"] | {"annotations": marks}}
     )
-    assert await ahead(world, changed_work(world, **NEW)) == []
+    assert await world.ahead(changed_work(world, **NEW)) == []
 
 
 @pytest.mark.parametrize("hindrance", ["not ready", "suspended", "no finalizer", "leaving", "pull"])
@@ -245,19 +219,50 @@ async def test_what_would_not_be_applied_is_not_written_ahead_either(hindrance: 
         world.host.remove("Work", *KEY)
     else:
         world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
-    assert await ahead(world, changed_work(world, **NEW)) == []
+    assert await world.ahead(changed_work(world, **NEW)) == []
 
 
 async def test_the_work_is_not_executed_while_its_object_is_ahead():
     world = Execution()
     world.carry(slice_())
     await world.reconcile()
-    changed = changed_work(world, **NEW)
-    with ExitStack() as turns:
-        for write in world.reconciler.ahead(changed, turns):
-            await write
-        assert await world.reconcile() == []
+    async with world.executing():
+        with world.reconciler.ahead(changed_work(world, **NEW)):
+            await settle()
+            assert await world.reconcile() == []
+        world.woken.clear()
+        await settle()
+        assert world.woken == [KEY]
     assert await world.reconcile() == ["patch endpointslices/default/web-1"], "its turn: the Work still says otherwise"
+
+
+async def test_a_slow_member_holds_nobody_but_its_own_work():
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    gate = asyncio.Event()
+    world.member.travel = gate.wait
+    async with world.executing():
+        with world.reconciler.ahead(changed_work(world, **NEW)):
+            pass
+        await settle()
+        with world.reconciler.ahead(changed_work(world, ports=[])):
+            pass
+        assert await world.reconcile() == [], "the first one is not over"
+        gate.set()
+        await settle()
+        assert [str(call) for call in world.member.calls] == ["patch endpointslices/default/web-1"]
+
+
+async def test_what_is_ahead_ends_with_the_process():
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    world.member.travel = asyncio.Event().wait
+    assert await world.ahead(changed_work(world, **NEW)) == []
+    with world.reconciler.ahead(changed_work(world, **NEW)):
+        await settle()
+    assert world.member.calls == []
 
 
 async def test_a_member_that_refuses_is_told_by_the_reconcile_that_follows():
@@ -265,7 +270,7 @@ async def test_a_member_that_refuses_is_told_by_the_reconcile_that_follows():
     world.carry(slice_())
     await world.reconcile()
     world.member.fail(ServerError(500, "x", "x"), "patch")
-    assert await ahead(world, changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+    assert await world.ahead(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 
 
 def _spec(there: Any, changes: Any) -> Any:

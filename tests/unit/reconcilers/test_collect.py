@@ -214,7 +214,7 @@ async def test_opening_05_nothing_is_collected_for_a_service_that_has_said_other
     else:
         world.host.remove(wk.MCS_KIND, "default", "web")
     # The service's own controller has not come to it yet: its Work still asks.
-    await world.controllers[wk.COLLECT_QUEUE].run_one(ClusterRequest("m1", "default", "web-2"))
+    await world.slices.run_one(ClusterRequest("m1", "default", "web-2"))
     assert collected(world) == {"web-1": "web"}
 
 
@@ -223,7 +223,7 @@ async def test_opening_05_a_provider_that_is_named_again_before_it_was_let_go_ha
     names = {"providerClusters": [{"name": "m2"}]}
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": names})
     world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
-    await world.controllers[wk.COLLECT_QUEUE].run_one(ClusterRequest("m1", "default", "web-2"))
+    await world.slices.run_one(ClusterRequest("m1", "default", "web-2"))
     assert world.slices_in("m2").keys() == {"m1-web-1"}, "nobody wants it just now"
     # The request to collect has not been withdrawn yet, so it need not be made again: nobody hears of it.
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"providerClusters": [{"name": "m1"}]}})
@@ -389,8 +389,8 @@ async def test_a_conflict_does_not_clear_a_failure():
     name = work_name(wk.SLICE_KIND, "default", "web-2")
     world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name, namespace=IN_M1)
     world.members["m1"].seed(slice_("web-2"))
-    queue: Any = world.controllers[wk.COLLECT_QUEUE]
-    board = queue.reconciler._sources[0]._board
+    queue: Any = world.slices
+    board = queue.reconciler._collection._sources[0]._board
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
     assert len(board.uncollected(WEB)) == 1
     world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name, namespace=IN_M1)
@@ -428,7 +428,8 @@ def test_a_resync_asks_for_everything():
 
 async def test_works_ask_for_their_slices_and_a_leaving_service_for_all_it_left():
     world = await running("m1", "m2")
-    collector: Any = world.controllers[wk.COLLECT_QUEUE].reconciler
+    reconciler: Any = world.slices.reconciler
+    collector = reconciler._collection
     source = collector._sources[0]
     carries = a_work(mcs_work("m1"))
     assert list(source.requests_for_work(Event(old=carries))) == [SLICE]

@@ -55,7 +55,8 @@ async def running(*names: str, **fields: Any) -> World:
 
 
 def dispatcher(world: World) -> Any:
-    return world.controllers[wk.DISPATCH_CONTROLLER].reconciler
+    reconciler: Any = world.slices.reconciler
+    return reconciler._dispatch
 
 
 # --- several providers, several slices --------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ async def test_a_provider_that_is_unregistered_takes_its_endpoints_along():
 
 def look_again(world: World) -> list[float]:
     """In how many seconds the dispatcher looks again."""
-    return list(world.controllers[wk.DISPATCH_CONTROLLER].later.values())
+    return list(world.slices.later.values())
 
 
 async def test_the_copies_of_a_service_that_is_gone_go_after_a_moment_and_are_back_with_it_at_once():
@@ -189,7 +190,7 @@ async def test_a_service_that_is_replaced_takes_no_copy_along(looked: bool):
     world.host.remove("Service", "default", "web")
     await world._drain()
     await world.clock.advance(SERVICE_GONE_SECONDS - 1)
-    world.controllers[wk.DISPATCH_CONTROLLER].enqueue(SLICE)
+    world.slices.enqueue(SLICE)
     await world._drain()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}, "each absence counts from its own beginning"
     assert look_again(world) == [1.0]
@@ -318,13 +319,13 @@ async def test_a_collected_work_is_not_let_go_before_all_its_copies_are():
     world = await running("m1", "m2", "m3")
     world.host.fail(ServerError(500, "x", "x"), "delete", "Work", NAME)
     world.host.edit("Work", "karmada-es-m1", NAME, {"metadata": {"labels": {wk.MCS_NAME: None}}})
-    await world.controllers[wk.DISPATCH_CONTROLLER].run_one(SLICE)
+    await world.slices.run_one(SLICE)
     assert wk.DISPATCH_FINALIZER in world.works_in("m1")[NAME]["metadata"]["finalizers"]
 
 
 async def test_a_conflict_is_neither_failure_nor_success():
     world = await running("m1", "m2")
-    queue, status = world.controllers[wk.DISPATCH_CONTROLLER], world.controllers[wk.STATUS_CONTROLLER]
+    queue, status = world.slices, world.controllers[wk.STATUS_CONTROLLER]
     world.host.fail(Invalid(422, "Invalid", "broken"), "patch", "Work", NAME)
     world.host.edit("Work", "karmada-es-m2", NAME, {"spec": {"suspendDispatching": True}})
     for error in (None, Conflict(409, "Conflict", "changed")):

@@ -13,18 +13,22 @@ from informers.errors import Forbidden, ServerError
 from mcs_controller.api.resources import ENDPOINTSLICES, NAMESPACES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS, ReconcileMutex
+from mcs_controller.domain.indexes import WORK_INDEXES
+from mcs_controller.reconcilers.endpointslice import EndpointSliceReconciler
+from mcs_controller.reconcilers.endpointslice_collect import SliceCollection
 from mcs_controller.reconcilers.endpointslice_import import (
     EndpointSliceImportReconciler,
+    ImportedSlices,
     requests_for_work,
 )
-from mcs_controller.reconcilers.writes import AggregateError
+from mcs_controller.reconcilers.writes import AggregateError, ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
-from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, slice_
+from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, ids, slice_
 from tests.support.memory import MemoryApi
 
 NAME = "web-1-748bc4d6dc"
 WORK = Request("karmada-es-m1", NAME)
+SLICE = ClusterRequest("m1", "default", "web-1")
 IMPORTED = "imported-m1-web-1"
 
 
@@ -34,23 +38,44 @@ class Bench:
     def __init__(self, api: MemoryApi | None = None) -> None:
         self.api = api or MemoryApi()
         self.asked: list[Request] = []
-        self.slice_locks: ReconcileMutex[ClusterRequest] = ReconcileMutex()
-        works = self.api.cached(WORKS, IMPORT_WORK_INDEXES)
+        self.slices: list[ClusterRequest] = []
+        works = self.api.cached(WORKS, {**WORK_INDEXES, **IMPORT_WORK_INDEXES})
         slices = self.api.cached(ENDPOINTSLICES, IMPORTED_INDEXES)
-        self.reconciler = EndpointSliceImportReconciler(works=works, slices=slices, slice_locks=self.slice_locks)
+        imported = self.imported_slices = ImportedSlices(works=works.store, slices=slices)
+        self.reconciler = EndpointSliceImportReconciler(
+            imported=imported, works=works, slices=slices, enqueue_slice=self.slices.append
+        )
+        self.writer = EndpointSliceReconciler(
+            works=ReservedWorks(works),
+            collection=SliceCollection(
+                works=ReservedWorks(works),
+                slices=lambda _: None,
+                sources=(),
+                withdrawal=None,
+                collects=lambda _: False,
+                leaving=lambda _: False,
+                new_id=ids(),
+            ),
+            dispatch=None,
+            imported=imported,
+            execution=None,
+        )
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
-        slices.informer.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_slice(event)))
+        slices.informer.add_handler(lambda event: self.asked.extend(imported.requests_for_slice(event)))
         namespaces = self.api.cached(NAMESPACES).informer
         namespaces.add_handler(lambda event: self.asked.extend(self.reconciler.requests_for_namespace(event)))
 
     async def settle(self) -> None:
         """Reconcile what was asked for, until nothing is."""
         for _ in range(20):
-            if not self.asked:
+            if self.asked:
+                request = self.asked.pop(0)
+                self.asked = [one for one in self.asked if one != request]
+                await self.reconciler.reconcile(request)
+            elif self.slices:
+                await self.writer.reconcile(self.slices.pop(0))
+            else:
                 return
-            request = self.asked.pop(0)
-            self.asked = [one for one in self.asked if one != request]
-            await self.reconciler.reconcile(request)
         raise AssertionError(f"no rest: {self.asked}")
 
     @property
@@ -135,16 +160,16 @@ async def test_a_work_is_held_as_long_as_its_slice_cannot_be_deleted():
     assert bench.api.find("Work", "karmada-es-m1", NAME) is None
 
 
-async def test_a_work_that_somebody_else_has_in_hand_is_let_go_of_a_little_later():
+async def test_a_work_is_let_go_of_by_the_one_writer_of_its_slice():
     bench = await at_rest()
     bench.api.remove("Work", "karmada-es-m1", NAME)
-    bench.asked.clear()
-    with bench.slice_locks.ahead(ClusterRequest("m1", "default", "web-1")):
-        result = await bench.reconciler.reconcile(WORK)
-        assert result.requeue_after == RETRY_WHEN_LOCKED_SECONDS
-        assert bench.imported == {}
-        assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
+    await bench.writer.reconcile(SLICE)
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is not None, "its slice is not gone yet"
     assert await bench.reconciler.reconcile(WORK) == Result()
+    assert bench.imported == {}
+    assert bench.api.find("Work", "karmada-es-m1", NAME) is not None
+    assert bench.slices == [SLICE]
+    assert await bench.writer.reconcile(SLICE) == Result()
     assert bench.api.find("Work", "karmada-es-m1", NAME) is None
 
 
@@ -152,8 +177,9 @@ async def test_a_crash_between_the_two_writes_is_mended():
     bench = await at_rest()
     bench.api.remove("Work", "karmada-es-m1", NAME)
     bench.api.fail(ServerError(500, "InternalError", "down"), "patch", "Work")
+    await bench.reconciler.reconcile(WORK)
     with pytest.raises(ServerError):
-        await bench.reconciler.reconcile(WORK)
+        await bench.writer.reconcile(SLICE)
     assert bench.imported == {}
     again = Bench(bench.api)
     await again.settle()
@@ -269,4 +295,4 @@ def test_only_what_may_matter_is_looked_at():
     assert list(requests_for_work(Event(new=exported))) == [WORK]
     assert list(requests_for_work(Event(old=exported, new=plain))) == [WORK]
     assert list(requests_for_work(Event(new=plain))) == []
-    assert list(Bench().reconciler.requests_for_slice(Event(new=a_slice()))) == []
+    assert list(Bench().imported_slices.requests_for_slice(Event(new=a_slice()))) == []

@@ -10,7 +10,6 @@ from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, Invalid, NotFound, ServerError
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import binding_name, work_name
-from mcs_controller.reconcilers.multiclusterservice import requests_for_work
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_binding,
@@ -108,8 +107,7 @@ async def test_opening_06_a_second_pass_and_a_restart_write_nothing_and_say_noth
     for name in (wk.MCS_CONTROLLER, wk.STATUS_CONTROLLER):
         world.controllers[name].enqueue(WEB)
     world.controllers[wk.COLLECT_CONTROLLER].enqueue(Request("karmada-es-m1", WORK))
-    for name in (wk.COLLECT_QUEUE, wk.DISPATCH_CONTROLLER):
-        world.controllers[name].enqueue(ClusterRequest("m1", "default", "web-1"))
+    world.slices.enqueue(ClusterRequest("m1", "default", "web-1"))
     await world.settle()
     world.start()
     await world.settle()
@@ -441,6 +439,25 @@ async def test_an_end_that_fails_halfway_is_taken_up_again():
     assert world.works == []
 
 
+async def test_a_service_waits_until_what_was_collected_for_it_is_withdrawn_and_says_what_keeps_it():
+    world = await running("m1", "m2")
+    world.take_events()
+    collected = work_name(wk.SLICE_KIND, "default", "web-1")
+    world.host.fail(Forbidden(403, "Forbidden", "you may not"), "patch", "Work", collected, namespace="karmada-es-m1")
+    world.host.remove(wk.MCS_KIND, "default", "web")
+    while WEB in world.controllers[wk.MCS_CONTROLLER].pending:
+        await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
+    assert world.host.find(wk.MCS_KIND, "default", "web") is not None
+    await world.slices.run_one(ClusterRequest("m1", "default", "web-1"))
+    await reconcile_status(world)
+    assert world.take_events() == [(wk.MCS_KIND, "SyncServiceFailed")]
+    assert world.host.find(wk.MCS_KIND, "default", "web") is not None
+    await world.slices.run_one(ClusterRequest("m1", "default", "web-1"))
+    assert WEB in world.controllers[wk.MCS_CONTROLLER].pending, "the end of the last one leads back to the service"
+    await world.settle()
+    assert world.host.find(wk.MCS_KIND, "default", "web") is None
+
+
 async def test_what_went_by_itself_in_the_meantime_needs_no_undoing():
     world = await running("m1", "m2")
     for kind, name in (("Service", "web"), ("ResourceBinding", "web-service")):
@@ -448,6 +465,7 @@ async def test_what_went_by_itself_in_the_meantime_needs_no_undoing():
     world.host.remove(wk.MCS_KIND, "default", "web")
     await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
     assert world.controllers[wk.MCS_CONTROLLER].failed == []
+    await world.settle()
     assert world.host.find(wk.MCS_KIND, "default", "web") is None
 
 
@@ -468,6 +486,8 @@ async def test_an_end_that_fails_is_told_by_one_event():
 async def test_a_service_made_anew_under_the_name_starts_without_the_former_ones_verdict(noticed: bool):
     world = await running("m1")
     world.host.remove(wk.MCS_KIND, "default", "web")
+    for origin in list(world.slices.pending):
+        await world.slices.run_one(origin)
     await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
     if noticed:
         await world.settle()
@@ -628,6 +648,7 @@ def test_a_clusters_event_asks_for_the_services_that_mean_it(
 
 
 def test_a_works_event_asks_for_the_service_that_it_carries_or_carried():
+    requests_for_work = World("m1").controllers[wk.MCS_CONTROLLER].reconciler.requests_for_work  # type: ignore[union-attr]
     carries = a_work(mcs_work("m1"))
     garbage = a_work(work("m1", WORK, 7))
     assert list(requests_for_work(Event(old=carries))) == [WEB]

@@ -88,7 +88,7 @@ async def test_opening_18_consumers_get_the_listed_ports_and_follow_the_services
 async def test_opening_18_a_service_that_lists_no_ports_is_not_looked_at_when_its_service_changes():
     world = await running("m1", "m2")
     world.host.edit("Service", "default", "web", {"spec": {"ports": [{"name": "http", "port": 81}]}})
-    assert not world.controllers[wk.DISPATCH_CONTROLLER].pending
+    assert not world.slices.pending
 
 
 async def test_opening_18_when_no_port_matches_it_is_said_once_and_everything_else_goes_on():
@@ -200,7 +200,7 @@ async def test_opening_24_endpoints_go_after_the_period_and_come_back_with_the_p
     world = await running("m1", "m2", flags=flags, consumers=["m2"], metadata={"annotations": annotations})
     now = world.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
     ready(world, "m1", "False", now)
-    dispatch = world.controllers[wk.DISPATCH_CONTROLLER]
+    dispatch = world.slices
     await world._drain()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
     assert list(dispatch.later.values()) == [300.0], "nobody polls"
@@ -208,7 +208,7 @@ async def test_opening_24_endpoints_go_after_the_period_and_come_back_with_the_p
     world.start()
     await world._drain()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    assert list(world.controllers[wk.DISPATCH_CONTROLLER].later.values()) == [100.0], "a restart gains nothing"
+    assert list(world.slices.later.values()) == [100.0], "a restart gains nothing"
     events(world)
     await world.settle()
     assert world.slices_in("m2") == {}
@@ -229,7 +229,7 @@ async def test_opening_24_endpoints_go_after_the_period_and_come_back_with_the_p
 async def test_opening_24_by_default_endpoints_stay_and_nobody_looks_at_them():
     world = await running("m1", "m2", consumers=["m2"])
     ready(world, "m1", "False", "2020-01-01T00:00:00Z")
-    assert not world.controllers[wk.DISPATCH_CONTROLLER].pending
+    assert not world.slices.pending
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
 

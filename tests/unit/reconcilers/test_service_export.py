@@ -225,7 +225,7 @@ async def test_case_44_a_member_whose_exports_are_not_watched_exports_nothing():
     world = World("m1", enabled=EXPORT_CONTROLLERS)
     world.members["m1"].seed(slice_())
     world.members["m1"].seed(service_export())
-    await world.controllers[wk.COLLECT_QUEUE].run_one(SLICE)
+    await world.slices.run_one(SLICE)
     await world.settle()
     assert world.writes == []
 

@@ -9,11 +9,17 @@ import pytest
 from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden, NotFound
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS, WORKS
-from mcs_controller.key_mutex import RETRY_WHEN_LOCKED_SECONDS, ReconcileMutex
-from mcs_controller.reconcilers.writes import AggregateError
+from mcs_controller.domain.collect import plan_leaving
+from mcs_controller.domain.works import Role, role_of
+from mcs_controller.reconcilers.writes import apply_work
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
-from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCHEDULED_BINDING_INDEXES
+from mcs_controller.standalone.domain.cluster import (
+    BY_EXECUTION_CLUSTER,
+    EXECUTION_WORK_INDEXES,
+    SCHEDULED_BINDING_INDEXES,
+)
 from mcs_controller.standalone.reconcilers.cluster import (
+    EMPTYING_SECONDS,
     ClusterReconciler,
     cluster_changed,
     requests_for_binding,
@@ -41,13 +47,13 @@ class World:
     def __init__(self) -> None:
         self.api = ControlPlaneApi()
         self.recorder = MemoryRecorder()
-        self.slice_locks: ReconcileMutex[ClusterRequest] = ReconcileMutex()
+        self.slices: list[ClusterRequest] = []
         self.reconciler = ClusterReconciler(
             clusters=self.api.cached(CLUSTERS),
             namespaces=self.api.cached(NAMESPACES),
             works=self.api.cached(WORKS, EXECUTION_WORK_INDEXES),
             bindings=self.api.informer(RESOURCEBINDINGS, SCHEDULED_BINDING_INDEXES).store,
-            slice_locks=self.slice_locks,
+            enqueue_slice=self.slices.append,
             recorder=self.recorder,
             clock=FakeClock(),
         )
@@ -159,30 +165,29 @@ async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_
     for one in (collected_work("m1"), exported_work("m1", slice_("web-2")), mcs_work("m1")):
         world.api.seed(one)
     world.api.remove("Cluster", "", "m1")
-    origin = ClusterRequest("m1", "default", "web-1")
-    with world.slice_locks.reconcile(origin):
-        assert await world.reconcile() == Result(requeue_after=RETRY_WHEN_LOCKED_SECONDS)
-        assert [call.verb for call in world.api.calls] == ["patch", "delete"], "one is the collector's at the moment"
+    assert await world.reconcile() == Result(requeue_after=EMPTYING_SECONDS)
+    assert world.slices == [ClusterRequest("m1", "default", name) for name in ("web-1", "web-2")]
+    assert world.api.calls == [], "that is for the slices' own writer"
+    works = world.api.cached(WORKS, EXECUTION_WORK_INDEXES)
+    for work in works.store.by_index(BY_EXECUTION_CLUSTER, "m1"):
+        for write in plan_leaving([work] if role_of(work) is Role.COLLECTED else []):
+            await apply_work(works, write)
+    world.api.calls.clear()
     assert await world.reconcile() == Result(requeue_after=10.0)
-    assert [(call.verb, call.plural) for call in world.api.calls[2:]] == [
-        ("patch", "works"),
-        ("delete", "works"),
-        ("delete", "namespaces"),
-    ]
+    assert [(call.verb, call.plural) for call in world.api.calls] == [("delete", "namespaces")]
     world.api.calls.clear()
     assert await world.reconcile() == Result(requeue_after=10.0)
     assert world.api.calls == []
 
 
-async def test_a_namespace_waits_for_a_work_that_cannot_be_emptied(world: World) -> None:
+async def test_a_namespace_waits_until_its_collected_works_are_emptied(world: World) -> None:
     world.api.seed(cluster_json())
     world.api.seed(namespace_json("karmada-es-m1"))
     world.api.seed(collected_work("m1"))
     world.api.remove("Cluster", "", "m1")
-    world.api.fail(Forbidden(403, "Forbidden", "no"), "patch", "Work")
-    with pytest.raises(AggregateError):
-        await world.reconcile()
-    assert [call.plural for call in world.api.calls] == ["works"]
+    for _ in range(2):
+        assert await world.reconcile() == Result(requeue_after=EMPTYING_SECONDS)
+    assert world.api.calls == []
 
 
 async def test_own_writes_are_seen_before_the_watch_tells_of_them(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,11 +110,7 @@ async def test_nothing_is_deleted_ahead(world: World) -> None:
     world.carry(slice_() | V6)
     work = world.works.get(*KEY)
     assert work is not None
-    world.member.calls.clear()
-    with ExitStack() as turns:
-        for write in world.reconciler.ahead(work, turns):
-            await write
-    assert world.member.calls == []
+    assert await world.ahead(work) == []
 
 
 async def test_a_namespace_of_the_members_own_is_used_as_it_is_and_stays(world: World) -> None:

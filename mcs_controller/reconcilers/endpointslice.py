@@ -1,0 +1,164 @@
+"""The one writer of a provider's slice: its collected Work in the control plane, and the dispatched Works (contract 3).
+
+Key: the provider's slice, whichever Work carries it, so copies are found even when what they were copied from has gone.
+A queue never hands one key to two workers, so nobody else of this process writes these Works at the same time. What is
+written depends on the controllers that are enabled here, each of which contributes its part:
+
+    multiclusterservice     lets go of what was collected for a service that ends (`ServiceWithdrawal`)
+    endpointsliceCollect    the collected Work (`SliceCollection`), as serviceExport does for its slices
+    endpointsliceDispatch   the dispatched Works (`SliceDispatch`)
+    endpointSlice           lets go of a collected Work whose imported slice is gone (`ImportedSlices`)
+    cluster                 empties the collected Works of a cluster that is leaving
+
+**Both Works are written side by side.** What is dispatched of a slice follows from its collected Work, and how that
+will be is known before its write is answered (`domain.works.predict_result`). A crash between any two writes, or one
+that fails, leaves a part of the plan done; the next pass compares, and completes it. Nothing is deleted on the strength
+of a prediction, and after a failure to collect the next pass waits for the answer.
+
+**The member's object as well**, where execution is a controller of this process (`LocalExecution`): it starts the write
+that a changed Work will cause and does not make this reconcile wait, so that a slow consumer holds no worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from mcs_controller.domain.conditions import copy_in
+from mcs_controller.domain.dispatch import is_unreadable, release_collected
+from mcs_controller.domain.indexes import BY_ORIGIN
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, predict_result
+from mcs_controller.reconcilers.writes import Failures, settle
+from mcs_controller.runtime.reconcile import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+    from contextlib import AbstractContextManager
+
+    from mcs_controller.api.work import Work
+    from mcs_controller.domain.dispatch import Copy, DispatchPlan
+    from mcs_controller.domain.works import WorkWrite
+    from mcs_controller.reconcilers.endpointslice_collect import SliceCollection
+    from mcs_controller.reconcilers.endpointslice_dispatch import SliceDispatch
+    from mcs_controller.reconcilers.endpointslice_import import ImportedSlices
+    from mcs_controller.reconcilers.writes import ReservedWorks
+    from mcs_controller.runtime.reconcile import ClusterRequest
+
+
+_BLOCKED_SECONDS = 1.0
+"""Until the next look at a place that somebody else's Work is about to leave."""
+
+
+class LocalExecution(Protocol):
+    """What is needed of the execution controller of this process."""
+
+    def ahead(self, work: Work, /) -> AbstractContextManager[None]:
+        """Start the writes that the Work will cause in its member once it is so. The body writes the Work."""
+        ...
+
+
+class EndpointSliceReconciler:
+    """Writes the collected Work and the dispatched Works of one provider's slice."""
+
+    def __init__(
+        self,
+        *,
+        works: ReservedWorks,
+        collection: SliceCollection,
+        dispatch: SliceDispatch | None,
+        imported: ImportedSlices | None,
+        execution: LocalExecution | None,
+    ) -> None:
+        """Each part is None if the controller that it belongs to is not enabled."""
+        self._works = works
+        self._collection = collection
+        self._dispatch = dispatch
+        self._imported = imported
+        self._execution = execution
+        self._failed: set[SliceRef] = set()
+        """Slices whose last collection failed. As long as the control plane cannot follow, nothing is predicted."""
+
+    async def reconcile(self, request: ClusterRequest) -> Result:
+        """See the class. Raises what the API server says; outcomes are reported before that."""
+        if not request.namespace:
+            return await self._release_unreadable(request)
+        origin = SliceRef(*request)
+        collecting, dispatching = Failures(), Failures()
+        collect = self._collection.plan(origin)
+        predicted = self._predict(origin, collect.writes)
+        dispatch: DispatchPlan | None = None
+        if self._dispatch is not None and predicted is not None:
+            foreseen = self._dispatch.plan(origin, (predicted,)).copies
+            # Both before anybody else has a turn: names are reserved.
+            collected = self._collecting(origin, collect.writes)
+            copied = self._copying(origin, [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)])
+            async with asyncio.TaskGroup() as group:
+                group.create_task(settle(collected, collecting))
+                group.create_task(settle(copied, dispatching))
+        else:
+            await settle(self._collecting(origin, collect.writes), collecting)
+            if self._dispatch is not None:
+                dispatch = self._dispatch.plan(origin)
+                await settle(self._copying(origin, dispatch.copies), dispatching)
+        self._collection.report(origin, collect, collecting)
+        if collecting:
+            self._failed.add(origin)
+        else:
+            self._failed.discard(origin)
+        if self._dispatch is not None and dispatch is not None:
+            self._dispatch.report(origin, dispatch, dispatching)
+        if not dispatching:
+            await self._release(origin, dispatch)
+        Failures(*collecting, *dispatching).raise_if_any()
+        waits = (_BLOCKED_SECONDS if collect.blocked else None, dispatch.look_again if dispatch is not None else None)
+        return Result(requeue_after=min((one for one in waits if one is not None), default=None))
+
+    def _predict(self, origin: SliceRef, writes: Sequence[WorkWrite]) -> Work | None:
+        """The collected Work as it will be, if it is created or gets another content; None if that is not to be told.
+
+        The change of the collected Work that is then answered leads back here, and what is left is done.
+        """
+        if self._dispatch is not None and origin not in self._failed:
+            for write in writes:
+                if isinstance(write, CreateWork) or (isinstance(write, PatchWork) and "spec" in write.body):
+                    return predict_result(write, self._works.get(write.namespace, write.name))
+        return None
+
+    def _collecting(self, origin: SliceRef, writes: Sequence[WorkWrite]) -> list[tuple[str, Awaitable[None]]]:
+        what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
+        return [(what, self._works.apply(write)) for write in writes]
+
+    def _copying(self, origin: SliceRef, copies: Sequence[Copy]) -> list[tuple[str, Awaitable[None]]]:
+        return [(copy_in(copy.cluster, origin), self._copy(copy.write)) for copy in copies]
+
+    def _copy(self, write: WorkWrite) -> Awaitable[None]:
+        if self._execution is None or not isinstance(write, PatchWork):
+            return self._works.apply(write)
+        return self._execute(predict_result(write, self._works.get(write.namespace, write.name)), write)
+
+    async def _execute(self, work: Work, write: PatchWork) -> None:
+        """Write a dispatched Work, and let its member's object be written beside it."""
+        assert self._execution is not None
+        with self._execution.ahead(work):
+            await self._works.apply(write)
+
+    async def _release(self, origin: SliceRef, dispatch: DispatchPlan | None) -> None:
+        """Let go of collected Works that nobody takes any further.
+
+        Only once no copy is left: after a crash before that it still leads back here.
+        """
+        if self._dispatch is not None and dispatch is not None and dispatch.release:
+            for release in self._dispatch.plan(origin).release:
+                await self._works.apply(release)
+        for work in self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)) if self._imported else ():
+            if self._imported is not None and (unused := self._imported.release(work)) is not None:
+                await self._works.apply(unused)
+
+    async def _release_unreadable(self, request: ClusterRequest) -> Result:
+        """Let go of a collected Work that is being deleted and holds no slice (any more)."""
+        work = self._works.get(execution_namespace(request.cluster), request.name)
+        release = release_collected(work) if work is not None and is_unreadable(work) else None
+        if self._dispatch is not None and release is not None:
+            await self._works.apply(release)
+        return Result()

@@ -30,7 +30,7 @@ CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
         pytest.param(
             "multiclusterservices.networking.karmada.io",
             "multiclusterservices.v1alpha1.networking.karmada.io",
-            ("multiclusterservice-controller", "endpointslice-dispatch-controller", "endpointslice-collect"),
+            ("multiclusterservice-controller", "endpointslice-dispatch-controller", "endpointslice-collect-controller"),
             id="MultiClusterService",
         ),
     ],

@@ -179,13 +179,13 @@ async def run(options: Options) -> None:
 
 async def _api_servers(options: Options, clock: Clock) -> tuple[ClientConfig, ClientConfig | None]:
     """The control plane, and in an agent the cluster that it runs in."""
-    around = await _around(options, clock)
+    around = await _local_config(options, clock)
     if not options.cluster_name:
         return around, None
     return await load_kubeconfig(options.karmada_kubeconfig, options.karmada_context or None, clock=clock), around
 
 
-async def _around(options: Options, clock: Clock) -> ClientConfig:
+async def _local_config(options: Options, clock: Clock) -> ClientConfig:
     if not options.kubeconfig and not options.context and "KUBERNETES_SERVICE_HOST" in os.environ:
         return load_incluster(clock=clock)
     return await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=clock)

@@ -1,4 +1,4 @@
-"""Writing ahead of a reconcile, without ever writing twice; and writing one after the other what several write.
+"""Locks by key: for writes that start before the reconcile that they belong to, and for objects with several writers.
 
 A change of a slice ends in the consumer: the execution controller writes there what the dispatched Work says. But how
 the Work will be is known as soon as its own write is planned (`domain.works.predict_result`), so both can be on their
@@ -27,7 +27,7 @@ R = TypeVar("R", bound="Hashable")
 
 
 class ReconcileMutex(Generic[R]):
-    """Whose turn it is to write for a request: its reconcile, or somebody who writes ahead of it. Never both.
+    """A lock for each request, held by its reconcile or by a write that started before it. Never by both.
 
     Whoever comes second goes without. Nothing is lost by that: a reconcile that was turned away is asked for again, and
     who did not write ahead has the ordinary way. Not thread-safe.
@@ -40,8 +40,8 @@ class ReconcileMutex(Generic[R]):
         self._enqueue = enqueue
 
     @contextmanager
-    def reconcile(self, request: R) -> Iterator[bool]:
-        """The turn of a reconcile. False if somebody writes ahead: then return, another reconcile follows."""
+    def hold_or_requeue(self, request: R) -> Iterator[bool]:
+        """Hold it for a reconcile. False if an early write holds it: then return, another reconcile follows."""
         if request in self._taken:
             self._turned_away.add(request)
             yield False
@@ -50,8 +50,8 @@ class ReconcileMutex(Generic[R]):
             yield True
 
     @contextmanager
-    def ahead(self, request: R) -> Iterator[bool]:
-        """The turn of somebody who writes ahead. False if a reconcile is under way. One follows in any case."""
+    def try_hold(self, request: R) -> Iterator[bool]:
+        """Hold it for an early write. False if a reconcile holds it. One follows in any case."""
         if request in self._taken:
             yield False
             return
@@ -82,7 +82,7 @@ class KeyMutex(Generic[R]):
         self._locks: WeakValueDictionary[R, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def writing(self, request: R) -> AsyncIterator[None]:
+    async def hold(self, request: R) -> AsyncIterator[None]:
         """Wait until nobody else writes for the request; then nobody does before the block ends."""
         lock = self._locks.setdefault(request, asyncio.Lock())
         async with lock:

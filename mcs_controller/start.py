@@ -211,7 +211,7 @@ def _start_slices(
         imported=imported,
         execution=ctx.local_execution,
     )
-    name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.COLLECT_QUEUE
+    name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.SLICE_COLLECT_CONTROLLER
     workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
     controller = ctx.controller(name, reconciler, workers=workers)
     ctx.slice_requests.connect(controller.enqueue)
@@ -233,7 +233,7 @@ def _start_slices(
         source = requested
 
         def look_later(event: Event[Work]) -> Iterable[ClusterRequest]:
-            for request in source.left_behind(event):
+            for request in source.orphaned_by(event):
                 controller.enqueue_after(request, LEFTOVERS_SECONDS)
             return ()
 
@@ -335,7 +335,7 @@ def _start_export(
     """Which ServiceExports of members are followed, and the comparison of each with what was collected for it."""
     works = ctx.cached(resources.WORKS, EXPORT_WORK_INDEXES)
     comparer = ExportedSlicesReconciler(works=works.store, slices=providers, enqueue_slice=ctx.slice_requests.send)
-    comparing = ctx.controller(wk.EXPORT_QUEUE, comparer, workers=EXPORT_WORKERS)
+    comparing = ctx.controller(wk.EXPORTED_SLICES_CONTROLLER, comparer, workers=EXPORT_WORKERS)
     # That one is there is all that matters.
     exports.add_queue(
         comparing, requests_in, lambda event: event.old is None or event.new is None or event.old is event.new

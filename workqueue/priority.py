@@ -26,7 +26,7 @@ NORMAL: Final = 0
 URGENT: Final = 100
 """For what must not wait behind ordinary work."""
 
-OLDEST_EVERY: Final = 4
+AGING_INTERVAL: Final = 4
 """Of so many turns one goes to whoever has waited longest, while anybody of a lower level waits.
 
 A quarter: what is low takes at most four times as long as it would alone, so a replay ends although changes never do;
@@ -80,21 +80,21 @@ class PriorityFifo(Generic[T]):
 
     - Highest priority first; within one priority, first come first served. Who is raised comes as the last of the new
       priority.
-    - No starvation: while several priorities wait, each :data:`OLDEST_EVERY`-th turn is that of whoever came first of
+    - No starvation: while several priorities wait, each :data:`AGING_INTERVAL`-th turn is that of whoever came first of
       those at the head of a priority. So if k others waited when a thing came or was last raised, it has its turn
-      within OLDEST_EVERY * (k + 1) turns: at such a turn nothing that came later is before it.
+      within AGING_INTERVAL * (k + 1) turns: at such a turn nothing that came later is before it.
 
     Each operation takes constant time on average, besides a look at each priority that was ever used, which should be
     few. Not thread-safe.
     """
 
-    __slots__ = ("_came", "_levels", "_places", "_turns")
+    __slots__ = ("_levels", "_places", "_sequence", "_turns")
 
     def __init__(self) -> None:
         """Nobody waits."""
         self._places: dict[T, Place[T]] = {}
         self._levels: list[_Level[T]] = [_Level(NORMAL)]  # by falling priority
-        self._came = 0
+        self._sequence = 0
         # How many turns went by priority since the last by age, while several priorities waited.
         self._turns = 0
 
@@ -103,25 +103,25 @@ class PriorityFifo(Generic[T]):
 
     def add(self, item: T, priority: int, since: float) -> None:
         """Let `item` wait, which must not be waiting already. `since` is kept for whoever takes it."""
-        self._came += 1
-        place = self._places[item] = (item, priority, since, self._came)
+        self._sequence += 1
+        place = self._places[item] = (item, priority, since, self._sequence)
         self._level(priority).line.append(place)
 
-    def raise_to(self, item: T, priority: int) -> bool:
+    def promote(self, item: T, priority: int) -> bool:
         """Let `item` have this priority at least. Returns whether it waits at all."""
         place = self._places.get(item)
         if place is None:
             return False
         if priority > place[1]:
             raised = self._places[item] = (item, priority, *place[2:])
-            self._tidy(self._level(place[1]))
+            self._drop_empty_level(self._level(place[1]))
             self._level(priority).line.append(raised)
         return True
 
     def remove(self, item: T) -> None:
         """Let `item`, which waits, wait no more."""
         place = self._places.pop(item)
-        self._tidy(self._level(place[1]))
+        self._drop_empty_level(self._level(place[1]))
 
     def take(self) -> Place[T] | None:
         """Whose turn it is; None if nobody waits."""
@@ -132,13 +132,13 @@ class PriorityFifo(Generic[T]):
             return None
         if len(level.line) - level.gone != len(self._places):
             self._turns += 1
-            if self._turns == OLDEST_EVERY:
+            if self._turns == AGING_INTERVAL:
                 self._turns = 0
                 level = min((level for level in self._levels if level.line), key=_came_first)
         place = level.line.popleft()
         del self._places[place[0]]
         if level.gone:
-            self._skip_gone(level)
+            self._drop_removed(level)
         return place
 
     def last(self) -> T | None:
@@ -157,15 +157,15 @@ class PriorityFifo(Generic[T]):
         insort(self._levels, level, key=_falling)
         return level
 
-    def _tidy(self, level: _Level[T]) -> None:
+    def _drop_empty_level(self, level: _Level[T]) -> None:
         """One left."""
         level.gone += 1
-        self._skip_gone(level)
+        self._drop_removed(level)
         if level.gone > len(level.line) // 2:  # so that each one who leaves pays for a few who stay
             level.line = deque(place for place in level.line if self._places.get(place[0]) is place)
             level.gone = 0
 
-    def _skip_gone(self, level: _Level[T]) -> None:
+    def _drop_removed(self, level: _Level[T]) -> None:
         line = level.line
         while line and self._places.get(line[0][0]) is not line[0]:
             line.popleft()

@@ -50,7 +50,7 @@ class Queue(Generic[T]):
         # Items with a worker, with the time since which, and the priority with which it took them.
         self._processing: dict[T, tuple[float, int]] = {}
         # Items added while being processed, with their priority and the time of that; they follow once done.
-        self._again: dict[T, tuple[int, float]] = {}
+        self._dirty: dict[T, tuple[int, float]] = {}
         # Workers waiting for an item, longest first.
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
@@ -77,7 +77,7 @@ class Queue(Generic[T]):
             return
         if item in self._processing:
             self._add_again(item, priority)
-        elif not self._order.raise_to(item, priority):
+        elif not self._order.promote(item, priority):
             self._metrics.added()
             self._push(item, priority, self._clock.monotonic())
 
@@ -121,8 +121,8 @@ class Queue(Generic[T]):
         if taken is None:
             raise ValueError(f"done() without get(): {item!r}")
         self._metrics.worked(self._clock.monotonic() - taken[0])
-        if self._again and item in self._again:
-            self._push(item, *self._again.pop(item))
+        if self._dirty and item in self._dirty:
+            self._push(item, *self._dirty.pop(item))
         elif self._shutting_down and self._idle():
             self._drained.set()
 
@@ -145,7 +145,7 @@ class Queue(Generic[T]):
     def depth(self) -> dict[int, int]:
         """See :class:`workqueue.metrics.QueueState`."""
         depth = self._order.depth()
-        for priority, _ in self._again.values():
+        for priority, _ in self._dirty.values():
             depth[priority] = depth.get(priority, 0) + 1
         return depth
 
@@ -160,12 +160,12 @@ class Queue(Generic[T]):
         return max((now - started for started, _ in self._processing.values()), default=0.0)
 
     def _add_again(self, item: T, priority: int) -> None:
-        known = self._again.get(item)
+        known = self._dirty.get(item)
         if known is None:
             self._metrics.added()
-            self._again[item] = (priority, self._clock.monotonic())
+            self._dirty[item] = (priority, self._clock.monotonic())
         elif priority > known[0]:
-            self._again[item] = (priority, known[1])
+            self._dirty[item] = (priority, known[1])
 
     def _push(self, item: T, priority: int, since: float) -> None:
         self._order.add(item, priority, since)

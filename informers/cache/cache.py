@@ -44,7 +44,7 @@ class Cache(Generic[T]):
         self.writer: StoreWriter[T] = StoreWriter(indexers)
         self.store = self.writer.store
         self._seen: int | None = None  # the server has told us everything up to this resource version
-        self._ahead: dict[ObjectKey, int] = {}  # by our own writes: versions that the watch has yet to reach
+        self._pending_writes: dict[ObjectKey, int] = {}  # by our own writes: versions that the watch has yet to reach
         self._listed = False
         self._deleted: dict[str, ObjectKey] = {}  # uids deleted by ourselves, whose DELETED event has yet to come
 
@@ -60,18 +60,18 @@ class Cache(Generic[T]):
         """
         version = parse_resource_version(resource_version)
         if version is None or (self._seen is not None and version < self._seen):
-            self._ahead.clear()
+            self._pending_writes.clear()
             self._deleted.clear()
         else:
-            self._ahead = {key: own for key, own in self._ahead.items() if own > version}
+            self._pending_writes = {key: own for key, own in self._pending_writes.items() if own > version}
         self._seen = version
         initial, self._listed = not self._listed, True
 
         listed = {key_of(obj): obj for obj in objects}
-        gone = sorted(self.store.keys() - listed.keys() - self._ahead.keys() - set(keep))
+        gone = sorted(self.store.keys() - listed.keys() - self._pending_writes.keys() - set(keep))
         events: list[Event[T]] = [Event(old=self.writer.remove(key), tombstone=True) for key in gone]
         for key, obj in listed.items():
-            if key not in self._ahead and obj.metadata.uid not in self._deleted:
+            if key not in self._pending_writes and obj.metadata.uid not in self._deleted:
                 events += self._put(obj, initial=initial)
         return events
 
@@ -98,8 +98,8 @@ class Cache(Generic[T]):
     def advance(self, resource_version: str) -> None:
         """A bookmark: the server has told everything up to this version."""
         version = self._advance(resource_version)
-        if version is not None and self._ahead:
-            self._ahead = {key: own for key, own in self._ahead.items() if own > version}
+        if version is not None and self._pending_writes:
+            self._pending_writes = {key: own for key, own in self._pending_writes.items() if own > version}
 
     def observe(self, obj: T, *, selected: bool = True) -> list[Event[T]]:
         """The answer to a write of our own. With `selected` false, the write took the object out of this collection.
@@ -111,7 +111,7 @@ class Cache(Generic[T]):
         if version is None or obj.metadata.uid in self._deleted:
             return []
         key = key_of(obj)
-        if (self._seen is not None and version <= self._seen) or version <= self._ahead.get(key, 0):
+        if (self._seen is not None and version <= self._seen) or version <= self._pending_writes.get(key, 0):
             return []
         self._remember(key, version)
         if selected:
@@ -134,13 +134,13 @@ class Cache(Generic[T]):
 
     def _remember(self, key: ObjectKey, version: int) -> None:
         """Protect our own write, and end the protection of the oldest ones where it is over or they are too many."""
-        self._ahead.pop(key, None)  # the latest is the last
-        self._ahead[key] = version
+        self._pending_writes.pop(key, None)  # the latest is the last
+        self._pending_writes[key] = version
         while True:
-            oldest, own = next(iter(self._ahead.items()))
-            if len(self._ahead) <= MAX_REMEMBERED and (self._seen is None or own > self._seen):
+            oldest, own = next(iter(self._pending_writes.items()))
+            if len(self._pending_writes) <= MAX_REMEMBERED and (self._seen is None or own > self._seen):
                 break  # at the latest at our own, which is news
-            del self._ahead[oldest]
+            del self._pending_writes[oldest]
 
     def _put(self, obj: T, *, initial: bool = False) -> list[Event[T]]:
         old = self.store.get(key_of(obj))
@@ -157,14 +157,14 @@ class Cache(Generic[T]):
 
     def _is_behind(self, key: ObjectKey, version: int | None) -> bool:
         """Whether an event of the watch is older than what we wrote ourselves. Ends being ahead if it is not."""
-        if not self._ahead:
+        if not self._pending_writes:
             return False
-        own = self._ahead.get(key)
+        own = self._pending_writes.get(key)
         if own is None:
             return False
         if version is not None and version < own:
             return True
-        del self._ahead[key]
+        del self._pending_writes[key]
         return False
 
     def _is_repeated(self, identity: Identity, version: int | None) -> bool:

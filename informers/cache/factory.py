@@ -142,10 +142,10 @@ class InformerFactory:
         """Whether all informers have synced."""
         return all(informer.has_synced for informer in self._informers.values())
 
-    def wake(self) -> None:
+    def retry_now(self) -> None:
         """Let every informer that waits after a failure try again now: the server is known to answer again."""
         for informer in self._informers.values():
-            informer.wake()
+            informer.retry_now()
 
     async def stop(self, informer: SharedInformer[T]) -> None:
         """Stop one informer and forget it; return when it has stopped. Whoever asks for it again gets a new one."""

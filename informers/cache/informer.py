@@ -264,9 +264,9 @@ class SharedInformer(Generic[T]):
     def _forget(self, registration: Registration[T]) -> None:
         self._registrations.pop(registration, None)
 
-    def wake(self) -> None:
+    def retry_now(self) -> None:
         """Try again now, if waiting after a failure, and not because the server asked to wait."""
-        self._reflector.wake()
+        self._reflector.retry_now()
 
     def observe(self, obj: T) -> None:
         """Put the answer to one's own write into the store, ahead of the watch, and tell the handlers.

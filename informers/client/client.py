@@ -320,7 +320,7 @@ class ApiClient:
             bookmarks: ask for BOOKMARK events, which carry nothing but a resourceVersion.
             send_initial_events: streaming list (KEP-3157): begin with the state no older than `resource_version`, mark
                 its end by a bookmark.
-            idle_seconds: without a byte for so long, the iterator raises Silence.
+            idle_seconds: without a byte for so long, the iterator raises WatchIdle.
         """
         query = _selectors(label_selector, field_selector)
         query |= {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": str(timeout_seconds)}

@@ -161,12 +161,12 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         connector=connector,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_never_write_twice,),
+        middlewares=(_no_write_retry,),
     )
     return session, options
 
 
-async def _never_write_twice(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _no_write_retry(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a PUT or DELETE again when a kept connection turns out to be dead.
 
     The first may have taken effect, and the second would run into that: Conflict, or NotFound. aiohttp repeats after

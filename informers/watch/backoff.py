@@ -85,12 +85,12 @@ class ServerHealth:
         """
         answers = self.answers
         async with asyncio.TaskGroup() as group:  # a task of its own, so that answered() can end it and nothing else
-            turn = group.create_task(self._take_turn())
+            turn = group.create_task(self._wait_for_turn())
             self._waiting.add(turn)
             turn.add_done_callback(self._waiting.discard)
         if self.answers != answers:
             await self._clock.sleep(self._rng.uniform(0.0, SPREAD_SECONDS))
 
-    async def _take_turn(self) -> None:
+    async def _wait_for_turn(self) -> None:
         async with self._turn:
             await self._clock.sleep(self._rng.uniform(MIN_TURN_SECONDS, MAX_TURN_SECONDS))

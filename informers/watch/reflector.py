@@ -148,7 +148,7 @@ class Reflector(Generic[T]):
             if pause is not None:
                 await self._wait(pause, answered=answered)
 
-    def wake(self) -> None:
+    def retry_now(self) -> None:
         """The server seems to answer again: end the pause, if there is one, and begin anew with short ones.
 
         What the server itself has asked to wait is waited all the same.

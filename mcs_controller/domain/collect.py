@@ -55,7 +55,7 @@ class CollectFeature:
     name_label: str
     finalizer: str
 
-    def filed_under(self, work: Work) -> Service | None:
+    def labelled_service(self, work: Work) -> Service | None:
         """(namespace, name) of the service that the Work is filed under; None without these labels.
 
         An empty value never names anything: it would select the Works of every service that lacks the label.
@@ -105,7 +105,7 @@ def marks_of(work: Work) -> set[str]:
     if said is not None:
         return {mark for mark in said.split(".") if mark}
     held = work.metadata.finalizers
-    return {one.mark for one in (MCS, EXPORT) if one.finalizer in held and one.filed_under(work) is not None}
+    return {one.mark for one in (MCS, EXPORT) if one.finalizer in held and one.labelled_service(work) is not None}
 
 
 def plan_collect(
@@ -163,7 +163,7 @@ def plan_unsynced(collected: Sequence[Work], sources: Mapping[CollectFeature, Wa
         unwanted = [
             feature
             for feature, wants in sources.items()
-            if (filed := feature.filed_under(work)) is not None and wants(filed) is False
+            if (filed := feature.labelled_service(work)) is not None and wants(filed) is False
         ]
         writes += withdraw([work], unwanted)
     return tuple(writes)
@@ -172,7 +172,7 @@ def plan_unsynced(collected: Sequence[Work], sources: Mapping[CollectFeature, Wa
 def withdraw(collected: Iterable[Work], features: Collection[CollectFeature]) -> tuple[WorkWrite, ...]:
     """Take the marks of these features off the copies; those that nobody else wants are deleted."""
     live = (work for work in collected if work.metadata.deletion_timestamp is None)
-    return tuple(write for work in live if (write := drop_marks(work, features)) is not None)
+    return tuple(write for work in live if (write := remove_managed_by(work, features)) is not None)
 
 
 def plan_leaving(collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
@@ -186,7 +186,7 @@ def plan_leaving(collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
     )
 
 
-def drop_marks(work: Work, features: Collection[CollectFeature]) -> PatchWork | DeleteWork | None:
+def remove_managed_by(work: Work, features: Collection[CollectFeature]) -> PatchWork | DeleteWork | None:
     """Stop wanting a collected Work: strip what these features have on it, or delete it if nobody else wants it.
 
     A Work that bears nobody's mark is not ours to delete, and one that none of the features has marked is not theirs.
@@ -216,7 +216,7 @@ def _verdict(
     for feature, wants in sources.items():
         wanted = wants(service)
         if wanted is None:
-            filed = any(feature.mark in marks_of(work) and feature.filed_under(work) == service for work in live)
+            filed = any(feature.mark in marks_of(work) and feature.labelled_service(work) == service for work in live)
             wanted = filed or None
         if wanted is not None:
             (wanting if wanted else unwanted).append(feature)

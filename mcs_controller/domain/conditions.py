@@ -65,7 +65,7 @@ class StepResult:
     problem: str | None = None
 
 
-class Remark(NamedTuple):
+class Note(NamedTuple):
     """A cluster that was skipped ("cluster: why"), or a wish that was ignored, with the reason of its event.
 
     Not a failure.
@@ -80,10 +80,10 @@ class ConditionReport:
     """A condition, and what was skipped (by cluster) and then what was ignored, each of which has events of its own."""
 
     condition: Condition
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[Note, ...] = ()
 
 
-class News(NamedTuple):
+class EventToRecord(NamedTuple):
     """An event to be recorded; `reason` is None for the condition's own, of success or failure."""
 
     ok: bool
@@ -114,13 +114,13 @@ def slices_dispatched(slices: Mapping[SliceRef, StepResult], failed: Iterable[st
     errors = {error for outcome in slices.values() for error in outcome.errors} | set(failed)
     found = set(_skipped(skip for outcome in slices.values() for skip in outcome.skips))
     found |= {
-        Remark(wk.EVENT_INVALID_ANNOTATION, clip(one.problem)) for one in slices.values() if one.problem is not None
+        Note(wk.EVENT_INVALID_ANNOTATION, clip(one.problem)) for one in slices.values() if one.problem is not None
     }
     nothing_exposed, unmatched = _unmatched([one.ports for one in slices.values() if one.ports is not None])
     if unmatched is not None and nothing_exposed:
         errors.add(unmatched)
     elif unmatched is not None:
-        found.add(Remark(wk.EVENT_PORTS_NOT_FOUND, clip(unmatched)))
+        found.add(Note(wk.EVENT_PORTS_NOT_FOUND, clip(unmatched)))
     remarks = _in_order(found)
     if errors:
         return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), remarks)
@@ -146,7 +146,7 @@ def merge(observed: tuple[Condition, ...], wanted: Iterable[Condition], now: str
     return tuple(merged)
 
 
-def says_the_same(before: Condition | None, after: Condition) -> bool:
+def equal_ignoring_time(before: Condition | None, after: Condition) -> bool:
     """Whether two conditions differ in nothing that is worth an event."""
     return before is not None and (before.status, before.reason, before.message) == (
         after.status,
@@ -156,8 +156,8 @@ def says_the_same(before: Condition | None, after: Condition) -> bool:
 
 
 def news(
-    before: Condition | None, verdict: ConditionReport, known: Collection[Remark] = (), told: Collection[Remark] = ()
-) -> list[News]:
+    before: Condition | None, verdict: ConditionReport, known: Collection[Note] = (), told: Collection[Note] = ()
+) -> list[EventToRecord]:
     """What people should hear: that the condition changed, and which clusters are skipped that were not before.
 
     Nothing if it did not change, so a restart tells nothing. That a condition stays True and skips more clusters is
@@ -170,12 +170,12 @@ def news(
         told: remarks that are told along with another condition of the same write.
     """
     condition = verdict.condition
-    if says_the_same(before, condition):
+    if equal_ignoring_time(before, condition):
         return []
     new = [one for one in verdict.remarks if one not in known]
     ok = condition.status == "True"
     stays = ok and new and before is not None and before.status == "True"
-    own = [] if stays else [News(ok, None, clip(condition.message))]
+    own = [] if stays else [EventToRecord(ok, None, clip(condition.message))]
     return [*own, *_gathered(one for one in new if one not in told)]
 
 
@@ -218,29 +218,29 @@ def by_reason(reasons: Iterable[tuple[str, str]], room: int = _ROOM) -> str:
     return "; ".join(items)
 
 
-def _gathered(remarks: Iterable[Remark]) -> Iterable[News]:
+def _gathered(remarks: Iterable[Note]) -> Iterable[EventToRecord]:
     """One event for each; one for all of those that share a reason if they are very many."""
-    by_why: dict[tuple[str, str], list[Remark]] = {}
+    by_why: dict[tuple[str, str], list[Note]] = {}
     for one in remarks:
         why = one.text if one.reason in _NOTES else one.text.partition(": ")[2]
         by_why.setdefault((one.reason, why), []).append(one)
     for (reason, why), those in by_why.items():
         if len(those) > _MAX_NAMES:
             names = [one.text.partition(": ")[0] for one in those]
-            yield News(False, reason, f"{', '.join(names[:_MAX_NAMES])} and others: {why}")
+            yield EventToRecord(False, reason, f"{', '.join(names[:_MAX_NAMES])} and others: {why}")
         else:
-            yield from (News(False, reason, one.text) for one in those)
+            yield from (EventToRecord(False, reason, one.text) for one in those)
 
 
-def _success(kind: str, reason: str, text: str, remarks: tuple[Remark, ...]) -> ConditionReport:
+def _success(kind: str, reason: str, text: str, remarks: tuple[Note, ...]) -> ConditionReport:
     return _verdict(Condition(kind, "True", reason, text), remarks)
 
 
-def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Remark, ...]) -> ConditionReport:
+def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Note, ...]) -> ConditionReport:
     return _verdict(Condition(kind, "False", reason, listed(dict.fromkeys(map(clip, errors)))), remarks)
 
 
-def _verdict(condition: Condition, remarks: tuple[Remark, ...]) -> ConditionReport:
+def _verdict(condition: Condition, remarks: tuple[Note, ...]) -> ConditionReport:
     skipped = [_split(remark.text) for remark in remarks if remark.reason not in _NOTES]
     sentences = [f"Skipped: {by_reason((cluster, why) for cluster, _, why in skipped)}."] if skipped else []
     sentences += [f"Note: {remark.text}." for remark in remarks if remark.reason in _NOTES]
@@ -254,11 +254,11 @@ def _split(text: str) -> tuple[str, str, str]:
     return text.partition(": ")
 
 
-def _skipped(skips: Iterable[SkippedCluster]) -> Iterable[Remark]:
-    return (Remark(skip.reason, f"{skip.cluster}: {clip(skip.message)}") for skip in skips)
+def _skipped(skips: Iterable[SkippedCluster]) -> Iterable[Note]:
+    return (Note(skip.reason, f"{skip.cluster}: {clip(skip.message)}") for skip in skips)
 
 
-def _in_order(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+def _in_order(remarks: Iterable[Note]) -> tuple[Note, ...]:
     """By cluster, notes last; the same in both conditions."""
     return tuple(sorted(set(remarks), key=lambda one: (one.reason in _NOTES, *_split(one.text), one.reason)))
 

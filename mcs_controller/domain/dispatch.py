@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.collect import FindWork
 
-    FindRivals = Callable[[Target], Sequence[Work]]
+    FindByCopyName = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""
 
 
@@ -97,7 +97,7 @@ class DispatchContext:
         gone_for: how many seconds ago the control plane was first seen without that Service; None if it is there.
         clusters: every registered Cluster.
         find: finds any Work by namespace and name.
-        rivals: finds dispatched Works by what they make in the consumer.
+        find_by_copy_name: finds dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
         policy: see there.
     """
@@ -107,7 +107,7 @@ class DispatchContext:
     gone_for: Callable[[tuple[str, str]], float | None]
     clusters: Clusters
     find: FindWork
-    rivals: FindRivals
+    find_by_copy_name: FindByCopyName
     new_id: Callable[[], str]
     policy: DispatchPolicy
 
@@ -133,20 +133,20 @@ def plan_dispatch(
     release = tuple(
         patch for work in collected if work is not source and (patch := release_collected(work)) is not None
     )
-    filed_under = service_of(source) if source is not None else None
-    if source is None or filed_under is None:
+    labelled_service = service_of(source) if source is not None else None
+    if source is None or labelled_service is None:
         return DispatchPlan(_delete_all(copies), release, (), None)
-    mcs = context.service(filed_under)
+    mcs = context.service(labelled_service)
     if mcs is None:
         return DispatchPlan((), release, (), None)
     period, problem = withdrawal_period(mcs, context.policy.withdraw_after)
-    plan = DispatchPlan((), release, (), filed_under, problem=problem)
+    plan = DispatchPlan((), release, (), labelled_service, problem=problem)
     due = withdrawal_due(context.clusters.get(origin.cluster), period, now)
     if due is not None and due <= 0:
         reason = f"its endpoints are withdrawn, as it has been not ready for {period:g} s"
         withdrawn = SkippedCluster(origin.cluster, wk.EVENT_ENDPOINTS_WITHDRAWN, reason)
         return replace(plan, copies=_delete_all(copies), skips=(withdrawn,))
-    gone = service_gone_due(context.gone_for(filed_under))
+    gone = service_gone_due(context.gone_for(labelled_service))
     if gone is not None and gone <= 0:
         return replace(plan, copies=_delete_all(copies))
     plan = replace(plan, look_again=min((one for one in (due, gone) if one is not None), default=None))
@@ -189,7 +189,7 @@ def _plan_copies(
         if (skip := skip_reason(consumer, context.clusters)) is not None:
             skips += [skip] if making else []
             continue
-        slice_name = _slice_name(namespace, origin, there, context.rivals)
+        slice_name = _slice_name(namespace, origin, there, context.find_by_copy_name)
         if there is not None and there.ref is not None and there.ref.name != slice_name:
             # A Work that brought something else from now on would leave what it brought before in the member.
             wanted.extend(_delete_all((there,)))
@@ -267,7 +267,7 @@ def _copy_name(namespace: str, origin: SliceRef, source: Work, find: FindWork) -
     return free_name(namespace, _copy_names(origin, source), find, usable)
 
 
-def _slice_name(namespace: str, origin: SliceRef, there: Work | None, rivals: FindRivals) -> str:
+def _slice_name(namespace: str, origin: SliceRef, there: Work | None, find_by_copy_name: FindByCopyName) -> str:
     """What the copy is called in the consumer: as the contract has it, unless another slice is called so already.
 
     Cluster a-b with slice c and cluster a with slice b-c both ask for a-b-c. Who comes second gets another name, and
@@ -278,10 +278,10 @@ def _slice_name(namespace: str, origin: SliceRef, there: Work | None, rivals: Fi
     distinct = distinct_slice_name(origin.cluster, origin.name)
     if there is not None and there.ref is not None and there.ref.name == distinct:
         return distinct
-    found = (origin_of(work) for work in rivals(Target(namespace, origin.namespace, usual)))
+    found = (origin_of(work) for work in find_by_copy_name(Target(namespace, origin.namespace, usual)))
     claimants = [one for one in found if one is not None]
-    gives_way = bool(claimants) and (there is None or min(claimants) < origin)
-    return distinct if gives_way else usual
+    loses_name = bool(claimants) and (there is None or min(claimants) < origin)
+    return distinct if loses_name else usual
 
 
 def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:

@@ -20,7 +20,7 @@ import msgspec
 from informers.patches import added_finalizer, changed_marks, metadata_patch
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import BindingWrite, check_writable
-from mcs_controller.domain.collect import MCS, drop_marks
+from mcs_controller.domain.collect import MCS, remove_managed_by
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
 from mcs_controller.domain.selection import Clusters, SkippedCluster, providers_of, skip_reason
 from mcs_controller.domain.works import (
@@ -137,7 +137,7 @@ def plan_withdraw(filed: Iterable[Work], *, keep: Iterable[str] = ()) -> tuple[W
     for work in _given_up(filed, keep):
         if role_of(work) is Role.SERVICE:
             writes.append(delete_work(work))
-        elif _is_collected(work) and origin_of(work) is None and (write := drop_marks(work, [MCS])) is not None:
+        elif _is_collected(work) and origin_of(work) is None and (write := remove_managed_by(work, [MCS])) is not None:
             writes.append(write)
     return tuple(writes)
 
@@ -157,7 +157,7 @@ def _given_up(filed: Iterable[Work], keep: Iterable[str]) -> Iterator[Work]:
 
 
 def _is_collected(work: Work) -> bool:
-    return role_of(work) is Role.COLLECTED and drop_marks(work, [MCS]) is not None
+    return role_of(work) is Role.COLLECTED and remove_managed_by(work, [MCS]) is not None
 
 
 def plan_claim(service: Service, mcs: MultiClusterService) -> JsonObject | None:

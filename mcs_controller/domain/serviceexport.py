@@ -51,11 +51,14 @@ def asking_changed(event: Event[Work]) -> bool:
     old, new = event.old, event.new
     if old is None or new is None or old is new:
         return True
-    return (asks_for_exports(old), EXPORT.filed_under(old)) != (asks_for_exports(new), EXPORT.filed_under(new))
+    return (asks_for_exports(old), EXPORT.labelled_service(old)) != (
+        asks_for_exports(new),
+        EXPORT.labelled_service(new),
+    )
 
 
 def _index_export(work: Work) -> Iterable[Hashable]:
-    cluster, export = cluster_of(work), EXPORT.filed_under(work)
+    cluster, export = cluster_of(work), EXPORT.labelled_service(work)
     return (
         ((cluster, *export),) if cluster is not None and export is not None and role_of(work) is Role.COLLECTED else ()
     )

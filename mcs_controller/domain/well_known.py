@@ -122,7 +122,7 @@ CLUSTER_NAMESPACE: Final = "karmada-cluster"
 
 MCS_CONTROLLER: Final = "multiclusterservice-controller"
 COLLECT_CONTROLLER: Final = "endpointslice-collect-controller"
-COLLECT_QUEUE: Final = "endpointslice-collect"
+SLICE_COLLECT_CONTROLLER: Final = "endpointslice-collect"
 DISPATCH_CONTROLLER: Final = "endpointslice-dispatch-controller"
 STATUS_CONTROLLER: Final = "multiclusterservice-status-controller"
 
@@ -239,7 +239,7 @@ SERVICE_EXPORT_KIND: Final = "ServiceExport"
 SERVICE_IMPORT_KIND: Final = "ServiceImport"
 
 EXPORT_CONTROLLER: Final = "service-export-controller"
-EXPORT_QUEUE: Final = "service-export"
+EXPORTED_SLICES_CONTROLLER: Final = "service-export"
 SLICE_IMPORT_CONTROLLER: Final = "endpointslice-controller"
 SERVICE_IMPORT_CONTROLLER: Final = "service-import-controller"
 

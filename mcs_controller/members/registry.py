@@ -87,7 +87,7 @@ class Credentials(Protocol):
         ...
 
 
-class _Answers:
+class _ReachabilityMetrics:
     """Whether a member answers, as the requests to it tell, which are passed on to whoever else counts them.
 
     Attributes:
@@ -115,7 +115,7 @@ class _Connection:
     client: ApiClient
     identity: Hashable
     credentials: Credentials
-    answers: _Answers
+    answers: _ReachabilityMetrics
 
 
 class _OwnCredentials:
@@ -265,8 +265,8 @@ class MemberClusters:
             self._problems.pop(name, None)
 
     async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> _Connection:
-        config, credentials = await self._way_to(cluster, wakeup)
-        answers = _Answers(self._client_metrics, on_change=wakeup.set)
+        config, credentials = await self._config_for(cluster, wakeup)
+        answers = _ReachabilityMetrics(self._client_metrics, on_change=wakeup.set)
         try:
             client = ApiClient(
                 config,
@@ -279,7 +279,7 @@ class MemberClusters:
             raise InvalidCluster(str(error)) from error
         return _Connection(client, self._identity_of(cluster), credentials, answers)
 
-    async def _way_to(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ClientConfig, Credentials]:
+    async def _config_for(self, cluster: Cluster, wakeup: asyncio.Event) -> tuple[ClientConfig, Credentials]:
         if self._own is not None:
             return self._own, _OwnCredentials()
         _check_urls(cluster)
@@ -326,7 +326,7 @@ class MemberClusters:
             if self._identity_of(cluster) != connection.identity or connection.credentials.outdated:
                 return
             if cluster.is_ready and not was_ready:
-                member.informers.wake()
+                member.informers.retry_now()
             was_ready = cluster.is_ready
             if connection.answers.last:
                 pause = _FIRST_CHECK_SECONDS

@@ -43,7 +43,7 @@ class RequestedSource:
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """Nobody is told: conditions of services are written in the control plane. Failures are logged and retried."""
 
-    def left_behind(self, event: Event[Work]) -> Iterable[ClusterRequest]:
+    def orphaned_by(self, event: Event[Work]) -> Iterable[ClusterRequest]:
         """What was collected for a Work that asks no longer."""
         work = event.object
         if role_of(work) is not Role.SERVICE or (event.new is not None and not work.metadata.deletion_timestamp):

@@ -29,7 +29,7 @@ from mcs_controller.domain.dispatch import is_unreadable, release_collected
 from mcs_controller.domain.indexes import BY_ORIGIN
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, predict_result
-from mcs_controller.reconcilers.writes import Failures, settle
+from mcs_controller.reconcilers.writes import Failures, gather_writes
 from mcs_controller.runtime.reconcile import Result
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _BLOCKED_SECONDS = 1.0
 class LocalExecution(Protocol):
     """What is needed of the execution controller of this process."""
 
-    def ahead(self, work: Work, /) -> AbstractContextManager[None]:
+    def start_writes(self, work: Work, /) -> AbstractContextManager[None]:
         """Start the writes that the Work will cause in its member once it is so. The body writes the Work."""
         ...
 
@@ -94,13 +94,13 @@ class EndpointSliceReconciler:
             collected = self._collecting(origin, collect.writes)
             copied = self._copying(origin, [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)])
             async with asyncio.TaskGroup() as group:
-                group.create_task(settle(collected, collecting))
-                group.create_task(settle(copied, dispatching))
+                group.create_task(gather_writes(collected, collecting))
+                group.create_task(gather_writes(copied, dispatching))
         else:
-            await settle(self._collecting(origin, collect.writes), collecting)
+            await gather_writes(self._collecting(origin, collect.writes), collecting)
             if self._dispatch is not None:
                 dispatch = self._dispatch.plan(origin)
-                await settle(self._copying(origin, dispatch.copies), dispatching)
+                await gather_writes(self._copying(origin, dispatch.copies), dispatching)
         self._collection.report(origin, collect, collecting)
         if collecting:
             self._failed.add(origin)
@@ -140,7 +140,7 @@ class EndpointSliceReconciler:
     async def _execute(self, work: Work, write: PatchWork) -> None:
         """Write a dispatched Work, and let its member's object be written beside it."""
         assert self._execution is not None
-        with self._execution.ahead(work):
+        with self._execution.start_writes(work):
             await self._works.apply(write)
 
     async def _release(self, origin: SliceRef, dispatch: DispatchPlan | None) -> None:

@@ -193,7 +193,7 @@ class SliceCollection:
             source.report(origin, plan.service if collects else None, outcome if collects else StepResult())
         if self._withdrawal is not None and outcome.errors:
             for work in self._works.store.by_index(BY_ORIGIN, (Role.COLLECTED, origin)):
-                self._withdrawal.report_end(origin, work, outcome.errors)
+                self._withdrawal.report_deletion_error(origin, work, outcome.errors)
 
     def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
         """The slices whose copies changed."""
@@ -258,14 +258,14 @@ class ServiceWithdrawal:
         return None
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
-        """See `report_end`; what is collected is not for this one to tell."""
+        """See `report_deletion_error`; what is collected is not for this one to tell."""
 
-    def report_end(self, origin: SliceRef, work: Work, errors: Sequence[str]) -> None:
+    def report_deletion_error(self, origin: SliceRef, work: Work, errors: Sequence[str]) -> None:
         """Have the service that is being deleted say why a collected Work stays."""
         service = service_of(work)
         mcs = self._services.get(ObjectKey(*service)) if service is not None else None
         if service is not None and mcs is not None and _is_ending(mcs):
-            self._board.report_end(Request(*service), errors, origin)
+            self._board.report_deletion_error(Request(*service), errors, origin)
 
 
 def _is_ending(mcs: MultiClusterService) -> bool:

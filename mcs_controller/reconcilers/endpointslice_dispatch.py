@@ -70,7 +70,7 @@ class SliceDispatch:
             gone_for=self._gone_for,
             clusters=RegisteredClusters(clusters),
             find=works.get,
-            rivals=lambda target: works.store.by_index(BY_TARGET, target),
+            find_by_copy_name=lambda target: works.store.by_index(BY_TARGET, target),
             new_id=new_id,
             policy=policy,
         )
@@ -157,8 +157,8 @@ class SliceDispatch:
         """The provider's slices whose endpoints do not stay for ever when it is not ready."""
         found: set[ClusterRequest] = set()
         for work in self._works.store.by_index(BY_PROVIDER, (Role.COLLECTED, provider)):
-            filed_under, origin = service_of(work), origin_of(work)
-            mcs = self._services.get(ObjectKey(*filed_under)) if filed_under is not None else None
+            labelled_service, origin = service_of(work), origin_of(work)
+            mcs = self._services.get(ObjectKey(*labelled_service)) if labelled_service is not None else None
             if mcs is not None and origin is not None and withdrawal_period(mcs, self._policy.withdraw_after)[0]:
                 found.add(ClusterRequest(*origin))
         return found

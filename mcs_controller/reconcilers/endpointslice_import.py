@@ -25,7 +25,7 @@ from mcs_controller.domain.import_slices import (
     work_of,
 )
 from mcs_controller.domain.works import PatchWork, origin_of
-from mcs_controller.reconcilers.writes import Failures, NameReservations, apply_work, settle
+from mcs_controller.reconcilers.writes import Failures, NameReservations, apply_work, gather_writes
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class EndpointSliceImportReconciler:
         """See the class. Raises what the API server says."""
         plan = self._imported.plan(request)
         failures = Failures()
-        await settle(((f"EndpointSlice {_name(write)}", self._apply(write)) for write in plan.writes), failures)
+        await gather_writes(((f"EndpointSlice {_name(write)}", self._apply(write)) for write in plan.writes), failures)
         failures.raise_if_any()
         work = self._works.get(request.namespace, request.name)
         if work is not None and (release := self._imported.release(work)) is not None:

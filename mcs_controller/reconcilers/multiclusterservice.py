@@ -29,7 +29,7 @@ from mcs_controller.domain.selection import SkippedCluster, consumers_of, provid
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, WorkTerminating, role_of, service_of
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
-from mcs_controller.reconcilers.writes import Failures, ignore_not_found, named, settle
+from mcs_controller.reconcilers.writes import Failures, gather_writes, ignore_not_found, label_writes
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 from workqueue.priority import LOW, current_priority
@@ -161,7 +161,7 @@ class MultiClusterServiceReconciler:
         if adopted is not None:
             plan = plan_provider_works(adopted, self._clusters, self._filed(request), self._works.get, self._new_id)
             skips, blocked = plan.skips, plan.blocked
-            await settle(named(self._works, plan.writes), failures)
+            await gather_writes(label_writes(self._works, plan.writes), failures)
             self._let_go(request, plan.withdraw)
             problem = await self._bind(request, adopted, failures)
         if problem is not None or not failures.only_conflicts:
@@ -193,7 +193,7 @@ class MultiClusterServiceReconciler:
         targets = {*providers_of(mcs, self._clusters), *consumers_of(mcs, self._clusters)}
         name = binding_name(wk.SERVICE_KIND, request.name)
         what = f"ResourceBinding {request.namespace}/{name}"
-        async with self._binding_locks.writing(Request(request.namespace, name)):
+        async with self._binding_locks.hold(Request(request.namespace, name)):
             observed = self._bindings.get(request.namespace, name)
             try:
                 planned = plan_binding(mcs, service, targets, observed, self._new_id)
@@ -211,20 +211,20 @@ class MultiClusterServiceReconciler:
         False if something that was collected is still left: the end of that leads back here.
         """
         failures = Failures()
-        await settle(named(self._works, plan_withdraw(self._filed(request))), failures)
+        await gather_writes(label_writes(self._works, plan_withdraw(self._filed(request))), failures)
         self._let_go(request, slices_to_withdraw(self._filed(request)))
         service = self._services.get(request.namespace, request.name)
         if service is not None and (patch := plan_release(service.metadata)) is not None:
             write = self._services.patch(request.namespace, request.name, patch)
             await failures.guard(f"Service {request}", ignore_not_found(write))
         name = binding_name(wk.SERVICE_KIND, request.name)
-        async with self._binding_locks.writing(Request(request.namespace, name)):
+        async with self._binding_locks.hold(Request(request.namespace, name)):
             binding = self._bindings.get(request.namespace, name)
             if binding is not None and (patch := plan_release_binding(binding.metadata)) is not None:
                 released = self._bindings.patch(request.namespace, name, patch)
                 await failures.guard(f"ResourceBinding {request.namespace}/{name}", ignore_not_found(released))
         if not failures.only_conflicts and failures.reportable:
-            self._board.report_end(request, failures.reportable)
+            self._board.report_deletion_error(request, failures.reportable)
         failures.raise_if_any()
         if slices_to_withdraw(self._filed(request)):
             self._withdrawing.add(request)

@@ -78,7 +78,7 @@ class ServiceExportReconciler:
             raise TerminalError(f"Work {request}: {error}") from error
         self._exports.ensure(cluster)
         self._slices.ensure(cluster)
-        export = EXPORT.filed_under(work)
+        export = EXPORT.labelled_service(work)
         if export is not None:
             self._enqueue_export(ClusterRequest(cluster, *export))
         return Result()
@@ -102,7 +102,7 @@ class ServiceExportReconciler:
     def requests_for_work(self, event: Event[Work]) -> Iterable[Request]:
         """Works that may ask for a member's ServiceExports to be followed."""
         work = event.object
-        relevant = carries_export(work) or EXPORT.filed_under(work) is not None
+        relevant = carries_export(work) or EXPORT.labelled_service(work) is not None
         return (Request(work.metadata.namespace, work.metadata.name),) if relevant else ()
 
     def requests_in(self, cluster: str) -> list[Request]:
@@ -138,7 +138,7 @@ class ExportedSlicesReconciler:
         store = exports.objects(cluster)
         found = {ClusterRequest(cluster, *key) for key in (store.keys() if store is not None else ())}
         for work in self._works.by_index(BY_EXPORTER, cluster):
-            if (export := EXPORT.filed_under(work)) is not None:
+            if (export := EXPORT.labelled_service(work)) is not None:
                 found.add(ClusterRequest(cluster, *export))
         return found
 

@@ -76,7 +76,7 @@ class ServiceImportReconciler:
             self._tell_failure(request, found, f"Service {occupant.metadata.name} is there, and {_SOMEBODYS_OWN}.")
             return Result()
         try:
-            wrote = await self._bring_about(request, found)
+            wrote = await self._write_service(request, found)
         except KubeError as error:
             # Somebody was faster, and the cache does not show it yet: the next try is due in milliseconds.
             if not isinstance(error, Conflict | AlreadyExists):
@@ -88,7 +88,7 @@ class ServiceImportReconciler:
             self._recorder.event(_reference(found), "Normal", wk.EVENT_SYNC_DERIVED_SERVICE_SUCCEED, message)
         return Result()
 
-    async def _bring_about(self, request: Request, found: ServiceImport) -> bool:
+    async def _write_service(self, request: Request, found: ServiceImport) -> bool:
         """Write what is missing; whether anything was."""
         name = derived_service_name(request.name)
         service = self._services.get(request.namespace, name)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.domain.availability import Problem
-    from mcs_controller.domain.conditions import Remark
+    from mcs_controller.domain.conditions import Note
     from mcs_controller.domain.service_delivery import Pending
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -50,7 +50,7 @@ _EVENTS = {
     wk.SLICE_DISPATCHED: (wk.DISPATCH_CONTROLLER, wk.EVENT_DISPATCH_SUCCEED, wk.EVENT_DISPATCH_FAILED),
 }
 
-SETTLING_SECONDS: Final = 5.0
+APPLY_GRACE_SECONDS: Final = 5.0
 """How long a Work may be on its way, or fail, before it is told: the first tries often precede the namespace."""
 
 
@@ -62,7 +62,7 @@ class StatusAggregator:
         self._slices: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
         self._filed_under: dict[SliceRef, Request] = {}
         self._uncollected: defaultdict[Request, dict[SliceRef, StepResult]] = defaultdict(dict)
-        self._ends: defaultdict[Request, dict[SliceRef | None, tuple[str, ...]]] = defaultdict(dict)
+        self._deletion_errors: defaultdict[Request, dict[SliceRef | None, tuple[str, ...]]] = defaultdict(dict)
         self._unsaid_ends: set[Request] = set()
         self._listeners: list[Callable[[Request], None]] = []
 
@@ -104,28 +104,28 @@ class StatusAggregator:
             self._uncollected[service][origin] = outcome
             self._tell(service)
 
-    def report_end(self, service: Request, errors: Sequence[str], origin: SliceRef | None = None) -> None:
+    def report_deletion_error(self, service: Request, errors: Sequence[str], origin: SliceRef | None = None) -> None:
         """That undoing a service that is being deleted has failed; `origin` says for which slice, if it was one.
 
         The errors stay the same from try to try.
         """
-        if self._ends[service].get(origin) != tuple(errors):
-            self._ends[service][origin] = tuple(errors)
+        if self._deletion_errors[service].get(origin) != tuple(errors):
+            self._deletion_errors[service][origin] = tuple(errors)
             self._unsaid_ends.add(service)
             self._tell(service)
 
-    def take_end(self, service: Request) -> str | None:
+    def take_deletion_error(self, service: Request) -> str | None:
         """The latest failures to undo the service, once."""
         if service not in self._unsaid_ends:
             return None
         self._unsaid_ends.discard(service)
-        errors = sorted({error for one in self._ends[service].values() for error in one})
+        errors = sorted({error for one in self._deletion_errors[service].values() for error in one})
         return f"Cannot be undone yet: {'; '.join(errors)}"
 
     def forget(self, service: Request) -> None:
         """The service is gone."""
         self._services.pop(service, None)
-        self._ends.pop(service, None)
+        self._deletion_errors.pop(service, None)
         self._unsaid_ends.discard(service)
         self._uncollected.pop(service, None)
         for origin in self._slices.pop(service, {}):
@@ -208,7 +208,7 @@ class ServiceStatusReconciler:
         }
         self._recorder = recorder
         self._clock = clock
-        self._told: defaultdict[Request, dict[str, tuple[Remark, ...]]] = defaultdict(dict)
+        self._told: defaultdict[Request, dict[str, tuple[Note, ...]]] = defaultdict(dict)
         """What each condition skips: a cluster that another one skips for the same reason is told once."""
         self._pending: defaultdict[Request, dict[str, dict[str, float]]] = defaultdict(dict)
         """Since when, by the monotonic clock, a condition waits for what no object says since when it is so."""
@@ -223,7 +223,7 @@ class ServiceStatusReconciler:
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
-            if (failure := self._board.take_end(request)) is not None:
+            if (failure := self._board.take_deletion_error(request)) is not None:
                 recorder = self._recorder.for_component(wk.MCS_CONTROLLER)
                 recorder.event(_reference(mcs), "Warning", wk.EVENT_SYNC_SERVICE_FAILED, failure)
             return Result()
@@ -375,18 +375,18 @@ class ServiceStatusReconciler:
             monotonic = self._clock.monotonic()
             age = monotonic - self._pending[request].get(about, {}).get(pending.text, monotonic)
         # A moment in the future comes from another clock, and is as good as any in the past.
-        return SETTLING_SECONDS - age if 0 <= age < SETTLING_SECONDS else 0.0
+        return APPLY_GRACE_SECONDS - age if 0 <= age < APPLY_GRACE_SECONDS else 0.0
 
     def _remember(self, request: Request, verdicts: Iterable[ConditionReport]) -> None:
         for verdict in verdicts:
             self._told[request][verdict.condition.type] = verdict.remarks
 
     def _tell(
-        self, mcs: MultiClusterService, verdicts: Iterable[ConditionReport], told: Mapping[str, tuple[Remark, ...]]
+        self, mcs: MultiClusterService, verdicts: Iterable[ConditionReport], told: Mapping[str, tuple[Note, ...]]
     ) -> None:
         reference = _reference(mcs)
         known = {remark for remarks in told.values() for remark in remarks}
-        new: set[Remark] = set()
+        new: set[Note] = set()
         for verdict in verdicts:
             condition = verdict.condition
             before = find_condition(mcs.conditions, condition.type)

@@ -142,7 +142,7 @@ async def apply_work(works: CachedClient[Work], write: WorkWrite) -> None:
             await works.delete(write.namespace, write.name, uid=write.uid, resource_version=version)
 
 
-def named(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
+def label_writes(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
     """The writes, ready for `settle`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
@@ -156,7 +156,7 @@ async def ignore_not_found(write: Awaitable[T]) -> T | None:
         return None
 
 
-async def settle(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:
+async def gather_writes(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:
     """Await all of them side by side; API errors are noted under the write's name, anything else ends them all."""
     async with asyncio.TaskGroup() as group:
         for what, write in writes:

@@ -4,7 +4,7 @@ Knows no MCS and no Karmada: with `workqueue` and `informers` it is a library fo
 docs/writing-a-controller.md shows how to use it.
 
     program                             the usual parts, put together: begin here
-    manager, first_lists, signals       the life of a process: order of start and stop, caches, probes
+    manager, cache_sync, signals       the life of a process: order of start and stop, caches, probes
     controller, reconcile, predicates   watches, queue and workers; what they run and how it may end; what to watch for
     owners, conditions                  what most controllers write on objects: plans, to be applied by a patch; what
                                         there is about finalizers is from `informers.patches`

@@ -198,7 +198,7 @@ class Controller(Generic[R]):
         self._reconciler = reconciler
         # For failures that are not the request's own: they must neither make it wait for long once the server is back,
         # nor use up the bucket from which the others are retried.
-        self._away: ItemExponentialFailureRateLimiter[R] = ItemExponentialFailureRateLimiter(
+        self._unreachable: ItemExponentialFailureRateLimiter[R] = ItemExponentialFailureRateLimiter(
             _AWAY_FIRST_SECONDS, _AWAY_SECONDS
         )
         self._clock = clock
@@ -346,7 +346,7 @@ class Controller(Generic[R]):
         except Exception as error:
             outcome = self._failed(request, error)
         else:
-            self._away.forget(request)
+            self._unreachable.forget(request)
             self.queue.forget(request)
             outcome = "success"
             if result.requeue_after is not None:
@@ -382,17 +382,17 @@ class Controller(Generic[R]):
 
     def _failed(self, request: R, error: BaseException) -> Outcome:
         failure = failure_of(error)
-        retries = self.queue.num_requeues(request) + self._away.num_requeues(request)
+        retries = self.queue.num_requeues(request) + self._unreachable.num_requeues(request)
         fields: dict[str, object] = {"error": failure.message, "retries": retries}
         if not failure.away:
-            self._away.forget(request)  # a server answered
+            self._unreachable.forget(request)  # a server answered
         if failure.terminal:
             # controller-runtime keeps the count of failures here, so that a later change is retried late. We clear it.
             self.queue.forget(request)
             log.error("Reconcile failed, not retrying", extra=fields)
             return "terminal"
         if failure.away:
-            self.enqueue_after(request, self._away.when(request))
+            self.enqueue_after(request, self._unreachable.when(request))
         else:
             self.queue.add_rate_limited(request, at_least=failure.retry_after, priority=self._priority(None))
         if failure.expected:

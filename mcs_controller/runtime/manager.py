@@ -4,7 +4,7 @@ Order is nesting; leaving goes in reverse. From the outside in:
 
 1. probes and metrics: answer from first to last, also while this process is a standby;
 2. runnables that need no leadership, such as the event writer: there for everything inside;
-3. informers: synced before we campaign, so that a standby is warm (except those set apart, see `first_lists`);
+3. informers: synced before we campaign, so that a standby is warm (except those set apart, see `cache_sync`);
 4. the lease: released once nothing that needs it runs any more;
 5. runnables that need leadership, and controllers: on the way out, the reconciles in hand get a grace period.
 
@@ -58,7 +58,7 @@ class Informers(Runnable, Protocol):
 class Manager:
     """Runs controllers and what they need. Add everything first, then :meth:`run` once. Not thread-safe.
 
-    After controller-runtime's `pkg/manager`, except for caches that do not fill: see `first_lists`.
+    After controller-runtime's `pkg/manager`, except for caches that do not fill: see `cache_sync`.
 
     Attributes:
         health: the server of the probes.

@@ -10,7 +10,7 @@ import msgspec
 from informers.errors import Forbidden, NotFound
 from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import merge, says_the_same
+from mcs_controller.domain.conditions import equal_ignoring_time, merge
 from mcs_controller.runtime.events import ObjectReference
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ClusterConditions:
             return
         before = find_condition(cluster.conditions, condition.type)
         in_order = condition.reason in _IN_ORDER
-        if says_the_same(before, condition) or (before is None and in_order):
+        if equal_ignoring_time(before, condition) or (before is None and in_order):
             return
         now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = merge(cluster.conditions, [condition], now)

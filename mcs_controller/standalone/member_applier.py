@@ -12,13 +12,13 @@ from mcs_controller.standalone.domain.execution import (
     InvalidManifest,
     NotOurs,
     NotOwned,
-    applier_of,
     belongs_to,
     check_overwrite,
     foreign_id,
     manifest_of,
     may_delete,
-    plan_let_go,
+    owner_work_of,
+    plan_release,
     plan_update,
 )
 from mcs_controller.standalone.domain.immutable import check_replaceable, unchangeable
@@ -67,7 +67,7 @@ class MemberApplier:
         self._works = works
         self._metrics = metrics
         self._reserved = reserved
-        self._stubborn: dict[_Target, tuple[bytes, JsonObject]] = {}
+        self._not_converging: dict[_Target, tuple[bytes, JsonObject]] = {}
         """Objects that still differ from the manifest after it was written, as (manifest, what still differs).
 
         Their server fills in or rewrites more than the rules know of: an admission webhook, or a newer Kubernetes.
@@ -103,11 +103,11 @@ class MemberApplier:
             raise NamespaceMissing(f"namespace {target.namespace} does not exist in cluster {cluster}")
         observed = objects.get(target.namespace, target.name)
         try:
-            obj = await self._bring(objects, work, target, content, manifest.raw, observed)
+            obj = await self._create_or_update(objects, work, target, content, manifest.raw, observed)
         except (Conflict, NotFound):
             # The cache does not hold what is there: it is behind, or the object is not managed.
             live = await self._read(target)
-            obj = await self._bring(objects, work, target, content, manifest.raw, live)
+            obj = await self._create_or_update(objects, work, target, content, manifest.raw, live)
         return obj
 
     async def change(self, work: Work, cluster: str, manifest: Manifest) -> None:
@@ -132,10 +132,10 @@ class MemberApplier:
         if observed is None or ownership.foreign or not belongs_to(observed, work):
             return
         if not unchangeable(content, observed):
-            await self._bring(objects, work, target, content, manifest.raw, observed)
+            await self._create_or_update(objects, work, target, content, manifest.raw, observed)
 
-    async def remove(self, work: Work, cluster: str, manifest: Manifest, *, let_go: bool) -> None:
-        """Delete the member's object, or take the Work's marks off it (`let_go`); only if this Work applied it.
+    async def remove(self, work: Work, cluster: str, manifest: Manifest, *, release: bool) -> None:
+        """Delete the member's object, or take the Work's marks off it (`release`); only if this Work applied it.
 
         Reserved objects are let go in any case.
 
@@ -146,8 +146,8 @@ class MemberApplier:
             target = await self._target(cluster, manifest.ref)
         except (InvalidManifest, KindNotServed):
             return  # then it was never applied, or went with its kind
-        let_go = let_go or self._problem(manifest.ref) is not None  # an older version may have applied it
-        self._stubborn.pop(target, None)
+        release = release or self._problem(manifest.ref) is not None  # an older version may have applied it
+        self._not_converging.pop(target, None)
         objects = self._objects.open(cluster, target.kind)
         if self._ownerships.of(cluster).foreign:
             return  # nothing there is ours
@@ -155,14 +155,14 @@ class MemberApplier:
         if observed is None:
             return
         owned = await self._owned(cluster, observed, work)
-        if let_go:
-            patch = plan_let_go(observed, work)
+        if release:
+            patch = plan_release(observed, work)
             if patch is not None and (owned or not foreign_id(observed, work)):
                 await objects.patch(target.namespace, target.name, patch)
         elif may_delete(observed, work, owned=owned):
             await self._delete(objects, target, observed)
 
-    async def _bring(
+    async def _create_or_update(
         self,
         objects: CachedClient[Unstructured],
         work: Work,
@@ -185,9 +185,9 @@ class MemberApplier:
         if field := unchangeable(content, observed):
             check_replaceable(content, observed, field)
             await self._delete(objects, target, observed)
-            return await self._bring(objects, work, target, content, raw, None)
+            return await self._create_or_update(objects, work, target, content, raw, None)
         patch = plan_update(content, observed)
-        if patch is None or self._stubborn.get(target) == (raw, _without_version(patch)):
+        if patch is None or self._not_converging.get(target) == (raw, _without_version(patch)):
             resource = target.kind.resource
             self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="unchanged")
             return observed
@@ -209,7 +209,7 @@ class MemberApplier:
 
     def _refuse(self, content: JsonObject, observed: Unstructured | None, work: Work, ownership: Ownership) -> NoReturn:
         """Say whose the object is, or else whose the member is."""
-        if observed is not None and applier_of(observed) is not None:
+        if observed is not None and owner_work_of(observed) is not None:
             try:
                 check_overwrite(content, observed, work, self._applier(observed), owned=False)
             except NotOurs as error:
@@ -218,9 +218,9 @@ class MemberApplier:
 
     def _remember(self, target: _Target, raw: bytes, left: JsonObject | None) -> None:
         if left is not None:
-            self._stubborn[target] = (raw, _without_version(left))
+            self._not_converging[target] = (raw, _without_version(left))
         else:
-            self._stubborn.pop(target, None)
+            self._not_converging.pop(target, None)
 
     async def _create(
         self, objects: CachedClient[Unstructured], work: Work, target: _Target, content: JsonObject
@@ -272,7 +272,7 @@ class MemberApplier:
         return self._reserved.problem(ref.kind, ref.namespace, ref.name) if ref is not None else None
 
     def _applier(self, observed: Unstructured) -> Work | None:
-        named = applier_of(observed)
+        named = owner_work_of(observed)
         return self._works.get(named) if named is not None else None
 
 

@@ -162,11 +162,11 @@ class World:
         running.cancel()
         await asyncio.wait([running])
 
-    async def ahead(self, work: Work) -> list[str]:
+    async def start_writes(self, work: Work) -> list[str]:
         """What is asked of the member ahead of the Work."""
         self.member.calls.clear()
         async with self.executing():
-            with self.reconciler.ahead(work):
+            with self.reconciler.start_writes(work):
                 await settle()
             await settle()
         return [str(call) for call in self.member.calls]

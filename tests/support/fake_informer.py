@@ -76,7 +76,7 @@ class FakeInformer(Generic[T]):
         if self._listener is not None:
             self._listener(error)
 
-    def wake(self) -> None:
+    def retry_now(self) -> None:
         self.wakes += 1
 
 

@@ -108,7 +108,7 @@ class World:
     @property
     def slices(self) -> PlainController:
         """The one writer of collected and dispatched Works."""
-        return self.controllers.get(wk.DISPATCH_CONTROLLER) or self.controllers[wk.COLLECT_QUEUE]
+        return self.controllers.get(wk.DISPATCH_CONTROLLER) or self.controllers[wk.SLICE_COLLECT_CONTROLLER]
 
     @property
     def writes(self) -> list[str]:

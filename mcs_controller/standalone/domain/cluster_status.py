@@ -38,7 +38,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Streak:
+class ProbeHistory:
     """How long the probes have been saying the same.
 
     Attributes:
@@ -90,9 +90,9 @@ def collection_failed(problem: str) -> Condition:
     return Condition(type=wk.READY, status="False", reason=wk.STATUS_COLLECTION_FAILED, message=_cap(problem))
 
 
-def damp(
-    observed: Condition, published: Condition | None, streak: Streak | None, now: float, thresholds: Thresholds
-) -> tuple[Condition, Streak]:
+def apply_thresholds(
+    observed: Condition, published: Condition | None, streak: ProbeHistory | None, now: float, thresholds: Thresholds
+) -> tuple[Condition, ProbeHistory]:
     """The Ready condition to publish, and the streak to remember.
 
     A flip between True and anything else waits until the probes have agreed on it for long enough. Without a streak
@@ -101,9 +101,9 @@ def damp(
     Semantics: Karmada's clusterConditionStore.
     """
     if streak is None:
-        return observed, Streak(observed.status, now)
+        return observed, ProbeHistory(observed.status, now)
     if streak.status != observed.status:
-        streak = Streak(observed.status, now)
+        streak = ProbeHistory(observed.status, now)
     if published is None:
         return observed, streak
     flips = (observed.status == "True") != (published.status == "True")
@@ -111,8 +111,13 @@ def damp(
     return (published if flips and now - streak.since < threshold else observed), streak
 
 
-def next_look(
-    observed: Condition, published: Condition, streak: Streak, now: float, thresholds: Thresholds, frequency: float
+def next_probe(
+    observed: Condition,
+    published: Condition,
+    streak: ProbeHistory,
+    now: float,
+    thresholds: Thresholds,
+    frequency: float,
 ) -> float:
     """In how many seconds to probe again: when a flip that is waited for may be published, and soon after a failure.
 

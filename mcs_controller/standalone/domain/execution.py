@@ -7,10 +7,10 @@ webhook), `MemberApplier` notices that its write was of no use and does not repe
 
 Four rules are stricter than Karmada's. A member's namespace goes with nothing but its Namespace on the control plane:
 when a cluster leaves, or somebody deletes the Work, it is let go, because all that others have in it would go along
-(`outlives`). What a Work never applied is not deleted with it: the slices of a provider mirror the labels of their
-Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the object of the Work
-that merely holds its copy. For the same reason a slice that has the label, but names no Work, is not written over. And
-two Works that carry the same object do not take it from each other in turns: the first one keeps it.
+(`preserve_on_deletion`). What a Work never applied is not deleted with it: the slices of a provider mirror the labels
+of their Service, `karmada.io/managed` among them, so the label alone would make a native slice look like the object of
+the Work that merely holds its copy. For the same reason a slice that has the label, but names no Work, is not written
+over. And two Works that carry the same object do not take it from each other in turns: the first one keeps it.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def is_managed(obj: Unstructured) -> bool:
     return obj.metadata.labels.get(wk.MANAGED) == wk.TRUE
 
 
-def applier_of(obj: Unstructured) -> ObjectKey | None:
+def owner_work_of(obj: Unstructured) -> ObjectKey | None:
     """The Work that the object says it was applied by."""
     return named_in(obj.metadata.annotations, wk.WORK_NAMESPACE, wk.WORK_NAME)
 
@@ -195,7 +195,7 @@ def check_overwrite(
     """
     meta = observed.metadata
     what = f"{observed.content.get('kind')} {'/'.join(part for part in (meta.namespace, meta.name) if part)}"
-    named = applier_of(observed)
+    named = owner_work_of(observed)
     if not owned and named is not None and (named_id := foreign_id(observed, applier or work)):
         raise NotOurs(f"{what} belongs to Work {named} of another control plane (permanent-id {named_id})")
     if belongs_to(observed, work):
@@ -232,7 +232,7 @@ def carries_namespace(manifest: Manifest) -> bool:
     return manifest.ref is not None and (manifest.ref.api_version, manifest.ref.kind) == ("v1", wk.NAMESPACE_KIND)
 
 
-def outlives(manifest: Manifest, source: Namespace | None, *, leaving: bool) -> bool:
+def preserve_on_deletion(manifest: Manifest, source: Namespace | None, *, leaving: bool) -> bool:
     """Whether the member's object is let go, not deleted, when its Work goes: a namespace that nobody wished away.
 
     Args:
@@ -315,7 +315,7 @@ def plan_update(manifest: JsonObject, observed: Unstructured) -> JsonObject | No
     return body | {"metadata": metadata | {"resourceVersion": meta.resource_version}}
 
 
-def plan_let_go(observed: Unstructured, work: Work) -> JsonObject | None:
+def plan_release(observed: Unstructured, work: Work) -> JsonObject | None:
     """The merge patch that takes the Work's marks off an object that is to stay; None if it is not the Work's."""
     if not belongs_to(observed, work):
         return None

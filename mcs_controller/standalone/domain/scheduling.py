@@ -168,7 +168,7 @@ def is_news(binding: ResourceBinding, decision: Schedule) -> bool:
     if decision.succeeded and tuple(target.name for target in binding.spec.clusters) != decision.clusters:
         return True
     before = find_condition(binding.status.conditions, wk.SCHEDULED)
-    return not conditions.says_the_same(before, decision.condition)
+    return not conditions.equal_ignoring_time(before, decision.condition)
 
 
 def _failed(reason: str, message: str) -> Condition:

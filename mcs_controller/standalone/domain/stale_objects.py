@@ -39,7 +39,7 @@ from mcs_controller.domain.naming import (
 )
 from mcs_controller.domain.selection import selects_cluster
 from mcs_controller.domain.works import Role, cluster_of, role_of
-from mcs_controller.standalone.domain.execution import applier_of, is_managed
+from mcs_controller.standalone.domain.execution import is_managed, owner_work_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -120,7 +120,7 @@ class RemovalPlan:
 
 def fate_of(obj: Unstructured, around: Surroundings) -> Fate:
     """What becomes of one object."""
-    named = applier_of(obj)
+    named = owner_work_of(obj)
     if not is_managed(obj) or named is None:
         return Fate.FINE
     try:
@@ -189,7 +189,7 @@ def plan_removal(
     fates: dict[Fate, list[Unstructured]] = {fate: [] for fate in Fate}
     total = 0
     for obj in objects:
-        if applier_of(obj) is not None:
+        if owner_work_of(obj) is not None:
             total += obj.metadata.uid not in confirmed
             fates[fate_of(obj, around)].append(obj)
     stale = sorted(fates[Fate.STALE] + fates[Fate.STRANGE], key=_key)

@@ -24,7 +24,7 @@ from mcs_controller.api.common import Unstructured, decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import CreateWork, DeleteWork, WorkTerminating
 from mcs_controller.predicates import content_changed, service_changed
-from mcs_controller.reconcilers.writes import Failures, apply_work, settle
+from mcs_controller.reconcilers.writes import Failures, apply_work, gather_writes
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.binding import (
@@ -134,7 +134,7 @@ class BindingReconciler:
         return result
 
     async def _sync(self, request: Request) -> Result:
-        async with self._binding_locks.writing(request):
+        async with self._binding_locks.hold(request):
             binding = self._bindings.get(request.namespace, request.name)
             if binding is None or binding.metadata.deletion_timestamp is not None:
                 return Result()  # it is news that leads back here
@@ -142,7 +142,7 @@ class BindingReconciler:
                 binding = await self._bindings.patch(request.namespace, request.name, adopt)
         deletes = plan_cleanup(binding, works_of(binding, self._works.store))
         failures = Failures()
-        await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
+        await gather_writes(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
         if failures.reportable:
             self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
         ensured = await self._ensure(binding, failures)
@@ -178,7 +178,7 @@ class BindingReconciler:
             if write is not None:
                 writes.append((f"Work {intent.namespace}/{intent.name}", apply_work(self._works, write)))
                 placed |= isinstance(write, CreateWork)
-        await settle(writes, failures)
+        await gather_writes(writes, failures)
         return _Ensured("; ".join(waiting), placed)
 
     async def _withdraw(self, binding: ResourceBinding) -> None:
@@ -186,11 +186,11 @@ class BindingReconciler:
         request = Request(binding.metadata.namespace, binding.metadata.name)
         failures = Failures()
         deletes = plan_cleanup(binding, works_of(binding, self._works.store))
-        await settle(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
+        await gather_writes(((_name(one), apply_work(self._works, one)) for one in deletes), failures)
         if failures.reportable:
             self._report(request, binding, wk.EVENT_CLEANUP_WORK_FAILED, "; ".join(failures.reportable))
         failures.raise_if_any()
-        async with self._binding_locks.writing(request):
+        async with self._binding_locks.hold(request):
             left = self._bindings.get(request.namespace, request.name)
             if left is None or left.metadata.uid != binding.metadata.uid:
                 return

@@ -97,7 +97,7 @@ class BindingStatusReconciler:
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the object is gone."""
-        async with self._binding_locks.writing(request):
+        async with self._binding_locks.hold(request):
             binding = self._bindings.get(request.namespace, request.name)
             if binding is None or binding.metadata.deletion_timestamp is not None:
                 return Result()

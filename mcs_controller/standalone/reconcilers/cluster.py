@@ -22,7 +22,7 @@ from informers.meta import find_condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, execution_namespace
 from mcs_controller.domain.works import origin_of
-from mcs_controller.reconcilers.writes import Failures, named, settle
+from mcs_controller.reconcilers.writes import Failures, gather_writes, label_writes
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from mcs_controller.standalone.domain.cluster import (
@@ -119,7 +119,7 @@ class ClusterReconciler:
             if origin is not None:
                 self._enqueue_slice(ClusterRequest(*origin))
         failures = Failures()
-        await settle(named(self._works, (write for write, origin in planned if origin is None)), failures)
+        await gather_writes(label_writes(self._works, (write for write, origin in planned if origin is None)), failures)
         failures.raise_if_any()
         return all(origin is None for _, origin in planned)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.members.registry import MemberCluster
     from mcs_controller.runtime.events import EventType, Recorder
-    from mcs_controller.standalone.domain.cluster_status import Collected, Streak, Thresholds
+    from mcs_controller.standalone.domain.cluster_status import Collected, ProbeHistory, Thresholds
     from mcs_controller.standalone.metrics import ClusterMetrics
     from workqueue.clock import Clock
 
@@ -63,7 +63,7 @@ class _Memory:
     """What is remembered of a Cluster between two probes; another uid is another Cluster."""
 
     uid: str
-    streak: Streak | None
+    streak: ProbeHistory | None
 
 
 class _Seen(NamedTuple):
@@ -125,7 +125,7 @@ class ClusterStatusReconciler:
         started = self._clock.monotonic()
         seen = _Seen(cluster_status.collection_failed(problem or ""), None, self._frequency)
         if member is not None:
-            seen = await self._look(cluster, member)
+            seen = await self._probe(cluster, member)
         # The Cluster may have changed while the member took its time; planning with what it is now saves a conflict.
         latest = self._observed(request.name)
         if latest is None or latest.metadata.uid != cluster.metadata.uid:
@@ -149,7 +149,7 @@ class ClusterStatusReconciler:
         has_way = self._sync_modes.is_agent or cluster.spec.secret_ref is not None
         return cluster if self._sync_modes.owns(name, cluster) and has_way and has_consent else None
 
-    async def _look(self, cluster: Cluster, member: MemberCluster) -> _Seen:
+    async def _probe(self, cluster: Cluster, member: MemberCluster) -> _Seen:
         timeout = min(_PROBE_SECONDS, self._frequency)
         probe = MemberProbe(member.client, timeout=timeout, credentials=member.credentials)
         observed = await probe.health()
@@ -157,9 +157,9 @@ class ClusterStatusReconciler:
         streak = memory.streak if memory is not None and memory.uid == cluster.metadata.uid else None
         published = cluster_status.published_ready(cluster)
         now = self._clock.monotonic()
-        ready, streak = cluster_status.damp(observed, published, streak, now, self._thresholds)
+        ready, streak = cluster_status.apply_thresholds(observed, published, streak, now, self._thresholds)
         self._memories[cluster.name] = _Memory(cluster.metadata.uid, streak)
-        pause = cluster_status.next_look(observed, ready, streak, now, self._thresholds, self._frequency)
+        pause = cluster_status.next_probe(observed, ready, streak, now, self._thresholds, self._frequency)
         healthy = observed.status == "True" and ready.status == "True"
         return _Seen(ready, await probe.collect() if healthy else None, pause)
 

@@ -29,7 +29,7 @@ from informers.meta import Condition, ObjectKey, find_condition
 from informers.patches import plan_add_finalizer, plan_remove_finalizer
 from mcs_controller.api.resources import NAMESPACES as CONTROL_PLANE_NAMESPACES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.conditions import says_the_same
+from mcs_controller.domain.conditions import equal_ignoring_time
 from mcs_controller.domain.naming import cluster_of_namespace, execution_namespace
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, cluster_of, role_of
@@ -42,11 +42,11 @@ from mcs_controller.standalone.domain.execution import (
     InvalidManifest,
     NotOurs,
     NotOwned,
-    applier_of,
     carries_namespace,
     has_drifted,
     is_managed,
-    outlives,
+    owner_work_of,
+    preserve_on_deletion,
 )
 from mcs_controller.standalone.domain.immutable import Immutable
 from mcs_controller.standalone.domain.work_status import (
@@ -153,7 +153,7 @@ class ExecutionReconciler:
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the control plane says, and TerminalError for what nobody could apply."""
-        with self._turns.reconcile(request) as mine:
+        with self._turns.hold_or_requeue(request) as mine:
             return await self._reconcile(request) if mine else Result()
 
     async def run(self) -> None:
@@ -166,7 +166,7 @@ class ExecutionReconciler:
                 self._group = None
 
     @contextmanager
-    def ahead(self, work: Work) -> Iterator[None]:
+    def start_writes(self, work: Work) -> Iterator[None]:
         """Start the writes that a Work will cause in its member once it is so; the body writes the Work.
 
         Neither waits for the other, and the Work is not reconciled before both are done. Only objects that this Work
@@ -193,7 +193,7 @@ class ExecutionReconciler:
 
     async def _change_ahead(self, work: Work, name: str, written: asyncio.Event) -> None:
         """That one fails is no news: the reconcile that follows does it, and tells."""
-        with self._turns.ahead(Request(work.metadata.namespace, work.metadata.name)) as mine:
+        with self._turns.try_hold(Request(work.metadata.namespace, work.metadata.name)) as mine:
             if not mine:
                 return
             for manifest in work.manifests:
@@ -320,7 +320,7 @@ class ExecutionReconciler:
         try:
             for manifest in work.manifests:
                 stays = work.preserve_resources_on_deletion or await self._outlives(manifest, leaving=leaving)
-                await self._writer.remove(work, name, manifest, let_go=stays)
+                await self._writer.remove(work, name, manifest, release=stays)
         except NotOwned:
             return
         except MemberUnavailable:
@@ -329,8 +329,8 @@ class ExecutionReconciler:
 
     async def _outlives(self, manifest: Manifest, *, leaving: bool) -> bool:
         if leaving or manifest.ref is None or not carries_namespace(manifest):
-            return outlives(manifest, None, leaving=leaving)
-        return outlives(manifest, await self._find_namespace(manifest.ref.name), leaving=False)
+            return preserve_on_deletion(manifest, None, leaving=leaving)
+        return preserve_on_deletion(manifest, await self._find_namespace(manifest.ref.name), leaving=False)
 
     async def _patch(self, work: Work, body: JsonObject | None) -> Work:
         meta = work.metadata
@@ -349,7 +349,7 @@ class ExecutionReconciler:
         except NotFound:
             return
         for condition in conditions:
-            if not says_the_same(find_condition(work.conditions, condition.type), condition):
+            if not equal_ignoring_time(find_condition(work.conditions, condition.type), condition):
                 self._events.condition_changed(work, condition)
         for status in statuses or ():
             self._events.status_seen(work, status)
@@ -377,7 +377,7 @@ class ExecutionReconciler:
         if new is not None and not has_drifted(old, new) and reflected(old) == reflected(new):
             return ()
         found = set[Request]()
-        work = applier_of(old) if is_managed(old) else None
+        work = owner_work_of(old) if is_managed(old) else None
         if work is not None and work.namespace == execution_namespace(cluster):
             found.add(Request(*work))
         if new is None:

@@ -113,17 +113,17 @@ class MemberOwnershipReconciler:
     async def verify(self, cluster: str) -> Ownership:
         """See `Ownerships.verify`."""
         self.of(cluster)
-        await self._look(cluster)
+        await self._probe(cluster)
         return self.of(cluster)
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what API servers say."""
-        ownership = await self._look(request.name)
+        ownership = await self._probe(request.name)
         if ownership is None or ownership.owned:
             return Result()
         return Result(requeue_after=_LOOK_AGAIN_SECONDS)
 
-    async def _look(self, name: str) -> Ownership | None:
+    async def _probe(self, name: str) -> Ownership | None:
         cluster, member = self._clusters.get("", name), self._members.get(name)
         if cluster is None or member is None or not self._sync_modes.owns(name, cluster):
             self._known.pop(name, None)

@@ -20,7 +20,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import WorkTerminating, cluster_of, plan_work
 from mcs_controller.predicates import content_changed
-from mcs_controller.reconcilers.writes import Failures, named, settle
+from mcs_controller.reconcilers.writes import Failures, gather_writes, label_writes
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.namespaces import is_propagated, namespace_work
 
@@ -74,7 +74,7 @@ class NamespaceSyncReconciler:
         if namespace is None or not is_propagated(namespace, self._skipped):
             return Result()
         failures = Failures()
-        await settle(named(self._works, self._writes(namespace)), failures)
+        await gather_writes(label_writes(self._works, self._writes(namespace)), failures)
         failures.raise_if_any()
         return Result()
 

@@ -136,7 +136,7 @@ class ResourceDetector:
         if template is None:
             self._failing.pop(request, None)
             self._told.pop(request, None)
-            await self._forsake(request)
+            await self._clean_up_orphan(request)
             return Result()
         decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
         if self._reserved.problem(request.kind.kind, request.namespace, request.name) is not None:
@@ -189,7 +189,7 @@ class ResourceDetector:
 
     async def _bind(self, request: TemplateRequest, template: Unstructured, decision: ApplyPolicy) -> bool:
         name = binding_name(request.kind.kind, request.name)
-        async with self._binding_locks.writing(Request(request.namespace, name)):
+        async with self._binding_locks.hold(Request(request.namespace, name)):
             observed = self._bindings.get(request.namespace, name)
             planned = plan_binding(decision.policy, decision.spec, template, observed, self._new_id)
             if planned is None:
@@ -208,7 +208,7 @@ class ResourceDetector:
             await objects.patch(request.namespace, request.name, patch)
         await self._unmark_binding(request)
 
-    async def _forsake(self, request: TemplateRequest) -> None:
+    async def _clean_up_orphan(self, request: TemplateRequest) -> None:
         """The template is gone, and its binding is garbage; a policy that is being deleted does not wait for that."""
         binding = self._binding(request)
         claim = claimed_by(binding.metadata) if binding is not None else None
@@ -218,7 +218,7 @@ class ResourceDetector:
 
     async def _unmark_binding(self, request: TemplateRequest) -> None:
         name = binding_name(request.kind.kind, request.name)
-        async with self._binding_locks.writing(Request(request.namespace, name)):
+        async with self._binding_locks.hold(Request(request.namespace, name)):
             binding = self._binding(request)
             if binding is not None and (patch := plan_unclaim(binding.metadata)) is not None:
                 await self._bindings.patch(request.namespace, name, patch)

@@ -64,7 +64,7 @@ class SchedulerReconciler:
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says, except that the binding is gone."""
-        async with self._binding_locks.writing(request):
+        async with self._binding_locks.hold(request):
             await self._reconcile(request)
         return Result()
 

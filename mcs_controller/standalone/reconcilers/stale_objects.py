@@ -20,7 +20,7 @@ from mcs_controller.api.resources import WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.cluster_conditions import ClusterConditions, reference_to
-from mcs_controller.standalone.domain.execution import BY_MEMBER_OBJECT, applier_of
+from mcs_controller.standalone.domain.execution import BY_MEMBER_OBJECT, owner_work_of
 from mcs_controller.standalone.domain.stale_objects import (
     GRACE_SECONDS,
     Surroundings,
@@ -197,7 +197,7 @@ class StaleObjectsReconciler:
         return bool(self._works.store.index_keys(BY_MEMBER_OBJECT, value))
 
     async def _remove(self, cluster: str, obj: Unstructured) -> bool:
-        named, meta = applier_of(obj), obj.metadata
+        named, meta = owner_work_of(obj), obj.metadata
         if named is None or await self._work_exists(*named):
             return False
         kind = await self._objects.kind(cluster, obj.content["apiVersion"], obj.content["kind"])
@@ -223,8 +223,8 @@ class StaleObjectsReconciler:
 
     def requests_for_object(self, cluster: str, event: Event[Unstructured]) -> Iterable[Request]:
         """The Cluster, if an object that names a Work which does not exist comes, or one that was found before goes."""
-        before = applier_of(event.old) if event.old is not None else None
-        after = applier_of(event.new) if event.new is not None else None
+        before = owner_work_of(event.old) if event.old is not None else None
+        after = owner_work_of(event.new) if event.new is not None else None
         if event.initial or before == after:
             return ()
         goes = event.old is not None and event.old.metadata.uid in self._seen.get(cluster, ())

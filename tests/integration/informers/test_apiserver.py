@@ -350,7 +350,7 @@ class TestRestarts:
                 await plane.stop_apiserver()
                 await plane.start_apiserver()
                 proxy.restore()
-                observed.informer.wake()
+                observed.informer.retry_now()
                 await observed.until(lambda: observed.told[-2:] == ["deleted a tombstone", "added c"])
                 assert server.requests[0] == "stream"
                 if server_kind.streams_lists:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, is_managed_by_peer, plan_collect
+from mcs_controller.domain.collect import EXPORT, MCS, is_managed_by_peer, plan_collect, remove_managed_by
 from mcs_controller.domain.works import (
     CreateWork,
     DeleteWork,
@@ -215,18 +215,18 @@ def test_a_shared_work_loses_our_mark_and_labels_only():
 
 
 def test_a_work_without_any_mark_is_not_ours_to_delete():
-    assert drop_marks(a_work(collected_work("m1", labels=filed(), finalizers=[])), [MCS]) is None
-    assert drop_marks(a_work(collected_work("m1", labels={})), [MCS]) is None
+    assert remove_managed_by(a_work(collected_work("m1", labels=filed(), finalizers=[])), [MCS]) is None
+    assert remove_managed_by(a_work(collected_work("m1", labels={})), [MCS]) is None
 
 
 def test_a_work_that_lost_the_label_as_it_was_withdrawn_goes_by_what_else_is_on_it():
     # Else nobody would take it away, nor the copies in the consumers, which no service wants any more.
     lost = a_work(collected_work("m1", labels=filed()))
-    assert isinstance(drop_marks(lost, [MCS]), DeleteWork)
-    assert drop_marks(lost, [EXPORT]) is None
+    assert isinstance(remove_managed_by(lost, [MCS]), DeleteWork)
+    assert remove_managed_by(lost, [EXPORT]) is None
     shared = {**filed(), wk.EXPORT_NAMESPACE: "default", wk.EXPORT_NAME: "web"}
     both = a_work(collected_work("m1", labels=shared, finalizers=[wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER]))
-    left = drop_marks(both, [MCS])
+    left = remove_managed_by(both, [MCS])
     assert isinstance(left, PatchWork)
     changes = {wk.MCS_NAMESPACE: None, wk.MCS_NAME: None, wk.COLLECTED_BY: "ServiceExport"}
     assert left.body["metadata"]["labels"] == changes

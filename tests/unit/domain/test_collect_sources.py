@@ -12,7 +12,15 @@ from typing import Any, TypeAlias
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, MCS, CollectFeature, drop_marks, marks_of, plan_collect, plan_unsynced
+from mcs_controller.domain.collect import (
+    EXPORT,
+    MCS,
+    CollectFeature,
+    marks_of,
+    plan_collect,
+    plan_unsynced,
+    remove_managed_by,
+)
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
 from tests.support.builders import (
     Json,
@@ -176,9 +184,9 @@ def test_case_51_a_work_marked_only_by_another_controller_is_kept_as_it_is(said:
 def test_case_52_a_labelled_work_without_mark_is_nobodys_orphan():
     unmarked = work("m1", NAME, slice_(), labels=exported())
     assert collect(None, {EXPORT: False}, unmarked) == ()
-    assert drop_marks(a_work(unmarked), [EXPORT]) is None
+    assert remove_managed_by(a_work(unmarked), [EXPORT]) is None
     emptied = work("m1", NAME, slice_(), labels=exported() | {wk.COLLECTED_BY: ""})
-    assert drop_marks(a_work(emptied), []) is None, "nobody has given it up"
+    assert remove_managed_by(a_work(emptied), []) is None, "nobody has given it up"
 
 
 def test_a_work_without_labels_that_waits_for_the_importer_is_a_collected_one():

@@ -13,11 +13,11 @@ from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import (
     ConditionReport,
-    News,
+    EventToRecord,
     StepResult,
+    equal_ignoring_time,
     merge,
     news,
-    says_the_same,
     service_applied,
     slices_dispatched,
 )
@@ -216,11 +216,11 @@ def dispatched(*skips: SkippedCluster, errors: tuple[str, ...] = ()) -> Conditio
     return slices_dispatched({WEB_1: StepResult(skips=skips, errors=errors)})
 
 
-def own(verdict: ConditionReport) -> News:
-    return News(verdict.condition.status == "True", None, verdict.condition.message)
+def own(verdict: ConditionReport) -> EventToRecord:
+    return EventToRecord(verdict.condition.status == "True", None, verdict.condition.message)
 
 
-M4 = News(False, wk.EVENT_SYNC_SERVICE_FAILED, "m4: the cluster is not ready")
+M4 = EventToRecord(False, wk.EVENT_SYNC_SERVICE_FAILED, "m4: the cluster is not ready")
 OTHER = SkippedCluster("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not ready")
 
 
@@ -252,7 +252,7 @@ OTHER = SkippedCluster("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not 
     ],
 )
 def test_one_event_for_each_change_of_the_condition_and_one_for_each_cluster_that_is_newly_skipped(
-    before: ConditionReport | None, after: ConditionReport, skipped: list[News]
+    before: ConditionReport | None, after: ConditionReport, skipped: list[EventToRecord]
 ):
     known = before.remarks if before is not None else ()
     stays = before is not None and before.condition.status == after.condition.status == "True"
@@ -353,8 +353,8 @@ def test_merging_is_idempotent_and_keeps_one_condition_of_a_type(
     ids=["only the time differs", "other words", "other status"],
 )
 def test_an_event_is_worth_a_change_of_words_or_status(after: Condition, same: bool):
-    assert says_the_same(stamped("A"), after) is same
-    assert not says_the_same(None, after)
+    assert equal_ignoring_time(stamped("A"), after) is same
+    assert not equal_ignoring_time(None, after)
 
 
 # --- on the wire ------------------------------------------------------------------------------------------------------

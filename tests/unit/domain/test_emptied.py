@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.collect import EXPORT, MCS, drop_marks, plan_leaving, plan_unsynced
+from mcs_controller.domain.collect import EXPORT, MCS, plan_leaving, plan_unsynced, remove_managed_by
 from mcs_controller.domain.import_slices import DeleteSlice
 from mcs_controller.domain.naming import collected_names, slice_of_work_name, work_name
 from mcs_controller.domain.works import DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of
@@ -36,7 +36,7 @@ LABELS = st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 def emptied(there: Json | None = None) -> Json:
     """A collected Work between the two requests that end it."""
     there = there or collected_work("m1")
-    write = drop_marks(a_work(there), [MCS, EXPORT])
+    write = remove_managed_by(a_work(there), [MCS, EXPORT])
     assert isinstance(write, DeleteWork)
     assert write.emptying is not None
     after: Json = merge_patch(there, write.emptying)

@@ -8,7 +8,7 @@ import pytest
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
-from mcs_controller.domain.collect import MCS, drop_marks
+from mcs_controller.domain.collect import MCS, remove_managed_by
 from mcs_controller.domain.multiclusterservice import (
     plan_adopt,
     plan_binding,
@@ -219,7 +219,7 @@ def test_a_shared_collected_work_stays_for_the_service_export():
         "m1", labels=filed() | {wk.COLLECTED_BY: "ServiceExport.MultiClusterService", wk.EXPORT_NAME: "web"}
     )
     assert slices_to_withdraw([a_work(shared)]) == (SliceRef("m1", "default", "web-1"),)
-    write = drop_marks(a_work(shared), [MCS])
+    write = remove_managed_by(a_work(shared), [MCS])
     assert isinstance(write, PatchWork)
     assert merge_patch(shared, write.body)["metadata"]["labels"] == {
         wk.COLLECTED_BY: "ServiceExport",

@@ -170,22 +170,22 @@ class TestReadYourWrites:
         cache.observe(config_map("a", 12))
         cache.skip(identity("a", 13))
         assert told(cache.put(config_map("a", 14))) == ["updated a 12>14"]
-        assert not cache._ahead
+        assert not cache._pending_writes
 
     def test_bookmark_ends_the_protection_of_what_it_covers(self, cache: Cache[ConfigMap]) -> None:
         cache.observe(config_map("a", 12))
         cache.observe(config_map("b", 14))
         cache.advance("13")
-        assert cache._ahead == {key("b"): 14}
+        assert cache._pending_writes == {key("b"): 14}
         assert cache.observe(config_map("c", 13)) == []
 
     def test_own_writes_that_nobody_confirms_are_not_remembered_for_ever(self, cache: Cache[ConfigMap]) -> None:
         """They left the selection, so the watch says nothing of them, and this server sends no bookmarks."""
         for number in range(MAX_REMEMBERED + 10):
             cache.observe(config_map(f"b{number}", 100 + number), selected=False)
-        assert len(cache._ahead) == MAX_REMEMBERED
-        assert key("b9") not in cache._ahead
-        assert key("b10") in cache._ahead
+        assert len(cache._pending_writes) == MAX_REMEMBERED
+        assert key("b9") not in cache._pending_writes
+        assert key("b10") in cache._pending_writes
 
     def test_own_writes_that_the_watch_has_passed_are_forgotten_at_the_next(self, cache: Cache[ConfigMap]) -> None:
         cache.observe(config_map("b", 12), selected=False)
@@ -193,7 +193,7 @@ class TestReadYourWrites:
         cache.observe(config_map("b", 14), selected=False)
         cache.put(config_map("a", 13))
         cache.observe(config_map("d", 15))
-        assert cache._ahead == {key("b"): 14, key("d"): 15}
+        assert cache._pending_writes == {key("b"): 14, key("d"): 15}
 
 
 class TestOwnDeletions:

@@ -164,7 +164,7 @@ async def test_wake_wakes_all() -> None:
             request.fail(TransportError("refused"))
         await settle()
         assert bench.server.waiting == []
-        bench.factory.wake()
+        bench.factory.retry_now()
         await settle()
         assert len(bench.server.waiting) == 2
 

@@ -459,7 +459,7 @@ async def test_last_error_and_last_contact_tell_how_things_are() -> None:
         bench.server.pending.fail(TransportError("refused"))
         await settle()
         assert str(bench.informer.last_error) == "refused"
-        bench.informer.wake()
+        bench.informer.retry_now()
         await bench.synced()
         assert [bench.informer.last_error, bench.informer.last_contact_monotonic] == [None, bench.clock.monotonic()]
 

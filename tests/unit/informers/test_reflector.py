@@ -168,7 +168,7 @@ async def test_wake_ends_a_pause_and_makes_the_next_one_short() -> None:
         bench.server.pending.fail(BUSY)
         await settle()
         assert bench.server.waiting == []
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         await settle()
         assert await bench.pause_after(BUSY) == 0.8
 
@@ -179,11 +179,11 @@ async def test_wake_does_not_cut_short_what_the_server_asked_for() -> None:
             await bench.pause_after(BUSY)
         bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))  # and the back-off would be 25.6 s
         await bench.clock.advance(3)
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         assert await bench.until_next_request() == 4.0
         bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))
         await settle()
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         assert await bench.until_next_request() == 7.0
         assert await bench.pause_after(BUSY) == 0.8
 
@@ -194,7 +194,7 @@ async def test_wake_ends_what_a_pause_has_beyond_the_servers_wish() -> None:
             await bench.pause_after(BUSY)
         bench.server.pending.fail(TooManyRequests(429, retry_after=7.0))
         await bench.clock.advance(8)
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         assert await bench.until_next_request() == 0
 
 
@@ -203,7 +203,7 @@ async def test_wake_ends_the_wait_for_a_server_that_is_away() -> None:
         bench.server.pending.fail(REFUSED)
         await settle()
         assert bench.server.waiting == []
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         assert await bench.until_next_request() == 0
 
 
@@ -211,7 +211,7 @@ async def test_wake_while_nothing_is_wrong_changes_nothing() -> None:
     async with running() as bench:
         stream = bench.server.pending.open(SYNCED)
         await settle()
-        bench.reflector.wake()
+        bench.reflector.retry_now()
         await settle()
         assert not stream.closed
         assert bench.server.requests == ["stream"]

@@ -363,7 +363,7 @@ async def test_opening_15_members_informers_are_woken_when_their_cluster_turns_r
     world.add("m1", ready="False")
     async with world.running():
         woken: list[bool] = []
-        member_of(world).informers.wake = lambda: woken.append(True)  # type: ignore[method-assign]
+        member_of(world).informers.retry_now = lambda: woken.append(True)  # type: ignore[method-assign]
         await world.edit("m1", status={"conditions": [condition("Ready", "True")]})
         assert woken == [True]
         await world.edit("m1", metadata={"labels": {"still": "ready"}})

@@ -161,7 +161,7 @@ async def test_the_agent_leaves_a_push_cluster_alone(world):
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Push"}})
     world.host.seed(collected_work("m1", slice_("stray", service="nobody")))
     agent = Agent(world)
-    agent.controllers[wk.COLLECT_QUEUE].enqueue(ClusterRequest("m1", "default", "stray"))
+    agent.controllers[wk.SLICE_COLLECT_CONTROLLER].enqueue(ClusterRequest("m1", "default", "stray"))
     await agent.work()
     assert world.writes == []
 

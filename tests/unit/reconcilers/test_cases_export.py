@@ -26,10 +26,10 @@ async def test_case_53_each_queue_holds_keys_of_one_kind():
     """The peer's one queue takes any key, so it has to sort out foreign and unknown ones. Ours never hold any."""
     world = await followed()
     world.members["m1"].seed(slice_())
-    assert pending(world) == {wk.COLLECT_QUEUE: [ClusterRequest("m1", "default", "web-1")]}
+    assert pending(world) == {wk.SLICE_COLLECT_CONTROLLER: [ClusterRequest("m1", "default", "web-1")]}
     await world.settle()
     world.members["m1"].seed(service_export())
-    assert pending(world) == {wk.EXPORT_QUEUE: [ClusterRequest("m1", "default", "web")]}
+    assert pending(world) == {wk.EXPORTED_SLICES_CONTROLLER: [ClusterRequest("m1", "default", "web")]}
     await world.settle()
     world.members["m1"].seed(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": "x"}}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clock import FakeClock, settle
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, at_priority
-from workqueue.priority import OLDEST_EVERY, PriorityFifo, current_priority
+from workqueue.priority import AGING_INTERVAL, PriorityFifo, current_priority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -212,7 +212,7 @@ async def test_lower_priority_has_every_nth_turn_while_a_higher_one_never_ends(q
     for item in "abc":
         queue.add(item, priority=LOW)
     order = ""
-    for _ in range(4 * OLDEST_EVERY):
+    for _ in range(4 * AGING_INTERVAL):
         for item in "12":
             queue.add(item)
         order += (await take(queue))[0]
@@ -223,7 +223,7 @@ async def test_turn_of_the_oldest_is_nobodys_in_particular(queue: RateLimitingQu
     queue.add("h", priority=URGENT)
     queue.add("l", priority=LOW)
     order = ""
-    for number in range(2 * OLDEST_EVERY):
+    for number in range(2 * AGING_INTERVAL):
         queue.add(f"{number}", priority=URGENT)
         if number == 1:
             queue.add("n")
@@ -262,14 +262,14 @@ async def test_order_is_kept_as_long_as_one_priority_waits(queue: RateLimitingQu
 @pytest.mark.parametrize("before", [0, 1, 5, 30])
 @pytest.mark.parametrize("raised", [False, True], ids=["added", "raised"])
 def test_bound_holds_whatever_comes_later(before: int, raised: bool):
-    """The promise of PriorityFifo: within OLDEST_EVERY * (k + 1) turns."""
+    """The promise of PriorityFifo: within AGING_INTERVAL * (k + 1) turns."""
     order: PriorityFifo[object] = PriorityFifo()
     for number in range(before):
         order.add(number, (LOW, NORMAL, URGENT, 5)[number % 4], 0)
     order.add("me", -200 if raised else -50, 0)
     if raised:
-        order.raise_to("me", -50)
-    for _ in range(OLDEST_EVERY * (before + 1)):
+        order.promote("me", -50)
+    for _ in range(AGING_INTERVAL * (before + 1)):
         order.add(object(), URGENT, 0)
         order.add(object(), -40, 0)
         place = order.take()
@@ -285,7 +285,7 @@ def test_memory_follows_what_waits_however_often_things_leave_from_the_middle():
         order.add(number, LOW, 0)
     for number in range(100, 10_000):
         order.add(number, LOW, 0)
-        order.raise_to(number, NORMAL)
+        order.promote(number, NORMAL)
         order.remove(number)
     low = order._level(LOW)
     assert len(low.line) <= 2 * 10 + 1

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, ShutDown
-from workqueue.priority import OLDEST_EVERY
+from workqueue.priority import AGING_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ class Model:
         return self.counter
 
     def bound(self, others: int) -> int:
-        return OLDEST_EVERY * (others + 1)
+        return AGING_INTERVAL * (others + 1)
 
     def add_after(self, item: str, delay: int, priority: int) -> None:
         if delay <= 0:
@@ -101,7 +101,7 @@ class Model:
         chosen = first[max(first)]
         if len(first) > 1:
             self.turns += 1
-            if self.turns == OLDEST_EVERY:
+            if self.turns == AGING_INTERVAL:
                 self.turns, chosen = 0, min(first.values(), key=lambda one: one.came)
         self.waiting.remove(chosen)
         self.processing[chosen.item] = chosen.priority

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.clock import FakeClock, settle
 from workqueue import LOW, NORMAL, URGENT, TokenBucket, at_priority
-from workqueue.priority import OLDEST_EVERY
+from workqueue.priority import AGING_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,7 +106,7 @@ async def test_waiter_of_low_priority_is_not_starved(tap: Tap):
     for name in "efghijklmnopqrstuvwxyz":
         await tap.come(name, NORMAL)
         await tap.clock.advance(1)
-    assert "L" in tap.order[: OLDEST_EVERY * (4 + 1)]
+    assert "L" in tap.order[: AGING_INTERVAL * (4 + 1)]
     await tap.clock.advance(10)
 
 

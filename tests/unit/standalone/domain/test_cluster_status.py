@@ -13,13 +13,13 @@ from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.cluster_status import (
     Collected,
-    Streak,
+    ProbeHistory,
     Thresholds,
+    apply_thresholds,
     collection_failed,
-    damp,
     enablements_condition,
     from_probe,
-    next_look,
+    next_probe,
     not_reachable,
     plan_status,
 )
@@ -82,19 +82,19 @@ def test_foreign_text_in_a_condition_is_capped() -> None:
 def test_flip_is_published_when_it_lasted(
     observed: Condition, published: Condition, seconds: float, is_new: bool
 ) -> None:
-    _, streak = damp(published, published, None, 0.0, LIMITS)
-    first, streak = damp(observed, published, streak, 100.0, LIMITS)
+    _, streak = apply_thresholds(published, published, None, 0.0, LIMITS)
+    first, streak = apply_thresholds(observed, published, streak, 100.0, LIMITS)
     assert first == published
-    later, streak = damp(observed, published, streak, 100.0 + seconds, LIMITS)
+    later, streak = apply_thresholds(observed, published, streak, 100.0 + seconds, LIMITS)
     assert later == (observed if is_new else published)
-    assert streak == Streak(observed.status, 100.0)
+    assert streak == ProbeHistory(observed.status, 100.0)
 
 
 def test_relapse_begins_the_wait_anew() -> None:
-    streak = Streak("True", 0.0)
-    _, streak = damp(DOWN, READY, streak, 100.0, LIMITS)
-    _, streak = damp(READY, READY, streak, 120.0, LIMITS)
-    condition, _ = damp(DOWN, READY, streak, 131.0, LIMITS)
+    streak = ProbeHistory("True", 0.0)
+    _, streak = apply_thresholds(DOWN, READY, streak, 100.0, LIMITS)
+    _, streak = apply_thresholds(READY, READY, streak, 120.0, LIMITS)
+    condition, _ = apply_thresholds(DOWN, READY, streak, 131.0, LIMITS)
     assert condition == READY
 
 
@@ -104,23 +104,23 @@ def test_relapse_begins_the_wait_anew() -> None:
     ids=["success", "failure"],
 )
 def test_each_direction_has_its_own_threshold(limits: Thresholds, observed: Condition, published: Condition) -> None:
-    condition, streak = damp(observed, published, Streak(published.status, 0.0), 1.0, limits)
+    condition, streak = apply_thresholds(observed, published, ProbeHistory(published.status, 0.0), 1.0, limits)
     assert condition == observed
-    back, _ = damp(published, observed, streak, 2.0, limits)
+    back, _ = apply_thresholds(published, observed, streak, 2.0, limits)
     assert back == observed
 
 
 def test_first_observation_counts_at_once() -> None:
-    assert damp(DOWN, READY, None, 5.0, LIMITS) == (DOWN, Streak("False", 5.0))
+    assert apply_thresholds(DOWN, READY, None, 5.0, LIMITS) == (DOWN, ProbeHistory("False", 5.0))
 
 
 def test_without_a_published_condition_there_is_nothing_to_protect() -> None:
-    assert damp(DOWN, None, Streak("True", 0.0), 5.0, LIMITS)[0] == DOWN
+    assert apply_thresholds(DOWN, None, ProbeHistory("True", 0.0), 5.0, LIMITS)[0] == DOWN
 
 
 def test_other_reason_for_the_same_status_does_not_wait() -> None:
     not_ready = from_probe("/readyz", 201)
-    assert damp(not_ready, DOWN, Streak("False", 0.0), 1.0, LIMITS)[0] == not_ready
+    assert apply_thresholds(not_ready, DOWN, ProbeHistory("False", 0.0), 1.0, LIMITS)[0] == not_ready
 
 
 # --- the status ----------------------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ def _ready(status: str) -> Condition:
 )
 def test_the_next_look_is_when_something_may_be_said(observed: str, published: str, since: float, pause: float) -> None:
     thresholds = Thresholds(success=30.0, failure=50.0)
-    streak = Streak(observed, since)
-    assert next_look(_ready(observed), _ready(published), streak, 100.0, thresholds, 10.0) == pause
+    streak = ProbeHistory(observed, since)
+    assert next_probe(_ready(observed), _ready(published), streak, 100.0, thresholds, 10.0) == pause
 
 
 def test_a_member_is_looked_at_at_most_as_often_as_was_asked_for() -> None:
     seen = _ready("False")
-    assert next_look(seen, seen, Streak("False", 0.0), 9.0, Thresholds(), 0.5) == 0.5
+    assert next_probe(seen, seen, ProbeHistory("False", 0.0), 9.0, Thresholds(), 0.5) == 0.5

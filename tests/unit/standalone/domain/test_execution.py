@@ -22,7 +22,7 @@ from mcs_controller.standalone.domain.execution import (
     has_drifted,
     manifest_of,
     may_delete,
-    plan_let_go,
+    plan_release,
     plan_update,
 )
 from tests.support.builders import a_work, service, slice_, work
@@ -365,7 +365,7 @@ def test_case_83_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own()
         (wk.MANAGED_LABELS, wk.MANAGED_ANNOTATIONS, wk.TEMPLATE_UID, wk.BINDING_NAME, wk.POLICY_NAME), "x"
     )
     observed = _object(service(labels=marks | {"own": "1"}, annotations=MARKS | notes | {"own": "1"}))
-    patch = plan_let_go(observed, _mine())
+    patch = plan_release(observed, _mine())
     assert patch == {
         "metadata": {
             "labels": dict.fromkeys(marks),
@@ -376,7 +376,7 @@ def test_case_83_an_object_that_is_preserved_loses_our_marks_and_keeps_its_own()
 
 
 def test_an_object_of_another_work_is_not_stripped() -> None:
-    assert plan_let_go(_object(service(annotations=MARKS | {wk.WORK_NAME: "other"})), _mine()) is None
+    assert plan_release(_object(service(annotations=MARKS | {wk.WORK_NAME: "other"})), _mine()) is None
 
 
 # --- drift -----------------------------------------------------------------------------------------------------------

@@ -475,10 +475,10 @@ async def test_a_members_namespace_outlives_a_work_that_goes_for_another_reason(
     if asked_to == "leave-with-the-namespace":
         world.host.remove("Namespace", "", "prod")
     world.host.remove("Work", *KEY)
-    let_go = LET_GO_THERE
+    release = LET_GO_THERE
     if asked_to == "lose-the-work":  # the cluster stays, so it is the control plane's Namespace that matters
-        let_go = [LET_GO_THERE[0], ASKS, FINALIZERS]
-    assert await world.reconcile() == let_go
+        release = [LET_GO_THERE[0], ASKS, FINALIZERS]
+    assert await world.reconcile() == release
     found = world.member.find("Namespace", "", "prod")
     assert found is not None
     assert not found["metadata"].get("labels")

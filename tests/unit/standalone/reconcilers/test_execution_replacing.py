@@ -110,7 +110,7 @@ async def test_nothing_is_deleted_ahead(world: World) -> None:
     world.carry(slice_() | V6)
     work = world.works.get(*KEY)
     assert work is not None
-    assert await world.ahead(work) == []
+    assert await world.start_writes(work) == []
 
 
 async def test_a_namespace_of_the_members_own_is_used_as_it_is_and_stays(world: World) -> None:

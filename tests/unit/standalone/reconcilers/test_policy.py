@@ -187,7 +187,7 @@ async def test_a_binding_that_somebody_else_writes_is_written_after_that(world: 
             world.api.edit("Deployment", NAMESPACE, "web", {"spec": {"replicas": 9}})
         else:
             world.api.remove("PropagationPolicy", NAMESPACE, "p")
-        async with world.binding_locks.writing(Request(NAMESPACE, "web-deployment")):
+        async with world.binding_locks.hold(Request(NAMESPACE, "web-deployment")):
             working = asyncio.create_task(world.settle())
             await settle()
             world.api.edit("ResourceBinding", NAMESPACE, "web-deployment", {"metadata": {"labels": {"n": str(number)}}})

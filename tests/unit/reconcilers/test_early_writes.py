@@ -185,13 +185,13 @@ async def test_an_object_that_is_there_is_changed_ahead_of_its_work():
     world = Execution()
     world.carry(slice_())
     await world.reconcile()
-    assert await world.ahead(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+    assert await world.start_writes(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 
 
 async def test_nothing_is_created_ahead_of_its_work():
     world = Execution()
     world.carry(slice_())
-    assert await world.ahead(changed_work(world, **NEW)) == []
+    assert await world.start_writes(changed_work(world, **NEW)) == []
 
 
 async def test_an_object_of_another_work_is_not_changed_ahead():
@@ -201,7 +201,7 @@ async def test_an_object_of_another_work_is_not_changed_ahead():
     world.member.seed(
         slice_(labels={wk.MANAGED: wk.TRUE}) | {"metadata": slice_()["metadata"] | {"annotations": marks}}
     )
-    assert await world.ahead(changed_work(world, **NEW)) == []
+    assert await world.start_writes(changed_work(world, **NEW)) == []
 
 
 @pytest.mark.parametrize("hindrance", ["not ready", "suspended", "no finalizer", "leaving", "pull"])
@@ -219,7 +219,7 @@ async def test_what_would_not_be_applied_is_not_written_ahead_either(hindrance: 
         world.host.remove("Work", *KEY)
     else:
         world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
-    assert await world.ahead(changed_work(world, **NEW)) == []
+    assert await world.start_writes(changed_work(world, **NEW)) == []
 
 
 async def test_the_work_is_not_executed_while_its_object_is_ahead():
@@ -227,7 +227,7 @@ async def test_the_work_is_not_executed_while_its_object_is_ahead():
     world.carry(slice_())
     await world.reconcile()
     async with world.executing():
-        with world.reconciler.ahead(changed_work(world, **NEW)):
+        with world.reconciler.start_writes(changed_work(world, **NEW)):
             await settle()
             assert await world.reconcile() == []
         world.woken.clear()
@@ -243,10 +243,10 @@ async def test_a_slow_member_holds_nobody_but_its_own_work():
     gate = asyncio.Event()
     world.member.travel = gate.wait
     async with world.executing():
-        with world.reconciler.ahead(changed_work(world, **NEW)):
+        with world.reconciler.start_writes(changed_work(world, **NEW)):
             pass
         await settle()
-        with world.reconciler.ahead(changed_work(world, ports=[])):
+        with world.reconciler.start_writes(changed_work(world, ports=[])):
             pass
         assert await world.reconcile() == [], "the first one is not over"
         gate.set()
@@ -259,8 +259,8 @@ async def test_what_is_ahead_ends_with_the_process():
     world.carry(slice_())
     await world.reconcile()
     world.member.travel = asyncio.Event().wait
-    assert await world.ahead(changed_work(world, **NEW)) == []
-    with world.reconciler.ahead(changed_work(world, **NEW)):
+    assert await world.start_writes(changed_work(world, **NEW)) == []
+    with world.reconciler.start_writes(changed_work(world, **NEW)):
         await settle()
     assert world.member.calls == []
 
@@ -270,7 +270,7 @@ async def test_a_member_that_refuses_is_told_by_the_reconcile_that_follows():
     world.carry(slice_())
     await world.reconcile()
     world.member.fail(ServerError(500, "x", "x"), "patch")
-    assert await world.ahead(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
+    assert await world.start_writes(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 
 
 def _spec(there: Any, changes: Any) -> Any:

@@ -80,7 +80,7 @@ lint: $(READY) ## ruff, formatting, spelling, replaced names
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
 	@$(PY) -m tools.reference --check
-	@! git grep -nwFf tools/replaced-names.txt -- '*.py' '*.md' ':!CHANGELOG.md' || { echo 'these names were replaced, see git log -S<name>'; exit 1; }
+	@git grep -nwFf tools/replaced-names.txt -- '*.py' '*.md' ':!CHANGELOG.md'; test $$? -eq 1 || { echo 'names that have others now (git log -S<name>), or no git checkout'; exit 1; }
 
 types: $(READY) ## mypy --strict
 	@$(VENV)/bin/mypy

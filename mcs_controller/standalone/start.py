@@ -64,6 +64,7 @@ class _Execution(NamedTuple):
     reconciler: execution.ExecutionReconciler
     objects: MemberObjectInformers
     ownerships: member_ownership.MemberOwnershipReconciler
+    ownership_requests: Channel[Request]
     requests: Channel[Request]
 
 
@@ -166,7 +167,9 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
 def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Execution:
     objects = MemberObjectInformers(ctx.members, clock=ctx.clock)
     ctx.manager.add_runnable(objects, needs_leader=True)
+    ownership_requests = Channel[Request]()
     ownerships = member_ownership.MemberOwnershipReconciler(
+        enqueue=ownership_requests.send,
         clusters=ctx.clusters,
         members=ctx.members,
         control_plane=functools.partial(_own_uid, ctx),
@@ -190,7 +193,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         reserved=ctx.options.reserved_objects,
     )
     ctx.manager.add_runnable(reconciler, needs_leader=True)
-    return _Execution(reconciler, objects, ownerships, requests)
+    return _Execution(reconciler, objects, ownerships, ownership_requests, requests)
 
 
 async def _own_uid(ctx: ControllerContext) -> str:
@@ -277,7 +280,7 @@ def _start_propagation(
         controller.watch(ctx.services.informer, binder.requests_for_template)
         binding.follow_templates(templates, binder, controller.enqueue)
     if executing is not None:
-        executor, objects, _, requests = executing
+        executor, objects, _, _, requests = executing
         works = ctx.cached(resources.WORKS)
         controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
         requests.connect(controller.enqueue)
@@ -313,9 +316,9 @@ def _start_propagation(
 def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: Controller[Request]) -> None:
     """Whose the members are, and what is left in them of Works that are gone."""
     options, clusters_ = ctx.options, ctx.clusters
-    executor, objects, ownerships, _ = execution_
+    executor, objects, ownerships, ownership_requests, _ = execution_
     owning = ctx.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
-    ownerships.set_queue(owning.enqueue)
+    ownership_requests.connect(owning.enqueue)
     owning.watch(clusters_.informer, ownerships.requests_for_cluster, member_ownership.cluster_changed)
 
     def connection_changed(name: str) -> None:

@@ -82,8 +82,19 @@ class MemberOwnershipReconciler:
         recorder: Recorder,
         clock: Clock,
         sync_modes: SyncModeFilter,
+        enqueue: Callable[[Request], None],
     ) -> None:
-        """`control_plane` tells its uid, empty if it has none."""
+        """Reads nothing yet.
+
+        Args:
+            clusters: all Clusters.
+            members: who has the connections.
+            control_plane: tells its uid, empty if it has none.
+            recorder: for events.
+            clock: for the times of conditions.
+            sync_modes: which clusters are this process's.
+            enqueue: where the Cluster goes that turns out to stand for the member of another one, so that both say it.
+        """
         self._clusters = clusters
         self._members = members
         self._control_plane = control_plane
@@ -93,10 +104,6 @@ class MemberOwnershipReconciler:
         self._uids: dict[str, str] = {}
         """Uids of the members of those Clusters that have been connected."""
         self._listeners: list[Callable[[str], None]] = []
-        self._enqueue: Callable[[Request], None] | None = None
-
-    def set_queue(self, enqueue: Callable[[Request], None]) -> None:
-        """Where the Cluster goes that turns out to stand for the member of another one, so that both say it."""
         self._enqueue = enqueue
 
     def subscribe(self, changed: Callable[[str], None]) -> None:
@@ -136,7 +143,7 @@ class MemberOwnershipReconciler:
             for listener in self._listeners:
                 listener(name)
         twin = ownership.twin
-        if twin and self._enqueue is not None and (before is None or before[1].twin != twin):
+        if twin and (before is None or before[1].twin != twin):
             self._enqueue(Request("", twin))
         if twin or not self._may_have_twin(name):
             await self._conditions.report(name, condition_of(ownership))

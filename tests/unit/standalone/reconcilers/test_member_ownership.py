@@ -61,9 +61,9 @@ class Fleet:
             recorder=self.recorder,
             clock=FakeClock(),
             sync_modes=CONTROL_PLANE,
+            enqueue=self.woken.append,
         )
         self.reconciler.subscribe(self.told.append)
-        self.reconciler.set_queue(self.woken.append)
 
     async def _uid(self) -> str:
         return self.uid

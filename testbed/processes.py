@@ -149,7 +149,7 @@ class Process:
         state = f"exit code {self.returncode}" if self.returncode is not None else "still running"
         return ProcessFailed(f"{self.name} {what} ({state}); the end of {self.log}:\n{self.tail()}")
 
-    async def until(self, ready: Callable[[], Awaitable[bool]], *, timeout: float, interval: float = 0.05) -> None:
+    async def until(self, ready: Callable[[], Awaitable[bool]], *, timeout: float, interval: float = 0.1) -> None:
         """Wait until the awaitable made by ``ready`` is true.
 
         Args:

@@ -10,7 +10,7 @@ from testbed import ControllerProcess, NotYet, wait_for
 from tests.e2e.world import PATIENCE_SECONDS, Scene, workload
 from tests.support.conformance import KARMADA, KARMADA_FAILOVER, LEADER_ELECTION, behaviour
 from tests.support.fleet import endpointslice, multiclusterservice, service
-from tests.support.traffic import samples
+from tests.support.traffic import LEADS, samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -125,7 +125,7 @@ async def test_the_controller_is_killed_in_the_middle_of_changes(scene, bulk):
 
 
 async def leads(process: ControllerProcess) -> bool | None:
-    held = [value for name, _, value in await samples(process) if name == "leader_election_master_status"]
+    held = [value for _, _, value in await samples(process, LEADS)]
     return held == [1.0] or None
 
 

@@ -22,7 +22,7 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
-from tests.support.traffic import Traffic, idle, samples
+from tests.support.traffic import LEADS, Traffic, idle, samples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -170,12 +170,11 @@ async def test_openings_03_and_04_and_05_what_happened_while_it_was_down_is_seen
 
 
 async def leads(process: ControllerProcess) -> bool:
-    return any(name == "leader_election_master_status" and value > 0 for name, _, value in await samples(process))
+    return any(value > 0 for _, _, value in await samples(process, LEADS))
 
 
 async def reconciles(process: ControllerProcess) -> float:
-    found = await samples(process)
-    return sum(value for name, _, value in found if name == "controller_runtime_reconcile_total")
+    return sum(value for _, _, value in await samples(process, ("controller_runtime_reconcile_total",)))
 
 
 async def becomes_leader(process: ControllerProcess) -> None:

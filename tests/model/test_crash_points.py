@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.support.fleet_model_server import Parked
 
 _WHOLE = WHOLE[LONG]
+_EVERY = 1 if LONG or WRITE else 2
+"""Of the worlds that are left behind, another process begins from one in so many."""
 KINDS = dict(zip(WIRINGS, (STANDALONE, BESIDE, AGENT), strict=True))
 
 
@@ -90,7 +92,7 @@ async def test_killed_anywhere_the_next_process_completes_it(flow: str, wiring: 
     begin = await at_rest(FLOWS[flow], kinds)
     writes, points, states = await crash_points(begin, FLOWS[flow].change, kinds)
     ends: set[Any] = set()
-    for arrived, snapshot in states.values():
+    for arrived, snapshot in list(states.values())[::_EVERY]:
         fleet = Fleet(*NAMES, kinds=kinds)
         fleet.restore(snapshot)
         fleet.start()

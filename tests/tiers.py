@@ -24,16 +24,17 @@ from tests.support.side_by_side import Part, run_here, run_side_by_side
 from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
-# Paths below tests/, for a run each, those that take longest first; a last run has the rest. What one shares is a test
-# bed, which is gone when it has ended: API servers that start are what costs most, and idle ones cost too.
+# Paths below tests/, for a run each, begun in this order: those that take longest first. `*` has all that no other has.
+# What one shares is a test bed, which is gone when it has ended: API servers that start are what costs most.
 PARTS = {
     "product-1": "integration/product",
     "product-2": "integration/product",
     "crash-points": "model/test_crash_points.py",
-    "e2e": "e2e",
     "beside": "integration/beside integration/standalone",
+    "rest": "*",
     "library": "integration/informers integration/runtime integration/examples",
     "dataplane": "integration/dataplane integration/demo integration/testbed",
+    "e2e": "e2e",
 }
 # Folders whose files are distributed; of a folder that two parts have, each gets every other file.
 DIVIDED = ("tests/integration", "tests/model", "tests/integration/product")
@@ -81,7 +82,7 @@ def needs_one_process(arguments: list[str]) -> bool:
 def divided(tiers: list[str]) -> list[Part]:
     """What each process runs; fewer of them, if the tiers have nothing for some."""
     files = [file for tier in tiers for file in _divided(tier)]
-    parts: dict[str, list[str]] = {name: [] for name in (*PARTS, "rest")}
+    parts: dict[str, list[str]] = {name: [] for name in PARTS}
     for number, file in enumerate(files):
         names = [name for name, paths in PARTS.items() if any(_is_in(file, f"tests/{path}") for path in paths.split())]
         parts[names[number % len(names)] if names else "rest"].append(file)

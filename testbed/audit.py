@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,6 +53,7 @@ class _Line(msgspec.Struct, rename="camel"):
     response_status: _Status | None = None
     request_uri: str = msgspec.field(default="", name="requestURI")
     stage_timestamp: str = ""
+    request_received_timestamp: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class AuditEvent:
         code: the HTTP status. A watch is reported when it ends.
         uri: path and query as requested.
         time: RFC 3339 with microseconds, when it was answered.
+        received: the same, when it arrived.
     """
 
     user: str
@@ -84,6 +87,7 @@ class AuditEvent:
     code: int
     uri: str
     time: str
+    received: str
 
     @property
     def is_write(self) -> bool:
@@ -113,6 +117,7 @@ def parse(line: bytes) -> AuditEvent | None:
         code=event.response_status.code if event.response_status else 0,
         uri=event.request_uri,
         time=event.stage_timestamp,
+        received=event.request_received_timestamp,
     )
 
 
@@ -121,20 +126,24 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 @dataclass(frozen=True, slots=True)
 class AuditMark:
-    """A position in the log."""
+    """A position in the log, and when it was the end: RFC 3339 with microseconds, or empty."""
 
     path: Path
     offset: int
+    since: str = ""
 
     def events(self) -> Iterator[AuditEvent]:
-        """The requests answered since the mark was set, oldest first. A later call returns more."""
+        """The requests that arrived since the mark was set and are answered, oldest first. A later call returns more.
+
+        What a write does is seen before it is answered and logged, so a request that arrived earlier does not count.
+        """
         with self.path.open("rb") as handle:
             handle.seek(self.offset)
             for line in handle:
                 if not line.endswith(b"\n"):  # being written just now
                     return
                 event = parse(line)
-                if event is not None:
+                if event is not None and (not event.received or event.received >= self.since):
                     yield event
 
 
@@ -149,6 +158,7 @@ class AuditLog:
 
         A line that is being written just now belongs to a request that is not answered yet.
         """
+        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with self.path.open("rb") as handle:
             end = handle.seek(0, os.SEEK_END)
             while end:
@@ -156,9 +166,9 @@ class AuditLog:
                 handle.seek(start)
                 newline = handle.read(end - start).rfind(b"\n")
                 if newline >= 0:
-                    return AuditMark(self.path, start + newline + 1)
+                    return AuditMark(self.path, start + newline + 1, since)
                 end = start
-        return AuditMark(self.path, 0)
+        return AuditMark(self.path, 0, since)
 
     def start(self) -> AuditMark:
         """The beginning of the log."""

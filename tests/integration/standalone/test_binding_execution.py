@@ -97,7 +97,6 @@ async def test_a_service_may_take_any_shape_after_any_other(world: World) -> Non
             )
             await world.applied("work")
             assert found["spec"]["type"] == SHAPES[shape].get("type", "ClusterIP")
-            await asyncio.sleep(0.3)  # Applied is told already; what the member says of this shape follows
             assert await world.writes_during_quiet(0.5) == [], shape
             left = {"externalIPs", "trafficDistribution", "externalName", "sessionAffinityConfig"} & found[
                 "spec"

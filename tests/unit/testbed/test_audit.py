@@ -33,6 +33,9 @@ LINE = {
 }
 
 
+LATER = {"requestReceivedTimestamp": "2999-01-01T00:00:00.000000Z"}
+
+
 def line(**changes: object) -> bytes:
     return json.dumps({**LINE, **changes}).encode() + b"\n"
 
@@ -77,9 +80,17 @@ def test_a_mark_hides_what_came_before_and_sees_what_comes_later(tmp_path):
     mark = log.mark()
     assert list(mark.events()) == []
     with path.open("ab") as handle:
-        handle.write(line(verb="delete"))
+        handle.write(line(verb="delete", **LATER))
     assert [event.verb for event in mark.events()] == ["delete"]
     assert [event.verb for event in log.start().events()] == ["create", "delete"]
+
+
+def test_a_request_that_arrived_before_the_mark_and_is_answered_later_does_not_count(tmp_path):
+    path = tmp_path / "audit.log"
+    path.touch()
+    mark = AuditLog(path).mark()
+    path.write_bytes(line(verb="patch"))
+    assert list(mark.events()) == []
 
 
 def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
@@ -91,10 +102,11 @@ def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
 @pytest.mark.parametrize("before", [0, 1, 2000])
 def test_a_mark_set_while_a_line_is_being_written_sees_that_line_whole(tmp_path, before):
     path = tmp_path / "audit.log"
-    half = len(line()) // 2
-    path.write_bytes(line(verb="get") * before + line(verb="create")[:half])
+    create = line(verb="create", **LATER)
+    half = len(create) // 2
+    path.write_bytes(line(verb="get") * before + create[:half])
     mark = AuditLog(path).mark()
     assert list(mark.events()) == []
     with path.open("ab") as handle:
-        handle.write(line(verb="create")[half:])
+        handle.write(create[half:])
     assert [event.verb for event in mark.events()] == ["create"]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tests.support.fleet_model_process import Kind
     from tests.support.fleet_model_server import Parked
 
+pytestmark = pytest.mark.timeout(7200 if LONG else 900)
+"""Seconds. The largest flow takes three minutes on a busy machine."""
+
 _WHOLE = WHOLE[LONG]
 _EVERY = 1 if LONG or WRITE else 2
 """Of the worlds that are left behind, another process begins from one in so many."""

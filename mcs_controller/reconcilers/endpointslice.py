@@ -94,8 +94,8 @@ class EndpointSliceReconciler:
             collected = self._collecting(origin, collect.writes)
             copied = self._copying(origin, [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)])
             async with asyncio.TaskGroup() as group:
-                group.create_task(gather_writes(collected, collecting))
                 group.create_task(gather_writes(copied, dispatching))
+                group.create_task(gather_writes(collected, collecting))
         else:
             await gather_writes(self._collecting(origin, collect.writes), collecting)
             if self._dispatch is not None:
@@ -141,6 +141,7 @@ class EndpointSliceReconciler:
         """Write a dispatched Work, and let its member's object be written beside it."""
         assert self._execution is not None
         with self._execution.start_writes(work):
+            await asyncio.sleep(0)  # the member's write goes out first: its arrival is what people wait for
             await self._works.apply(write)
 
     async def _release(self, origin: SliceRef, dispatch: DispatchPlan | None) -> None:

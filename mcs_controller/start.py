@@ -142,6 +142,7 @@ def _shared_by_services(ctx: ControllerContext) -> _Served:
     if "multiclusterservice" not in ctx.enabled:
         return _Served(services, board, None)
     withdrawal = ServiceWithdrawal(
+        works=ctx.works.store,
         services=services.store,
         clusters=ctx.clusters.store,
         board=board,

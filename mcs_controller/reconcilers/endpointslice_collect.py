@@ -218,6 +218,10 @@ def asks_to_collect(works: Store[Work], cluster: str, service: tuple[str, str]) 
     )
 
 
+FORGET_AT = 1000
+"""Withdrawals that are remembered before it is looked which of them have ended."""
+
+
 class ServiceWithdrawal:
     """What the multiclusterservice-controller of this process wants no more, whoever collected it."""
 
@@ -226,12 +230,14 @@ class ServiceWithdrawal:
     def __init__(
         self,
         *,
+        works: Store[Work],
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
         board: StatusAggregator,
         reserved: ReservedObjects,
         enqueue_slice: Callable[[ClusterRequest], None],
     ) -> None:
+        self._works = works
         self._services = services
         self._clusters = clusters
         self._board = board
@@ -239,9 +245,12 @@ class ServiceWithdrawal:
         self._enqueue_slice = enqueue_slice
         self._ending: set[tuple[str, tuple[str, str]]] = set()
         """(provider, service) that was told. What a service that was never seen may have left is not judged."""
+        self._forget_at = FORGET_AT
 
     def withdraw(self, origin: SliceRef, service: tuple[str, str]) -> None:
         """Have the slice's one writer withdraw what was collected for a service that takes it no more."""
+        if len(self._ending) >= self._forget_at:
+            self._forget_withdrawn()
         self._ending.add((origin.cluster, service))
         self._enqueue_slice(ClusterRequest(*origin))
 
@@ -256,6 +265,18 @@ class ServiceWithdrawal:
             return False
         self._ending.discard((cluster, service))
         return None
+
+    def _forget_withdrawn(self) -> None:
+        """Services come and go as long as the process lives: forget those of which nothing collected is left."""
+        self._ending = {
+            (cluster, service)
+            for cluster, service in self._ending
+            if any(
+                role_of(work) is Role.COLLECTED and cluster_of(work) == cluster
+                for work in self._works.by_index(BY_SERVICE, service)
+            )
+        }
+        self._forget_at = max(FORGET_AT, 2 * len(self._ending))
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
         """See `report_deletion_error`; what is collected is not for this one to tell."""

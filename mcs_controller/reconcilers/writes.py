@@ -143,7 +143,7 @@ async def apply_work(works: CachedClient[Work], write: WorkWrite) -> None:
 
 
 def label_writes(works: CachedClient[Work], writes: Iterable[WorkWrite]) -> Iterator[tuple[str, Awaitable[None]]]:
-    """The writes, ready for `settle`, each under the name of its Work."""
+    """The writes, ready for `gather_writes`, each under the name of its Work."""
     for write in writes:
         yield f"Work {write.namespace}/{write.name}", apply_work(works, write)
 

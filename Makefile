@@ -55,7 +55,7 @@ test-e2e: components ## end-to-end tests with a data plane (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
 test-long: components ## the random tests for hours: TEST_SCALE times what `make test` tries of them
-	@TEST_SCALE=$${TEST_SCALE:-20} $(PY) -m pytest tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
+	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
 mutants: $(READY) ## mutation tests: apply known mistakes, a test must fail each time (minutes)
 	@$(PY) -m tools.mutants $(ARGS)
 

@@ -201,7 +201,7 @@ class ExecutionReconciler:
                     await self._writer.change(work, name, manifest)
                 except (KubeError, ReconcileError) as error:
                     _log.debug("Pipelined write failed", extra={"error": str(error)})
-                except Exception:
+                except Exception:  # as in the worker loop, which this task does not run in: it must not end the process
                     _log.exception("Pipelined write failed unexpectedly")
             await written.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -108,8 +109,14 @@ async def test_a_readiness_probe_decides_when_a_pod_is_ready(dataplane_bed, spac
         probe = {"readinessProbe": {"httpGet": {"port": port, "path": "/"}, "periodSeconds": 1}}
         await plane.api.create(pod(name, "nginx", container=probe), namespace=space)
     await running(plane, space, "open")
-    shut = await plane.api.get("v1/pods", "shut", namespace=space)
-    assert shut["status"]["phase"] == "Running"
+
+    async def started() -> dict[str, Any]:
+        found = await plane.api.get("v1/pods", "shut", namespace=space)
+        if found["status"].get("phase") == "Running":
+            return found
+        raise NotYet(found["status"])
+
+    shut = await wait_for("the Pod with the failing probe to run", started, 30)
     assert shut["status"]["containerStatuses"][0]["ready"] is False
 
 

@@ -267,7 +267,7 @@ def _status_error(status: int, body: str | Object, request: str) -> ApiStatusErr
 
 
 async def wait_for(
-    describe: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 30.0, *, interval: float = 0.1
+    describe: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 30.0, *, interval: float | None = None
 ) -> T:
     """Call ``probe`` until it returns something, and return that.
 
@@ -276,7 +276,8 @@ async def wait_for(
         probe: returns None, or raises :class:`NotYet` with what it saw instead, while it must be repeated. Error
             answers and connection errors count as "not yet", too.
         timeout: seconds in all.
-        interval: seconds between two calls.
+        interval: seconds between two calls. By default they grow with the time that has passed: what takes long is
+            seen a little later, and probes cost the servers under test little.
 
     Raises:
         WaitTimeout: with what the probe last saw.
@@ -296,6 +297,8 @@ async def wait_for(
         except (ApiStatusError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             if time.monotonic() - began < timeout:
                 seen = f"{type(error).__name__}: {error}"
-        if time.monotonic() - began + interval >= timeout:
+        elapsed = time.monotonic() - began
+        pause = interval if interval is not None else min(max(elapsed / 8, 0.05), 0.5)
+        if elapsed + pause >= timeout:
             raise WaitTimeout(f"timed out after {timeout:g} s waiting for {describe}; last seen: {seen}")
-        await asyncio.sleep(interval)
+        await asyncio.sleep(pause)

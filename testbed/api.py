@@ -267,7 +267,7 @@ def _status_error(status: int, body: str | Object, request: str) -> ApiStatusErr
 
 
 async def wait_for(
-    describe: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 30.0, *, interval: float | None = None
+    describe: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 60.0, *, interval: float | None = None
 ) -> T:
     """Call ``probe`` until it returns something, and return that.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BINARY = "mcs-controller-manager"
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 PORT_TRIES = 3
 
 
@@ -171,7 +171,7 @@ class ControllerProcess:
         return self._process.tail(lines) if self._process is not None else ""
 
     async def _ready(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=2.0)
+        timeout = aiohttp.ClientTimeout(total=10.0)
         with contextlib.suppress(aiohttp.ClientError, OSError):
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 for path in ("/healthz", "/readyz"):

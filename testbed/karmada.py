@@ -29,7 +29,7 @@ SERVICE_ACCOUNT = "mcs-controller-manager"
 CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{SERVICE_ACCOUNT}"
 # Long enough for a bed that is left running; nobody renews it.
 TOKEN_SECONDS = 90 * 24 * 3600
-ESTABLISHED_SECONDS = 30.0
+ESTABLISHED_SECONDS = 60.0
 
 # What others need exists first; within a rank, the order of the files counts.
 _RANKS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role")

@@ -14,7 +14,7 @@ from testbed.dataplane.network import NetworkError
 from testbed.processes import Process
 
 AGENT = Path(__file__).with_name("agent.py")
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
 
 

@@ -38,7 +38,7 @@ IMPORTS = "multicluster.x-k8s.io/v1alpha1/serviceimports"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 DISPATCHER = "endpointslice-dispatch-controller.karmada.io"
 PREFIX = "test-"
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 60.0
 """For anything that a healthy fleet does by itself; far more than it takes, as the machine may be busy."""
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
 
 QUIET_SECONDS = 1.5
+_LOOK_SECONDS = 0.25
+_QUIET_LOOKS = int(QUIET_SECONDS / _LOOK_SECONDS)
+"""A machine that is slow is looked at less often, and news takes longer there, too: so many looks must find the same."""
 _TIMED = frozenset({"cluster-status-controller", "cluster-controller"})
 """Controllers that work by the clock, also when nothing changes."""
 
@@ -80,23 +83,24 @@ def _full(event: AuditEvent) -> str:
     return f"{event.resource}/{event.subresource}" if event.subresource else event.resource
 
 
-async def idle(controller: ControllerProcess, traffic: Traffic | None = None, *, timeout: float = 60.0) -> None:
+async def idle(controller: ControllerProcess, traffic: Traffic | None = None, *, timeout: float = 120.0) -> None:
     """Wait until the leader has had nothing to do for a while, other than what it does by the clock.
 
     It has nothing to do when no queue holds an item, no worker works, no reconcile has ended since the last look,
     and no request was made.
     """
     began = last_change = time.monotonic()
+    looks = 0
     before: object = None
     while True:
         now = await _activity(controller), traffic.requests() if traffic is not None else None
         if now != before or now[0].busy or not now[0].leads:
-            last_change, before = time.monotonic(), now
-        elif time.monotonic() - last_change >= QUIET_SECONDS:
+            last_change, before, looks = time.monotonic(), now, 0
+        elif (looks := looks + 1) >= _QUIET_LOOKS and time.monotonic() - last_change >= QUIET_SECONDS:
             return
         if time.monotonic() - began > timeout:
             raise WaitTimeout(f"{controller.name} has not come to rest within {timeout:g} s: {now}")
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class _Activity(NamedTuple):

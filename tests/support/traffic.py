@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 1.5
 _LOOK_SECONDS = 0.25
 _QUIET_LOOKS = int(QUIET_SECONDS / _LOOK_SECONDS)
-"""A machine that is slow is looked at less often, and news takes longer there, too: so many looks must find the same."""
+"""Where each look takes long, news takes long, too: so many looks must find the same, however long that takes."""
 _TIMED = frozenset({"cluster-status-controller", "cluster-controller"})
 """Controllers that work by the clock, also when nothing changes."""
 

@@ -60,7 +60,7 @@ async def test_endpoints_come_and_go_and_it_is_said(space):
     await available(space, "NoReadyEndpoints", "member2: no ready endpoint in member1.")
     await space.set_addresses("member1", "web-a", ["192.0.2.1"])
     await says(space, "EndpointsAvailable", FINE)
-    assert await space.dispatched("member2") == {"member1-web-a": ["192.0.2.1"]}
+    assert await space.dispatched("member2") == {"member1-web-a": ["192.0.2.1"]}, "it is there when it is said"
     generation, meant = await observed_generation(space)
     assert generation == meant
     await space.set_addresses("member1", "web-a", [])
@@ -70,7 +70,12 @@ async def test_endpoints_come_and_go_and_it_is_said(space):
         ("ServiceApplied", "Service is propagated to target clusters."),
         ("EndpointSliceDispatched", "EndpointSlice are dispatched successfully"),
     ):
-        assert (await space.condition("web", kind))[::2] == ("True", text)
+
+        async def said(kind: str = kind) -> tuple[str, str]:
+            status, _, message = await space.condition("web", kind)
+            return status, message
+
+        await eventually(f"condition {kind}", said, ("True", text))
     # Its own endpoints count, though it is no provider.
     await space.create_in("member2", endpointslice("own-a", "web", ["192.0.2.2"]))
     await says(space, "EndpointsAvailable", FINE)
@@ -181,11 +186,15 @@ async def test_kubectl_get_shows_it_in_columns(space):
     await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
     await says(space, "EndpointsAvailable", FINE)
     path = f"/apis/networking.karmada.io/v1alpha1/namespaces/{space.namespace}/multiclusterservices"
-    table = await space.host.raw("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
-    columns = [one["name"] for one in table["columnDefinitions"]]
-    shown = dict(zip(columns, table["rows"][0]["cells"], strict=True))
-    del shown["Age"]
-    assert shown == {
+
+    async def shown() -> dict[str, str]:
+        table = await space.host.raw("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+        columns = [one["name"] for one in table["columnDefinitions"]]
+        row = dict(zip(columns, table["rows"][0]["cells"], strict=True))
+        del row["Age"]
+        return row
+
+    expected = {
         "Name": "web",
         "Types": '["CrossCluster"]',
         "Providers": "member1",
@@ -194,3 +203,4 @@ async def test_kubectl_get_shows_it_in_columns(space):
         "Dispatched": "True",
         "Available": "True",
     }
+    await eventually("the columns", shown, expected)

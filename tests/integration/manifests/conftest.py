@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from testbed.api import Object, wait_for
+from testbed.api import Object, resource_path, wait_for
 from testbed.bed import Bed
-from testbed.errors import NotYet
+from testbed.errors import ApiStatusError, NotYet
 from testbed.karmada import apply_all, load
 from testbed.pytest_plugin import require_components
-from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, Refused, send, without_rules
-from tests.support.admission_rules import RESOURCE, clusters, mcs
+from tests.integration.manifests.support import (
+    FOLDERS,
+    MANIFESTS,
+    ROOT,
+    Refused,
+    create_strictly,
+    send,
+    without_rules,
+)
+from tests.support.admission_rules import clusters, mcs
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
@@ -57,7 +65,7 @@ def shell(lone_bed: Bed) -> Shell:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         assert result.returncode == 0 or not check, f"{line}\n{result.stdout}{result.stderr}"
         return result
@@ -80,8 +88,10 @@ async def installed(lone_bed: Bed, shell: Shell) -> ControlPlane:
     for folder in FOLDERS:
         await shell(f"kubectl apply --validate=strict -f manifests/{folder}/")
         if folder in {"crds", "standalone"}:
-            await shell("kubectl wait --for=condition=Established --timeout=30s crd --all")
+            await shell("kubectl wait --for=condition=Established --timeout=60s crd --all")
     await _rules_in_force(lone_bed.host)
+    await _cluster_rules_in_force(lone_bed.host)
+    await _in_discovery(shell)
     return lone_bed.host
 
 
@@ -160,22 +170,67 @@ async def _rules_in_force(plane: ControlPlane) -> None:
     await wait_for(f"the rules to be in force in {plane.name}", refused)
 
 
-async def _ids_in_force(plane: ControlPlane) -> None:
-    old = await plane.api.get(RESOURCE, "old-types", namespace="default")
-    old["metadata"]["annotations"] = {"example.com/touched": "yes"}
+async def _cluster_rules_in_force(plane: ControlPlane) -> None:
+    """Those of another definition, which the server takes over by itself."""
+    cluster: Object = {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": "a.b"}}
 
-    async def given() -> bool:
+    async def refused() -> bool:
+        resource = "cluster.karmada.io/v1alpha1/clusters"
         try:
-            answer = await send(plane, "PUT", old, dry_run=True)
-        except Refused as refused:  # until the server has published the kind's OpenAPI
-            if refused.status != 503:
-                raise
-            raise NotYet(refused.message) from refused
-        if not answer["metadata"].get("labels"):
-            raise NotYet("no id")
+            await create_strictly(plane.api, resource, cluster | {"spec": {"syncMode": "Push"}}, dryRun="All")
+        except ApiStatusError as error:
+            if error.status == 422:
+                return True
+            raise
+        raise NotYet("a name with a dot is let through")
+
+    await wait_for(f"the rules of Clusters to be in force in {plane.name}", refused)
+
+
+async def _in_discovery(shell: Shell) -> None:
+    """Until kubectl finds all kinds, and has them in its cache."""
+    names = {f"{one['spec']['names']['plural']}.{one['spec']['group']}" for one in _definitions()}
+
+    async def found() -> bool:
+        told = set((await shell("kubectl api-resources -o name", check=False)).stdout.split())
+        if missing := names - told:
+            raise NotYet(f"no {sorted(missing)}")
         return True
 
-    await wait_for(f"ids to be given in {plane.name}", given)
+    await wait_for("all kinds in the server's discovery", found, interval=1.0)
+
+
+def _definitions() -> list[Object]:
+    return [
+        one
+        for folder in ("crds", "standalone")
+        for one in load(MANIFESTS / folder)
+        if one["kind"] == "CustomResourceDefinition"
+    ]
+
+
+async def _ids_in_force(plane: ControlPlane) -> None:
+    """Of each kind: the server needs a kind's OpenAPI for that, and publishes one after the other."""
+    bound = {"resource": {"apiVersion": "v1", "kind": "Service", "name": "a"}}
+    for manifest in (
+        mcs("until-ids-are-given"),
+        {"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "spec": {}},
+        {"apiVersion": "work.karmada.io/v1alpha2", "kind": "ResourceBinding", "spec": bound},
+    ):
+        meta = {"name": "until-ids-are-given", "namespace": "default"}
+        made = await plane.api.create(manifest | {"metadata": meta})
+        made["metadata"]["annotations"] = {"example.com/touched": "yes"}
+        resource = f"{made['apiVersion']}/{made['kind'].lower()}s"
+        path = resource_path(resource, meta["name"], namespace=meta["namespace"])
+
+        async def given(path: str = path, made: Object = made) -> bool:
+            answer = await plane.api.raw("PUT", path, made, query={"dryRun": "All"})
+            if not answer["metadata"].get("labels"):
+                raise NotYet("no id")
+            return True
+
+        await wait_for(f"ids of {resource} to be given in {plane.name}", given)
+        await plane.api.delete(resource, meta["name"], namespace=meta["namespace"])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,6 +12,7 @@ import yaml
 from testbed.api import wait_for
 from testbed.errors import ApiStatusError, NotYet
 from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, create_strictly, ensure_namespace
+from tests.support.fleet import eventually
 
 if TYPE_CHECKING:
     from testbed.api import Api, Object
@@ -194,6 +195,14 @@ async def may(api: Api, verb: str, group: str = "", resource: str = "", namespac
     return allowed
 
 
+async def comes_to_allow(
+    api: Api, expected: bool, verb: str, group: str = "", resource: str = "", namespace: str = "", *, url: str = ""
+) -> None:
+    """Wait until :func:`may` says so: the authorizer learns of roles a moment after they are stored."""
+    right = (verb, group, resource, namespace, url)
+    await eventually(f"{right}", lambda: may(api, *right), expected)
+
+
 @pytest.mark.parametrize(
     ("verb", "group", "resource", "namespace", "allowed"),
     [
@@ -225,7 +234,7 @@ async def may(api: Api, verb: str, group: str = "", resource: str = "", namespac
     ],
 )
 async def test_server_grants_the_controller(installed, verb, group, resource, namespace, allowed):
-    assert await may(installed.api, verb, group, resource, namespace) is allowed
+    await comes_to_allow(installed.api, allowed, verb, group, resource, namespace)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +252,7 @@ async def test_server_grants_the_controller(installed, verb, group, resource, na
     ],
 )
 async def test_member_grants_the_controller(member, verb, group, resource, allowed):
-    assert await may(member.api, verb, group, resource, "any") is allowed
+    await comes_to_allow(member.api, allowed, verb, group, resource, "any")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ async def test_member_grants_the_controller(member, verb, group, resource, allow
      ("/metrics", False)],
 )  # fmt: skip
 async def test_member_grants_the_status_probe(member, url, allowed):
-    assert await may(member.api, "get", url=url) is allowed
+    await comes_to_allow(member.api, allowed, "get", url=url)
 
 
 async def test_service_account_can_use_the_api_with_a_token(installed, shell):

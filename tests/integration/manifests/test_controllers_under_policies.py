@@ -9,7 +9,7 @@ import pytest
 from testbed import ControllerProcess, karmada
 from testbed.karmada import apply_all, load
 from tests.integration.manifests.support import MANIFESTS, without_rules
-from tests.support.fleet import MCS, SERVICES, Space, endpointslice, gone, multiclusterservice, service
+from tests.support.fleet import MCS, SERVICES, Space, endpointslice, eventually, gone, multiclusterservice, service
 from tests.support.traffic import Traffic, idle
 
 if TYPE_CHECKING:
@@ -45,11 +45,16 @@ async def test_services_old_faulty_and_new_are_served_and_let_go_and_then_nothin
         await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]}, "web")
         await space.succeeded("web")
-        await idle(process)
-        seen = await space.mcs(OLD)
-        assert seen["metadata"]["finalizers"]
-        assert seen["metadata"]["labels"]["multiclusterservice.karmada.io/permanent-id"]
-        assert "NoCluster" in str(seen["status"]["conditions"])
+        await idle(process, Traffic(bed))
+
+        async def is_served() -> tuple[bool, bool, bool]:
+            seen = await space.mcs(OLD)
+            has_id = "multiclusterservice.karmada.io/permanent-id" in seen["metadata"].get("labels", {})
+            told = "NoCluster" in str(seen.get("status", {}).get("conditions"))
+            return bool(seen["metadata"].get("finalizers")), has_id, told
+
+        await eventually("the old one to be served", is_served, (True, True, True))
+        await idle(process, Traffic(bed))
 
         # A fixed point: nobody gives an id that somebody else takes away.
         quiet = Traffic(bed)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BINARY = "mcs-controller-manager"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 PORT_TRIES = 3
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from testbed.etcd import EtcdClient
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ class ControlPlane:
 
     async def _ready(self) -> bool:
         with contextlib.suppress(ApiStatusError, aiohttp.ClientError, OSError):
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(10.0):
                 await self.api.raw("GET", "/readyz")
                 # "default" is made by a loop of the server itself, a moment after it calls itself ready.
                 await self.api.get("v1/namespaces", "default")

@@ -16,7 +16,7 @@ from testbed.processes import Process
 if TYPE_CHECKING:
     from pathlib import Path
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

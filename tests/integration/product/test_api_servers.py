@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from testbed import ControllerProcess
 
-from tests.integration.product.conftest import equip
+from tests.integration.product.conftest import AT_ONCE, equip
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,9 +77,10 @@ async def test_a_restarted_control_plane_finds_the_controller_alive_and_watching
 async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_process_goes_on(mortal_bed, run):
     process = await run(
         "lost",
-        "--leader-elect-lease-duration=4s",
-        "--leader-elect-renew-deadline=3s",
-        "--leader-elect-retry-period=500ms",
+        # Not shorter: a leader that is only slow must not lose the lease before the control plane goes.
+        "--leader-elect-lease-duration=15s",
+        "--leader-elect-renew-deadline=10s",
+        "--leader-elect-retry-period=1s",
         bed=mortal_bed,
     )
     space = await offered(mortal_bed)
@@ -96,7 +97,7 @@ async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_
 
 
 async def test_opening_15_endpoints_of_an_unreachable_provider_stay_and_its_first_change_arrives(mortal_bed, run):
-    process = await run("outage", bed=mortal_bed)
+    process = await run("outage", AT_ONCE, bed=mortal_bed)
     space = await offered(mortal_bed)
     provider = mortal_bed.members["member1"]
     await provider.kill_apiserver()
@@ -137,7 +138,7 @@ async def idle_but_for_retries(process: ControllerProcess) -> None:
 
 
 async def test_what_a_consumer_missed_while_it_was_away_is_made_up_for(mortal_bed, run):
-    process = await run("consumer", bed=mortal_bed)
+    process = await run("consumer", AT_ONCE, bed=mortal_bed)
     space = await offered(mortal_bed)
     consumer = mortal_bed.members["member2"]
     await consumer.kill_apiserver()

@@ -17,6 +17,7 @@ from tests.support.fleet import (
     CRDS,
     EVENTS,
     MCS,
+    PATIENCE_SECONDS,
     SECRETS,
     SERVICES,
     SLICES,
@@ -104,7 +105,7 @@ async def test_where_admission_lets_it_through_the_condition_says_so(space):
             await space.create(multiclusterservice("both", ["member1"], ["member2"], types=TWO_TYPES))
             return True
 
-        await wait_for("the lax kind", admitted, 20)
+        await wait_for("the lax kind", admitted, PATIENCE_SECONDS)
         await space.create(service("both"))
         await space.create_in("member1", endpointslice("both-a", "both", ["192.0.2.1"]))
         await eventually(
@@ -181,7 +182,11 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
         await host.create(cluster)
         await eventually("the cluster to be called unusable", ready, ("False", "StatusCollectionFailed"))
         assert "Secret karmada-cluster/far not found" in condition_of(await host.get(CLUSTERS, "far"), "Ready")[2]
-        assert "Secret karmada-cluster/far not found" in await events_of_cluster(host, "far")
+
+        async def event_names_the_secret() -> bool:
+            return "Secret karmada-cluster/far not found" in await events_of_cluster(host, "far")
+
+        await eventually("an event about the Secret", event_names_the_secret, True)
         await space.create(multiclusterservice("web", ["far", "member1"], ["member2"]), service("web"))
         await eventually(
             "the condition of a service that names it",
@@ -222,14 +227,18 @@ async def test_a_cluster_without_secret_and_then_with_a_wrong_ca_says_so_and_hea
                 "Service is propagated to target clusters.",
             ),
         )
-        await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace), 30)
+        await wait_for("the Service in it", lambda: far.host.api.find(SERVICES, "web", namespace=space.namespace))
 
         # The token is worth nothing any more, and nobody has put another one into the Secret.
         await far.host.api.delete(ACCOUNTS, karmada.SERVICE_ACCOUNT, namespace=karmada.SYSTEM_NAMESPACE)
         await eventually("the cluster to be called refusing", ready, ("False", "CredentialsRefused"), timeout=60)
         refused = "cluster refused the token in Secret karmada-cluster/far (/readyz answered 401)"
         assert condition_of(await host.get(CLUSTERS, "far"), "Ready")[2] == refused
-        assert (await events_of_cluster(host, "far")).splitlines().count(refused) == 1
+
+        async def events_of_the_refusal() -> int:
+            return (await events_of_cluster(host, "far")).splitlines().count(refused)
+
+        await eventually("one event of the refusal", events_of_the_refusal, 1)
         await skipped(space, "far: the cluster refused the token in Secret karmada-cluster/far")
     finally:
         # A binding that outlives its MultiClusterService is scheduled by nobody, and keeps the cluster from leaving.
@@ -261,6 +270,7 @@ async def test_an_aggregated_api_whose_server_does_not_exist_leaves_its_member_r
     async def condition(kind: str) -> tuple[str, str]:
         return condition_of(await host.get(CLUSTERS, "member1"), kind)[:2]
 
+    await eventually("member1 to be ready", lambda: condition("Ready"), ("True", "ClusterReady"))
     since = condition_of(await host.get(CLUSTERS, "member1"), "Ready")
     await member.create(dead)
     try:
@@ -284,7 +294,7 @@ async def skipped(space: Space, words: str) -> None:
             raise NotYet(message)
         return True
 
-    await wait_for(f"a condition with {words!r}", said, 30)
+    await wait_for(f"a condition with {words!r}", said)
 
 
 def encoded(text: bytes) -> str:
@@ -328,7 +338,7 @@ async def test_a_work_with_a_garbage_manifest_says_so_and_heals(space, manifest,
                 raise NotYet(f"Applied {status} {reason} {message}")
             return message
 
-        assert says.lower() in (await wait_for("the condition", refused, 30)).lower()
+        assert says.lower() in (await wait_for("the condition", refused)).lower()
         await goes_on(space)
         mended = service("mended")
         mended["metadata"]["namespace"] = space.namespace
@@ -379,7 +389,7 @@ async def test_opening_17_a_slice_whose_name_is_too_long_for_its_work_is_logged_
             or None
         )
 
-    await wait_for("a line in the log", logged, 20)
+    await wait_for("a line in the log", logged)
     await goes_on(space)
     await space.member("member1").delete(SLICES, name, namespace=space.namespace)
     await space.create_in("member1", endpointslice("w" * 200, "web", ["192.0.2.1"]))
@@ -427,7 +437,7 @@ async def refusing(api: Api, namespace: str, what: Object, probe: Object) -> Asy
         raise NotYet("it was admitted")
 
     try:
-        await wait_for("the policy to be in force", in_force, 30, interval=0.2)
+        await wait_for("the policy to be in force", in_force, interval=0.2)
         yield
     finally:
         for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
@@ -460,7 +470,7 @@ async def test_opening_23_a_slice_that_the_consumer_refuses_is_named_with_the_re
                     return str(work["metadata"]["name"])
             return None
 
-        name = await wait_for("the Work of the refused slice", work_of_the_refused, 30)
+        name = await wait_for("the Work of the refused slice", work_of_the_refused)
 
         async def applied() -> tuple[str, str]:
             work = await space.host.get(WORKS, name, namespace="karmada-es-member2")
@@ -490,7 +500,7 @@ async def test_opening_23_a_slice_that_the_consumer_refuses_is_named_with_the_re
         await goes_on(space)
     both = {"member1-web-a": ["192.0.2.2"], "member1-web-refused": ["192.0.2.1"]}
     # What a member refuses is tried again about every minute.
-    await eventually("both slices in member2", lambda: space.dispatched("member2", "web"), both, timeout=120)
+    await eventually("both slices in member2", lambda: space.dispatched("member2", "web"), both, timeout=180)
     await eventually("the mended Work", applied, ("True AppliedSuccessful", ""))
     await space.succeeded("web")
 
@@ -515,9 +525,14 @@ async def test_openings_09_and_10_one_slice_that_fails_is_not_hidden_by_the_succ
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"]})
         await goes_on(space)
         assert await dispatched() == failed
-        reasons = await space.event_reasons("MultiClusterService", "web")
-        assert ("Warning", "DispatchEndpointSliceFailed") in reasons
-    await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"], "member1-web-refused": ["192.0.2.1"]}, "web")
+
+        async def told() -> bool:
+            return ("Warning", "DispatchEndpointSliceFailed") in await space.event_reasons("MultiClusterService", "web")
+
+        await eventually("an event about it", told, True)
+    both = {"member1-web-a": ["192.0.2.3"], "member1-web-refused": ["192.0.2.1"]}
+    # The longer it has failed, the later it is tried again.
+    await eventually("both slices in member2", lambda: space.dispatched("member2", "web"), both, timeout=180)
     await space.succeeded("web")
 
 

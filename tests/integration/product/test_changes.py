@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+REPLACEMENTS = 5
+"""How often a test tries to replace a Service in time."""
 PERMANENT_ID = "multiclusterservice.karmada.io/permanent-id"
 CLAIM = {"resourcetemplate.karmada.io/claimed-by", PERMANENT_ID}
 ONE, TWO = {"providerClusters": [{"name": "member1"}]}, {"providerClusters": [{"name": "member2"}]}
@@ -128,9 +131,12 @@ async def test_a_deleted_service_leaves_the_members_and_comes_back_when_it_is_ma
     await space.host.delete(SERVICES, "web", namespace=space.namespace)
     for cluster in space.bed.members:
         await gone(space.member(cluster), SERVICES, "web", space.namespace)
-    status, reason, message = await wait_for("the condition to say so", lambda: condition_unless_true(space), 30)
-    assert (status, reason) == ("False", "ServiceAppliedFailed")
-    assert f"Service {space.namespace}/web does not exist" in message
+
+    async def said() -> tuple[str, str, bool]:
+        status, reason, message = await space.condition("web", "ServiceApplied")
+        return status, reason, f"Service {space.namespace}/web does not exist" in message
+
+    await eventually("the condition to say so", said, ("False", "ServiceAppliedFailed", True))
 
     await space.create(service("web"))
     await space.succeeded("web")
@@ -139,11 +145,15 @@ async def test_a_deleted_service_leaves_the_members_and_comes_back_when_it_is_ma
         async def there(cluster: str = cluster) -> Object | None:
             return await service_in(space, cluster)
 
-        await wait_for(f"the Service in {cluster}", there, 30)
+        await wait_for(f"the Service in {cluster}", there)
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
     recreated = await space.host.get(SERVICES, "web", namespace=space.namespace)
-    binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
-    assert [owner["uid"] for owner in binding["metadata"]["ownerReferences"]] == [recreated["metadata"]["uid"]]
+
+    async def owners() -> list[str]:
+        binding = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
+        return [owner["uid"] for owner in binding["metadata"]["ownerReferences"]]
+
+    await eventually("the binding to belong to the new Service", owners, [recreated["metadata"]["uid"]])
 
 
 async def test_copies_leave_with_their_service_but_not_if_it_is_replaced(space):
@@ -153,12 +163,21 @@ async def test_copies_leave_with_their_service_but_not_if_it_is_replaced(space):
         slices = await space.member("member2").list(SLICES, namespace=space.namespace)
         return [one["metadata"]["uid"] for one in slices if one["metadata"]["name"] == "member1-web-a"]
 
-    before = await copy_ids()
-    await space.host.delete(SERVICES, "web", namespace=space.namespace)
-    await gone(space.member("member2"), SERVICES, "web", space.namespace)
-    assert await copy_ids() == before
-    await space.create(service("web"))
-    await space.succeeded("web")
+    for _ in range(REPLACEMENTS):
+        before = await copy_ids()
+        began = time.monotonic()
+        await space.host.delete(SERVICES, "web", namespace=space.namespace)
+        await gone(space.member("member2"), SERVICES, "web", space.namespace)
+        kept = await copy_ids()
+        await space.create(service("web"))
+        in_time = time.monotonic() - began < SERVICE_GONE_SECONDS / 2
+        await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
+        await space.succeeded("web")
+        if in_time:
+            break
+    else:
+        pytest.skip("this machine is too busy to replace a Service within the time in which its copies stay")
+    assert kept == before
     # Longer than the first absence would have been allowed to last.
     await asyncio.sleep(SERVICE_GONE_SECONDS + 1)
     assert await copy_ids() == before, "never away in between"
@@ -169,11 +188,6 @@ async def test_copies_leave_with_their_service_but_not_if_it_is_replaced(space):
     await space.create(service("web"))
     await space.dispatched_are("member2", {"member1-web-a": [ADDRESS["member1"]]})
     await space.succeeded("web")
-
-
-async def condition_unless_true(space: Space) -> tuple[str, str, str] | None:
-    found = await space.condition("web", "ServiceApplied")
-    return found if found[0] != "True" else None
 
 
 async def test_case_95_empty_lists_mean_every_cluster(space):
@@ -199,12 +213,21 @@ async def test_case_94_a_cluster_that_nobody_registered_is_named_and_the_others_
     await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
     await space.succeeded("web")
-    assert (await space.condition("web", "ServiceApplied"))[2] == (
-        "Service is propagated to target clusters. Skipped: nirvana, nowhere: no such Cluster is registered."
-    )
-    assert (await space.condition("web", "EndpointSliceDispatched"))[2] == (
-        "EndpointSlice are dispatched successfully. Skipped: nirvana: no such Cluster is registered."
-    )
+    for kind, text in (
+        (
+            "ServiceApplied",
+            "Service is propagated to target clusters. Skipped: nirvana, nowhere: no such Cluster is registered.",
+        ),
+        (
+            "EndpointSliceDispatched",
+            "EndpointSlice are dispatched successfully. Skipped: nirvana: no such Cluster is registered.",
+        ),
+    ):
+
+        async def message(kind: str = kind) -> str:
+            return str((await space.condition("web", kind))[2])
+
+        await eventually(f"the message of {kind}", message, text)
 
     async def warnings() -> set[tuple[str, str]]:
         return {event[1:] for event in await space.events("MultiClusterService", "web") if event[0] == "Warning"}
@@ -276,14 +299,14 @@ async def test_what_people_do_to_copies_and_services_in_members_is_undone(space)
     async def there() -> Object | None:
         return await service_in(space, "member2")
 
-    before = await wait_for("the Service in member2", there, 30)
+    before = await wait_for("the Service in member2", there)
     await member.delete(SERVICES, "web", namespace=namespace)
 
     async def back() -> bool | None:
         found = await service_in(space, "member2")
         return True if found is not None and found["metadata"]["uid"] != before["metadata"]["uid"] else None
 
-    await wait_for("another Service in member2", back, 30)
+    await wait_for("another Service in member2", back)
 
 
 async def test_openings_11_and_12_a_service_that_lost_its_id_gets_another_and_keeps_what_it_has(space):
@@ -308,7 +331,7 @@ async def test_openings_11_and_12_a_service_that_lost_its_id_gets_another_and_ke
             raise NotYet(f"{found}, before {lost}")
         return True
 
-    await wait_for("the same new id everywhere", one_new_id, 30)
+    await wait_for("the same new id everywhere", one_new_id)
     assert await space.dispatched("member2") == {"member1-web-a": [ADDRESS["member1"]]}
     await space.host.delete(MCS, "web", namespace=space.namespace)
     await space.dispatched_are("member2", {})

@@ -91,7 +91,9 @@ async def arrived(space: Space, name: str, number: int) -> None:
 
 
 async def events_with_counts(space: Space) -> dict[str, int]:
-    found = await space.host.list(EVENTS)
+    """Of the world's namespace and of its clusters: elsewhere those of earlier tests are on their way out."""
+    namespaces = [space.namespace, "default", *(f"karmada-es-{cluster}" for cluster in space.bed.members)]
+    found = [each for namespace in namespaces for each in await space.host.list(EVENTS, namespace=namespace)]
     return {each["metadata"]["name"]: each["count"] for each in found if "count" in each}
 
 

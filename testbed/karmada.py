@@ -104,7 +104,7 @@ async def join_all(bed: Bed, *, manifests: Path = MANIFESTS) -> None:
     await together(join(bed, member, manifests=manifests) for member in bed.members)
 
 
-async def unjoin(bed: Bed, member: str, *, timeout: float = 60.0) -> None:
+async def unjoin(bed: Bed, member: str, *, timeout: float = 120.0) -> None:
     """Delete a member's Cluster, wait until its finalizers are removed, then delete its Secret.
 
     Args:

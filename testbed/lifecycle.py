@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from testbed.supervisor import Extent
 
-START_SECONDS = 180.0
-STOP_SECONDS = 30.0
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-TERM_GRACE_SECONDS = 10.0
+TERM_GRACE_SECONDS = 30.0
 TAIL_LINES = 30
 
 _PR_SET_PDEATHSIG = 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from testbed.controlplane import ControlPlane
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 class Node:

@@ -206,7 +206,7 @@ def by_hand(world: World) -> str:
     return shlex.join(pod_shell(world.bed.root, CONSUMER, CLIENT, namespace=NAMESPACE).argv(["curl", URL]))
 
 
-async def _run(world: World, command: list[str], timeout: float = 10.0) -> Executed:
+async def _run(world: World, command: list[str], timeout: float = 30.0) -> Executed:
     return await world.bed.dataplane.exec(CONSUMER, CLIENT, command, namespace=NAMESPACE, timeout=timeout)
 
 

@@ -31,7 +31,6 @@ async def offered(scene: Scene, replicas: int) -> set[str]:
     level="Required",
     clause=KARMADA_FAILOVER,
 )
-@pytest.mark.timeout(300)
 async def test_the_providers_api_server_is_down(scene):
     world, pods = scene.world, await offered(scene, 2)
     provider = world.bed.members["member1"]

@@ -28,7 +28,6 @@ REQUESTS = 200
 """Asked on after each change: more than two seconds, in which a slice that went would have come back."""
 
 
-@pytest.mark.timeout(500)
 async def test_no_request_of_a_client_in_the_provider_is_lost_when_collection_ends(dataplane: dict[str, Path]):
     async with collecting("loop", dataplane=True) as (bed, space, ours, web, shown):
         host, namespace = space.host, space.namespace

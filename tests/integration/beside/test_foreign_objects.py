@@ -40,7 +40,6 @@ async def release(api: Api, resource: str, name: str, namespace: str) -> None:
     await api.patch(resource, name, {"metadata": {"finalizers": left}}, namespace=namespace)
 
 
-@pytest.mark.timeout(400)
 async def test_a_whole_life_touches_nothing_of_others(
     karmada_bed: Bed, fake_karmada: FakeKarmada, space: Space, run: Run
 ):

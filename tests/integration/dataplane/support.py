@@ -55,7 +55,7 @@ async def running(plane: ControlPlane, namespace: str, app: str, count: int = 1)
             return found
         raise NotYet(f"{len(found)} of {len(pods)} ready")
 
-    return await wait_for(f"{count} Pods of {app} in {plane.name}", ready, 30)
+    return await wait_for(f"{count} Pods of {app} in {plane.name}", ready, 60)
 
 
 def is_ready(pod: Object) -> bool:
@@ -65,7 +65,7 @@ def is_ready(pod: Object) -> bool:
 
 async def curl(bed: Bed, member: str, namespace: str, *url: str) -> str:
     """What a Pod called curl gets; an empty text if there is no answer."""
-    answer = await bed.dataplane.exec(member, "curl", ["curl", "-sS", "-m", "2", *url], namespace=namespace)
+    answer = await bed.dataplane.exec(member, "curl", ["curl", "-sS", "-m", "10", *url], namespace=namespace)
     return answer.stdout
 
 
@@ -74,18 +74,18 @@ async def answered_by(bed: Bed, member: str, namespace: str, url: str, pods: Seq
     wanted = {HELLO.format(pod=pod) for pod in pods} or {""}
 
     async def only_these() -> bool | None:
-        one_command = ["sh", "-c", f"for i in $(seq {tries}); do curl -s -m 2 {url}; printf '|'; done"]
-        answer = await bed.dataplane.exec(member, "curl", one_command, namespace=namespace)
+        one_command = ["sh", "-c", f"for i in $(seq {tries}); do curl -s -m 10 {url}; printf '|'; done"]
+        answer = await bed.dataplane.exec(member, "curl", one_command, namespace=namespace, timeout=200)
         seen = set(answer.stdout.split("|")[:-1])
         if seen == wanted:
             return True
         raise NotYet(f"{seen}")
 
-    await wait_for(f"{url} to be answered by {pods}", only_these, 30)
+    await wait_for(f"{url} to be answered by {pods}", only_these, 60)
 
 
 async def until_silent(bed: Bed, member: str, namespace: str, url: str) -> None:
     async def silent() -> bool | None:
         return not await curl(bed, member, namespace, url) or None
 
-    await wait_for(f"{url} to be silent", silent, 20)
+    await wait_for(f"{url} to be silent", silent, 60)

@@ -59,10 +59,13 @@ async def test_cases_90_and_91_what_is_exported_answers_under_its_derived_name_a
 
     await eventually("one endpoint on the control plane and in member2", endpoints, [1, 1])
     await answered_by(fleet, "member2", "default", f"http://{derived}", list(pods))
-    told = await fleet.host.api.list(
-        EVENTS, namespace="default", field_selector="involvedObject.kind=ServiceImport,involvedObject.name=serve"
-    )
-    assert "SyncDerivedServiceSucceed" in {each["reason"] for each in told}
+
+    async def told() -> bool:
+        about = "involvedObject.kind=ServiceImport,involvedObject.name=serve"
+        events = await fleet.host.api.list(EVENTS, namespace="default", field_selector=about)
+        return "SyncDerivedServiceSucceed" in {each["reason"] for each in events}
+
+    await eventually("the event about the derived Service", told, True)
 
     await fleet.host.api.patch(DEPLOYMENTS, "serve", {"spec": {"replicas": 2}}, namespace="default")
     pods = await running(fleet.members["member1"], "default", "serve", 2)

@@ -92,7 +92,7 @@ async def test_when_the_owner_of_a_data_plane_is_killed_the_next_bed_removes_wha
 
 
 def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=400)
     if check:
         assert result.returncode == 0, result.stderr
     return result
@@ -107,7 +107,7 @@ def test_a_named_bed_lets_commands_run_in_its_pods_and_down_after_a_crash_leaves
         assert state["dataplane"] is True
         kubectl = (state["kubectl"], "--kubeconfig", state["kubeconfigs"]["member1"])
         run(*kubectl, "run", "curl-1", "--image=curlimages/curl")
-        run(*kubectl, "wait", "--for=condition=Ready", "pod/curl-1", "--timeout=20s")
+        run(*kubectl, "wait", "--for=condition=Ready", "pod/curl-1", "--timeout=60s")
 
         in_pod = (*testbed, "exec", "--name", name, "member1")
         answer = run(*in_pod, "curl", "--", "sh", "-c", "hostname; exit 3", check=False)

@@ -50,8 +50,8 @@ def run(start, tmp_path):
     """Runs a demo to its end: the exit code, its document, its narration. It must leave nothing behind."""
 
     def to_the_end(*arguments: str) -> tuple[int, dict[str, Any], str]:
-        process = start("--output", "json", *arguments)
-        stdout, stderr = process.communicate(timeout=150)
+        process = start("--output", "json", "--timeout=120", *arguments)  # the last --timeout counts
+        stdout, stderr = process.communicate(timeout=500)
         assert not list(tmp_path.glob(f"{PREFIX}*"))
         return process.returncode, json.loads(stdout), stderr
 
@@ -115,7 +115,7 @@ def test_without_a_data_plane_every_step_is_observed_and_the_exit_code_is_0(run)
 
 def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(run):
     code, document, narration = run(
-        "--no-dataplane", "--timeout=20", "--controller-flag=--controllers=*,standalone,-endpointsliceDispatch"
+        "--no-dataplane", "--timeout=45", "--controller-flag=--controllers=*,standalone,-endpointsliceDispatch"
     )
     assert (code, document["ok"]) == (1, False)
     failed = [each for each in document["steps"] if each["reached"] and not each["ok"]]
@@ -161,7 +161,7 @@ def test_a_signal_ends_it_and_nothing_is_left(start, tmp_path, signum, moment):
         assert line, process.communicate()
     (root,) = tmp_path.glob(f"{PREFIX}*")
     process.send_signal(signum)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 128 + signum, stderr
     assert f"{signum.name}: stopping everything" in stdout
     assert "Traceback" not in stderr

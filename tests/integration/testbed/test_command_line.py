@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 def run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
-        [sys.executable, "-m", "testbed", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "testbed", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=400
     )
     if check:
         assert result.returncode == 0, result.stderr
@@ -43,6 +44,15 @@ def up(name: str) -> dict[str, Any]:
     answer = run("up", "--name", name, "--members", "0", "--planes-only", "--output", "json")
     state: dict[str, Any] = json.loads(answer.stdout)
     return state
+
+
+def kill(name: str) -> None:
+    """Send SIGKILL to the supervisor, and wait until it has ended."""
+    state = BedDirectory(name).read()
+    assert state is not None
+    state.supervisor.send(signal.SIGKILL)
+    while state.supervisor.alive():
+        time.sleep(0.01)
 
 
 def test_a_named_bed_stays_up_until_taken_down(name):
@@ -66,7 +76,7 @@ def test_a_named_bed_stays_up_until_taken_down(name):
 
 def test_after_a_crash_status_says_so_and_the_next_up_starts_afresh(name):
     crashed = up(name)
-    os.kill(crashed["supervisor"]["pid"], signal.SIGKILL)
+    kill(name)
     status = run("status", "--name", name, check=False)
     assert status.returncode == 1
     assert "its supervisor was killed" in status.stdout
@@ -76,8 +86,8 @@ def test_after_a_crash_status_says_so_and_the_next_up_starts_afresh(name):
 
 
 def test_down_after_a_crash_leaves_nothing_and_spares_whoever_has_the_pid_now(name):
-    state = up(name)
-    os.kill(state["supervisor"]["pid"], signal.SIGKILL)
+    up(name)
+    kill(name)
     # As if the supervisor's pid had been handed to us since.
     directory = BedDirectory(name)
     stale = directory.read()

@@ -28,7 +28,7 @@ async def no_process_of(root: Path) -> None:
     async def gone() -> bool | None:
         return not list(processes_of(root)) or None
 
-    await wait_for(f"no process of {root} to be left", gone, 10)
+    await wait_for(f"no process of {root} to be left", gone)
 
 
 async def test_a_killed_api_server_refuses_connections_and_comes_back_with_its_data_and_pods(new_bed):
@@ -53,7 +53,7 @@ async def test_a_killed_api_server_refuses_connections_and_comes_back_with_its_d
         found = await plane.api.get("v1/pods", "late", namespace="default")
         return found["status"]["phase"] == "Running" or None
 
-    await wait_for("a pod made after the restart to run", running, 20)
+    await wait_for("a pod made after the restart to run", running)
 
     await plane.stop_apiserver()
     assert not plane.apiserver.running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -54,7 +53,7 @@ async def endpoints_are(api: Api, namespace: str, count: int) -> list[str]:
             raise NotYet(f"{len(slices)} slices with endpoints {endpoints}")
         return ready
 
-    return await wait_for(f"{count} ready endpoints of the Service", probe, 20)
+    return await wait_for(f"{count} ready endpoints of the Service", probe)
 
 
 async def test_pods_of_a_deployment_run_and_the_real_slice_follows_every_scaling(bed, namespace):
@@ -84,7 +83,7 @@ async def test_a_pod_whose_readiness_a_test_takes_away_is_left_so(bed, namespace
         (one,) = await plane.api.list("discovery.k8s.io/v1/endpointslices", namespace=namespace)
         return [each["conditions"]["ready"] for each in one["endpoints"]].count(False) == 1 or None
 
-    await wait_for("one endpoint that is not ready", one_is_not_ready, 20)
+    await wait_for("one endpoint that is not ready", one_is_not_ready)
 
 
 async def test_a_deleted_pod_goes_and_its_replacement_gets_an_address_of_its_own(bed, namespace):
@@ -98,11 +97,15 @@ async def test_a_deleted_pod_goes_and_its_replacement_gets_an_address_of_its_own
     async def replaced() -> str | None:
         pods = await plane.api.list("v1/pods", namespace=namespace)
         uids = {each["metadata"]["uid"] for each in pods}
-        return pods[0]["metadata"]["name"] if len(pods) == 1 and uids != {pod["metadata"]["uid"]} else None
+        return pods[0]["status"].get("podIP") if len(pods) == 1 and uids != {pod["metadata"]["uid"]} else None
 
-    await wait_for("another pod in its place", replaced, 20)
-    (after,) = await endpoints_are(plane.api, namespace, 1)
-    assert after != before
+    address = await wait_for("another pod with an address in its place", replaced)
+    assert address != before
+
+    async def follows() -> bool | None:
+        return await endpoints_are(plane.api, namespace, 1) == [address] or None
+
+    await wait_for("the slice to name the other pod", follows)
 
 
 async def test_ranges_of_the_planes_do_not_overlap(bed):
@@ -126,7 +129,7 @@ async def test_owned_objects_are_collected_on_the_control_plane(bed, namespace):
     async def gone() -> bool | None:
         return await api.find("v1/configmaps", "owned", namespace=namespace) is None or None
 
-    await wait_for("the owned object to be gone", gone, 20)
+    await wait_for("the owned object to be gone", gone)
 
 
 async def test_a_minted_user_may_do_what_rbac_grants_and_nothing_else(bed, namespace):
@@ -145,7 +148,7 @@ async def test_a_minted_user_may_do_what_rbac_grants_and_nothing_else(bed, names
         async def may_list() -> list[dict[str, Any]] | None:
             return await jane.list("v1/configmaps", namespace=namespace)
 
-        await wait_for("the binding to count", may_list, 10)
+        await wait_for("the binding to count", may_list)
         with pytest.raises(ApiStatusError) as refusal:
             await jane.list("v1/secrets", namespace=namespace)
     assert (refusal.value.status, refusal.value.reason) == (403, "Forbidden")
@@ -205,10 +208,9 @@ async def test_waiting_in_vain_ends_in_time_and_tells_what_was_last_seen():
     async def probe() -> None:
         raise NotYet("two of three")
 
-    began = time.monotonic()
-    with pytest.raises(WaitTimeout, match=r"waiting for the third; last seen: two of three"):
-        await wait_for("the third", probe, 0.3)
-    assert time.monotonic() - began < 1.0
+    with pytest.raises(WaitTimeout, match=r"after 0\.3 s waiting for the third; last seen: two of three"):
+        async with asyncio.timeout(60):
+            await wait_for("the third", probe, 0.3)
 
 
 async def test_a_probe_that_hangs_does_not_outlast_the_time_given():

@@ -90,7 +90,7 @@ class World:
                 raise NotYet(f"conditions {conditions}")
             return str(found["message"])
 
-        return await wait_for(f"Work {name} Applied={status}", probe, 30.0)
+        return await wait_for(f"Work {name} Applied={status}", probe)
 
     async def until(self, resource: str, name: str, wanted: Any, *, api: Any = None) -> Object:
         """Wait until an object of the member (or of `api`) satisfies the predicate; None for absent."""
@@ -102,7 +102,7 @@ class World:
                 raise NotYet(f"{resource} {name}: {found}")
             return (found,)
 
-        return (await wait_for(f"{resource} {name}", probe, 30.0))[0] or {}
+        return (await wait_for(f"{resource} {name}", probe))[0] or {}
 
     async def writes_during_quiet(self, seconds: float = QUIET_SECONDS) -> list[AuditEvent]:
         """What the controllers write while nothing happens. Events come late by design, so they do not count."""

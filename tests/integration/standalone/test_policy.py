@@ -21,6 +21,7 @@ from tests.support.fleet import (
     Object,
     Space,
     at_rest,
+    condition_of,
     configmap,
     deployment,
     eventually,
@@ -127,7 +128,11 @@ async def test_a_deployment_goes_where_the_policy_says_and_nowhere_else(world: W
     assert found["spec"] == template["spec"]
     assert await space.member("member2").find(DEPLOYMENTS, "web", namespace=space.namespace) is None
     assert template.get("status", {}) == {}, "nothing runs on the control plane"
-    assert ("Normal", "ApplyPolicySucceed") in await space.event_reasons("Deployment", "web")
+
+    async def told() -> bool:
+        return ("Normal", "ApplyPolicySucceed") in await space.event_reasons("Deployment", "web")
+
+    await eventually("the event about the policy", told, True)
 
 
 async def test_changes_follow_drift_is_repaired_and_places_move(world: World, space: Space) -> None:
@@ -309,9 +314,8 @@ async def test_a_kind_that_comes_later_is_picked_up(world: World, space: Space) 
     granting = [role | {"rules": [rights]}, binding]
     await karmada.apply_all(world.bed.host.api, [crd, *granting])
     await space.create(WIDGET | {"metadata": {"name": "a"}, "spec": {"size": 3}})
-    found = await until(space, "", BINDINGS, "a-widget", lambda one: one.get("status", {}).get("conditions"))
-    (condition,) = [one for one in found["status"]["conditions"] if one["type"] == "Scheduled"]
-    assert "member1 is not known to serve example.org/v1 Widget" in condition["message"]
+    why = "member1 is not known to serve example.org/v1 Widget"
+    await until(space, "", BINDINGS, "a-widget", lambda one: why in condition_of(one, "Scheduled")[2])
 
     await karmada.apply_all(space.member("member1"), [crd, *granting])
     copy = await until(space, "member1", WIDGETS, "a")

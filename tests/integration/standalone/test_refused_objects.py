@@ -13,12 +13,14 @@ from testbed.audit import AuditLog
 from testbed.errors import NotYet
 from tests.integration.standalone.test_binding_execution import fleet as fleet
 from tests.integration.standalone.test_binding_execution import world as world
+from tests.support.fleet import eventually
 from tests.support.propagation_world import SERVICES
 from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from testbed.audit import AuditMark
     from tests.support.propagation_world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -83,15 +85,21 @@ async def test_a_value_that_the_member_overrules_is_written_once_in_a_start(worl
             await world.until(SERVICES, "web", lambda one: one and len(one["spec"]["ports"]) == 2)
             assert await world.writes_during_quiet() == []
         before = await world.until(SERVICES, "web", overruled)
+        one_patch: tuple[list[str], list[str]] = ([], ["patch"])
         for _ in range(2):
             marks = [AuditLog(plane.audit_log).mark() for plane in (world.bed.host, world.bed.members["m1"])]
+
+            async def written(marks: list[AuditMark] = marks) -> tuple[list[str], list[str]]:
+                host, member = (
+                    [one.verb for one in mark.events() if one.is_write and one.user_agent.startswith(USER_AGENT)]
+                    for mark in marks
+                )
+                return host, member
+
             async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
+                await eventually("the write of this start", written, one_patch)
                 await world.writes_during_quiet(3.0)
-            [host, member] = [
-                [one.verb for one in mark.events() if one.is_write and one.user_agent.startswith(USER_AGENT)]
-                for mark in marks
-            ]
-            assert (host, member) == ([], ["patch"])
+            assert await written() == one_patch
         # And that one changes nothing.
         after = await world.member.get(SERVICES, "web", namespace=world.namespace)
         assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

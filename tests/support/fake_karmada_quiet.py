@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from testbed import AuditLog, WaitTimeout, wait_for
+from testbed import AuditLog, NotYet, WaitTimeout, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _is_machinery(event: AuditEvent) -> bool:
     return heartbeat or event.user == "system:apiserver"
 
 
-async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeout: float = 90.0) -> None:
+async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeout: float = 180.0) -> None:
     """Wait until nobody has written anything during so many heartbeats, and all of fake Karmada is well.
 
     Raises:
@@ -78,6 +78,17 @@ async def at_rest(bed: Bed, fake_karmada: FakeKarmada, *, beats: int = 6, timeou
                     return
     except TimeoutError:
         raise WaitTimeout(f"the world does not come to rest: {told[-3000:]}\n{fake_karmada.failures()}") from None
+
+
+async def no_failures(fake_karmada: FakeKarmada) -> None:
+    """Wait until nothing of fake Karmada fails: a write that another one overtook is tried again."""
+
+    async def probe() -> bool:
+        if failures := fake_karmada.failures():
+            raise NotYet(f"{failures}")
+        return True
+
+    await wait_for("fake Karmada to be well", probe)
 
 
 async def wait_heartbeats(fake_karmada: FakeKarmada, beats: int) -> None:

@@ -13,7 +13,7 @@ from testbed.karmada import CONTROLLER_USER
 from tests.integration.beside.conftest import starting
 from tests.support.fake_karmada_history import History, told
 from tests.support.fake_karmada_objects import MCS_ID, WORK_ID, labels_of
-from tests.support.fake_karmada_quiet import Writes, at_rest, wait_heartbeats
+from tests.support.fake_karmada_quiet import Writes, at_rest, no_failures, wait_heartbeats
 from tests.support.fleet import (
     BINDINGS,
     CLUSTERS,
@@ -174,7 +174,7 @@ async def test_nobody_writes_as_long_as_nothing_changes(world: World):
     writes = Writes(world.bed)
     await wait_heartbeats(world.fake_karmada, 20)
     assert writes.told() == ""
-    assert world.fake_karmada.failures() == {}
+    await no_failures(world.fake_karmada)
     # ... and nobody is asleep.
     space = world.space
     await space.set_addresses("member1", "all-a", ["203.0.113.9"])
@@ -214,7 +214,8 @@ async def test_new_id_that_the_webhook_gives_is_followed_everywhere_without_a_ga
                 if labels_of(work)["multiclusterservice.karmada.io/name"] == name
             ],
         ]
-        assert len(found) == (4 if name == "all" else 3)
+        if len(found) != (4 if name == "all" else 3):
+            raise NotYet(f"{len(found)} objects")
         return {labels_of(one)[MCS_ID] for one in found}
 
     await eventually("the new id", ids, {present})
@@ -281,6 +282,6 @@ async def test_neither_restart_nor_resync_writes_anything(world: World):
                 counts[labels["controller"]] += int(value)
         return True if all(counts[controller] >= count for controller, count in wanted.items()) else None
 
-    await wait_for("some resyncs", reconciled, 60)
+    await wait_for("some resyncs", reconciled, 120)
     await wait_heartbeats(world.fake_karmada, 4)
     assert writes.told() == ""

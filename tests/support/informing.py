@@ -98,7 +98,7 @@ class Observed:
         """The store: versions by name."""
         return {obj.metadata.name: obj.metadata.resource_version for obj in self.informer.store.values()}
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> float:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> float:
         """Wait for a condition on what was told or stored, and return how many seconds it took."""
         began = time.monotonic()
         while not condition():
@@ -121,7 +121,7 @@ async def informing(
     async with asyncio.TaskGroup() as group:
         task = group.create_task(informer.run())
         if synced:
-            await asyncio.wait_for(informer.wait_synced(), 30)
+            await asyncio.wait_for(informer.wait_synced(), 60)
         yield observed
         task.cancel()
     observed.detector.check()

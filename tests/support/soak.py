@@ -153,7 +153,7 @@ class Replica:
         self.complaints.append(f"event {self.events}: {what}: {event}")
 
 
-async def until(condition: Callable[[], bool], describe: Callable[[], str], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], describe: Callable[[], str], seconds: float = 120.0) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -83,7 +83,7 @@ async def test_server_that_went_back_is_found_out_and_listed(bed: Bed, namespace
 async def test_quiet_kind_is_not_listed_again(bed: Bed, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     async with (
         client_for(config_for(bed.host.access)) as client,
-        informing(server := InterceptedListWatch(ImpatientListWatch(client, 0.5)), namespace=namespace) as observed,
+        informing(server := InterceptedListWatch(ImpatientListWatch(client, 1.0)), namespace=namespace) as observed,
     ):
         await client.create(CONFIG_MAPS, body("a"), namespace)
         await observed.until(lambda: server.requests.count("list of one") >= 3)

@@ -45,6 +45,13 @@ class Watchful(ApiClient):
         await super().guard(every_seconds=every_seconds, answer_seconds=answer_seconds)
 
 
+class Patient(ApiClient):
+    """Asks often, and has all the time for an answer: on a busy machine some are slow."""
+
+    async def guard(self, *, every_seconds: float = 0.2, answer_seconds: float = 60.0) -> NoReturn:
+        await super().guard(every_seconds=every_seconds, answer_seconds=answer_seconds)
+
+
 async def until(condition: Callable[[], bool], what: str) -> None:
     began = time.monotonic()
     while not condition():
@@ -87,11 +94,11 @@ async def test_watch_on_a_connection_that_swallows_everything_is_resumed(bed: Be
         await near.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, namespace)
         await until(lambda: "a" in names(informer), "the watch goes on over a new connection")
         assert asked.failed > 0
-        assert informer.last_error is None
+        await until(lambda: informer.last_error is None, "the informer is well")
 
 
 async def test_connections_that_are_well_are_kept(bed: Bed, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with TcpProxy(bed.host.access.server) as proxy, following(bed, proxy, namespace) as (_, asked):
+    async with TcpProxy(bed.host.access.server) as proxy, following(bed, proxy, namespace, Patient) as (_, asked):
         before = asked.answered
         await until(lambda: asked.answered >= before + 2, "it is asked whether it is there")
         connections, since = proxy.connections, asked.answered

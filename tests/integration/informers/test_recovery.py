@@ -61,7 +61,7 @@ async def test_informers_try_a_killed_api_server_one_at_a_time_and_are_all_live_
             for selection in SELECTIONS
         ]
         running = group.create_task(factory.run())
-        await asyncio.wait_for(factory.wait_synced(), 30)
+        await asyncio.wait_for(factory.wait_synced(), 60)
 
         await plane.kill_apiserver()
         # From then on all of them wait for their turn.

@@ -90,7 +90,7 @@ async def test_informers_know_what_the_server_knows_after_a_thousand_faults(
     seconds = time.monotonic() - began
     events = sum(replica.events for replica in soak.replicas)
     print(f"{plan.injected.total()} faults and {events} events in {seconds:.1f} s, {soak.writes} writes of our own")
-    assert asyncio.all_tasks() == before
+    await until(lambda: asyncio.all_tasks() == before, lambda: f"tasks left: {asyncio.all_tasks() - before}")
     assert plan.never == []
     assert plan.injected.total() >= 1000
 
@@ -155,7 +155,7 @@ class Soak:
             for selection in (SELECTIONS[0], SELECTIONS[1], SELECTIONS[4]):
                 group.create_task(self.we_write(selection, over))
             group.create_task(self.world_breaks(over))
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while self.plan.left and time.monotonic() < deadline:
                 for _ in range(self.rng.randrange(4)):
                     self.somebody_writes()

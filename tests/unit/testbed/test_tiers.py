@@ -102,7 +102,7 @@ def test_failures_and_the_slowest_tests_are_named_at_the_end(
     parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]
 ):
     write(parts[0], "def test_fails(): assert False\n")
-    write(parts[1], "import time\ndef test_sleeps(): time.sleep(0.3)\n")
+    write(parts[1], "import time\ndef test_sleeps(): time.sleep(1)\n")
     run_side_by_side(parts, [], at_once=2)
     lines = capfdbinary.readouterr().out.decode().splitlines()
     [heading] = [number for number, line in enumerate(lines) if "slowest tests" in line]

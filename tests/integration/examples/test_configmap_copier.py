@@ -49,6 +49,16 @@ class Copier:
             if event.is_write and event.resource != "leases"
         ]
 
+    async def has_written(self, *expected: str) -> None:
+        """Wait until these writes, in whatever order, are in the log: what a write does is seen before its answer."""
+
+        async def probe() -> bool:
+            if (writes := sorted(self.writes())) != sorted(expected):
+                raise NotYet(f"{writes}")
+            return True
+
+        await wait_for("the writes", probe, PATIENCE_SECONDS)
+
     async def leads(self) -> bool:
         """It holds the lease, and has had the time to do what it finds at the start."""
         renewals = sum(event.resource == "leases" and event.verb == "update" for event in self.events())
@@ -174,7 +184,7 @@ async def test_restart_in_a_world_that_is_as_it_should_be_writes_nothing(
     async with copying(bed, namespace, tmp_path) as first:
         for number in range(5):
             await data_is(api, target, f"cm-{number}", {"n": str(number)})
-        assert len(first.writes()) == 5
+        await first.has_written(*[f"create {target}/cm-{number}" for number in range(5)])
     async with copying(bed, namespace, tmp_path) as second:
         await wait_for("the copier to lead", second.lists_and_leads, PATIENCE_SECONDS)
         assert second.writes() == []
@@ -232,8 +242,9 @@ async def test_the_smallest_copier_does_the_same_for_one_namespace(
         await data_is(api, target, "greeting", {"word": "bye"})
         await api.delete(CONFIG_MAPS, "greeting", namespace=target)
         await data_is(api, target, "greeting", {"word": "bye"})
-        verbs = ("create", "patch", "patch", "create")
-        assert first.writes() == [f"{verb} {target}/greeting" for verb in verbs]
+        wanted = [f"{verb} {target}/greeting" for verb in ("create", "patch", "patch", "create")]
+        await first.has_written(*wanted)
+        assert first.writes() == wanted
     async with running(bed, "smallest.py", (namespace, target), log) as second:
         await wait_for("the copier to lead", second.leads, PATIENCE_SECONDS)
         assert second.writes() == []

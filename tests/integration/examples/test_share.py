@@ -9,6 +9,7 @@ import pytest_asyncio
 import yaml
 
 from testbed import AuditLog, NotYet, wait_for
+from testbed.karmada import apply_all
 from tests.integration.examples.test_configmap_copier import CONFIG_MAPS, EXAMPLE, data_is, running
 
 if TYPE_CHECKING:
@@ -27,16 +28,9 @@ DEFINITIONS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 async def shares(bed: Bed) -> AsyncIterator[None]:
     """The definition, served."""
     definition = yaml.safe_load((EXAMPLE / "share.yaml").read_text())
-    name = definition["metadata"]["name"]
-    await bed.host.api.create(definition)
-
-    async def established() -> bool | None:
-        conditions = (await bed.host.api.get(DEFINITIONS, name)).get("status", {}).get("conditions") or []
-        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions) or None
-
-    await wait_for("the kind to be served", established)
+    await apply_all(bed.host.api, [definition])
     yield
-    await bed.host.api.delete(DEFINITIONS, name)
+    await bed.host.api.delete(DEFINITIONS, definition["metadata"]["name"])
 
 
 async def ready(api: Api, namespace: str, **wanted: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PATIENCE_SECONDS = 60.0
+APPLY = "apply its CustomResourceDefinition (see manifests/README.md)"
 CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -65,7 +66,7 @@ async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(
                         text = await answer.text()
                 except aiohttp.ClientError as error:
                     raise NotYet(f"{error}; {process.tail()}") from error
-                if answer.status != expected or "begun" in text:
+                if answer.status != expected or (expected == 500 and APPLY not in text):
                     raise NotYet(f"{answer.status} {text}")
                 return text
 
@@ -76,18 +77,20 @@ async def test_others_work_people_are_told_and_nobody_needs_to_restart_it(
 
         await wait_for("the work of another controller", execution_space, PATIENCE_SECONDS)
 
-        async def told() -> bool:
-            if "Cache not synced yet, retrying" not in process.log.read_text():
+        async def told() -> str:
+            # On a busy machine other kinds are overdue at first, and this one before its error is known.
+            lines = [line for line in process.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            missing = [line for line in lines if "Cache not synced yet, retrying" in line and listed_as in line]
+            if not (missing and APPLY in missing[-1]):
                 raise NotYet(process.tail())
-            return True
+            return missing[-1]
 
-        await wait_for("the log to name the kind", told, PATIENCE_SECONDS)
-        (line,) = [line for line in process.log.read_text().splitlines() if "Cache not synced yet, retrying" in line]
+        line = await wait_for("the log to name the kind", told, PATIENCE_SECONDS)
         answer = await readiness(500)
         for text in (line, answer):
             assert listed_as in text
             assert all(controller in text for controller in waiting)
-            assert "apply its CustomResourceDefinition (see manifests/README.md)" in text
+            assert APPLY in text
 
         metadata = {"name": kind}
         await bed.host.api.create({**{k: crd[k] for k in ("apiVersion", "kind", "spec")}, "metadata": metadata})

@@ -47,7 +47,7 @@ async def start(how: str, *, echo_seconds: float = ECHO_SECONDS) -> asyncio.subp
 async def test_first_signal_asks_to_stop(number: signal.Signals):
     process = await start("drains")
     process.send_signal(number)
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, out) == (0, b"stopping\ndrained\n")
     assert f"Stopping signal={number.name}" in err.decode()
 
@@ -56,7 +56,7 @@ async def test_signal_that_comes_twice_at_once_is_one():
     process = await start("drains", echo_seconds=600)  # on a busy machine the second one may be late
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, out) == (0, b"stopping\ndrained\n")
     assert err.decode().count("Stopping signal=SIGTERM") == 1
 
@@ -80,6 +80,6 @@ async def test_second_signal_ends_the_process_at_once():
     process.send_signal(signal.SIGTERM)
     assert await process.stdout.readline() == b"stopping\n"
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, out) == (1, b"")
     assert "Second signal: exiting at once signal=SIGINT" in err.decode()

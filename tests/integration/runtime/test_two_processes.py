@@ -59,7 +59,7 @@ async def main(kubeconfig, server, namespace, identity):
         config = dataclasses.replace(config, server=server)
     async with ApiClient(config, clock=clock, user_agent=identity) as client:
         election = LeaderElectionConfig(
-            namespace=namespace, name="writer", identity=identity, lease_duration=6, renew_deadline=4, retry_period=0.5
+            namespace=namespace, name="writer", identity=identity, lease_duration=10, renew_deadline=7, retry_period=0.5
         )
         elector = LeaderElector(client, election, clock=clock, rng=random.Random())
         manager = Manager(clock=clock, registry=CollectorRegistry(), elector=elector)

@@ -111,7 +111,7 @@ def resolve(name: str) -> list[str]:
 def echo(name: str, port: int, text: str) -> str:
     """The answer to a datagram; empty if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.settimeout(1.0)
+        made.settimeout(5.0)
         try:
             made.sendto(text.encode(), (name, port))
             return made.recv(4096).decode()

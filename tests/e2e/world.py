@@ -44,12 +44,12 @@ T = TypeVar("T")
 CLIENTS = "clients"
 CLIENT = "client"
 SCRIPT = Path(__file__).with_name("client.py")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 """For anything that a healthy fleet does by itself; far more than it takes, as the machine may be busy."""
 SAMPLES = 30
 LOOP_THREADS = 4
 LOOP_RATE = 80.0
-GRACE_SECONDS = 6
+GRACE_SECONDS = 15
 """A Pod that is to go answers for so long: what a preStop hook is for. Longer than the news takes to all consumers."""
 
 
@@ -169,7 +169,7 @@ class Loop:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self._reading
         finally:
             if self._process.returncode is None:
@@ -193,7 +193,8 @@ class Loop:
                 raise NotYet(self.tally.told())
             return True
 
-        await wait_for(f"{requests} more requests to {self._url}", probe, PATIENCE_SECONDS)
+        limit = PATIENCE_SECONDS + 20 * requests / LOOP_RATE
+        await wait_for(f"{requests} more requests to {self._url}", probe, limit)
 
     def told(self) -> str:
         """What it has counted, and how fast it was."""
@@ -386,7 +387,9 @@ class Scene:
 
     async def answered_by(self, member: str, url: str, pods: set[str]) -> None:
         """Wait until exactly these Pods answer, as a part of the setting: nothing is taken down."""
-        await wait_for(f"{url} to be answered in {member} by {sorted(pods)}", self._only(member, url, pods), 60)
+        await wait_for(
+            f"{url} to be answered in {member} by {sorted(pods)}", self._only(member, url, pods), PATIENCE_SECONDS
+        )
 
     def _only(self, member: str, url: str, pods: set[str]) -> Callable[[], Awaitable[Tally]]:
         async def probe() -> Tally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Ty
 
 import msgspec
 
+from informers.errors import UNDECODABLE
 from informers.meta import KubeObject
 from informers.resource import GroupVersionKind, Resource
 
@@ -160,7 +161,7 @@ def parse_root(body: bytes) -> Discovery | list[str]:
     """
     try:
         root = _root.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Malformed(str(error)) from error
     if isinstance(root, _Aggregated):
         return _from_aggregated(root)
@@ -212,7 +213,7 @@ def parse_served(body: bytes) -> Mapping[str, APIResource]:
 def _listed(body: bytes) -> list[_LegacyResource]:
     try:
         listed = _resources.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Malformed(str(error)) from error
     return [one for one in listed.resources if "/" not in one.name]
 
@@ -225,5 +226,5 @@ def parse_version(body: bytes) -> str:
     """
     try:
         return _info.decode(body).git_version
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Malformed(str(error)) from error

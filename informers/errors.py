@@ -42,7 +42,9 @@ _MAX_MESSAGE = 2048
 _MAX_RETRY_AFTER = 86400
 """Seconds. No server means more than a day, whatever number it writes."""
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). RecursionError: see
+:mod:`informers.client.nesting`."""
 
 
 class KubeError(Exception):
@@ -190,7 +192,7 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str] | None = 
     """
     try:
         decoded = msgspec.json.decode(body, type=_Status)
-    except _UNREADABLE:
+    except UNDECODABLE:
         decoded = _Status(message=body[:_MAX_MESSAGE].decode("utf-8", "replace").strip())
     retry_after = _retry_after(headers or {})
     if retry_after is None and decoded.details is not None and decoded.details.retryAfterSeconds is not None:
@@ -210,7 +212,7 @@ def from_watch_status(obj: bytes) -> ApiError:
     """The error for the object of an ERROR event in a watch stream."""
     try:
         code = msgspec.json.decode(obj, type=_Status).code or 500
-    except _UNREADABLE:
+    except UNDECODABLE:
         code = 500
     return from_response(code, obj)
 

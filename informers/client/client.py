@@ -23,8 +23,8 @@ from informers.client.transport import (
     RawResponse,
     Transport,
 )
-from informers.client.wire import UNDECODABLE, ListPage, decode_kind, decode_page
-from informers.errors import DecodeError, from_response
+from informers.client.wire import ListPage, decode_kind, decode_page
+from informers.errors import UNDECODABLE, DecodeError, from_response
 from informers.meta import KubeObject
 
 if TYPE_CHECKING:

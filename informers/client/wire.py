@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import msgspec
 
 from informers.client.nesting import CUT, cut
-from informers.errors import DecodeError
+from informers.errors import UNDECODABLE, DecodeError
 from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ T = TypeVar("T", bound=KubeObject)
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """Annotation of the bookmark that ends the initial events of a streaming list (KEP-3157)."""
-
-UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). RecursionError: see
-:mod:`informers.client.nesting`."""
 
 
 class TooDeep(DecodeError):

@@ -38,7 +38,6 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from informers.client.wire import (
-    UNDECODABLE,
     Identity,
     ListPage,
     Rejected,
@@ -49,6 +48,7 @@ from informers.client.wire import (
     reject,
 )
 from informers.errors import (
+    UNDECODABLE,
     ApiError,
     BadRequest,
     DecodeError,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from informers.meta import ObjectMeta
 from mcs_controller.api.ownership import FieldTree, field_tree
+from mcs_controller.api.shapes import JsonObject as JsonObject
+from mcs_controller.api.shapes import decode_object
 
-JsonObject = dict[str, Any]
-"""A decoded JSON object whose keys we do not know beforehand."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from informers.resource import GroupVersionKind
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -32,13 +37,11 @@ class _Typed(msgspec.Struct, frozen=True, rename="camel"):
     metadata: ObjectMeta
 
 
-def without_server_state(raw: bytes | msgspec.Raw) -> bytes:
+def without_server_state(raw: bytes | msgspec.Raw, kind: GroupVersionKind | None = None) -> bytes:
     """The object without `status` and `metadata.managedFields`: what may have to be copied elsewhere."""
-    content: JsonObject = msgspec.json.decode(raw)
+    content = decode_object(raw, kind)
     content.pop("status", None)
-    metadata = content.get("metadata")
-    if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
+    content["metadata"].pop("managedFields", None)
     return msgspec.json.encode(content)
 
 
@@ -46,7 +49,7 @@ class Unstructured(msgspec.Struct, frozen=True):
     """An object of any kind: typed metadata, and the whole content as plain dicts and lists (read only).
 
     Attributes:
-        owned: who set which of its fields, as JSON, if it was decoded by `decode_applied`.
+        owned: who set which of its fields, as JSON, if it was decoded to be merged into.
     """
 
     metadata: ObjectMeta
@@ -59,19 +62,30 @@ class Unstructured(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.owned, type=FieldTree)
 
 
-def decode_unstructured(raw: bytes | msgspec.Raw) -> Unstructured:
-    """Decode any object, leaving out managedFields."""
-    typed = msgspec.json.decode(raw, type=_Typed)
-    content: JsonObject = msgspec.json.decode(raw)
+def decode_unstructured(raw: bytes | msgspec.Raw, kind: GroupVersionKind | None = None) -> Unstructured:
+    """Decode any object, leaving out managedFields; of this kind, if one is given (see `decode_object`)."""
+    content = decode_object(raw, kind)
     content["metadata"].pop("managedFields", None)
-    return Unstructured(metadata=typed.metadata, content=content)
+    return Unstructured(metadata=msgspec.convert(content, _Typed).metadata, content=content)
 
 
 _APPLIERS: Final = ("mcs-controller-manager", "mcs-controller-agent", "karmada-controller-manager", "karmada-agent")
 """Field managers that apply Works: what servers make of our user agents, and of Karmada's, whose place we take."""
 
 
-def decode_applied(raw: bytes | msgspec.Raw) -> Unstructured:
+def decode_applied(raw: bytes | msgspec.Raw, kind: GroupVersionKind | None = None) -> Unstructured:
     """As `decode_unstructured`, for objects that Works are merged into: they remember who set which field."""
-    owned = msgspec.json.encode(field_tree(raw, _APPLIERS))
-    return msgspec.structs.replace(decode_unstructured(raw), owned=owned)
+    obj = decode_unstructured(raw, kind)
+    return msgspec.structs.replace(obj, owned=msgspec.json.encode(field_tree(raw, _APPLIERS)))
+
+
+@cache
+def unstructured_decoder(
+    kind: GroupVersionKind, *, applied: bool = False
+) -> Callable[[bytes | msgspec.Raw], Unstructured]:
+    """`decode_unstructured` or `decode_applied` for a Resource; the same one for the same arguments."""
+
+    def decode(raw: bytes | msgspec.Raw) -> Unstructured:
+        return decode_applied(raw, kind) if applied else decode_unstructured(raw, kind)
+
+    return decode

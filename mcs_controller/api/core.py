@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from informers.errors import DecodeError
 from informers.meta import ObjectMeta
 from mcs_controller.api.common import JsonObject, without_server_state
 from mcs_controller.api.ownership import field_tree
+from mcs_controller.api.shapes import ENDPOINTSLICE, NAMESPACE, SERVICE, check_shape, decode_value
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -28,8 +30,8 @@ class Service(msgspec.Struct, frozen=True):
 class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
     """discovery.k8s.io/v1 EndpointSlice, without its owners and its age: of thousands in a cache, nobody asks for them.
 
-    `endpoints` and `ports` stay JSON: they are copied, never looked into, and so fields of later Kubernetes versions
-    travel along.
+    `endpoints` and `ports` stay JSON: of most slices they are never looked into, and fields of later Kubernetes
+    versions travel along. They are checked when they are decoded, by `manifest`.
     """
 
     metadata: ObjectMeta
@@ -38,7 +40,11 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
     ports: bytes
 
     def manifest(self) -> JsonObject:
-        """The slice as it may be written elsewhere: no status, and of the metadata only what a user could have set."""
+        """The slice as it may be written elsewhere: no status, and of the metadata only what a user could have set.
+
+        Raises:
+            DecodeError: the endpoints or ports are not of the shape that a slice has.
+        """
         meta = self.metadata
         metadata: JsonObject = {"name": meta.name, "namespace": meta.namespace}
         if meta.generate_name:
@@ -47,14 +53,18 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
             metadata["labels"] = dict(meta.labels)
         if meta.annotations:
             metadata["annotations"] = dict(meta.annotations)
-        return {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
+        content: JsonObject = {
+            "apiVersion": ENDPOINTSLICE.api_version,
+            "kind": ENDPOINTSLICE.kind,
             "metadata": metadata,
             "addressType": self.address_type,
-            "endpoints": msgspec.json.decode(self.endpoints),
-            "ports": msgspec.json.decode(self.ports),
         }
+        try:
+            content |= {"endpoints": decode_value(self.endpoints), "ports": decode_value(self.ports)}
+            check_shape(content, ENDPOINTSLICE)
+        except msgspec.DecodeError as error:
+            raise DecodeError(f"EndpointSlice {meta.namespace}/{meta.name}: {error}") from error
+        return content
 
 
 class Namespace(msgspec.Struct, frozen=True):
@@ -110,10 +120,11 @@ ALLOCATED = ("ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
 
 def _without_allocations(raw: bytes | msgspec.Raw) -> bytes:
     """The Service without what no field manager has ever named: the server put it there (KEP-555)."""
-    content: JsonObject = msgspec.json.decode(without_server_state(raw))
+    text = without_server_state(raw, SERVICE)
+    content: JsonObject = msgspec.json.decode(text)
     named, spec = field_tree(raw, ()).get("f:spec"), content.get("spec")
-    if not named or not isinstance(spec, dict):
-        return msgspec.json.encode(content)  # somebody wiped the record off, so that nobody can tell
+    if not named or not spec:
+        return text  # somebody wiped the record off, so that nobody can tell
     for key in ALLOCATED:
         if f"f:{key}" not in named:
             spec.pop(key, None)
@@ -127,11 +138,12 @@ def _without_allocations(raw: bytes | msgspec.Raw) -> bytes:
 
 def decode_service(raw: bytes | msgspec.Raw) -> Service:
     """Decode a Service."""
+    text = _without_allocations(raw)
     wire = _service.decode(raw)
     return Service(
         metadata=wire.metadata,
         spec=bytes(wire.spec),
-        raw=_without_allocations(raw),
+        raw=text,
         ingress=bytes(wire.status.load_balancer.ingress),
     )
 
@@ -152,4 +164,4 @@ def decode_endpointslice(raw: bytes | msgspec.Raw) -> EndpointSlice:
 
 def decode_namespace(raw: bytes | msgspec.Raw) -> Namespace:
     """Decode a Namespace."""
-    return Namespace(metadata=_namespace.decode(raw).metadata, raw=without_server_state(raw))
+    return Namespace(metadata=_namespace.decode(raw).metadata, raw=without_server_state(raw, NAMESPACE))

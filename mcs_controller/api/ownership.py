@@ -23,6 +23,9 @@ OTHERS: Final = "-"
 ITSELF: Final = "."
 """Key of nodes that have members: it was set by itself, besides them."""
 
+ITEM: Final = "k:"
+"""Begin of the keys of nodes that are items of a list."""
+
 FieldTree = dict[str, Any]
 """Nodes are dicts, leaves as well."""
 
@@ -47,6 +50,7 @@ class _Owned(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Owned)
+_item_key = msgspec.json.Decoder(dict[str, Any])
 
 
 def field_tree(raw: bytes | msgspec.Raw, ours: Container[str]) -> FieldTree:
@@ -55,6 +59,9 @@ def field_tree(raw: bytes | msgspec.Raw, ours: Container[str]) -> FieldTree:
     Args:
         raw: the object as JSON.
         ours: names of managers that count as ourselves.
+
+    Raises:
+        msgspec.DecodeError: it is no such tree.
     """
     tree: FieldTree = {}
     for entry in _decoder.decode(raw).metadata.managed_fields or ():
@@ -65,11 +72,24 @@ def field_tree(raw: bytes | msgspec.Raw, ours: Container[str]) -> FieldTree:
     return tree
 
 
-def _fold(tree: FieldTree, fields: FieldTree, who: str) -> None:
+def _fold(tree: FieldTree, fields: Any, who: str) -> None:
+    if not isinstance(fields, dict):
+        raise msgspec.ValidationError("managedFields are not a tree of fields")
     if not fields:
         tree[who] = {}
     for key, below in fields.items():
         if key == ITSELF:
             tree[who] = tree[ITSELF] = {}
         else:
+            if key.startswith(ITEM):
+                item_key(key)
             _fold(tree.setdefault(key, {}), below, who)
+
+
+def item_key(key: str) -> dict[str, Any]:
+    """By which fields an item of a list is told apart, of the key of a node that is one.
+
+    Raises:
+        msgspec.DecodeError: it is not written so.
+    """
+    return _item_key.decode(key.removeprefix(ITEM))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from informers.meta import ObjectMeta
-from mcs_controller.api.common import JsonObject
+from mcs_controller.api.shapes import JsonObject, check_nesting
 
 
 class PropagationPolicy(msgspec.Struct, frozen=True):
@@ -17,3 +17,13 @@ class PropagationPolicy(msgspec.Struct, frozen=True):
 
     metadata: ObjectMeta
     spec: JsonObject = {}
+
+
+_policy = msgspec.json.Decoder(PropagationPolicy)
+
+
+def decode_propagationpolicy(raw: bytes | msgspec.Raw) -> PropagationPolicy:
+    """Decode a PropagationPolicy."""
+    policy = _policy.decode(raw)
+    check_nesting(raw, policy.spec)
+    return policy

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from informers.meta import Condition, ObjectMeta
+from mcs_controller.api.shapes import check_nesting
 
 
 class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -88,3 +89,22 @@ class ResourceBinding(msgspec.Struct, frozen=True):
         """`spec.placement.clusterAffinity.clusterNames`."""
         affinity = (self.spec.placement or {}).get("clusterAffinity") or {}
         return tuple(affinity.get("clusterNames") or ())
+
+
+class _Affinity(msgspec.Struct, rename="camel"):
+    cluster_names: list[str] | None = None
+
+
+class _Placement(msgspec.Struct, rename="camel"):
+    cluster_affinity: _Affinity | None = None
+
+
+_binding = msgspec.json.Decoder(ResourceBinding)
+
+
+def decode_resourcebinding(raw: bytes | msgspec.Raw) -> ResourceBinding:
+    """Decode a ResourceBinding."""
+    binding = _binding.decode(raw)
+    msgspec.convert(binding.spec.placement, _Placement | None)
+    check_nesting(raw, [binding.spec.placement, binding.status.aggregated_status])
+    return binding

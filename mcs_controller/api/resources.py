@@ -15,8 +15,8 @@ from mcs_controller.api.core import (
 )
 from mcs_controller.api.multicluster import ServiceExport, ServiceImport, decode_serviceimport
 from mcs_controller.api.multiclusterservice import MultiClusterService, decode_multiclusterservice
-from mcs_controller.api.policy import PropagationPolicy
-from mcs_controller.api.resourcebinding import ResourceBinding
+from mcs_controller.api.policy import PropagationPolicy, decode_propagationpolicy
+from mcs_controller.api.resourcebinding import ResourceBinding, decode_resourcebinding
 from mcs_controller.api.work import Work, decode_work
 
 MULTICLUSTERSERVICES: Resource[MultiClusterService] = Resource(
@@ -34,14 +34,14 @@ RESOURCEBINDINGS: Resource[ResourceBinding] = Resource(
     version="v1alpha2",
     plural="resourcebindings",
     kind="ResourceBinding",
-    decode=struct_decoder(ResourceBinding),
+    decode=decode_resourcebinding,
 )
 PROPAGATIONPOLICIES: Resource[PropagationPolicy] = Resource(
     group="policy.karmada.io",
     version="v1alpha1",
     plural="propagationpolicies",
     kind="PropagationPolicy",
-    decode=struct_decoder(PropagationPolicy),
+    decode=decode_propagationpolicy,
 )
 CLUSTERS: Resource[Cluster] = Resource(
     group="cluster.karmada.io",

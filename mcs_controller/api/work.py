@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from informers.meta import Condition, ObjectMeta
-from mcs_controller.api.common import JsonObject
+from mcs_controller.api.shapes import JsonObject, decode_object, decode_value
 
 
 class ManifestRef(msgspec.Struct, frozen=True):
@@ -20,7 +20,8 @@ class ManifestRef(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """One manifest of a Work: its JSON as the server sent it, and which object it is.
 
-    `ref` is None when the JSON is not an object with apiVersion, kind and name: garbage that somebody put there.
+    `ref` is None when the JSON is not an object of the shape that its kind has, with apiVersion, kind and name: garbage
+    that somebody put there.
     """
 
     raw: bytes
@@ -30,9 +31,18 @@ class Manifest(msgspec.Struct, frozen=True):
         """The manifest as plain dicts and lists, made anew on every call, so the caller may change it.
 
         Raises:
-            msgspec.ValidationError: it is not a JSON object.
+            msgspec.DecodeError: it is garbage.
         """
-        return msgspec.json.decode(self.raw, type=JsonObject)
+        return msgspec.json.decode(self.raw, type=JsonObject) if self.ref is not None else decode_object(self.raw)
+
+    @property
+    def problem(self) -> str:
+        """Why `ref` is None."""
+        try:
+            _read_ref(self.raw)
+        except msgspec.DecodeError as error:
+            return f"malformed, or is not an object with apiVersion, kind and metadata.name: {error}"
+        return ""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -53,6 +63,14 @@ class Work(msgspec.Struct, frozen=True):
         """The object in the first manifest; None without one. This feature's Works hold exactly one manifest."""
         return self.manifests[0].ref if self.manifests else None
 
+    def statuses(self) -> list[JsonObject]:
+        """`status.manifestStatuses`, without entries that are none: members' agents write them, and no schema holds."""
+        try:
+            entries = decode_value(self.manifest_statuses)
+        except msgspec.DecodeError:
+            return []
+        return [one for one in entries if _is_status(one)] if isinstance(entries, list) else []
+
 
 class _ManifestMeta(msgspec.Struct):
     name: str
@@ -63,6 +81,18 @@ class _ManifestHead(msgspec.Struct, rename="camel"):
     api_version: str
     kind: str
     metadata: _ManifestMeta
+
+
+class _Identifier(msgspec.Struct):
+    ordinal: int = 0
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class _ManifestStatus(msgspec.Struct):
+    identifier: _Identifier | None = None
+    health: str = ""
 
 
 class _Workload(msgspec.Struct):
@@ -86,17 +116,28 @@ class _Wire(msgspec.Struct):
     status: _Status | None = None
 
 
-_head = msgspec.json.Decoder(_ManifestHead)
 _wire = msgspec.json.Decoder(_Wire)
 
 
 def _manifest(raw: msgspec.Raw) -> Manifest:
     try:
-        head = _head.decode(raw)
+        ref = _read_ref(raw)
     except msgspec.DecodeError:
-        return Manifest(raw=bytes(raw), ref=None)
-    ref = ManifestRef(head.api_version, head.kind, head.metadata.namespace, head.metadata.name)
+        ref = None
     return Manifest(raw=bytes(raw), ref=ref)
+
+
+def _read_ref(raw: bytes | msgspec.Raw) -> ManifestRef:
+    head = msgspec.convert(decode_object(raw), _ManifestHead)
+    return ManifestRef(head.api_version, head.kind, head.metadata.namespace, head.metadata.name)
+
+
+def _is_status(entry: object) -> bool:
+    try:
+        msgspec.convert(entry, _ManifestStatus)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def decode_work(raw: bytes | msgspec.Raw) -> Work:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from informers.errors import UNDECODABLE
 from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import MAX_MESSAGE, by_reason, clip, listed
@@ -200,7 +201,7 @@ def offer_of(work: Work) -> Offer | None:
     """What the slice in a Work offers; None if it holds none that can be read."""
     try:
         return _offer(_slice.decode(work.manifests[0].raw)) if work.manifests else None
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 
@@ -334,7 +335,7 @@ def _native(slice_: EndpointSlice) -> Offer | None:
         return None
     try:
         endpoints, ports = _endpoints.decode(slice_.endpoints), _slice_ports.decode(slice_.ports)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     return _offer(_Slice(slice_.address_type, endpoints, ports))
 

@@ -27,6 +27,7 @@ from mcs_controller.domain.works import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from informers.errors import DecodeError
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
@@ -73,11 +74,13 @@ class CollectPlan:
         writes: of collected Works.
         service: the service that the slice belongs to; None if it has none, or the provider's slices are not known.
         blocked: garbage that is being deleted has the slice's place. Its end leads nowhere, so look again.
+        error: what is wrong with the slice; what was collected of it before stays.
     """
 
     writes: tuple[WorkWrite, ...]
     service: Service | None = None
     blocked: bool = False
+    error: DecodeError | None = None
 
 
 MCS: Final = CollectFeature(wk.COLLECTED_BY_MCS, wk.MCS_NAMESPACE, wk.MCS_NAME, wk.DISPATCH_FINALIZER)
@@ -130,6 +133,7 @@ def plan_collect(
 
     Raises:
         WorkTerminating: garbage that is being deleted has the slice's place. Its end leads nowhere, so look again.
+        DecodeError: the slice has not the shape of one.
     """
     service = service_of_slice(observed) if observed is not None and not is_managed_by_peer(observed) else None
     if observed is None or service is None:

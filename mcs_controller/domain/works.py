@@ -14,6 +14,7 @@ import msgspec
 
 from informers.patches import apply_merge_patch, changed_marks, removed_finalizers, without_nulls
 from mcs_controller.api.common import JsonObject, canonical
+from mcs_controller.api.shapes import decode_value
 from mcs_controller.api.work import decode_work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import NotAnExecutionNamespace, cluster_of_namespace, named_in, slice_of_work_name
@@ -386,7 +387,13 @@ def same_json(raw: bytes, wanted: JsonObject) -> bool:
 
     A key that is null counts as absent: see `without_nulls`.
     """
-    return raw == canonical(wanted) or without_nulls(msgspec.json.decode(raw)) == without_nulls(wanted)
+    if raw == canonical(wanted):
+        return True
+    try:
+        there = decode_value(raw)
+    except msgspec.DecodeError:
+        return False
+    return bool(without_nulls(there) == without_nulls(wanted))
 
 
 def finish_manifest(intent: WorkIntent, permanent_id: str) -> JsonObject:

@@ -30,7 +30,7 @@ from mcs_controller.domain.indexes import BY_ORIGIN
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, predict_result
 from mcs_controller.reconcilers.writes import Failures, gather_writes
-from mcs_controller.runtime.reconcile import Result
+from mcs_controller.runtime.reconcile import Result, TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -86,6 +86,8 @@ class EndpointSliceReconciler:
         origin = SliceRef(*request)
         collecting, dispatching = Failures(), Failures()
         collect = self._collection.plan(origin)
+        if collect.error is not None:
+            collecting.add(_collecting(origin), collect.error)
         predicted = self._predict(origin, collect.writes)
         dispatch: DispatchPlan | None = None
         if self._dispatch is not None and predicted is not None:
@@ -110,6 +112,8 @@ class EndpointSliceReconciler:
             self._dispatch.report(origin, dispatch, dispatching)
         if not dispatching:
             await self._release(origin, dispatch)
+        if collect.error is not None and not dispatching:
+            raise TerminalError(str(collect.error))  # only another slice can help
         Failures(*collecting, *dispatching).raise_if_any()
         waits = (_BLOCKED_SECONDS if collect.blocked else None, dispatch.look_again if dispatch is not None else None)
         return Result(requeue_after=min((one for one in waits if one is not None), default=None))
@@ -126,8 +130,7 @@ class EndpointSliceReconciler:
         return None
 
     def _collecting(self, origin: SliceRef, writes: Sequence[WorkWrite]) -> list[tuple[str, Awaitable[None]]]:
-        what = f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"
-        return [(what, self._works.apply(write)) for write in writes]
+        return [(_collecting(origin), self._works.apply(write)) for write in writes]
 
     def _copying(self, origin: SliceRef, copies: Sequence[Copy]) -> list[tuple[str, Awaitable[None]]]:
         return [(copy_in(copy.cluster, origin), self._copy(copy.write)) for copy in copies]
@@ -163,3 +166,7 @@ class EndpointSliceReconciler:
         if self._dispatch is not None and release is not None:
             await self._works.apply(release)
         return Result()
+
+
+def _collecting(origin: SliceRef) -> str:
+    return f"collecting slice {origin.namespace}/{origin.name} of {origin.cluster}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from informers.errors import DecodeError
 from informers.meta import ObjectKey
 from mcs_controller.domain.collect import (
     MCS,
@@ -171,6 +172,8 @@ class SliceCollection:
             writes = plan_collect(origin, observed, sources, collected, self._works.get, self._new_id)
         except WorkTerminating:
             return CollectPlan((), service, blocked=True)
+        except DecodeError as error:
+            return CollectPlan((), service, error=error)
         return CollectPlan(writes, service)
 
     def _withdrawn(self, collected: Iterable[Work]) -> tuple[WorkWrite, ...]:

@@ -14,7 +14,8 @@ from informers.dynamic import DynamicInformers
 from informers.errors import KubeError
 from informers.resource import GroupVersionKind, Resource
 from informers.rest_mapper import RESTMapper
-from mcs_controller.api.common import Unstructured, decode_applied, decode_unstructured
+from mcs_controller.api.common import Unstructured, unstructured_decoder
+from mcs_controller.api.shapes import ENDPOINTSLICE, NAMESPACE, SERVICE
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import ReconcileError
 
@@ -62,13 +63,24 @@ class MemberKind:
 
 NAMESPACES: Final = MemberKind(
     resource=Resource(
-        group="", version="v1", plural="namespaces", kind="Namespace", decode=decode_applied, namespaced=False
+        group="",
+        version="v1",
+        plural="namespaces",
+        kind="Namespace",
+        decode=unstructured_decoder(NAMESPACE, applied=True),
+        namespaced=False,
     ),
     # All of them: whether a namespace exists decides whether anything can be created in it, whoever made it.
     label_selector="",
 )
 SERVICES: Final = MemberKind(
-    resource=Resource(group="", version="v1", plural="services", kind=wk.SERVICE_KIND, decode=decode_applied)
+    resource=Resource(
+        group="",
+        version="v1",
+        plural="services",
+        kind=wk.SERVICE_KIND,
+        decode=unstructured_decoder(SERVICE, applied=True),
+    )
 )
 SLICES: Final = MemberKind(
     resource=Resource(
@@ -76,7 +88,8 @@ SLICES: Final = MemberKind(
         version="v1",
         plural="endpointslices",
         kind=wk.SLICE_KIND,
-        decode=decode_unstructured,  # ours as a whole: who set what does not matter, and there are many of them
+        # Ours as a whole: who set what does not matter, and there are many of them.
+        decode=unstructured_decoder(ENDPOINTSLICE),
     )
 )
 MEMBER_KINDS: Final[Mapping[GroupVersionKind, MemberKind]] = {
@@ -161,7 +174,7 @@ class MemberObjectInformers:
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
-        return MemberKind(resource=served.resource(wanted, decode_applied))
+        return MemberKind(resource=served.resource(wanted, unstructured_decoder(wanted, applied=True)))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""

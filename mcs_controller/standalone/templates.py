@@ -12,7 +12,7 @@ from informers.cache.cached_client import CachedClient
 from informers.dynamic import DynamicInformers
 from informers.errors import KubeError
 from informers.resource import GroupVersionKind
-from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.api.common import Unstructured, unstructured_decoder
 from mcs_controller.standalone.domain.policy_claims import TEMPLATE_INDEXES
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class TemplateInformers:
                 problem = f"the control plane does not tell whether it serves {kind}: {error}"
             else:
                 if served is not None and served.namespaced:
-                    return served.resource(kind, decode_unstructured)
+                    return served.resource(kind, unstructured_decoder(kind))
                 self._absent.add(kind)
                 problem = f"the control plane serves no {kind} that lives in namespaces"
             if self._problems.get(kind) != problem:

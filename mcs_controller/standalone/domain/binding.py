@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from informers.meta import parse_resource_version
 from informers.patches import added_finalizer, metadata_patch
 from informers.resource import GroupVersionKind
 from mcs_controller.api.core import ALLOCATED
@@ -143,6 +144,8 @@ def _with_allocations(manifest: JsonObject, observed: Work) -> JsonObject | None
     """The Service as the Work would carry it with what that has of allocations now; None if it has no others."""
     if (manifest.get("apiVersion"), manifest.get("kind")) != SERVICE or len(observed.manifests) != 1:
         return None
+    if (ref := observed.ref) is None or (ref.api_version, ref.kind) != SERVICE:
+        return None
     spec, known = manifest.get("spec") or {}, observed.manifests[0].decode().get("spec") or {}
     allocated = {key: known[key] for key in ALLOCATED if key in known and key not in spec}
     ports, before = spec.get("ports") or [], known.get("ports") or []
@@ -162,7 +165,8 @@ def is_older(template: Unstructured, binding: ResourceBinding) -> bool:
     Both arrive by their own watch. Acting on the older state would bring the clusters back to it for a moment.
     """
     have, meant = template.metadata.resource_version, binding.spec.resource.resource_version
-    return have.isdigit() and meant.isdigit() and int(have) < int(meant)
+    older, newer = parse_resource_version(have), parse_resource_version(meant)
+    return older is not None and newer is not None and older < newer
 
 
 def _intent(binding: ResourceBinding, template: Unstructured, cluster: str) -> WorkIntent:

@@ -5,12 +5,15 @@ Semantics: Karmada's pkg/controllers/status and the aggregation of its default i
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from informers.meta import Condition, find_condition
 from mcs_controller.api.common import JsonObject, canonical
+from mcs_controller.api.shapes import Ingress
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import merge
 from mcs_controller.domain.works import cluster_of
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _FULLY_APPLIED_MESSAGE = "All works have been successfully applied"
 _NOT_FULLY_APPLIED_MESSAGE = "Failed to apply all works, see status.aggregatedStatus for details"
 _UNKNOWN = "Unknown"
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 
 
 def aggregate(binding: ResourceBinding, works: Iterable[Work]) -> list[JsonObject]:
@@ -64,9 +68,8 @@ def plan_ingress(works: Iterable[Work], observed: Sequence[JsonObject]) -> list[
     for work in works:
         if work.metadata.deletion_timestamp is not None:
             continue
-        for one in _manifest_statuses(work):
-            load_balancer = (one.get("status") or {}).get("loadBalancer") or {}
-            for ingress in load_balancer.get("ingress") or ():
+        for one in work.statuses():
+            for ingress in _addresses(one.get("status")):
                 found[canonical(ingress)] = ingress
     wanted = sorted(found.values(), key=_ingress_order)
     return None if canonical(wanted) == canonical(list(observed)) else wanted
@@ -90,15 +93,33 @@ def _entry(cluster: str, work: Work, binding: ResourceBinding) -> JsonObject:
 def _status_of_template(work: Work, binding: ResourceBinding) -> JsonObject:
     resource = binding.spec.resource
     wanted = (resource.kind, resource.namespace, resource.name)
-    for one in _manifest_statuses(work):
+    for one in work.statuses():
         identifier = one.get("identifier") or {}
         if (identifier.get("kind"), identifier.get("namespace", ""), identifier.get("name")) == wanted:
             return one
     return {}
 
 
-def _manifest_statuses(work: Work) -> list[JsonObject]:
-    return msgspec.json.decode(work.manifest_statuses) or []
+def _addresses(status: Any) -> list[JsonObject]:
+    """The load balancer's addresses in what a member reports; not those that no API server takes.
+
+    The control plane would refuse the addresses of all members for one of them.
+    """
+    load_balancer = status.get("loadBalancer") if isinstance(status, dict) else None
+    ingress = load_balancer.get("ingress") if isinstance(load_balancer, dict) else None
+    return [one for one in ingress if _is_address(one)] if isinstance(ingress, list) else []
+
+
+def _is_address(ingress: object) -> bool:
+    try:
+        one = msgspec.convert(ingress, Ingress)
+        if one.ip:
+            ip_address(one.ip)
+    except ValueError:  # msgspec.ValidationError is one
+        return False
+    if one.ip_mode not in (("", "VIP", "Proxy") if one.ip and "%" not in one.ip else ("",)):
+        return False
+    return _HOSTNAME.fullmatch(one.hostname) is not None if one.hostname else bool(one.ip)
 
 
 def _fully_applied(binding: ResourceBinding, aggregated: Sequence[JsonObject]) -> Condition:

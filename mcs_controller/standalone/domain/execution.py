@@ -17,11 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from informers.patches import changed_marks, create_merge_patch
-from informers.resource import GroupVersionKind
-from mcs_controller.api.common import JsonObject
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import named_in
 from mcs_controller.domain.works import (
@@ -39,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from informers.meta import ObjectKey
-    from mcs_controller.api.common import Unstructured
+    from mcs_controller.api.common import JsonObject, Unstructured
     from mcs_controller.api.core import Namespace
     from mcs_controller.api.work import Manifest, Work
 
@@ -66,40 +62,6 @@ _SERVER_METADATA = ("resourceVersion", "managedFields", "generation")
 
 class InvalidManifest(Exception):
     """The manifest is not an object that could be applied; only a change of the Work helps."""
-
-
-class _Meta(msgspec.Struct):
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Shape(msgspec.Struct):
-    metadata: _Meta
-
-
-class _ServiceSpec(msgspec.Struct):
-    ports: list[JsonObject] | None = None
-
-
-class _ServiceShape(_Shape):
-    spec: _ServiceSpec | None = None
-
-
-class _SliceShape(_Shape):
-    endpoints: list[msgspec.Raw] | None = None
-    ports: list[JsonObject] | None = None
-
-
-class _NamespaceShape(_Shape):
-    spec: JsonObject | None = None
-
-
-_SHAPES: Mapping[GroupVersionKind, type[_Shape]] = {
-    GroupVersionKind("v1", wk.SERVICE_KIND): _ServiceShape,
-    GroupVersionKind(wk.SLICE_API_VERSION, wk.SLICE_KIND): _SliceShape,
-    GroupVersionKind("v1", wk.NAMESPACE_KIND): _NamespaceShape,
-}
-"""As much of each kind as the rules take for granted."""
 
 
 class NotOurs(Exception):
@@ -271,13 +233,7 @@ def manifest_of(work: Work, manifest: Manifest) -> JsonObject:
         InvalidManifest: the JSON is not an object with apiVersion, kind and name, or its parts have the wrong types.
     """
     if manifest.ref is None:
-        raise InvalidManifest("the manifest is not an object with apiVersion, kind and metadata.name")
-    shape = _SHAPES.get(GroupVersionKind(manifest.ref.api_version, manifest.ref.kind), _Shape)
-    try:
-        msgspec.json.decode(manifest.raw, type=shape)
-    except msgspec.ValidationError as error:
-        what = f"{manifest.ref.kind} {manifest.ref.name}"
-        raise InvalidManifest(f"the manifest of {what} is malformed: {error}") from error
+        raise InvalidManifest(f"the manifest is {manifest.problem}")
     content = prune(manifest.decode())
     meta = work.metadata
     labels = content["metadata"].get("labels") or {}

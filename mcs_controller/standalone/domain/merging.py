@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from informers.patches import without_nulls
-from mcs_controller.api.ownership import ITSELF, OTHERS, OURS, FieldTree
+from mcs_controller.api.ownership import ITEM, ITSELF, OTHERS, OURS, FieldTree, item_key
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _has_members(fields: FieldTree) -> bool:
 def _key_names(fields: FieldTree) -> tuple[str, ...] | None:
     """By which fields the items of a list are told apart; None if they are not."""
     for key in fields:
-        if key.startswith("k:"):
-            return tuple(sorted(msgspec.json.decode(key[2:], type=dict[str, Any])))
+        if key.startswith(ITEM):
+            return tuple(sorted(item_key(key)))
     return None
 
 

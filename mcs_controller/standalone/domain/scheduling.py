@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from informers.meta import Condition, find_condition
+from mcs_controller.api.shapes import decode_value
 from mcs_controller.domain import conditions
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.policy_spec import is_duplicated
@@ -234,6 +235,7 @@ def _patch(binding: ResourceBinding, clusters: tuple[str, ...]) -> JsonObject | 
 def _applied_placement(binding: ResourceBinding) -> object:
     """The placement that was decided on last, as JSON, since writers order its keys differently; None if unreadable."""
     try:
-        return msgspec.json.decode(binding.metadata.annotations.get(wk.APPLIED_PLACEMENT, ""))
+        placement: object = decode_value(binding.metadata.annotations.get(wk.APPLIED_PLACEMENT, "").encode())
     except msgspec.DecodeError:
         return None
+    return placement

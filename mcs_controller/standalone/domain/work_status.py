@@ -96,15 +96,13 @@ def manifest_status(ordinal: int, ref: ManifestRef, obj: Unstructured) -> JsonOb
 
 def kept_status(ordinal: int, work: Work) -> JsonObject | None:
     """What the Work says already about one of its objects, for when nothing new is known of it."""
-    known: list[JsonObject] = msgspec.json.decode(work.manifest_statuses) or []
-    return next((one for one in known if (one.get("identifier") or {}).get("ordinal") == ordinal), None)
+    return next((one for one in work.statuses() if (one.get("identifier") or {}).get("ordinal") == ordinal), None)
 
 
 def plan_never_applied(work: Work) -> JsonObject | None:
     """The merge patch that takes off a Work's status that it was applied; None if it does not say so."""
     kept = [one for one in work.conditions if one.type != wk.APPLIED]
-    statuses = msgspec.json.decode(work.manifest_statuses) or []
-    if len(kept) == len(work.conditions) and not statuses:
+    if len(kept) == len(work.conditions) and not work.statuses():
         return None
     status: JsonObject = {"conditions": msgspec.to_builtins(kept), "manifestStatuses": []}
     return {"metadata": {"resourceVersion": work.metadata.resource_version}, "status": status}
@@ -121,9 +119,7 @@ def plan_status(
     merged = merge(work.conditions, conditions, now)
     if merged != work.conditions:
         changes["conditions"] = msgspec.to_builtins(merged)
-    if statuses is not None and canonical(list(statuses)) != canonical(
-        msgspec.json.decode(work.manifest_statuses) or []
-    ):
+    if statuses is not None and canonical(list(statuses)) != canonical(work.statuses()):
         changes["manifestStatuses"] = list(statuses)
     if not changes:
         return None

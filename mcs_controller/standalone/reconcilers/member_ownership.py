@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from informers.errors import ApiError, Conflict, KubeError, NotFound, Unauthorized
 from informers.meta import find_condition
 from informers.resource import Resource
-from mcs_controller.api.common import decode_unstructured, parse_time
+from mcs_controller.api.common import parse_time, unstructured_decoder
+from mcs_controller.api.shapes import CONFIGMAP
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.cluster_conditions import ClusterConditions
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-CONFIGMAPS: Final = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap", decode=decode_unstructured)
+CONFIGMAPS: Final = Resource(
+    group="", version="v1", plural="configmaps", kind="ConfigMap", decode=unstructured_decoder(CONFIGMAP)
+)
 
 _LOOK_AGAIN_SECONDS: Final = 60.0
 """While a member is not known to be ours: somebody may delete the object there, or give us the rights for it."""

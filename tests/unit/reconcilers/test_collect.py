@@ -13,10 +13,11 @@ import pytest
 from informers.cache.event import Event
 from informers.errors import Conflict, Invalid, ServerError
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.conditions import SLICE_DISPATCHED_MESSAGE
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.members.informers import requests_in
 from mcs_controller.predicates import slice_changed
-from mcs_controller.runtime.reconcile import ClusterRequest, Request
+from mcs_controller.runtime.reconcile import ClusterRequest, Request, TerminalError
 from tests.support.builders import (
     a_slice,
     a_work,
@@ -74,6 +75,22 @@ async def test_slices_of_the_service_are_collected_and_no_others():
     await world.settle()
     assert collected(world) == {"web-1": "web", "web-2": "web"}
     assert collected(world, "m2") == {}
+
+
+async def test_a_slice_of_another_shape_is_named_and_what_was_collected_stays():
+    world = await running("m1", "m2")
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", {"ports": [1]})
+    world.members["m1"].seed(slice_("web-2"))
+    assert [type(error) for error in await world.settle(rounds=3, failures=True)] == [TerminalError]
+    assert collected(world) == {"web-1": "web", "web-2": "web"}
+    assert world.works_in("m1")[NAME]["spec"]["workload"]["manifests"][0]["ports"] == slice_()["ports"]
+    said = world.condition("EndpointSliceDispatched")
+    assert said is not None
+    assert said[0] == "False"
+    assert "collecting slice default/web-1 of m1: EndpointSlice default/web-1: " in said[1]
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", {"ports": []})
+    await world.settle()
+    assert world.condition("EndpointSliceDispatched") == ("True", SLICE_DISPATCHED_MESSAGE)
 
 
 async def test_a_change_arrives_and_a_removal_too():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from informers.errors import Conflict, KubeError, NotFound, TransportError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 K = TypeVar("K", bound=KubeObject)
@@ -84,6 +87,18 @@ class AggregateError(KubeError):
     retryable = True
 
 
+class UnexpectedError(KubeError):
+    """What is no API error came of a write: a defect of ours, met by what an API server answered or holds."""
+
+    retryable = True
+
+
+def unexpected(what: str, error: Exception) -> UnexpectedError:
+    """Log an error that nobody foresaw, and make of it a failure of `what` alone."""
+    _log.error("Failed unexpectedly", extra={"write": what}, exc_info=error)
+    return UnexpectedError(f"{type(error).__name__}: {error}")
+
+
 class Failures:
     """What failed while a plan was applied."""
 
@@ -111,12 +126,14 @@ class Failures:
         return bool(self._errors) and not self.reportable
 
     async def guard(self, what: str, write: Awaitable[T]) -> T | None:
-        """The write's answer; None if it failed, which is noted. Only API errors are: anything else is raised."""
+        """The write's answer; None if it failed, which is noted, whatever it raised: the other writes go on."""
         try:
             return await write
         except KubeError as error:
             self.add(what, error)
-            return None
+        except Exception as error:  # what one member makes us raise is no affair of the others
+            self.add(what, unexpected(what, error))
+        return None
 
     def raise_if_any(self) -> None:
         """Raise AggregateError, naming everything that failed; or what it was, if all were conflicts or no answers."""
@@ -157,7 +174,7 @@ async def ignore_not_found(write: Awaitable[T]) -> T | None:
 
 
 async def gather_writes(writes: Iterable[tuple[str, Awaitable[object]]], failures: Failures) -> None:
-    """Await all of them side by side; API errors are noted under the write's name, anything else ends them all."""
+    """Await all of them side by side; errors are noted under the write's name."""
     async with asyncio.TaskGroup() as group:
         for what, write in writes:
             group.create_task(failures.guard(what, write))

@@ -34,6 +34,7 @@ from mcs_controller.domain.naming import cluster_of_namespace, execution_namespa
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
+from mcs_controller.reconcilers.writes import unexpected
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from mcs_controller.standalone.domain.cluster import BY_EXECUTION_CLUSTER
 from mcs_controller.standalone.domain.execution import (
@@ -282,6 +283,11 @@ class ExecutionReconciler:
             except (KubeError, InvalidManifest, NotOurs, Immutable, NamespaceMissing, KindNotServed) as error:
                 errors.append(error)
                 statuses += [known] if known is not None else []
+            except (MemberUnavailable, NotSynced):
+                raise
+            except Exception as error:
+                errors.append(unexpected(f"object {ordinal} of {_name(work)}", error))
+                statuses += [known] if known is not None else []
             else:
                 if manifest.ref is not None:
                     statuses.append(manifest_status(ordinal, manifest.ref, obj))
@@ -301,6 +307,10 @@ class ExecutionReconciler:
                 await self._remove_objects(work, name, cluster)
             except KubeError as error:
                 return [error]
+            except (MemberUnavailable, NotSynced):
+                raise
+            except Exception as error:
+                return [unexpected(f"objects of {_name(work)}", error)]
         # Before the answer comes: it may end the Work, and that is told at once.
         key = Request(work.metadata.namespace, work.metadata.name)
         self._cleaned.add(key)
@@ -448,6 +458,10 @@ def cluster_changed(event: Event[Cluster]) -> bool:
     if new.is_ready and not old.is_ready:
         return True
     return (old.is_push, old.metadata.deletion_timestamp) != (new.is_push, new.metadata.deletion_timestamp)
+
+
+def _name(work: Work) -> str:
+    return f"Work {work.metadata.namespace}/{work.metadata.name}"
 
 
 def _failed(works: Iterable[Work]) -> set[Request]:

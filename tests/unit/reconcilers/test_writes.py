@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 from typing import Any, cast
 
+import pytest
+
 from mcs_controller.domain.works import DeleteWork, PatchWork
-from mcs_controller.reconcilers.writes import apply_work
+from mcs_controller.reconcilers.writes import AggregateError, Failures, apply_work, gather_writes
 
 
 class Works:
@@ -51,3 +54,33 @@ async def test_only_the_work_that_was_seen_is_deleted():
 async def test_a_work_that_is_emptied_first_is_deleted_in_the_version_of_the_answer():
     emptying = {"metadata": {"resourceVersion": "7"}}
     assert await sent(DeleteWork("ns", "w", "uid", "7", emptying)) == [("ns", "w", emptying), ("ns", "w", "uid", "8")]
+
+
+async def test_an_error_that_nobody_foresaw_fails_its_own_write_alone(caplog: pytest.LogCaptureFixture):
+    done: list[str] = []
+
+    async def good() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        done.append("good")
+
+    async def bad() -> None:
+        raise RecursionError("deep")
+
+    failures = Failures()
+    await gather_writes([("one", good()), ("other", bad())], failures)
+    assert done == ["good"]
+    assert failures.reportable == ("other: RecursionError: deep",)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    with pytest.raises(AggregateError):
+        failures.raise_if_any()
+
+
+async def test_a_cancelled_write_is_no_failure():
+    failures = Failures()
+    task = asyncio.create_task(gather_writes([("one", asyncio.Event().wait())], failures))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not failures

@@ -11,6 +11,8 @@ from informers.errors import Forbidden, Invalid, ServerError, TransportError
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
+from mcs_controller.standalone import member_applier
+from mcs_controller.standalone.domain.execution import plan_update
 from mcs_controller.standalone.member_objects import MEMBER_KINDS
 from mcs_controller.standalone.reconcilers.execution import cluster_changed, work_changed
 from tests.support.builders import a_cluster, a_work, service, slice_, work
@@ -731,3 +733,34 @@ def test_the_kinds_are_where_the_api_server_has_them() -> None:
     assert by_kind["Service"].path("a") == "/api/v1/namespaces/a/services"
     assert by_kind["Namespace"].path("a") == "/api/v1/namespaces"
     assert (CLUSTERS.namespaced, WORKS.namespaced) == (False, True)
+
+
+# --- what nobody foresaw ---------------------------------------------------------------------------------------------
+
+
+async def test_an_unforeseen_error_is_that_of_one_object(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(manifest: Json, observed: Any) -> Any:
+        if manifest["metadata"]["name"] == "web":
+            raise TypeError("unhashable")
+        return plan_update(manifest, observed)
+
+    monkeypatch.setattr(member_applier, "plan_update", plan)
+    world.host.seed(work("m1", "w", service(), service("other")))
+    first = await world.refused("(1/2): TypeError: unhashable")
+    assert world.member.find("Service", "default", "other") is not None
+    assert await world.refused("TypeError: unhashable") > first
+
+
+async def test_a_work_whose_object_cannot_be_removed_for_an_unforeseen_reason_waits_for_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.carry(service())
+    await world.reconcile()
+
+    def fail(*_: object, **__: object) -> bool:
+        raise TypeError("unhashable")
+
+    monkeypatch.setattr(member_applier, "may_delete", fail)
+    world.host.remove("Work", *KEY)
+    assert (await world.reconciler.reconcile(KEY)).requeue_after is not None
+    assert world.host.find("Work", NAMESPACE, "w") is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from mcs_controller.runtime.logging import log_fields, setup_logging
+from mcs_controller.runtime.logging import MAX_TEXT, log_fields, setup_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,54 @@ def test_traceback_goes_with_the_line(log_format: Literal["text", "json"]):
         logging.getLogger("x").error("Went wrong", exc_info=error)
     text = json.loads(stream.getvalue())["stacktrace"] if log_format == "json" else stream.getvalue()
     assert text.rstrip().endswith("ZeroDivisionError: oops")
+
+
+def _failing(depth: int, words: str = "oops") -> None:
+    if depth:
+        _twin(depth - 1, words)
+    raise ZeroDivisionError(words)
+
+
+def _twin(depth: int, words: str) -> None:
+    _failing(depth, words)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_tracebacks_and_foreign_words_have_a_limit(log_format: Literal["text", "json"]):
+    stream = lines(log_format)
+    try:
+        _failing(400, "x" * 100_000)
+    except ZeroDivisionError as error:
+        logging.getLogger("x").error("y" * 100_000, exc_info=error, extra={"error": "z" * 100_000})
+    assert len(stream.getvalue()) < 4 * MAX_TEXT
+    assert all(character * 1000 in stream.getvalue() for character in "xyz")
+
+
+def test_a_traceback_is_not_repeated_with_every_try(monkeypatch: pytest.MonkeyPatch):
+    stream = lines("text")
+
+    def fail(words: str) -> str:
+        stream.truncate(0)
+        try:
+            raise ExceptionGroup("several", [_caught(words)])
+        except ExceptionGroup as error:
+            logging.getLogger("x").error("Went wrong", exc_info=error)
+        return stream.getvalue()
+
+    assert "Traceback" in fail("one")
+    again = fail("two")
+    assert "Traceback" not in again
+    assert "ZeroDivisionError: two (as before" in again
+    monkeypatch.setattr("mcs_controller.runtime.logging.REPEAT_SECONDS", 0.0)
+    assert "Traceback" in fail("three")
+
+
+def _caught(words: str) -> Exception:
+    try:
+        _failing(0, words)
+    except ZeroDivisionError as error:
+        return error
+    raise AssertionError
 
 
 async def test_fields_around_a_reconcile_reach_its_tasks_and_nobody_else():

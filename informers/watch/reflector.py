@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
 from informers.errors import ApiError, DecodeError, Gone, KubeError, TransportError, WatchIdle
-from informers.meta import KubeObject
+from informers.meta import KubeObject, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watch.backoff import Backoff, ServerHealth
 from informers.watch.watcher import (
@@ -22,17 +22,19 @@ from informers.watch.watcher import (
     Page,
     Pause,
     Replaced,
+    Upsert,
     Watcher,
     WatchRequest,
 )
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from informers.client.transport import Lines
-    from informers.client.wire import ListPage
+    from informers.client.wire import ListPage, Rejected
+    from informers.meta import ObjectKey
     from informers.resource import Resource
     from informers.watch.watcher import Output
     from workqueue.clock import Clock
@@ -52,6 +54,9 @@ MAX_RETRY_AFTER_SECONDS: Final = 300.0
 STALLED_LIST_SECONDS: Final = 5.0
 """A streaming list that tells of changes, and for so long of no further object, is taken to be complete without its end
 being told: servers without bookmarks (aggregated ones, for example) never tell it. The list is then read by pages."""
+
+MAX_REJECTED: Final = 100
+"""Objects that cannot be decoded of which the log hears, until there is a new list; the metric counts all."""
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +138,8 @@ class Reflector(Generic[T]):
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
         self._wakes = 0
+        self._rejected: dict[ObjectKey | None, str] = {}
+        """What was told of objects that cannot be decoded."""
         self.last_error: KubeError | None = None
         self.last_contact: float | None = None
         self.on_failure: Callable[[KubeError | None], None] | None = None
@@ -223,11 +230,10 @@ class Reflector(Generic[T]):
         if _is_answer(received):
             self._outage.answered()
         step = self._watcher.step(received)
-        for rejected in step.rejected:
-            self._metrics.rejected(str(self._resource))
-            _log.error(
-                "skipped an object that cannot be decoded: server=%s error=%s", self._client.host, rejected.error
-            )
+        if self._rejected and isinstance(step.output, Replaced):
+            left = {one.key for one in step.rejected}
+            self._rejected = {key: text for key, text in self._rejected.items() if key in left}
+        self._tell_rejected(step.rejected)
         if step.error is not None:
             self._report(step.error)
         elif not isinstance(received, Ended | Failed):
@@ -238,7 +244,22 @@ class Reflector(Generic[T]):
             self._apply(step.output)
             if isinstance(step.output, Replaced):
                 self._metrics.listed(str(self._resource), len(step.output.objects))
+            elif self._rejected and isinstance(step.output, Upsert):
+                self._rejected.pop(key_of(step.output.object), None)
         return step.again, step.pause
+
+    def _tell_rejected(self, rejected: Sequence[Rejected]) -> None:
+        """One log line for each object and what is wrong with it, not one for each event; of so many at most."""
+        for one in rejected:
+            self._metrics.rejected(str(self._resource))
+            text = str(one.error)
+            if self._rejected.get(one.key) == text:
+                level = logging.DEBUG
+            elif len(self._rejected) < MAX_REJECTED:
+                level, self._rejected[one.key] = logging.ERROR, text
+            else:
+                level = logging.DEBUG
+            _log.log(level, "skipped an object that cannot be decoded: server=%s error=%s", self._client.host, text)
 
     def _report(self, error: KubeError) -> None:
         """One log line per change of the trouble, not one per attempt: a cluster may be away for days."""

@@ -21,7 +21,7 @@ from informers.errors import (
     TransportError,
 )
 from informers.watch.backoff import ServerHealth
-from informers.watch.reflector import Reflector
+from informers.watch.reflector import MAX_REJECTED, Reflector
 from informers.watch.watcher import Bookmark, Replaced, Upsert
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
@@ -303,6 +303,27 @@ async def test_rest_of_a_read_after_garbage_is_not_believed() -> None:
         await settle()
         assert [type(output) for output in bench.outputs] == [Replaced]
         assert stream.closed
+
+
+async def test_an_object_that_cannot_be_decoded_is_logged_when_that_changes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    def broken(name: str, version: int, data: Any = 5) -> bytes:
+        return event_line("MODIFIED", manifest(name, version) | {"data": data})
+
+    async with running() as bench:
+        stream = bench.server.pending.open(SYNCED, *(broken("a", 11 + number) for number in range(50)))
+        await settle()
+        assert len(caplog.records) == 1
+        stream.send(broken("a", 70, []), broken("b", 71))
+        await settle()
+        assert len(caplog.records) == 3
+        stream.send(event_line("MODIFIED", manifest("a", 72)), broken("a", 73))
+        await settle()
+        assert len(caplog.records) == 4
+        stream.send(*(broken(f"other-{number}", 100 + number) for number in range(3 * MAX_REJECTED)))
+        await settle()
+        assert len(caplog.records) == 2 + MAX_REJECTED
 
 
 async def test_oversized_event_ends_in_a_list() -> None:

@@ -195,7 +195,10 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
                 f"{where}: {loaded.plugin}no credentials within {_CREDENTIALS_TIMEOUT_SECONDS:g} s"
             ) from error
         except Exception as error:  # whatever malformed YAML makes a foreign library raise
-            words = redact(str(error), _secrets_in_files(paths))  # it names a node by all that is in it
+            try:
+                words = redact(str(error), _secrets_in_files(paths))  # it names a node by all that is in it
+            except Exception:  # the same YAML, and so nobody knows what the secrets are
+                words = "the file cannot be read as a kubeconfig"
             raise ConfigError(f"{where}: {loaded.plugin}{type(error).__name__}: {words}") from error
         return loaded
 

@@ -244,6 +244,13 @@ class TestKubeconfig:
         assert f"kubeconfig {path}" in str(caught.value)
         assert "passw0rd" not in str(caught.value)
 
+    async def test_a_file_whose_secrets_cannot_be_told_is_not_quoted(self, tmp_path: Path) -> None:
+        path = tmp_path / "bad"
+        path.write_text(f"current-context: {'9' * 5000}\nusers: [{{name: a, user: {{token: passw0rd}}}}]")
+        with pytest.raises(ConfigError, match="cannot be read as a kubeconfig") as caught:
+            await load_kubeconfig(str(path))
+        assert "passw0rd" not in str(caught.value)
+
     async def test_context_asked_for_is_named_in_the_complaint(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="context nowhere"):
             await load_kubeconfig(str(kubeconfig(tmp_path)), "nowhere")

@@ -17,7 +17,7 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
-from tests.support.traffic import idle
+from tests.support.traffic import Traffic, idle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,6 +51,12 @@ async def all_is_well_while_one_leaves(space: Space, process: ControllerProcess)
     await space.dispatched_are("member1", {"member2-web-b": ["192.0.2.2"]})
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
     await space.succeeded("web")
+
+    async def statuses() -> set[str]:
+        return {status for status, _ in (await verdicts(space)).values()}
+
+    await eventually("all conditions to be True", statuses, {"True"})
+    await idle(process, Traffic(space.bed))
     before = await verdicts(space)
     assert {status for status, _ in before.values()} == {"True"}
 

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     Plant = Callable[[str], str]
 
 CLOSED = "http://127.0.0.1:1"
+START_SECONDS = 60.0
 RUN_SECONDS = 15.0
+"""How long it may go on after its first complaint."""
 Object = dict[str, Any]
 
 
@@ -239,11 +241,14 @@ async def output_of(config: Path, scratch: Path, *, log_format: str) -> tuple[in
     assert process.stdout is not None
     said, complaints = b"", 0
     try:
-        async with asyncio.timeout(RUN_SECONDS):
+        async with asyncio.timeout(START_SECONDS) as limit:
             async for line in process.stdout:
                 said += line
                 # A few complaints are enough: by then it has gone the way that matters.
-                complaints += any(word in line.lower() for word in (b"error", b"fail", b"cannot"))
+                complains = any(word in line.lower() for word in (b"error", b"fail", b"cannot"))
+                if complains and not complaints:
+                    limit.reschedule(asyncio.get_running_loop().time() + RUN_SECONDS)
+                complaints += complains
                 if complaints > 3 and process.returncode is None:
                     with contextlib.suppress(ProcessLookupError):
                         process.send_signal(signal.SIGTERM)

@@ -12,12 +12,14 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from testbed import wait_for
 from tests.support.fleet import (
     DEPLOYMENTS,
     EVENTS,
     EXPORTS,
     IMPORTS,
     MCS,
+    PATIENCE_SECONDS,
     POLICIES,
     SERVICES,
     SLICES,
@@ -89,6 +91,15 @@ async def imported_are(api: Api, space: Space, expected: dict[str, list[str]]) -
     await eventually(f"the imported slices in {api} ({space.namespace})", read, expected)
 
 
+async def found_in(space: Space, cluster: str, resource: str, name: str) -> Object:
+    """Wait until a member has an object: each comes by a Work of its own."""
+
+    async def probe() -> Object | None:
+        return await space.member(cluster).find(resource, name, namespace=space.namespace)
+
+    return await wait_for(f"{resource} {name} in {cluster}", probe, PATIENCE_SECONDS)
+
+
 async def collected(space: Space) -> list[tuple[str, set[str]]]:
     """Slice and marks of each collected Work of member1."""
     works = await space.works("member1", "EndpointSlice")
@@ -104,12 +115,15 @@ async def collected(space: Space) -> list[tuple[str, set[str]]]:
 
 async def test_case_90_what_is_exported_in_one_member_is_imported_in_another(exported: Space):
     assert await collected(exported) == [("web-a", {"ServiceExport"})]
-    there = await exported.member("member2").get(SERVICES, "derived-web", namespace=exported.namespace)
+    there = await found_in(exported, "member2", SERVICES, "derived-web")
     assert there["spec"]["clusterIP"]
     assert [(port["name"], port["port"]) for port in there["spec"]["ports"]] == [("http", 80)]
-    assert await exported.member("member2").get(IMPORTS, "web", namespace=exported.namespace)
-    reasons = await exported.event_reasons("ServiceImport", "web")
-    assert ("Normal", "SyncDerivedServiceSucceed") in reasons
+    assert await found_in(exported, "member2", IMPORTS, "web")
+
+    async def told() -> bool:
+        return ("Normal", "SyncDerivedServiceSucceed") in await exported.event_reasons("ServiceImport", "web")
+
+    await eventually("the event about the derived Service", told, True)
     assert await exported.dispatched("member2") == {}
 
 
@@ -167,7 +181,8 @@ async def test_case_91_changes_arrive_and_what_goes_goes(exported: Space):
     await space.host.delete(EXPORTS, "web", namespace=space.namespace)
     await imported_are(space.host, space, {})
     await imported_are(member2, space, {})
-    assert await collected(space) == []
+    nothing: list[tuple[str, set[str]]] = []
+    await eventually("no collected Work", lambda: collected(space), nothing)
     assert await member1.find(SLICES, "web-b", namespace=space.namespace) is not None
     assert await space.host.find(POLICIES, "web-import", namespace=space.namespace) is not None
 
@@ -222,7 +237,7 @@ async def test_the_example_works_as_its_readme_says(space: Space):
 
     await eventually("the endpoint in member2", endpoints, 1)
     assert await member2.find(SERVICES, "serve", namespace="default") is None
-    assert await member2.get(SERVICES, "derived-serve", namespace="default")
+    assert await found_in(Space(space.bed, "default"), "member2", SERVICES, "derived-serve")
     await host.patch(DEPLOYMENTS, "serve", {"spec": {"replicas": 2}}, namespace="default")
     await eventually("both endpoints in member2", endpoints, 2)
     await host.delete(EXPORTS, "serve", namespace="default")

@@ -38,7 +38,7 @@ from tests.support.fleet import (
     serviceexport,
     serviceimport,
 )
-from tests.support.traffic import Refusals, idle
+from tests.support.traffic import Refusals, Traffic, idle
 
 if TYPE_CHECKING:
     from testbed import Api, Bed
@@ -179,7 +179,7 @@ async def states(objects: list[tuple[Api, str, str, str]]) -> list[str]:
     return [one["metadata"]["resourceVersion"] for one in found]
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed):
     bed = await new_bed(audit=True)
     await karmada.install(bed)
@@ -210,7 +210,7 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         taken = endpointslice("member1-web-c", "foreign", ["198.51.100.10"])
         taken["metadata"]["namespace"] = namespace
         await foreign.add("member2", space.member("member2"), taken)
-        await idle(process)
+        await idle(process, Traffic(bed))
         # Whoever makes Works and ResourceBindings asks for a finalizer and a status of ours; once.
         addressed = ("host: Work karmada-es-", f"host: ResourceBinding {namespace}/web-configmap")
         assert [line for line in await foreign.touched() if not line.startswith(addressed)] == []
@@ -223,13 +223,13 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         native = [endpointslice(f"{name}-a", name, ["192.0.2.1"]) for name in ("web", "shop")]
         await space.create_in("member1", *native, endpointslice("web-c", "web", ["192.0.2.3"]))
         await copies_are(space, ["192.0.2.1"])
-        await idle(process)
+        await idle(process, Traffic(bed))
 
         marked = await marked_in(space)
         for each in marked:
             await mark(each.api, each.resource, each.name, each.namespace, foreign.owner if each.owned else None)
         slices = [(space.member("member1"), SLICES, f"{name}-a", namespace) for name in ("web", "shop")]
-        await idle(process)
+        await idle(process, Traffic(bed))
 
         # Every reason to write there is.
         for name in ("web-a", "shop-a"):
@@ -241,7 +241,7 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
             await host.patch(SERVICES, name, body, namespace=namespace)
         await host.patch(IMPORTS, "shop", {"metadata": {"labels": {"team": "a"}}}, namespace=namespace)
         await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}, {"name": "member1"}]})
-        await idle(process)
+        await idle(process, Traffic(bed))
         for each in [*marked, *clusters]:
             await each.is_intact()
         assert await early.touched() + await foreign.touched() == []
@@ -252,14 +252,14 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         for going in marked:
             if (going.resource, going.name) in ((MCS, "web"), (SLICES, "member1-web-a")):
                 await going.is_held()
-        await idle(process)
+        await idle(process, Traffic(bed))
         for each in marked:
             await each.is_intact()
         assert await early.touched() + await foreign.touched() == []
         for each in marked:
             await each.release()
         await space.dispatched_are("member2", {"member1-web-x": ["198.51.100.9"]})
-        await idle(process)
+        await idle(process, Traffic(bed))
         assert await early.touched() + await foreign.touched() == []
         assert await states(slices) == provided
 
@@ -270,7 +270,7 @@ async def test_a_whole_life_of_a_fleet_touches_nothing_of_others(new_bed: NewBed
         await clusters[1].is_held()
         await clusters[1].is_intact()
         await clusters[1].release()
-        await idle(process)
+        await idle(process, Traffic(bed))
         await clusters[0].is_intact()
         assert await early.touched() + await foreign.touched() == []
         assert await states(secrets) == joined_with

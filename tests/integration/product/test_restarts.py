@@ -36,10 +36,13 @@ ALONE = "--leader-elect=false"
 LEASE = "election"
 ELECTION = (
     f"--leader-elect-resource-name={LEASE}",
-    "--leader-elect-lease-duration=6s",
-    "--leader-elect-renew-deadline=4s",
+    # Not shorter: on a busy machine a leader that is well must not lose it.
+    "--leader-elect-lease-duration=15s",
+    "--leader-elect-renew-deadline=10s",
     "--leader-elect-retry-period=1s",
 )
+SLOWLY = ("--kube-api-qps=10", "--kube-api-burst=20")
+"""So that a busy machine, too, kills it in the middle of its work."""
 SYSTEM = "karmada-system"
 
 
@@ -80,7 +83,7 @@ async def killed_again_and_again(run: Run, space: Space, name: str, writes: int)
     """
     for kills in range(40):
         traffic = Traffic(space.bed)
-        process = await run(f"{name}-{kills}", ALONE)
+        process = await run(f"{name}-{kills}", ALONE, *SLOWLY)
         unfinished = await wrote(process, traffic, writes)
         await process.kill()
         assert process.returncode == -signal.SIGKILL
@@ -104,19 +107,20 @@ async def wrote(process: ControllerProcess, traffic: Traffic, writes: int) -> bo
         await asyncio.wait([resting])
 
 
+@pytest.mark.timeout(900)
 async def test_killed_in_the_middle_of_its_work_again_and_again_it_gets_it_done(run, space):
     first = await run("first", ALONE)
     await space.exists_in_members()
     await first.kill()
     await start_world(space)
-    assert await killed_again_and_again(run, space, "making", 4) >= 3
+    assert await killed_again_and_again(run, space, "making", 6) >= 3
     await world_is(space, COMPLETE)
     for name in ("web", "all"):
         await space.succeeded(name)
 
     for name in ("web", "all"):
         await space.host.delete(MCS, name, namespace=space.namespace)
-    assert await killed_again_and_again(run, space, "clearing", 2) >= 3
+    assert await killed_again_and_again(run, space, "clearing", 3) >= 3
     await world_is(space, EMPTY)
     for name in ("web", "all"):
         await gone(space.host, MCS, name, space.namespace)
@@ -196,7 +200,8 @@ async def pair(run: Run, space: Space) -> AsyncIterator[tuple[ControllerProcess,
     await start_world(space)
     await world_is(space, COMPLETE)
     yield leader, standby
-    await standby.kill()
+    for process in (standby, leader):  # whoever is left would make another Lease
+        await process.kill()
     await space.host.delete(LEASES, LEASE, namespace=SYSTEM, missing_ok=True)
 
 
@@ -243,7 +248,7 @@ async def test_a_leader_whose_lease_was_stolen_ends_with_1_and_leaves_the_lease_
         await space.host.replace(lease)  # a conflict with a renewal is one more try
         return True
 
-    await wait_for("the lease to be stolen", steal, 10)
+    await wait_for("the lease to be stolen", steal)
     assert await leader.wait() == 1
     assert "thief holds it" in leader.log.read_text()
     assert await holder(space) == "thief"

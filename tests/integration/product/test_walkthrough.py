@@ -274,7 +274,7 @@ async def test_every_object_is_what_karmada_writes_field_by_field(walked):
             raise NotYet(f"gone: {sorted(known.keys() - found.keys())}; new:\n{golden.told(found, new)}")
         return True
 
-    await wait_for("no other difference from Karmada than the known ones", probe, 20)
+    await wait_for("no other difference from Karmada than the known ones", probe, PATIENCE_SECONDS)
 
 
 async def test_every_kind_of_event_is_told_of_the_same_object_by_the_same_component(walked):
@@ -284,7 +284,7 @@ async def test_every_kind_of_event_is_told_of_the_same_object_by_the_same_compon
             raise NotYet(f"only Karmada tells {sorted(theirs - ours)}; only we tell {sorted(ours - theirs)}")
         return True
 
-    await wait_for("the same events", probe, 20)
+    await wait_for("the same events", probe, PATIENCE_SECONDS)
 
 
 async def test_works_are_named_as_the_contract_computes_them(walked):

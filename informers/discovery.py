@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Ty
 import msgspec
 
 from informers.errors import UNDECODABLE
+from informers.memory import text_size
 from informers.meta import KubeObject
 from informers.resource import GroupVersionKind, Resource
 
@@ -46,7 +47,13 @@ class APIResource(NamedTuple):
     plural: str
     namespaced: bool
 
-    def resource(self, kind: GroupVersionKind, decode: Callable[[bytes | msgspec.Raw], T]) -> Resource[T]:
+    def resource(
+        self,
+        kind: GroupVersionKind,
+        decode: Callable[[bytes | msgspec.Raw], T],
+        *,
+        size: Callable[[bytes], int] = text_size,
+    ) -> Resource[T]:
         """The same for informers and clients. Equal for equal arguments."""
         return Resource(
             group=kind.group,
@@ -55,6 +62,7 @@ class APIResource(NamedTuple):
             kind=kind.kind,
             decode=decode,
             namespaced=self.namespaced,
+            size=size,
         )
 
 

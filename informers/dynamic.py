@@ -60,8 +60,8 @@ class DynamicInformers(Generic[K, T]):
         Args:
             clock: for the time limit.
             register: adds the handlers to a new informer; they are removed when the key is.
-            synced: told when a key's informer has its first complete list. Does no more than enqueue, as it is called
-                between two awaits.
+            synced: told when a key's informer has its first complete list, or again one after it was dropped for want
+                of memory. Does no more than enqueue, as it is called between two awaits.
             sync_timeout: seconds after which a first list is overdue; it goes on being waited for.
             overdue: told then, once.
             stop: ends an informer that was found, when its key is removed; None if that is somebody else's business.
@@ -128,10 +128,10 @@ class DynamicInformers(Generic[K, T]):
         if entry.informer is None:
             self._begin(key, entry, informer)
         try:
-            await self._wait_synced(key, informer)
-            self._synced(key)
-            if self._stop is not None:
-                await asyncio.Event().wait()
+            while True:
+                await self._wait_synced(key, informer)
+                self._synced(key)
+                await informer.wait_dropped()
         finally:
             if self._stop is not None:
                 await self._stop(informer)

@@ -6,6 +6,7 @@
     │   ├── Untrusted                  the server's certificate does not verify
     │   └── WatchIdle                    a watch that was open has not said anything for too long
     ├── ServerRolledBack                       the server is behind what it told us: restored from a backup (list again)
+    ├── CacheFull                      the collection takes more memory than there is for it (list again, later)
     ├── DecodeError                    an answer that is not what it should be (not retryable)
     ├── ConfigError                    a client that cannot be built: kubeconfig, CA, credentials (not retryable)
     └── ApiError(status, reason)       the server said no
@@ -73,6 +74,18 @@ class WatchIdle(TransportError):
 
 class ServerRolledBack(KubeError):
     """The server's resource version is lower than one that it told us before."""
+
+
+class CacheFull(KubeError):
+    """What the server has does not fit into the memory that there is for it: see :mod:`informers.memory`.
+
+    Attributes:
+        retry_after: seconds until it is worth another try.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DecodeError(KubeError):

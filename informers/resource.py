@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from informers.memory import text_size
 from informers.meta import KubeObject, ObjectMeta
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Resource(Generic[T]):
         namespaced: whether objects live in namespaces.
         decode: makes an object of its JSON. Must copy whatever it keeps (the buffer holds a whole page), must not keep
             managedFields, and raises msgspec.DecodeError (or ValidationError) for an object it cannot read.
+        size: bytes that a decoded object takes at most, without its metadata, by its JSON. For decoders that keep
+            most of it as it is; see :func:`informers.memory.parsed_size` for others.
     """
 
     group: str
@@ -61,6 +64,7 @@ class Resource(Generic[T]):
     kind: str
     decode: Callable[[bytes | msgspec.Raw], T]
     namespaced: bool = True
+    size: Callable[[bytes], int] = text_size
 
     @property
     def api_version(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
+from informers.memory import MemoryBudget
 from informers.meta import KubeObject
 from mcs_controller.api import resources
 from mcs_controller.controllers import CONTROLLERS
@@ -16,6 +17,7 @@ from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
 from mcs_controller.key_mutex import KeyMutex
+from mcs_controller.members.cache_memory import default_cache_bytes
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from mcs_controller.reconcilers.writes import ReservedWorks
@@ -128,6 +130,12 @@ class ControllerContext:
     @cached_property
     def members(self) -> MemberClusters:
         """Connections to all members."""
+        memory = MemoryBudget(
+            self.options.member_cache_memory or default_cache_bytes(),
+            max_bytes=self.options.member_cache_max_bytes,
+            max_objects=self.options.member_cache_max_objects,
+        )
+        self.metrics.watch_member_caches(memory)
         members = MemberClusters(
             self.clusters.informer,
             self.host,
@@ -140,6 +148,7 @@ class ControllerContext:
             client_metrics=self.metrics.runtime.client,
             sync_modes=self.sync_modes,
             own=self._own_member,
+            memory=memory,
         )
         self.manager.add_runnable(members, needs_leader=True)
         return members

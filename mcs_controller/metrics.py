@@ -13,6 +13,8 @@ from mcs_controller.runtime.metrics import RuntimeMetrics
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from informers.memory import MemoryBudget
+
 
 class Metrics:
     """What is told to whom.
@@ -39,3 +41,12 @@ class Metrics:
         }
         info = Gauge("karmada_build_info", "Always 1; the labels tell the build.", tuple(build), registry=registry)
         info.labels(**build).set(1)
+
+    def watch_member_caches(self, memory: MemoryBudget) -> None:
+        """Show what the caches of members take."""
+        for name, about, read in (
+            ("mcs_member_cache_bytes", "What the caches of all members take, estimated.", lambda: memory.used),
+            ("mcs_member_cache_limit_bytes", "What they may take together.", lambda: memory.total),
+            ("mcs_member_caches_dropped", "How often a member's cache was dropped for that.", lambda: memory.evictions),
+        ):
+            Gauge(name, about, registry=self.registry).set_function(read)

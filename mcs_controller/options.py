@@ -50,6 +50,24 @@ class Duration(click.ParamType[float]):
 
 DURATION: Final = Duration()
 
+_QUANTITY: Final = re.compile(r"(\d{1,15})(|k|M|G|Ki|Mi|Gi)")
+_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+class Bytes(click.ParamType[int]):
+    """A Kubernetes quantity ("512Mi", "1Gi", "0"), as bytes."""
+
+    name = "quantity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse, or fail with an example."""
+        if (found := _QUANTITY.fullmatch(str(value).strip())) is None:
+            self.fail(f"{value!r} is not a quantity of bytes like 512Mi", param, ctx)
+        return int(found[1]) * _UNITS[found[2]]
+
+
+BYTES: Final = Bytes()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
@@ -243,6 +261,20 @@ class Options:
         "How long the first complete list of a kind, in a member or in the control plane, may take before it is "
         "reported as a problem: in the log and, of a provider's EndpointSlices, on the services that count on it.",
         positive=True,
+    )
+    member_cache_memory: int = flag(
+        "0",
+        _MEMBERS,
+        "Memory that the caches of all members may take together, by an estimate that is rather too high. When it is "
+        "used up, the member and kind that takes most is not followed for a minute; what consumers have stays. 0: 40 % "
+        "of the container's memory limit.",
+        kind=BYTES,
+    )
+    member_cache_max_bytes: int = flag(
+        "0", _MEMBERS, "The same for one kind of one member, whatever the others take; 0 is no such limit.", kind=BYTES
+    )
+    member_cache_max_objects: int = flag(
+        0, _MEMBERS, "Objects of one kind of one member that may be in its cache; 0 is no such limit."
     )
     cluster_status_update_frequency: float = flag(
         "10s", _MEMBERS, "Time between probes of each member (clusterStatus).", positive=True

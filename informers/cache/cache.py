@@ -75,6 +75,13 @@ class Cache(Generic[T]):
                 events += self._put(obj, initial=initial)
         return events
 
+    def clear(self) -> None:
+        """Know nothing any more, which is no event."""
+        self._seen = None
+        self._pending_writes.clear()
+        self._deleted.clear()
+        self.writer.clear()
+
     def put(self, obj: T) -> list[Event[T]]:
         """An ADDED or MODIFIED event of the watch."""
         version = self._advance(obj.metadata.resource_version)

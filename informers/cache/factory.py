@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import random
 
     from informers.cache.store import Indexers
+    from informers.memory import MemoryBudget
     from informers.resource import Resource
     from informers.watch.reflector import ListWatch
     from workqueue.clock import Clock
@@ -55,6 +56,7 @@ class InformerFactory:
         resync_seconds: float = 0.0,
         page_size: int = 500,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
+        memory: MemoryBudget | None = None,
     ) -> None:
         """Makes no request. The arguments are those of every :class:`~informers.SharedInformer` made here."""
         self._client = client
@@ -63,6 +65,7 @@ class InformerFactory:
         self._resync_seconds = resync_seconds
         self._page_size = page_size
         self._metrics = metrics
+        self._memory = memory
         self._outage = ServerHealth(clock=clock, rng=rng)
         self._informers: dict[_Collection, SharedInformer[Any]] = {}
         self._tasks: dict[SharedInformer[Any], asyncio.Task[None]] = {}
@@ -100,6 +103,7 @@ class InformerFactory:
             page_size=self._page_size,
             outage=self._outage,
             metrics=self._metrics,
+            memory=self._memory,
         )
         self._informers[collection] = informer
         self._start(informer)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from informers.cache.store import Indexers, Store
     from informers.errors import KubeError
+    from informers.memory import MemoryBudget
     from informers.resource import Resource
     from workqueue.clock import Clock
 
@@ -52,7 +53,7 @@ class SharedInformer(Generic[T]):
        :meth:`add_handler` returns, and of all changes from then on, also if the informer does not run. One added twice
        is told twice.
     7. *Synced means told.* `has_synced` of the informer, and of each handler, turns true once the first complete list
-       is in the store and its handlers have been told of it; an empty list counts. It stays true.
+       is in the store and its handlers have been told of it; an empty list counts. It stays true, but for 18.
     8. *Handlers are apart.* An exception in one is logged and counted; the others and the store do not notice. One that
        was removed is told nothing more, not even of the event that is being delivered. A handler that takes its time
        awaits (:meth:`add_async_handler`): however slow it is, and if it never returns, the others and the store do not
@@ -88,6 +89,9 @@ class SharedInformer(Generic[T]):
         that does not answer once a second by the informers of a factory together: see :mod:`informers.watch.backoff`.
     17. *One bad object costs one object.* What cannot be decoded, or is nested too deep, is skipped with an error in
         the log. If the store has an older state of it, that stays, out of date.
+    18. *A server cannot take all memory.* With a :class:`~informers.memory.MemoryBudget`, a collection that there is no
+        room for is dropped as a whole: the store is empty, `has_synced` false, and no handler is told, as what is not
+        known is not gone. It is listed again after a minute.
 
     Objects are shared by all who read them: whoever changes one breaks it for everybody. tests/support/mutation.py
     finds out. Not thread-safe.
@@ -112,6 +116,7 @@ class SharedInformer(Generic[T]):
         page_size: int = 500,
         outage: ServerHealth | None = None,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
+        memory: MemoryBudget | None = None,
     ) -> None:
         """Makes no request before :meth:`run`.
 
@@ -128,6 +133,7 @@ class SharedInformer(Generic[T]):
             page_size: objects on a page, where the server has no streaming lists.
             outage: shared by the informers of one API server, so that one of them at a time tries it while it is away.
             metrics: told what happens.
+            memory: what the store may take, together with those of others; None for a server that is trusted.
 
         Raises:
             ValueError: the label selector cannot be read.
@@ -142,6 +148,7 @@ class SharedInformer(Generic[T]):
         self._metrics = metrics
         self._cache: Cache[T] = Cache(indexers)
         self.store: Store[T] = self._cache.store
+        self._memory = memory.account(self._drop) if memory is not None else None
         self._reflector = Reflector(
             client,
             resource,
@@ -154,11 +161,13 @@ class SharedInformer(Generic[T]):
             rng=rng,
             outage=outage if outage is not None else ServerHealth(clock=clock, rng=rng),
             metrics=metrics,
+            memory=self._memory,
         )
         self._registrations: dict[Registration[T], None] = {}  # a set in order of registration
         self._delivering = False
         self._group: asyncio.TaskGroup | None = None
         self._synced = asyncio.Event()
+        self._dropped = asyncio.Event()
 
     @property
     def has_synced(self) -> bool:
@@ -185,6 +194,10 @@ class SharedInformer(Generic[T]):
     async def wait_synced(self) -> None:
         """Return once :attr:`has_synced`. Never, if the server is never reached: use a time-out."""
         await self._synced.wait()
+
+    async def wait_dropped(self) -> None:
+        """Return once the store has been dropped for want of memory (18), and :attr:`has_synced` is false again."""
+        await self._dropped.wait()
 
     def add_handler(self, handler: Handler[T], *, name: str = "") -> Registration[T]:
         """Tell `handler` of the objects in the store, before returning, and of every change from now on.
@@ -251,6 +264,8 @@ class SharedInformer(Generic[T]):
                     group.create_task(self._resync(), name=f"resync of {self.resource}")
         finally:
             self._group = None
+            if self._memory is not None:
+                self._memory.close()
 
     def _start_handlers(self, group: asyncio.TaskGroup) -> None:
         for registration in self._registrations:
@@ -308,7 +323,15 @@ class SharedInformer(Generic[T]):
                 self._cache.skip(identity)
             case Replaced(objects=objects, resource_version=resource_version, keep=keep):
                 self._deliver(self._cache.replace(objects, resource_version, keep))
+                self._dropped.clear()
                 self._synced.set()
+
+    def _drop(self) -> None:
+        """No handler is told: what is not known is not gone."""
+        self._synced.clear()
+        self._cache.clear()
+        self._dropped.set()
+        self._reflector.give_way()
 
     def _deliver(self, events: list[Event[T]]) -> None:
         self._delivering = True

@@ -146,6 +146,13 @@ class StoreWriter(Generic[T]):
             del self.store._objects[key]
         return old
 
+    def clear(self) -> None:
+        """Remove all objects."""
+        self.store._objects.clear()
+        self._strings.clear()
+        for name in self.store._indexes:
+            self.store._indexes[name] = _Index()
+
     def _index(self, key: ObjectKey, old: T | None, new: T | None) -> None:
         for name, indexer in self.store._indexers.items():
             was = () if old is None else tuple(indexer(old))

@@ -16,6 +16,7 @@ import msgspec
 from informers.client.transport import (
     GUARD_ANSWER_SECONDS,
     GUARD_SECONDS,
+    MAX_OBJECT_BYTES,
     MAX_RESPONSE_BYTES,
     NO_CLIENT_METRICS,
     ClientMetrics,
@@ -367,7 +368,7 @@ class ApiClient:
         body: bytes | Mapping[str, Any] | Sequence[Any] | None = None,
         *,
         content_type: str = "application/json",
-        max_bytes: int = MAX_RESPONSE_BYTES,
+        max_bytes: int = MAX_OBJECT_BYTES,
         total_seconds: float | None = None,
     ) -> RawResponse:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)

@@ -31,9 +31,10 @@ from informers.errors import (
     WatchIdle,
     from_response,
 )
+from informers.memory import held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from informers.client.config import ClientConfig
     from workqueue.clock import Clock
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 MAX_RESPONSE_BYTES: Final = 64 << 20
 """Longest answer that is read: a page of 500 objects of 128 KiB each."""
 
-MAX_EVENT_BYTES: Final = 8 << 20
-"""Longest line of a watch. etcd refuses objects above 1.5 MiB; JSON makes them somewhat longer."""
+MAX_OBJECT_BYTES: Final = 8 << 20
+"""Longest object, in an answer or in a line of a watch. etcd refuses them above 1.5 MiB; JSON makes them longer."""
 
 TURN_BYTES: Final = 256 << 10
 """Bytes of one answer, decompressed, that are read before other tasks of the event loop run."""
@@ -269,7 +270,8 @@ class Transport:
                     raise _transport_error(what, error, self._secrets(headers)) from error
                 raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)
             self._streams.add(response.content)
-            yield _Lines(response.content, what, self._secrets(headers))
+            with held() as charge:
+                yield _Lines(response.content, what, self._secrets(headers), charge)
         finally:
             self._streams.discard(response.content)
             response.close()  # not released to the pool: the rest of the stream is still to come
@@ -387,11 +389,14 @@ class Transport:
 class _Lines:
     """The lines of a stream, those of each read together. An ERROR event is told to people: it is without `secrets`."""
 
-    def __init__(self, content: aiohttp.StreamReader, what: str, secrets: Sequence[str]) -> None:
+    def __init__(
+        self, content: aiohttp.StreamReader, what: str, secrets: Sequence[str], charge: Callable[[int], None]
+    ) -> None:
         self._content = content
         self._what = what
         self._secrets = secrets
-        self._splitter = LineSplitter(MAX_EVENT_BYTES)
+        self._charge = charge
+        self._splitter = LineSplitter(MAX_OBJECT_BYTES)
         self._turn = _Turn()
 
     def __aiter__(self) -> AsyncIterator[list[bytes]]:
@@ -408,7 +413,11 @@ class _Lines:
             if not chunk:
                 raise StopAsyncIteration
             await self._turn.read(len(chunk))
-            if lines := self._splitter.feed(chunk):
+            pending = self._splitter.pending
+            lines = self._splitter.feed(chunk)
+            if pending or self._splitter.pending:
+                self._charge(self._splitter.pending - pending)
+            if lines:
                 return [redact_bytes(line, self._secrets) if b'"ERROR"' in line else line for line in lines]
 
 
@@ -430,13 +439,15 @@ async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> 
     chunks: list[bytes] = []
     size = 0
     turn = _Turn()
-    while chunk := await response.content.readany():
-        await turn.read(len(chunk))
-        size += len(chunk)
-        if size > max_bytes:
-            raise DecodeError(f"{what}: the answer is longer than {max_bytes} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    with held() as charge:
+        while chunk := await response.content.readany():
+            await turn.read(len(chunk))
+            size += len(chunk)
+            if size > max_bytes:
+                raise DecodeError(f"{what}: the answer is longer than {max_bytes} bytes")
+            charge(len(chunk))
+            chunks.append(chunk)
+        return b"".join(chunks)
 
 
 def _transport_error(what: str, error: BaseException, secrets: Sequence[str] = ()) -> TransportError:

@@ -9,12 +9,16 @@ import msgspec
 
 from informers.client.nesting import CUT, cut
 from informers.errors import UNDECODABLE, DecodeError
+from informers.memory import READER
 from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
+
+_MAX_NAME: Final = 512
+"""Characters of a foreign name that an error keeps; API servers allow half of them."""
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """Annotation of the bookmark that ends the initial events of a streaming list (KEP-3157)."""
@@ -56,12 +60,14 @@ class ListPage(Generic[T]):
         resource_version: of the collection, the same on all pages of one list.
         continue_token: asks for the next page; empty on the last one.
         rejected: the objects that could not be decoded. They exist; they are not deleted.
+        sizes: bytes that each of `items` takes, if somebody accounts for them: see :mod:`informers.memory`.
     """
 
     items: list[T]
     resource_version: str
     continue_token: str = ""
     rejected: list[Rejected] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -123,8 +129,18 @@ def decode_page(resource: Resource[T], body: bytes) -> ListPage[T]:
     The page's buffer is free again as soon as this returns: decoders copy what they keep.
 
     Raises:
+        CacheFull: whoever reads it has no room for it.
         DecodeError: the envelope is not a list.
     """
+    reader = READER.get()
+    if reader is None:
+        return _decode_page(resource, body, None)
+    with reader.held() as charge:
+        charge(len(body) + resource.size(body))
+        return _decode_page(resource, body, [])
+
+
+def _decode_page(resource: Resource[T], body: bytes, sizes: list[int] | None) -> ListPage[T]:
     deep = False
     try:
         try:
@@ -144,11 +160,15 @@ def decode_page(resource: Resource[T], body: bytes) -> ListPage[T]:
             items.append(decode(raw))
         except UNDECODABLE as error:
             rejected.append(reject(resource, raw, error))
+            continue
+        if sizes is not None:
+            sizes.append(resource.size(bytes(raw)))
     return ListPage(
         items=items,
         resource_version=page.metadata.resource_version,
         continue_token=page.metadata.continue_ or "",
         rejected=rejected,
+        sizes=sizes or [],
     )
 
 
@@ -205,7 +225,7 @@ def decode_kind(body: bytes) -> str:
 def reject(resource: Resource[T], raw: bytes | msgspec.Raw, error: Exception) -> Rejected:
     """Describe an object that `resource.decode` refused."""
     identity = decode_identity(raw)
-    name = "an object without readable metadata" if identity is None else str(identity.key)
+    name = "an object without readable metadata" if identity is None else str(identity.key)[:_MAX_NAME]
     described = DecodeError(f"{resource} {name}: {error}")
     described.__cause__ = error
     return Rejected(None if identity is None else identity.key, described)
@@ -217,6 +237,11 @@ class LineSplitter:
     def __init__(self, max_line_bytes: int) -> None:
         self._max = max_line_bytes
         self._rest = bytearray()  # of the line under way: grows in place, so a long line costs linear time and no more
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the line under way."""
+        return len(self._rest)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines completed by `chunk`, without their newlines and without empty ones.

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
-from informers.errors import ApiError, DecodeError, Gone, KubeError, TransportError, WatchIdle
+from informers.errors import ApiError, CacheFull, DecodeError, Gone, KubeError, TransportError, WatchIdle
+from informers.memory import READER
 from informers.meta import KubeObject, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watch.backoff import Backoff, ServerHealth
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from informers.client.transport import Lines
     from informers.client.wire import ListPage, Rejected
+    from informers.memory import MemoryAccount
     from informers.meta import ObjectKey
     from informers.resource import Resource
     from informers.watch.watcher import Output
@@ -122,8 +124,13 @@ class Reflector(Generic[T]):
         rng: random.Random,
         outage: ServerHealth,
         metrics: InformerMetrics = NO_INFORMER_METRICS,
+        memory: MemoryAccount | None = None,
     ) -> None:
-        """`apply` is called with every change, in the order in which the server tells them."""
+        """`apply` is called with every change, in the order in which the server tells them.
+
+        When there is no room in `memory` for what the server has, its `on_evicted` is to drop what was applied, and
+        the collection is listed anew after a pause.
+        """
         self._client = client
         self._resource = resource
         self._apply = apply
@@ -133,7 +140,9 @@ class Reflector(Generic[T]):
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
-        self._watcher = Watcher(resource, page_size=page_size)
+        self._watcher = Watcher(resource, page_size=page_size, memory=memory)
+        self._memory = memory
+        self._asking: asyncio.Timeout | None = None
         self._backoff = Backoff(clock=clock, rng=rng)
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
@@ -146,10 +155,10 @@ class Reflector(Generic[T]):
 
     async def run(self) -> NoReturn:
         """Follow the server until cancelled. Errors of the API server and of the network never end it."""
+        READER.set(self._memory)  # this task is nobody else's
         heard = self._outage.answers
         while True:
-            request = self._watcher.request()
-            pause = await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
+            pause = await self._ask() if self._memory is None else await self._ask_within(self._memory)
             # From the last failure on, if this is one more: who fails while others are answered has to back off.
             answered, heard = self._outage.answers != heard, self._outage.answers
             if pause is not None:
@@ -165,6 +174,30 @@ class Reflector(Generic[T]):
         if self._sleeping is not None:
             self._sleeping.cancel()
 
+    def give_way(self) -> None:
+        """Begin anew, after a pause: what was kept is dropped, as others need the room."""
+        self._watcher.reset()
+        if self._asking is not None:
+            self._asking.reschedule(asyncio.get_running_loop().time())
+
+    async def _ask(self) -> Pause | None:
+        request = self._watcher.request()
+        return await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
+
+    async def _ask_within(self, memory: MemoryAccount) -> Pause | None:
+        try:
+            async with asyncio.timeout(None) as self._asking:
+                if memory.exceeded is not None:
+                    raise memory.exceeded
+                return await self._ask()
+        except (CacheFull, TimeoutError):
+            exceeded, memory.exceeded = memory.exceeded, None
+            if exceeded is None:
+                raise
+            return self._take(Failed(exceeded))[1]
+        finally:
+            self._asking = None
+
     async def _list(self, request: ListRequest) -> Pause | None:
         try:
             page = await self._client.list(
@@ -175,6 +208,8 @@ class Reflector(Generic[T]):
                 limit=request.limit,
                 continue_token=request.continue_token,
             )
+        except CacheFull:
+            raise
         except KubeError as error:
             return self._take(Failed(error))[1]
         return self._take(Page(page))[1]
@@ -212,6 +247,8 @@ class Reflector(Generic[T]):
                             "streaming list goes on without telling that its initial events are over"
                         )
                         break
+        except CacheFull:
+            raise
         except DecodeError as error:
             return self._take(Failed(error))[1]
         except KubeError as error:
@@ -227,6 +264,8 @@ class Reflector(Generic[T]):
         The step itself must not outlive this call: it may hold every object of a list, and the next step may be hours
         away.
         """
+        if self._memory is not None and self._memory.exceeded is not None:
+            raise self._memory.exceeded  # it was given to others since this was asked for
         if _is_answer(received):
             self._outage.answered()
         step = self._watcher.step(received)
@@ -236,10 +275,11 @@ class Reflector(Generic[T]):
         self._tell_rejected(step.rejected)
         if step.error is not None:
             self._report(step.error)
-        elif not isinstance(received, Ended | Failed):
+        elif isinstance(received, Ended | Failed):
+            if isinstance(received.error, WatchIdle):
+                _log.debug("watch was idle, opening another: server=%s error=%s", self._client.host, received.error)
+        elif not isinstance(self.last_error, CacheFull) or isinstance(step.output, Replaced):  # there is room for it
             self._healthy()
-        elif isinstance(received.error, WatchIdle):
-            _log.debug("watch was idle, opening another: server=%s error=%s", self._client.host, received.error)
         if step.output is not None:
             self._apply(step.output)
             if isinstance(step.output, Replaced):
@@ -301,6 +341,6 @@ def _is_answer(received: Input[T]) -> bool:
         case Line() | Page():
             return True
         case Failed(error):
-            return isinstance(error, ApiError | DecodeError)
+            return isinstance(error, ApiError | DecodeError | CacheFull)
         case Ended():
             return False

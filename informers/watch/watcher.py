@@ -51,6 +51,7 @@ from informers.errors import (
     UNDECODABLE,
     ApiError,
     BadRequest,
+    CacheFull,
     DecodeError,
     Gone,
     Invalid,
@@ -63,9 +64,11 @@ from informers.errors import (
     WatchIdle,
     from_watch_status,
 )
+from informers.memory import footprint, held
 from informers.meta import KubeObject, ObjectKey, key_of, parse_resource_version
 
 if TYPE_CHECKING:
+    from informers.memory import MemoryAccount
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
@@ -73,6 +76,12 @@ T = TypeVar("T", bound=KubeObject)
 MAX_RESUME_FAILURES: Final = 5
 """After so many server errors in a row a watch is not resumed any more but listed anew: it may be this resource version
 that the server fails over."""
+
+MAX_IDLE_PAGES: Final = 20
+"""So many pages in a row may be without a further object."""
+
+REJECTED_BYTES: Final = 2048
+"""What an object that cannot be read takes while its list comes in: mostly the text of the error."""
 
 
 # --- what to ask the server -------------------------------------------------------------------------------------------
@@ -154,10 +163,11 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class Paging(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
-    """In the middle of a list by pages."""
+    """In the middle of a list by pages. The last `idle` ones had no further object."""
 
     listing: Listing[T]
     continue_token: str
+    idle: int = 0
 
 
 class Streaming(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
@@ -254,16 +264,25 @@ class Step(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 class Watcher(Generic[T]):
     """The machine for one collection. Not thread-safe; :attr:`state` is for reading."""
 
-    def __init__(self, resource: Resource[T], *, page_size: int = 500, streaming: bool = True) -> None:
+    def __init__(
+        self,
+        resource: Resource[T],
+        *,
+        page_size: int = 500,
+        streaming: bool = True,
+        memory: MemoryAccount | None = None,
+    ) -> None:
         """Begins with a list.
 
         Args:
             resource: what is watched; decodes the objects.
             page_size: objects on a page, when listing by pages.
             streaming: try streaming lists, until the server refuses one.
+            memory: pays for the objects; None if the server is trusted to have no more than there is room for.
         """
         self._resource = resource
         self._page_size = page_size
+        self._memory = memory
         self._preferred = ListMode.STREAM if streaming else ListMode.PAGES
         self.state: State[T] = NeedsList(self._preferred)
 
@@ -279,9 +298,8 @@ class Watcher(Generic[T]):
         counts for nothing any more.
         """
         if isinstance(self.state, Streaming):
-            self.state = NeedsList(
-                ListMode.STREAM
-            )  # or what is gone by now would come into the new list from the old one
+            # Or what is gone by now would come into the new list from the old one.
+            self.state = NeedsList(ListMode.STREAM)
         match self.state:
             case NeedsList(ListMode.STREAM):
                 return WatchRequest(resource_version="", send_initial_events=True)
@@ -297,8 +315,16 @@ class Watcher(Generic[T]):
             case VerifyingVersion():
                 return ListRequest(limit=1)
 
+    def reset(self) -> None:
+        """Forget everything: what follows is a new list."""
+        self.state = NeedsList(self._preferred)
+
     def step(self, received: Input[T]) -> Step[T]:
-        """Take in what came back for the present request."""
+        """Take in what came back for the present request.
+
+        Raises:
+            CacheFull: there is no room for it; call :meth:`reset`.
+        """
         match received:
             case Line(data):
                 return self._line(data)
@@ -314,11 +340,19 @@ class Watcher(Generic[T]):
             return self._compared(self.state.resource_version, page.resource_version)
         if not page.resource_version:
             return self._failed(DecodeError(f"list of {self._resource}: no resourceVersion, so it cannot be watched"))
-        listing: Listing[T] = self.state.listing if isinstance(self.state, Paging) else Listing()
+        listing: Listing[T] = self.state.listing if isinstance(self.state, Paging) else self._new_listing()
+        before = len(listing.objects)
         listing.objects.update((key_of(obj), obj) for obj in page.items)
-        listing.rejected.extend(page.rejected)
+        if self._memory is not None:
+            for obj, size in zip(page.items, page.sizes, strict=True):
+                self._memory.keep(key_of(obj), footprint(obj.metadata, size), listing=True)
+        for rejected in page.rejected:
+            self._reject(listing, rejected)
         if page.continue_token:
-            self.state = Paging(listing=listing, continue_token=page.continue_token)
+            idle = self.state.idle + 1 if isinstance(self.state, Paging) and len(listing.objects) == before else 0
+            if idle > MAX_IDLE_PAGES:
+                return self._start_over(self._preferred, DecodeError(f"list of {self._resource}: pages without an end"))
+            self.state = Paging(listing=listing, continue_token=page.continue_token, idle=idle)
             return Step(again=True)
         return self._listed(listing, page.resource_version, again=True)
 
@@ -342,19 +376,31 @@ class Watcher(Generic[T]):
         if kind == "ERROR":
             return self._error_event(from_watch_status(bytes(raw)))
         if kind in ("ADDED", "MODIFIED"):
-            try:
-                return self._changed(self._resource.decode(raw))
-            except UNDECODABLE as error:
-                return self._undecodable(reject(self._resource, raw, error), decode_identity(raw))
+            with held() as charge:
+                size = 0
+                if self._memory is not None:
+                    size = self._resource.size(bytes(raw))
+                    charge(size)
+                try:
+                    obj = self._resource.decode(raw)
+                except UNDECODABLE as error:
+                    return self._undecodable(reject(self._resource, raw, error), decode_identity(raw))
+            return self._changed(obj, size)
         if kind == "DELETED":
             return self._deleted(raw)
         unknown = DecodeError(f"watch event of unknown type {kind[:64]!r}")
         return self._undecodable(reject(self._resource, raw, unknown), None)
 
-    def _changed(self, obj: T) -> Step[T]:
-        if isinstance(self.state, Watching):
-            return Step(output=Upsert(obj)) if self._reached(obj.metadata.resource_version) else Step()
-        self._initial_events().objects[key_of(obj)] = obj
+    def _changed(self, obj: T, size: int) -> Step[T]:
+        watching = isinstance(self.state, Watching)
+        if watching and not self._reached(obj.metadata.resource_version):
+            return Step()
+        listing = None if watching else self._initial_events()
+        if self._memory is not None:
+            self._memory.keep(key_of(obj), footprint(obj.metadata, size), listing=not watching)
+        if listing is None:
+            return Step(output=Upsert(obj))
+        listing.objects[key_of(obj)] = obj
         return Step()
 
     def _deleted(self, raw: msgspec.Raw) -> Step[T]:
@@ -372,8 +418,12 @@ class Watcher(Generic[T]):
             listing = self._initial_events()
             listing.objects.pop(identity.key, None)
             listing.rejected[:] = [other for other in listing.rejected if other.key != identity.key]
+            if self._memory is not None:
+                self._memory.drop(identity.key, listing=True)
             return Step()
         self._reached(identity.resource_version)
+        if self._memory is not None:
+            self._memory.drop(identity.key, listing=False)
         return Step(output=Deleted(identity=identity, final=final))
 
     def _too_deep(self, event: TooDeep) -> Step[T]:
@@ -387,7 +437,7 @@ class Watcher(Generic[T]):
     def _undecodable(self, rejected: Rejected, identity: Identity | None) -> Step[T]:
         """Skip one object. What the cache has of it goes out of date until a later event of it can be read."""
         if not isinstance(self.state, Watching):
-            self._initial_events().rejected.append(rejected)
+            self._reject(self._initial_events(), rejected)
             return Step()
         if identity is None:
             return Step(rejected=(rejected,))
@@ -452,7 +502,20 @@ class Watcher(Generic[T]):
         self.state = NeedsList(by)
         return Step(again=True, pause=_pause(error), error=error)
 
+    def _new_listing(self) -> Listing[T]:
+        if self._memory is not None:
+            self._memory.begin_list()
+        return Listing()
+
+    def _reject(self, listing: Listing[T], rejected: Rejected) -> None:
+        if self._memory is not None:
+            key = rejected.key if rejected.key is not None else ObjectKey("", f"#{len(listing.rejected)}")
+            self._memory.keep(key, REJECTED_BYTES, listing=True)
+        listing.rejected.append(rejected)
+
     def _listed(self, listing: Listing[T], resource_version: str, *, again: bool) -> Step[T]:
+        if self._memory is not None:
+            self._memory.end_list()
         self.state = Watching(resource_version=resource_version, heard=not again)
         keep = frozenset(rejected.key for rejected in listing.rejected if rejected.key is not None)
         output = Replaced(
@@ -465,7 +528,7 @@ class Watcher(Generic[T]):
     def _initial_events(self) -> Listing[T]:
         if isinstance(self.state, Streaming):
             return self.state.listing
-        listing: Listing[T] = Listing()
+        listing: Listing[T] = self._new_listing()
         self.state = Streaming(listing=listing)
         return listing
 
@@ -485,5 +548,5 @@ def _is_reached(version: str, *, by: str) -> bool:
 
 
 def _pause(error: KubeError) -> Pause:
-    retry_after = error.retry_after if isinstance(error, ApiError) else None
+    retry_after = error.retry_after if isinstance(error, ApiError | CacheFull) else None
     return Pause(retry_after or 0.0)

@@ -194,6 +194,9 @@ EVENT_SCHEDULE_BINDING_FAILED: Final = "ScheduleBindingFailed"
 EVENT_CLUSTER_CONNECTION_FAILED: Final = "ClusterConnectionFailed"
 """Ours alone: no client can be built for a member."""
 
+EVENT_CLUSTER_CACHE_FULL: Final = "ClusterCacheFull"
+"""Ours alone: a member has more objects of a kind than there is memory for."""
+
 MEMBER_OWNED: Final = "MemberOwned"
 OWNED: Final = "Owned"
 OWNED_BY_ANOTHER: Final = "OwnedByAnotherControlPlane"

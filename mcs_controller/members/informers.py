@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from informers.dynamic import DynamicInformers
-from informers.errors import Forbidden, NotFound, Unauthorized
+from informers.errors import CacheFull, Forbidden, NotFound, Unauthorized
 from informers.meta import KubeObject
 from mcs_controller.runtime.reconcile import ClusterRequest
 
@@ -166,6 +166,8 @@ class MemberInformers(Generic[T]):
         if error is None:
             if self._refusals.pop(cluster, None) is not None:
                 self._set_problem(cluster, None)
+        elif isinstance(error, CacheFull):
+            self._cannot_list(cluster, str(error))  # until it has been listed
         elif isinstance(error, Unauthorized | Forbidden | NotFound):
             again = self._refusals.get(cluster) is type(error)
             self._refusals[cluster] = type(error)

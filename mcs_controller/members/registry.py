@@ -25,8 +25,9 @@ from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics
-from informers.errors import ConfigError
+from informers.errors import CacheFull, ConfigError
 from informers.meta import ObjectKey
+from informers.metrics import InformerMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from informers.cache.informer import Event, SharedInformer
+    from informers.errors import KubeError
+    from informers.memory import MemoryBudget
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -108,6 +111,33 @@ class _ReachabilityMetrics:
             self._on_change()
 
 
+class _CacheFailures(InformerMetrics):
+    """Tells when a kind finds no room in its cache: once, until it has been listed again."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def event(self, resource: str, kind: str) -> None:
+        """See `InformerMetrics`; of no interest here, as are those without a body below."""
+
+    def listed(self, resource: str, objects: int) -> None:
+        """The cache is complete."""
+        self._told.discard(resource)
+
+    def failed(self, resource: str, error: KubeError) -> None:
+        """A list or a watch failed."""
+        if isinstance(error, CacheFull) and resource not in self._told:
+            self._told.add(resource)
+            self._tell(f"{resource} are not followed any more: {error}")
+
+    def rejected(self, resource: str) -> None:
+        """See `event`."""
+
+    def handler_failed(self, resource: str, handler: str) -> None:
+        """See `event`."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Connection:
     """A client and what tells whether it is still the right one."""
@@ -165,6 +195,7 @@ class MemberClusters:
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
         sync_modes: SyncModeFilter = CONTROL_PLANE,
         own: ClientConfig | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         """Makes no connection yet.
 
@@ -181,6 +212,7 @@ class MemberClusters:
             sync_modes: whose members they are.
             own: in an agent, the way to its own member. Then no Secret is read, and what the Cluster says of its
                 endpoint is for others.
+            memory: what the caches of all members may take; None is without a limit.
         """
         self._clusters = clusters
         self._host = host
@@ -193,6 +225,7 @@ class MemberClusters:
         self._client_metrics = client_metrics
         self._sync_modes = sync_modes
         self._own = own
+        self._memory = memory
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
         self._listeners: list[tuple[Callable[[MemberCluster], None], Callable[[str], None]]] = []
@@ -300,7 +333,8 @@ class MemberClusters:
     async def _serve(self, cluster: Cluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
         name, client = cluster.name, connection.client
-        informers = InformerFactory(client, clock=self._clock, rng=self._rng)
+        failures = _CacheFailures(lambda problem: self._report_event(cluster, wk.EVENT_CLUSTER_CACHE_FULL, problem))
+        informers = InformerFactory(client, clock=self._clock, rng=self._rng, metrics=failures, memory=self._memory)
         member = MemberCluster(name, client, informers, credentials_of(cluster))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(informers.run(), name=f"informers of {name}")
@@ -357,11 +391,14 @@ class MemberClusters:
         if self._problems.get(cluster.name) != problem:
             self._problems[cluster.name] = problem
             _log.warning("Cannot connect to member", extra={"cluster": cluster.name, "problem": problem})
-            reference = ObjectReference(
-                api_version=wk.CLUSTER_API_VERSION,
-                kind=wk.CLUSTER_KIND,
-                namespace="",
-                name=cluster.name,
-                uid=cluster.metadata.uid,
-            )
-            self._recorder.event(reference, "Warning", wk.EVENT_CLUSTER_CONNECTION_FAILED, problem)
+            self._report_event(cluster, wk.EVENT_CLUSTER_CONNECTION_FAILED, problem)
+
+    def _report_event(self, cluster: Cluster, reason: str, problem: str) -> None:
+        reference = ObjectReference(
+            api_version=wk.CLUSTER_API_VERSION,
+            kind=wk.CLUSTER_KIND,
+            namespace="",
+            name=cluster.name,
+            uid=cluster.metadata.uid,
+        )
+        self._recorder.event(reference, "Warning", reason, problem)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from informers.cache.cached_client import CachedClient
 from informers.dynamic import DynamicInformers
 from informers.errors import KubeError
+from informers.memory import parsed_size
 from informers.resource import GroupVersionKind, Resource
 from informers.rest_mapper import RESTMapper
 from mcs_controller.api.common import Unstructured, unstructured_decoder
@@ -69,6 +70,7 @@ NAMESPACES: Final = MemberKind(
         kind="Namespace",
         decode=unstructured_decoder(NAMESPACE, applied=True),
         namespaced=False,
+        size=parsed_size,
     ),
     # All of them: whether a namespace exists decides whether anything can be created in it, whoever made it.
     label_selector="",
@@ -80,6 +82,7 @@ SERVICES: Final = MemberKind(
         plural="services",
         kind=wk.SERVICE_KIND,
         decode=unstructured_decoder(SERVICE, applied=True),
+        size=parsed_size,
     )
 )
 SLICES: Final = MemberKind(
@@ -90,6 +93,7 @@ SLICES: Final = MemberKind(
         kind=wk.SLICE_KIND,
         # Ours as a whole: who set what does not matter, and there are many of them.
         decode=unstructured_decoder(ENDPOINTSLICE),
+        size=parsed_size,
     )
 )
 MEMBER_KINDS: Final[Mapping[GroupVersionKind, MemberKind]] = {
@@ -174,7 +178,7 @@ class MemberObjectInformers:
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
-        return MemberKind(resource=served.resource(wanted, unstructured_decoder(wanted, applied=True)))
+        return MemberKind(resource=served.resource(wanted, unstructured_decoder(wanted, applied=True), size=parsed_size))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""

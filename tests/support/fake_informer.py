@@ -34,6 +34,7 @@ class FakeInformer(Generic[T]):
         self.handlers: list[Handler[T]] = []
         self.last_error: KubeError | None = None
         self.synced = asyncio.Event()
+        self.dropped = asyncio.Event()
         self.wakes = 0
         self._objects = objects
         self._listener: Callable[[KubeError | None], None] | None = None
@@ -58,6 +59,10 @@ class FakeInformer(Generic[T]):
     @property
     def has_synced(self) -> bool:
         return self.synced.is_set()
+
+    async def wait_dropped(self) -> None:
+        await self.dropped.wait()
+        self.dropped.clear()
 
     async def wait_synced(self) -> None:
         await self.synced.wait()

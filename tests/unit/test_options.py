@@ -73,6 +73,9 @@ CONTRACT: dict[str, Any] = {
     "health_probe_bind_address": ":10357",
     "logging_format": "text",
     # Ours; the defaults are what Karmada does.
+    "member_cache_memory": 0,
+    "member_cache_max_bytes": 0,
+    "member_cache_max_objects": 0,
     "strip_topology": False,
     "withdraw_not_ready_after": 0.0,
 }
@@ -398,3 +401,16 @@ def test_reserved_objects_are_added_to_those_of_kubernetes():
     assert reserved.problem("ConfigMap", "x", "ca") is not None
     assert reserved.problem("Service", "default", "kubernetes") is not None
     assert refusal("--reserved-objects=web").startswith("--reserved-objects: 'web' is not Kind/namespace/name")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("1000", 1000), ("64k", 64_000), ("512Mi", 512 << 20), ("1Gi", 1 << 30)]
+)
+def test_quantities_of_memory(text: str, value: int):
+    assert options("--member-cache-memory", text).member_cache_memory == value
+
+
+@pytest.mark.parametrize("text", ["much", "1.5Gi", "-1", "1Ti", ""])
+def test_what_is_no_quantity_of_memory_is_refused(text: str):
+    with pytest.raises(click.BadParameter, match="is not a quantity of bytes like 512Mi"):
+        options("--member-cache-memory", text)

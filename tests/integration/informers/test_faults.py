@@ -16,7 +16,7 @@ import pytest
 from informers.cache.informer import SharedInformer
 from informers.client.client import ApiClient
 from informers.client.config import CachedToken, ClientConfig, StaticToken
-from informers.client.transport import MAX_EVENT_BYTES
+from informers.client.transport import MAX_OBJECT_BYTES
 from informers.errors import (
     AlreadyExists,
     ApiError,
@@ -389,7 +389,7 @@ async def test_endless_line_is_given_up_at_the_limit(server: ScriptedApiServer) 
     async with to(server) as client, client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9) as lines:
         with pytest.raises(DecodeError, match="more than"):
             await anext(aiter(lines))
-    assert sent < MAX_EVENT_BYTES + (16 << 20)  # and what the sockets hold
+    assert sent < MAX_OBJECT_BYTES + (16 << 20)  # and what the sockets hold
 
 
 async def test_compressed_watch_is_read_as_it_comes(server: ScriptedApiServer) -> None:

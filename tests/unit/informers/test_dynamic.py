@@ -96,6 +96,20 @@ async def test_an_overdue_list_is_told_of_once_and_waited_for(world: World) -> N
     assert world.told == ["overdue m1 None", "synced m1"]
 
 
+async def test_a_key_that_was_dropped_is_told_of_again(world: World) -> None:
+    informer = world.informer("m1")
+    world.informers.add("m1", informer)
+    informer.synced.set()
+    await settle()
+    informer.synced.clear()
+    informer.dropped.set()
+    await settle()
+    assert (world.told, world.informers.get_synced("m1")) == (["synced m1"], None)
+    informer.synced.set()
+    await settle()
+    assert world.told == ["synced m1", "synced m1"]
+
+
 async def test_what_is_being_found_holds_up_nobody(world: World) -> None:
     found = asyncio.Event()
     world.informers.find("m1", world.find("m1", found))

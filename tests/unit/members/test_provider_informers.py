@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from informers.cache.event import Event
-from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
+from informers.errors import CacheFull, Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain.indexes import SLICE_INDEXES
 from mcs_controller.members.provider_informers import ProviderInformers
@@ -161,6 +161,27 @@ async def test_a_final_answer_is_told_at_once_and_once(
     informer.fail(None)
     assert bench.watches.problem("m1") is None
     assert told == ["m1", "m1"]
+
+
+async def test_a_cache_that_is_too_large_is_a_problem_until_it_has_been_listed(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    bench.apis["m1"].seed(slice_())
+    bench.watches.ensure("m1")
+    await settle()
+    bench.informer.synced.clear()
+    bench.informer.dropped.set()
+    full = CacheFull("there is no room for its objects: all caches together may take 100 bytes", 60)
+    for _ in range(2):
+        bench.informer.fail(full)
+        await settle()
+        bench.informer.fail(None)  # the next list has begun
+    assert (bench.watches.problem("m1"), bench.watches.slices("m1")) == (f"{CANNOT}{full}", None)
+    assert len(caplog.records) == 1
+    bench.informer.synced.set()
+    await settle()
+    assert bench.watches.problem("m1") is None
+    assert bench.announced == ["m1", "m1"]
 
 
 async def test_a_token_is_said_to_be_refused_when_it_was_refused_again(bench: Bench):

@@ -28,8 +28,8 @@ _ENTRY_BYTES: Final = 160
 """Of a label, an annotation or a finalizer beside its text."""
 
 _OWNER_BYTES: Final = 512
-_VALUE_BYTES: Final = 96
-"""Of a JSON value that is kept as a Python object."""
+_VALUE_BYTES: Final = {b"{": 184, b"[": 64, b",": 72}
+"""Of a value that is kept as a Python object, by what there is of it in JSON: dicts with a key, lists, further values."""
 
 
 class MemoryBudget:
@@ -195,4 +195,4 @@ def text_size(raw: bytes) -> int:
 
 def parsed_size(raw: bytes) -> int:
     """Bytes that JSON takes as Python objects, at most, if its metadata is kept once more as text."""
-    return 2 * text_size(raw) + _VALUE_BYTES * sum(map(raw.count, (b"{", b"[", b",")))
+    return 2 * text_size(raw) + sum(raw.count(sign) * size for sign, size in _VALUE_BYTES.items())

@@ -49,6 +49,10 @@ SHAPES = {
     "empty lists": slice_of(endpoints=[[] for _ in range(20_000)]),
     "empty objects": slice_of(ports=[{} for _ in range(20_000)]),
     "numbers": slice_of(ports=list(range(1000, 20_000))),
+    "one key each": slice_of(ports=[{str(number): ""} for number in range(10_000)]),
+    "two keys each": slice_of(ports=[{str(number): "", f"{number}x": ""} for number in range(10_000)]),
+    "strings": slice_of(ports=[str(number) for number in range(10_000)]),
+    "nested": slice_of(ports=[[[]] for _ in range(10_000)]),
     "many keys": slice_of(ports=[{str(number): number + 0.5 for number in range(20_000)}]),
 }
 

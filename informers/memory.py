@@ -29,7 +29,7 @@ _ENTRY_BYTES: Final = 160
 
 _OWNER_BYTES: Final = 512
 _VALUE_BYTES: Final = {b"{": 184, b"[": 64, b",": 72}
-"""Of a value that is kept as a Python object, by what there is of it in JSON: dicts with a key, lists, further values."""
+"""Of a value that is kept as a Python object, by what JSON has of it: dicts with a key, lists, further values."""
 
 
 class MemoryBudget:

@@ -178,7 +178,8 @@ class MemberObjectInformers:
         served = await self._served[cluster].find(wanted)
         if served is None:
             raise KindNotServed(f"cluster {cluster} serves no {wanted}")
-        return MemberKind(resource=served.resource(wanted, unstructured_decoder(wanted, applied=True), size=parsed_size))
+        decode = unstructured_decoder(wanted, applied=True)
+        return MemberKind(resource=served.resource(wanted, decode, size=parsed_size))
 
     def client(self, cluster: str) -> ApiClient:
         """The member's client. Raises MemberUnavailable or NotSynced if there is none."""

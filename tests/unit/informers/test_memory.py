@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 
 from informers.client.wire import ListPage, decode_page
 from informers.errors import CacheFull, DecodeError, KubeError
-from informers.memory import READER, RETRY_SECONDS, MemoryAccount, MemoryBudget, footprint
+from informers.memory import READER, RETRY_SECONDS, MemoryAccount, MemoryBudget, footprint, parsed_size
 from informers.meta import ObjectKey
+from informers.resource import GroupVersionKind, Resource
 from informers.watch.watcher import MAX_IDLE_PAGES, Line, NeedsList, Page, Watcher
 from mcs_controller.api import resources
-from mcs_controller.standalone.member_objects import SLICES
+from mcs_controller.api.common import unstructured_decoder
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, manifest
-
-if TYPE_CHECKING:
-    from informers.resource import Resource
 
 KEY = ObjectKey("ns", "a")
 
@@ -57,9 +55,27 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("resource", [resources.ENDPOINTSLICES, SLICES.resource, resources.SERVICEEXPORTS], ids=str)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_an_object_takes_no_more_than_is_estimated(shape: str, resource: Resource[Any]) -> None:
+MALFORMED = ("empty lists", "numbers", "strings", "nested")
+"""For an EndpointSlice."""
+
+ANY: Resource[Any] = Resource(
+    group="",
+    version="v1",
+    plural="anys",
+    kind="Any",
+    decode=unstructured_decoder(GroupVersionKind("v1", "Any")),
+    size=parsed_size,
+)
+CASES = [
+    (resource, shape)
+    for resource in (resources.ENDPOINTSLICES, ANY, resources.SERVICEEXPORTS)
+    for shape in SHAPES
+    if resource is not resources.ENDPOINTSLICES or shape not in MALFORMED
+]
+
+
+@pytest.mark.parametrize(("resource", "shape"), CASES, ids=str)
+def test_an_object_takes_no_more_than_is_estimated(resource: Resource[Any], shape: str) -> None:
     raw = SHAPES[shape]
     gc.collect()
     tracemalloc.start()

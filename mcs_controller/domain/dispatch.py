@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from informers.patches import plan_remove_finalizer
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.collect import free_name
-from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, execution_namespace, work_name
+from mcs_controller.domain.naming import (
+    dispatched_slice_name,
+    dispatched_slice_names,
+    execution_namespace,
+    work_name,
+)
 from mcs_controller.domain.ports import Ports, expose, without_topology
 from mcs_controller.domain.selection import Clusters, SkippedCluster, consumers_of, skip_reason
 from mcs_controller.domain.withdrawal import service_gone_due, withdrawal_due, withdrawal_period
@@ -274,14 +279,16 @@ def _slice_name(namespace: str, origin: SliceRef, there: Work | None, find_by_co
     keeps it: a slice that is renamed leaves its former self behind in the member. Should both have come at once, the
     one that sorts last gives way.
     """
-    usual = dispatched_slice_name(origin.cluster, origin.name)
-    distinct = distinct_slice_name(origin.cluster, origin.name)
-    if there is not None and there.ref is not None and there.ref.name == distinct:
-        return distinct
-    found = (origin_of(work) for work in find_by_copy_name(Target(namespace, origin.namespace, usual)))
-    claimants = [one for one in found if one is not None]
-    loses_name = bool(claimants) and (there is None or min(claimants) < origin)
-    return distinct if loses_name else usual
+    *names, last = dispatched_slice_names(origin.cluster, origin.name)
+    current = there.ref.name if there is not None and there.ref is not None else ""
+    if current == last:
+        return last
+    for name in names[names.index(current) if current in names else 0 :]:
+        found = (origin_of(work) for work in find_by_copy_name(Target(namespace, origin.namespace, name)))
+        claimants = [one for one in found if one is not None]
+        if not claimants or (there is not None and min(claimants) >= origin):
+            return name
+    return last
 
 
 def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:

@@ -17,8 +17,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import (
     IMPORTED_PREFIX,
     derived_service_name,
-    distinct_imported_name,
-    imported_slice_name,
+    imported_slice_names,
     named_in,
 )
 from mcs_controller.domain.works import Role, origin_of, role_of
@@ -146,13 +145,12 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
         return ImportPlan(_delete(imported), None)
     manifest = work.manifests[0].decode()
     wanted = _desired(work, export[1], manifest)
-    usual = imported_slice_name(origin.cluster, origin.name)
+    names = imported_slice_names(origin.cluster, origin.name)
     here = [one for one in imported if one.metadata.namespace == origin.namespace]
-    there = next((one for one in here if one.metadata.name == usual), here[0] if here else None)
+    there = next((one for one in here if one.metadata.name == names[0]), here[0] if here else None)
     stale = _delete([one for one in imported if one is not there])
     if there is None:
-        taken = find(origin.namespace, usual) is not None
-        name = distinct_imported_name(origin.cluster, origin.name) if taken else usual
+        name = next((one for one in names if find(origin.namespace, one) is None), names[-1])
         metadata = {"name": name, "namespace": origin.namespace} | wanted.pop("metadata")
         body = {"apiVersion": wk.SLICE_API_VERSION, "kind": wk.SLICE_KIND, "metadata": metadata} | wanted
         return ImportPlan((CreateSlice(origin.namespace, body), *stale), None)
@@ -169,7 +167,7 @@ def _stripped(work: Work, imported: Sequence[EndpointSlice], find: FindSlice) ->
     """The Work's slices that do not say so any more, by their names and what is left of their marks.
 
     The usual name may be that of another Work's slice, too. So unless the Work's id is left a slice is claimed only for
-    a Work that has no other, and first the one under the distinct name, which nobody comes upon by chance.
+    a Work that has no other, and first the ones under names which nobody comes upon by chance.
     """
     origin, export = origin_of(work), export_of(work)
     if origin is None:
@@ -178,10 +176,7 @@ def _stripped(work: Work, imported: Sequence[EndpointSlice], find: FindSlice) ->
     known = {(one.metadata.namespace, one.metadata.name) for one in imported}
     found = [
         one
-        for name, least in (
-            (distinct_imported_name(origin.cluster, origin.name), 0),
-            (imported_slice_name(origin.cluster, origin.name), 1),
-        )
+        for name, least in zip(reversed(imported_slice_names(origin.cluster, origin.name)), (0, 0, 1), strict=True)
         if (origin.namespace, name) not in known and (one := find(origin.namespace, name)) is not None
         if wk.MANAGED not in one.metadata.labels
         if _agreeing(labels, one.metadata.labels) + _agreeing(annotations, one.metadata.annotations) >= least

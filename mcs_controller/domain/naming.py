@@ -7,6 +7,7 @@ that is too long fails when it is written, and is reported there.
 from __future__ import annotations
 
 import itertools
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
@@ -93,6 +94,21 @@ def distinct_slice_name(provider: str, name: str) -> str:
     return f"{provider}-{name}-{_suffix(f'{provider}/{name}')}"
 
 
+def dispatched_slice_names(provider: str, name: str) -> tuple[str, str, str]:
+    """The names that a provider's slice may have in the consumers, in this order.
+
+    Cluster a can call slices so that both `a-b-c` and the distinct name of slice c of a-b are its own. Nobody can take
+    the last one, short of a cluster that is called like a digest.
+    """
+    guarded = f"{sha256(f'{provider}/{name}'.encode()).hexdigest()[:20]}-{provider}"
+    return dispatched_slice_name(provider, name), distinct_slice_name(provider, name), guarded
+
+
+def imported_slice_names(provider: str, name: str) -> tuple[str, ...]:
+    """The same in the control plane, of a slice that was exported."""
+    return tuple(f"{IMPORTED_PREFIX}{one}" for one in dispatched_slice_names(provider, name))
+
+
 def derived_service_name(name: str) -> str:
     """Name of the Service that a ServiceImport makes."""
     return f"{DERIVED_PREFIX}{name}"
@@ -101,11 +117,6 @@ def derived_service_name(name: str) -> str:
 def imported_slice_name(provider: str, name: str) -> str:
     """Name in the control plane of a slice that was exported by a provider."""
     return f"{IMPORTED_PREFIX}{provider}-{name}"
-
-
-def distinct_imported_name(provider: str, name: str) -> str:
-    """The same for a slice whose usual name is taken, as for `distinct_slice_name`."""
-    return f"{IMPORTED_PREFIX}{distinct_slice_name(provider, name)}"
 
 
 def go_lower(text: str) -> str:

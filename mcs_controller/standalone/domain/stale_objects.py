@@ -34,8 +34,7 @@ from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import (
     NotAnExecutionNamespace,
     cluster_of_namespace,
-    dispatched_slice_name,
-    distinct_slice_name,
+    dispatched_slice_names,
 )
 from mcs_controller.domain.selection import selects_cluster
 from mcs_controller.domain.works import Role, cluster_of, role_of
@@ -154,9 +153,7 @@ def is_copy_coming(obj: Unstructured, cluster: str, works: Store[Work], services
         for work in works.by_index(BY_SERVICE, service)
         if work.ref is not None and role_of(work) is Role.COLLECTED and cluster_of(work) == provider
     )
-    return any(
-        meta.name in (dispatched_slice_name(provider, name), distinct_slice_name(provider, name)) for name in names
-    )
+    return any(meta.name in dispatched_slice_names(provider, name) for name in names)
 
 
 def is_bound(obj: Unstructured, cluster: str, bindings: Store[ResourceBinding]) -> bool:

@@ -20,7 +20,12 @@ from mcs_controller.domain.dispatch import (
     plan_dispatch,
     release_collected,
 )
-from mcs_controller.domain.naming import dispatched_slice_name, distinct_slice_name, work_name
+from mcs_controller.domain.naming import (
+    dispatched_slice_name,
+    dispatched_slice_names,
+    distinct_slice_name,
+    work_name,
+)
 from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of
 from tests.support.builders import (
@@ -532,6 +537,44 @@ def test_opening_17_of_two_slices_that_took_one_name_at_once_the_one_that_sorts_
             assert isinstance(copy.write, DeleteWork if origin == second else PatchWork)
             after = at_rest(content, after, origin=origin, clusters=clusters)
         assert in_consumers(after) == {("karmada-es-m3", "a-b-c"), ("karmada-es-m3", distinct_slice_name("a-b", "c"))}
+
+
+@pytest.mark.parametrize("hostile_first", [True, False])
+def test_a_provider_cannot_take_all_names_of_another(hostile_first: bool):
+    content = mcs(consumers=["m3"])
+    clusters = {name: a_cluster(name) for name in ("a", "a-b", "m3")}
+    usual, distinct, guarded = dispatched_slice_names("a-b", "c")
+    honest = SliceRef("a-b", "default", "c")
+    squatters = [SliceRef("a", "default", name.removeprefix("a-")) for name in (usual, distinct)]
+    works = by_key(
+        collected_work("a-b", slice_("c")), *(collected_work("a", slice_(squatter.name)) for squatter in squatters)
+    )
+    for origin in (*squatters, honest) if hostile_first else (honest, *squatters):
+        works = at_rest(content, works, origin=origin, clusters=clusters)
+    for origin in (honest, *squatters):
+        assert at_rest(content, works, origin=origin, clusters=clusters) == works, "a fixed point"
+    names = {origin_of(one): one.ref.name for one in map(a_work, works.values()) if target_of(one) and one.ref}
+    assert names[honest] == (guarded if hostile_first else usual)
+    assert len({*names.values()}) == 3
+
+
+def test_of_two_that_took_the_distinct_name_of_one_at_once_one_gives_way():
+    content = mcs(consumers=["m3"])
+    clusters = {name: a_cluster(name) for name in ("a", "a-b", "m3")}
+    usual, distinct, _ = dispatched_slice_names("a-b", "c")
+    squatter, honest = SliceRef("a", "default", distinct.removeprefix("a-")), SliceRef("a-b", "default", "c")
+    mine = dispatched_work("a-b", "m3", slice_("c"), annotations={wk.PROVISION_CLUSTER: "a-b", wk.PROVISION_NAME: "c"})
+    mine["spec"]["workload"]["manifests"][0]["metadata"]["name"] = distinct
+    works = by_key(
+        collected_work("a-b", slice_("c")),
+        collected_work("a", slice_(squatter.name)),
+        dispatched_work("a", "m3", slice_(squatter.name)),
+        mine,
+    )
+    for _ in range(2):
+        for origin in (squatter, honest):
+            works = at_rest(content, works, origin=origin, clusters=clusters)
+    assert in_consumers(works) == {("karmada-es-m3", distinct), ("karmada-es-m3", usual)}
 
 
 def test_a_slice_whose_name_is_shared_with_nobody_is_called_as_the_contract_says():

@@ -15,6 +15,7 @@ from mcs_controller.domain.import_slices import (
     plan_import,
     work_of,
 )
+from mcs_controller.domain.naming import imported_slice_names
 from tests.support.builders import (
     Json,
     a_slice,
@@ -202,6 +203,13 @@ def test_a_name_that_is_taken_makes_a_slice_take_another_and_keep_it(occupant: J
     made = write.body | {"metadata": write.body["metadata"] | {"resourceVersion": "8"}}
     assert plan(exported_work("m1"), occupant, made).writes == ()
     assert plan(exported_work("m1"), made).writes == (), "also when the usual name is free again"
+
+
+def test_a_provider_cannot_take_all_names_of_an_imported_slice_of_another():
+    *squatted, last = imported_slice_names("m1", "web-1")
+    [write] = plan(exported_work("m1"), *(imported(name, work="another-work") for name in squatted)).writes
+    assert isinstance(write, CreateSlice)
+    assert write.body["metadata"]["name"] == last
 
 
 def test_of_two_slices_of_one_work_the_one_under_the_usual_name_stays():

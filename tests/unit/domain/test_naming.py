@@ -17,10 +17,10 @@ from mcs_controller.domain.naming import (
     cluster_of_namespace,
     derived_service_name,
     dispatched_slice_name,
-    distinct_imported_name,
     execution_namespace,
     go_lower,
     imported_slice_name,
+    imported_slice_names,
     named_in,
     work_name,
 )
@@ -74,7 +74,7 @@ def test_names_of_imported_slices_are_karmadas(cluster: str, name: str, expected
 
 def test_opening_17_an_imported_slice_whose_usual_name_is_taken_has_another():
     assert imported_slice_name("a-b", "c") == imported_slice_name("a", "b-c")
-    assert distinct_imported_name("a-b", "c") != distinct_imported_name("a", "b-c")
+    assert imported_slice_names("a-b", "c")[1] != imported_slice_names("a", "b-c")[1]
 
 
 @pytest.mark.parametrize(("cluster", "expected"), golden("executionSpace", "cluster", "namespace"))

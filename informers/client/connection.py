@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import socket
 import ssl
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp_socks import ProxyConnector
 from multidict import CIMultiDict
 
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
 
 _MAX_CONNECTIONS = 256
 """Per API server. A watch occupies one for minutes, so this is far above the number of informers of one cluster."""
+
+_MAX_INTERIM_ANSWERS = 16
+"""Answers of status 1xx before the one that counts. aiohttp reads on for ever: no time-out of it fires, and they wait
+in a queue without a limit."""
 
 _KEEPALIVE_SECONDS = 60.0
 """Idle connections are dropped before kube-apiserver drops them (90 s), so a write never meets a closing connection."""
@@ -155,6 +162,8 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
             keepalive_timeout=_KEEPALIVE_SECONDS,
             socket_factory=_socket_with_keepalive,
         )
+    # There is no public way to it.
+    connector._factory = cast("Any", functools.partial(_Protocol, loop=asyncio.get_running_loop()))
     # No environment: it would add proxies, and credentials from ~/.netrc. No cookies: a load balancer's stickiness
     # would outlive the backend.
     session = aiohttp.ClientSession(
@@ -164,6 +173,24 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         middlewares=(_no_write_retry,),
     )
     return session, options
+
+
+class _Protocol(ResponseHandler):
+    """A connection that is given up after too many interim answers in a row."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._interim = 0
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Called with each answer, for whoever waits for one."""
+        status = data[0].code
+        self._interim = self._interim + 1 if 100 <= status < 200 and status != 101 else 0
+        if self._interim < _MAX_INTERIM_ANSWERS:
+            super().feed_data(data, size)
+        elif self._interim == _MAX_INTERIM_ANSWERS:
+            self.close()
+            self.set_exception(aiohttp.ClientError(f"{self._interim} interim answers in a row"))
 
 
 async def _no_write_retry(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

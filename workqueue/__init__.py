@@ -1,9 +1,9 @@
-"""Queues of work for controllers: deduplicated, by priority, delayed, rate limited. Knows no Kubernetes."""
+"""Queues of work for controllers: deduplicated, by priority, fair, delayed, rate limited. Knows no Kubernetes."""
 
 from workqueue.clock import Clock, RealClock, time_limit
 from workqueue.delaying import DelayingQueue
 from workqueue.metrics import NO_METRICS, MetricsProvider, QueueMetrics, QueueState
-from workqueue.priority import LOW, NORMAL, URGENT, at_priority, current_priority
+from workqueue.priority import LOW, NORMAL, URGENT, Flow, at_priority, current_flow, current_priority, in_flow
 from workqueue.queue import Queue, ShutDown
 from workqueue.rate_limiters import (
     BucketRateLimiter,
@@ -23,6 +23,7 @@ __all__ = [
     "BucketRateLimiter",
     "Clock",
     "DelayingQueue",
+    "Flow",
     "ItemExponentialFailureRateLimiter",
     "MaxOfRateLimiter",
     "MetricsProvider",
@@ -35,7 +36,9 @@ __all__ = [
     "ShutDown",
     "TokenBucket",
     "at_priority",
+    "current_flow",
     "current_priority",
     "default_controller_rate_limiter",
+    "in_flow",
     "time_limit",
 ]

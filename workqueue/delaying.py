@@ -15,8 +15,11 @@ from workqueue.priority import NORMAL, T
 from workqueue.queue import Queue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workqueue.clock import Clock
     from workqueue.metrics import MetricsProvider
+    from workqueue.priority import Flow
 
 
 _FEW: Final = 64
@@ -26,9 +29,17 @@ _FEW: Final = 64
 class DelayingQueue(Queue[T]):
     """A :class:`Queue` whose :meth:`add_after` delays. Somebody must run :meth:`run`, or delayed items stay delayed."""
 
-    def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        clock: Clock,
+        metrics: MetricsProvider = NO_METRICS,
+        flow: Callable[[T], Flow] | None = None,
+        per_flow: int | None = None,
+    ) -> None:
         """As :class:`Queue`; `clock` also tells when a delay is over. Starts no timer: :meth:`run` does."""
-        super().__init__(name, clock=clock, metrics=metrics)
+        super().__init__(name, clock=clock, metrics=metrics, flow=flow, per_flow=per_flow)
         # When each delayed item is due, and with which priority; the truth. The heap may also hold entries that an
         # earlier time has replaced, but not many more than there are items.
         self._due: dict[T, tuple[float, int]] = {}

@@ -2,7 +2,8 @@
 
 Semantics of client-go `util/workqueue/queue.go`, whose package comment promises:
 
-- fair: items are processed in the order in which they were added (here: within one priority, see `priority.py`);
+- fair: items are processed in the order in which they were added (here: within one priority and flow, see
+  `fair_queue.py`);
 - stingy: one item is never processed by two workers at a time, and an item added several times before it can be
   processed is processed once;
 - many producers and consumers; in particular, an item may be added again while it is being processed;
@@ -16,10 +17,13 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Generic
 
+from workqueue.fair_queue import FairQueue, head_of
 from workqueue.metrics import NO_METRICS
-from workqueue.priority import NORMAL, PriorityFifo, T
+from workqueue.priority import NORMAL, Flow, T
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from workqueue.clock import Clock
     from workqueue.metrics import MetricsProvider
 
@@ -35,20 +39,34 @@ class Queue(Generic[T]):
     :meth:`shut_down_with_drain` returns without awaiting, so no lock is needed.
     """
 
-    def __init__(self, name: str = "", *, clock: Clock, metrics: MetricsProvider = NO_METRICS) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        clock: Clock,
+        metrics: MetricsProvider = NO_METRICS,
+        flow: Callable[[T], Flow] | None = None,
+        per_flow: int | None = None,
+    ) -> None:
         """An empty queue. Starts nothing, and needs no running event loop.
 
         Args:
             name: label of its metrics.
             clock: measures how long items wait and are worked on.
             metrics: asked once, here, for the queue's own.
+            flow: whose work an item is; asked when it begins to wait. None: all of them are one flow's.
+            per_flow: so many items of flows that begin alike are in processing at a time, at most. None for no limit.
         """
         self.name = name
         self._clock = clock
+        self._flow = flow
+        self._per_flow = per_flow
+        # How many items are in processing, by what their flows begin with.
+        self._in_hand: dict[Hashable, int] = {}
         # Items that a worker could have, in the order in which they are handed out. None is in _processing.
-        self._order: PriorityFifo[T] = PriorityFifo()
-        # Items with a worker, with the time since which, and the priority with which it took them.
-        self._processing: dict[T, tuple[float, int]] = {}
+        self._order: FairQueue[T] = FairQueue()
+        # Items with a worker, with the time since which, and the priority and flow with which it took them.
+        self._processing: dict[T, tuple[float, int, Flow]] = {}
         # Items added while being processed, with their priority and the time of that; they follow once done.
         self._dirty: dict[T, tuple[int, float]] = {}
         # Workers waiting for an item, longest first.
@@ -58,7 +76,7 @@ class Queue(Generic[T]):
         self._metrics = metrics.register(name, self)
 
     def __len__(self) -> int:
-        """How many items a worker could get now. Those added again while in processing are not counted."""
+        """How many items wait, also for others of their flow. Those added again while in processing are not counted."""
         return len(self._order)
 
     @property
@@ -84,20 +102,28 @@ class Queue(Generic[T]):
     async def get(self) -> T:
         """Wait for the next item and take it. :meth:`done` must be called for it, whatever comes of it.
 
-        The next is the one that waits longest of those with the highest priority; but an item of lower priority has its
-        turn in bounded time, see :class:`~workqueue.priority.PriorityFifo`. Cancelling a waiting call loses no item.
+        The next is the one that waits longest of those with the highest priority, of the flow whose turn it is; but an
+        item of lower priority has its turn in bounded time, see :class:`~workqueue.fair_queue.FairQueue`. An item whose
+        flow has its share in processing waits until one of them is done. Cancelling a waiting call loses no item.
 
         Raises:
             ShutDown: the queue was shut down and is empty.
         """
         while (place := self._order.take()) is None:
-            if self._shutting_down:
+            if self._shutting_down and not self._order:
                 raise ShutDown
             await self._wait_for_item()
-        item, priority, since, _ = place
+        item, priority, since, _, flow = place
         now = self._clock.monotonic()
         self._metrics.waited(now - since)
-        self._processing[item] = (now, priority)
+        self._processing[item] = (now, priority, flow)
+        if self._per_flow is not None:
+            head = head_of(flow)
+            in_hand = self._in_hand[head] = self._in_hand.get(head, 0) + 1
+            if in_hand == self._per_flow:
+                self._order.hold(head)
+        if self._shutting_down and not self._order:
+            self._wake_all_getters()
         return item
 
     def priority_of(self, item: T) -> int:
@@ -106,10 +132,15 @@ class Queue(Generic[T]):
         Raises:
             ValueError: `item` is not being processed.
         """
-        taken = self._processing.get(item)
-        if taken is None:
-            raise ValueError(f"priority_of() without get(): {item!r}")
-        return taken[1]
+        return self._taken(item, "priority_of")[1]
+
+    def flow_of(self, item: T) -> Flow:
+        """As whose work `item` was taken.
+
+        Raises:
+            ValueError: `item` is not being processed.
+        """
+        return self._taken(item, "flow_of")[2]
 
     def done(self, item: T) -> None:
         """Tell that `item` has been processed. If it was added again meanwhile it goes back to the end of its priority.
@@ -121,6 +152,8 @@ class Queue(Generic[T]):
         if taken is None:
             raise ValueError(f"done() without get(): {item!r}")
         self._metrics.worked(self._clock.monotonic() - taken[0])
+        if self._per_flow is not None:
+            self._give_back(head_of(taken[2]))
         if self._dirty and item in self._dirty:
             self._push(item, *self._dirty.pop(item))
         elif self._shutting_down and self._idle():
@@ -152,12 +185,12 @@ class Queue(Generic[T]):
     def unfinished_work_seconds(self) -> float:
         """See :class:`workqueue.metrics.QueueState`."""
         now = self._clock.monotonic()
-        return sum((now - started for started, _ in self._processing.values()), 0.0)
+        return sum((now - started for started, _, _ in self._processing.values()), 0.0)
 
     def longest_running_seconds(self) -> float:
         """See :class:`workqueue.metrics.QueueState`."""
         now = self._clock.monotonic()
-        return max((now - started for started, _ in self._processing.values()), default=0.0)
+        return max((now - started for started, _, _ in self._processing.values()), default=0.0)
 
     def _add_again(self, item: T, priority: int) -> None:
         known = self._dirty.get(item)
@@ -167,8 +200,24 @@ class Queue(Generic[T]):
         elif priority > known[0]:
             self._dirty[item] = (priority, known[1])
 
+    def _taken(self, item: T, asked: str) -> tuple[float, int, Flow]:
+        taken = self._processing.get(item)
+        if taken is None:
+            raise ValueError(f"{asked}() without get(): {item!r}")
+        return taken
+
+    def _give_back(self, head: Hashable) -> None:
+        in_hand = self._in_hand[head] - 1
+        if in_hand:
+            self._in_hand[head] = in_hand
+        else:
+            del self._in_hand[head]
+        if in_hand + 1 == self._per_flow:
+            self._order.resume(head)
+            self._wake_getter()  # for the one that may have waited for this
+
     def _push(self, item: T, priority: int, since: float) -> None:
-        self._order.add(item, priority, since)
+        self._order.add(item, priority, since, self._flow(item) if self._flow is not None else ())
         if self._getters:
             self._wake_getter()
 
@@ -177,6 +226,9 @@ class Queue(Generic[T]):
 
     def _begin_shutdown(self) -> None:
         self._shutting_down = True
+        self._wake_all_getters()
+
+    def _wake_all_getters(self) -> None:
         while self._getters:
             self._wake_getter()
 

@@ -12,8 +12,11 @@ from workqueue.metrics import NO_METRICS
 from workqueue.priority import NORMAL, T
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workqueue.clock import Clock
     from workqueue.metrics import MetricsProvider
+    from workqueue.priority import Flow
     from workqueue.rate_limiters import RateLimiter
 
 
@@ -21,10 +24,17 @@ class RateLimitingQueue(DelayingQueue[T]):
     """A :class:`DelayingQueue` that asks a :class:`RateLimiter` for the delay."""
 
     def __init__(
-        self, name: str = "", *, clock: Clock, rate_limiter: RateLimiter[T], metrics: MetricsProvider = NO_METRICS
+        self,
+        name: str = "",
+        *,
+        clock: Clock,
+        rate_limiter: RateLimiter[T],
+        metrics: MetricsProvider = NO_METRICS,
+        flow: Callable[[T], Flow] | None = None,
+        per_flow: int | None = None,
     ) -> None:
         """As :class:`DelayingQueue`. `rate_limiter` is told of each try and each success; queues do not share one."""
-        super().__init__(name, clock=clock, metrics=metrics)
+        super().__init__(name, clock=clock, metrics=metrics, flow=flow, per_flow=per_flow)
         self._rate_limiter = rate_limiter
 
     def add_rate_limited(self, item: T, *, at_least: float = 0.0, priority: int = NORMAL) -> None:

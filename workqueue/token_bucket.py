@@ -2,7 +2,8 @@
 
 Used by the queue's overall rate limit and by the API clients' qps/burst flags. Semantics as `golang.org/x/time/rate`:
 the bucket starts full, refills continuously, and a reservation may run it into debt, which later callers wait for. But
-who waits is served by priority: when bulk work has exhausted a client's limit, that does not hold up what is news.
+who waits is served by priority, and fairly between flows: when bulk work, or one member's, has exhausted a client's
+limit, that does not hold up what is news, or what is others'.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from workqueue.clock import time_limit
-from workqueue.priority import PriorityFifo, current_priority
+from workqueue.fair_queue import FairQueue
+from workqueue.priority import current_flow, current_priority
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
@@ -49,7 +51,7 @@ class TokenBucket:
         self._last = clock.monotonic()
         # Who waits for a token; nobody while there is one. One of them watches the time for all, and when it leaves,
         # wakes another to do so.
-        self._order: PriorityFifo[_Waiter] = PriorityFifo()
+        self._order: FairQueue[_Waiter] = FairQueue()
         self._watched = False
 
     def reserve(self) -> float:
@@ -72,8 +74,9 @@ class TokenBucket:
     async def wait(self, *, priority: int | None = None) -> None:
         """Take one token, and wait until there is one.
 
-        Highest priority first, within one priority in the order of the calls, and no priority starves: see
-        :class:`~workqueue.priority.PriorityFifo`. Cancelling gives the place back, and the token if there was one.
+        Highest priority first; within one priority flows take turns, and within one flow it is the order of the calls;
+        no priority starves: see :class:`~workqueue.fair_queue.FairQueue`. The flow is that of what is being done now,
+        :func:`~workqueue.priority.current_flow`. Cancelling gives the place back, and the token if there was one.
 
         Args:
             priority: by default that of what is being done now, :func:`~workqueue.priority.current_priority`.
@@ -81,7 +84,7 @@ class TokenBucket:
         if self.try_take():
             return
         waiter = _Waiter()
-        self._order.add(waiter, current_priority() if priority is None else priority, self._last)
+        self._order.add(waiter, current_priority() if priority is None else priority, self._last, current_flow())
         try:
             while not waiter.served:
                 waiter.woken.clear()

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.clock import FakeClock, settle
-from workqueue import LOW, NORMAL, URGENT, TokenBucket, at_priority
+from tests.support.scale import SCALE
+from workqueue import LOW, NORMAL, URGENT, TokenBucket, at_priority, in_flow
 from workqueue.priority import AGING_INTERVAL
 
 if TYPE_CHECKING:
@@ -270,5 +271,42 @@ def test_no_token_is_lost_or_made_whoever_comes_and_goes(steps: list[tuple[str, 
                 assert tap.clock.sleepers == bool(waiting)
                 tokens = min(tokens, 3)
             await tap.clock.advance(100)
+
+    asyncio.run(run())
+
+
+# --- flows ------------------------------------------------------------------------------------------------------------
+
+
+async def test_flows_take_turns_for_tokens(tap: Tap):
+    for number in range(20):
+        with in_flow(("mad", str(number))):
+            await tap.come(f"m{number}")
+    with in_flow(("good",)):
+        await tap.come("g")
+    await tap.clock.advance(2)
+    assert [name for name, _ in tap.served] == ["m0", "g"]
+    await tap.clock.advance(20)
+
+
+@given(mad=st.integers(1, 5), each=st.integers(1, 30), priority=st.sampled_from([NORMAL, URGENT]))
+@settings(max_examples=20 * SCALE, deadline=None)
+def test_waiter_waits_for_its_turn_among_flows_however_many_wait_in_each(mad: int, each: int, priority: int):
+    """One token for each flow, at its own priority; AGING_INTERVAL of them where others are of a higher one."""
+
+    async def run() -> None:
+        tap = Tap()
+        async with tap.left_clean():
+            for flow in range(mad):
+                for number in range(each):
+                    with in_flow((flow,)):
+                        await tap.come(f"{flow}-{number}", priority)
+            await tap.clock.advance(0.5)
+            with in_flow(("good",)):
+                await tap.come("good", NORMAL)
+            flows = mad + 1
+            await tap.clock.advance(0.5 + (flows if priority == NORMAL else AGING_INTERVAL * flows))
+            assert "good" in dict(tap.served)
+            await tap.clock.advance(mad * each)
 
     asyncio.run(run())

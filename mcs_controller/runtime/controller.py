@@ -28,13 +28,14 @@ from workqueue import (
     ShutDown,
     at_priority,
     current_priority,
+    in_flow,
     time_limit,
 )
 
 if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
-    from workqueue import Clock, MetricsProvider, RateLimiter
+    from workqueue import Clock, Flow, MetricsProvider, RateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,10 @@ class Controller(Generic[R]):
     goes on to the requests to API servers made for it, and to what it enqueues elsewhere. Tries after a failure keep
     it. LOW work is slower while there is other work but never stands still.
 
+    Where requests belong to different flows (members, namespaces), these take turns, each has so many workers of its
+    own, and the flow goes with the requests to API servers as the priority does: :class:`~workqueue.FairQueue`. So
+    one that has much to do, or whose reconciles take long, does not delay the others.
+
     Not thread-safe.
     """
 
@@ -169,6 +174,7 @@ class Controller(Generic[R]):
         metrics: ControllerMetrics = NO_CONTROLLER_METRICS,
         queue_metrics: MetricsProvider = NO_METRICS,
         workers: int = 1,
+        flow: Callable[[R], Flow] | None = None,
         reconcile_timeout: float | None = None,
         priorities: bool = True,
     ) -> None:
@@ -182,7 +188,8 @@ class Controller(Generic[R]):
                 server cannot be reached: then a request is tried again after 0.25 s, 0.5 s, ... and then every 5 s.
             metrics: told about each reconcile.
             queue_metrics: told about the queue.
-            workers: how many requests are reconciled at a time.
+            workers: how many requests are reconciled at a time; of flows that begin alike, if there are flows.
+            flow: whose work a request is, from the widest to the narrowest. None: all of them are one flow's.
             reconcile_timeout: seconds after which a reconcile is cancelled and counts as failed; None for no limit.
             priorities: False gives everything one priority.
 
@@ -193,8 +200,14 @@ class Controller(Generic[R]):
             raise ValueError(f"controller {name} needs at least one worker, got {workers}")
         self.name = name
         self.queue: RateLimitingQueue[R] = RateLimitingQueue(
-            name, clock=clock, rate_limiter=rate_limiter, metrics=queue_metrics
+            name,
+            clock=clock,
+            rate_limiter=rate_limiter,
+            metrics=queue_metrics,
+            flow=flow,
+            per_flow=workers if flow is not None else None,
         )
+        self._own_flow = None if flow is not None else (name,)
         self._reconciler = reconciler
         # For failures that are not the request's own: they must neither make it wait for long once the server is back,
         # nor use up the bucket from which the others are retried.
@@ -204,12 +217,16 @@ class Controller(Generic[R]):
         self._clock = clock
         self._metrics = metrics
         self._workers = workers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._available = 0  # workers, those that have a request in hand included
+        self._in_hand = 0
         self._timeout = reconcile_timeout
         self._priorities = priorities
         self._watches: list[_Watch[Any]] = []
         self._running = False
         self._cancelled = False
         self._ids = count(1)
+        self._worker_ids = count(1)
         metrics.created(name, workers)
 
     def watch(
@@ -292,12 +309,11 @@ class Controller(Generic[R]):
             log.info("Starting workers", extra={"controller": self.name, "workers": self._workers})
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.queue.run(), name=f"{self.name} delays")
-                workers = [
-                    group.create_task(self._work(is_leader), name=f"{self.name} worker {number}")
-                    for number in range(self._workers)
-                ]
+                for _ in range(self._workers):
+                    self._add_worker(group, is_leader)
                 try:
-                    await asyncio.wait(workers)
+                    while self._tasks:
+                        await asyncio.wait(self._tasks)
                 except asyncio.CancelledError:
                     # Known here before the workers are cancelled. They cannot tell by themselves: a task group in a
                     # reconcile may swallow the cancel, and its `cancelling()` counts others too (both Python 3.11).
@@ -313,20 +329,37 @@ class Controller(Generic[R]):
         for watch in self._watches:
             watch.unregister()
 
-    async def _work(self, is_leader: Callable[[], bool]) -> None:
+    def _add_worker(self, group: asyncio.TaskGroup, is_leader: Callable[[], bool]) -> None:
+        task = group.create_task(self._work(group, is_leader), name=f"{self.name} worker {next(self._worker_ids)}")
+        self._available += 1
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, group: asyncio.TaskGroup, is_leader: Callable[[], bool]) -> None:
+        """Where there are flows, one who takes the last free worker sees to it that there is another.
+
+        How many requests of a flow are in hand at a time is the queue's to say. Workers that are too many end.
+        """
         while self._running and not self._cancelled:
             try:
                 request = await self.queue.get()
             except ShutDown:
                 return
-            if not is_leader():
+            if not self._running or not is_leader():
                 self.queue.done(request)
                 return
+            self._in_hand += 1
+            if self._own_flow is None and self._in_hand == self._available:
+                self._add_worker(group, is_leader)
             with (
                 log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)),
                 at_priority(self.queue.priority_of(request)),
+                in_flow(self._own_flow or self.queue.flow_of(request)),
             ):
                 await self._process(request)
+            if self._available > max(self._workers, self._in_hand + 1):
+                self._available -= 1
+                return
             # A reconcile that found everything in the caches never waited for anything, and there may be thousands in a
             # row after a start: in between, the lease wants to be renewed and the probes to be answered.
             await asyncio.sleep(0)
@@ -353,6 +386,7 @@ class Controller(Generic[R]):
                 self.enqueue_after(request, result.requeue_after)
                 outcome = "requeue_after"
         finally:
+            self._in_hand -= 1
             self.queue.done(request)
             self._metrics.ended(self.name, outcome, self._clock.monotonic() - started)
 

@@ -64,6 +64,10 @@ class NoCredentials(TransportError):
     """Nothing was sent, because what has to go with it cannot be had."""
 
 
+class RateLimited(TransportError):
+    """Nothing was sent, because too many other requests of ours to this server wait for the client's limit."""
+
+
 class Untrusted(TransportError):
     """The server's certificate does not verify. Nothing was sent."""
 

@@ -91,7 +91,8 @@ class ApiClient:
             config: the API server.
             clock: measures requests for `metrics`. Time-outs are the event loop's own.
             user_agent: what audit logs will show.
-            limiter: every request, and every start of a watch, waits for a token of it.
+            limiter: every request, and every start of a watch, waits for a token of it, no longer than a request may
+                take; what waits longer fails with RateLimited.
             metrics: told about every request.
 
         Raises:

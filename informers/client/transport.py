@@ -26,6 +26,7 @@ from informers.errors import (
     DecodeError,
     KubeError,
     NoCredentials,
+    RateLimited,
     TransportError,
     Untrusted,
     WatchIdle,
@@ -194,7 +195,8 @@ class Transport:
             body: sent as it is.
             content_type: of `body`.
             accept: media types to ask for; empty means JSON.
-            timeout: seconds for everything but waiting for the limiter; None means the configured limit.
+            timeout: seconds for everything but waiting for the limiter, for which the configured limit holds; None
+                means that as well.
             total_seconds: as long as the answer goes on, it may take so long, and `timeout` is for each read of it.
             max_bytes: a longer answer is a DecodeError.
             limited: wait for the limiter.
@@ -308,8 +310,13 @@ class Transport:
             content.set_exception(ConnectionAbortedError(why))
 
     async def _authorized(self, content_type: str | None, *, limited: bool = True) -> dict[str, str]:
-        if self._limiter is not None and limited:
-            await self._limiter.wait()
+        if self._limiter is not None and limited and not self._limiter.try_take():
+            seconds = self._config.timeout_seconds
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._limiter.wait()
+            except TimeoutError:
+                raise RateLimited(f"too many requests to {self.host} wait: no turn within {seconds:g} s") from None
         headers = self._headers.copy()
         if content_type is not None:
             headers["Content-Type"] = content_type

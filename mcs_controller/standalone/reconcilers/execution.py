@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -95,6 +96,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MAX_EARLY_WRITES: Final = 32
+"""Works of one member that are written ahead at a time. Many times what a quick member ever has under way."""
+
 _LOOK_AGAIN_SECONDS: Final = 5.0
 """While a member is being connected or listed. Success leads back here at once, but failure is not announced."""
 
@@ -149,6 +153,8 @@ class ExecutionReconciler:
         self._metrics = metrics
         self._sync_modes = sync_modes
         self._group: asyncio.TaskGroup | None = None
+        self._early: Counter[str] = Counter()
+        """Writes ahead that are under way, by member."""
         self._cleaned: set[Request] = set()
         """Works that were cleaned up after, and whose end has not been told yet."""
 
@@ -171,14 +177,17 @@ class ExecutionReconciler:
         """Start the writes that a Work will cause in its member once it is so; the body writes the Work.
 
         Neither waits for the other, and the Work is not reconciled before both are done. Only objects that this Work
-        has made already are changed: what is created needs its Work first, to be found again.
+        has made already are changed: what is created needs its Work first, to be found again. Nothing is started for a
+        member that has much under way: its Works wait for a worker, as all that it is asked to do.
         """
         name = cluster_of(work)
         if self._group is None or name is None or not self._may_change(work, name):
             yield
             return
         written = asyncio.Event()
-        self._group.create_task(self._change_ahead(work, name, written))
+        self._early[name] += 1
+        task = self._group.create_task(self._change_ahead(work, name, written))
+        task.add_done_callback(lambda _: self._early.subtract((name,)))
         try:
             yield
         finally:
@@ -187,6 +196,8 @@ class ExecutionReconciler:
     def _may_change(self, work: Work, name: str) -> bool:
         cluster = self._clusters.get(ObjectKey("", name))
         if cluster is None or not cluster.is_ready or work.suspend_dispatching:
+            return False
+        if self._early[name] >= MAX_EARLY_WRITES:
             return False
         if not self._sync_modes.owns(name, cluster):
             return False

@@ -15,6 +15,7 @@ from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.works import PatchWork, WorkIntent, plan_work, predict_result
 from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest
+from mcs_controller.standalone.reconcilers import execution
 from tests.support.builders import a_work, ids, mcs, service, slice_
 from tests.support.clock import settle
 from tests.support.execution import KEY, MARKS
@@ -252,6 +253,22 @@ async def test_a_slow_member_holds_nobody_but_its_own_work():
         gate.set()
         await settle()
         assert [str(call) for call in world.member.calls] == ["patch endpointslices/default/web-1"]
+
+
+async def test_a_member_that_has_much_under_way_is_not_written_ahead(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(execution, "MAX_EARLY_WRITES", 1)
+    world = Execution()
+    world.carry(slice_())
+    await world.reconcile()
+    gate = asyncio.Event()
+    world.member.travel = gate.wait
+    async with world.executing():
+        with world.reconciler.start_writes(changed_work(world, **NEW)):
+            await settle()
+            assert not world.reconciler._may_change(changed_work(world, **NEW), "m1")
+        gate.set()
+        await settle()
+        assert world.reconciler._may_change(changed_work(world, **NEW), "m1")
 
 
 async def test_what_is_ahead_ends_with_the_process():

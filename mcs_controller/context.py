@@ -27,7 +27,7 @@ from workqueue import default_controller_rate_limiter
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from informers.cache.store import Indexers
     from informers.client.client import ApiClient
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.runtime.manager import Manager
     from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
+    from workqueue import Flow
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -178,8 +179,18 @@ class ControllerContext:
         )
         return CachedClient(self.host, informer)
 
-    def controller(self, name: str, reconciler: Reconciler[R], workers: int) -> Controller[R]:
-        """A controller with the limits and metrics that the flags say, run by the manager."""
+    def controller(
+        self, name: str, reconciler: Reconciler[R], workers: int, *, flow: Callable[[R], Flow] | None
+    ) -> Controller[R]:
+        """A controller with the limits and metrics that the flags say, run by the manager.
+
+        Args:
+            name: of the controller.
+            reconciler: asked once for each request.
+            workers: how many requests are reconciled at a time; of each member or namespace, if there are flows.
+            flow: whose work a request is, see `mcs_controller.flows`. None only if requests are nobody's, or cost
+                nobody anything.
+        """
         options = self.options
         controller = Controller(
             name,
@@ -195,6 +206,7 @@ class ControllerContext:
             metrics=self.metrics.runtime.controllers,
             queue_metrics=self.metrics.runtime.queues,
             workers=workers,
+            flow=flow,
             priorities=options.feature_gates.enabled(CONTROLLER_PRIORITY_QUEUE),
         )
         self.manager.add_controller(controller)

@@ -313,13 +313,11 @@ class Options:
         "multiclusterservice.karmada.io/withdraw-not-ready-after of a MultiClusterService says it for that service.",
     )
     resync_period: float = flag("0", _PACE, "Time between reconciles of everything from the caches; 0 is never.")
-    concurrent_work_syncs: int = flag(5, _PACE, "Works reconciled at once, per controller.", positive=True)
+    concurrent_work_syncs: int = flag(5, _PACE, "Works reconciled at once, per controller and member.", positive=True)
     concurrent_resourcebinding_syncs: int = flag(
-        5, _PACE, "ResourceBindings reconciled at once (binding).", positive=True
+        5, _PACE, "ResourceBindings reconciled at once, per controller and namespace.", positive=True
     )
-    concurrent_cluster_syncs: int = flag(
-        5, _PACE, "Clusters reconciled at once (cluster, clusterStatus).", positive=True
-    )
+    concurrent_cluster_syncs: int = flag(5, _PACE, "Clusters reconciled at once (cluster).", positive=True)
     concurrent_namespace_syncs: int = flag(1, _PACE, "Namespaces reconciled at once (namespace).", positive=True)
     shutdown_grace_period: float = flag(
         "20s", _PACE, "How long reconciles under way may take to end after SIGTERM, before the Lease is released."

@@ -17,6 +17,7 @@ from mcs_controller.domain.dispatch import DispatchPolicy
 from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
 from mcs_controller.domain.indexes import SERVICE_INDEXES
 from mcs_controller.domain.serviceexport import EXPORT_WORK_INDEXES, asking_changed
+from mcs_controller.flows import by_execution_namespace, by_member, by_namespace, by_service
 from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
@@ -57,11 +58,11 @@ if TYPE_CHECKING:
 
 
 COLLECT_WORKERS = 3
-"""Slices collected at once where none is dispatched; upstream fixes the number."""
+"""Slices of one provider collected at once where none is dispatched; upstream fixes the number, for all of them."""
 
 
 EXPORT_WORKERS = 3
-"""ServiceExports looked at at once; upstream fixes the number."""
+"""ServiceExports of one member looked at at once; upstream fixes the number, for all of them."""
 
 
 _WRITE_SLICES = SERVICE_CONTROLLERS | {"serviceExport", "endpointSlice", "cluster"}
@@ -214,7 +215,8 @@ def _start_slices(
     )
     name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.SLICE_COLLECT_CONTROLLER
     workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
-    controller = ctx.controller(name, reconciler, workers=workers)
+    flow = by_service(providers.slices if providers is not None else lambda _: None)
+    controller = ctx.controller(name, reconciler, workers=workers, flow=flow)
     ctx.slice_requests.connect(controller.enqueue)
     if providers is not None:
         providers.add_slice_queue(controller)
@@ -247,7 +249,8 @@ def _start_collect(ctx: ControllerContext, served: _Served | None, providers: Pr
     reconciler = EndpointSliceCollectReconciler(
         works=ctx.works.store, watches=providers, enqueue_slice=ctx.slice_requests.send
     )
-    collect = ctx.controller(wk.COLLECT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
+    workers = ctx.options.concurrent_work_syncs
+    collect = ctx.controller(wk.COLLECT_CONTROLLER, reconciler, workers=workers, flow=by_execution_namespace)
     collect.watch(ctx.works.informer, reconciler.requests_for_work, content_changed)
     collect.watch(ctx.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
 
@@ -280,7 +283,7 @@ def _start_services(
         new_id=new_id,
         reserved=ctx.options.reserved_objects,
     )
-    controller = ctx.controller(wk.MCS_CONTROLLER, reconciler, workers=1)
+    controller = ctx.controller(wk.MCS_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     controller.watch(served.services.informer, enqueue_object, content_changed)
     controller.watch(ctx.services.informer, reconciler.requests_for_service, service_changed)
     controller.watch(ctx.clusters.informer, reconciler.requests_for_cluster, cluster_changed)
@@ -311,7 +314,7 @@ def _start_status(
         recorder=ctx.recorder,
         clock=ctx.clock,
     )
-    status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1)
+    status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     # What is reported on a new service comes within some milliseconds, and makes one write together.
     served.board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
     status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
@@ -336,7 +339,7 @@ def _start_export(
     """Which ServiceExports of members are followed, and the comparison of each with what was collected for it."""
     works = ctx.cached(resources.WORKS, EXPORT_WORK_INDEXES)
     comparer = ExportedSlicesReconciler(works=works.store, slices=providers, enqueue_slice=ctx.slice_requests.send)
-    comparing = ctx.controller(wk.EXPORTED_SLICES_CONTROLLER, comparer, workers=EXPORT_WORKERS)
+    comparing = ctx.controller(wk.EXPORTED_SLICES_CONTROLLER, comparer, workers=EXPORT_WORKERS, flow=by_member)
     # That one is there is all that matters.
     exports.add_queue(
         comparing, requests_in, lambda event: event.old is None or event.new is None or event.old is event.new
@@ -349,7 +352,8 @@ def _start_export(
         recorder=ctx.recorder if not ctx.sync_modes.is_agent else None,
         reserved=ctx.options.reserved_objects,
     )
-    controller = ctx.controller(wk.EXPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
+    workers = ctx.options.concurrent_work_syncs
+    controller = ctx.controller(wk.EXPORT_CONTROLLER, reconciler, workers=workers, flow=by_execution_namespace)
     controller.watch(works.informer, reconciler.requests_for_work, asking_changed)
     controller.watch(ctx.clusters.informer, lambda event: reconciler.requests_in(event.object.name), cluster_changed)
 
@@ -369,7 +373,8 @@ def _start_import(ctx: ControllerContext, imported: ImportedSlices) -> None:
     reconciler = EndpointSliceImportReconciler(
         imported=imported, works=works, slices=slices, enqueue_slice=ctx.slice_requests.send
     )
-    importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=ctx.options.concurrent_work_syncs)
+    workers = ctx.options.concurrent_work_syncs
+    importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=workers, flow=by_execution_namespace)
     importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
     importer.watch(slices.informer, imported.requests_for_slice, slice_changed)
     importer.watch(ctx.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
@@ -384,6 +389,6 @@ def _start_service_import(ctx: ControllerContext) -> None:
         recorder=ctx.recorder,
         reserved=ctx.options.reserved_objects,
     )
-    controller = ctx.controller(wk.SERVICE_IMPORT_CONTROLLER, reconciler, workers=1)
+    controller = ctx.controller(wk.SERVICE_IMPORT_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     controller.watch(imports.informer, reconciler.requests_for_import, content_changed)
     controller.watch(ctx.services.informer, reconciler.requests_for_service, service_changed)

@@ -16,6 +16,7 @@ from mcs_controller.context import STATUS_DELAY_SECONDS, new_id
 from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import SERVICE_INDEXES
+from mcs_controller.flows import by_cluster, by_namespace, by_work
 from mcs_controller.key_mutex import ReconcileMutex
 from mcs_controller.predicates import cluster_changed, content_changed
 from mcs_controller.reconcilers.retries import Retries
@@ -93,6 +94,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 clock=ctx.clock,
             ),
             workers=options.concurrent_cluster_syncs,
+            flow=None,
         )
         controller.watch(ctx.clusters.informer, cluster.requests_for_cluster, cluster.cluster_changed)
         controller.watch(namespaces.informer, cluster.requests_for_namespace)
@@ -112,6 +114,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 sync_modes=ctx.sync_modes,
             ),
             workers=options.concurrent_cluster_syncs,
+            flow=by_cluster,
         )
         probes.watch(ctx.clusters.informer, cluster_status.requests_for_cluster, cluster_status.cluster_changed)
 
@@ -131,6 +134,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 skipped=options.skipped_propagating_namespaces,
             ),
             workers=options.concurrent_namespace_syncs,
+            flow=None,
         )
         sync.watch(namespaces.informer, namespace_sync.requests_for_namespace(namespaces.store))
         sync.watch(
@@ -156,6 +160,7 @@ def start_standalone(ctx: ControllerContext) -> LocalExecution | None:
                 binding_locks=ctx.binding_locks,
             ),
             workers=1,
+            flow=by_namespace,
         )
         schedule.watch(bindings.informer, enqueue_object, scheduler.binding_changed)
         schedule.watch(ctx.clusters.informer, scheduler.requests_for_cluster(bindings.store), cluster_changed)
@@ -228,6 +233,7 @@ def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
             reserved=options.reserved_objects,
         ),
         workers=options.concurrent_resourcebinding_syncs,
+        flow=by_namespace,
     )
     detector.watch(bindings.informer, policy.requests_for_binding, content_changed)
     reconciler = policy.PolicyReconciler(
@@ -240,7 +246,7 @@ def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
         enqueue_template=detector.enqueue,
         reserved=options.reserved_objects,
     )
-    controller = ctx.controller(wk.POLICY_CONTROLLER, reconciler, workers=1)
+    controller = ctx.controller(wk.POLICY_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     controller.watch(policies.informer, enqueue_object, content_changed)
     controller.watch(bindings.informer, reconciler.requests_for_marks, content_changed)
     # An installation that uses no policies may lack the kind; the rest must work.
@@ -273,7 +279,8 @@ def _start_propagation(
             binding_locks=ctx.binding_locks,
             metrics=metrics,
         )
-        controller = ctx.controller(wk.BINDING_CONTROLLER, binder, workers=options.concurrent_resourcebinding_syncs)
+        workers = options.concurrent_resourcebinding_syncs
+        controller = ctx.controller(wk.BINDING_CONTROLLER, binder, workers=workers, flow=by_namespace)
         controller.watch(bindings.informer, enqueue_object, content_changed)
         controller.watch(works.informer, binding.requests_for_work, binding.work_changed)
         # No predicate: a binding may wait for a Service's version in which nothing but the status is new.
@@ -282,7 +289,8 @@ def _start_propagation(
     if executing is not None:
         executor, objects, _, _, requests = executing
         works = ctx.cached(resources.WORKS)
-        controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=options.concurrent_work_syncs)
+        workers, flow = options.concurrent_work_syncs, by_work(works.store)
+        controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=workers, flow=flow)
         requests.connect(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(ctx.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)
@@ -303,7 +311,7 @@ def _start_propagation(
             binding_locks=ctx.binding_locks,
         )
         controller = ctx.controller(
-            wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs
+            wk.BINDING_STATUS_CONTROLLER, reflector, workers=options.concurrent_resourcebinding_syncs, flow=by_namespace
         )
         # A new binding is scheduled, and its Works are applied, within some milliseconds: told in one write, and after
         # the scheduler's own.
@@ -315,9 +323,9 @@ def _start_propagation(
 
 def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: Controller[Request]) -> None:
     """Whose the members are, and what is left in them of Works that are gone."""
-    options, clusters_ = ctx.options, ctx.clusters
+    clusters_ = ctx.clusters
     executor, objects, ownerships, ownership_requests, _ = execution_
-    owning = ctx.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=options.concurrent_cluster_syncs)
+    owning = ctx.controller(wk.OWNERSHIP_CONTROLLER, ownerships, workers=1, flow=by_cluster)
     ownership_requests.connect(owning.enqueue)
     owning.watch(clusters_.informer, ownerships.requests_for_cluster, member_ownership.cluster_changed)
 
@@ -342,7 +350,7 @@ def _start_ownership(ctx: ControllerContext, execution_: _Execution, executing: 
         sync_modes=ctx.sync_modes,
         coming=coming,
     )
-    comparing = ctx.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1)
+    comparing = ctx.controller(wk.STALE_OBJECTS_CONTROLLER, stale, workers=1, flow=by_cluster)
     comparing.watch(clusters_.informer, stale.requests_for_cluster, stale_objects.cluster_changed)
 
     def owner_known(name: str) -> None:

@@ -109,7 +109,7 @@ class FakeContext(ControllerContext):
     def members(self) -> Any:
         return self._fake_members
 
-    def controller(self, name: str, reconciler: Any, workers: int) -> Any:
+    def controller(self, name: str, reconciler: Any, workers: int, *, flow: Any) -> Any:
         self.controllers[name] = PlainController(name, reconciler, workers)
         return self.controllers[name]
 

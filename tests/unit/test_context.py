@@ -68,7 +68,7 @@ async def test_an_agent_asks_for_nothing_but_its_own_clusters_objects():
 @pytest.mark.parametrize(("enabled", "priority"), [("true", LOW), ("false", NORMAL)])
 async def test_priorities_are_a_feature_gate(enabled: str, priority: int):
     ctx, _ = context(f"--feature-gates=ControllerPriorityQueue={enabled}")
-    controller = ctx.controller("test", cast(Any, None), workers=1)
+    controller = ctx.controller("test", cast(Any, None), workers=1, flow=None)
     controller.enqueue(cast(Any, "a"), LOW)
     assert await controller.queue.get() == "a"
     assert controller.queue.priority_of(cast(Any, "a")) == priority

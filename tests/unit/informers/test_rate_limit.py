@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from informers.client.client import ApiClient
@@ -17,8 +19,9 @@ async def test_wait_for_a_turn_ends_with_the_limit_of_a_request_and_gives_the_pl
     assert bucket.try_take()
     config = ClientConfig(server="http://server.invalid", timeout_seconds=0.01)
     async with ApiClient(config, clock=clock, user_agent="test", limiter=bucket) as client:
-        with pytest.raises(RateLimited, match=r"too many requests to server\.invalid wait: no turn within 0\.01 s"):
-            await client.raw("GET", "/readyz", timeout=600)
+        text = r"too many requests to server\.invalid wait: no turn within 0\.01 s"
+        with pytest.raises(RateLimited, match=text):
+            await asyncio.wait_for(client.raw("GET", "/readyz", timeout=600), 10)
     assert len(bucket._order) == 0
     await clock.advance(1)
     assert bucket.try_take()

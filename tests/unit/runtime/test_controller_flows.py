@@ -14,7 +14,8 @@ from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest, Result
 from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
-from workqueue import URGENT, ItemExponentialFailureRateLimiter, current_flow
+from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter, TokenBucket, current_flow
+from workqueue.priority import AGING_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -168,3 +169,42 @@ async def test_changes_of_one_object_come_together():
         assert members.most == 1
         assert rounds <= 10 / 0.05 + 1
         assert len(controller.queue) <= 1
+
+
+@given(
+    mad=st.integers(0, 6),
+    priority=st.sampled_from([NORMAL, URGENT]),
+    writes=st.integers(1, 6),
+    workers=st.integers(1, 5),
+)
+@settings(max_examples=15 * SCALE, deadline=None)
+def test_work_among_mad_flows_takes_as_long_as_the_formula_says(mad: int, priority: int, writes: int, workers: int):
+    """c * n / qps seconds for each request to the server: n flows, and c is 1, or AGING_INTERVAL among urgent ones."""
+
+    async def run() -> None:
+        members = Members(workers)
+        qps = 40
+        bucket = TokenBucket(qps, 1, clock=members.clock)
+        ended: dict[ClusterRequest, float] = {}
+
+        async def reconcile(request: ClusterRequest) -> Result:
+            for _ in range(writes):
+                await bucket.wait()
+            ended[request] = members.clock.monotonic() - 1000
+            return Result()
+
+        members.reconcile = reconcile  # type: ignore[method-assign]
+        async with members.running() as controller:
+            for number in range(mad):
+                for name in range(1000):
+                    controller.enqueue(ClusterRequest(f"mad{number}", "default", str(name)), priority)
+            await members.clock.advance(5)
+            mine = ClusterRequest("good", "default", "web")
+            controller.enqueue(mine)
+            each = (mad + 1) * (AGING_INTERVAL if priority == URGENT else 1)
+            await members.clock.advance(writes * each / qps)
+            assert mine in ended
+            controller.stop()
+            await members.clock.advance(5)
+
+    asyncio.run(run())

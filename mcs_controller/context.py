@@ -202,6 +202,7 @@ class ControllerContext:
                 max_delay=options.rate_limiter_max_delay,
                 qps=options.rate_limiter_qps,
                 burst=options.rate_limiter_bucket_size,
+                flow=flow,
             ),
             metrics=self.metrics.runtime.controllers,
             queue_metrics=self.metrics.runtime.queues,

@@ -253,8 +253,12 @@ class Options:
     rate_limiter_max_delay: float = flag(
         "1000s", _LIMITS, "Longest delay before a failed reconcile is tried again.", positive=True
     )
-    rate_limiter_qps: float = flag(10.0, _LIMITS, "Retries a second of each controller, over time.", positive=True)
-    rate_limiter_bucket_size: int = flag(100, _LIMITS, "Retries of each controller at once.", positive=True)
+    rate_limiter_qps: float = flag(
+        10.0, _LIMITS, "Retries a second of each controller and member or namespace, over time.", positive=True
+    )
+    rate_limiter_bucket_size: int = flag(
+        100, _LIMITS, "Retries of each controller and member or namespace at once.", positive=True
+    )
     cluster_cache_sync_timeout: float = flag(
         "2m0s",
         _MEMBERS,

@@ -7,6 +7,7 @@ from workqueue.priority import LOW, NORMAL, URGENT, Flow, at_priority, current_f
 from workqueue.queue import Queue, ShutDown
 from workqueue.rate_limiters import (
     BucketRateLimiter,
+    FlowBucketRateLimiter,
     ItemExponentialFailureRateLimiter,
     MaxOfRateLimiter,
     RateLimiter,
@@ -24,6 +25,7 @@ __all__ = [
     "Clock",
     "DelayingQueue",
     "Flow",
+    "FlowBucketRateLimiter",
     "ItemExponentialFailureRateLimiter",
     "MaxOfRateLimiter",
     "MetricsProvider",

@@ -5,14 +5,18 @@ Semantics of client-go `util/workqueue/default_rate_limiters.go`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from workqueue.priority import T
+from workqueue.fair_queue import head_of
+from workqueue.priority import Flow, T
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
+
+_MANY_BUCKETS: Final = 100
+"""Kept before it is looked which of them are full."""
 
 T_contra = TypeVar("T_contra", bound=Hashable, contravariant=True)
 
@@ -77,6 +81,38 @@ class BucketRateLimiter:
         return 0
 
 
+class FlowBucketRateLimiter(Generic[T]):
+    """A token bucket for each flow, by what it begins with, so that one that fails a lot delays no tries of others.
+
+    Keeps the buckets that are not full, and some more.
+    """
+
+    def __init__(self, new_bucket: Callable[[], TokenBucket], flow: Callable[[T], Flow]) -> None:
+        """Each try takes a token of its flow's bucket, in debt if need be, and waits until it is paid."""
+        self._new_bucket = new_bucket
+        self._flow = flow
+        self._buckets: dict[Hashable, TokenBucket] = {}
+        self._drop_at = _MANY_BUCKETS
+
+    def when(self, item: T) -> float:
+        """See :meth:`RateLimiter.when`."""
+        head = head_of(self._flow(item))
+        bucket = self._buckets.get(head)
+        if bucket is None:
+            if len(self._buckets) >= self._drop_at:
+                self._buckets = {known: bucket for known, bucket in self._buckets.items() if not bucket.is_full}
+                self._drop_at = max(_MANY_BUCKETS, 2 * len(self._buckets))
+            bucket = self._buckets[head] = self._new_bucket()
+        return bucket.reserve()
+
+    def forget(self, item: T) -> None:
+        """Nothing to forget."""
+
+    def num_requeues(self, item: T) -> int:
+        """Always 0."""
+        return 0
+
+
 class MaxOfRateLimiter(Generic[T]):
     """The longest wait of several limiters. Each of them counts each try."""
 
@@ -99,13 +135,24 @@ class MaxOfRateLimiter(Generic[T]):
 
 
 def default_controller_rate_limiter(
-    *, clock: Clock, base_delay: float = 0.005, max_delay: float = 1000.0, qps: float = 10.0, burst: int = 100
-) -> RateLimiter[Hashable]:
+    *,
+    clock: Clock,
+    base_delay: float = 0.005,
+    max_delay: float = 1000.0,
+    qps: float = 10.0,
+    burst: int = 100,
+    flow: Callable[[T], Flow] | None = None,
+) -> RateLimiter[T]:
     """What controllers use unless told otherwise: exponential for each item, and a bucket for all retries together.
 
-    Delays in seconds, `qps` in retries a second. Defaults of client-go's `DefaultTypedControllerRateLimiter`.
+    Delays in seconds, `qps` in retries a second. Defaults of client-go's `DefaultTypedControllerRateLimiter`. With
+    `flow`, the retries of each member or namespace have a bucket of their own.
     """
-    return MaxOfRateLimiter[Hashable](
-        ItemExponentialFailureRateLimiter[Hashable](base_delay, max_delay),
-        BucketRateLimiter(TokenBucket(qps, burst, clock=clock)),
+
+    def new_bucket() -> TokenBucket:
+        return TokenBucket(qps, burst, clock=clock)
+
+    return MaxOfRateLimiter[T](
+        ItemExponentialFailureRateLimiter[T](base_delay, max_delay),
+        FlowBucketRateLimiter[T](new_bucket, flow) if flow is not None else BucketRateLimiter(new_bucket()),
     )

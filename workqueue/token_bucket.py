@@ -71,6 +71,12 @@ class TokenBucket:
         self._tokens -= 1.0
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is as it was in the beginning."""
+        self._serve()
+        return self._tokens >= self._burst
+
     async def wait(self, *, priority: int | None = None) -> None:
         """Take one token, and wait until there is one.
 

@@ -9,8 +9,10 @@ import pytest
 from tests.support.clock import FakeClock, settle
 from workqueue import (
     BucketRateLimiter,
+    FlowBucketRateLimiter,
     ItemExponentialFailureRateLimiter,
     MaxOfRateLimiter,
+    RateLimiter,
     RateLimitingQueue,
     TokenBucket,
     default_controller_rate_limiter,
@@ -65,7 +67,7 @@ def test_longest_of_several_delays_wins_and_all_of_them_count():
 
 
 def test_default_limiter_backs_off_single_items_and_then_all_of_them():
-    limiter = default_controller_rate_limiter(clock=FakeClock())
+    limiter: RateLimiter[str | int] = default_controller_rate_limiter(clock=FakeClock())
     assert [limiter.when("a") for _ in range(3)] == [0.005, 0.01, 0.02]
     for number in range(97):
         assert limiter.when(number) == 0.005
@@ -120,3 +122,38 @@ async def test_rate_limited_item_is_ignored_after_shutdown():
     queue.add_rate_limited("a")
     await settle()
     assert len(queue) == 0
+
+
+def test_items_of_each_flow_have_a_bucket_of_their_own():
+    clock = FakeClock()
+    limiter: FlowBucketRateLimiter[str] = FlowBucketRateLimiter(
+        lambda: TokenBucket(1, 1, clock=clock), lambda item: (item[0],)
+    )
+    assert [limiter.when("a1"), limiter.when("a2"), limiter.when("a3"), limiter.when("b1")] == [0, 1, 2, 0]
+    limiter.forget("a1")
+    assert limiter.num_requeues("a1") == 0
+
+
+async def test_buckets_that_are_full_are_not_kept():
+    clock = FakeClock()
+    limiter: FlowBucketRateLimiter[str] = FlowBucketRateLimiter(
+        lambda: TokenBucket(1, 1, clock=clock), lambda item: (item,)
+    )
+    for number in range(150):
+        assert limiter.when(f"first{number}") == 0
+    assert limiter.when("first0") == 1
+    await clock.advance(2)
+    for number in range(100):
+        limiter.when(f"then{number}")
+    assert len(limiter._buckets) <= 101
+    limiter.when("then0")
+    assert limiter.when("then0") == 2, "it is not full, so it is known"
+
+
+def test_default_limiter_counts_the_tries_of_each_flow_on_their_own():
+    limiter: RateLimiter[str] = default_controller_rate_limiter(
+        clock=FakeClock(), burst=1, flow=lambda item: (item[0],)
+    )
+    for number in range(50):
+        limiter.when(f"a{number}")
+    assert limiter.when("b1") == 0.005

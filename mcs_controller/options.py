@@ -129,8 +129,8 @@ def _patterns(text: str, _: Mapping[str, Any]) -> tuple[re.Pattern[str], ...]:
     return tuple(compiled)
 
 
-def _reserved(text: str, _: Mapping[str, Any]) -> ReservedObjects:
-    return ReservedObjects.parse(_items(text))
+def _reserved(text: str, values: Mapping[str, Any]) -> ReservedObjects:
+    return ReservedObjects.parse(_items(text), [values["leader_elect_resource_namespace"]])
 
 
 def _items(text: str) -> list[str]:

@@ -111,7 +111,11 @@ def start_controllers(ctx: ControllerContext) -> None:
     imported: ImportedSlices | None = None
     if "endpointSlice" in ctx.enabled:
         works = ctx.cached(resources.WORKS, IMPORT_WORK_INDEXES)
-        imported = ImportedSlices(works=works.store, slices=ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES))
+        imported = ImportedSlices(
+            works=works.store,
+            slices=ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES),
+            reserved=ctx.options.reserved_objects,
+        )
 
     asking: list[Controller[Any]] = []
     if ctx.enabled & _WRITE_SLICES:

@@ -20,6 +20,7 @@ from mcs_controller.domain.naming import (
     imported_slice_names,
     named_in,
 )
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, origin_of, role_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.reserved import ReservedObjects
 
     FindSlice = Callable[[str, str], EndpointSlice | None]
     """The EndpointSlice of that namespace and name, or None."""
@@ -123,7 +125,9 @@ IMPORTED_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = 
 IMPORT_WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {BY_NAMESPACE: _index_namespace}
 
 
-def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: FindSlice) -> ImportPlan:
+def plan_import(
+    work: Work | None, imported: Sequence[EndpointSlice], find: FindSlice, reserved: ReservedObjects = RESERVED
+) -> ImportPlan:
     """The writes that make the control plane's slices of one collected Work right.
 
     Args:
@@ -131,6 +135,7 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
         imported: the slices that say, or were seen to have said, that they were made of it (one, unless something went
             wrong).
         find: looks up any slice of the control plane.
+        reserved: says where none is made, whoever has collected what (an agent is the member's).
 
     A plan that was applied is empty afterwards.
     """
@@ -142,6 +147,8 @@ def plan_import(work: Work | None, imported: Sequence[EndpointSlice], find: Find
         )
     origin = origin_of(work)
     if role_of(work) is not Role.COLLECTED or origin is None:
+        return ImportPlan(_delete(imported), None)
+    if reserved.export_problem(origin.namespace, export[1]) is not None:
         return ImportPlan(_delete(imported), None)
     manifest = work.manifests[0].decode()
     wanted = _desired(work, export[1], manifest)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mcs_controller.domain import well_known as wk
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -40,14 +42,26 @@ BUILT_IN: Final = (
 """What Kubernetes itself makes in every cluster. `--reserved-objects` adds to it."""
 
 
+SYSTEM_NAMESPACES: Final = frozenset(
+    {"kube-system", "kube-public", "kube-node-lease", wk.SYSTEM_NAMESPACE, wk.CLUSTER_NAMESPACE}
+)
+"""Besides the execution namespaces, and that of the controller's Lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReservedObjects:
-    """All that are reserved here."""
+    """All that are reserved here.
+
+    Attributes:
+        objects: that every cluster has of its own.
+        namespaces: of the control plane that take no slices from members.
+    """
 
     objects: frozenset[ReservedObject] = frozenset(BUILT_IN)
+    namespaces: frozenset[str] = SYSTEM_NAMESPACES
 
     @classmethod
-    def parse(cls, items: Iterable[str]) -> ReservedObjects:
+    def parse(cls, items: Iterable[str], namespaces: Iterable[str] = ()) -> ReservedObjects:
         """The built-in ones and these, each ``Kind/namespace/name``; ``*`` as the namespace is any.
 
         Raises:
@@ -59,13 +73,22 @@ class ReservedObjects:
             if len(parts) != 3 or not all(parts):
                 raise ValueError(f"{item!r} is not Kind/namespace/name, such as Service/kube-system/metrics-server")
             found.add(ReservedObject(*parts))
-        return cls(frozenset(found))
+        return cls(frozenset(found), SYSTEM_NAMESPACES.union(namespaces))
 
     def problem(self, kind: str, namespace: str, name: str) -> str | None:
         """Why an object of that kind and name is not propagated, for people; None if it may be."""
         if not self.objects.intersection(ReservedObject(kind, one, name) for one in (namespace, ANY)):
             return None
         return f"every cluster has a {kind} {namespace}/{name} of its own, which is neither replaced nor shared"
+
+    def export_problem(self, namespace: str, name: str) -> str | None:
+        """Why no member's slices of that Service are imported into the control plane; None if they may be.
+
+        Whether it exports a Service is the member's to say; what is in these namespaces is not.
+        """
+        if namespace in self.namespaces or namespace.startswith(wk.EXECUTION_PREFIX):
+            return f"namespace {namespace} of the control plane takes no EndpointSlices from members"
+        return self.problem(wk.SERVICE_KIND, namespace, name)
 
 
 RESERVED: Final = ReservedObjects()

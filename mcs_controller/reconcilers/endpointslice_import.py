@@ -24,6 +24,7 @@ from mcs_controller.domain.import_slices import (
     stripped_of,
     work_of,
 )
+from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import PatchWork, origin_of
 from mcs_controller.reconcilers.writes import Failures, NameReservations, apply_work, gather_writes
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
@@ -36,13 +37,17 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.reserved import ReservedObjects
 
 
 class ImportedSlices:
     """What was collected for ServiceExports, and the slices of the control plane that are made of it."""
 
-    def __init__(self, *, works: Store[Work], slices: CachedClient[EndpointSlice]) -> None:
+    def __init__(
+        self, *, works: Store[Work], slices: CachedClient[EndpointSlice], reserved: ReservedObjects = RESERVED
+    ) -> None:
         self._works = works
+        self._reserved = reserved
         self._slices = slices
         self.names = NameReservations(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
@@ -52,7 +57,7 @@ class ImportedSlices:
         """The writes that make the slices of one collected Work right, from what the caches hold."""
         stripped = (self._slices.get(*place) for place, of in self._stripped.items() if of == request)
         found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
-        return plan_import(self._works.get(ObjectKey(*request)), found, self.names.get)
+        return plan_import(self._works.get(ObjectKey(*request)), found, self.names.get, self._reserved)
 
     def release(self, work: Work) -> PatchWork | None:
         """The write that takes our finalizer off the Work, if it is there and no slice is left.

@@ -87,7 +87,7 @@ class ServiceExportReconciler:
         ref, meta = work.ref, work.metadata
         if self._recorder is None or ref is None or not carries_export(work) or self._refused.get(request) == meta.uid:
             return
-        if (problem := self._reserved.problem(wk.SERVICE_KIND, ref.namespace, ref.name)) is not None:
+        if (problem := self._reserved.export_problem(ref.namespace, ref.name)) is not None:
             self._refused[request] = meta.uid
             about = ObjectReference(
                 api_version=wk.WORK_API_VERSION,
@@ -162,9 +162,9 @@ class ServiceExportSource:
     def wants(self, cluster: str, service: tuple[str, str]) -> bool | None:
         """Whether the service is exported there; None as long as the member's ServiceExports are not known.
 
-        A Service that every cluster has of its own never is.
+        A Service that every cluster has of its own never is, nor one of a namespace that is not the members' affair.
         """
-        if self._reserved.problem(wk.SERVICE_KIND, *service) is not None:
+        if self._reserved.export_problem(*service) is not None:
             return False
         registered = self._clusters.get(ObjectKey("", cluster))
         if registered is None:

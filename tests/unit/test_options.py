@@ -400,6 +400,9 @@ def test_reserved_objects_are_added_to_those_of_kubernetes():
     assert reserved.problem("Service", "shop", "web") is not None
     assert reserved.problem("ConfigMap", "x", "ca") is not None
     assert reserved.problem("Service", "default", "kubernetes") is not None
+    assert reserved.export_problem("karmada-system", "web") is not None
+    own = options("--leader-elect-resource-namespace=own").reserved_objects
+    assert own.export_problem("own", "web") is not None
     assert refusal("--reserved-objects=web").startswith("--reserved-objects: 'web' is not Kind/namespace/name")
 
 

@@ -212,6 +212,13 @@ def test_a_provider_cannot_take_all_names_of_an_imported_slice_of_another():
     assert write.body["metadata"]["name"] == last
 
 
+def test_no_slice_is_imported_into_a_reserved_namespace_and_the_work_is_left_as_its_maker_wants_it():
+    carrier = exported_work("m1", slice_(namespace="kube-system"))
+    assert plan_import(a_work(carrier), [], lambda *_: None) == ImportPlan((), None)
+    [write] = plan_import(a_work(carrier), [decode(imported())], lambda *_: None).writes
+    assert isinstance(write, DeleteSlice)
+
+
 def test_of_two_slices_of_one_work_the_one_under_the_usual_name_stays():
     [write] = plan(exported_work("m1"), imported("imported-a"), imported()).writes
     assert isinstance(write, DeleteSlice)

@@ -47,3 +47,17 @@ def test_more_can_be_reserved():
 def test_what_is_no_object_is_refused_with_an_example(item: str):
     with pytest.raises(ValueError, match=f"'{item}' is not Kind/namespace/name, such as Service/"):
         ReservedObjects.parse([item])
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [*("kube-system", "kube-public", "kube-node-lease", "karmada-system", "karmada-cluster", "karmada-es-m1"), "own"],
+)
+def test_namespaces_that_take_no_slices_from_members(namespace: str) -> None:
+    told = ReservedObjects.parse([], ["own"]).export_problem(namespace, "payments")
+    assert told == f"namespace {namespace} of the control plane takes no EndpointSlices from members"
+
+
+def test_other_namespaces_take_the_slices_of_all_but_reserved_services() -> None:
+    assert ReservedObjects().export_problem("default", "payments") is None
+    assert ReservedObjects().export_problem("default", "kubernetes") is not None

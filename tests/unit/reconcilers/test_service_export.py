@@ -474,6 +474,18 @@ async def test_a_service_that_every_cluster_has_is_not_exported_and_the_work_say
     ]
 
 
+async def test_a_member_exports_nothing_into_the_namespaces_of_the_control_plane_itself():
+    world = await running("m1")
+    for namespace in ("kube-system", "karmada-system", "karmada-es-m1"):
+        world.members["m1"].seed(slice_("theirs", namespace))
+        world.members["m1"].seed(service_export("web", namespace))
+        # As an agent of that member may write it.
+        world.host.seed(exported_work("m1", slice_("own", namespace)))
+    await world.settle()
+    assert imported(world) == IMPORTED
+    assert collected(world) == {"web-1": EXPORT}
+
+
 # --- Clusters that are removed by force -------------------------------------------------------------------------------
 
 

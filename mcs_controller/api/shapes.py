@@ -83,8 +83,8 @@ class _Service(msgspec.Struct):
     status: _ServiceStatus | None = None
 
 
-class _Endpoint(msgspec.Struct):
-    addresses: list[str] | None = None
+class _Endpoint(msgspec.Struct, gc=False):
+    """Only copied: all that matters is that it is an object. There may be a thousand of them."""
 
 
 class _SlicePort(msgspec.Struct):
@@ -116,6 +116,9 @@ _SHAPES: Final[Mapping[GroupVersionKind, type[msgspec.Struct]]] = {
 """As much of each kind as the rules look into."""
 
 
+_CONTAINERS: Final = frozenset({dict, list})
+
+
 def decode_value(raw: bytes | msgspec.Raw) -> Any:
     """Any JSON as plain dicts and lists. A `msgspec.Raw` may be what this refuses: it was only skipped.
 
@@ -141,8 +144,9 @@ def check_nesting(raw: bytes | msgspec.Raw, value: Any) -> None:
         return
     level = [value]
     for _ in range(MAX_NESTING + 1):
-        children = (one for node in level for one in (node.values() if type(node) is dict else node))
-        level = [one for one in children if type(one) is dict or type(one) is list]
+        level = [
+            one for node in level for one in (node.values() if type(node) is dict else node) if type(one) in _CONTAINERS
+        ]
         if not level:
             return
     raise msgspec.ValidationError(f"nested deeper than {MAX_NESTING} levels")

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOW: Final = -100
 """For what is not news: replays and resyncs. The number is controller-runtime's."""
@@ -40,26 +40,57 @@ Flow: TypeAlias = tuple[Hashable, ...]
 The term, and the idea that flows of one priority take turns, are those of Kubernetes' API Priority and Fairness.
 """
 
-_current: ContextVar[int] = ContextVar("priority", default=NORMAL)
+
+class Turn:
+    """The priority of something that is being done. It can rise meanwhile, and with it that of what waits for a token.
+
+    So what is done for a replay, and turns out to be what somebody waits for, is not done behind the whole replay
+    (priority inheritance).
+    """
+
+    __slots__ = ("priority", "waits")
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+        self.waits: set[Callable[[int], object]] = set()
+        """To be told when the priority rises."""
+
+    def promote(self, priority: int) -> None:
+        """Let it have this priority at least."""
+        if priority > self.priority:
+            self.priority = priority
+            for tell in self.waits:
+                tell(priority)
+
+
+_current: ContextVar[Turn] = ContextVar("turn", default=Turn(NORMAL))  # noqa: B039 - nobody changes the default
 _current_flow: ContextVar[Flow] = ContextVar("flow", default=())
 
 
 def current_priority() -> int:
     """The priority of what is being done now; NORMAL unless somebody said otherwise with :func:`at_priority`."""
+    return _current.get().priority
+
+
+def current_turn() -> Turn:
+    """That of what is being done now; not to be promoted by who only looks."""
     return _current.get()
 
 
 @contextmanager
-def at_priority(priority: int) -> Iterator[None]:
+def at_priority(priority: int) -> Iterator[Turn]:
     """Do what is inside with this priority. Whoever calls from here and waits for a turn gets it by this priority.
+
+    Who begins this can raise it while it lasts, by what is yielded.
 
     Holds for the calling task and for tasks started inside, which keep it after this has ended: a copy of the context
     is what asyncio gives each task. A task that outlives the work that happened to start it should be started with a
     context of its own, `create_task(..., context=contextvars.Context())`.
     """
-    token = _current.set(priority)
+    turn = Turn(priority)
+    token = _current.set(turn)
     try:
-        yield
+        yield turn
     finally:
         _current.reset(token)
 

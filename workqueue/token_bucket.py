@@ -9,11 +9,12 @@ limit, that does not hold up what is news, or what is others'.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workqueue.clock import time_limit
 from workqueue.fair_queue import FairQueue
-from workqueue.priority import current_flow, current_priority
+from workqueue.priority import Turn, current_flow, current_turn
 
 if TYPE_CHECKING:
     from workqueue.clock import Clock
@@ -85,12 +86,16 @@ class TokenBucket:
         :func:`~workqueue.priority.current_flow`. Cancelling gives the place back, and the token if there was one.
 
         Args:
-            priority: by default that of what is being done now, :func:`~workqueue.priority.current_priority`.
+            priority: by default that of what is being done now, :func:`~workqueue.priority.current_priority`, and as
+                high as that becomes.
         """
         if self.try_take():
             return
         waiter = _Waiter()
-        self._order.add(waiter, current_priority() if priority is None else priority, self._last, current_flow())
+        turn = current_turn() if priority is None else Turn(priority)
+        self._order.add(waiter, turn.priority, self._last, current_flow())
+        promote = partial(self._order.promote, waiter)
+        turn.waits.add(promote)
         try:
             while not waiter.served:
                 waiter.woken.clear()
@@ -106,6 +111,7 @@ class TokenBucket:
             self._serve()
             raise
         finally:
+            turn.waits.discard(promote)
             # The last to come has the longest to wait, so the watch seldom changes hands.
             if not self._watched and (last := self._order.last()) is not None:
                 last.woken.set()

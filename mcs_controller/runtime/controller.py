@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
     from workqueue import Clock, Flow, MetricsProvider, RateLimiter
+    from workqueue.priority import Turn
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +221,7 @@ class Controller(Generic[R]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._available = 0  # workers, those that have a request in hand included
         self._in_hand = 0
+        self._turns: dict[R, Turn] = {}
         self._timeout = reconcile_timeout
         self._priorities = priorities
         self._watches: list[_Watch[Any]] = []
@@ -281,8 +283,14 @@ class Controller(Generic[R]):
         return watch
 
     def enqueue(self, request: R, priority: int | None = None) -> None:
-        """Reconcile `request` soon; by default with the priority of what is being done now."""
-        self.queue.add(request, priority=self._priority(priority))
+        """Reconcile `request` soon; by default with the priority of what is being done now.
+
+        If it is being reconciled, and then once more, what is in hand comes to its end with that priority too.
+        """
+        wanted = self._priority(priority)
+        self.queue.add(request, priority=wanted)
+        if (turn := self._turns.get(request)) is not None:
+            turn.promote(wanted)
 
     def enqueue_after(self, request: R, seconds: float, priority: int | None = None) -> None:
         """Reconcile `request` after `seconds`; by default with the priority of what is being done now."""
@@ -353,9 +361,10 @@ class Controller(Generic[R]):
                 self._add_worker(group, is_leader)
             with (
                 log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)),
-                at_priority(self.queue.priority_of(request)),
+                at_priority(self.queue.priority_of(request)) as turn,
                 in_flow(self._own_flow or self.queue.flow_of(request)),
             ):
+                self._turns[request] = turn
                 await self._process(request)
             if self._available > max(self._workers, self._in_hand + 1):
                 self._available -= 1
@@ -387,6 +396,7 @@ class Controller(Generic[R]):
                 outcome = "requeue_after"
         finally:
             self._in_hand -= 1
+            del self._turns[request]
             self.queue.done(request)
             self._metrics.ended(self.name, outcome, self._clock.monotonic() - started)
 

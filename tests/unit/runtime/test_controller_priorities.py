@@ -18,6 +18,7 @@ from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, Te
 from tests.support.clock import FakeClock, settle
 from tests.support.fake_informer import FakeSource, an_object
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, TokenBucket, current_priority
+from workqueue.priority import current_turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -266,3 +267,29 @@ def test_feature_is_on_unless_switched_off():
     assert FeatureGates(FEATURES).enabled(CONTROLLER_PRIORITY_QUEUE)
     assert not FeatureGates(FEATURES, "ControllerPriorityQueue=false").enabled(CONTROLLER_PRIORITY_QUEUE)
     assert not FeatureGates(FEATURES, "AllBeta=false").enabled(CONTROLLER_PRIORITY_QUEUE)
+
+
+async def test_change_promotes_the_reconcile_in_hand_that_it_has_to_wait_for():
+    """It was begun for a replay and waits for a token behind many others: the change would wait with it."""
+    bench = Bench(workers=20)
+    bucket = TokenBucket(1, 1, clock=bench.clock)
+    assert bucket.try_take()
+    written: list[tuple[str, int]] = []
+
+    async def write(request: Request) -> Result:
+        await bucket.wait()
+        written.append((request.name, current_priority()))
+        return Result()
+
+    bench.act = write
+    source = FakeSource(*(an_object(name) for name in "abcdefghij"))
+    bench.controller.watch(source, enqueue_object)
+    async with bench.running() as controller:
+        controller.enqueue(request("j"), URGENT)
+        controller.enqueue(request("i"), LOW)
+        await bench.clock.advance(2)
+        assert written == [("j", URGENT), ("j", URGENT)]
+        await bench.clock.advance(10)
+        assert not controller._turns
+    assert sorted(written[2:]) == [(name, LOW) for name in "abcdefghii"]
+    assert not current_turn().waits

@@ -275,6 +275,19 @@ def test_no_token_is_lost_or_made_whoever_comes_and_goes(steps: list[tuple[str, 
     asyncio.run(run())
 
 
+async def test_waiter_rises_with_what_it_waits_for_unless_its_priority_was_named(tap: Tap):
+    await tap.come("n", NORMAL)
+    with at_priority(LOW) as turn:
+        await tap.come("a")
+        await tap.come("b", LOW)
+    turn.promote(URGENT)
+    turn.promote(LOW)
+    assert turn.priority == URGENT
+    await tap.clock.advance(3)
+    assert tap.order == "anb"
+    assert not turn.waits
+
+
 # --- flows ------------------------------------------------------------------------------------------------------------
 
 

@@ -303,6 +303,12 @@ class Options:
         "ServiceExports, ServiceImports and policies that name one are refused.",
         parse=_reserved,
     )
+    propagated_exports_only: bool = flag(
+        False,
+        _ENDPOINTS,
+        "Import a member's EndpointSlices only for ServiceExports that a Work has brought to it, not for those that it "
+        "has of its own. Always so on a stand-alone control plane; without it a warning names them.",
+    )
     strip_topology: bool = flag(
         False,
         _ENDPOINTS,

@@ -115,6 +115,7 @@ def start_controllers(ctx: ControllerContext) -> None:
             works=works.store,
             slices=ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES),
             reserved=ctx.options.reserved_objects,
+            propagated_only=ctx.options.propagated_exports_only or "execution" in ctx.enabled,
         )
 
     asking: list[Controller[Any]] = []
@@ -380,6 +381,7 @@ def _start_import(ctx: ControllerContext, imported: ImportedSlices) -> None:
     workers = ctx.options.concurrent_work_syncs
     importer = ctx.controller(wk.SLICE_IMPORT_CONTROLLER, reconciler, workers=workers, flow=by_execution_namespace)
     importer.watch(works.informer, endpointslice_import.requests_for_work, content_changed)
+    importer.watch(works.informer, imported.requests_for_exports)
     importer.watch(slices.informer, imported.requests_for_slice, slice_changed)
     importer.watch(ctx.cached(resources.NAMESPACES).informer, reconciler.requests_for_namespace)
 

@@ -21,6 +21,7 @@ from mcs_controller.domain.naming import (
     named_in,
 )
 from mcs_controller.domain.reserved import RESERVED
+from mcs_controller.domain.serviceexport import CARRIED_EXPORT_INDEXES
 from mcs_controller.domain.works import Role, origin_of, role_of
 
 if TYPE_CHECKING:
@@ -122,11 +123,19 @@ def _index_namespace(work: Work) -> Iterable[Hashable]:
 
 
 IMPORTED_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = {BY_WORK: _index_work}
-IMPORT_WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {BY_NAMESPACE: _index_namespace}
+IMPORT_WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
+    BY_NAMESPACE: _index_namespace,
+    **CARRIED_EXPORT_INDEXES,
+}
 
 
 def plan_import(
-    work: Work | None, imported: Sequence[EndpointSlice], find: FindSlice, reserved: ReservedObjects = RESERVED
+    work: Work | None,
+    imported: Sequence[EndpointSlice],
+    find: FindSlice,
+    reserved: ReservedObjects = RESERVED,
+    *,
+    wanted: bool = True,
 ) -> ImportPlan:
     """The writes that make the control plane's slices of one collected Work right.
 
@@ -136,6 +145,7 @@ def plan_import(
             wrong).
         find: looks up any slice of the control plane.
         reserved: says where none is made, whoever has collected what (an agent is the member's).
+        wanted: False if no slice is to be made because of this ServiceExport, which is the member's own.
 
     A plan that was applied is empty afterwards.
     """
@@ -148,25 +158,25 @@ def plan_import(
     origin = origin_of(work)
     if role_of(work) is not Role.COLLECTED or origin is None:
         return ImportPlan(_delete(imported), None)
-    if reserved.export_problem(origin.namespace, export[1]) is not None:
+    if not wanted or reserved.export_problem(origin.namespace, export[1]) is not None:
         return ImportPlan(_delete(imported), None)
     manifest = work.manifests[0].decode()
-    wanted = _desired(work, export[1], manifest)
+    desired = _desired(work, export[1], manifest)
     names = imported_slice_names(origin.cluster, origin.name)
     here = [one for one in imported if one.metadata.namespace == origin.namespace]
     there = next((one for one in here if one.metadata.name == names[0]), here[0] if here else None)
     stale = _delete([one for one in imported if one is not there])
     if there is None:
         name = next((one for one in names if find(origin.namespace, one) is None), names[-1])
-        metadata = {"name": name, "namespace": origin.namespace} | wanted.pop("metadata")
-        body = {"apiVersion": wk.SLICE_API_VERSION, "kind": wk.SLICE_KIND, "metadata": metadata} | wanted
+        metadata = {"name": name, "namespace": origin.namespace} | desired.pop("metadata")
+        body = {"apiVersion": wk.SLICE_API_VERSION, "kind": wk.SLICE_KIND, "metadata": metadata} | desired
         return ImportPlan((CreateSlice(origin.namespace, body), *stale), None)
     if there.metadata.deletion_timestamp is not None:
         return ImportPlan(stale, None)  # its end leads back here
-    if there.address_type != wanted["addressType"]:
+    if there.address_type != desired["addressType"]:
         # No API server lets it be changed. The end of this one leads back here.
         return ImportPlan((*_delete([there]), *stale), None)
-    patch = _patch(there, wanted)
+    patch = _patch(there, desired)
     return ImportPlan((*([patch] if patch is not None else []), *stale), None)
 
 

@@ -10,10 +10,10 @@ from mcs_controller.domain.collect import EXPORT, marks_of
 from mcs_controller.domain.works import Role, cluster_of, role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from informers.cache.event import Event
-    from mcs_controller.api.work import Work
+    from mcs_controller.api.work import ManifestRef, Work
 
 BY_EXPORT = "export"
 """Collected Works by (cluster, namespace, name) of the ServiceExport that they are filed under."""
@@ -22,14 +22,28 @@ BY_EXPORTER = "exporter"
 """Works that ask for the ServiceExports of a cluster to be followed, by the cluster."""
 
 
+BY_CARRIED_EXPORT = "carried export"
+"""Works that bring a ServiceExport to a member, by (cluster, namespace, name) of that."""
+
+
 def carries_export(work: Work) -> bool:
     """Whether the Work brings a ServiceExport to a member."""
-    return any(
-        one.ref is not None
-        and one.ref.kind == wk.SERVICE_EXPORT_KIND
-        and one.ref.api_version.startswith(f"{wk.MULTICLUSTER_GROUP}/")
-        for one in work.manifests
-    )
+    return any(True for _ in _carried(work))
+
+
+def carried_exports(work: Work) -> set[tuple[str, str, str]]:
+    """(cluster, namespace, name) of the ServiceExports that the Work brings to its member."""
+    cluster = cluster_of(work)
+    return {(cluster, ref.namespace, ref.name) for ref in _carried(work)} if cluster is not None else set()
+
+
+def _carried(work: Work) -> Iterator[ManifestRef]:
+    for one in work.manifests:
+        ref = one.ref
+        if ref is None or ref.kind != wk.SERVICE_EXPORT_KIND:
+            continue
+        if ref.api_version.startswith(f"{wk.MULTICLUSTER_GROUP}/"):
+            yield ref
 
 
 def asks_for_exports(work: Work) -> bool:
@@ -69,6 +83,10 @@ def _index_exporter(work: Work) -> Iterable[Hashable]:
     return (cluster,) if cluster is not None and asks_for_exports(work) else ()
 
 
+CARRIED_EXPORT_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
+    BY_EXPORT: _index_export,
+    BY_CARRIED_EXPORT: carried_exports,
+}
 EXPORT_WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
     BY_EXPORT: _index_export,
     BY_EXPORTER: _index_exporter,

@@ -6,6 +6,7 @@ one that the control plane does not have yet.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
@@ -25,7 +26,8 @@ from mcs_controller.domain.import_slices import (
     work_of,
 )
 from mcs_controller.domain.reserved import RESERVED
-from mcs_controller.domain.works import PatchWork, origin_of
+from mcs_controller.domain.serviceexport import BY_CARRIED_EXPORT, BY_EXPORT, carried_exports
+from mcs_controller.domain.works import PatchWork, cluster_of, origin_of
 from mcs_controller.reconcilers.writes import Failures, NameReservations, apply_work, gather_writes
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 
@@ -40,13 +42,28 @@ if TYPE_CHECKING:
     from mcs_controller.domain.reserved import ReservedObjects
 
 
+_log = logging.getLogger(__name__)
+
+_MAX_TOLD = 1000
+"""ServiceExports."""
+
+
 class ImportedSlices:
     """What was collected for ServiceExports, and the slices of the control plane that are made of it."""
 
     def __init__(
-        self, *, works: Store[Work], slices: CachedClient[EndpointSlice], reserved: ReservedObjects = RESERVED
+        self,
+        *,
+        works: Store[Work],
+        slices: CachedClient[EndpointSlice],
+        reserved: ReservedObjects = RESERVED,
+        propagated_only: bool = False,
     ) -> None:
+        """`propagated_only`: a ServiceExport has to be one that a Work has brought to the member."""
         self._works = works
+        self._propagated_only = propagated_only
+        self._told: set[tuple[str, str, str]] = set()
+        """Members' own ServiceExports that the log has heard of."""
         self._reserved = reserved
         self._slices = slices
         self.names = NameReservations(slices)
@@ -57,7 +74,36 @@ class ImportedSlices:
         """The writes that make the slices of one collected Work right, from what the caches hold."""
         stripped = (self._slices.get(*place) for place, of in self._stripped.items() if of == request)
         found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
-        return plan_import(self._works.get(ObjectKey(*request)), found, self.names.get, self._reserved)
+        work = self._works.get(ObjectKey(*request))
+        wanted = work is None or not self._is_members_own(work) or not self._propagated_only
+        return plan_import(work, found, self.names.get, self._reserved, wanted=wanted)
+
+    def _is_members_own(self, work: Work) -> bool:
+        """Whether no Work brings the ServiceExport for which the slice was collected. The log hears of each once."""
+        cluster, export = cluster_of(work), export_of(work)
+        if cluster is None or export is None or work.metadata.deletion_timestamp is not None:
+            return False
+        place = (cluster, *export)
+        if self._works.by_index(BY_CARRIED_EXPORT, place):
+            self._told.discard(place)
+            return False
+        if place not in self._told and len(self._told) < _MAX_TOLD:
+            self._told.add(place)
+            _log.warning(
+                "ServiceExport was not propagated by the control plane, and is ignored"
+                if self._propagated_only
+                else "ServiceExport was not propagated by the control plane, and is followed all the same",
+                extra={"cluster": cluster, "service_export": str(export)},
+            )
+        return True
+
+    def requests_for_exports(self, event: Event[Work]) -> Iterable[Request]:
+        """What was collected for the ServiceExports that a Work brings to its member, if it came or went."""
+        if event.old is not None and event.new is not None and event.old.manifests == event.new.manifests:
+            return ()
+        carried = {place for work in (event.old, event.new) if work is not None for place in carried_exports(work)}
+        works = (work.metadata for place in carried for work in self._works.by_index(BY_EXPORT, place))
+        return sorted({Request(meta.namespace, meta.name) for meta in works})
 
     def release(self, work: Work) -> PatchWork | None:
         """The write that takes our finalizer off the Work, if it is there and no slice is left.

@@ -90,6 +90,7 @@ OURS = {
     "karmada_context",
     "leader_elect_resource_name",  # ours: Karmada's own goes on running beside this one
     "shutdown_grace_period",  # ours
+    "propagated_exports_only",  # ours: Karmada follows all of them
     "reserved_objects",  # ours; an object, below
 }
 

@@ -37,6 +37,7 @@ WATCHED = {
     "service-export-controller": [("works", "asking_changed"), ("clusters", "cluster_changed")],
     "endpointslice-controller": [
         ("works", "content_changed"),
+        ("works", ""),  # that bring ServiceExports to members
         ("endpointslices", "slice_changed"),
         ("namespaces", ""),
     ],

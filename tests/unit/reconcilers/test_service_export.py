@@ -486,6 +486,31 @@ async def test_a_member_exports_nothing_into_the_namespaces_of_the_control_plane
     assert collected(world) == {"web-1": EXPORT}
 
 
+@pytest.mark.parametrize("only", [True, False])
+async def test_a_members_own_export_is_named_once_and_left_out_if_only_propagated_ones_count(
+    only: bool, caplog: pytest.LogCaptureFixture
+):
+    world = World("m1", enabled=EXPORT_CONTROLLERS, flags={"propagated_exports_only": only})
+    world.members["m1"].seed(slice_())
+    world.members["m1"].seed(service_export())
+    world.host.seed(export_work("m1"))
+    world.members["m1"].seed(slice_("api-1", service="api"))
+    world.members["m1"].seed(service_export("api"))
+    await world.settle()
+    assert imported(world).keys() == {"imported-m1-web-1"} | (set() if only else {"imported-m1-api-1"})
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "api-1", {"endpoints": []})
+    await world.settle()
+    told = [vars(one)["service_export"] for one in caplog.records if "not propagated" in one.message]
+    assert told == ["default/api"]
+    world.host.seed(export_work("m1", service_export("api")))
+    await world.settle()
+    assert imported(world).keys() == {"imported-m1-web-1", "imported-m1-api-1"}
+    world.host.edit("Work", "karmada-es-m1", EXPORT_WORK, {"metadata": {"finalizers": None}})
+    world.host.remove("Work", "karmada-es-m1", EXPORT_WORK)
+    await world.settle()
+    assert imported(world).keys() == {"imported-m1-api-1"} | (set() if only else {"imported-m1-web-1"})
+
+
 # --- Clusters that are removed by force -------------------------------------------------------------------------------
 
 

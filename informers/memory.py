@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 RETRY_SECONDS: Final = 60.0
 """After giving way, until the collection is listed again."""
 
-_OBJECT_BYTES: Final = 512
-"""Of an object's own fields, its place in the store and in indexes."""
+_OBJECT_BYTES: Final = 1536
+"""Of an object's own fields, its key, its place in the store and in indexes, and in the queues of its controllers."""
 
 _ENTRY_BYTES: Final = 160
 """Of a label, an annotation or a finalizer beside its text."""

@@ -452,7 +452,7 @@ async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> 
             size += len(chunk)
             if size > max_bytes:
                 raise DecodeError(f"{what}: the answer is longer than {max_bytes} bytes")
-            charge(len(chunk))
+            charge(2 * len(chunk))  # when all are here, they are joined
             chunks.append(chunk)
         return b"".join(chunks)
 

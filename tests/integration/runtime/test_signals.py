@@ -28,6 +28,7 @@ async def main(drains):
 signals.ECHO_SECONDS = float(sys.argv[2])
 setup_logging(2, "text", sys.stderr)
 asyncio.run(main(sys.argv[1] == "drains"))
+sys.stdin.read()  # until all signals have been sent: an interpreter on its way out has no handlers any more
 print("drained", flush=True)
 """
 
@@ -35,6 +36,7 @@ print("drained", flush=True)
 async def start(how: str, *, echo_seconds: float = ECHO_SECONDS) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, how, str(echo_seconds)),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -47,7 +49,7 @@ async def start(how: str, *, echo_seconds: float = ECHO_SECONDS) -> asyncio.subp
 async def test_first_signal_asks_to_stop(number: signal.Signals):
     process = await start("drains")
     process.send_signal(number)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(b""), 60)
     assert (process.returncode, out) == (0, b"stopping\ndrained\n")
     assert f"Stopping signal={number.name}" in err.decode()
 
@@ -56,7 +58,7 @@ async def test_signal_that_comes_twice_at_once_is_one():
     process = await start("drains", echo_seconds=600)  # on a busy machine the second one may be late
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(b""), 60)
     assert (process.returncode, out) == (0, b"stopping\ndrained\n")
     assert err.decode().count("Stopping signal=SIGTERM") == 1
 
@@ -80,6 +82,6 @@ async def test_second_signal_ends_the_process_at_once():
     process.send_signal(signal.SIGTERM)
     assert await process.stdout.readline() == b"stopping\n"
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(b""), 60)
     assert (process.returncode, out) == (1, b"")
     assert "Second signal: exiting at once signal=SIGINT" in err.decode()

@@ -191,12 +191,13 @@ class Reflector(Generic[T]):
                     raise memory.exceeded
                 return await self._ask()
         except (CacheFull, TimeoutError):
-            exceeded, memory.exceeded = memory.exceeded, None
-            if exceeded is None:
+            if memory.exceeded is None:
                 raise
-            return self._take(Failed(exceeded))[1]
         finally:
             self._asking = None
+        exceeded, memory.exceeded = memory.exceeded, None
+        # A new one is kept: the traceback of that one keeps all objects alive that were dropped.
+        return self._take(Failed(CacheFull(str(exceeded), exceeded.retry_after)))[1]
 
     async def _list(self, request: ListRequest) -> Pause | None:
         try:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from informers.cache.event import Event
     from informers.errors import KubeError
+    from informers.resource import Resource
 
 
 class CountingMetrics(InformerMetrics):
@@ -53,12 +54,12 @@ class CountingMetrics(InformerMetrics):
 class Bench:
     """See the module."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, resource: Resource[ConfigMap] = CONFIG_MAPS, **options: Any) -> None:
         self.server = ScriptedListWatch()
         self.clock = FakeClock()
         self.metrics = CountingMetrics()
         self.informer: SharedInformer[ConfigMap] = SharedInformer(
-            self.server, CONFIG_MAPS, clock=self.clock, rng=random.Random(1), metrics=self.metrics, **options
+            self.server, resource, clock=self.clock, rng=random.Random(1), metrics=self.metrics, **options
         )
         self.told: list[str] = []
         self.detector = MutationDetector()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import tracemalloc
+import weakref
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -211,6 +213,29 @@ async def test_what_grows_without_an_end_is_dropped_and_nobody_is_told_that_it_i
         bench.server.pending.open(added("a", 200), bookmark_line(300, initial_events_end=True))
         await settle()
         assert (bench.told, bench.informer.has_synced) == (["added a 200"], True)
+
+
+@pytest.mark.parametrize("total", range(18_000, 21_000, 500))
+@pytest.mark.parametrize("listed", [True, False], ids=["growing", "listing"])
+async def test_what_was_dropped_is_not_kept_alive(listed: bool, total: int) -> None:
+    """Neither by the traceback of the error, wherever the last byte was missing."""
+    decoded: list[weakref.ref[ConfigMap]] = []
+
+    def decode(raw: bytes | msgspec.Raw) -> ConfigMap:
+        obj = CONFIG_MAPS.decode(raw)
+        decoded.append(weakref.ref(obj))
+        return obj
+
+    async with running(memory=MemoryBudget(total), resource=replace(CONFIG_MAPS, decode=decode)) as bench:
+        await settle()
+        stream = await bench.synced() if listed else bench.server.pending.open()
+        for number in range(100):
+            stream.send(added(f"a{number}", 11 + number))
+        await settle()
+        assert isinstance(error_of(bench), CacheFull)
+        gc.collect()
+        assert decoded
+        assert not [one for one in decoded if one() is not None]
 
 
 async def test_deleted_and_changed_objects_make_room() -> None:

@@ -111,7 +111,7 @@ class MemoryAccount:
 
     @contextmanager
     def held(self) -> Iterator[Callable[[int], None]]:
-        """Charge bytes by the function that is yielded, which raises CacheFull; release all of them at the end."""
+        """Yield a function that charges bytes, and raises CacheFull; release all of them at the end."""
         times, sizes = self._times, 0
 
         def charge(size: int) -> None:

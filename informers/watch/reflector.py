@@ -177,7 +177,7 @@ class Reflector(Generic[T]):
     def give_way(self) -> None:
         """Begin anew, after a pause: what was kept is dropped, as others need the room."""
         self._watcher.reset()
-        if self._asking is not None:
+        if self._asking is not None and not self._asking.expired():  # it may be on its way out
             self._asking.reschedule(asyncio.get_running_loop().time())
 
     async def _ask(self) -> Pause | None:

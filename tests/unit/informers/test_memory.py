@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import tracemalloc
@@ -281,6 +282,17 @@ async def test_one_that_gives_way_while_nothing_comes_tells_it_at_once() -> None
         assert isinstance(large.informer.last_error, CacheFull)
         assert stream.closed
         assert small.informer.has_synced
+
+
+async def test_one_that_is_on_its_way_out_can_be_asked_again() -> None:
+    async with running(memory=MemoryBudget(20_000)) as bench:
+        stream = await bench.synced(("a", 1))
+        for _ in range(5):
+            assert bench.informer._memory is not None
+            bench.informer._memory._evicted("too large")
+            await asyncio.sleep(0)
+        await settle()
+        assert stream.closed
 
 
 async def test_one_that_gives_way_during_a_pause_tells_it_after_that() -> None:

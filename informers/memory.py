@@ -116,8 +116,9 @@ class MemoryAccount:
 
         def charge(size: int) -> None:
             nonlocal sizes
-            self.charge(size)
-            sizes += size
+            if times == self._times:  # else it had to give way, and will be told at the next line
+                self.charge(size)
+                sizes += size
 
         try:
             yield charge

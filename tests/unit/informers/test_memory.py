@@ -148,6 +148,12 @@ def test_what_is_held_in_between_is_released_also_if_it_had_to_give_way() -> Non
 
     with pytest.raises(CacheFull):
         twice(60)
+    other = accounts.budget.account(lambda: None)
+    with one.held() as charge:
+        charge(60)
+        other.charge(50)
+        charge(-20)  # what was read is handed on, after all of it was given to the other
+        other.release(50)
     assert accounts.budget.used == 0
 
 

@@ -17,7 +17,7 @@ from informers.client.transport import (
     GUARD_ANSWER_SECONDS,
     GUARD_SECONDS,
     MAX_OBJECT_BYTES,
-    MAX_RESPONSE_BYTES,
+    MAX_PAGE_BYTES,
     NO_CLIENT_METRICS,
     ClientMetrics,
     Lines,
@@ -173,7 +173,7 @@ class ApiClient:
             query["continue"] = continue_token
         if resource_version:
             query["resourceVersion"] = resource_version
-        cap = MAX_RESPONSE_BYTES if limit else MAX_LIST_BYTES
+        cap = MAX_PAGE_BYTES if limit else MAX_LIST_BYTES
         answer = await self._call("GET", resource.path(namespace), query, max_bytes=cap, total_seconds=LIST_SECONDS)
         return decode_page(resource, answer.body)
 

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from workqueue.clock import Clock
     from workqueue.token_bucket import TokenBucket
 
-MAX_RESPONSE_BYTES: Final = 64 << 20
-"""Longest answer that is read: a page of 500 objects of 128 KiB each."""
+MAX_PAGE_BYTES: Final = 64 << 20
+"""Longest page of a list: 500 objects of 128 KiB each."""
 
 MAX_OBJECT_BYTES: Final = 8 << 20
-"""Longest object, in an answer or in a line of a watch. etcd refuses them above 1.5 MiB; JSON makes them longer."""
+"""Longest other answer, and longest line of a watch. etcd refuses objects above 1.5 MiB; JSON makes them longer."""
 
 TURN_BYTES: Final = 256 << 10
 """Bytes of one answer, decompressed, that are read before other tasks of the event loop run."""
@@ -184,7 +184,7 @@ class Transport:
         accept: str = "",
         timeout: float | None = None,
         total_seconds: float | None = None,
-        max_bytes: int = MAX_RESPONSE_BYTES,
+        max_bytes: int = MAX_OBJECT_BYTES,
         limited: bool = True,
     ) -> RawResponse:
         """Send a request and read the whole answer, whatever its status.
@@ -267,7 +267,7 @@ class Transport:
             if response.status != 200:
                 self._check_credentials(response.status)
                 try:
-                    content = await _read(response, what, MAX_RESPONSE_BYTES)
+                    content = await _read(response, what, MAX_OBJECT_BYTES)
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error, self._secrets(headers)) from error
                 raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)

@@ -9,6 +9,7 @@ exported Service are in the control plane as well, under the Service that an imp
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -364,7 +365,14 @@ def _misplaced(member: str, wishes: list[Wanted], there: dict[str, Copy], *, exa
     if found != wanted:
         return [f"{member} has {there}, not {wanted}"]
     usual = {f"{one.copy.namespace}/{one.name}" for one in wishes}
-    odd = [name for name in there if name not in usual and not any(name.startswith(f"{one}-") for one in usual)]
+    last = [re.compile(rf"{one.copy.namespace}/[0-9a-f]{{20}}-{one.copy.provider}") for one in wishes]
+    odd = [
+        name
+        for name in there
+        if name not in usual
+        and not any(name.startswith(f"{one}-") for one in usual)
+        and not any(one.fullmatch(name) for one in last)
+    ]
     return [f"{member} has copies that are called {odd}"] if odd else []
 
 

@@ -270,7 +270,7 @@ class Options:
         "0",
         _MEMBERS,
         "Memory that the caches of all members may take together, by an estimate that is rather too high. When it is "
-        "used up, the member and kind that takes most is not followed for a minute; what consumers have stays. 0: 25 % "
+        "used up, the member and kind that takes most is not followed for a minute; what consumers have stays. 0: 40 % "
         "of the container's memory limit.",
         kind=BYTES,
     )

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-SHARE: Final = 0.25
-"""Of the memory limit. Members that fill it make the process grow by twice as much: what waits in queues and sockets,
-and what the allocator does not give back. The rest is for the caches of the control plane."""
+SHARE: Final = 0.4
+"""Of the memory limit. The rest is for the caches of the control plane and for everything that is not a cache."""
 
 _CGROUP_FILES: Final = ("memory.max", "memory/memory.limit_in_bytes")
 """Of cgroups v2 and v1, as a container sees its own."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_the_limit_of_the_container_decides(tmp_path: Path, file: str) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(f"{1 << 20}\n")
-    assert default_cache_bytes(tmp_path) == (1 << 20) // 4
+    assert default_cache_bytes(tmp_path) == int(0.4 * (1 << 20))
 
 
 @pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n", None])

@@ -1,0 +1,104 @@
+"""Members that attack the controller do not hurt services that do not involve them. docs/security.md has the table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import Bed, NotYet, karmada, wait_for
+from testbed.ports import free_ports
+from testbed.processes import Process
+from tests.hostile.hostile_member import ATTACKS
+from tests.support.fleet import CLUSTERS, EVENTS, MCS, SECRETS, Space, endpointslice, gone, multiclusterservice, service
+
+if TYPE_CHECKING:
+    from tests.integration.product.conftest import Run
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1200)]
+
+NAMES = {
+    f"hostile-{attack}-{number}": attack
+    for attack in ATTACKS
+    for number in ((1, 2, 3) if attack.startswith("endless") else (1,))
+}
+LIMIT_BYTES = 640 << 20
+"""Of a Deployment of which 256 MiB are for the caches of members by default."""
+
+ENDLESS = {name for name, attack in NAMES.items() if attack.startswith("endless")}
+
+
+async def join(bed: Bed, name: str, endpoint: str) -> None:
+    meta = {"name": name, "namespace": karmada.CLUSTER_NAMESPACE}
+    await bed.host.api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"token": "x"}})
+    spec = {"syncMode": "Push", "apiEndpoint": endpoint, "secretRef": meta, "insecureSkipTLSVerification": True}
+    await bed.host.api.create(
+        {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec}
+    )
+
+
+def most_memory(pid: int | None) -> int:
+    """Bytes that the process ever had resident."""
+    [line] = [one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("VmHWM:")]
+    return int(line.split()[1]) << 10
+
+
+async def test_members_that_attack_hurt_no_service_of_others(fleet_bed: Bed, run: Run) -> None:
+    host = fleet_bed.host.api
+    ports = dict(zip(ATTACKS, free_ports(len(ATTACKS)), strict=True))
+    hostile = [
+        Process(
+            f"hostile-{attack}",
+            [sys.executable, "-m", "tests.hostile.hostile_member", str(port)],
+            log=fleet_bed.root / f"hostile-{attack}.log",
+            root=fleet_bed.root,
+        )
+        for attack, port in ports.items()
+    ]
+    process = await run("attacked", "--member-cache-memory=256Mi")
+    space = await Space.make(fleet_bed)
+    try:
+        for one in hostile:
+            await one.start()
+        await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
+        await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
+        await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
+        for name, attack in NAMES.items():
+            await join(fleet_bed, name, f"http://127.0.0.1:{ports[attack]}/{attack}/{name}")
+        await space.create(service("bait"), multiclusterservice("bait", NAMES, ["member2"]))
+
+        async def named() -> bool:
+            events = await host.list(EVENTS, field_selector="reason=ClusterCacheFull")
+            told = {one["involvedObject"]["name"] for one in events}
+            if not told >= ENDLESS:
+                raise NotYet(f"caches of {sorted(ENDLESS - told)} have not been full")
+            return True
+
+        number = 1
+        for _ in range(3):
+            number += 1
+            await space.set_addresses("member1", "web-a", [f"192.0.2.{number}"])
+            await space.dispatched_are("member2", {"member1-web-a": [f"192.0.2.{number}"]})
+        await wait_for("the Clusters with endless lists to be named", named, 600)
+        number += 1
+        await space.set_addresses("member1", "web-a", [f"192.0.2.{number}"])
+        await space.dispatched_are("member2", {"member1-web-a": [f"192.0.2.{number}"]})
+        assert process.pid is not None, f"the controller ended:\n{process.tail()}"
+        assert most_memory(process.pid) < LIMIT_BYTES
+        log = process.log.read_text()
+        assert "Lost the lease" not in log
+        assert "Traceback" not in log
+        assert len(log) < 4 << 20
+    finally:
+        for one in hostile:
+            await one.kill()
+        await host.delete(MCS, "bait", namespace=space.namespace)
+        await gone(host, MCS, "bait", space.namespace)
+        for name in NAMES:
+            await host.delete(CLUSTERS, name)
+            await host.delete(SECRETS, name, namespace=karmada.CLUSTER_NAMESPACE)
+        await space.remove()
+        for name in NAMES:
+            await gone(host, CLUSTERS, name)

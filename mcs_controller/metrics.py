@@ -6,12 +6,17 @@ import platform
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from mcs_controller import __version__
 from mcs_controller.runtime.metrics import RuntimeMetrics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
 
     from informers.memory import MemoryBudget
 
@@ -44,9 +49,15 @@ class Metrics:
 
     def watch_member_caches(self, memory: MemoryBudget) -> None:
         """Show what the caches of members take."""
-        for name, about, read in (
-            ("mcs_member_cache_bytes", "What the caches of all members take, estimated.", lambda: memory.used),
-            ("mcs_member_cache_limit_bytes", "What they may take together.", lambda: memory.total),
-            ("mcs_member_caches_dropped", "How often a member's cache was dropped for that.", lambda: memory.evictions),
-        ):
-            Gauge(name, about, registry=self.registry).set_function(read)
+        self.registry.register(_MemberCaches(memory))
+
+
+class _MemberCaches(Collector):
+    def __init__(self, memory: MemoryBudget) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterable[Metric]:
+        memory = self._memory
+        yield GaugeMetricFamily("mcs_member_cache_bytes", "What the caches of members take, estimated.", memory.used)
+        yield GaugeMetricFamily("mcs_member_cache_limit_bytes", "What they may take together.", memory.total)
+        yield CounterMetricFamily("mcs_member_caches_dropped", "Caches dropped for want of memory.", memory.evictions)

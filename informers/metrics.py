@@ -35,22 +35,24 @@ class InformerMetrics(Protocol):
         ...
 
 
-class _NoInformerMetrics:
+class NoInformerMetrics:
+    """Counts nothing; a base for what counts little."""
+
     def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
-        pass
+        """See :class:`InformerMetrics`."""
 
     def listed(self, resource: str, objects: int) -> None:
-        pass
+        """See :class:`InformerMetrics`."""
 
     def failed(self, resource: str, error: KubeError) -> None:
-        pass
+        """See :class:`InformerMetrics`."""
 
     def rejected(self, resource: str) -> None:
-        pass
+        """See :class:`InformerMetrics`."""
 
     def handler_failed(self, resource: str, handler: str) -> None:
-        pass
+        """See :class:`InformerMetrics`."""
 
 
-NO_INFORMER_METRICS: Final[InformerMetrics] = _NoInformerMetrics()
+NO_INFORMER_METRICS: Final[InformerMetrics] = NoInformerMetrics()
 """Counts nothing."""

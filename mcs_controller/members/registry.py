@@ -27,7 +27,7 @@ from informers.client.config import ClientConfig
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics
 from informers.errors import CacheFull, ConfigError
 from informers.meta import ObjectKey
-from informers.metrics import InformerMetrics
+from informers.metrics import NoInformerMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
@@ -111,15 +111,12 @@ class _ReachabilityMetrics:
             self._on_change()
 
 
-class _CacheFailures(InformerMetrics):
+class _CacheFailures(NoInformerMetrics):
     """Tells when a kind finds no room in its cache: once, until it has been listed again."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._told: set[str] = set()
-
-    def event(self, resource: str, kind: str) -> None:
-        """See `InformerMetrics`; of no interest here, as are those without a body below."""
 
     def listed(self, resource: str, objects: int) -> None:
         """The cache is complete."""
@@ -130,12 +127,6 @@ class _CacheFailures(InformerMetrics):
         if isinstance(error, CacheFull) and resource not in self._told:
             self._told.add(resource)
             self._tell(f"{resource} are not followed any more: {error}")
-
-    def rejected(self, resource: str) -> None:
-        """See `event`."""
-
-    def handler_failed(self, resource: str, handler: str) -> None:
-        """See `event`."""
 
 
 @dataclass(frozen=True, slots=True)

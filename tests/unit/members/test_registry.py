@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from informers.client.client import ApiClient
-from informers.errors import Forbidden
+from informers.errors import CacheFull, Forbidden, TransportError
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.members import registry
-from mcs_controller.members.registry import MemberCluster, MemberClusters
+from mcs_controller.members.registry import MemberCluster, MemberClusters, _CacheFailures
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -399,3 +399,15 @@ async def test_a_member_is_reached_as_its_cluster_says(world: World, monkeypatch
     (config,) = configs
     assert (config.server, config.proxy_url) == ("https://elsewhere:6443", "http://proxy:3128")
     assert dict(config.proxy_headers) == {"A": ("b",)}
+
+
+def test_a_cache_that_is_full_is_told_once_until_it_has_been_listed():
+    told: list[str] = []
+    failures = _CacheFailures(told.append)
+    for _ in range(2):
+        failures.failed("endpointslices.v1", CacheFull("there is no room", 60))
+        failures.failed("endpointslices.v1", TransportError("refused"))
+    assert told == ["endpointslices.v1 are not followed any more: there is no room"]
+    failures.listed("endpointslices.v1", 1)
+    failures.failed("endpointslices.v1", CacheFull("there is no room", 60))
+    assert len(told) == 2

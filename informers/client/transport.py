@@ -67,6 +67,9 @@ _ISSUER_SECONDS: Final = 5.0
 _ISSUER_KNOWN_SECONDS: Final = 60.0
 """For so long it is not asked again."""
 
+_ISSUER_UNKNOWN_SECONDS: Final = 10.0
+"""The same, if nobody could say it."""
+
 GUARD_SECONDS: Final = 6.0
 """Between two questions whether a server is there, while watches of it are open."""
 
@@ -166,6 +169,7 @@ class Transport:
         self._streams: set[aiohttp.StreamReader] = set()
         self._closed = False
         self._issuer_name, self._issuer_known_until = "", -math.inf
+        self._issuer_lock = asyncio.Lock()
 
     async def close(self) -> None:
         """Close all connections. Running streams and later requests fail with TransportError."""
@@ -353,18 +357,21 @@ class Transport:
 
     async def _issuer(self) -> str:
         """Who issued the server's certificate; empty if not known. A proxy is not gone through for that."""
-        now = self._clock.monotonic()
-        if not self._config.proxy_url and now >= self._issuer_known_until:
-            parts = urlsplit(self._config.server)
-            host = parts.hostname or ""
-            self._issuer_known_until = now + _ISSUER_KNOWN_SECONDS
-            try:
-                async with asyncio.timeout(_ISSUER_SECONDS):
-                    name = self._config.tls_server_name or host
-                    self._issuer_name = await issuer_of(host, parts.port or 443, name)
-            except TimeoutError:
-                self._issuer_name = ""
-        return self._issuer_name
+        if self._config.proxy_url:
+            return ""
+        async with self._issuer_lock:  # all who fail meanwhile say the same words
+            if self._clock.monotonic() >= self._issuer_known_until:
+                parts = urlsplit(self._config.server)
+                host = parts.hostname or ""
+                try:
+                    async with asyncio.timeout(_ISSUER_SECONDS):
+                        name = self._config.tls_server_name or host
+                        self._issuer_name = await issuer_of(host, parts.port or 443, name)
+                except TimeoutError:
+                    self._issuer_name = ""
+                seconds = _ISSUER_KNOWN_SECONDS if self._issuer_name else _ISSUER_UNKNOWN_SECONDS
+                self._issuer_known_until = self._clock.monotonic() + seconds
+            return self._issuer_name
 
     def _renew(self) -> None:
         """Have later requests use what the files with certificates hold by now, on connections of their own."""

@@ -273,6 +273,14 @@ async def test_certificate_of_another_authority_is_refused(server: ScriptedApiSe
             )
 
 
+async def test_requests_that_are_refused_at_the_same_time_all_name_the_issuer(server: ScriptedApiServer) -> None:
+    config = ClientConfig(server=server.url, ca_pem=Authority("other-ca").certificate_pem)
+    async with client_for(config) as client:
+        requests = [client.get(CONFIG_MAPS, name, "ns") for name in "abcd"]
+        for refused in await asyncio.gather(*requests, return_exceptions=True):
+            assert "which CN=tests-ca issued" in str(refused)
+
+
 async def test_certificate_behind_a_proxy_is_refused_without_its_issuer_being_named(
     server: ScriptedApiServer, authority: Authority
 ) -> None:

@@ -2,6 +2,10 @@
 
 A part that does not tell what became of it, because it was killed or ended in the middle, has failed, whatever its exit
 code was.
+
+Tests with real servers wait for other processes, and a loaded machine finds races that no reader found. A few that fail
+are run again, alone. One that passes `REPEATS` times then is called flaky, by name, next to the output of its failure:
+a defect to mend, that does not hide what the others say.
 """
 
 from __future__ import annotations
@@ -23,10 +27,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 SLOWEST: Final = 10
 """How many of the slowest tests are named at the end."""
+
+REPEATS: Final = 2
+"""How often a test that failed is run again; it has to pass each time."""
+
+MAX_REPEATED: Final = 3
+"""If more have failed, none is run again: this is not chance."""
 
 POLL_SECONDS: Final = 0.1
 
@@ -63,6 +73,11 @@ class Counter:
         self.passed: set[str] = set()
         self.failed: set[str] = set()
         self.seconds: dict[str, float] = {}
+        self.stopped = True
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Called once. `-x` and the like end a run before its end, with the exit code of one that came to it."""
+        self.stopped = bool(session.shouldfail or session.shouldstop)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for the set-up, the call and the tear-down of each test."""
@@ -96,7 +111,13 @@ def run_here(arguments: Sequence[str]) -> int:
     return exit_code
 
 
-def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once: int) -> int:
+def run_side_by_side(
+    parts: Sequence[Part],
+    arguments: Sequence[str],
+    *,
+    at_once: int,
+    may_be_flaky: Callable[[str], bool] = lambda name: False,
+) -> int:
     """All parts, some at a time, begun in the given order. Returns 0 if all tests of all of them passed, and else 1.
 
     SIGINT and SIGTERM make each part end as Ctrl-C does: beds are taken down. So does the death of this process.
@@ -105,44 +126,71 @@ def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once
         parts: what to run. What a part wrote is shown when it has ended.
         arguments: for each pytest.
         at_once: how many parts run at a time.
+        may_be_flaky: whether a test of that name is run again if it fails.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiers-")))
         running: list[_Running] = []
         interrupted = stack.enter_context(_forwarding(running))
-        ended: list[_Running] = []
-        waiting = list(parts)
-        told = time.monotonic()
-        while waiting or len(ended) < len(running):
-            while waiting and len(running) - len(ended) < at_once and not interrupted:
-                start = _Running.start(waiting.pop(0), folder, [*colour, *arguments])
-                running.append(stack.enter_context(start))
-                if interrupted:  # while it was being started: it has not been told
-                    running[-1].process.send_signal(signal.SIGINT)
-            if interrupted:
-                waiting.clear()
-            for one in running:
-                if one not in ended and one.process.poll() is not None:
-                    ended.append(one)
-                    print(f"\n===== part {len(ended)} of {len(parts)}: {', '.join(one.part.paths)} =====", flush=True)
-                    one.show()
-            if time.monotonic() - told > PROGRESS_SECONDS:
-                told = time.monotonic()
-                _tell([one for one in running if one not in ended])
-            time.sleep(POLL_SECONDS)
-        results = [part.counts() for part in ended]
+
+        def start(part: Part) -> _Running:
+            running.append(stack.enter_context(_Running.start(part, folder, [*colour, *arguments])))
+            if interrupted:  # while it was being started: it has not been told
+                running[-1].process.send_signal(signal.SIGINT)
+            return running[-1]
+
+        def passes_again(name: str) -> bool:
+            for number in range(1, REPEATS + 1):
+                print(f"\nrunning again, {number} of {REPEATS}: {name}", flush=True)
+                parts = [Part(f"again-{len(running)}", [name])]
+                if [part.counts() for part in _run(parts, start, interrupted, 1)] != [Counts(1, 0)]:
+                    return False
+            return True
+
+        ended = _run(parts, start, interrupted, at_once)
         _print_slowest(sorted((each for part in ended for each in part.slowest()), reverse=True)[:SLOWEST])
         for number, part in enumerate(ended, 1):
             print(f"part {number} of {len(parts)}: {part.part.name}: {part.verdict()}")
-        for name in (name for part in ended for name in part.failed()):
-            print(f"FAILED {name}")
-    print(_closing_line(results + [Counts(0, 1)] * (len(parts) - len(ended))), flush=True)
-    return int(any(result.failed for result in results) or len(ended) < len(parts))
+        failed = [name for part in ended for name in part.failed()]
+        flaky: set[str] = set()
+        if len(failed) <= MAX_REPEATED and len(ended) == len(parts) and all(part.came_to_its_end() for part in ended):
+            flaky = {name for name in failed if may_be_flaky(name) and passes_again(name)}
+        results = [part.counts(flaky) for part in ended] + [Counts(0, 1)] * (len(parts) - len(ended))
+        for name in failed:
+            print(f"FLAKY  {name}: failed, then passed {REPEATS} times" if name in flaky else f"FAILED {name}")
+    print(_closing_line(results, len(flaky)), flush=True)
+    return int(any(result.failed for result in results))
 
 
-def _closing_line(results: Sequence[Counts]) -> str:
-    return f"{sum(each.passed for each in results)} passed, {sum(each.failed for each in results)} failed"
+def _run(
+    parts: Sequence[Part], start: Callable[[Part], _Running], interrupted: Sequence[int], at_once: int
+) -> list[_Running]:
+    """Run parts, and show what each wrote; those that have ended, in that order. Not all, if interrupted."""
+    running: list[_Running] = []
+    ended: list[_Running] = []
+    waiting = list(parts)
+    told = time.monotonic()
+    while waiting or len(ended) < len(running):
+        while waiting and len(running) - len(ended) < at_once and not interrupted:
+            running.append(start(waiting.pop(0)))
+        if interrupted:
+            waiting.clear()
+        for one in running:
+            if one not in ended and one.process.poll() is not None:
+                ended.append(one)
+                print(f"\n===== part {len(ended)} of {len(parts)}: {', '.join(one.part.paths)} =====", flush=True)
+                one.show()
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            told = time.monotonic()
+            _tell([one for one in running if one not in ended])
+        time.sleep(POLL_SECONDS)
+    return ended
+
+
+def _closing_line(results: Sequence[Counts], flaky: int = 0) -> str:
+    line = f"{sum(each.passed for each in results)} passed, {sum(each.failed for each in results)} failed"
+    return f"{line}, {flaky} flaky" if flaky else line
 
 
 def _print_slowest(slowest: Sequence[tuple[float, str]]) -> None:
@@ -191,11 +239,16 @@ class _Running:
         """What the part reported of itself; nothing, if it did not come to its end."""
         return dict(json.loads(self.report.read_text())) if self.report.exists() else {}
 
-    def counts(self) -> Counts:
+    def came_to_its_end(self) -> bool:
+        """Whether all of its tests have run, and it said which failed."""
+        return self.process.returncode in (0, 1) and not self.told().get("stopped", True)
+
+    def counts(self, flaky: Collection[str] = ()) -> Counts:
+        """What became of its tests; those of `flaky` have passed."""
         if not (told := self.told()):
             return Counts(0, 1)
-        failed = len(told["failed"])
-        return Counts(told["passed"], max(failed, 1) if self.process.returncode else failed)
+        failed, forgiven = len(told["failed"]), len([name for name in told["failed"] if name in flaky])
+        return Counts(told["passed"] + forgiven, (max(failed, 1) if self.process.returncode else failed) - forgiven)
 
     def failed(self) -> list[str]:
         return list(self.told().get("failed", ()))
@@ -245,8 +298,16 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
     exit_code = int(pytest.main(arguments, plugins=[counter]))
     complete = report.with_suffix(".new")
     counts = counter.counts(exit_code)
-    report_of = {"passed": counts.passed, "failed": sorted(counter.failed), "slowest": counter.slowest()}
-    complete.write_text(json.dumps(report_of))
+    complete.write_text(
+        json.dumps(
+            {
+                "passed": counts.passed,
+                "failed": sorted(counter.failed),
+                "stopped": counter.stopped,
+                "slowest": counter.slowest(),
+            }
+        )
+    )
     complete.replace(report)
     return exit_code
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.side_by_side import Part, run_side_by_side
-from tests.tiers import PARTS, divided, needs_one_process
+from tests.tiers import PARTS, divided, has_real_servers, needs_one_process
 
 REPOSITORY = Path(__file__).parents[3]
 PASSES = "def test_passes(): pass\n"
@@ -109,6 +109,89 @@ def test_failures_and_the_slowest_tests_are_named_at_the_end(
     assert lines[heading + 1].endswith("test_two.py::test_sleeps")
     assert lines[-2].startswith("FAILED ")
     assert lines[-2].endswith("test_one.py::test_fails")
+
+
+FAILS_AT_FIRST = """
+import pathlib
+
+def fails(name, times):
+    mark = pathlib.Path(__file__).with_name(name)
+    runs = int(mark.read_text()) if mark.exists() else 0
+    mark.write_text(str(runs + 1))
+    assert runs >= times
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "may_be_flaky", "end"),
+    [
+        ("def test_a(): fails('a', 1)\n", True, ["FLAKY  one/test_one.py::test_a: failed, then passed 2 times"]),
+        ("def test_a(): fails('a', 1)\n", False, ["FAILED one/test_one.py::test_a"]),
+        ("def test_a(): fails('a', 2)\n", True, ["FAILED one/test_one.py::test_a"]),
+        (
+            "def test_a(): fails('a', 1)\ndef test_b(): fails('b', 9)\n",
+            True,
+            ["FLAKY  one/test_one.py::test_a: failed, then passed 2 times", "FAILED one/test_one.py::test_b"],
+        ),
+        (
+            "".join(f"def test_{name}(): fails('{name}', 1)\n" for name in "abcd"),
+            True,
+            [f"FAILED one/test_one.py::test_{name}" for name in "abcd"],
+        ),
+    ],
+    ids=["once", "once, no real servers", "twice", "one once and one always", "too many"],
+)
+def test_a_few_that_failed_are_run_again_and_named(
+    parts: list[Part],
+    tests: str,
+    may_be_flaky: bool,
+    end: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+):
+    write(parts[0], FAILS_AT_FIRST + tests)
+    write(parts[1], PASSES)
+    monkeypatch.chdir(Path(parts[0].paths[0]).parent)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    exit_code = run_side_by_side(parts, [], at_once=2, may_be_flaky=lambda name: may_be_flaky)
+    flaky = sum(line.startswith("FLAKY") for line in end)
+    failed = len(end) - flaky
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines[-len(end) - 1 : -1] == end
+    assert lines[-1] == f"{1 + flaky} passed, {failed} failed" + (f", {flaky} flaky" if flaky else "")
+    assert exit_code == (1 if failed else 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "options", "closing_line"),
+    [
+        ("import os\ndef test_dies(): os.kill(os.getpid(), 9)\n", [], "0 passed, 2 failed"),
+        ("def test_stops(): raise KeyboardInterrupt\n", [], "0 passed, 2 failed"),
+        (PASSES, ["-x"], "1 passed, 1 failed"),
+    ],
+    ids=["is killed", "is interrupted", "stops at the first failure"],
+)
+def test_nothing_is_forgiven_if_a_part_did_not_come_to_its_end(
+    parts: list[Part],
+    second: str,
+    options: list[str],
+    closing_line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+):
+    write(parts[0], FAILS_AT_FIRST + "def test_a(): fails('a', 1)\n")
+    write(parts[1], second)
+    monkeypatch.chdir(Path(parts[0].paths[0]).parent)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    assert run_side_by_side(parts, options, at_once=2, may_be_flaky=lambda name: True) == 1
+    assert capfdbinary.readouterr().out.decode().splitlines()[-1] == closing_line
+
+
+def test_only_tests_with_real_servers_may_be_flaky():
+    assert has_real_servers("tests/e2e/test_outages.py::test_x")
+    assert has_real_servers("tests/integration/product/test_flags.py::test_x[a]")
+    assert not has_real_servers("tests/unit/domain/test_naming.py::test_x")
+    assert not has_real_servers("tests/model/test_histories.py::test_x")
 
 
 def test_one_run_has_such_a_line_too(parts: list[Part], capfdbinary: pytest.CaptureFixture[bytes]):

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from informers.client.nesting import cut
 from informers.client.transport import (
     GUARD_ANSWER_SECONDS,
     GUARD_SECONDS,
@@ -24,7 +25,7 @@ from informers.client.transport import (
     RawResponse,
     Transport,
 )
-from informers.client.wire import ListPage, decode_kind, decode_page
+from informers.client.wire import ListPage, TooDeep, decode_kind, decode_page
 from informers.errors import UNDECODABLE, DecodeError, from_response
 from informers.meta import KubeObject
 
@@ -175,7 +176,10 @@ class ApiClient:
             query["resourceVersion"] = resource_version
         cap = MAX_PAGE_BYTES if limit else MAX_LIST_BYTES
         answer = await self._call("GET", resource.path(namespace), query, max_bytes=cap, total_seconds=LIST_SECONDS)
-        return decode_page(resource, answer.body)
+        try:
+            return decode_page(resource, answer.body)
+        except TooDeep:
+            return decode_page(resource, await cut(answer.body), was_cut=True)
 
     async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
         """Create an object. Raises AlreadyExists if its name is taken."""

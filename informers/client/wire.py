@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
-from informers.client.nesting import CUT, cut
+from informers.client.nesting import CUT
 from informers.errors import UNDECODABLE, DecodeError
 from informers.memory import READER
 from informers.meta import KubeObject, ObjectKey
@@ -25,17 +25,10 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
 class TooDeep(DecodeError):
-    """An event whose object is nested too deep.
+    """JSON that is nested too deep. What :func:`informers.client.nesting.cut` leaves of it can be decoded."""
 
-    Attributes:
-        kind: the event's type.
-        object: what is left of the object without its depths; its metadata can be read.
-    """
-
-    def __init__(self, kind: str, obj: bytes) -> None:
+    def __init__(self) -> None:
         super().__init__("nested too deep")
-        self.kind = kind
-        self.object = obj
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,38 +116,42 @@ _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
-def decode_page(resource: Resource[T], body: bytes) -> ListPage[T]:
+def decode_page(resource: Resource[T], body: bytes, *, was_cut: bool = False) -> ListPage[T]:
     """The page in a list answer; one bad item costs that item only.
 
     The page's buffer is free again as soon as this returns: decoders copy what they keep.
 
+    Args:
+        resource: what the items are.
+        body: of the answer.
+        was_cut: it is what is left of an answer that was nested too deep.
+
     Raises:
         CacheFull: whoever reads it has no room for it.
+        TooDeep: it has to be cut.
         DecodeError: the envelope is not a list.
     """
     reader = READER.get()
     if reader is None:
-        return _decode_page(resource, body, None)
+        return _decode_page(resource, body, None, was_cut)
     with reader.held() as charge:
         charge(len(body) + resource.size(body))
-        return _decode_page(resource, body, [])
+        return _decode_page(resource, body, [], was_cut)
 
 
-def _decode_page(resource: Resource[T], body: bytes, sizes: list[int] | None) -> ListPage[T]:
-    deep = False
+def _decode_page(resource: Resource[T], body: bytes, sizes: list[int] | None, was_cut: bool) -> ListPage[T]:
     try:
-        try:
-            page = _decode_list(body)
-        except RecursionError:
-            page, deep = _decode_list(cut(body)), True
+        page = _decode_list(body)
+    except RecursionError:
+        raise TooDeep from None
     except UNDECODABLE as error:
         raise DecodeError(f"list of {resource}: {error}") from error
     items: list[T] = []
     rejected: list[Rejected] = []
     decode = resource.decode
     for raw in page.items or ():
-        if deep and CUT in bytes(raw):
-            rejected.append(reject(resource, raw, DecodeError("nested too deep")))
+        if was_cut and CUT in bytes(raw):
+            rejected.append(reject(resource, raw, TooDeep()))
             continue
         try:
             items.append(decode(raw))
@@ -176,15 +173,13 @@ def decode_event(line: bytes) -> tuple[str, msgspec.Raw]:
     """Type and object of one line of a watch.
 
     Raises:
-        TooDeep: the object is nested too deep.
+        TooDeep: it has to be cut.
         DecodeError: the line is not a watch event.
     """
     try:
-        try:
-            event = _decode_event(line)
-        except RecursionError:
-            event = _decode_event(cut(line))
-            raise TooDeep(event.type, bytes(event.object)) from None
+        event = _decode_event(line)
+    except RecursionError:
+        raise TooDeep from None
     except UNDECODABLE as error:
         raise DecodeError(f"watch event of {len(line)} bytes: {error}") from error
     return event.type, event.object
@@ -206,10 +201,7 @@ def decode_bookmark(raw: bytes | msgspec.Raw) -> tuple[str, bool]:
 def decode_identity(raw: bytes | msgspec.Raw) -> Identity | None:
     """Which object it is, or None if even that cannot be read."""
     try:
-        try:
-            return _decode_identified(raw).metadata
-        except RecursionError:
-            return _decode_identified(cut(bytes(raw))).metadata
+        return _decode_identified(raw).metadata
     except UNDECODABLE:
         return None
 

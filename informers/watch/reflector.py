@@ -9,6 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
+from informers.client.nesting import cut
+from informers.client.wire import TooDeep
 from informers.errors import ApiError, CacheFull, DecodeError, Gone, KubeError, TransportError, WatchIdle
 from informers.memory import READER
 from informers.meta import KubeObject, key_of
@@ -235,7 +237,10 @@ class Reflector(Generic[T]):
                 listed, progress = 0, opened
                 async for lines in stream:
                     for line in lines:
-                        again, pause = self._take(Line(line))
+                        try:
+                            again, pause = self._take(Line(line))
+                        except TooDeep:
+                            again, pause = self._take(Line(await cut(line), was_cut=True))
                         if again:
                             return pause
                     if (count := self._watcher.initial_objects) is None:

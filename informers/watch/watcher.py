@@ -111,9 +111,15 @@ class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One line of a watch."""
+    """One line of a watch.
+
+    Attributes:
+        data: its bytes.
+        was_cut: it is what is left of a line that was nested too deep.
+    """
 
     data: bytes
+    was_cut: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -324,10 +330,11 @@ class Watcher(Generic[T]):
 
         Raises:
             CacheFull: there is no room for it; call :meth:`reset`.
+            TooDeep: it is as if this had not been called; cut the line, and call it again.
         """
         match received:
-            case Line(data):
-                return self._line(data)
+            case Line(data, was_cut):
+                return self._line(data, was_cut=was_cut)
             case Page(page):
                 return self._page(page)
             case Ended(error, short):
@@ -364,13 +371,15 @@ class Watcher(Generic[T]):
             self._preferred, ServerRolledBack(f"{self._resource} went back from version {ours} to {theirs or 'none'}")
         )
 
-    def _line(self, data: bytes) -> Step[T]:
+    def _line(self, data: bytes, *, was_cut: bool) -> Step[T]:
         try:
             kind, raw = decode_event(data)
+            if was_cut:
+                return self._too_deep(kind, raw)
             if kind == "BOOKMARK":
                 return self._bookmark(*decode_bookmark(raw))
-        except TooDeep as error:
-            return self._too_deep(error)
+        except TooDeep:
+            raise
         except DecodeError as error:
             return self._failed(error)
         if kind == "ERROR":
@@ -426,13 +435,13 @@ class Watcher(Generic[T]):
             self._memory.drop(identity.key, listing=False)
         return Step(output=Deleted(identity=identity, final=final))
 
-    def _too_deep(self, event: TooDeep) -> Step[T]:
-        identity = decode_identity(event.object)
-        if identity is None or event.kind not in ("ADDED", "MODIFIED", "DELETED"):
-            return self._failed(event)
-        if event.kind == "DELETED":
+    def _too_deep(self, kind: str, raw: msgspec.Raw) -> Step[T]:
+        identity = decode_identity(raw)
+        if identity is None or kind not in ("ADDED", "MODIFIED", "DELETED"):
+            return self._failed(TooDeep())
+        if kind == "DELETED":
             return self._gone(identity, None)
-        return self._undecodable(reject(self._resource, event.object, event), identity)
+        return self._undecodable(reject(self._resource, raw, TooDeep()), identity)
 
     def _undecodable(self, rejected: Rejected, identity: Identity | None) -> Step[T]:
         """Skip one object. What the cache has of it goes out of date until a later event of it can be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -27,7 +28,10 @@ def page(*items: bytes, rest: bytes = b"") -> bytes:
 
 
 def test_one_item_that_is_nested_too_deep_costs_that_item_only() -> None:
-    listed = decode_page(CONFIG_MAPS, page(deep("bad", 5), msgspec.json.encode(manifest("a", 6)), deep("worse", 7)))
+    body = page(deep("bad", 5), msgspec.json.encode(manifest("a", 6)), deep("worse", 7))
+    with pytest.raises(TooDeep):
+        decode_page(CONFIG_MAPS, body)
+    listed = decode_page(CONFIG_MAPS, asyncio.run(cut(body)), was_cut=True)
     assert listed.items == [config_map("a", 6)]
     assert [(rejected.key, str(rejected.error)) for rejected in listed.rejected] == [
         (key("bad"), "configmaps.v1 ns/bad: nested too deep"),
@@ -35,22 +39,39 @@ def test_one_item_that_is_nested_too_deep_costs_that_item_only() -> None:
     ]
 
 
-def test_page_that_is_nested_too_deep_and_too_long_is_a_decode_error() -> None:
+async def test_text_that_is_too_long_is_not_looked_through() -> None:
     with pytest.raises(DecodeError, match="longer than"):
-        decode_page(CONFIG_MAPS, page(deep("bad", 5), b" " * MAX_BYTES + b"{}"))
+        await cut(page(deep("bad", 5), b" " * MAX_BYTES + b"{}"))
 
 
-def test_half_a_page_that_is_nested_too_deep_is_a_decode_error() -> None:
+async def test_half_a_page_that_is_nested_too_deep_is_a_decode_error() -> None:
     with pytest.raises(DecodeError):
-        decode_page(CONFIG_MAPS, page(deep("bad", 5))[:-7])
+        decode_page(CONFIG_MAPS, await cut(page(deep("bad", 5))[:-7]), was_cut=True)
 
 
-def test_event_that_is_nested_too_deep_says_about_which_object_it_is() -> None:
-    with pytest.raises(TooDeep) as caught:
-        decode_event(b'{"type":"MODIFIED","object":%b}' % deep("bad", 5))
-    identity = decode_identity(caught.value.object)
+async def test_event_that_is_nested_too_deep_says_about_which_object_it_is() -> None:
+    line = b'{"type":"MODIFIED","object":%b}' % deep("bad", 5)
+    with pytest.raises(TooDeep):
+        decode_event(line)
+    kind, raw = decode_event(await cut(line))
+    identity = decode_identity(raw)
     assert identity is not None
-    assert [caught.value.kind, identity.key, identity.resource_version] == ["MODIFIED", key("bad"), "5"]
+    assert [kind, identity.key, identity.resource_version] == ["MODIFIED", key("bad"), "5"]
+
+
+async def test_other_tasks_have_their_turn_meanwhile() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    await cut(b"[" * 50_000 + b"]" * 50_000)
+    counting.cancel()
+    assert turns > 20
 
 
 TEXT = st.text(st.sampled_from('a"\\[]{}\n'), max_size=5)
@@ -63,8 +84,11 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_is_not_deep_stays_as_it_is(value: Any) -> None:
+    def cut_now(text: bytes) -> bytes:
+        return asyncio.run(cut(text))
+
     text = msgspec.json.encode(value)
-    assert cut(text) == text
+    assert cut_now(text) == text
     nested = b"[" * MAX_DEPTH + b"1," + text + b"]" * MAX_DEPTH
     depths = b"[" * MAX_DEPTH + b"1," + CUT + b"]" * MAX_DEPTH
-    assert cut(nested) == (depths if isinstance(value, (list, dict)) else nested)
+    assert cut_now(nested) == (depths if isinstance(value, (list, dict)) else nested)

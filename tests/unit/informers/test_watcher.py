@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from informers.client.nesting import cut
 from informers.client.wire import ListPage, Rejected, TooDeep
 from informers.errors import (
     BadRequest,
@@ -98,9 +100,14 @@ DEEP = b"[" * 5000 + b"]" * 5000
 BAD = manifest("bad", 11) | {"data": 7}
 
 
+def cut_line(data: bytes) -> Line:
+    """What is left of a line that is nested too deep."""
+    return Line(asyncio.run(cut(data)), was_cut=True)
+
+
 def deep(kind: str) -> Line:
     """An event about an object `bad` at 11 that the server can store and we cannot read."""
-    return Line(event_line(kind, manifest("bad", 11) | {"spec": "x"}).replace(b'"x"', DEEP))
+    return cut_line(event_line(kind, manifest("bad", 11) | {"spec": "x"}).replace(b'"x"', DEEP))
 
 
 def content(output: Any) -> Any:
@@ -217,8 +224,8 @@ ROWS = [
     watching("object without a version", added("a", ""), output=("put", "a", "")),
     watching("deletion that kept the object's last version", Line(event_line("DELETED", manifest("a", 5))),
              output=("removed", "a", "5", True)),
-    watching("nested too deep, not even an object", Line(b'{"type":"ADDED","object":' + DEEP + b"}"), request=STREAM,
-             pause=0, error=TooDeep),
+    watching("nested too deep, not even an object", cut_line(b'{"type":"ADDED","object":' + DEEP + b"}"),
+             request=STREAM, pause=0, error=TooDeep),
     watching("nested too deep", deep("MODIFIED"), output=("skipped", "bad", "11"), rejected=1),
     watching("deleted and nested too deep", deep("DELETED"), output=("removed", "bad", "11", False)),
     watching("nested too deep, unknown event type", deep("RENAMED"), request=STREAM, pause=0, error=TooDeep),
@@ -350,6 +357,15 @@ def test_undecodable_objects_of_a_list_are_kept_and_reported_once_the_list_is_wh
     step = run(Watcher(CONFIG_MAPS, streaming=False), page(A, token="t", rejected=[rejected]), page(B))
     assert content(step.output) == ("replaced", ["a", "b"], "10", [key("bad")])
     assert step.rejected == (rejected,)
+
+
+def test_line_that_is_nested_too_deep_changes_nothing_before_it_is_cut() -> None:
+    watcher = Watcher(CONFIG_MAPS)
+    run(watcher, *SYNCED)
+    before = watcher.state
+    with pytest.raises(TooDeep):
+        watcher.step(Line(b'{"type":"ADDED","object":' + DEEP + b"}"))
+    assert watcher.state == before
 
 
 def test_object_of_a_streaming_list_that_is_nested_too_deep_costs_itself_only() -> None:

@@ -3,6 +3,9 @@
 `default/kubernetes` is the Service of a cluster's own API server: written over, or given another cluster's endpoints,
 its Pods ask another API server half of the time. Whatever propagates by name asks here first: MultiClusterServices,
 ServiceExports, ServiceImports and policies; and the execution controller, whoever made the Work.
+
+A Service is reserved with its endpoints: an EndpointSlice of any name that is labelled as one of `default/kubernetes`
+does the same harm as one of that name, and so do Endpoints, of which each cluster makes slices.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ANY: Final = "*"
 """Stands for any namespace."""
@@ -37,6 +40,8 @@ BUILT_IN: Final = (
     ReservedObject("Service", "kube-system", "kube-dns"),
     ReservedObject("ConfigMap", ANY, "kube-root-ca.crt"),
     ReservedObject("ConfigMap", "kube-system", "extension-apiserver-authentication"),
+    ReservedObject("ConfigMap", "kube-system", "kube-apiserver-legacy-service-account-token-tracking"),
+    ReservedObject("ConfigMap", "kube-public", "cluster-info"),
     ReservedObject("ServiceAccount", ANY, "default"),
 )
 """What Kubernetes itself makes in every cluster. `--reserved-objects` adds to it."""
@@ -75,11 +80,17 @@ class ReservedObjects:
             found.add(ReservedObject(*parts))
         return cls(frozenset(found), SYSTEM_NAMESPACES.union(namespaces))
 
-    def problem(self, kind: str, namespace: str, name: str) -> str | None:
-        """Why an object of that kind and name is not propagated, for people; None if it may be."""
-        if not self.objects.intersection(ReservedObject(kind, one, name) for one in (namespace, ANY)):
-            return None
-        return f"every cluster has a {kind} {namespace}/{name} of its own, which is neither replaced nor shared"
+    def problem(self, kind: str, namespace: str, name: str, labels: Mapping[str, str] | None = None) -> str | None:
+        """Why an object is not propagated, for people; None if it may be. Of slices `labels` name the Service."""
+        if self._includes(kind, namespace, name):
+            return f"every cluster has a {kind} {namespace}/{name} of its own, which is neither replaced nor shared"
+        service = {"Endpoints": name, wk.SLICE_KIND: (labels or {}).get(wk.SERVICE_NAME, "")}.get(kind, "")
+        if service and self._includes(wk.SERVICE_KIND, namespace, service):
+            return f"every cluster has a Service {namespace}/{service} of its own, which gets no endpoints of others"
+        return None
+
+    def _includes(self, kind: str, namespace: str, name: str) -> bool:
+        return not self.objects.isdisjoint(ReservedObject(kind, one, name) for one in (namespace, ANY))
 
     def export_problem(self, namespace: str, name: str) -> str | None:
         """Why no member's slices of that Service are imported into the control plane; None if they may be.

@@ -86,7 +86,7 @@ class MemberApplier:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjectInformers.open`, and what the member says.
         """
         content = manifest_of(work, manifest)
-        if (problem := self._problem(manifest.ref)) is not None:
+        if (problem := self._problem(manifest.ref, content)) is not None:
             raise InvalidManifest(problem)
         target = await self._target(cluster, manifest.ref)
         if not target.kind.resource.namespaced and target.kind is not NAMESPACES:
@@ -121,7 +121,7 @@ class MemberApplier:
         """
         try:
             content = manifest_of(work, manifest)
-            if self._problem(manifest.ref) is not None:
+            if self._problem(manifest.ref, content) is not None:
                 return
             target = await self._target(cluster, manifest.ref)
             objects = self._objects.open(cluster, target.kind)
@@ -137,7 +137,7 @@ class MemberApplier:
     async def remove(self, work: Work, cluster: str, manifest: Manifest, *, release: bool) -> None:
         """Delete the member's object, or take the Work's marks off it (`release`); only if this Work applied it.
 
-        Reserved objects are let go in any case.
+        Reserved objects are let go in any case, but not slices of reserved Services, which no cluster has of its own.
 
         Raises:
             MemberUnavailable, NotSynced, KubeError: see `MemberObjectInformers.open`, and what the member says.
@@ -268,8 +268,11 @@ class MemberApplier:
         kind = await self._objects.kind(cluster, ref.api_version, ref.kind)
         return _Target(cluster, kind, ref.namespace if kind.resource.namespaced else "", ref.name)
 
-    def _problem(self, ref: ManifestRef | None) -> str | None:
-        return self._reserved.problem(ref.kind, ref.namespace, ref.name) if ref is not None else None
+    def _problem(self, ref: ManifestRef | None, content: JsonObject | None = None) -> str | None:
+        if ref is None:
+            return None
+        labels = content["metadata"].get("labels") if content is not None else None
+        return self._reserved.problem(ref.kind, ref.namespace, ref.name, labels)
 
     def _applier(self, observed: Unstructured) -> Work | None:
         named = owner_work_of(observed)

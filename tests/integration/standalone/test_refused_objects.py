@@ -175,8 +175,10 @@ async def test_no_work_writes_what_every_cluster_has_of_its_own(world: World) ->
     }
     slice_ = world.slice("kubernetes")
     slice_["metadata"]["namespace"] = "default"
+    more = world.slice("more")
+    more["metadata"] |= {"namespace": "default", "labels": {wk.SERVICE_NAME: "kubernetes"}}
     async with standalone_controllers(world.access, *PROPAGATION_FLAGS, retry_seconds=0.3):
-        for name, manifest in (("api", api), ("certificates", certificates), ("slice", slice_)):
+        for name, manifest in (("api", api), ("certificates", certificates), ("slice", slice_), ("more", more)):
             await world.carry(name, manifest)
             assert "of its own" in await world.applied(name, "False")
         assert await world.writes_during_quiet() == []

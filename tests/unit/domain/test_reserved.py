@@ -14,6 +14,9 @@ from mcs_controller.domain.reserved import ReservedObjects
         ("EndpointSlice", "default", "kubernetes"),
         ("Service", "kube-system", "kube-dns"),
         ("ConfigMap", "shop", "kube-root-ca.crt"),
+        ("ConfigMap", "kube-system", "extension-apiserver-authentication"),
+        ("ConfigMap", "kube-system", "kube-apiserver-legacy-service-account-token-tracking"),
+        ("ConfigMap", "kube-public", "cluster-info"),
         ("ServiceAccount", "shop", "default"),
     ],
 )
@@ -33,6 +36,21 @@ def test_what_kubernetes_makes_everywhere_is_reserved(kind: str, namespace: str,
 )
 def test_nothing_else_is(kind: str, namespace: str, name: str):
     assert ReservedObjects().problem(kind, namespace, name) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "labels"),
+    [
+        ("EndpointSlice", "any", {"kubernetes.io/service-name": "metrics-server"}),
+        ("Endpoints", "metrics-server", {}),
+    ],
+)
+def test_endpoints_of_what_is_reserved_are_too(kind: str, name: str, labels: dict[str, str]):
+    reserved = ReservedObjects.parse(["Service/kube-system/metrics-server"])
+    told = "every cluster has a Service kube-system/metrics-server of its own, which gets no endpoints of others"
+    assert reserved.problem(kind, "kube-system", name, labels) == told
+    assert reserved.problem(kind, "shop", name, labels) is None
+    assert reserved.problem("ConfigMap", "kube-system", name, labels) is None
 
 
 def test_more_can_be_reserved():

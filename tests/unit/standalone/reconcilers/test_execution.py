@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -764,3 +765,42 @@ async def test_a_work_whose_object_cannot_be_removed_for_an_unforeseen_reason_wa
     world.host.remove("Work", *KEY)
     assert (await world.reconciler.reconcile(KEY)).requeue_after is not None
     assert world.host.find("Work", NAMESPACE, "w") is not None
+
+
+# --- objects that every cluster has of its own ------------------------------------------------------------------------
+
+
+def _config(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        (service("kubernetes"), "every cluster has a Service default/kubernetes of its own"),
+        (slice_("kubernetes"), "every cluster has a EndpointSlice default/kubernetes of its own"),
+        (slice_("other", service="kubernetes"), "default/kubernetes of its own, which gets no endpoints of others"),
+        (_config("kube-root-ca.crt"), "every cluster has a ConfigMap default/kube-root-ca.crt of its own"),
+    ],
+)
+async def test_what_every_cluster_has_is_not_written_whoever_made_the_work(
+    world: World, manifest: Json, told: str
+) -> None:
+    manifest["metadata"] |= {"annotations": {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}}
+    carrying = world.carry(manifest)
+    with pytest.raises(TerminalError, match=re.escape(told)):
+        await world.reconcile()
+    assert not world.member.writes
+    assert told in world.condition("Applied")[2]
+    assert await world.start_writes(a_work(carrying)) == []
+
+
+async def test_slices_that_an_older_version_gave_to_the_api_service_go_with_their_work(world: World) -> None:
+    world.carry(slice_("m2-kubernetes", service="web"))
+    await world.reconcile()
+    label = {"metadata": {"labels": {wk.SERVICE_NAME: "kubernetes"}}}
+    world.member.edit("EndpointSlice", "default", "m2-kubernetes", label)
+    world.carry(slice_("m2-kubernetes", service="kubernetes"))
+    world.host.remove("Work", *KEY)
+    await world.reconcile()
+    assert world.member.find("EndpointSlice", "default", "m2-kubernetes") is None

@@ -68,6 +68,8 @@ class Bytes(click.ParamType[int]):
 
 BYTES: Final = Bytes()
 
+_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9][-.a-z0-9]*)?")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
@@ -131,6 +133,14 @@ def _patterns(text: str, _: Mapping[str, Any]) -> tuple[re.Pattern[str], ...]:
 
 def _reserved(text: str, values: Mapping[str, Any]) -> ReservedObjects:
     return ReservedObjects.parse(_items(text), [values["leader_elect_resource_namespace"]])
+
+
+def _kinds(text: str, _: Mapping[str, Any]) -> frozenset[str] | None:
+    kinds = frozenset(_items(text))
+    for kind in sorted(kinds):
+        if _KIND.fullmatch(kind) is None:
+            raise ValueError(f"{kind!r} is not Kind.group, such as Deployment.apps, or Kind, such as ConfigMap")
+    return kinds or None
 
 
 def _items(text: str) -> list[str]:
@@ -302,6 +312,14 @@ class Options:
         "Kubernetes makes (docs/reserved-objects.md); '*' as the namespace is any. MultiClusterServices, "
         "ServiceExports, ServiceImports and policies that name one are refused.",
         parse=_reserved,
+    )
+    policy_kinds: frozenset[str] | None = flag(
+        "",
+        _MEMBERS,
+        "Comma-separated Kind.group of the templates that PropagationPolicies may select, such as "
+        "ConfigMap,Deployment.apps (policy); a policy that selects another is refused. Empty: every kind that is "
+        "propagated.",
+        parse=_kinds,
     )
     propagated_exports_only: bool = flag(
         False,

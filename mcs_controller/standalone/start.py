@@ -29,6 +29,7 @@ from mcs_controller.standalone.domain.cluster import EXECUTION_WORK_INDEXES, SCH
 from mcs_controller.standalone.domain.cluster_status import Thresholds
 from mcs_controller.standalone.domain.execution import WORK_INDEXES
 from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
+from mcs_controller.standalone.domain.policy_spec import PolicyLimits
 from mcs_controller.standalone.domain.scheduling import PLACED_BINDING_INDEXES
 from mcs_controller.standalone.member_objects import MemberObjectInformers
 from mcs_controller.standalone.metrics import PrometheusClusterMetrics, PrometheusPropagationMetrics
@@ -218,6 +219,7 @@ async def _own_uid(ctx: ControllerContext) -> str:
 def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
     """From a policy and a template to a binding that can be scheduled."""
     options = ctx.options
+    limits = PolicyLimits(options.policy_kinds, options.reserved_objects)
     policies = ctx.cached(resources.PROPAGATIONPOLICIES, policy_claims.POLICY_INDEXES)
     bindings = ctx.cached(resources.RESOURCEBINDINGS, policy_claims.BINDING_INDEXES)
     detector = ctx.controller(
@@ -230,7 +232,7 @@ def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
             new_id=new_id,
             skipped=options.skipped_propagating_namespaces,
             binding_locks=ctx.binding_locks,
-            reserved=options.reserved_objects,
+            limits=limits,
         ),
         workers=options.concurrent_resourcebinding_syncs,
         flow=by_namespace,
@@ -244,7 +246,7 @@ def _start_policy(ctx: ControllerContext, templates: TemplateInformers) -> None:
         new_id=new_id,
         skipped=options.skipped_propagating_namespaces,
         enqueue_template=detector.enqueue,
-        reserved=options.reserved_objects,
+        limits=limits,
     )
     controller = ctx.controller(wk.POLICY_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     controller.watch(policies.informer, enqueue_object, content_changed)

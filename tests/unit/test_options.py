@@ -92,6 +92,7 @@ OURS = {
     "shutdown_grace_period",  # ours
     "propagated_exports_only",  # ours: Karmada follows all of them
     "reserved_objects",  # ours; an object, below
+    "policy_kinds",  # ours; None, below
 }
 
 
@@ -115,6 +116,7 @@ def test_defaults_that_are_more_than_a_value():
     assert made.leader_elect_resource_name != "karmada-controller-manager"
     assert made.shutdown_grace_period > 0
     assert made.reserved_objects == RESERVED
+    assert made.policy_kinds is None
 
 
 # --- ways of saying it ------------------------------------------------------------------------------------------------
@@ -405,6 +407,15 @@ def test_reserved_objects_are_added_to_those_of_kubernetes():
     own = options("--leader-elect-resource-namespace=own").reserved_objects
     assert own.export_problem("own", "web") is not None
     assert refusal("--reserved-objects=web").startswith("--reserved-objects: 'web' is not Kind/namespace/name")
+
+
+def test_kinds_that_policies_may_select():
+    assert options("--policy-kinds=ConfigMap, Deployment.apps").policy_kinds == frozenset(
+        ["ConfigMap", "Deployment.apps"]
+    )
+    assert refusal("--policy-kinds=configmaps") == (
+        "--policy-kinds: 'configmaps' is not Kind.group, such as Deployment.apps, or Kind, such as ConfigMap"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import named_in
-from mcs_controller.standalone.domain.policy_spec import PolicySpec, UnsupportedPolicy, parse_policy
+from mcs_controller.standalone.domain.policy_spec import PolicyLimits, PolicySpec, UnsupportedPolicy, parse_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -32,6 +32,9 @@ BY_KIND = "kind"
 
 BY_CLAIM = "claim"
 """Templates and ResourceBindings by the (namespace, name) of the policy that has claimed them, if nothing else has."""
+
+
+_ALL: Final = PolicyLimits()
 
 
 class ClaimDecision(enum.Enum):
@@ -56,7 +59,7 @@ def claimed_by(meta: ObjectMeta) -> ObjectKey | None:
 
 
 def decide(
-    kind: GroupVersionKind, template: KubeObject, policies: Sequence[PropagationPolicy]
+    kind: GroupVersionKind, template: KubeObject, policies: Sequence[PropagationPolicy], limits: PolicyLimits = _ALL
 ) -> ApplyPolicy | ClaimDecision:
     """Whose the template is, given all policies of its namespace. Deterministic, whatever their order."""
     meta = template.metadata
@@ -71,13 +74,15 @@ def decide(
         return ClaimDecision.LEAVE if holder is not None else ClaimDecision.RELEASE
     if holder is not None:
         try:
-            spec = parse_policy(holder)
+            spec = limits.parse(holder)
         except UnsupportedPolicy:
             return ClaimDecision.LEAVE
         if spec.precision(kind, meta):
             return ApplyPolicy(holder, spec)
     matching = [
-        (policy, spec, precision) for policy, spec in _usable(policies) if (precision := spec.precision(kind, meta))
+        (policy, spec, precision)
+        for policy, spec in _usable(policies, limits)
+        if (precision := spec.precision(kind, meta))
     ]
     if not matching:
         return ClaimDecision.RELEASE
@@ -87,10 +92,10 @@ def decide(
 
 
 def selecting(
-    kind: GroupVersionKind, template: KubeObject, policies: Iterable[PropagationPolicy]
+    kind: GroupVersionKind, template: KubeObject, policies: Iterable[PropagationPolicy], limits: PolicyLimits = _ALL
 ) -> Iterable[PropagationPolicy]:
     """The policies that select a template, whoever has it."""
-    return (policy for policy, spec in _usable(policies) if spec.precision(kind, template.metadata))
+    return (policy for policy, spec in _usable(policies, limits) if spec.precision(kind, template.metadata))
 
 
 def policy_id(policy: PropagationPolicy) -> str:
@@ -115,12 +120,14 @@ def _holder(meta: ObjectMeta, policies: Iterable[PropagationPolicy]) -> Propagat
     )
 
 
-def _usable(policies: Iterable[PropagationPolicy]) -> Iterable[tuple[PropagationPolicy, PolicySpec]]:
+def _usable(
+    policies: Iterable[PropagationPolicy], limits: PolicyLimits
+) -> Iterable[tuple[PropagationPolicy, PolicySpec]]:
     for policy in policies:
         if policy.metadata.deletion_timestamp is not None:
             continue
         try:
-            spec = parse_policy(policy)
+            spec = limits.parse(policy)
         except UnsupportedPolicy:
             continue
         yield policy, spec

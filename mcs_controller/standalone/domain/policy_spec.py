@@ -15,6 +15,7 @@ from informers.patches import without_nulls
 from informers.resource import GroupVersionKind
 from informers.selectors import LabelSelector, Requirement
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.reserved import RESERVED
 
 if TYPE_CHECKING:
     import re
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from informers.selectors import Operator
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.policy import PropagationPolicy
+    from mcs_controller.domain.reserved import ReservedObjects
 
 _CONFLICT_RESOLUTIONS: Final = ("Abort", "Overwrite")
 _UNSUPPORTED_GROUPS: Final = ("karmada.io", "events.k8s.io", "coordination.k8s.io")
@@ -90,6 +92,43 @@ class PolicySpec:
     def precision(self, kind: GroupVersionKind, meta: ObjectMeta) -> int:
         """How precisely the best selector matches; 0 if none does."""
         return max((selector.precision(kind, meta) for selector in self.selectors), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLimits:
+    """What policies may select here.
+
+    Attributes:
+        kinds: "Kind.group" of the templates, "Kind" in the core group; None is every kind that is propagated.
+        reserved: objects that belong to no policy.
+    """
+
+    kinds: frozenset[str] | None = None
+    reserved: ReservedObjects = RESERVED
+
+    def allows(self, kind: GroupVersionKind) -> bool:
+        """Whether policies may select templates of that kind."""
+        return self.kinds is None or _with_group(kind) in self.kinds
+
+    def parse(self, policy: PropagationPolicy) -> PolicySpec:
+        """What the policy says, as `parse_policy`. Raises UnsupportedPolicy also for what it may not select."""
+        spec = parse_policy(policy)
+        if problems := [*self._problems(spec, policy.metadata.namespace)]:
+            raise UnsupportedPolicy("; ".join(problems))
+        return spec
+
+    def _problems(self, spec: PolicySpec, namespace: str) -> Iterator[str]:
+        for number, selector in enumerate(spec.selectors):
+            path = f"spec.resourceSelectors[{number}]"
+            if not self.allows(selector.kind):
+                yield f"{path}: policies may not select {_with_group(selector.kind)} here (--policy-kinds)"
+            problem = self.reserved.problem(selector.kind.kind, namespace, selector.name) if selector.name else None
+            if problem is not None:
+                yield f"{path}: {problem}"
+
+
+def _with_group(kind: GroupVersionKind) -> str:
+    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind
 
 
 def is_distributed(namespace: str, skipped: Iterable[re.Pattern[str]]) -> bool:

@@ -26,7 +26,6 @@ from informers.resource import GroupVersionKind
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import WorkTerminating
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -42,7 +41,7 @@ from mcs_controller.standalone.domain.policy_claims import (
     decide,
     selecting,
 )
-from mcs_controller.standalone.domain.policy_spec import PolicySpec, UnsupportedPolicy, is_distributed, parse_policy
+from mcs_controller.standalone.domain.policy_spec import PolicyLimits, PolicySpec, UnsupportedPolicy, is_distributed
 from workqueue.priority import LOW, current_priority
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import Unstructured
     from mcs_controller.api.policy import PropagationPolicy
     from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.domain.reserved import ReservedObjects
     from mcs_controller.key_mutex import KeyMutex
     from mcs_controller.runtime.events import EventType, Recorder
     from mcs_controller.standalone.templates import TemplateInformers
@@ -67,6 +65,7 @@ _OVERTAKEN: Final = (AlreadyExists, Conflict, NotFound)
 """Somebody else was faster, and their change leads back here: nothing that people need to hear of."""
 
 _USER: Final = "policy"
+_ALL: Final = PolicyLimits()
 
 
 class TemplateRequest(NamedTuple):
@@ -81,14 +80,17 @@ class TemplateRequest(NamedTuple):
 
 
 def _want_kinds(
-    templates: TemplateInformers, policies: Store[PropagationPolicy], bindings: Store[ResourceBinding]
+    templates: TemplateInformers,
+    policies: Store[PropagationPolicy],
+    bindings: Store[ResourceBinding],
+    limits: PolicyLimits,
 ) -> frozenset[GroupVersionKind]:
-    """Have all kinds watched that policies select or, by the marks on bindings, have selected before."""
+    """Have all kinds watched that policies select and may or, by the marks on bindings, have selected before."""
     wanted = frozenset(
         kind
         for store in (policies, bindings)
         for kind in store.index_values(BY_KIND)
-        if isinstance(kind, GroupVersionKind)
+        if isinstance(kind, GroupVersionKind) and (store is bindings or limits.allows(kind))
     )
     templates.want(_USER, wanted)
     return wanted
@@ -107,13 +109,13 @@ class ResourceDetector:
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
         binding_locks: KeyMutex[Request],
-        reserved: ReservedObjects = RESERVED,
+        limits: PolicyLimits = _ALL,
     ) -> None:
         """`skipped`: `--skipped-propagating-namespaces`. `binding_locks` says who writes a binding when.
 
-        TemplateInformers that are `reserved` belong to no policy, silently: whole kinds may be selected.
+        Templates that are reserved by `limits` belong to no policy, silently: whole kinds may be selected.
         """
-        self._reserved = reserved
+        self._limits = limits
         self._policies = policies
         self._bindings = bindings
         self._templates = templates
@@ -128,7 +130,7 @@ class ResourceDetector:
 
     async def reconcile(self, request: TemplateRequest) -> Result:
         """See the class. Raises what the API server says."""
-        _want_kinds(self._templates, self._policies, self._bindings.store)
+        _want_kinds(self._templates, self._policies, self._bindings.store, self._limits)
         objects = self._templates.get(request.kind)
         if objects is None or not is_distributed(request.namespace, self._skipped):
             return Result()  # once they are listed, all templates of the kind are looked at
@@ -138,9 +140,10 @@ class ResourceDetector:
             self._told.pop(request, None)
             await self._clean_up_orphan(request)
             return Result()
-        decision = decide(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace))
-        if self._reserved.problem(request.kind.kind, request.namespace, request.name) is not None:
-            decision = ClaimDecision.RELEASE if isinstance(decision, ApplyPolicy) else decision
+        meta = template.metadata
+        reserved = self._limits.reserved.problem(request.kind.kind, request.namespace, request.name, meta.labels)
+        policies = self._policies.by_index(BY_NAMESPACE, request.namespace) if reserved is None else ()
+        decision = decide(request.kind, template, policies, self._limits)
         if isinstance(decision, ApplyPolicy):
             await self._apply(request, objects, template, decision)
         elif decision is ClaimDecision.RELEASE:
@@ -154,7 +157,8 @@ class ResourceDetector:
 
     def _tell_policies(self, request: TemplateRequest, template: Unstructured) -> None:
         """Say to each policy that selects the template that it has no say; once, and not again after a restart."""
-        policies = list(selecting(request.kind, template, self._policies.by_index(BY_NAMESPACE, request.namespace)))
+        there = self._policies.by_index(BY_NAMESPACE, request.namespace)
+        policies = list(selecting(request.kind, template, there, self._limits))
         told = self._told.get(request, frozenset())
         self._told[request] = frozenset(policy.metadata.uid for policy in policies)
         if current_priority() <= LOW:
@@ -258,13 +262,10 @@ class PolicyReconciler:
         new_id: Callable[[], str],
         skipped: tuple[re.Pattern[str], ...],
         enqueue_template: Callable[[TemplateRequest], None],
-        reserved: ReservedObjects = RESERVED,
+        limits: PolicyLimits = _ALL,
     ) -> None:
-        """`skipped` as for ResourceDetector; `enqueue_template` has a template looked at.
-
-        A policy that names one of the `reserved` objects is refused.
-        """
-        self._reserved = reserved
+        """`skipped` and `limits` as for ResourceDetector; `enqueue_template` has a template looked at."""
+        self._limits = limits
         self._policies = policies
         self._bindings = bindings
         self._templates = templates
@@ -277,7 +278,7 @@ class PolicyReconciler:
 
     async def reconcile(self, request: Request) -> Result:
         """See the class. Raises what the API server says."""
-        wanted = _want_kinds(self._templates, self._policies.store, self._bindings)
+        wanted = _want_kinds(self._templates, self._policies.store, self._bindings, self._limits)
         policy = self._policies.get(request.namespace, request.name)
         if policy is None:
             self._reported.pop(request, None)
@@ -290,8 +291,7 @@ class PolicyReconciler:
                 raise UnsupportedPolicy(
                     f"metadata.namespace: nothing is propagated of the namespace {request.namespace}"
                 )
-            spec = parse_policy(policy)
-            self._refuse_reserved(request.namespace, spec)
+            spec = self._limits.parse(policy)
         except UnsupportedPolicy as refusal:
             message = f"The policy is refused, and nothing is done for it: {refusal}"
             self._report(request, policy, wk.EVENT_POLICY_REFUSED, message)
@@ -300,12 +300,6 @@ class PolicyReconciler:
             policy = await self._policies.patch(request.namespace, request.name, adopt)
         self._look_at({*self._selected(request.namespace, spec), *self._claimed(request, wanted)})
         return self._check_kinds(request, policy, spec)
-
-    def _refuse_reserved(self, namespace: str, spec: PolicySpec) -> None:
-        for index, selector in enumerate(spec.selectors):
-            problem = self._reserved.problem(selector.kind.kind, namespace, selector.name) if selector.name else None
-            if problem is not None:
-                raise UnsupportedPolicy(f"spec.resourceSelectors[{index}]: {problem}")
 
     def _check_kinds(self, request: Request, policy: PropagationPolicy, spec: PolicySpec) -> Result:
         problems = [problem for kind in sorted(spec.kinds) if (problem := self._templates.problem(kind)) is not None]
@@ -323,7 +317,7 @@ class PolicyReconciler:
         claimed = self._claimed(request, wanted) if is_distributed(request.namespace, self._skipped) else set()
         self._look_at(claimed)
         try:
-            kinds = parse_policy(policy).kinds
+            kinds = self._limits.parse(policy).kinds
         except UnsupportedPolicy:
             kinds = frozenset()
         # The templates of a kind that cannot be listed may have marks; those of one that does not exist have none.

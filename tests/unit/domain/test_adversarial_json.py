@@ -264,6 +264,7 @@ PLAIN: Final[dict[str, list[Any]]] = {
     "Collection[str]": [()],
     "Iterable[str]": [("m1",)],
     "ReservedObjects": [RESERVED],
+    "PolicyLimits": [policy_spec.PolicyLimits()],
     "SliceRef": [SliceRef("m1", "default", "web-1")],
     "GroupVersionKind": [bindings.SERVICE],
     "OwnerReference": [OwnerReference("v1", "Namespace", "n", "u")],

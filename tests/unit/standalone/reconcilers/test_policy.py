@@ -16,6 +16,7 @@ from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.predicates import content_changed
 from mcs_controller.runtime.reconcile import Request, Result
 from mcs_controller.standalone.domain.policy_claims import BINDING_INDEXES, POLICY_INDEXES
+from mcs_controller.standalone.domain.policy_spec import PolicyLimits
 from mcs_controller.standalone.reconcilers.policy import (
     PolicyReconciler,
     ResourceDetector,
@@ -44,6 +45,7 @@ class World:
     def __init__(self) -> None:
         self.api = MemoryApi()
         self.recorder = MemoryRecorder()
+        self.limits = PolicyLimits()
         self.start()
 
     def start(self) -> None:
@@ -59,6 +61,7 @@ class World:
             "recorder": self.recorder,
             "new_id": ids(),
             "skipped": (re.compile("kube-.*"),),
+            "limits": self.limits,
         }
         self.detector = ResourceDetector(
             policies=self.policies.store, bindings=bindings, binding_locks=self.binding_locks, **shared
@@ -634,8 +637,10 @@ async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None
 
 async def test_a_policy_that_names_what_every_cluster_has_is_refused(world: World) -> None:
     world.api.seed(template("kubernetes", kind=SERVICE))
+    world.api.seed(template())
     world.api.seed(policy(selects=[selector(), selector("kubernetes", SERVICE)]))
     await world.settle()
+    await world.detector.reconcile(WEB)
     assert world.take_writes() == []
     assert world.events() == [
         (
@@ -655,3 +660,52 @@ async def test_a_policy_that_selects_a_whole_kind_leaves_out_what_every_cluster_
     assert carries(world.find("Service", "web"))
     assert not carries(world.find("Service", "kubernetes"))
     assert world.binding("kubernetes-service") is None
+
+
+async def test_slices_of_what_every_cluster_has_belong_to_no_policy(world: World) -> None:
+    kind = GroupVersionKind("discovery.k8s.io/v1", "EndpointSlice")
+    world.api.seed(template("mine", kind=kind, labels={wk.SERVICE_NAME: "kubernetes"}))
+    world.api.seed(policy(selects=[selector("mine", kind)]))
+    await world.settle()
+    assert world.take_writes() == []
+
+
+# --- kinds that policies may select -----------------------------------------------------------------------------------
+
+
+async def test_a_policy_that_selects_a_kind_that_it_may_not_is_refused(world: World) -> None:
+    world.limits = PolicyLimits(frozenset({"Deployment.apps"}))
+    world.start()
+    world.api.seed(template())
+    world.api.seed(template("web", kind=SERVICE))
+    world.api.seed(policy(selects=[selector(), selector("", SERVICE)]))
+    await world.settle()
+    await world.detector.reconcile(WEB)
+    assert world.take_writes() == []
+    message = (
+        "The policy is refused, and nothing is done for it: "
+        "spec.resourceSelectors[1]: policies may not select Service here (--policy-kinds)"
+    )
+    assert world.events() == [("PropagationPolicy", "PolicyRefused", message)]
+    assert world.templates.wanted["policy"] == {DEPLOYMENT}
+    world.api.edit("PropagationPolicy", NAMESPACE, "p", {"spec": {"resourceSelectors": [selector()]}})
+    await world.settle()
+    assert carries(world.binding())
+
+
+async def test_a_policy_whose_kind_is_not_allowed_any_more_keeps_what_it_had_until_it_goes(world: World) -> None:
+    world.api.seed(template())
+    world.api.seed(policy())
+    await world.settle()
+    before = world.binding()
+    world.limits = PolicyLimits(frozenset({"Service"}))
+    world.start()
+    world.queued_policies.add(POLICY)
+    world.queued_templates.add(WEB)
+    await world.settle()
+    assert world.binding() == before
+    assert world.templates.wanted["policy"] == {DEPLOYMENT}
+    world.api.remove("PropagationPolicy", NAMESPACE, "p")
+    await world.settle()
+    assert world.api.find("PropagationPolicy", NAMESPACE, "p") is None
+    assert not carries(world.binding())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,52 @@ FILES = sorted(file for file in MANIFESTS.rglob("*.yaml") if "agent" not in file
 async def test_file_is_accepted_by_server_side_apply_too(installed, shell, file):
     # What GitOps tools use; it knows list keys and finds duplicates that client-side apply merges away.
     await shell(f"kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f {file}")
+
+
+async def test_quota_of_a_tenant_counts_what_the_controllers_follow(installed, shell):
+    namespace = "tenant"
+    await ensure_namespace(installed.api, namespace)
+    await shell(f"kubectl -n {namespace} apply --validate=strict -f manifests/examples/tenant-quota.yaml")
+    quota = await installed.api.get("v1/resourcequotas", "mcs-controller", namespace=namespace)
+    hard = dict.fromkeys(quota["spec"]["hard"], "1")
+    # What the quota controller does, which does not run here.
+    for body, subresource in (
+        ({"spec": {"hard": hard}}, ""),
+        ({"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}, "status"),
+    ):
+        await installed.api.patch(
+            "v1/resourcequotas", "mcs-controller", body, namespace=namespace, subresource=subresource
+        )
+
+    async def refusal(resource: str, kind: str, spec: Object) -> str:
+        meta = {"generateName": "one-", "namespace": namespace}
+        manifest = {"apiVersion": resource.rpartition("/")[0], "kind": kind, "metadata": meta, **spec}
+        try:
+            await create_strictly(installed.api, resource, manifest)
+        except ApiStatusError as error:
+            return str(error)
+        return ""
+
+    samples: dict[str, tuple[str, Object]] = {
+        "networking.karmada.io/v1alpha1/multiclusterservices": (
+            "MultiClusterService",
+            {"spec": {"types": ["CrossCluster"]}},
+        ),
+        "policy.karmada.io/v1alpha1/propagationpolicies": (
+            "PropagationPolicy",
+            {"spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "ConfigMap"}]}},
+        ),
+        "multicluster.x-k8s.io/v1alpha1/serviceexports": ("ServiceExport", {}),
+        "multicluster.x-k8s.io/v1alpha1/serviceimports": ("ServiceImport", {"spec": {"type": "Headless", "ports": []}}),
+        "v1/configmaps": ("ConfigMap", {}),
+    }
+
+    for resource, (kind, spec) in samples.items():
+        await eventually(f"the first {kind}", partial(refusal, resource, kind, spec), "")
+        refused = await refusal(resource, kind, spec)
+        plural = resource.rpartition("/")[2]
+        assert "exceeded quota: mcs-controller" in refused
+        assert f"count/{plural}" in refused
 
 
 async def test_strict_validation_would_find_a_misspelt_field(installed, shell, tmp_path):

@@ -68,6 +68,10 @@ class RateLimited(TransportError):
     """Nothing was sent, because too many other requests of ours to this server wait for the client's limit."""
 
 
+class MayNotWrite(TransportError):
+    """Nothing was sent, because this process may not write any more: another one may by now."""
+
+
 class Untrusted(TransportError):
     """The server's certificate does not verify. Nothing was sent."""
 

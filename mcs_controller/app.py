@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -118,19 +119,10 @@ async def run(options: Options) -> None:
     user_agent = f"{AGENT_NAME if options.cluster_name else NAME}/{__version__}"
     config, own_member = await _api_servers(options, clock)
     limiter = TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
-    async with (
-        ApiClient(config, limiter=limiter, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as host,
+    async with AsyncExitStack() as stack:
         # Without the limit: a burst of reconciles must not starve the renewal of the lease.
-        ApiClient(config, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent) as unlimited,
-        # With a limit of their own: what people are told must not delay what is done.
-        ApiClient(
-            config,
-            limiter=TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock),
-            clock=clock,
-            metrics=metrics.runtime.client,
-            user_agent=user_agent,
-        ) as event_client,
-    ):
+        unlimited = ApiClient(config, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent)
+        await stack.enter_async_context(unlimited)
         elector = None
         if options.leader_elect:
             election = LeaderElectionConfig(
@@ -142,6 +134,28 @@ async def run(options: Options) -> None:
                 retry_period=options.leader_elect_retry_period,
             )
             elector = LeaderElector(unlimited, election, clock=clock, rng=rng, metrics=metrics.runtime.leader_election)
+
+        def may_write() -> bool:
+            return elector is None or elector.is_leader
+
+        host = ApiClient(
+            config,
+            limiter=limiter,
+            clock=clock,
+            metrics=metrics.runtime.client,
+            user_agent=user_agent,
+            may_write=may_write,
+        )
+        await stack.enter_async_context(host)
+        # With a limit of their own: what people are told must not delay what is done.
+        event_client = ApiClient(
+            config,
+            limiter=TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock),
+            clock=clock,
+            metrics=metrics.runtime.client,
+            user_agent=user_agent,
+        )
+        await stack.enter_async_context(event_client)
         manager = Manager(
             clock=clock,
             registry=registry,
@@ -164,6 +178,7 @@ async def run(options: Options) -> None:
             recorder=events.for_component(NAME),
             metrics=metrics,
             own_member=own_member,
+            may_write=may_write,
         )
         ctx.local_execution = start_standalone(ctx)
         start_controllers(ctx)

@@ -77,8 +77,13 @@ class ControllerContext:
         recorder: Recorder,
         metrics: Metrics,
         own_member: ClientConfig | None = None,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Watches nothing yet. `own_member` is an agent's way to the cluster that it runs in."""
+        """Watches nothing yet.
+
+        `own_member` is an agent's way to the cluster that it runs in. `may_write` is asked before each write to a
+        member.
+        """
         self.options = options
         self.enabled = enabled_controllers(options)
         self.sync_modes = SyncModeFilter(options.cluster_name)
@@ -93,6 +98,7 @@ class ControllerContext:
         )
         self._user_agent = user_agent
         self._own_member = own_member
+        self._may_write = may_write
         self.local_execution: LocalExecution | None = None
         self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []
@@ -150,6 +156,7 @@ class ControllerContext:
             sync_modes=self.sync_modes,
             own=self._own_member,
             memory=memory,
+            may_write=self._may_write,
         )
         self.manager.add_runnable(members, needs_leader=True)
         return members

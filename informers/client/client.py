@@ -30,7 +30,7 @@ from informers.errors import UNDECODABLE, DecodeError, from_response
 from informers.meta import KubeObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -85,6 +85,7 @@ class ApiClient:
         user_agent: str,
         limiter: TokenBucket | None = None,
         metrics: ClientMetrics = NO_CLIENT_METRICS,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         """Opens no connection yet.
 
@@ -95,11 +96,16 @@ class ApiClient:
             limiter: every request, and every start of a watch, waits for a token of it, no longer than a request may
                 take; what waits longer fails with RateLimited.
             metrics: told about every request.
+            may_write: asked right before a write is sent, after all waiting; if not, it fails with MayNotWrite. For one
+                of several processes that write the same objects, see
+                :attr:`mcs_controller.runtime.LeaderElector.is_leader`.
 
         Raises:
             ConfigError: the URL or the TLS material cannot be used.
         """
-        self._transport = Transport(config, clock=clock, user_agent=user_agent, limiter=limiter, metrics=metrics)
+        self._transport = Transport(
+            config, clock=clock, user_agent=user_agent, limiter=limiter, metrics=metrics, may_write=may_write
+        )
 
     @property
     def host(self) -> str:

@@ -25,6 +25,7 @@ from informers.errors import (
     ConfigError,
     DecodeError,
     KubeError,
+    MayNotWrite,
     NoCredentials,
     RateLimited,
     TransportError,
@@ -137,6 +138,7 @@ class Transport:
         user_agent: str,
         limiter: TokenBucket | None,
         metrics: ClientMetrics,
+        may_write: Callable[[], bool],
     ) -> None:
         """Opens no connection yet.
 
@@ -163,6 +165,7 @@ class Transport:
         self._clock = clock
         self._limiter = limiter
         self._metrics = metrics
+        self._may_write = may_write
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         self._session: aiohttp.ClientSession | None = None
         self._options = RequestOptions()
@@ -215,6 +218,8 @@ class Transport:
         if accept:
             headers["Accept"] = accept
         what = self._describe(method, target)
+        if method != "GET" and not self._may_write():
+            raise MayNotWrite(f"{what}: not sent, as this process may not write any more")
         started, code = self._clock.monotonic(), "<error>"
         try:
             async with self._open().request(

@@ -187,6 +187,7 @@ class MemberClusters:
         sync_modes: SyncModeFilter = CONTROL_PLANE,
         own: ClientConfig | None = None,
         memory: MemoryBudget | None = None,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         """Makes no connection yet.
 
@@ -204,6 +205,7 @@ class MemberClusters:
             own: in an agent, the way to its own member. Then no Secret is read, and what the Cluster says of its
                 endpoint is for others.
             memory: what the caches of all members may take; None is without a limit.
+            may_write: asked before each write to a member.
         """
         self._clusters = clusters
         self._host = host
@@ -217,6 +219,7 @@ class MemberClusters:
         self._sync_modes = sync_modes
         self._own = own
         self._memory = memory
+        self._may_write = may_write
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
         self._listeners: list[tuple[Callable[[MemberCluster], None], Callable[[str], None]]] = []
@@ -298,6 +301,7 @@ class MemberClusters:
                 user_agent=self._user_agent,
                 limiter=TokenBucket(self._qps, self._burst, clock=self._clock),
                 metrics=answers,
+                may_write=self._may_write,
             )
         except ConfigError as error:
             raise InvalidCluster(str(error)) from error

@@ -18,9 +18,10 @@ Where we are faster: a candidate looks more often than the leader renews, and ag
 another leads within the lease duration and one retry period of a leader's death, and within one of a release; in
 client-go it may be 2.2 retry periods later.
 
-As with client-go this does not fence: a leader whose process is frozen may finish a request when it wakes although
-another one leads by then, and who deletes the Lease makes room for a candidate that is just starting. The writes of
-controllers are guarded by resourceVersions and repaired by the next comparison.
+As with client-go this does not fence. Of a leader whose process is frozen a request may still go out when it wakes, if
+it was just being sent: `ApiClient(may_write=...)` asks before each write. And who deletes the Lease makes room for a
+candidate that is just starting. The writes of controllers are guarded by resourceVersions and repaired by the next
+comparison.
 """
 
 from __future__ import annotations

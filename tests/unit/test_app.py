@@ -19,8 +19,9 @@ AGENT = ("--cluster-name=m1", f"--karmada-kubeconfig={__file__}")  # nobody read
 class Client:
     """What is asked of an ApiClient until it is used."""
 
-    def __init__(self, config: ClientConfig, *, limiter: Any = None, **_: Any) -> None:
+    def __init__(self, config: ClientConfig, *, limiter: Any = None, may_write: Any = None, **_: Any) -> None:
         self.limiter = limiter
+        self.may_write = may_write
 
     async def __aenter__(self) -> Client:
         return self
@@ -34,6 +35,7 @@ class Started:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.elector: Any = None
+        self.lease = types.SimpleNamespace(is_leader=False)
         self.events: Any = None
         self.ctx: Any = None
         self.execution = object()
@@ -62,8 +64,9 @@ class Started:
     async def _api_servers(self, *_: object) -> tuple[ClientConfig, None]:
         return CONFIG, None
 
-    def _elector(self, client: Client, *_: object, **__: object) -> None:
+    def _elector(self, client: Client, *_: object, **__: object) -> Any:
         self.elector = client
+        return self.lease
 
     def _events(self, client: Client, **_: object) -> Any:
         self.events = client
@@ -84,6 +87,20 @@ async def test_the_renewal_of_the_lease_waits_for_no_request_of_the_controllers(
     assert started.elector.limiter is None
     assert started.ctx.host.limiter is not None
     assert started.elector is not started.ctx.host
+
+
+async def test_without_the_lease_no_controller_may_write(started: Started):
+    await started.run("--leader-elect=true")
+    guards = [started.ctx.host.may_write, started.ctx._may_write]  # of the control plane, and of members
+    assert [guard() for guard in guards] == [False, False]
+    started.lease.is_leader = True
+    assert [guard() for guard in guards] == [True, True]
+    assert started.elector.may_write is None
+
+
+async def test_without_leader_election_all_may_write(started: Started):
+    await started.run("--leader-elect=false")
+    assert started.ctx.host.may_write()
 
 
 async def test_events_have_a_limit_of_their_own(started: Started):

@@ -23,6 +23,7 @@ from informers.errors import (
     ConfigError,
     Conflict,
     DecodeError,
+    MayNotWrite,
     NotFound,
     ServerError,
     TooManyRequests,
@@ -675,6 +676,26 @@ async def test_every_request_takes_a_token_and_is_counted(server: ScriptedApiSer
     assert counted == [("GET", host, "200"), ("PATCH", host, "404"), ("POST", host, "<error>"), ("GET", host, "200")]
     assert {request.headers["user-agent"] for request in server.requests} == {"tests/1"}
     assert server.requests[1].headers["content-type"] == "application/merge-patch+json"
+
+
+async def test_what_waited_while_another_process_took_over_is_not_sent(server: ScriptedApiServer) -> None:
+    may_write = True
+    clock = RealClock()
+    limiter = TokenBucket(qps=10, burst=1, clock=clock)
+    server.script(reply(200, manifest("a", 5)), reply(200, manifest("a", 5)), reply(200, manifest("a", 5)))
+    config = ClientConfig(server=server.url)
+    async with ApiClient(
+        config, clock=clock, user_agent="tests", limiter=limiter, may_write=lambda: may_write
+    ) as client:
+        await client.patch(CONFIG_MAPS, "a", {}, "ns")
+        writes = [client.patch(CONFIG_MAPS, "a", {}, "ns"), client.create(CONFIG_MAPS, {}, "ns")]
+        waiting = [asyncio.create_task(write) for write in (*writes, client.delete(CONFIG_MAPS, "a", "ns"))]
+        await asyncio.sleep(0)
+        may_write = False
+        for refused in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(refused, MayNotWrite)
+        await client.get(CONFIG_MAPS, "a", "ns")
+    assert [request.method for request in server.requests] == ["PATCH", "GET"]
 
 
 async def test_delete_says_what_it_means(server: ScriptedApiServer) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from informers.client.client import ApiClient
-from informers.errors import CacheFull, Forbidden, TransportError
-from mcs_controller.api.resources import CLUSTERS
+from informers.errors import CacheFull, Forbidden, MayNotWrite, TransportError
+from mcs_controller.api.resources import CLUSTERS, SERVICES
 from mcs_controller.members import registry
 from mcs_controller.members.registry import MemberCluster, MemberClusters, _CacheFailures
 from tests.support.clock import FakeClock, settle
@@ -30,6 +30,7 @@ class World:
     def __init__(self) -> None:
         self.host = MemoryApi()
         self.clock = FakeClock()
+        self.may_write = True
         self.recorder = MemoryRecorder()
         self.clusters = self.host.informer(CLUSTERS)
         self.told: list[str] = []
@@ -42,6 +43,7 @@ class World:
             recorder=self.recorder,
             user_agent="test",
             client_metrics=self,
+            may_write=lambda: self.may_write,
         )
         self.members.add_listener(
             joined=lambda member: self.told.append(f"+{member.name}"), left=lambda name: self.told.append(f"-{name}")
@@ -99,6 +101,14 @@ async def test_case_58_push_clusters_join_ready_or_not_and_pull_clusters_do_not(
         world.add("m3")
         await settle()
         assert world.take() == ["+m3"]
+
+
+async def test_members_are_asked_for_nothing_new_once_another_process_may_write(world: World) -> None:
+    world.add("m1")
+    async with world.running():
+        world.may_write = False
+        with pytest.raises(MayNotWrite):
+            await member_of(world).client.delete(SERVICES, "a", "ns")
 
 
 async def test_listener_that_comes_late_hears_of_the_members_that_are_there(world: World) -> None:

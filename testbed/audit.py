@@ -29,6 +29,7 @@ _BLOCK_BYTES = 64 * 1024
 class _User(msgspec.Struct):
     username: str = ""
     groups: tuple[str, ...] = ()
+    extra: dict[str, list[str]] = {}
 
 
 class _ObjectRef(msgspec.Struct, rename="camel"):
@@ -61,6 +62,7 @@ class AuditEvent:
     """One answered request.
 
     Attributes:
+        credential: what tells the user's tokens apart, such as ``JTI=<uuid>``; empty if the server does not know.
         user: as the server authenticated it (``system:serviceaccount:<namespace>:<name>``, a certificate's CN).
         user_agent: what the client calls itself.
         verb: Kubernetes' verb: get, list, watch, create, update, patch, delete, deletecollection; for a request that is
@@ -76,6 +78,7 @@ class AuditEvent:
         received: the same, when it arrived.
     """
 
+    credential: str
     user: str
     user_agent: str
     verb: str
@@ -106,6 +109,7 @@ def parse(line: bytes) -> AuditEvent | None:
         return None
     target = event.object_ref or _ObjectRef()
     return AuditEvent(
+        credential=",".join(event.user.extra.get("authentication.kubernetes.io/credential-id", ())),
         user=event.user.username,
         user_agent=event.user_agent,
         verb=event.verb,

@@ -79,7 +79,7 @@ class SharedInformer(Generic[T]):
         list or the watch before it ended.
     14. *Time-outs everywhere.* A watch is asked to end after 5 to 10 minutes. Without a byte for 90 s it is given up,
         which for a quiet kind is how it usually ends, and no failure. A peer that is gone without a word is noticed
-        within 15 s: by TCP keep-alive and TCP_USER_TIMEOUT (Linux; not through SOCKS), or, if something in between
+        within 15 s: by TCP keep-alive and TCP_USER_TIMEOUT (Linux), or, if something in between
         still acknowledges what it does not pass on, by a request of the factory's that has no answer
         (:meth:`informers.ApiClient.guard`). Only what swallows one watch and nothing else takes the 90 s. A
         request has 32 s, if its client is configured with nothing else; a list that goes on coming has 10 minutes.

@@ -27,7 +27,7 @@ _SHORT: Final = {"commonName": "CN", "organizationName": "O", "organizationalUni
 _ISSUER_UNKNOWN: Final = frozenset({2, 7, 18, 19, 20, 21, 27, 30})
 """X509_V_ERR codes that mean: whoever issued the certificate is not among those trusted."""
 
-_OBJECT: Final = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>|\bat 0x[0-9a-fA-F]+")
+_OBJECT: Final = re.compile(r"<[^<>]* (?:at )?0x[0-9a-fA-F]+>|\bat 0x[0-9a-fA-F]+")
 
 
 def words_for(error: BaseException) -> str:
@@ -56,6 +56,8 @@ def words_for(error: BaseException) -> str:
             return "timed out"
         case ssl.SSLCertVerificationError(verify_message=message):
             return f"the server's certificate does not verify: {message}"
+        case aiohttp.ClientOSError(__cause__=ssl.SSLError() as cause):  # behind a SOCKS proxy
+            return words_for(cause)
         case ssl.SSLError(reason=str(reason)):
             return f"TLS: {reason.replace('_', ' ').lower()}"
         case aiohttp.ClientPayloadError():
@@ -75,8 +77,11 @@ def _plain(error: BaseException) -> str:
 
 def certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
     """The refused certificate's own error, if that is why a connection failed."""
-    cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-    return cause if isinstance(cause, ssl.SSLCertVerificationError) else None
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return certificate_error(error.certificate_error)
+    if isinstance(error, aiohttp.ClientOSError) and error.__cause__ is not None:  # behind a SOCKS proxy
+        return certificate_error(error.__cause__)
+    return error if isinstance(error, ssl.SSLCertVerificationError) else None
 
 
 def is_issuer_unknown(error: ssl.SSLCertVerificationError) -> bool:
@@ -118,6 +123,7 @@ async def issuer_of(host: str, port: int, server_name: str) -> str:
     Nothing is sent but a greeting. The second one makes `ssl` decode what the first one saw, by trusting it.
     """
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.minimum_version = ssl.TLSVersion.TLSv1_2
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
     try:
@@ -126,6 +132,7 @@ async def issuer_of(host: str, port: int, server_name: str) -> str:
         if certificate is None:
             return ""
         sighted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        sighted.minimum_version = ssl.TLSVersion.TLSv1_2
         sighted.check_hostname = False
         sighted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         sighted.load_verify_locations(cadata=certificate)

@@ -63,6 +63,7 @@ def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cadata=config.ca_pem.decode("ascii") if config.ca_pem else None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         # Python 3.13 began to ask of every CA what RFC 5280 asks; many clusters' own CAs lack the key identifiers.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         # As Go and curl do, and Python from 3.13 on: what is in the bundle is trusted, be it an intermediate authority
@@ -141,7 +142,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         url = urlunsplit(urlsplit(config.proxy_url)._replace(scheme=scheme.removesuffix("h")))
         try:
             # As Go does: names are resolved by the proxy, which may be the only one that knows them.
-            connector = ProxyConnector.from_url(
+            connector = _SocksConnector.from_url(
                 url,
                 rdns=scheme != "socks4",
                 limit=_MAX_CONNECTIONS,
@@ -170,7 +171,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
         connector=connector,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_no_write_retry,),
+        middlewares=(_network_errors_only, _no_write_retry),
     )
     return session, options
 
@@ -181,6 +182,8 @@ class _Protocol(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._interim = 0
+        self.writer: asyncio.StreamWriter | None = None
+        """What would close the connection if it were collected as garbage."""
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Called with each answer, for whoever waits for one."""
@@ -191,6 +194,33 @@ class _Protocol(ResponseHandler):
         elif self._interim == _MAX_INTERIM_ANSWERS:
             self.close()
             self.set_exception(aiohttp.ClientError(f"{self._interim} interim answers in a row"))
+
+
+class _SocksConnector(ProxyConnector):
+    """Connections through a SOCKS proxy that are as limited as direct ones."""
+
+    async def _connect_via_proxy(self, *args: Any, **kwargs: Any) -> tuple[asyncio.Transport, ResponseHandler]:
+        transport, theirs = await super()._connect_via_proxy(*args, **kwargs)
+        try:
+            _keep_alive(transport.get_extra_info("socket"))
+        except OSError:
+            transport.abort()
+            raise
+        protocol = _Protocol(self._loop)
+        protocol.writer = cast("Any", theirs)._writer
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+
+async def _network_errors_only(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Event loops raise RuntimeError for a socket that they cannot connect: a request failed, the program has not."""
+    try:
+        return await send(request)
+    except RuntimeError as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def _no_write_retry(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -214,16 +244,20 @@ def _socket_with_keepalive(address: AddrInfoType) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (
-            ("TCP_KEEPIDLE", _PROBE_IDLE_SECONDS),
-            ("TCP_KEEPINTVL", _PROBE_INTERVAL_SECONDS),
-            ("TCP_KEEPCNT", _PROBES),
-            ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MILLISECONDS),
-        ):
-            if hasattr(socket, option):  # their names differ between systems
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        _keep_alive(sock)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", _PROBE_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", _PROBE_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MILLISECONDS),
+    ):
+        if hasattr(socket, option):  # their names differ between systems
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -6,12 +6,12 @@ import base64
 import binascii
 import logging
 import math
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from informers.client.config import CachedToken
-from informers.errors import KubeError, NoCredentials, NotFound, TransportError
+from informers.client.config import CachedToken, ClientConfig
+from informers.client.connection import ssl_context
+from informers.errors import ConfigError, KubeError, NoCredentials, NotFound, TransportError
 from mcs_controller.api.resources import SECRETS
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credenti
     if not ca_pem:
         raise InvalidCluster(f"{where} has no caBundle, nor may TLS go unverified")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca_pem.decode("ascii"))
-    except (ssl.SSLError, ValueError) as error:
+        ssl_context(ClientConfig(server="https://member", ca_pem=ca_pem))
+    except ConfigError as error:
         raise InvalidCluster(f"caBundle of {where} is not a PEM certificate") from error
     return _Credentials(token, ca_pem)
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from informers.client.config import ClientConfig, StaticToken
 from informers.errors import ConfigError, TransportError, Untrusted
 from testbed.certificates import Authority
-from tests.support.api_server import ScriptedApiServer, reply, stream
+from tests.support.api_server import Exchange, ScriptedApiServer, reply, stream
 from tests.support.informing import client_for
 from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
 
@@ -107,6 +107,31 @@ async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port:
         group.create_task(pump(far_reader, writer))
 
 
+def proxy_to(server: ScriptedApiServer, scheme: str, asked: list[tuple[str, int]] | None = None) -> Any:
+    """A proxy that connects to the server, whatever it is asked for."""
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await join(reader, writer, server.port)
+
+    async def socks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # RFC 1928, CONNECT by name
+        _, methods = await reader.readexactly(2)
+        await reader.readexactly(methods)
+        writer.write(b"\x05\x00")
+        version, command, _, kind = await reader.readexactly(4)
+        assert (version, command, kind) == (5, 1, 3)
+        (length,) = await reader.readexactly(1)
+        name = (await reader.readexactly(length)).decode()
+        port = int.from_bytes(await reader.readexactly(2), "big")
+        if asked is not None:
+            asked.append((name, port))
+        writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+        await join(reader, writer, server.port)
+
+    return connect if scheme == "http" else socks
+
+
 def to(server: ScriptedApiServer, authority: Authority, **options: Any) -> ClientConfig:
     """A server known as api.example, which only the proxy can find."""
     return ClientConfig(
@@ -165,20 +190,7 @@ async def test_http_proxy_that_refuses_is_a_transport_error_without_its_password
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 async def test_socks_proxy_resolves_the_name(server: ScriptedApiServer, authority: Authority, scheme: str) -> None:
     asked: list[tuple[str, int]] = []
-
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # RFC 1928, CONNECT by name
-        _, methods = await reader.readexactly(2)
-        await reader.readexactly(methods)
-        writer.write(b"\x05\x00")
-        version, command, _, kind = await reader.readexactly(4)
-        assert (version, command, kind) == (5, 1, 3)
-        (length,) = await reader.readexactly(1)
-        name = (await reader.readexactly(length)).decode()
-        asked.append((name, int.from_bytes(await reader.readexactly(2), "big")))
-        writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-        await join(reader, writer, server.port)
-
-    async with listening(proxy) as port:
+    async with listening(proxy_to(server, scheme, asked)) as port:
         await use(to(server, authority, proxy_url=f"{scheme}://127.0.0.1:{port}"), server)
     assert asked[0] == ("api.example", server.port)
 
@@ -281,18 +293,60 @@ async def test_requests_that_are_refused_at_the_same_time_all_name_the_issuer(se
             assert "which CN=tests-ca issued" in str(refused)
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
 async def test_certificate_behind_a_proxy_is_refused_without_its_issuer_being_named(
-    server: ScriptedApiServer, authority: Authority
+    server: ScriptedApiServer, scheme: str
 ) -> None:
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await join(reader, writer, server.port)
-
-    async with listening(proxy) as port:
-        config = to(server, Authority("other-ca"), proxy_url=f"http://127.0.0.1:{port}")
+    async with listening(proxy_to(server, scheme)) as port:
+        config = to(server, Authority("other-ca"), proxy_url=f"{scheme}://127.0.0.1:{port}")
         async with client_for(config) as client:
             with pytest.raises(Untrusted, match=r"certificate is not trusted: trusted is CN=other-ca"):
+                await client.get(CONFIG_MAPS, "a", "ns")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_certificate_behind_a_proxy_for_another_name_or_of_last_year_is_refused_with_the_reason(
+    authority: Authority, tmp_path: Path, scheme: str
+) -> None:
+    for name, expired, words in (("b.example", False, "(?i)hostname mismatch"), ("api.example", True, "has expired")):
+        context = server_context(authority, tmp_path, name, expired=expired)
+        async with (
+            ScriptedApiServer(tls=context) as server,
+            listening(proxy_to(server, scheme)) as port,
+            client_for(to(server, authority, proxy_url=f"{scheme}://127.0.0.1:{port}")) as client,
+        ):
+            with pytest.raises(Untrusted, match=words):
+                await client.get(CONFIG_MAPS, "a", "ns")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_authority_that_changed_on_disk_is_trusted_behind_a_proxy_too(
+    server: ScriptedApiServer, authority: Authority, tmp_path: Path, scheme: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_bytes(authority.certificate_pem)
+    async with listening(proxy_to(server, scheme)) as port:
+        config = to(server, Authority("old-ca"), ca_file=file, proxy_url=f"{scheme}://127.0.0.1:{port}")
+        async with client_for(config) as client:
+            with pytest.raises(Untrusted, match="CN=old-ca"):
+                await client.get(CONFIG_MAPS, "a", "ns")
+            server.script(reply(200, manifest("a", 5)))
+            assert (await client.get(CONFIG_MAPS, "a", "ns")).metadata.name == "a"
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_interim_answers_without_end_are_given_up_behind_a_proxy_too(
+    server: ScriptedApiServer, authority: Authority, scheme: str
+) -> None:
+    async def interim(exchange: Exchange) -> None:
+        while True:
+            await exchange.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+
+    server.script(interim)
+    async with listening(proxy_to(server, scheme)) as port:
+        config = to(server, authority, proxy_url=f"{scheme}://127.0.0.1:{port}", timeout_seconds=5.0)
+        async with client_for(config) as client:
+            with pytest.raises(TransportError, match="interim answers in a row"):
                 await client.get(CONFIG_MAPS, "a", "ns")
 
 
@@ -320,6 +374,19 @@ async def test_certificate_that_has_expired_is_refused(authority: Authority, tmp
         async with client_for(config) as client:
             with pytest.raises(TransportError, match=r"(?i)certificate has expired"):
                 await client.get(CONFIG_MAPS, "a", "ns")
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_server_that_speaks_tls_1_1_at_most_is_refused(authority: Authority, tmp_path: Path) -> None:
+    context = server_context(authority, tmp_path, "api.example")
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with ScriptedApiServer(tls=context) as server:
+        config = ClientConfig(server=server.url, ca_pem=authority.certificate_pem, tls_server_name="api.example")
+        async with client_for(config) as client:
+            with pytest.raises(TransportError):
+                await client.get(CONFIG_MAPS, "a", "ns")
+    assert server.requests == []
 
 
 async def test_server_that_speaks_no_tls_is_a_transport_error() -> None:

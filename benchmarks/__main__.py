@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import uvloop
 
 from benchmarks import performance_page, registry
 from benchmarks.machine import this_machine
@@ -70,11 +69,8 @@ def measure(scenario: Scenario, *, quick: bool) -> Result:
     def tell(text: str) -> None:
         click.secho(f"{scenario.title}: {text} ({time.monotonic() - began:.0f} s)", dim=True, err=True)
 
-    with (
-        tempfile.TemporaryDirectory(prefix="mcs-benchmark-") as scratch,
-        asyncio.Runner(loop_factory=uvloop.Loop if scenario.uvloop else None) as runner,
-    ):
-        outcome = runner.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
+    with tempfile.TemporaryDirectory(prefix="mcs-benchmark-") as scratch:
+        outcome = asyncio.run(scenario.run(Context(quick=quick, tell=tell, scratch=Path(scratch))))
     return summarized(scenario, outcome, machine=machine, quick=quick, seconds=time.monotonic() - began)
 
 

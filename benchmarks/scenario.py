@@ -125,14 +125,12 @@ class Scenario:
         title: its heading on the page.
         about: what is measured, and why it matters; one or two sentences.
         run: measures. Raises :class:`BenchmarkError` (or ``testbed.errors.BedError``) when it cannot.
-        uvloop: whether `run` itself runs on uvloop: an observer that has to be quick.
     """
 
     name: str
     title: str
     about: str
     run: Callable[[Context], Coroutine[Any, Any, Outcome]]
-    uvloop: bool = False
 
 
 class BenchmarkError(Exception):

@@ -91,8 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             extra={"flags": " ".join(options.ignored)},
         )
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(options))
+        asyncio.run(run(options))
     except (ConfigError, ListenError) as error:
         return _refuse(error)
     except LeadershipLost:
@@ -204,14 +203,6 @@ async def _local_config(options: Options, clock: Clock) -> ClientConfig:
     if not options.kubeconfig and not options.context and "KUBERNETES_SERVICE_HOST" in os.environ:
         return load_incluster(clock=clock)
     return await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=clock)
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    if sys.platform != "linux":
-        return None
-    import uvloop  # not installed elsewhere
-
-    return uvloop.Loop
 
 
 def _refuse(error: Exception) -> int:

@@ -101,7 +101,7 @@ async def _first_list(program: Path, who: str, **parameters: Any) -> Any:
 async def _competitors(program: Path) -> list[Competitor]:
     """The descriptions of all followers."""
     go = await golang.versions(program)
-    ours = python_versions("mcs-controller", "aiohttp", "msgspec", "uvloop")
+    ours = python_versions("mcs-controller", "aiohttp", "msgspec")
     return [
         Competitor(OURS, "this project", "`SharedInformer`; a streaming list.", ours),
         Competitor(PAGED, "this project, pages", "As on servers without streaming lists.", ours, reference=True),
@@ -121,13 +121,13 @@ async def _competitors(program: Path) -> list[Competitor]:
             MODELS,
             "kubernetes_asyncio",
             "Pages into a dict, then `watch.Watch`; its users write the rest.",
-            python_versions("kubernetes-asyncio", "aiohttp", "uvloop"),
+            python_versions("kubernetes-asyncio", "aiohttp"),
         ),
         Competitor(
             KOPF,
             "kopf",
             "An operator with one `kopf.on.event` handler, default settings; finding the kinds is included.",
-            python_versions("kopf", "aiohttp", "uvloop"),
+            python_versions("kopf", "aiohttp"),
         ),
     ]
 

@@ -60,15 +60,15 @@ async def run(context: Context) -> Outcome:
             Competitor(
                 OURS,
                 "this project",
-                "`workqueue.Queue` and `RateLimitingQueue`, on uvloop.",
-                python_versions("mcs-controller", "uvloop"),
+                "`workqueue.Queue` and `RateLimitingQueue`.",
+                python_versions("mcs-controller"),
             ),
             Competitor(GO, "Go client-go", "`util/workqueue`, typed.", await golang.versions(program)),
             Competitor(
                 PLAIN,
                 "asyncio.Queue",
                 "No deduplication, no retries; delays are timers of the event loop, which may be early.",
-                python_versions("uvloop"),
+                python_versions(),
                 reference=True,
             ),
         ],

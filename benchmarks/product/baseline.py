@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
-import uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,5 +175,4 @@ def _session(server: Server) -> aiohttp.ClientSession:
 
 if __name__ == "__main__":
     wanted = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
-    with asyncio.Runner(loop_factory=uvloop.Loop) as runner:
-        runner.run(follow(wanted))
+    asyncio.run(follow(wanted))

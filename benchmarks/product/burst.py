@@ -133,5 +133,4 @@ SCENARIO = Scenario(
         "time until all have arrived, and the number of requests."
     ),
     run=run,
-    uvloop=True,
 )

@@ -82,5 +82,4 @@ SCENARIO = Scenario(
     title="Fail-over",
     about="The time without a leader after SIGTERM and after SIGKILL of the leader.",
     run=run,
-    uvloop=True,
 )

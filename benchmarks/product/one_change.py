@@ -300,5 +300,4 @@ SCENARIO = Scenario(
         "compared with a minimal script that makes only the necessary ones."
     ),
     run=run,
-    uvloop=True,
 )

@@ -151,5 +151,4 @@ SCENARIO = Scenario(
         "during the outage, and the time until changes are delivered again."
     ),
     run=run,
-    uvloop=True,
 )

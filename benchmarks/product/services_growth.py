@@ -208,5 +208,4 @@ SCENARIO = Scenario(
         "services."
     ),
     run=run,
-    uvloop=True,
 )

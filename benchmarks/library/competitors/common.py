@@ -11,8 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -37,11 +35,10 @@ def say(value: dict[str, Any]) -> None:
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop, with the imported objects frozen for the garbage collector: the same for all."""
+    """Run with the imported objects frozen for the garbage collector: the same for all."""
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(coroutine)
+    asyncio.run(coroutine)
 
 
 def per_second(count: int, began: float) -> dict[str, Any]:

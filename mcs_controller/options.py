@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from mcs_controller.arguments import CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, as_pflag, without
 from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet
+from mcs_controller.domain.addresses import AddressRules, Range, parse_member_ranges, parse_suspicious
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.reserved import ReservedObjects
@@ -141,6 +142,14 @@ def _kinds(text: str, _: Mapping[str, Any]) -> frozenset[str] | None:
         if _KIND.fullmatch(kind) is None:
             raise ValueError(f"{kind!r} is not Kind.group, such as Deployment.apps, or Kind, such as ConfigMap")
     return kinds or None
+
+
+def _suspicious(text: str, _: Mapping[str, Any]) -> tuple[Range, ...]:
+    return tuple(parse_suspicious(_items(text)))
+
+
+def _member_ranges(text: str, _: Mapping[str, Any]) -> tuple[Range, ...]:
+    return tuple(parse_member_ranges(_items(text)))
 
 
 def _items(text: str) -> list[str]:
@@ -327,6 +336,27 @@ class Options:
         "Import a member's EndpointSlices only for ServiceExports that a Work has brought to it, not for those that it "
         "has of its own. Always so on a stand-alone control plane; without it a warning names them.",
     )
+    member_ranges: tuple[Range, ...] = flag(
+        "",
+        _ENDPOINTS,
+        "Comma-separated member=CIDR of the members' Pods and Services; a member may be named several times. An "
+        "endpoint with an address in another member's range is suspicious.",
+        parse=_member_ranges,
+    )
+    suspicious_endpoint_ranges: tuple[Range, ...] = flag(
+        "",
+        _ENDPOINTS,
+        "Comma-separated CIDRs in which no member's endpoint should have an address, such as those of the control "
+        "plane, besides multicast, reserved ranges and clouds' metadata services. A member's own --member-ranges are "
+        "excepted.",
+        parse=_suspicious,
+    )
+    drop_suspicious_endpoints: bool = flag(
+        False,
+        _ENDPOINTS,
+        "Leave suspicious addresses out of the slices that consumers get. By default the condition of the service only "
+        "names them. Addresses that no API server accepts are always left out.",
+    )
     strip_topology: bool = flag(
         False,
         _ENDPOINTS,
@@ -358,6 +388,12 @@ class Options:
     logging_format: str = flag("text", _SIGHT, "How log lines are written.", kind=click.Choice(["text", "json"]))
     ignored: tuple[str, ...] = ()
     """What was said that is for karmada-controller-manager and means nothing here."""
+
+    @property
+    def address_rules(self) -> AddressRules:
+        """Which addresses members may give their endpoints."""
+        ranges = (*self.member_ranges, *self.suspicious_endpoint_ranges)
+        return AddressRules(ranges, drop_suspicious=self.drop_suspicious_endpoints)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:

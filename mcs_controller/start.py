@@ -115,6 +115,7 @@ def start_controllers(ctx: ControllerContext) -> None:
             works=works.store,
             slices=ctx.cached(resources.ENDPOINTSLICES, IMPORTED_INDEXES),
             reserved=ctx.options.reserved_objects,
+            addresses=ctx.options.address_rules,
             propagated_only=ctx.options.propagated_exports_only or "execution" in ctx.enabled,
         )
 
@@ -178,7 +179,9 @@ def _start_slices(
             board=served.board,
             new_id=new_id,
             policy=DispatchPolicy(
-                strip_topology=options.strip_topology, withdraw_after=options.withdraw_not_ready_after
+                strip_topology=options.strip_topology,
+                withdraw_after=options.withdraw_not_ready_after,
+                addresses=options.address_rules,
             ),
             clock=ctx.clock,
         )

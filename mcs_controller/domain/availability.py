@@ -143,6 +143,8 @@ def judge(
     works: Iterable[Work],
     clusters: Clusters,
     own: Callable[[Problem], Iterable[EndpointSlice] | str | None],
+    *,
+    left_out: Callable[[SliceRef], bool] = lambda _: False,
 ) -> Availability:
     """See the module.
 
@@ -153,6 +155,7 @@ def judge(
         clusters: every registered Cluster.
         own: the slices that a consumer with a problem has of its own; None if nobody knows yet, or why nobody will.
             Asked only of consumers that are no providers.
+        left_out: whether addresses were left out of the copies of a slice.
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     if service is None or service.metadata.deletion_timestamp is not None:
@@ -164,7 +167,7 @@ def judge(
     skipped = tuple(one for one in names if clusters.get(one) is None)
     if not consumers:
         return Availability((Problem("", Reason.NO_CONSUMER, "no consumer cluster is registered"),), skipped)
-    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works)
+    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works, left_out)
     if asked.unknown:
         text = f"spec.ports lists {', '.join(asked.unknown)}, but the Service has {_quoted(asked.ports)}"
         return Availability(tuple(Problem(one, Reason.PORT_MISMATCH, text) for one in consumers), skipped)
@@ -347,6 +350,7 @@ class _Fleet:
     providers: set[str]
     clusters: Clusters
     works: Iterable[Work]
+    left_out: Callable[[SliceRef], bool]
     offers: dict[SliceRef, Offer] = field(default_factory=dict)
     sent: defaultdict[str, dict[SliceRef, Work]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -365,12 +369,14 @@ class _Fleet:
         cluster = self.clusters.get(name)
         return cluster is not None and cluster.is_ready
 
+    def took(self, consumer: str, origin: SliceRef) -> bool:
+        """Whether the consumer was sent a copy of the slice, and has taken it."""
+        work = self.sent[consumer].get(origin)
+        return work is not None and was_taken(work)
+
     def has(self, consumer: str, origin: SliceRef, port: Port | None) -> bool:
         """Whether the consumer was sent a copy of the slice with such an endpoint, and has taken it."""
-        work = self.sent[consumer].get(origin)
-        if work is None or not was_taken(work):
-            return False
-        offer = offer_of(work)
+        offer = offer_of(self.sent[consumer][origin]) if self.took(consumer, origin) else None
         return offer is not None and offer.serves(port)
 
 
@@ -404,7 +410,11 @@ def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fle
     if any(fleet.has(consumer, origin, port) for origin in live):
         return None
     if live:
-        return problem(Reason.NOT_DELIVERED, *_undelivered(consumer, live[0], fleet))
+        whole = [origin for origin in live if not fleet.left_out(origin)]
+        if whole or not all(fleet.took(consumer, origin) for origin in live):
+            return problem(Reason.NOT_DELIVERED, *_undelivered(consumer, (whole or live)[0], fleet))
+        text = f"endpoints in {_clusters(live)} have only addresses that were left out, see {wk.SLICE_DISPATCHED}"
+        return problem(Reason.NO_READY_ENDPOINTS, text, Pending(f"{consumer}: {text}", None))
     if serving:
         text = f"{_clusters(serving)} is not ready, whether its endpoints still answer is not known"
         return problem(Reason.PROVIDER_NOT_READY, text)

@@ -13,6 +13,7 @@ Whether endpoints can be reached is another question: see `availability`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -25,6 +26,7 @@ from mcs_controller.domain import well_known as wk
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from mcs_controller.domain.addresses import Finding
     from mcs_controller.domain.ports import Ports
     from mcs_controller.domain.selection import SkippedCluster
     from mcs_controller.domain.works import SliceRef
@@ -44,7 +46,17 @@ _ROOM: Final = 12_000
 _MAX_NAMES: Final = 10
 """Clusters that get an event each: of one object few events are let through at a time."""
 
-_NOTES: Final = frozenset({wk.EVENT_PORTS_NOT_FOUND, wk.EVENT_INVALID_ANNOTATION})
+_ADDRESS_ROOM: Final = 900
+"""Characters for the addresses of all providers: with what is said of them they fit into an event."""
+
+_NOTES: Final = frozenset(
+    {
+        wk.EVENT_PORTS_NOT_FOUND,
+        wk.EVENT_INVALID_ANNOTATION,
+        wk.EVENT_ADDRESSES_LEFT_OUT,
+        wk.EVENT_SUSPICIOUS_ADDRESSES,
+    }
+)
 """Remarks that are not about a cluster."""
 
 
@@ -57,12 +69,14 @@ class StepResult:
         errors: what failed, one text per cluster or step, without anything that changes from try to try.
         ports: how a slice's ports compare with those that the service lists, if it lists some.
         problem: what in the service was ignored, and why.
+        addresses: of a slice, those that were left out, or are suspicious.
     """
 
     skips: tuple[SkippedCluster, ...] = ()
     errors: tuple[str, ...] = ()
     ports: Ports | None = None
     problem: str | None = None
+    addresses: tuple[Finding, ...] = ()
 
 
 class Note(NamedTuple):
@@ -116,6 +130,7 @@ def slices_dispatched(slices: Mapping[SliceRef, StepResult], failed: Iterable[st
     found |= {
         Note(wk.EVENT_INVALID_ANNOTATION, clip(one.problem)) for one in slices.values() if one.problem is not None
     }
+    found.update(_addresses(slices))
     nothing_exposed, unmatched = _unmatched([one.ports for one in slices.values() if one.ports is not None])
     if unmatched is not None and nothing_exposed:
         errors.add(unmatched)
@@ -256,6 +271,27 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _skipped(skips: Iterable[SkippedCluster]) -> Iterable[Note]:
     return (Note(skip.reason, f"{skip.cluster}: {clip(skip.message)}") for skip in skips)
+
+
+def _addresses(slices: Mapping[SliceRef, StepResult]) -> Iterable[Note]:
+    """What is to be said of the addresses that providers give their endpoints, in one note of each sort.
+
+    How many there are is told in powers of ten, so that it does not change with every Pod.
+    """
+    by_provider: defaultdict[tuple[bool, str], list[Finding]] = defaultdict(list)
+    for origin, outcome in slices.items():
+        for one in outcome.addresses:
+            by_provider[one.left_out, origin.cluster].append(one)
+    items: defaultdict[bool, list[str]] = defaultdict(list)
+    for (left_out, provider), those in sorted(by_provider.items()):
+        total = sum(one.total for one in those)
+        worst = min(those, key=lambda one: (one.worst, one.example))
+        many = f"more than {10 ** (len(str(total - 1)) - 1)}, such as " if total > 1 else ""
+        items[left_out].append(f"{provider}: {many}{worst.example} ({worst.why})")
+    for left_out, each in items.items():
+        reason = wk.EVENT_ADDRESSES_LEFT_OUT if left_out else wk.EVENT_SUSPICIOUS_ADDRESSES
+        what = "addresses of endpoints were left out" if left_out else "endpoints have suspicious addresses"
+        yield Note(reason, f"{what}: {listed(each, _ADDRESS_ROOM)}")
 
 
 def _in_order(remarks: Iterable[Note]) -> tuple[Note, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from informers.patches import plan_remove_finalizer
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import ADDRESS_RULES, AddressRules
 from mcs_controller.domain.collect import free_name
 from mcs_controller.domain.naming import (
     dispatched_slice_name,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.addresses import Finding
     from mcs_controller.domain.collect import FindWork
 
     FindByCopyName = Callable[[Target], Sequence[Work]]
@@ -55,10 +57,12 @@ class DispatchPolicy:
     Attributes:
         strip_topology: leave out what says where in its own cluster an endpoint is.
         withdraw_after: seconds that a provider may be not ready before its endpoints go; 0 is for ever.
+        addresses: which ones a provider may give its endpoints.
     """
 
     strip_topology: bool = False
     withdraw_after: float = 0.0
+    addresses: AddressRules = ADDRESS_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class DispatchPlan:
         ports: how the slice's ports compare with those that the service lists; None if either has none.
         problem: what in the service cannot be made sense of, and is ignored.
         look_again: in how many seconds the copies are to be withdrawn; None if that is not under way.
+        addresses: of the slice, those that were left out, or are suspicious.
     """
 
     copies: tuple[Copy, ...]
@@ -90,6 +95,7 @@ class DispatchPlan:
     ports: Ports | None = None
     problem: str | None = None
     look_again: float | None = None
+    addresses: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +168,9 @@ def plan_dispatch(
     ports = _restrict(content, mcs, context)
     if ports is not None and not ports.exposed:
         return replace(plan, copies=_delete_all(copies), ports=ports, look_again=None)
+    addresses = context.policy.addresses.restrict(origin.cluster, content)
     wanted, skips = _plan_copies(origin, source, content, mcs, copies, context, making=gone is None)
-    return replace(plan, copies=wanted, skips=skips, ports=ports)
+    return replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses)
 
 
 def _plan_copies(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from informers.patches import plan_remove_finalizer, without_nulls
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import ADDRESS_RULES
 from mcs_controller.domain.naming import (
     IMPORTED_PREFIX,
     derived_service_name,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.addresses import AddressRules, Finding
     from mcs_controller.domain.reserved import ReservedObjects
 
     FindSlice = Callable[[str, str], EndpointSlice | None]
@@ -79,10 +81,12 @@ class ImportPlan:
     Attributes:
         writes: independent of each other.
         release: merge patch that takes our finalizer off the Work once the writes are done; None if there is none.
+        addresses: of the slice, those that were left out, or are suspicious.
     """
 
     writes: tuple[SliceWrite, ...]
     release: JsonObject | None
+    addresses: tuple[Finding, ...] = ()
 
 
 def export_of(work: Work) -> ObjectKey | None:
@@ -134,6 +138,7 @@ def plan_import(
     imported: Sequence[EndpointSlice],
     find: FindSlice,
     reserved: ReservedObjects = RESERVED,
+    addresses: AddressRules = ADDRESS_RULES,
     *,
     wanted: bool = True,
 ) -> ImportPlan:
@@ -145,6 +150,7 @@ def plan_import(
             wrong).
         find: looks up any slice of the control plane.
         reserved: says where none is made, whoever has collected what (an agent is the member's).
+        addresses: which ones the member may give its endpoints.
         wanted: False if no slice is to be made because of this ServiceExport, which is the member's own.
 
     A plan that was applied is empty afterwards.
@@ -161,6 +167,7 @@ def plan_import(
     if not wanted or reserved.export_problem(origin.namespace, export[1]) is not None:
         return ImportPlan(_delete(imported), None)
     manifest = work.manifests[0].decode()
+    found = addresses.restrict(origin.cluster, manifest)
     desired = _desired(work, export[1], manifest)
     names = imported_slice_names(origin.cluster, origin.name)
     here = [one for one in imported if one.metadata.namespace == origin.namespace]
@@ -170,14 +177,14 @@ def plan_import(
         name = next((one for one in names if find(origin.namespace, one) is None), names[-1])
         metadata = {"name": name, "namespace": origin.namespace} | desired.pop("metadata")
         body = {"apiVersion": wk.SLICE_API_VERSION, "kind": wk.SLICE_KIND, "metadata": metadata} | desired
-        return ImportPlan((CreateSlice(origin.namespace, body), *stale), None)
+        return ImportPlan((CreateSlice(origin.namespace, body), *stale), None, found)
     if there.metadata.deletion_timestamp is not None:
         return ImportPlan(stale, None)  # its end leads back here
     if there.address_type != desired["addressType"]:
         # No API server lets it be changed. The end of this one leads back here.
         return ImportPlan((*_delete([there]), *stale), None)
     patch = _patch(there, desired)
-    return ImportPlan((*([patch] if patch is not None else []), *stale), None)
+    return ImportPlan((*([patch] if patch is not None else []), *stale), None, found)
 
 
 def _stripped(work: Work, imported: Sequence[EndpointSlice], find: FindSlice) -> list[EndpointSlice]:

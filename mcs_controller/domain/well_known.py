@@ -197,6 +197,10 @@ EVENT_CLUSTER_CONNECTION_FAILED: Final = "ClusterConnectionFailed"
 EVENT_CLUSTER_CACHE_FULL: Final = "ClusterCacheFull"
 """Ours alone: a member has more objects of a kind than there is memory for."""
 
+EVENT_ADDRESSES_LEFT_OUT: Final = "EndpointAddressesLeftOut"
+EVENT_SUSPICIOUS_ADDRESSES: Final = "SuspiciousEndpointAddresses"
+"""Ours alone: of a MultiClusterService whose providers give their endpoints odd addresses."""
+
 MEMBER_OWNED: Final = "MemberOwned"
 OWNED: Final = "Owned"
 OWNED_BY_ANOTHER: Final = "OwnedByAnotherControlPlane"

@@ -92,7 +92,7 @@ class SliceDispatch:
         """Tell how dispatching the slice ended."""
         if not failures.only_conflicts:
             service = Request(*plan.service) if plan.service is not None else None
-            outcome = StepResult(skips=plan.skips, errors=failures.reportable, ports=plan.ports, problem=plan.problem)
+            outcome = StepResult(plan.skips, failures.reportable, plan.ports, plan.problem, plan.addresses)
             self._board.report_slice(origin, service, outcome)
 
     def _gone_for(self, service: tuple[str, str]) -> float | None:

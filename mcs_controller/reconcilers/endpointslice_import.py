@@ -13,6 +13,7 @@ from informers.meta import ObjectKey
 from mcs_controller.api.common import canonical
 from mcs_controller.api.core import decode_endpointslice
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import ADDRESS_RULES
 from mcs_controller.domain.import_slices import (
     BY_NAMESPACE,
     BY_WORK,
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.core import EndpointSlice, Namespace
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.addresses import AddressRules, Finding
     from mcs_controller.domain.reserved import ReservedObjects
 
 
 _log = logging.getLogger(__name__)
 
 _MAX_TOLD = 1000
-"""ServiceExports."""
+"""ServiceExports, and Works of them."""
 
 
 class ImportedSlices:
@@ -57,6 +59,7 @@ class ImportedSlices:
         works: Store[Work],
         slices: CachedClient[EndpointSlice],
         reserved: ReservedObjects = RESERVED,
+        addresses: AddressRules = ADDRESS_RULES,
         propagated_only: bool = False,
     ) -> None:
         """`propagated_only`: a ServiceExport has to be one that a Work has brought to the member."""
@@ -64,7 +67,10 @@ class ImportedSlices:
         self._propagated_only = propagated_only
         self._told: set[tuple[str, str, str]] = set()
         """Members' own ServiceExports that the log has heard of."""
+        self._odd: dict[Request, list[tuple[bool, str]]] = {}
+        """What the log has heard of the addresses in Works: whether some were left out, and why."""
         self._reserved = reserved
+        self._addresses = addresses
         self._slices = slices
         self.names = NameReservations(slices)
         self._stripped: dict[tuple[str, str], Request] = {}
@@ -76,7 +82,30 @@ class ImportedSlices:
         found = [*self._slices.store.by_index(BY_WORK, tuple(request)), *(one for one in stripped if one is not None)]
         work = self._works.get(ObjectKey(*request))
         wanted = work is None or not self._is_members_own(work) or not self._propagated_only
-        return plan_import(work, found, self.names.get, self._reserved, wanted=wanted)
+        plan = plan_import(work, found, self.names.get, self._reserved, self._addresses, wanted=wanted)
+        self._tell_addresses(request, work, plan.addresses)
+        return plan
+
+    def _tell_addresses(self, request: Request, work: Work | None, found: tuple[Finding, ...]) -> None:
+        """Log what is wrong with a slice's addresses when that changes: a ServiceExport has no conditions."""
+        odd = [(one.left_out, one.why) for one in found]
+        if work is None or not odd:
+            self._odd.pop(request, None)
+        elif self._odd.get(request) != odd and (request in self._odd or len(self._odd) < _MAX_TOLD):
+            self._odd[request] = odd
+            for one in found:
+                _log.warning(
+                    "Addresses of a member's endpoints are left out"
+                    if one.left_out
+                    else "Endpoints of a member have suspicious addresses",
+                    extra={
+                        "cluster": cluster_of(work),
+                        "service_export": str(export_of(work)),
+                        "addresses": one.total,
+                        "example": one.example,
+                        "why": one.why,
+                    },
+                )
 
     def _is_members_own(self, work: Work) -> bool:
         """Whether no Work brings the ServiceExport for which the slice was collected. The log hears of each once."""

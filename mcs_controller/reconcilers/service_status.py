@@ -311,6 +311,7 @@ class ServiceStatusReconciler:
             self._works.by_index(BY_SERVICE, (request.namespace, request.name)),
             self._clusters,
             lambda problem: self._own_slices(problem, request, now),
+            left_out=lambda origin: _leaves_out(self._board.slice_outcomes(request).get(origin)),
         )
         pending = [one.pending for one in found.problems if one.pending is not None]
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
@@ -452,6 +453,10 @@ def _refusal(work: Work) -> Pending | None:
     if role_of(work) is not Role.DISPATCHED or origin is None:
         return None
     return refusal(work, conditions.copy_in(cluster_of(work) or "", origin))
+
+
+def _leaves_out(outcome: StepResult | None) -> bool:
+    return outcome is not None and any(one.left_out for one in outcome.addresses)
 
 
 def _reference(mcs: MultiClusterService) -> ObjectReference:

@@ -28,14 +28,13 @@ def with_fields(stored: Json, *owned: Json) -> Json:
 
 
 def written(before: Json | None, after: Json, *, by_us: bool) -> None:
-    """Record in `after` what a write changed. Entries of others, which tests make, are those of `after`."""
+    """Record in `after` what a write changed."""
     old, new = _leaves(before or {}), _leaves(after)
     owned = _owned(before or {})
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
     owned = (owned & new.keys()) - changed | (changed if by_us else set())
     if owned or "managedFields" in after["metadata"]:
-        others = [one for one in after["metadata"].get("managedFields", ()) if one["manager"] != OURS]
-        after["metadata"]["managedFields"] = [_entry(OURS, owned), *others]
+        after["metadata"]["managedFields"] = [_entry(OURS, owned)]
 
 
 def _leaves(content: Json) -> dict[Path, Any]:
@@ -80,6 +79,5 @@ def _owned(content: Json) -> set[Path]:
             visit(below, (*path, key))
 
     for one in content.get("metadata", {}).get("managedFields", ()):
-        if one["manager"] == OURS:
-            visit(one["fieldsV1"], ())
+        visit(one["fieldsV1"], ())
     return found

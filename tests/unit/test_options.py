@@ -93,6 +93,9 @@ OURS = {
     "propagated_exports_only",  # ours: Karmada follows all of them
     "reserved_objects",  # ours; an object, below
     "policy_kinds",  # ours; None, below
+    "member_ranges",  # ours; below
+    "suspicious_endpoint_ranges",  # ours; below
+    "drop_suspicious_endpoints",  # ours; below
 }
 
 
@@ -117,6 +120,7 @@ def test_defaults_that_are_more_than_a_value():
     assert made.shutdown_grace_period > 0
     assert made.reserved_objects == RESERVED
     assert made.policy_kinds is None
+    assert (made.member_ranges, made.suspicious_endpoint_ranges, made.drop_suspicious_endpoints) == ((), (), False)
 
 
 # --- ways of saying it ------------------------------------------------------------------------------------------------
@@ -429,3 +433,15 @@ def test_quantities_of_memory(text: str, value: int):
 def test_what_is_no_quantity_of_memory_is_refused(text: str):
     with pytest.raises(click.BadParameter, match="is not a quantity of bytes like 512Mi"):
         options("--member-cache-memory", text)
+
+
+def test_ranges_are_those_of_members_and_those_that_are_suspicious():
+    flags = ("--member-ranges=m1=10.1.0.0/16, m2=10.2.0.0/16", "--suspicious-endpoint-ranges=10.0.0.0/8")
+    content = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.0.1", "10.2.0.1", "10.3.0.1"]}]}
+    [found] = options(*flags).address_rules.restrict("m1", content)
+    assert (found.left_out, found.total) == (False, 2)
+    [found] = options(*flags, "--drop-suspicious-endpoints").address_rules.restrict("m1", content)
+    assert (found.left_out, found.total) == (True, 2)
+    assert content["endpoints"] == [{"addresses": ["10.1.0.1"]}]
+    assert refusal("--member-ranges=10.0.0.0/8").startswith("--member-ranges: '10.0.0.0/8' is not member=CIDR")
+    assert refusal("--suspicious-endpoint-ranges=10.0.0.1/8").startswith("--suspicious-endpoint-ranges: '10.0.0.1/8'")

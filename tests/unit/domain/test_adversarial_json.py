@@ -29,6 +29,7 @@ from mcs_controller.api.common import Unstructured, unstructured_decoder
 from mcs_controller.api.shapes import CONFIGMAP, ENDPOINTSLICE, NAMESPACE, SERVICE
 from mcs_controller.domain import collect, dispatch, works
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import AddressRules, parse_suspicious
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.naming import NotAnExecutionNamespace
 from mcs_controller.domain.reserved import RESERVED
@@ -311,7 +312,9 @@ def _around() -> stale_objects.Surroundings:
 
 
 def _dispatch(world: World) -> Iterator[tuple[Any, ...]]:
-    for policy_ in (dispatch.DispatchPolicy(), dispatch.DispatchPolicy(strip_topology=True, withdraw_after=1.0)):
+    strict = AddressRules(parse_suspicious(["10.0.0.0/8"]), drop_suspicious=True)
+    told = dispatch.DispatchPolicy(strip_topology=True, withdraw_after=1.0, addresses=strict)
+    for policy_ in (dispatch.DispatchPolicy(), told):
         for mcs, service in product(world.of("MultiClusterService"), world.of("Service")):
             there = world.all("Work")
             collected = [work for work in there if role_of(work) is Role.COLLECTED]
@@ -429,7 +432,6 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
     "binding.plan_works": _bound,
     "binding.plan_bound_work": _intents,
     "binding_status.plan_ingress": lambda world: ((world.all("Work"), one.ingress) for one in world.of("LoadBalancer")),
-    "contention.last_writer": lambda world: ((one.content,) for one in world.of("Unstructured")),
     "execution.check_overwrite": lambda world: (
         (manifest, observed, work, other) for work, manifest, observed in _onto(world) for other in (None, work)
     ),
@@ -483,9 +485,8 @@ WITHOUT: Final = frozenset(
         *("conditions.slices_dispatched", "conditions.equal_ignoring_time", "availability.is_news", "conditions.clip"),
         *("conditions.listed", "withdrawal.service_gone_due", "cluster_status.apply_thresholds"),
         *("cluster_status.next_probe", "cluster_status.enablements_condition", "cluster_status.from_probe"),
-        *("contention.after_write", "contention.contended", "contention.is_forgotten", "contention.seconds_to_settle"),
-        *("contention.seconds_to_wait", "contention.with_rival"),
         *("work_status.applied", "policy_spec.is_distributed", "durations.parse_duration"),
+        *("addresses.parse_member_ranges", "addresses.parse_suspicious"),
     }
 )
 """What they are called with is not what was observed, or comes from others, which are called."""
@@ -513,17 +514,21 @@ INDEXES: Final = [
 ]
 
 
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return [
+        one
+        for one in inspect.signature(function).parameters.values()
+        if one.default is one.empty or one.kind != one.KEYWORD_ONLY
+    ]
+
+
 def _arguments(
     name: str, function: Callable[..., Any], world: World
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     if name in CALLS:
         yield from product(CALLS[name](world), KEYWORDS.get(name, [{}]))
         return
-    parameters = [
-        one
-        for one in inspect.signature(function).parameters.values()
-        if one.default is one.empty or one.kind != one.KEYWORD_ONLY
-    ]
+    parameters = _parameters(function)
     choices = [world.values(str(one.annotation)) for one in parameters]
     for values in product(*(one or () for one in choices)):
         given = dict(zip((one.name for one in parameters), values, strict=True))
@@ -533,11 +538,11 @@ def _arguments(
 def test_every_function_is_called() -> None:
     world = World(0, VALID[0])
     strangers = {
-        name: [str(one.annotation) for one in inspect.signature(function).parameters.values()]
+        name: [str(one.annotation) for one in _parameters(function)]
         for name, function in FUNCTIONS.items()
         if name not in CALLS
         and name not in WITHOUT
-        and any(world.values(str(one.annotation)) is None for one in inspect.signature(function).parameters.values())
+        and any(world.values(str(one.annotation)) is None for one in _parameters(function))
     }
     assert strangers == {}
     assert not (WITHOUT | CALLS.keys()) - FUNCTIONS.keys()

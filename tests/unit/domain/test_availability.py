@@ -55,7 +55,7 @@ HELD = {"manifestStatuses": [{"identifier": {"ordinal": 0}}]}
 
 def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = None, **fields: Any) -> Availability:
     fields = {"providers": ["m1"], "consumers": ["m2"]} | fields
-    listed, zones = fields.pop("ports", None), fields.pop("zones", {})
+    listed, zones, left_out = fields.pop("ports", None), fields.pop("zones", {}), fields.pop("left_out", ())
     content = mcs(**fields)
     if listed:
         content["spec"]["ports"] = listed
@@ -64,7 +64,14 @@ def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = Non
         for name in ("m1", "m2", "m3")
     }
     slices = {} if own is None else own
-    return judge(decode(content), service, works, clusters, lambda problem: slices.get(problem.consumer, ()))
+    return judge(
+        decode(content),
+        service,
+        works,
+        clusters,
+        lambda problem: slices.get(problem.consumer, ()),
+        left_out=lambda origin: origin.name in left_out,
+    )
 
 
 def said(found: Availability) -> tuple[str, str, str]:
@@ -373,3 +380,22 @@ def test_what_is_worth_an_event(before: str | None, after: str, news: bool):
         return decode(mcs(conditions=[condition(wk.ENDPOINTS_AVAILABLE, status)])).conditions[0]
 
     assert is_news(made(before) if before else None, made(after)) is news
+
+
+def test_a_consumer_whose_endpoints_were_all_left_out_is_told_so():
+    works = [at("m1"), to("m2", "m1", web(endpoints=[]))]
+    found = asked(works, left_out=["web-1"])
+    assert said(found) == (
+        "False",
+        "NoReadyEndpoints",
+        "m2: endpoints in m1 have only addresses that were left out, see EndpointSliceDispatched.",
+    )
+    assert [one.pending is not None for one in found.problems] == [True], "a copy may be on its way"
+    assert said(asked([at("m1"), to("m2", "m1")], left_out=["web-1"])) == FINE
+    untried = asked([at("m1"), to("m2", "m1", None, UNTRIED)], left_out=["web-1"])
+    assert said(untried)[2] == "m2: slice default/web-1 of m1: not applied yet."
+
+
+def test_of_several_slices_the_one_that_is_whole_is_the_one_to_tell_of():
+    works = [at("m1"), to("m2", "m1", web(endpoints=[])), at("m1", web("web-2"))]
+    assert said(asked(works, left_out=["web-1"]))[2] == "m2: slice default/web-2 of m1: not delivered yet."

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from informers.meta import Condition
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import Finding, Kind
 from mcs_controller.domain.conditions import (
     ConditionReport,
     EventToRecord,
@@ -377,3 +378,54 @@ def test_a_transition_time_of_null_is_read():
     # What Go's zero time becomes, in objects of an aggregated API server.
     [found] = an_mcs(conditions=[condition("Odd") | {"lastTransitionTime": None}]).conditions
     assert found.status == "True"
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def left_out(total: int = 1, example: str = "127.0.0.1", why: str = "loopback") -> StepResult:
+    return StepResult(addresses=(Finding(True, total, Kind.REFUSED, example, why),))
+
+
+def suspicious(example: str = "10.2.0.1", why: str = "in 10.2.0.0/16, a range of m2") -> StepResult:
+    return StepResult(addresses=(Finding(False, 1, Kind.MEMBER, example, why),))
+
+
+@pytest.mark.parametrize(
+    ("slices", "message"),
+    [
+        ({WEB_1: left_out()}, "Note: addresses of endpoints were left out: m1: 127.0.0.1 (loopback)."),
+        (
+            {WEB_1: left_out(), WEB_2: left_out(example="127.0.0.0"), FAR: left_out(1000, "::1")},
+            "Note: addresses of endpoints were left out: m1: more than 1, such as 127.0.0.0 (loopback); "
+            "m2: more than 100, such as ::1 (loopback).",
+        ),
+        (
+            {WEB_1: suspicious()},
+            "Note: endpoints have suspicious addresses: m1: 10.2.0.1 (in 10.2.0.0/16, a range of m2).",
+        ),
+        (
+            {WEB_1: suspicious(), WEB_2: left_out(11)},
+            "Note: addresses of endpoints were left out: m1: more than 10, such as 127.0.0.1 (loopback). "
+            "Note: endpoints have suspicious addresses: m1: 10.2.0.1 (in 10.2.0.0/16, a range of m2).",
+        ),
+    ],
+    ids=["one", "several slices and providers", "suspicious", "both"],
+)
+def test_addresses_are_named_by_provider(slices: Any, message: str):
+    condition = slices_dispatched(slices).condition
+    assert (condition.status, condition.message) == ("True", f"{THEIRS}. {message}")
+
+
+def test_how_many_addresses_there_are_changes_the_message_in_powers_of_ten_only():
+    said = {slices_dispatched({WEB_1: left_out(total)}).condition.message for total in range(1, 1001)}
+    assert len(said) == 4
+
+
+def test_addresses_of_very_many_providers_fit_into_an_event():
+    slices = {SliceRef(f"m{number:03}", "default", "web-1"): left_out(example="a" * 64) for number in range(500)}
+    verdict = slices_dispatched(slices)
+    assert verdict.condition.message.endswith("; and others.")
+    [event] = [one for one in news(None, verdict) if one.reason == wk.EVENT_ADDRESSES_LEFT_OUT]
+    assert len(event.message) <= 1024
+    assert event.message.endswith("and others")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import AddressRules, Finding, Kind, parse_member_ranges
 from mcs_controller.domain.dispatch import (
     DispatchContext,
     DispatchPlan,
@@ -175,9 +176,33 @@ def test_case_33_a_collected_work_of_any_name_is_dispatched_under_that_name():
     assert metadata["annotations"][wk.WORK_NAME] == "test-work"
 
 
+def test_an_address_that_api_servers_refuse_is_left_out_alone_and_said():
+    works = by_key(collected_work("m1", slice_(addresses=["10.0.0.1", "127.0.0.1", "10.2.0.1"])))
+    after = at_rest(mcs(consumers=["m2"]), works)
+    assert sent(after)["endpoints"] == [endpoint("10.0.0.1"), endpoint("10.2.0.1")]
+    plan = dispatch(mcs(consumers=["m2"]), after)
+    assert plan.addresses == (Finding(True, 1, Kind.REFUSED, "127.0.0.1", "loopback"),)
+
+
+def test_a_slice_that_has_no_address_left_is_dispatched_without_endpoints():
+    after = at_rest(mcs(consumers=["m2"]), by_key(collected_work("m1", slice_(addresses=["127.0.0.1"]))))
+    assert sent(after)["endpoints"] is None
+
+
+def test_addresses_in_ranges_of_others_are_said_and_left_out_by_a_flag():
+    works = by_key(collected_work("m1", slice_(addresses=["10.0.0.1", "10.2.0.1"])))
+    ranges = parse_member_ranges(["m1=10.0.0.0/16", "m2=10.2.0.0/16"])
+    for drop, left in ((False, ["10.0.0.1", "10.2.0.1"]), (True, ["10.0.0.1"])):
+        policy = DispatchPolicy(addresses=AddressRules(ranges, drop_suspicious=drop))
+        after = at_rest(mcs(consumers=["m2"]), works, policy=policy)
+        assert sent(after)["endpoints"] == [endpoint(one) for one in left]
+        found = dispatch(mcs(consumers=["m2"]), after, policy=policy).addresses
+        assert found == (Finding(drop, 1, Kind.MEMBER, "10.2.0.1", "in 10.2.0.0/16, a range of m2"),)
+
+
 def test_opening_16_everything_about_the_endpoints_travels_as_the_contract_says():
     endpoints = [
-        endpoint("10.0.0.1")
+        endpoint("2001:db8::1")
         | {
             "hostname": "web-0",
             "nodeName": "n",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.addresses import AddressRules, Finding, Kind, parse_member_ranges
 from mcs_controller.domain.import_slices import (
     CreateSlice,
     DeleteSlice,
@@ -294,3 +295,22 @@ def test_golden_the_imported_slice_is_reproduced_field_by_field():
 def test_golden_what_karmada_imported_is_adopted_without_a_write():
     work, expected = golden_export()
     assert plan_import(a_work(work), [decode(expected)], lambda *_: None) == ImportPlan((), None)
+
+
+def test_addresses_that_api_servers_refuse_are_left_out_alone():
+    carrier = exported_work("m1", slice_(addresses=["10.0.0.1", "127.0.0.1", "10.2.0.1"]))
+    made = plan(carrier)
+    [write] = made.writes
+    assert isinstance(write, CreateSlice)
+    assert write.body["endpoints"] == [endpoint("10.0.0.1"), endpoint("10.2.0.1")]
+    assert made.addresses == (Finding(True, 1, Kind.REFUSED, "127.0.0.1", "loopback"),)
+    again = plan(carrier, imported(addresses=["10.0.0.1", "10.2.0.1"]))
+    assert again == ImportPlan((), None, made.addresses)
+
+
+def test_suspicious_addresses_are_left_out_by_a_flag():
+    carrier = exported_work("m1", slice_(addresses=["10.0.0.1", "10.2.0.1"]))
+    rules = AddressRules(parse_member_ranges(["m2=10.2.0.0/16"]), drop_suspicious=True)
+    [write] = plan_import(a_work(carrier), [], lambda *_: None, addresses=rules).writes
+    assert isinstance(write, CreateSlice)
+    assert write.body["endpoints"] == [endpoint("10.0.0.1")]

@@ -123,3 +123,20 @@ async def test_the_service_that_goes_is_told():
     world.host.remove("Service", "default", "web")
     await world.settle()
     assert available(world) == ("False", "Service default/web does not exist in the control plane.")
+
+
+async def test_endpoints_whose_addresses_were_left_out_are_told_as_such_and_healed():
+    world = await running()
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", slice_(addresses=["127.0.0.1"]))
+    await world.settle()
+    assert available(world) == (
+        "False",
+        "m2: endpoints in m1 have only addresses that were left out, see EndpointSliceDispatched.",
+    )
+    dispatched = world.condition(wk.SLICE_DISPATCHED)
+    assert dispatched is not None
+    assert dispatched[1].endswith("Note: addresses of endpoints were left out: m1: 127.0.0.1 (loopback).")
+    world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", slice_())
+    await world.settle()
+    assert available(world) == ("True", FINE)
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")

@@ -296,3 +296,27 @@ def test_only_what_may_matter_is_looked_at():
     assert list(requests_for_work(Event(old=exported, new=plain))) == [WORK]
     assert list(requests_for_work(Event(new=plain))) == []
     assert list(Bench().imported_slices.requests_for_slice(Event(new=a_slice()))) == []
+
+
+async def test_addresses_that_are_left_out_are_logged_when_the_reason_changes(caplog: pytest.LogCaptureFixture):
+    bench = Bench()
+    bench.api.seed(exported_work("m1", slice_(addresses=["10.0.0.1", "127.0.0.1"])))
+    await bench.settle()
+    assert bench.imported == {IMPORTED: ["10.0.0.1"]}
+
+    def told() -> list[tuple[str, object]]:
+        found = [(one.getMessage(), one.__dict__["why"]) for one in caplog.records if "ddresses" in one.getMessage()]
+        caplog.clear()
+        return found
+
+    assert told() == [("Addresses of a member's endpoints are left out", "loopback")]
+    for addresses, expected in (
+        (["10.0.0.2", "127.0.0.1", "127.0.0.2"], []),
+        (["10.0.0.2", "239.0.0.1"], [("Endpoints of a member have suspicious addresses", "multicast")]),
+        (["10.0.0.2"], []),
+        (["239.0.0.1"], [("Endpoints of a member have suspicious addresses", "multicast")]),
+    ):
+        changed = {"spec": {"workload": {"manifests": [slice_(addresses=addresses)]}}}
+        bench.api.edit("Work", "karmada-es-m1", NAME, changed)
+        await bench.settle()
+        assert told() == expected

@@ -7,21 +7,27 @@ READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.ready-bench
 MEMBERS ?= 2
 ARGS   ?=
+UV     := uv==0.13.9
+# For all platforms, and Python 3.11 and later: each package with the hashes of all its files.
+COMPILE = build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup components demo up down exec status test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
+.PHONY: help setup lock components demo up down exec status test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create the Python environment
 
-$(READY): pyproject.toml
+# Only what the locks name, as wheels: what builds a source distribution would come unlocked.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement
+
+$(READY): pyproject.toml requirements/dev.txt
 	@echo "creating the Python environment in $(VENV) ..."
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	@python3 -m venv $(VENV)
-	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
-	@$(PY) -m pip install --quiet --group dev --editable .
+	@$(PY) $(INSTALL) requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 components: $(READY) ## find or build the Kubernetes components (once, takes minutes)
@@ -65,9 +71,17 @@ bench: components $(BENCH) ## run all benchmarks and write docs/performance.md (
 bench-quick: components $(BENCH) ## the same with small sizes, written to build/ (5 minutes)
 	@$(PY) -m benchmarks --quick $(ARGS)
 
-$(BENCH): $(READY)
-	@$(PY) -m pip install --quiet --group bench
+$(BENCH): $(READY) requirements/bench.txt
+	@$(PY) $(INSTALL) requirements/bench.txt
 	@touch $@
+
+lock: ## renew requirements/ for pyproject.toml: make lock [ARGS=--upgrade]
+	@python3 -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "$(UV)"
+	@$(COMPILE) --output-file requirements/dev.txt --group dev
+	@$(COMPILE) --output-file requirements/runtime.txt --constraint requirements/dev.txt
+	@$(COMPILE) --output-file requirements/bench.txt --constraint requirements/dev.txt --group bench
+	@echo "now: make setup docs test-unit"
 
 check: lint types imports ## all static checks, required before a merge
 

@@ -1,4 +1,4 @@
-"""Generate the pages of docs/reference from the code; `--check` fails if they are not up to date."""
+"""Generate the pages of docs/reference from the code and the lock; `--check` fails if they are not up to date."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, IGNORED
 from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
+from tools.licences import dependencies_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +66,7 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"flags.md": flags_page}
+PAGES = {"flags.md": flags_page, "dependencies.md": dependencies_page}
 
 
 @click.command(help=__doc__)

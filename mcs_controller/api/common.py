@@ -69,6 +69,12 @@ def decode_unstructured(raw: bytes | msgspec.Raw, kind: GroupVersionKind | None 
     return Unstructured(metadata=msgspec.convert(content, _Typed).metadata, content=content)
 
 
+def decode_with_managers(raw: bytes | msgspec.Raw) -> Unstructured:
+    """As `decode_unstructured`, with managedFields: for a look at one object, too large for a cache."""
+    content = decode_object(raw)
+    return Unstructured(metadata=msgspec.convert(content, _Typed).metadata, content=content)
+
+
 _APPLIERS: Final = ("mcs-controller-manager", "mcs-controller-agent", "karmada-controller-manager", "karmada-agent")
 """Field managers that apply Works: what servers make of our user agents, and of Karmada's, whose place we take."""
 

@@ -5,6 +5,7 @@
     failed (5xx, a conflict, no answer, 401)            soon, then later and later, up to the same; without an answer
                                                         or with a token that was replaced (401), up to five seconds
     cannot be reached                                   not at all: what brings the member back leads back to its Works
+    put off (`Deferred`)                                when the error says
 
 Any change is tried at once, whatever is due later. Deviates from Karmada, whose back-off goes up to a thousand seconds.
 """
@@ -15,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import Conflict, TransportError, Unauthorized
-from mcs_controller.runtime.reconcile import Request
+from mcs_controller.runtime.reconcile import ReconcileError, Request
 from workqueue.rate_limiters import ItemExponentialFailureRateLimiter
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ _FIRST_SECONDS: Final = 0.25
 _SHARE: Final = 0.1
 """Of a member's request limit that tries of what it refuses may use."""
 _JITTER: Final = 0.2
+
+
+class Deferred(ReconcileError):
+    """Not written for now, and the text says why."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        """`seconds`: until the next try."""
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Retries:
@@ -85,6 +95,10 @@ class Retries:
         self._told.pop(cluster, None)
 
     def _delay(self, request: Request, cluster: str, errors: Sequence[BaseException]) -> float:
+        deferred = [error.seconds for error in errors if isinstance(error, Deferred)]
+        if deferred:
+            others = [error for error in errors if not isinstance(error, Deferred)]
+            return min(*deferred, self._delay(request, cluster, others) if others else deferred[0])
         jitter = self._rng.uniform(1 - _JITTER, 1 + _JITTER)
         if all(isinstance(error, TransportError | Unauthorized) for error in errors):
             return min(self._failures.when(request), _AWAY_SECONDS) * jitter

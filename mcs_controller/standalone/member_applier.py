@@ -5,9 +5,23 @@ The rules are in `domain.execution`; here is what they take from caches and API 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+import dataclasses
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from informers.errors import AlreadyExists, Conflict, KubeError, NotFound
+from mcs_controller.api.common import decode_with_managers
+from mcs_controller.reconcilers.retries import Deferred
+from mcs_controller.standalone.domain.contention import (
+    LastWrite,
+    after_write,
+    contended,
+    is_forgotten,
+    last_writer,
+    seconds_to_settle,
+    seconds_to_wait,
+    with_rival,
+)
 from mcs_controller.standalone.domain.execution import (
     InvalidManifest,
     NotOurs,
@@ -35,6 +49,11 @@ if TYPE_CHECKING:
     from mcs_controller.standalone.member_objects import MemberObjectInformers
     from mcs_controller.standalone.metrics import PropagationMetrics
     from mcs_controller.standalone.reconcilers.member_ownership import Ownerships
+    from workqueue.clock import Clock
+
+
+_MAX_LAST_WRITES: Final = 8192
+"""Objects whose last write is remembered, 400 bytes each: what a member's limit of requests allows in minutes."""
 
 
 class NamespaceMissing(Exception):
@@ -60,8 +79,10 @@ class MemberApplier:
         ownerships: Ownerships,
         metrics: PropagationMetrics,
         reserved: ReservedObjects,
+        clock: Clock,
     ) -> None:
         """Objects that are `reserved` are the member's own, and not written."""
+        self._clock = clock
         self._objects = objects
         self._ownerships = ownerships
         self._works = works
@@ -74,6 +95,9 @@ class MemberApplier:
         Writing the same again would go on for ever. This is a safety net, it need not survive a restart.
         """
 
+        self._last_writes: OrderedDict[_Target, LastWrite] = OrderedDict()
+        """Latest last. Of those that were forgotten too early the others are fought a little longer."""
+
     async def apply(self, work: Work, cluster: str, manifest: Manifest) -> Unstructured:
         """Make the member's object what the manifest says, and return it.
 
@@ -83,6 +107,7 @@ class MemberApplier:
             Immutable: it would have to be deleted and made anew, and may not be.
             NamespaceMissing: there is no place for it.
             KindNotServed: the member has no such kind.
+            Deferred: somebody else keeps changing it back.
             MemberUnavailable, NotSynced, KubeError: see `MemberObjectInformers.open`, and what the member says.
         """
         content = manifest_of(work, manifest)
@@ -103,11 +128,17 @@ class MemberApplier:
             raise NamespaceMissing(f"namespace {target.namespace} does not exist in cluster {cluster}")
         observed = objects.get(target.namespace, target.name)
         try:
-            obj = await self._create_or_update(objects, work, target, content, manifest.raw, observed)
-        except (Conflict, NotFound):
-            # The cache does not hold what is there: it is behind, or the object is not managed.
-            live = await self._read(target)
-            obj = await self._create_or_update(objects, work, target, content, manifest.raw, live)
+            try:
+                obj = await self._create_or_update(objects, work, target, content, manifest.raw, observed)
+            except (Conflict, NotFound):
+                # The cache does not hold what is there: it is behind, or the object is not managed.
+                live = await self._read(target)
+                obj = await self._create_or_update(objects, work, target, content, manifest.raw, live)
+        except Deferred as deferred:
+            raise self._contended(target, await self._find_rival(target), deferred.seconds) from None
+        last = self._last_writes.get(target)
+        if last is not None and (seconds := seconds_to_settle(last, self._clock.monotonic())):
+            raise self._contended(target, last.rival or "", seconds)
         return obj
 
     async def change(self, work: Work, cluster: str, manifest: Manifest) -> None:
@@ -117,6 +148,7 @@ class MemberApplier:
 
         Raises:
             KubeError: what the member says, and that it changed meanwhile.
+            Deferred: somebody else keeps changing it back.
             MemberUnavailable, KindNotServed: see `MemberObjectInformers.open`.
         """
         try:
@@ -148,6 +180,7 @@ class MemberApplier:
             return  # then it was never applied, or went with its kind
         release = release or self._problem(manifest.ref) is not None  # an older version may have applied it
         self._not_converging.pop(target, None)
+        self._last_writes.pop(target, None)
         objects = self._objects.open(cluster, target.kind)
         if self._ownerships.of(cluster).foreign:
             return  # nothing there is ours
@@ -172,6 +205,7 @@ class MemberApplier:
         observed: Unstructured | None,
     ) -> Unstructured:
         if observed is None:
+            self._check_contention(target, raw)
             created = await self._create(objects, work, target, content)
             self._remember(target, raw, plan_update(content, created))
             return created
@@ -184,6 +218,7 @@ class MemberApplier:
             return observed  # used as it is: all that a Work wants of a namespace is that it exists
         if field := unchangeable(content, observed):
             check_replaceable(content, observed, field)
+            self._check_contention(target, raw)
             await self._delete(objects, target, observed)
             return await self._create_or_update(objects, work, target, content, raw, None)
         patch = plan_update(content, observed)
@@ -191,6 +226,7 @@ class MemberApplier:
             resource = target.kind.resource
             self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="unchanged")
             return observed
+        self._check_contention(target, raw)
         patched = await self._patch(objects, target, patch)
         self._remember(target, raw, plan_update(content, patched))
         return patched
@@ -216,7 +252,34 @@ class MemberApplier:
                 raise NotOwned(f"{error}; {ownership}") from error
         raise NotOwned(str(ownership))
 
+    def _check_contention(self, target: _Target, raw: bytes) -> None:
+        """Raise Deferred if the manifest was written a moment ago, and somebody else changes it back each time."""
+        seconds = seconds_to_wait(self._last_writes.get(target), hash(raw), self._clock.monotonic())
+        if seconds:
+            raise Deferred(f"{target.name} was changed back by somebody else", seconds)
+
+    async def _find_rival(self, target: _Target) -> str:
+        """Who changes the object back; the member is asked once after each write."""
+        last = self._last_writes[target]
+        if not last.asked:
+            resource = dataclasses.replace(target.kind.resource, decode=decode_with_managers)
+            try:
+                live = await self._objects.client(target.cluster).get(resource, target.name, target.namespace)
+                rival = last_writer(live.content)
+            except KubeError:
+                rival = ""
+            last = self._last_writes[target] = with_rival(last, rival)
+        return last.rival or ""
+
+    def _contended(self, target: _Target, rival: str, seconds: float) -> Deferred:
+        return Deferred(contended(target.kind.resource.kind, target.namespace, target.name, rival), seconds)
+
     def _remember(self, target: _Target, raw: bytes, left: JsonObject | None) -> None:
+        now = self._clock.monotonic()
+        self._last_writes[target] = after_write(self._last_writes.pop(target, None), hash(raw), now)
+        oldest = next(iter(self._last_writes))
+        if len(self._last_writes) > _MAX_LAST_WRITES or is_forgotten(self._last_writes[oldest], now):
+            del self._last_writes[oldest]
         if left is not None:
             self._not_converging[target] = (raw, _without_version(left))
         else:

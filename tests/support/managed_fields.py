@@ -28,13 +28,14 @@ def with_fields(stored: Json, *owned: Json) -> Json:
 
 
 def written(before: Json | None, after: Json, *, by_us: bool) -> None:
-    """Record in `after` what a write changed."""
+    """Record in `after` what a write changed. Entries of others, which tests make, are those of `after`."""
     old, new = _leaves(before or {}), _leaves(after)
     owned = _owned(before or {})
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
     owned = (owned & new.keys()) - changed | (changed if by_us else set())
     if owned or "managedFields" in after["metadata"]:
-        after["metadata"]["managedFields"] = [_entry(OURS, owned)]
+        others = [one for one in after["metadata"].get("managedFields", ()) if one["manager"] != OURS]
+        after["metadata"]["managedFields"] = [_entry(OURS, owned), *others]
 
 
 def _leaves(content: Json) -> dict[Path, Any]:
@@ -79,5 +80,6 @@ def _owned(content: Json) -> set[Path]:
             visit(below, (*path, key))
 
     for one in content.get("metadata", {}).get("managedFields", ()):
-        visit(one["fieldsV1"], ())
+        if one["manager"] == OURS:
+            visit(one["fieldsV1"], ())
     return found

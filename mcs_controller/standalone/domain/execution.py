@@ -3,7 +3,8 @@
 Semantics: Karmada's pkg/util/objectwatcher and the Retain of its default interpreter. Karmada replaces the object; here
 the difference is sent as a merge patch, so the member's own fields are never sent back to it. What is the member's own
 `domain.merging` knows: all that no manifest ever named. Where a member rewrites what a manifest does name (an admission
-webhook), `MemberApplier` notices that its write was of no use and does not repeat it.
+webhook), `MemberApplier` notices that its write was of no use and does not repeat it. Where somebody else changes it
+back later, it is written less and less often (`domain.contention`).
 
 Four rules are stricter than Karmada's. A member's namespace goes with nothing but its Namespace on the control plane:
 when a cluster leaves, or somebody deletes the Work, it is let go, because all that others have in it would go along

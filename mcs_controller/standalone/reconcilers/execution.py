@@ -11,7 +11,8 @@ before a finalizer is dropped. Writes only what differs, in the member and in th
 
 A failed Work is tried again as `retries` says, and at once when what it waits for appears: its member turns ready or is
 connected, its namespace is created, the object in its way is gone. A manifest that cannot be applied at all is not
-tried again before the Work changes.
+tried again before the Work changes. One that somebody else keeps changing back is written less and less often, see
+`domain.contention`.
 
 Deviations from Karmada, besides those in `domain.execution`: a Work that is applied gets the finalizer if its maker did
 not put it there; a Work whose Cluster is gone altogether can be deleted.
@@ -35,6 +36,7 @@ from mcs_controller.domain.naming import cluster_of_namespace, execution_namespa
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.domain.works import Role, cluster_of, role_of
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
+from mcs_controller.reconcilers.retries import Deferred
 from mcs_controller.reconcilers.writes import unexpected
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from mcs_controller.standalone.domain.cluster import BY_EXECUTION_CLUSTER
@@ -144,7 +146,7 @@ class ExecutionReconciler:
         """
         self._works = works
         self._clusters = clusters
-        self._writer = MemberApplier(objects, works.store, ownerships, metrics, reserved)
+        self._writer = MemberApplier(objects, works.store, ownerships, metrics, reserved, clock)
         self._events = WorkEvents(recorder)
         self._clock = clock
         self._turns = turns
@@ -291,7 +293,7 @@ class ExecutionReconciler:
             known = kept_status(ordinal, work)
             try:
                 obj = await self._writer.apply(work, cluster, manifest)
-            except (KubeError, InvalidManifest, NotOurs, Immutable, NamespaceMissing, KindNotServed) as error:
+            except (KubeError, InvalidManifest, NotOurs, Immutable, NamespaceMissing, KindNotServed, Deferred) as error:
                 errors.append(error)
                 statuses += [known] if known is not None else []
             except (MemberUnavailable, NotSynced):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from testbed.api import Object, wait_for
+from mcs_controller.standalone.domain.contention import REPAIRS
+from testbed.api import Object, resource_path, wait_for
 from testbed.audit import AuditLog
 from testbed.errors import NotYet
 from tests.integration.standalone.test_binding_execution import fleet as fleet
 from tests.integration.standalone.test_binding_execution import world as world
 from tests.support.fleet import eventually
-from tests.support.propagation_world import SERVICES
+from tests.support.propagation_world import SERVICES, SLICES
 from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADMISSION = "admissionregistration.k8s.io/v1"
+MERGE = "application/merge-patch+json"
 OVERWRITE = {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}
 
 
@@ -183,3 +187,47 @@ async def test_no_work_writes_what_every_cluster_has_of_its_own(world: World) ->
             assert "of its own" in await world.applied(name, "False")
         assert await world.writes_during_quiet() == []
     assert await world.member.get(SERVICES, "kubernetes", namespace="default") == before
+
+
+async def test_what_somebody_else_keeps_changing_back_is_written_a_few_times_until_they_stop(world: World) -> None:
+    """Of a slice no cache knows who writes it, of a Service one does."""
+    theirs: dict[str, tuple[str, Object]] = {
+        "service": (f"{SERVICES}/web", {"spec": {"sessionAffinity": "ClientIP"}}),
+        "slice": (f"{SLICES}/m9-web-1", {"endpoints": [{"addresses": ["10.9.9.9"]}]}),
+    }
+
+    async def change_back(resource: str, patch: Object) -> None:
+        kind, _, name = resource.rpartition("/")
+        path = resource_path(kind, name, namespace=world.namespace)
+        while True:
+            # Nothing is written where nothing changes.
+            await world.member.raw("PATCH", path, patch, query={"fieldManager": "fleet-agent"}, content_type=MERGE)
+            await asyncio.sleep(0.02)
+
+    def written() -> Counter[str]:
+        ours = [one for one in mark.events() if one.is_write and one.user_agent.startswith(USER_AGENT)]
+        return Counter(f"{one.verb} {one.resource}" for one in ours)
+
+    async with standalone_controllers(world.access, *PROPAGATION_FLAGS):
+        mark = AuditLog(world.bed.members["m1"].audit_log).mark()
+        await world.carry("service", world.service(sessionAffinity="None"))
+        await world.carry("slice", world.slice())
+        for work in theirs:
+            await world.applied(work)
+        rivals = [asyncio.create_task(change_back(*one)) for one in theirs.values()]
+        try:
+            for work, told in (("service", f"Service {world.namespace}/web"), ("slice", "/m9-web-1")):
+                message = await world.applied(work, "False")
+                assert f"{told}: somebody else writes it: fleet-agent; it is written less and less often" in message
+            for resource in ("services", "endpointslices"):
+                # All that there may be in five minutes.
+                assert REPAIRS <= written()[f"patch {resource}"] <= REPAIRS + 7
+        finally:
+            for rival in rivals:
+                rival.cancel()
+            await asyncio.wait(rivals)
+        for work in theirs:
+            await world.applied(work)
+        await world.until(SERVICES, "web", lambda one: one["spec"]["sessionAffinity"] == "None")
+        await world.until(SLICES, "m9-web-1", lambda one: len(one["endpoints"]) == 2)
+        assert await world.writes_during_quiet() == []

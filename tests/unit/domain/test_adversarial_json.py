@@ -432,6 +432,7 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
     "binding.plan_works": _bound,
     "binding.plan_bound_work": _intents,
     "binding_status.plan_ingress": lambda world: ((world.all("Work"), one.ingress) for one in world.of("LoadBalancer")),
+    "contention.last_writer": lambda world: ((one.content,) for one in world.of("Unstructured")),
     "execution.check_overwrite": lambda world: (
         (manifest, observed, work, other) for work, manifest, observed in _onto(world) for other in (None, work)
     ),
@@ -485,6 +486,8 @@ WITHOUT: Final = frozenset(
         *("conditions.slices_dispatched", "conditions.equal_ignoring_time", "availability.is_news", "conditions.clip"),
         *("conditions.listed", "withdrawal.service_gone_due", "cluster_status.apply_thresholds"),
         *("cluster_status.next_probe", "cluster_status.enablements_condition", "cluster_status.from_probe"),
+        *("contention.after_write", "contention.contended", "contention.is_forgotten", "contention.seconds_to_settle"),
+        *("contention.seconds_to_wait", "contention.with_rival"),
         *("work_status.applied", "policy_spec.is_distributed", "durations.parse_duration"),
         *("addresses.parse_member_ranges", "addresses.parse_suspicious"),
     }

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from informers.errors import Conflict, Forbidden, Invalid, ServerError, TooManyRequests, TransportError, Unauthorized
-from mcs_controller.reconcilers.retries import Retries
+from mcs_controller.reconcilers.retries import Deferred, Retries
 from mcs_controller.runtime.reconcile import Request
 from mcs_controller.standalone.domain.execution import NotOurs
 from tests.support.clock import FakeClock
@@ -98,3 +98,11 @@ def test_the_log_hears_of_each_change_once(retries: Retries, caplog: pytest.LogC
     retries.succeeded(request, "m1")
     retries.after(request, "m1", [REFUSALS[1]])
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 3
+
+
+def test_what_is_put_off_is_tried_when_that_says_and_other_failures_of_the_work_as_ever(retries: Retries) -> None:
+    [work] = _requests(1)
+    put_off = Deferred("somebody else writes it: kubectl", 20.0)
+    assert retries.after(work, "m1", [put_off]) == 20.0
+    assert retries.after(work, "m1", [put_off, Deferred("another", 5.0)]) == 5.0
+    assert retries.after(work, "m1", [put_off, ServerError(500, "InternalError", "no")]) < 1.0

@@ -13,6 +13,7 @@ from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
 from mcs_controller.standalone import member_applier
+from mcs_controller.standalone.domain.contention import REPAIRS
 from mcs_controller.standalone.domain.execution import plan_update
 from mcs_controller.standalone.member_objects import MEMBER_KINDS
 from mcs_controller.standalone.reconcilers.execution import cluster_changed, work_changed
@@ -804,3 +805,116 @@ async def test_slices_that_an_older_version_gave_to_the_api_service_go_with_thei
     world.host.remove("Work", *KEY)
     await world.reconcile()
     assert world.member.find("EndpointSlice", "default", "m2-kubernetes") is None
+
+
+# --- somebody else who writes an object -------------------------------------------------------------------------------
+
+KUBECTL = {"manager": "kubectl-edit", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {}}
+
+
+def _change_back(world: World) -> None:
+    """Somebody replaces what the Work says of the slice."""
+    change = {"endpoints": [{"addresses": ["10.9.9.9"]}], "metadata": {"managedFields": [KUBECTL]}}
+    world.member.edit("EndpointSlice", "default", "web-1", change)
+
+
+async def _contend(world: World) -> None:
+    """Until the next write has to wait."""
+    world.carry(slice_())
+    await world.reconcile()
+    for _ in range(REPAIRS):
+        _change_back(world)
+        assert await world.reconcile() == ["patch endpointslices/default/web-1"]
+    _change_back(world)
+
+
+async def test_what_somebody_else_keeps_changing_back_is_written_less_and_less_often(world: World) -> None:
+    await _contend(world)
+    told = "EndpointSlice default/web-1: somebody else writes it: kubectl-edit; it is written less and less often"
+    world.recorder.take()
+    assert await world.refused(told) == 5.0
+    assert world.asked == ["get endpointslices/default/web-1", STATUS]
+    assert world.recorder.take() == [("EndpointSlice", "SyncFailed"), ("Work", "SyncFailed")]
+    for seconds in (10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0):
+        assert await world.reconcile() == []  # each change of the other leads here
+        await world.clock.advance(300)
+        assert await world.refused(told) == min(seconds, 30.0)
+        assert world.asked == ["patch endpointslices/default/web-1"]
+        _change_back(world)
+        assert await world.refused(told) == seconds
+        assert world.asked == ["get endpointslices/default/web-1"]
+    assert world.recorder.take() == []
+
+
+async def test_when_the_other_stops_the_object_is_as_the_work_says_and_then_the_condition_too(world: World) -> None:
+    await _contend(world)
+    await world.clock.advance(await world.refused("somebody else writes it"))
+    settles = await world.refused("somebody else writes it")
+    assert world.asked == ["patch endpointslices/default/web-1"]
+    await world.clock.advance(settles)
+    assert await world.reconcile() == [STATUS]
+    assert world.condition("Applied") == SUCCEEDED
+    assert await world.reconcile() == []
+    await world.clock.advance(601.0)
+    _change_back(world)
+    assert await world.reconcile() == ["patch endpointslices/default/web-1"]
+    assert world.condition("Applied") == SUCCEEDED
+
+
+async def test_changed_manifest_does_not_wait_for_the_other(world: World) -> None:
+    await _contend(world)
+    await world.refused("somebody else writes it")
+    world.carry(slice_(addresses=["10.0.0.7"]))
+    await world.refused("somebody else writes it")
+    assert world.asked == ["patch endpointslices/default/web-1"]
+    _change_back(world)
+    await world.refused("somebody else writes it")
+    assert world.asked == ["get endpointslices/default/web-1"]
+
+
+async def test_writes_ahead_of_the_work_wait_as_well(world: World) -> None:
+    await _contend(world)
+    assert await world.start_writes(a_work(world.host.find("Work", *KEY) or {})) == []
+
+
+async def test_who_deletes_it_each_time_is_unknown(world: World) -> None:
+    world.carry(slice_())
+    for _ in range(REPAIRS + 1):
+        await world.reconcile()
+        world.member.remove("EndpointSlice", "default", "web-1")
+    assert await world.refused("somebody else writes it: unknown, its managedFields name nobody") == 5.0
+    assert world.asked == ["get endpointslices/default/web-1", STATUS]
+    await world.clock.advance(5.0)
+    await world.refused("somebody else writes it: unknown")
+    assert world.asked == ["create endpointslices/default/web-1"]
+
+
+async def test_who_takes_our_marks_off_as_well_is_named(world: World) -> None:
+    """Then no cache holds the object, as it is not managed."""
+    manifest = _config("shared") | {"data": {"a": "ours"}}
+    world.member.served = {"/api/v1": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True}]}
+    manifest["metadata"] |= {"annotations": {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}}
+    world.carry(manifest)
+    theirs = {"data": {"a": "theirs"}, "metadata": {"labels": None, "annotations": None, "managedFields": [KUBECTL]}}
+    for _ in range(REPAIRS + 1):
+        await world.reconcile()
+        world.member.edit("ConfigMap", "default", "shared", theirs)
+    await world.refused("ConfigMap default/shared: somebody else writes it: kubectl-edit")
+    assert world.asked == ["get configmaps/default/shared", STATUS]
+
+
+async def test_what_is_remembered_of_writes_has_a_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member_applier, "_MAX_LAST_WRITES", 3)
+    remembered = world.reconciler._writer._last_writes
+    for number in range(6):
+        world.carry(slice_(f"s{number}"), name=f"w{number}")
+        await world.reconcile(Request(NAMESPACE, f"w{number}"))
+    assert [one.name for one in remembered] == ["s3", "s4", "s5"]
+    await world.clock.advance(601.0)
+    for number in range(6, 9):
+        world.carry(slice_(f"s{number}"), name=f"w{number}")
+        await world.reconcile(Request(NAMESPACE, f"w{number}"))
+    assert [one.name for one in remembered] == ["s6", "s7", "s8"]
+    world.host.remove("Work", NAMESPACE, "w8")
+    await world.reconcile(Request(NAMESPACE, "w8"))
+    assert [one.name for one in remembered] == ["s6", "s7"]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mcs_controller.standalone.templates import TemplateInformers
     from tests.support.object_store import Json
 
+CONFIGMAP = GroupVersionKind("v1", "ConfigMap")
 WEB = TemplateRequest(DEPLOYMENT, NAMESPACE, "web")
 POLICY = Request(NAMESPACE, "p")
 
@@ -635,31 +636,34 @@ async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None
 # --- objects that every cluster has of its own ------------------------------------------------------------------------
 
 
-async def test_a_policy_that_names_what_every_cluster_has_is_refused(world: World) -> None:
-    world.api.seed(template("kubernetes", kind=SERVICE))
+@pytest.mark.parametrize(("kind", "name"), [(SERVICE, "kubernetes"), (CONFIGMAP, "kube-root-ca.crt")])
+async def test_a_policy_that_names_what_every_cluster_has_is_refused(
+    world: World, kind: GroupVersionKind, name: str
+) -> None:
+    world.api.seed(template(name, kind=kind))
     world.api.seed(template())
-    world.api.seed(policy(selects=[selector(), selector("kubernetes", SERVICE)]))
+    world.api.seed(policy(selects=[selector(), selector(name, kind)]))
     await world.settle()
     await world.detector.reconcile(WEB)
     assert world.take_writes() == []
-    assert world.events() == [
-        (
-            "PropagationPolicy",
-            "PolicyRefused",
-            "The policy is refused, and nothing is done for it: spec.resourceSelectors[1]: every cluster has a Service "
-            "default/kubernetes of its own, which is neither replaced nor shared",
-        )
-    ]
+    message = (
+        "The policy is refused, and nothing is done for it: spec.resourceSelectors[1]: "
+        f"every cluster has a {kind.kind} default/{name} of its own, which is neither replaced nor shared"
+    )
+    assert world.events() == [("PropagationPolicy", "PolicyRefused", message)]
 
 
-async def test_a_policy_that_selects_a_whole_kind_leaves_out_what_every_cluster_has(world: World) -> None:
-    world.api.seed(template("kubernetes", kind=SERVICE, **marks()))
-    world.api.seed(template("web", kind=SERVICE))
-    world.api.seed(policy(selects=[selector("", SERVICE)]))
+@pytest.mark.parametrize(("kind", "name"), [(SERVICE, "kubernetes"), (CONFIGMAP, "kube-root-ca.crt")])
+async def test_a_policy_that_selects_a_whole_kind_leaves_out_what_every_cluster_has(
+    world: World, kind: GroupVersionKind, name: str
+) -> None:
+    world.api.seed(template(name, kind=kind, **marks()))
+    world.api.seed(template("web", kind=kind))
+    world.api.seed(policy(selects=[selector("", kind)], conflictResolution="Overwrite"))
     await world.settle()
-    assert carries(world.find("Service", "web"))
-    assert not carries(world.find("Service", "kubernetes"))
-    assert world.binding("kubernetes-service") is None
+    assert carries(world.find(kind.kind, "web"))
+    assert not carries(world.find(kind.kind, name))
+    assert len(world.api.all("ResourceBinding")) == 1
 
 
 async def test_slices_of_what_every_cluster_has_belong_to_no_policy(world: World) -> None:
@@ -701,6 +705,8 @@ async def test_a_policy_whose_kind_is_not_allowed_any_more_keeps_what_it_had_unt
     world.limits = PolicyLimits(frozenset({"Service"}))
     world.start()
     world.queued_policies.add(POLICY)
+    await world.settle()
+    world.api.edit("Deployment", NAMESPACE, "web", {"spec": {"replicas": 5}})
     world.queued_templates.add(WEB)
     await world.settle()
     assert world.binding() == before

@@ -1,6 +1,7 @@
-"""One tenant's thousand services, and another's new one: a whole stand-alone control plane, on a fake clock.
+"""A whole stand-alone control plane on a fake clock: one tenant's thousand services beside another's new one.
 
-Controllers, queues and flows are those of production; every write passes a bucket with the default limit of requests.
+And somebody who is at odds with the controllers in a member. Controllers, queues and flows are those of production;
+every write passes a bucket with the default limit of requests.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcs_controller import start
 from mcs_controller.context import ControllerContext
+from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone import start as standalone
+from mcs_controller.standalone.domain.contention import REPAIRS
 from tests.support.builders import cluster, mcs, service, slice_
 from tests.support.clock import FakeClock, settle
 from tests.support.fake_context import FakeContext
@@ -85,6 +88,12 @@ class World:
             await self.clock.advance(0.1)
         raise AssertionError(f"{namespace}/{name} is not delivered within a minute")
 
+    def condition(self, namespace: str, name: str, kind: str) -> tuple[str, str]:
+        """Status and message of a MultiClusterService's condition."""
+        found = self.host.find("MultiClusterService", namespace, name) or {}
+        one = next(one for one in found["status"]["conditions"] if one["type"] == kind)
+        return one["status"], one["message"]
+
     def check(self) -> None:
         """Raise what ended something that never ends."""
         for task in self._tasks:
@@ -113,4 +122,28 @@ async def test_a_thousand_new_services_of_one_tenant_delay_anothers_by_two_secon
     assert len(delivered) < 100  # or there was no crowd
     world.check()
     await settle()
+    await world.stop()
+
+
+async def test_service_says_who_keeps_changing_its_slice_back_in_a_member_until_that_stops() -> None:
+    world = World()
+    await world.clock.advance(60)
+    world.add("quiet", "web")
+    await world.seconds_until_delivered("quiet", "web")
+    await world.clock.advance(10)
+    assert world.condition("quiet", "web", wk.SLICE_DISPATCHED)[0] == "True"
+    rival = {"manager": "fleet-agent", "time": "2026-01-01T00:00:00Z"}
+    theirs = {"endpoints": [{"addresses": ["10.9.9.9"]}], "metadata": {"managedFields": [rival]}}
+    for _ in range(100):
+        world.m2.edit("EndpointSlice", "quiet", "m1-web-1", theirs)
+        await world.clock.advance(0.1)
+    writes = [call for call in world.m2.writes if call.name == "m1-web-1"]
+    assert REPAIRS + 1 <= len(writes) <= REPAIRS + 3
+    status, message = world.condition("quiet", "web", wk.SLICE_DISPATCHED)
+    assert status == "False"
+    assert "EndpointSlice quiet/m1-web-1: somebody else writes it: fleet-agent" in message
+    await world.clock.advance(120)
+    assert world.condition("quiet", "web", wk.SLICE_DISPATCHED)[0] == "True"
+    assert len([call for call in world.m2.writes if call.name == "m1-web-1"]) == len(writes) + 1
+    world.check()
     await world.stop()

@@ -72,16 +72,16 @@ async def run(context: Context) -> Outcome:
     async with fleet(context) as world, AsyncExitStack() as stack:
         controller = await world.start()
         await offer(world, WEB)
-        ways = {OURS: await stack.enter_async_context(_way(world, OURS, SPACE, "karmada-es-"))}
+        ways = {OURS: await stack.enter_async_context(observed(world, SPACE, "karmada-es-"))}
         for name in (CHAINED, OVERLAPPED):
             spaces = await _copy(world, name)
             await stack.enter_async_context(_baseline(world, name))
-            ways[name] = await stack.enter_async_context(_way(world, name, *spaces))
+            ways[name] = await stack.enter_async_context(observed(world, *spaces))
         numbers = iter(range(1, 1_000_000))
         rng = random.Random(1)
         for way in ways.values():
             for _ in range(changes):  # until connections, caches and code are warm
-                await _change(world, way, next(numbers))
+                await change(world, way, next(numbers))
         for number in range(rounds):
             context.tell(f"round {number + 1} of {rounds}: {changes} changes of each in turns")
             found: dict[str, list[list[float]]] = {name: [] for name in COMPETITORS}
@@ -89,7 +89,7 @@ async def run(context: Context) -> Outcome:
                 shift = turn % len(COMPETITORS)
                 for name in (*COMPETITORS[shift:], *COMPETITORS[:shift]):
                     await asyncio.sleep(PAUSE_SECONDS * (1 + rng.random()))
-                    found[name].append(await _change(world, ways[name], next(numbers)))
+                    found[name].append(await change(world, ways[name], next(numbers)))
             for name, samples in found.items():
                 for hop, values in zip(HOPS, zip(*samples, strict=True), strict=True):
                     hops[hop].add(name, values)
@@ -164,12 +164,12 @@ async def _requests(world: Fleet, way: Way, numbers: Iterator[int], changes: int
     await requests.quiet()
     requests.restart()
     for _ in range(changes):
-        await _change(world, way, next(numbers))
+        await change(world, way, next(numbers))
     await requests.quiet()
     return requests.count().total()
 
 
-async def _change(world: Fleet, way: Way, number: int) -> list[float]:
+async def change(world: Fleet, way: Way, number: int) -> list[float]:
     """One change; milliseconds to the end of each of :data:`HOPS`."""
     sought = f'"{mark(number)}"'.encode()
     expected = [marks.expect(sought) for marks in way.marks]
@@ -187,7 +187,14 @@ async def _change(world: Fleet, way: Way, number: int) -> list[float]:
 
 
 @asynccontextmanager
-async def _way(world: Fleet, name: str, source: str, works: str) -> AsyncIterator[Way]:
+async def observed(world: Fleet, source: str, works: str) -> AsyncIterator[Way]:
+    """Watches of the objects in which changes in a namespace are seen.
+
+    Args:
+        world: the fleet.
+        source: the namespace.
+        works: what the names of the namespaces of its Works begin with.
+    """
     marks = (Marks(), Marks(), Marks())
     host, consumer = world.bed.host.access, world.bed.members[CONSUMER].access
     async with AsyncExitStack() as stack:

@@ -16,8 +16,8 @@ MAX_DEPTH: Final = 500
 MAX_BYTES: Final = 8 << 20
 """More is not looked through. Events are never longer."""
 
-_TURN: Final = 4000
-"""Brackets and strings, about a millisecond: then other tasks have their turn."""
+_TURN: Final = 2000
+"""Brackets and strings, about half a millisecond: then other tasks have their turn."""
 
 CUT: Final = b'"nested too deep to be read"'
 """Stands where :func:`cut` has taken something out."""

@@ -280,6 +280,8 @@ class Transport:
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error, self._secrets(headers)) from error
                 raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)
+            if (packed := response.headers.get("Content-Encoding", "identity")) != "identity":
+                raise DecodeError(f"{what}: the answer is compressed ({packed[:32]!r}), which was not asked for")
             self._streams.add(response.content)
             with held() as charge:
                 yield _Lines(response.content, what, self._secrets(headers), charge)

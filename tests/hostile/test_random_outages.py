@@ -1,4 +1,4 @@
-"""Ten minutes of random outages, while 20 services change all the time: nothing is lost, and one process writes at a time.
+"""Ten minutes of random outages, while 20 services change all the time: nothing is lost, and one process writes.
 
 The schedule is that of RANDOM_OUTAGES_SEED (else 1), for RANDOM_OUTAGES_SECONDS (else 600).
 """

@@ -9,8 +9,10 @@ Paths and bodies as Kubernetes' components have them (`apiserver/pkg/server/heal
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self, TypeAlias
+from weakref import WeakSet
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -20,6 +22,7 @@ from mcs_controller.runtime.metrics import render_metrics
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from aiohttp.typedefs import Handler
     from prometheus_client import CollectorRegistry
 
 Check: TypeAlias = Callable[[], str]
@@ -85,15 +88,27 @@ class HttpServer:
     """Serves some routes on one address, from entering to leaving. Does nothing if the address is "0".
 
     To be entered once. Requests under way when it is left get a second to be answered. Plain HTTP, as probes expect.
+    Anybody can connect, so connections are bounded in number and time, whatever is sent or not sent on them.
     """
 
-    def __init__(self, name: str, address: str, routes: list[web.RouteDef]) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        routes: list[web.RouteDef],
+        *,
+        max_connections: int = 64,
+        max_seconds: float = 60.0,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             name: for error messages.
             address: see :func:`parse_address`.
             routes: such as those of :func:`health_routes` and :func:`metrics_routes`.
+            max_connections: for one more, the oldest is closed: probes come on new ones.
+            max_seconds: without a whole request a connection is closed then, and after the answer to the first request
+                that comes later. It is thrown away after twice as long: its client reads no answer.
 
         Raises:
             ValueError: the address is none.
@@ -101,14 +116,21 @@ class HttpServer:
         self._name = name
         self._text = address
         self._address = parse_address(address)
-        app = web.Application()
+        app = web.Application(middlewares=[self._close_aged])
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, keepalive_timeout=max_seconds
+        )
+        self._listener: asyncio.Server | None = None
+        self._max_connections = max_connections
+        self._max_seconds = max_seconds
+        self._aged: WeakSet[web.RequestHandler] = WeakSet()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens."""
-        return [(address[0], address[1]) for address in self._runner.addresses]
+        sockets = self._listener.sockets if self._listener is not None else ()
+        return [(address[0], address[1]) for address in (each.getsockname() for each in sockets)]
 
     @property
     def port(self) -> int | None:
@@ -120,8 +142,9 @@ class HttpServer:
         if self._address is not None:
             host, port = self._address
             await self._runner.setup()
+            loop = asyncio.get_running_loop()
             try:
-                await web.TCPSite(self._runner, host, port).start()
+                self._listener = await loop.create_server(self._connection, host, port)
             except OSError as error:
                 await self._runner.cleanup()
                 raise ListenError(f"{self._name} cannot be served on {self._text!r}: {error.strerror}") from error
@@ -130,4 +153,31 @@ class HttpServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> web.RequestHandler:
+        """The protocol of a new connection."""
+        server = self._runner.server
+        assert server is not None
+        open_ones = [each for each in server.connections if each.transport and not each.transport.is_closing()]
+        if len(open_ones) >= self._max_connections:
+            _abort(open_ones[0])  # the oldest
+        loop, protocol = asyncio.get_running_loop(), server()
+        loop.call_later(self._max_seconds, self._aged.add, protocol)
+        loop.call_later(2 * self._max_seconds, _abort, protocol)
+        return protocol
+
+    @web.middleware
+    async def _close_aged(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if request.protocol in self._aged:
+            response.force_close()
+        return response
+
+
+def _abort(connection: web.RequestHandler) -> None:
+    transport = connection.transport
+    if transport is not None:
+        transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -162,3 +163,60 @@ async def test_manager_answers_probes_from_first_to_last_and_is_ready_once_synce
         manager.stop()
         await running
     assert manager.health.port is None
+
+
+async def connect(server: HttpServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "], ids=["nothing", "half a request"])
+async def test_clients_that_say_nothing_do_not_keep_others_out(said: bytes):
+    server = HttpServer("health", "127.0.0.1:0", health_routes("/healthz", HEALTHY), max_connections=4)
+    async with server:
+        silent = []
+        for _ in range(20):
+            silent.append(await connect(server))
+            silent[-1][1].write(said)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            assert await ask(session, "/healthz") == (200, "ok")
+        for reader, _ in silent[:16]:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        assert [reader.at_eof() for reader, _ in silent[17:]] == [False] * 3
+        for _, writer in silent:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "], ids=["nothing", "half a request"])
+async def test_client_that_says_nothing_is_closed_after_a_while(said: bytes):
+    server = HttpServer("health", "127.0.0.1:0", health_routes("/healthz", HEALTHY), max_seconds=0.1)
+    async with server:
+        reader, writer = await connect(server)
+        writer.write(said)
+        assert await reader.read() == b""
+        writer.transport.abort()
+
+
+async def test_connection_that_is_used_is_closed_between_two_requests():
+    server = HttpServer("health", "127.0.0.1:0", health_routes("/healthz", HEALTHY), max_seconds=0.1)
+    async with serving(server) as session:
+        for _ in range(30):
+            assert await ask(session, "/healthz") == (200, "ok")
+            await asyncio.sleep(0.01)
+
+
+async def test_client_that_reads_nothing_is_closed_after_a_while():
+    registry = CollectorRegistry()
+    counter = Counter("things", "Things.", ["name"], registry=registry)
+    for number in range(2000):
+        counter.labels("x" * 1000 + str(number))
+    async with HttpServer("metrics", "127.0.0.1:0", metrics_routes(registry), max_seconds=0.1) as server:
+        reader, writer = await connect(server)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        await asyncio.sleep(0.3)  # what is not read stays in the sockets and in the server
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(1 << 20):
+                received += len(data)
+        writer.transport.abort()
+    assert received < 20 * 2000 * 1000

@@ -194,6 +194,9 @@ EVENT_SCHEDULE_BINDING_FAILED: Final = "ScheduleBindingFailed"
 EVENT_CLUSTER_CONNECTION_FAILED: Final = "ClusterConnectionFailed"
 """Ours alone: no client can be built for a member."""
 
+EVENT_CLUSTER_NOT_ENCRYPTED: Final = "ClusterConnectionNotEncrypted"
+"""Ours alone: the Cluster's endpoint is http, and its token goes there in clear."""
+
 EVENT_CLUSTER_CACHE_FULL: Final = "ClusterCacheFull"
 """Ours alone: a member has more objects of a kind than there is memory for."""
 

@@ -222,6 +222,8 @@ class MemberClusters:
         self._may_write = may_write
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
+        self._plain: dict[str, str] = {}
+        """The endpoints of which it was said that they are without TLS, if they are."""
         self._listeners: list[tuple[Callable[[MemberCluster], None], Callable[[str], None]]] = []
         self._wakeups: dict[str, asyncio.Event] = {}
         """One for each supervised Cluster: set whenever it may have changed."""
@@ -290,6 +292,7 @@ class MemberClusters:
             # No await since the store said that the Cluster is gone, so no event for it can fall between.
             del self._wakeups[name]
             self._problems.pop(name, None)
+            self._plain.pop(name, None)
 
     async def _connect(self, cluster: Cluster, wakeup: asyncio.Event) -> _Connection:
         config, credentials = await self._config_for(cluster, wakeup)
@@ -314,6 +317,7 @@ class MemberClusters:
         connection = connection_of(cluster)
         credentials = SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
         ca_pem = await credentials.open()
+        self._warn_if_plain(cluster)
         config = ClientConfig(
             server=connection.endpoint,
             ca_pem=ca_pem,
@@ -387,6 +391,15 @@ class MemberClusters:
             self._problems[cluster.name] = problem
             _log.warning("Cannot connect to member", extra={"cluster": cluster.name, "problem": problem})
             self._report_event(cluster, wk.EVENT_CLUSTER_CONNECTION_FAILED, problem)
+
+    def _warn_if_plain(self, cluster: Cluster) -> None:
+        """Say once for each endpoint without TLS that the token is sent there."""
+        endpoint = cluster.spec.api_endpoint
+        told, self._plain[cluster.name] = self._plain.get(cluster.name), endpoint
+        if endpoint != told and urlsplit(endpoint).scheme == "http":
+            problem = "the token is sent unencrypted: spec.apiEndpoint begins with http://"
+            _log.warning("Connection to member is not encrypted", extra={"cluster": cluster.name})
+            self._report_event(cluster, wk.EVENT_CLUSTER_NOT_ENCRYPTED, problem)
 
     def _report_event(self, cluster: Cluster, reason: str, problem: str) -> None:
         reference = ObjectReference(

@@ -232,6 +232,19 @@ async def test_problem_is_told_once_and_ends_with_the_change_that_mends_it(
         assert world.members.problem("m1") is None
 
 
+async def test_endpoint_without_tls_is_connected_and_named_once(world: World) -> None:
+    world.add("m1", apiEndpoint="http://m1.example:6443")
+    async with world.running():
+        assert world.take() == ["+m1"]
+        await world.edit("m1", spec={"insecureSkipTLSVerification": True})
+        problem = "the token is sent unencrypted: spec.apiEndpoint begins with http://"
+        event = ("Warning", "ClusterConnectionNotEncrypted", problem)
+        assert [told[3:] for told in world.recorder.events] == [event]
+        await world.edit("m1", spec={"apiEndpoint": "https://m1.example:6443"})
+        await world.edit("m1", spec={"apiEndpoint": "http://m1.example:6443"})
+        assert [told[3:] for told in world.recorder.events] == [event] * 2
+
+
 async def test_secret_that_appears_later_is_found_without_an_event_within_thirty_seconds(world: World) -> None:
     world.host.seed(cluster_json("m1"))
     async with world.running():

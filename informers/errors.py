@@ -40,8 +40,8 @@ _MAX_MESSAGE = 2048
 """Bytes of a server's own words that an error keeps: a remote side must not decide how long our log lines are."""
 
 
-_MAX_RETRY_AFTER = 86400
-"""Seconds. No server means more than a day, whatever number it writes."""
+_MAX_RETRY_AFTER = 300
+"""Seconds. Whatever number a server writes: it may be well again long before, and nobody would find out."""
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises for bytes that it cannot read (msgspec.ValidationError included). RecursionError: see

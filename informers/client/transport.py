@@ -251,9 +251,10 @@ class Transport:
 
         See :meth:`informers.ApiClient.watch` for the iterator.
         """
+        connect_seconds = min(idle_seconds, _CONNECT_TOTAL_SECONDS)
         limits = aiohttp.ClientTimeout(
             total=None,
-            connect=min(idle_seconds, _CONNECT_TOTAL_SECONDS),
+            connect=connect_seconds,
             sock_connect=_CONNECT_SECONDS,
             sock_read=idle_seconds,
         )
@@ -264,9 +265,10 @@ class Transport:
         what = self._describe("WATCH", target)
         started, code = self._clock.monotonic(), "<error>"
         try:
-            response = await self._open().get(
-                self._url(target), headers=headers, timeout=limits, allow_redirects=False, **self._options
-            )
+            async with asyncio.timeout(connect_seconds + idle_seconds):  # headers may come byte by byte, without end
+                response = await self._open().get(
+                    self._url(target), headers=headers, timeout=limits, allow_redirects=False, **self._options
+                )
             code = str(response.status)
         except _NETWORK_ERRORS as error:
             raise await self._failure(what, error, headers) from error
@@ -276,7 +278,8 @@ class Transport:
             if response.status != 200:
                 self._check_credentials(response.status)
                 try:
-                    content = await _read(response, what, MAX_OBJECT_BYTES)
+                    async with asyncio.timeout(self._config.timeout_seconds):
+                        content = await _read(response, what, MAX_OBJECT_BYTES)
                 except _NETWORK_ERRORS as error:
                     raise _transport_error(what, error, self._secrets(headers)) from error
                 raise from_response(response.status, redact_bytes(content, self._secrets(headers)), response.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import random
 import time
@@ -83,6 +84,7 @@ NO_STREAMING = reply(422, status(422, "Invalid", "sendInitialEvents is forbidden
 REST = list_page(manifest("b", 12), version=12)
 
 
+YEAR_LATER = "Thu, 21 Oct 2027 07:28:00 GMT"
 DATES = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:30 GMT")
 
 
@@ -300,6 +302,28 @@ async def test_server_that_never_answers_runs_into_the_time_limit(server: Script
     async with to(server, timeout_seconds=0.2) as client:
         with pytest.raises(TransportError, match="timed out"):
             await client.get(CONFIG_MAPS, "a", "ns")
+
+
+async def dripping(exchange: Exchange, head: bytes) -> None:
+    """Each byte in time, without end."""
+    await exchange.send(head)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await exchange.send(b"x")
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 X\r\nContent-Length: 100000\r\n\r\n"],
+    ids=["status line", "header", "error"],
+)
+async def test_watch_whose_answer_comes_byte_by_byte_is_given_up(server: ScriptedApiServer, head: bytes) -> None:
+    server.script(lambda exchange: dripping(exchange, head))
+    async with to(server, timeout_seconds=0.3) as client:
+        with pytest.raises(TransportError):
+            async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9, idle_seconds=0.3):
+                pass
 
 
 async def watched(client: ApiClient) -> list[bytes]:
@@ -554,7 +578,9 @@ async def test_token_that_no_header_can_carry_is_refused_without_being_quoted(
         (reply(404), NotFound, None),
         (reply(429, None, Retry_After="7"), TooManyRequests, 7.0),
         (reply(429, status(429, "TooManyRequests") | {"details": {"retryAfterSeconds": 3}}), TooManyRequests, 3.0),
-        (reply(429, status(429, "X") | {"details": {"retryAfterSeconds": 10**400}}), TooManyRequests, 86400.0),
+        (reply(429, status(429, "X") | {"details": {"retryAfterSeconds": 10**400}}), TooManyRequests, 300.0),
+        (reply(429, None, Retry_After=str(365 * 86400)), TooManyRequests, 300.0),
+        (reply(503, None, Retry_After=YEAR_LATER, Date=DATES[0]), ServerError, 300.0),
         (reply(429, None, Retry_After="\u00b2"), TooManyRequests, None),  # a digit, says Python
         (reply(429, None, Retry_After=DATES[1], Date=DATES[0]), TooManyRequests, 90.0),
         (reply(503, None, Retry_After=DATES[0], Date=DATES[1]), ServerError, 0.0),

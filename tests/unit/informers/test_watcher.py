@@ -231,7 +231,7 @@ ROWS = [
     watching("nested too deep, unknown event type", deep("RENAMED"), request=STREAM, pause=0, error=TooDeep),
     streaming("nested too deep", deep("ADDED")),
     watching("senseless Retry-After", Line(event_line("ERROR", status(429, "X") | {"details": {
-        "retryAfterSeconds": 10**400}})), request=watch(10), pause=86400, error=TooManyRequests),
+        "retryAfterSeconds": 10**400}})), request=watch(10), pause=300, error=TooManyRequests),
     watching("garbage", Line(b'{"type":"ADD'), request=STREAM, pause=0, error=DecodeError),
     watching("garbage bookmark", Line(event_line("BOOKMARK", {})), request=STREAM, pause=0, error=DecodeError),
     watching("oversized event", Failed(DecodeError("long")), request=STREAM, pause=0, error=DecodeError),

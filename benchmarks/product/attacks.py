@@ -156,5 +156,4 @@ SCENARIO = Scenario(
         "the same attack on another client on the same machine."
     ),
     run=run,
-    uvloop=True,
 )

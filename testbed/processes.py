@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TERM_GRACE_SECONDS = 30.0
+GO = {"GOGC": "400", "GOMEMLIMIT": "768MiB"}
+"""For programs in Go: garbage is collected less often, as long as there is little. It saves a fifth of an API server's
+start, which is what a test run does most."""
 TAIL_LINES = 30
 
 _PR_SET_PDEATHSIG = 1
@@ -101,7 +104,7 @@ class Process:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    env={**base, **self._environ, BED_VARIABLE: str(self._root)},
+                    env={**base, **GO, **self._environ, BED_VARIABLE: str(self._root)},
                     start_new_session=True,
                     preexec_fn=die_with_parent(),
                 )

@@ -15,11 +15,13 @@ from mcs_controller.api import resources
 from mcs_controller.controllers import CONTROLLERS
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.work_limits import WorkLimits
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
 from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.members.cache_memory import default_cache_bytes
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
+from mcs_controller.reconcilers.member_works import MemberWorks
 from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.channel import Channel
 from mcs_controller.runtime.controller import Controller
@@ -112,7 +114,20 @@ class ControllerContext:
     @cached_property
     def slice_works(self) -> ReservedWorks:
         """All Works, for those who make Works of slices."""
-        return ReservedWorks(self.works)
+        return ReservedWorks(self.works, self.member_works)
+
+    @cached_property
+    def member_works(self) -> MemberWorks:
+        """How many Works each member's slices have."""
+        usage = MemberWorks(
+            WorkLimits(self.options.member_max_works, self.options.member_max_work_bytes),
+            enqueue_slice=self.slice_requests.send,
+            clusters=self.clusters.store,
+            recorder=self.recorder if not self.sync_modes.is_agent else None,
+        )
+        self.works.informer.add_handler(usage.observe, name="Works of each member")
+        self.metrics.watch_member_works(usage)
+        return usage
 
     @cached_property
     def binding_locks(self) -> KeyMutex[Request]:

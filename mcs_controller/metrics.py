@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from informers.memory import MemoryBudget
+    from mcs_controller.reconcilers.member_works import MemberWorks
 
 
 class Metrics:
@@ -50,6 +51,27 @@ class Metrics:
     def watch_member_caches(self, memory: MemoryBudget) -> None:
         """Show what the caches of members take."""
         self.registry.register(_MemberCaches(memory))
+
+    def watch_member_works(self, works: MemberWorks) -> None:
+        """Show what each member's slices make the control plane hold."""
+        self.registry.register(_MemberWorks(works))
+
+
+class _MemberWorks(Collector):
+    def __init__(self, works: MemberWorks) -> None:
+        self._works = works
+
+    def collect(self) -> Iterable[Metric]:
+        of_cluster = ["member_cluster"]
+        works = GaugeMetricFamily("mcs_member_works", "Works of a provider's slices.", labels=of_cluster)
+        size = GaugeMetricFamily("mcs_member_work_bytes", "Bytes in these Works.", labels=of_cluster)
+        waiting = GaugeMetricFamily("mcs_member_slices_withheld", "Slices that wait for room.", labels=of_cluster)
+        for cluster, usage in sorted(self._works.usage().items()):
+            works.add_metric([cluster], usage.works)
+            size.add_metric([cluster], usage.bytes)
+        for cluster, slices in self._works.waiting().items():
+            waiting.add_metric([cluster], slices)
+        return works, size, waiting
 
 
 class _MemberCaches(Collector):

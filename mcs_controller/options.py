@@ -299,6 +299,19 @@ class Options:
     member_cache_max_objects: int = flag(
         0, _MEMBERS, "Objects of one kind of one member that may be in its cache; 0 is no such limit."
     )
+    member_max_works: int = flag(
+        250_000,
+        _MEMBERS,
+        "Works that the EndpointSlices of one member may have in the control plane: one for each slice, and one for "
+        "each of its consumers. At the limit no further ones are made; those that are there are updated and withdrawn. "
+        "0 is no limit.",
+    )
+    member_max_work_bytes: int = flag(
+        "1Gi",
+        _MEMBERS,
+        "The same for the bytes in these Works. Those that are there may grow to twice as many.",
+        kind=BYTES,
+    )
     cluster_status_update_frequency: float = flag(
         "10s", _MEMBERS, "Time between probes of each member (clusterStatus).", positive=True
     )

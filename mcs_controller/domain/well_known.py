@@ -200,6 +200,9 @@ EVENT_CLUSTER_NOT_ENCRYPTED: Final = "ClusterConnectionNotEncrypted"
 EVENT_CLUSTER_CACHE_FULL: Final = "ClusterCacheFull"
 """Ours alone: a member has more objects of a kind than there is memory for."""
 
+EVENT_MEMBER_WORKS_LIMIT: Final = "MemberWorksLimitReached"
+"""Ours alone: no further Works are made for a member's slices."""
+
 EVENT_ADDRESSES_LEFT_OUT: Final = "EndpointAddressesLeftOut"
 EVENT_SUSPICIOUS_ADDRESSES: Final = "SuspiciousEndpointAddresses"
 """Ours alone: of a MultiClusterService whose providers give their endpoints odd addresses."""

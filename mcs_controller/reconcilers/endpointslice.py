@@ -15,6 +15,8 @@ will be is known before its write is answered (`domain.works.predict_result`). A
 that fails, leaves a part of the plan done; the next pass compares, and completes it. Nothing is deleted on the strength
 of a prediction, and after a failure to collect the next pass waits for the answer.
 
+**What there is no room for is not written** (`domain.work_limits`). The slice is looked at again when there is.
+
 **The member's object as well**, where execution is a controller of this process (`LocalExecution`): it starts the write
 that a changed Work will cause and does not make this reconcile wait, so that a slow consumer holds no worker.
 """
@@ -84,32 +86,40 @@ class EndpointSliceReconciler:
         if not request.namespace:
             return await self._release_unreadable(request)
         origin = SliceRef(*request)
+        with self._works.usage.looking_at(origin):
+            return await self._reconcile(origin)
+
+    async def _reconcile(self, origin: SliceRef) -> Result:
         collecting, dispatching = Failures(), Failures()
+        withheld: set[str] = set()
         collect = self._collection.plan(origin)
+        writes = [write for write in collect.writes if self._has_room(origin, write, withheld)]
         if collect.error is not None:
             collecting.add(_collecting(origin), collect.error)
-        predicted = self._predict(origin, collect.writes)
+        predicted = self._predict(origin, writes)
         dispatch: DispatchPlan | None = None
+        uncopied: set[str] = set()
         if self._dispatch is not None and predicted is not None:
             foreseen = self._dispatch.plan(origin, (predicted,)).copies
-            # Both before anybody else has a turn: names are reserved.
-            collected = self._collecting(origin, collect.writes)
-            copied = self._copying(origin, [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)])
+            # Both before anybody else has a turn: names are reserved, and room.
+            collected = self._collecting(origin, writes)
+            made = [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)]
+            copied = self._copying(origin, made, uncopied)
             async with asyncio.TaskGroup() as group:
                 group.create_task(gather_writes(copied, dispatching))
                 group.create_task(gather_writes(collected, collecting))
         else:
-            await gather_writes(self._collecting(origin, collect.writes), collecting)
+            await gather_writes(self._collecting(origin, writes), collecting)
             if self._dispatch is not None:
                 dispatch = self._dispatch.plan(origin)
-                await gather_writes(self._copying(origin, dispatch.copies), dispatching)
-        self._collection.report(origin, collect, collecting)
+                await gather_writes(self._copying(origin, dispatch.copies, uncopied), dispatching)
+        self._collection.report(origin, collect, collecting, sorted(withheld))
         if collecting:
             self._failed.add(origin)
         else:
             self._failed.discard(origin)
         if self._dispatch is not None and dispatch is not None:
-            self._dispatch.report(origin, dispatch, dispatching)
+            self._dispatch.report(origin, dispatch, dispatching, sorted(uncopied))
         if not dispatching:
             await self._release(origin, dispatch)
         if collect.error is not None and not dispatching:
@@ -132,8 +142,22 @@ class EndpointSliceReconciler:
     def _collecting(self, origin: SliceRef, writes: Sequence[WorkWrite]) -> list[tuple[str, Awaitable[None]]]:
         return [(_collecting(origin), self._works.apply(write)) for write in writes]
 
-    def _copying(self, origin: SliceRef, copies: Sequence[Copy]) -> list[tuple[str, Awaitable[None]]]:
-        return [(copy_in(copy.cluster, origin), self._copy(copy.write)) for copy in copies]
+    def _copying(
+        self, origin: SliceRef, copies: Sequence[Copy], withheld: set[str]
+    ) -> list[tuple[str, Awaitable[None]]]:
+        """The writes that there is room for, each of which takes its own at once; why there is none for others."""
+        return [
+            (copy_in(copy.cluster, origin), self._copy(copy.write))
+            for copy in copies
+            if self._has_room(origin, copy.write, withheld)
+        ]
+
+    def _has_room(self, origin: SliceRef, write: WorkWrite, withheld: set[str]) -> bool:
+        """Whether the write may be done now; why it may not is added to `withheld`."""
+        reason = self._works.usage.withheld(origin, write, lambda: self._works.get(write.namespace, write.name))
+        if reason is not None:
+            withheld.add(reason)
+        return reason is None
 
     def _copy(self, write: WorkWrite) -> Awaitable[None]:
         if self._execution is None or not isinstance(write, PatchWork):

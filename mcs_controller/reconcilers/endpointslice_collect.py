@@ -186,11 +186,11 @@ class SliceCollection:
             [MCS],
         )
 
-    def report(self, origin: SliceRef, plan: CollectPlan, failures: Failures) -> None:
-        """Tell how collecting the slice ended. Of another process's slices it is not for us to tell."""
+    def report(self, origin: SliceRef, plan: CollectPlan, failures: Failures, withheld: Sequence[str] = ()) -> None:
+        """Tell how collecting the slice ended, and why it was not. Of another process's slices others tell."""
         if failures.only_conflicts or plan.blocked:
             return
-        outcome = StepResult(errors=failures.reportable)
+        outcome = StepResult(errors=(*failures.reportable, *withheld))
         collects = self._collects(origin.cluster)
         for source in self._sources:
             source.report(origin, plan.service if collects else None, outcome if collects else StepResult())

@@ -88,11 +88,12 @@ class SliceDispatch:
         copies = store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin))
         return plan_dispatch(origin, collected, copies, self._context, self._clock.utcnow())
 
-    def report(self, origin: SliceRef, plan: DispatchPlan, failures: Failures) -> None:
-        """Tell how dispatching the slice ended."""
+    def report(self, origin: SliceRef, plan: DispatchPlan, failures: Failures, withheld: Sequence[str] = ()) -> None:
+        """Tell how dispatching the slice ended, and why some copies were not written."""
         if not failures.only_conflicts:
             service = Request(*plan.service) if plan.service is not None else None
-            outcome = StepResult(plan.skips, failures.reportable, plan.ports, plan.problem, plan.addresses)
+            errors = (*failures.reportable, *withheld)
+            outcome = StepResult(plan.skips, errors, plan.ports, plan.problem, plan.addresses)
             self._board.report_slice(origin, service, outcome)
 
     def _gone_for(self, service: tuple[str, str]) -> float | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
+    from mcs_controller.reconcilers.member_works import MemberWorks
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +62,10 @@ class NameReservations(Generic[K]):
 class ReservedWorks:
     """The Works of slices for all who make some."""
 
-    def __init__(self, works: CachedClient[Work]) -> None:
+    def __init__(self, works: CachedClient[Work], usage: MemberWorks) -> None:
+        """`usage` is of these Works; those that are on their way are counted, too."""
         self._works = works
+        self.usage = usage
         self._creating = NameReservations(works)
 
     @property
@@ -77,7 +80,8 @@ class ReservedWorks:
     def apply(self, write: WorkWrite) -> Awaitable[None]:
         """One planned write, to be awaited; a name is taken from now on. Raises what the API server says."""
         if isinstance(write, CreateWork):
-            return self._creating.create(write.namespace, write.body, predict_result(write, None))
+            foreseen = predict_result(write, None)
+            return self.usage.reserve(foreseen, self._creating.create(write.namespace, write.body, foreseen))
         return apply_work(self._works, write)
 
 

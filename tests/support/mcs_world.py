@@ -89,6 +89,7 @@ class World:
         )
         self.controllers = context.controllers
         self.runnables = context.runnables
+        self.metrics = context.metrics.registry
         start.start_controllers(context)
         for name in connected:
             self.connections.join(name)

@@ -93,6 +93,8 @@ OURS = {
     "propagated_exports_only",  # ours: Karmada follows all of them
     "reserved_objects",  # ours; an object, below
     "policy_kinds",  # ours; None, below
+    "member_max_works",  # ours; below
+    "member_max_work_bytes",  # ours; below
     "member_ranges",  # ours; below
     "suspicious_endpoint_ranges",  # ours; below
     "drop_suspicious_endpoints",  # ours; below
@@ -120,6 +122,7 @@ def test_defaults_that_are_more_than_a_value():
     assert made.shutdown_grace_period > 0
     assert made.reserved_objects == RESERVED
     assert made.policy_kinds is None
+    assert (made.member_max_works, made.member_max_work_bytes) == (250_000, 1 << 30)
     assert (made.member_ranges, made.suspicious_endpoint_ranges, made.drop_suspicious_endpoints) == ((), (), False)
 
 

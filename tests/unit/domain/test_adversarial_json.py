@@ -489,7 +489,7 @@ WITHOUT: Final = frozenset(
         *("contention.after_write", "contention.contended", "contention.is_forgotten", "contention.seconds_to_settle"),
         *("contention.seconds_to_wait", "contention.with_rival"),
         *("work_status.applied", "policy_spec.is_distributed", "durations.parse_duration"),
-        *("addresses.parse_member_ranges", "addresses.parse_suspicious"),
+        *("addresses.parse_member_ranges", "addresses.parse_suspicious", "work_limits.is_new_slice"),
     }
 )
 """What they are called with is not what was observed, or comes from others, which are called."""

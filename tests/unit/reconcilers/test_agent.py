@@ -30,7 +30,7 @@ class Agent:
     It shares no cache with the world's controllers: what it does not watch it cannot see.
     """
 
-    def __init__(self, world: PullWorld, cluster: str = "m1") -> None:
+    def __init__(self, world: PullWorld, cluster: str = "m1", *flags: str) -> None:
         self.world = world
         self.cluster = cluster
         self.connections = MemoryMembers({cluster: world.members[cluster]})
@@ -41,6 +41,7 @@ class Agent:
             "--feature-gates=MultiClusterService=true",
             f"--cluster-name={cluster}",
             f"--karmada-kubeconfig={__file__}",  # nobody reads it
+            *flags,
             clock=world.clock,
             recorder=world.recorder,
         )
@@ -259,3 +260,34 @@ async def test_the_agent_says_whether_it_has_anything_to_do(world, caplog, mode,
     assert task.cancelled()
     assert informer.handlers == []
     assert [record.message for record in caplog.records if record.name == "mcs_controller.members.sync_mode"] == said
+
+
+async def test_an_agent_keeps_to_its_members_limit_and_tells_its_log_alone(world, caplog: pytest.LogCaptureFixture):
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
+    agent = Agent(world, "m1", "--member-max-works=1")
+    await world.everybody(agent)
+    assert len(world.slices_in("m2")) == 1
+    assert "No further Works are made for slices of a member" in caplog.messages
+    assert [event for event in world.recorder.events if event[5].startswith("No further")] == []
+    [there] = world.slices_in("m2")
+    world.members["m1"].remove(wk.SLICE_KIND, "default", there.removeprefix("m1-"))
+    await world.everybody(agent)
+    assert len(world.slices_in("m2")) == 1
+    assert there not in world.slices_in("m2")
+
+
+async def test_beside_an_agent_that_keeps_to_nothing_the_control_plane_makes_no_further_copies():
+    """Collected Works of a Pull cluster count as well, whoever has made them."""
+    world = PullWorld("m1", "m2", flags={"member_max_works": 2})
+    world.connections.leave("m1")
+    world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
+    world.host.seed(service())
+    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    for number in (1, 2, 3):
+        world.host.seed(collected_work("m1", slice_(f"web-{number}")))
+    await world.settle()
+    assert world.slices_in("m2") == {}
+    assert "no further ones are made" in (world.condition(wk.SLICE_DISPATCHED) or ("", ""))[1]
+    assert [event[5] for event in world.recorder.events if event[1] == wk.CLUSTER_KIND] == [
+        "No further Works are made for its slices: it has the 2 Works that one member may have (--member-max-works)"
+    ]

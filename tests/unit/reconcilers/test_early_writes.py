@@ -21,6 +21,7 @@ from tests.support.clock import settle
 from tests.support.execution import KEY, MARKS
 from tests.support.execution import World as Execution
 from tests.support.mcs_world import World
+from tests.support.member_works import unlimited
 
 NAME = work_name(wk.SLICE_KIND, "default", "web-1")
 SLICE = ClusterRequest("m1", "default", "web-1")
@@ -162,7 +163,7 @@ async def test_copies_are_not_deleted_before_it_is_their_turn():
 
 async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
     world = await running()
-    works = ReservedWorks(world.host.cached(WORKS))
+    works = ReservedWorks(world.host.cached(WORKS), unlimited())
     write = plan_work(WorkIntent(namespace="karmada-es-m2", name="w", manifest=slice_()), None, ids())
     assert write is not None
     creating = works.apply(write)

@@ -24,6 +24,7 @@ from mcs_controller.reconcilers.endpointslice_import import (
 from mcs_controller.reconcilers.writes import AggregateError, ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, ids, slice_
+from tests.support.member_works import unlimited
 from tests.support.memory import MemoryApi
 
 NAME = "web-1-748bc4d6dc"
@@ -45,10 +46,11 @@ class Bench:
         self.reconciler = EndpointSliceImportReconciler(
             imported=imported, works=works, slices=slices, enqueue_slice=self.slices.append
         )
+        reserved = ReservedWorks(works, unlimited())
         self.writer = EndpointSliceReconciler(
-            works=ReservedWorks(works),
+            works=reserved,
             collection=SliceCollection(
-                works=ReservedWorks(works),
+                works=reserved,
                 slices=lambda _: None,
                 sources=(),
                 withdrawal=None,

@@ -47,6 +47,7 @@ class Cache(Generic[T]):
         self._pending_writes: dict[ObjectKey, int] = {}  # by our own writes: versions that the watch has yet to reach
         self._listed = False
         self._deleted: dict[str, ObjectKey] = {}  # uids deleted by ourselves, whose DELETED event has yet to come
+        self._removed: set[str] = set()  # those of them that were in the store
 
     def replace(self, objects: Iterable[T], resource_version: str, keep: Collection[ObjectKey] = ()) -> list[Event[T]]:
         """Make the store equal to a list: one swap, during which nobody else runs.
@@ -62,12 +63,15 @@ class Cache(Generic[T]):
         if version is None or (self._seen is not None and version < self._seen):
             self._pending_writes.clear()
             self._deleted.clear()
+            self._removed.clear()
         else:
             self._pending_writes = {key: own for key, own in self._pending_writes.items() if own > version}
         self._seen = version
         initial, self._listed = not self._listed, True
 
         listed = {key_of(obj): obj for obj in objects}
+        if self._removed:
+            self._removed &= {obj.metadata.uid for obj in listed.values()}  # a list tells of deletions as well
         gone = sorted(self.store.keys() - listed.keys() - self._pending_writes.keys() - set(keep))
         events: list[Event[T]] = [Event(old=self.writer.remove(key), tombstone=True) for key in gone]
         for key, obj in listed.items():
@@ -80,6 +84,7 @@ class Cache(Generic[T]):
         self._seen = None
         self._pending_writes.clear()
         self._deleted.clear()
+        self._removed.clear()
         self.writer.clear()
 
     def put(self, obj: T) -> list[Event[T]]:
@@ -91,7 +96,7 @@ class Cache(Generic[T]):
 
     def remove(self, identity: Identity, final: T | None) -> list[Event[T]]:
         """A DELETED event of the watch. `final` is the object as it was at the end, if it can be read."""
-        self._deleted.pop(identity.uid, None)
+        self._forget_deleted(identity.uid)
         version = self._advance(identity.resource_version)
         if self._is_behind(identity.key, version) or self._is_repeated(identity, version):
             return []
@@ -106,7 +111,23 @@ class Cache(Generic[T]):
         """A bookmark: the server has told everything up to this version."""
         version = self._advance(resource_version)
         if version is not None and self._pending_writes:
-            self._pending_writes = {key: own for key, own in self._pending_writes.items() if own > version}
+            # What is in the store by our own write alone should have been told before: see `unconfirmed`.
+            self._pending_writes = {
+                key: own for key, own in self._pending_writes.items() if own > version or self._holds(key, own)
+            }
+
+    def unconfirmed(self) -> dict[ObjectKey, int | str]:
+        """What is in the store, or is not, by our own writes alone: by key the version, or the uid that was deleted."""
+        written = {key: own for key, own in self._pending_writes.items() if self._holds(key, own)}
+        return {self._deleted[uid]: uid for uid in self._removed} | written
+
+    def doubt(self, keys: Iterable[ObjectKey]) -> None:
+        """Let the next list decide about these, whatever our own writes of them were answered."""
+        doubted = set(keys)
+        for key in doubted:
+            self._pending_writes.pop(key, None)
+        for uid in [uid for uid in self._removed if self._deleted[uid] in doubted]:
+            self._forget_deleted(uid)
 
     def observe(self, obj: T, *, selected: bool = True) -> list[Event[T]]:
         """The answer to a write of our own. With `selected` false, the write took the object out of this collection.
@@ -132,10 +153,11 @@ class Cache(Generic[T]):
             return []  # without the uid it may have been another object than the cached one: the watch will tell
         self._deleted[uid] = key
         if len(self._deleted) > MAX_REMEMBERED:
-            del self._deleted[next(iter(self._deleted))]
+            self._forget_deleted(next(iter(self._deleted)))
         cached = self.store.get(key)
         if cached is None or cached.metadata.uid != uid:
             return []
+        self._removed.add(uid)
         self.writer.remove(key)  # still ahead, if it was: an earlier object of this name may yet be in the watch
         return [Event(old=cached)]
 
@@ -148,6 +170,14 @@ class Cache(Generic[T]):
             if len(self._pending_writes) <= MAX_REMEMBERED and (self._seen is None or own > self._seen):
                 break  # at the latest at our own, which is news
             del self._pending_writes[oldest]
+
+    def _forget_deleted(self, uid: str) -> None:
+        self._deleted.pop(uid, None)
+        self._removed.discard(uid)
+
+    def _holds(self, key: ObjectKey, version: int) -> bool:
+        stored = self.store.get(key)
+        return stored is not None and parse_resource_version(stored.metadata.resource_version) == version
 
     def _put(self, obj: T, *, initial: bool = False) -> list[Event[T]]:
         old = self.store.get(key_of(obj))

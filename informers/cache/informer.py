@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from informers.cache.cache import Cache
 from informers.cache.event import AsyncHandler, Event, Handler
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Handler", "Registration", "SharedInformer"]
 
 T = TypeVar("T", bound=KubeObject)
+
+
+CONFIRMATION_SECONDS: Final = 60.0
+"""For the watch to tell of what a write was answered. It mostly takes milliseconds."""
 
 
 class SharedInformer(Generic[T]):
@@ -69,7 +73,8 @@ class SharedInformer(Generic[T]):
     11. *Resync is local.* It tells all handlers of every object again at an interval, as an update with `old is new`,
         and asks the server for nothing. (There is one interval for the informer, not one for each handler.)
     12. *Read your writes.* What is given to :meth:`observe` stays visible until the server has something newer: see
-        :mod:`informers.cache.cache`.
+        :mod:`informers.cache.cache`. What the server answered, and has not told of by its watch for a minute or two, is
+        not believed any longer: a new list decides.
     13. *Any server.* Streaming lists where the server has them, else consistent lists by pages, else everything at
         once when a continue token has expired. No bookmarks are needed: they save lists after quiet times. Silence is
         no reason to list: the watch is opened again where it was. If it was silent from its beginning, a list of one
@@ -260,6 +265,7 @@ class SharedInformer(Generic[T]):
                 group = self._group
                 self._start_handlers(group)
                 group.create_task(self._reflector.run(), name=f"reflector of {self.resource}")
+                group.create_task(self._confirm(), name=f"confirmation of {self.resource}")
                 if self._resync_seconds > 0:
                     group.create_task(self._resync(), name=f"resync of {self.resource}")
         finally:
@@ -354,6 +360,18 @@ class SharedInformer(Generic[T]):
         while True:
             await self._clock.sleep(self._resync_seconds)
             self._deliver([Event(old=obj, new=obj) for obj in self.store.values()])
+
+    async def _confirm(self) -> None:
+        """Have a list decide about writes that were answered, and of which the watch tells nothing."""
+        before: dict[ObjectKey, int | str] = {}
+        while True:
+            await self._clock.sleep(CONFIRMATION_SECONDS)
+            now = self._cache.unconfirmed()
+            silent = sorted(key for key, what in now.items() if before.get(key) == what)
+            if silent and self._reflector.last_error is None:
+                self._cache.doubt(silent)
+                self._reflector.list_anew(f"no event for what was written, as {silent[0]} ({len(silent)} in all)")
+            before = now
 
 
 def _name_of(handler: object) -> str:

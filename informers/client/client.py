@@ -146,7 +146,7 @@ class ApiClient:
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object from the API server, not from a cache."""
         answer = await self._call("GET", resource.path(namespace, name), {})
-        return _decode(resource, answer.body)
+        return _decode(resource, answer.body, namespace, name)
 
     async def list(
         self,
@@ -190,7 +190,8 @@ class ApiClient:
     async def create(self, resource: Resource[T], body: bytes | Mapping[str, Any], namespace: str = "") -> T:
         """Create an object. Raises AlreadyExists if its name is taken."""
         answer = await self._call("POST", resource.path(namespace), {}, body)
-        return _decode(resource, answer.body)
+        name = "" if isinstance(body, bytes) else body.get("metadata", {}).get("name", "")
+        return _decode(resource, answer.body, namespace, name)
 
     async def update(
         self,
@@ -203,7 +204,7 @@ class ApiClient:
     ) -> T:
         """Replace an object. Raises Conflict if the body's resourceVersion is not the current one."""
         answer = await self._call("PUT", resource.path(namespace, name, subresource), {}, body)
-        return _decode(resource, answer.body)
+        return _decode(resource, answer.body, namespace, name)
 
     async def patch(
         self,
@@ -234,7 +235,7 @@ class ApiClient:
             query["force"] = "true"
         path = resource.path(namespace, name, subresource)
         answer = await self._call("PATCH", path, query, body, content_type=content_type)
-        return _decode(resource, answer.body)
+        return _decode(resource, answer.body, namespace, name)
 
     async def apply(
         self,
@@ -301,7 +302,7 @@ class ApiClient:
         answer = await self._call("DELETE", resource.path(namespace, name), {}, options)
         if decode_kind(answer.body) == "Status":
             return None
-        return _decode(resource, answer.body)
+        return _decode(resource, answer.body, namespace, name)
 
     @asynccontextmanager
     async def watch(
@@ -406,8 +407,13 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
 
 
-def _decode(resource: Resource[T], body: bytes) -> T:
+def _decode(resource: Resource[T], body: bytes, namespace: str, name: str) -> T:
+    """The object that was asked for or written; an empty `name` is one that the server chose."""
     try:
-        return resource.decode(body)
+        obj = resource.decode(body)
     except UNDECODABLE as error:
         raise DecodeError(f"{resource}: {error}") from error
+    meta = obj.metadata
+    if meta.namespace != namespace or (name and meta.name != name):
+        raise DecodeError(f"{resource}: the answer is not about {namespace}/{name} but {meta.namespace}/{meta.name}")
+    return obj

@@ -145,6 +145,7 @@ class Reflector(Generic[T]):
         self._watcher = Watcher(resource, page_size=page_size, memory=memory)
         self._memory = memory
         self._asking: asyncio.Timeout | None = None
+        self._anew = False
         self._backoff = Backoff(clock=clock, rng=rng)
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
@@ -160,7 +161,7 @@ class Reflector(Generic[T]):
         READER.set(self._memory)  # this task is nobody else's
         heard = self._outage.answers
         while True:
-            pause = await self._ask() if self._memory is None else await self._ask_within(self._memory)
+            pause = await self._ask_until_told()
             # From the last failure on, if this is one more: who fails while others are answered has to back off.
             answered, heard = self._outage.answers != heard, self._outage.answers
             if pause is not None:
@@ -182,21 +183,37 @@ class Reflector(Generic[T]):
         if self._asking is not None and not self._asking.expired():  # it may be on its way out
             self._asking.reschedule(asyncio.get_running_loop().time())
 
+    def list_anew(self, why: str) -> None:
+        """List the collection again instead of following it from here."""
+        _log.warning("listing again: server=%s resource=%s why=%s", self._client.host, self._resource, why)
+        if self._asking is None:
+            self._watcher.reset()
+        elif not self._asking.expired():
+            self._anew = True
+            self._asking.reschedule(asyncio.get_running_loop().time())
+
     async def _ask(self) -> Pause | None:
         request = self._watcher.request()
         return await (self._list(request) if isinstance(request, ListRequest) else self._watch(request))
 
-    async def _ask_within(self, memory: MemoryAccount) -> Pause | None:
+    async def _ask_until_told(self) -> Pause | None:
+        """Ask, unless :meth:`give_way` or :meth:`list_anew` ends it."""
+        memory = self._memory
         try:
             async with asyncio.timeout(None) as self._asking:
-                if memory.exceeded is not None:
+                if memory is not None and memory.exceeded is not None:
                     raise memory.exceeded
                 return await self._ask()
         except (CacheFull, TimeoutError):
-            if memory.exceeded is None:
-                raise
+            if memory is None or memory.exceeded is None:
+                if not self._anew:
+                    raise
+                return None
         finally:
             self._asking = None
+            if self._anew:
+                self._anew = False
+                self._watcher.reset()
         exceeded, memory.exceeded = memory.exceeded, None
         # A new one is kept: the traceback of that one keeps all objects alive that were dropped.
         return self._take(Failed(CacheFull(str(exceeded), exceeded.retry_after)))[1]

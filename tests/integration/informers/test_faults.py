@@ -250,6 +250,31 @@ async def test_rotated_token_is_fetched_after_a_401_and_the_failed_call_is_not_r
     ]
 
 
+OTHERS: dict[str, Any] = {
+    "another name": manifest("b", 7),
+    "another namespace": manifest("a", 7)
+    | {"metadata": {"name": "a", "namespace": "elsewhere", "resourceVersion": "7"}},
+    "a status": status(200, "Success"),
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+async def test_answer_about_another_object_is_not_taken_for_the_one_written(
+    server: ScriptedApiServer, other: Any
+) -> None:
+    server.script(*[reply(200, other)] * 4)
+    async with to(server) as client:
+        for request in (
+            client.create(CONFIG_MAPS, manifest("a"), "ns"),
+            client.update(CONFIG_MAPS, "a", manifest("a"), "ns"),
+            client.patch(CONFIG_MAPS, "a", {}, "ns"),
+            client.get(CONFIG_MAPS, "a", "ns"),
+        ):
+            with pytest.raises(DecodeError):
+                await request
+
+
 @pytest.mark.parametrize(
     "answer", [drop, lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")]
 )

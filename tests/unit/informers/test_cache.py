@@ -173,7 +173,7 @@ class TestReadYourWrites:
         assert not cache._pending_writes
 
     def test_bookmark_ends_the_protection_of_what_it_covers(self, cache: Cache[ConfigMap]) -> None:
-        cache.observe(config_map("a", 12))
+        cache.observe(config_map("a", 12), selected=False)
         cache.observe(config_map("b", 14))
         cache.advance("13")
         assert cache._pending_writes == {key("b"): 14}
@@ -194,6 +194,43 @@ class TestReadYourWrites:
         cache.put(config_map("a", 13))
         cache.observe(config_map("d", 15))
         assert cache._pending_writes == {key("b"): 14, key("d"): 15}
+
+
+class TestUnconfirmed:
+    def test_write_is_until_the_watch_tells_of_it(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe(config_map("b", 12))
+        assert cache.unconfirmed() == {key("b"): 12}
+        cache.put(config_map("b", 12))
+        assert cache.unconfirmed() == {}
+
+    def test_deletion_is_until_the_watch_tells_of_it(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe_deleted(key("a"), "uid-a")
+        cache.observe_deleted(key("never-here"), "another")
+        assert cache.unconfirmed() == {key("a"): "uid-a"}
+        cache.remove(identity("a", 12), None)
+        assert cache.unconfirmed() == {}
+
+    def test_deletion_is_not_once_a_list_lacks_the_object(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe_deleted(key("a"), "uid-a")
+        cache.replace([A], "11")
+        assert cache.unconfirmed() == {key("a"): "uid-a"}
+        cache.replace([], "12")
+        assert cache.unconfirmed() == {}
+
+    def test_what_left_the_selection_is_not(self, cache: Cache[ConfigMap]) -> None:
+        """A watch tells nothing of what was never selected."""
+        cache.observe(config_map("b", 12), selected=False)
+        assert cache.unconfirmed() == {}
+
+    def test_list_decides_about_what_is_doubted(self, cache: Cache[ConfigMap]) -> None:
+        cache.observe(config_map("b", 10**18))
+        cache.observe_deleted(key("a"), "uid-a")
+        cache.doubt([key("a"), key("b")])
+        assert told(cache.replace([config_map("a", 5)], "12")) == [
+            "deleted b 1000000000000000000 tombstone",
+            "added a 5",
+        ]
+        assert cache.unconfirmed() == {}
 
 
 class TestOwnDeletions:

@@ -12,7 +12,7 @@ import pytest
 from informers.errors import Gone, Invalid, TransportError
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
-from tests.support.objects import ConfigMap, config_map, event_line, key, manifest
+from tests.support.objects import ConfigMap, bookmark_line, config_map, event_line, key, manifest
 
 if TYPE_CHECKING:
     from informers.cache.event import Event
@@ -312,6 +312,46 @@ async def test_own_write_is_left_to_the_watch_when_there_is_a_field_selector() -
         await bench.synced()
         bench.informer.observe(config_map("a", 12))
         assert len(bench.informer.store) == 0
+
+
+async def test_write_that_the_server_only_says_it_did_is_believed_for_two_minutes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as bench:
+        bench.informer.add_handler(bench.handler)
+        stream = await bench.synced(("a", 1))
+        bench.told.clear()
+        bench.informer.observe(config_map("b", 10**18))
+        bench.informer.observe_deleted(key("a"), "uid-a")
+        await bench.send(stream, "ADDED", "c", 13)
+        for _ in range(8):  # a watch that is alive, and says nothing of them
+            await bench.clock.advance(15)
+            stream.send(bookmark_line(20))
+            await settle()
+        assert bench.server.requests == ["stream", "stream"]
+        listed = [event_line("ADDED", manifest("a", 1)), event_line("ADDED", manifest("c", 13))]
+        bench.server.pending.open(*listed, bookmark_line(30, initial_events_end=True))
+        await settle()
+        assert bench.told == [
+            "added b 1000000000000000000", "deleted a 1", "added c 13",
+            "deleted b 1000000000000000000 tombstone", "added a 1",
+        ]  # fmt: skip
+        assert "no event for what was written" in caplog.text
+        await bench.clock.advance(600)
+        assert bench.server.requests == ["stream", "stream"]
+
+
+async def test_writes_that_the_watch_confirms_cost_no_list() -> None:
+    async with running(label_selector="app=x") as bench:
+        stream = await bench.synced()
+        bench.informer.observe(config_map("a", 12, labels={"app": "x"}))
+        bench.informer.observe(config_map("never-selected", 13))
+        stream.send(event_line("ADDED", manifest("a", 12, labels={"app": "x"})))
+        await settle()
+        bench.informer.observe_deleted(key("a"), "uid-a")
+        await bench.send(stream, "DELETED", "a", 14)
+        await bench.clock.advance(600)
+        assert bench.server.requests == ["stream"]
 
 
 async def test_resync_tells_of_every_object_without_asking_the_server() -> None:

@@ -96,7 +96,10 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "unknown event type": [(WIRE, "unknown event type")],
     "repeated and old events": [(WIRE, "repeated events"), (WIRE, "repeated deletion of an earlier object")],
-    "compressed answers": [(WIRE, "compressed pages"), (WIRE, "test_compressed_watch_is_read_as_it_comes")],
+    "compressed answers": [
+        (WIRE, "compressed pages"),
+        (WIRE, "test_compressed_watch_was_not_asked_for_and_is_not_read"),
+    ],
     "TLS: unknown authority": [
         (PROXY, "test_certificate_of_another_authority_is_refused"),
         (SERVER, "test_server_with_another_authority_is_not_trusted"),

@@ -114,6 +114,12 @@ def _as_given(value: Any, _: Mapping[str, Any]) -> Any:
     return value
 
 
+def _not_negative(value: int, _: Mapping[str, Any]) -> int:
+    if value < 0:
+        raise ValueError(f"must not be negative, got {value}")
+    return value
+
+
 def _controllers(text: str, values: Mapping[str, Any]) -> ControllerSet:
     return ControllerSet.parse(without(text, CONTROLLERS_ELSEWHERE)[0], agent=bool(values["cluster_name"]))
 
@@ -305,6 +311,7 @@ class Options:
         "Works that the EndpointSlices of one member may have in the control plane: one for each slice, and one for "
         "each of its consumers. At the limit no further ones are made; those that are there are updated and withdrawn. "
         "0 is no limit.",
+        parse=_not_negative,
     )
     member_max_work_bytes: int = flag(
         "1Gi",

@@ -447,4 +447,5 @@ def test_ranges_are_those_of_members_and_those_that_are_suspicious():
     assert (found.left_out, found.total) == (True, 2)
     assert content["endpoints"] == [{"addresses": ["10.1.0.1"]}]
     assert refusal("--member-ranges=10.0.0.0/8").startswith("--member-ranges: '10.0.0.0/8' is not member=CIDR")
+    assert refusal("--member-max-works=-1") == "--member-max-works: must not be negative, got -1"
     assert refusal("--suspicious-endpoint-ranges=10.0.0.1/8").startswith("--suspicious-endpoint-ranges: '10.0.0.1/8'")

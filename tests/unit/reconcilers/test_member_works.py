@@ -214,12 +214,61 @@ def member_works(limit: int = 1) -> tuple[MemberWorks, list[Any]]:
 def test_the_end_of_a_work_gives_back_what_it_was_counted_as():
     """The event may show a later state than the one before it."""
     usage, _ = member_works()
+    other = a_work(collected_work("m1", slice_("web-2")))
     large, small = (a_work(collected_work("m1", slice_(addresses=["10.0.0.1"] * many))) for many in (50, 1))
+    size, left = len(large.manifests[0].raw), len(other.manifests[0].raw)
+    usage.observe(Event(new=other))
     usage.observe(Event(new=large))
     usage.observe(Event(old=large, new=large))
-    assert usage.usage() == {"m1": WorkUsage(1, len(large.manifests[0].raw))}
+    assert usage.usage() == {"m1": WorkUsage(2, size + left)}
     usage.observe(Event(old=small))
+    assert usage.usage() == {"m1": WorkUsage(1, left)}
+    usage.observe(Event(old=other))
     assert usage.usage() == {}
+
+
+def of(number: int) -> SliceRef:
+    return SliceRef("m1", "default", name(number))
+
+
+def collected(number: int) -> Any:
+    return a_work(collected_work("m1", slice_(name(number))))
+
+
+def refused(usage: MemberWorks, number: int, namespace: str = "karmada-es-m1") -> bool:
+    """Whether a slice that wants a Work there has to wait."""
+    write = CreateWork(namespace, {"metadata": {"name": "w"}})
+    with usage.looking_at(of(number)):
+        return usage.withheld(of(number), write, lambda: None) is not None
+
+
+def test_room_is_for_slices_that_have_their_collected_work_before_new_ones():
+    usage, woken = member_works(2)
+    for number in (1, 2):
+        usage.observe(Event(new=collected(number)))
+    assert refused(usage, 3)
+    assert refused(usage, 1, "karmada-es-m2")
+    usage.observe(Event(old=collected(2)))
+    assert woken == [of(1)]
+    assert refused(usage, 4), "though there is room at the moment"
+    assert not refused(usage, 1, "karmada-es-m2")
+    assert woken[1:] == [of(3)]
+    assert not refused(usage, 4)
+
+
+def test_a_limit_is_over_when_a_tenth_is_free():
+    usage, _ = member_works(20)
+    for number in range(20):
+        usage.observe(Event(new=collected(number)))
+    assert refused(usage, 20)
+    for left in (19, 18):
+        with usage.looking_at(of(20)):
+            pass
+        assert usage.waiting() == {"m1": 0}, "it is not told again"
+        usage.observe(Event(old=collected(left)))
+    assert usage.waiting() == {"m1": 0}
+    usage.observe(Event(old=collected(17)))
+    assert usage.waiting() == {}
 
 
 def test_each_change_wakes_one_that_waits_and_only_if_there_is_room():

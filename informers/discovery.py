@@ -6,6 +6,7 @@ a document for each group version. Subresources are left out of both.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -29,6 +30,15 @@ AGGREGATED: Final = ",".join(
     )
 )
 """What to accept for `/api` and `/apis`; servers that know no aggregated form answer with the older one."""
+
+MAX_GROUP_VERSIONS: Final = 1000
+"""Of a server, in the older form: each is a request."""
+
+_GROUP_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}(/[A-Za-z0-9][A-Za-z0-9-]{0,62})?")
+"""What may become part of a URL."""
+
+_MAX_VERSION: Final = 128
+"""Characters of the version that a server says it has."""
 
 _NEEDED_VERBS: Final = frozenset({"get", "list", "watch", "patch"})
 """Without these an object of the kind cannot be followed and changed: TokenReviews and the like."""
@@ -91,6 +101,13 @@ class Discovery:
     def kinds(self) -> dict[str, frozenset[str]]:
         """Kinds by group version, as `Cluster.api_enablements` has them."""
         return {group_version: frozenset(resources.values()) for group_version, resources in self.apis.items()}
+
+    def size(self) -> int:
+        """Bytes of :meth:`enablements`, roughly."""
+        names = [
+            item for resources in self.apis.values() for pair in resources.items() for item in (*pair, "name", "kind")
+        ]
+        return sum(len(name) + 4 for name in (*names, *self.apis))
 
     def __or__(self, other: Discovery) -> Discovery:
         return Discovery({**self.apis, **other.apis}, self.failed | other.failed)
@@ -174,8 +191,16 @@ def parse_root(body: bytes) -> Discovery | list[str]:
     if isinstance(root, _Aggregated):
         return _from_aggregated(root)
     if isinstance(root, _LegacyVersions):
-        return list(root.versions)
-    return [version.group_version for group in root.groups for version in group.versions]
+        return _checked(root.versions)
+    return _checked([version.group_version for group in root.groups for version in group.versions])
+
+
+def _checked(group_versions: list[str]) -> list[str]:
+    if len(group_versions) > MAX_GROUP_VERSIONS:
+        raise Malformed(f"{len(group_versions)} group versions")
+    if any(not _GROUP_VERSION.fullmatch(each) for each in group_versions):
+        raise Malformed("a group version that is none")
+    return list(dict.fromkeys(group_versions))
 
 
 def _from_aggregated(root: _Aggregated) -> Discovery:
@@ -233,6 +258,9 @@ def parse_version(body: bytes) -> str:
         Malformed: not version information.
     """
     try:
-        return _info.decode(body).git_version
+        version = _info.decode(body).git_version
     except UNDECODABLE as error:
         raise Malformed(str(error)) from error
+    if len(version) > _MAX_VERSION:
+        raise Malformed(f"a version of {len(version)} characters")
+    return version

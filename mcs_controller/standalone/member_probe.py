@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _PARALLEL: Final = 4
 """Documents read at a time from a server without aggregated discovery; the rest of the rate limit is for others."""
 
+MAX_KINDS_BYTES: Final = 512 << 10
+"""Of what a member serves, as its Cluster has it. etcd refuses an object above 1.5 MiB, and so its condition Ready."""
+
 
 class RawClient(Protocol):
     """The part of ApiClient that is needed here."""
@@ -66,7 +69,10 @@ class MemberProbe:
             version: str | None = parse_version(await self._read("/version"))
         except (KubeError, Malformed):
             version = None
-        return Collected(version, await self._discover("/api") | await self._discover("/apis"))
+        discovery = await self._discover("/api") | await self._discover("/apis")
+        if (size := discovery.size()) > MAX_KINDS_BYTES:
+            discovery = Discovery({}, frozenset({f"room for {size >> 10} KiB of kinds"}))
+        return Collected(version, discovery)
 
     async def _discover(self, root: str) -> Discovery:
         try:

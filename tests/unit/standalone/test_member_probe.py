@@ -92,3 +92,49 @@ async def test_root_that_does_not_answer_is_a_failure_of_its_own(answer: object)
     member.answers["/apis"] = answer  # type: ignore[assignment]
     collected = await probe(member).collect()
     assert collected.discovery == Discovery({"v1": {"services": "Service"}}, frozenset({"/apis"}))
+
+
+LEGACY = {"/version": (200, {"gitVersion": "v1"}), "/apis": (404, b"")}
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        ["v1 HTTP/1.1\r\nX: y\r\n\r\nGET /steal"],
+        ["../../.."],
+        ["v1?x"],
+        ["a/b/c"],
+        [""],
+        ["x" * 9000],
+        [f"v{number}" for number in range(1001)],
+    ],
+    ids=["smuggled request", "path", "query", "three parts", "empty", "long", "many"],
+)
+async def test_group_versions_that_are_none_are_not_asked_for(versions: list[str]) -> None:
+    member = FakeMember({**LEGACY, "/api": (200, {"kind": "APIVersions", "versions": versions})})
+    collected = await probe(member).collect()
+    assert collected.discovery.failed >= {"/api"}
+    assert member.asked == ["/version", "/api", "/apis"]
+
+
+async def test_group_version_that_is_named_often_is_asked_for_once() -> None:
+    member = FakeMember({**LEGACY, "/api": (200, {"kind": "APIVersions", "versions": ["v1"] * 900})})
+    await probe(member).collect()
+    assert member.asked == ["/version", "/api", "/api/v1", "/apis"]
+
+
+async def test_kinds_without_end_do_not_get_into_the_cluster() -> None:
+    resources = [{"resource": f"r{number}", "responseKind": {"kind": "K" * 60}} for number in range(10_000)]
+    groups = [{"metadata": {"name": "g"}, "versions": [{"version": "v1", "resources": resources}]}]
+    member = FakeMember(
+        {
+            "/version": (200, {"gitVersion": "v" * 1000}),
+            "/api": (200, {"kind": "APIVersions", "versions": []}),
+            "/apis": (200, {"kind": "APIGroupDiscoveryList", "items": groups}),
+        }
+    )
+    collected = await probe(member).collect()
+    assert collected.version is None
+    assert not collected.discovery.apis
+    (failed,) = collected.discovery.failed
+    assert failed.startswith("room for ")

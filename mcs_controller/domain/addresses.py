@@ -186,14 +186,16 @@ class AddressRules:
             addresses = one.get("addresses")
             if not isinstance(addresses, list) or not addresses:
                 continue
-            places = [place_of(address) for address in addresses]
-            if not any(places) and len(places) <= _MAX_ADDRESSES:  # as nearly all
+            odd = [place for place in map(place_of, addresses) if place is not None and provider not in place.owners]
+            if not odd and len(addresses) <= _MAX_ADDRESSES:  # as nearly all
                 kept.append(one)
                 continue
             left = [
                 address
-                for number, (address, place) in enumerate(zip(addresses, places, strict=True))
-                if not self._is_left_out(address, place if number < _MAX_ADDRESSES else _TOO_MANY, provider, found)
+                for number, address in enumerate(addresses)
+                if not self._is_left_out(
+                    address, place_of(address) if number < _MAX_ADDRESSES else _TOO_MANY, provider, found
+                )
             ]
             if left:
                 kept.append(one | {"addresses": left})

@@ -159,3 +159,8 @@ def test_a_range_that_is_none_is_named(wrong: str):
         parse_member_ranges([wrong])
     with pytest.raises(ValueError, match="is not a CIDR"):
         parse_suspicious(["10.0.0.1/8"])
+
+
+def test_its_own_ranges_excuse_a_provider_beside_an_address_that_is_left_out():
+    left, [finding] = restricted({"addresses": ["10.1.0.1", "127.0.0.1"]}, rules=DROPPED)
+    assert (left, finding.total, finding.why) == ([{"addresses": ["10.1.0.1"]}], 1, "loopback")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self, TypeAlias
-from weakref import WeakSet
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -124,7 +123,7 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
         self._max_connections = max_connections
         self._max_seconds = max_seconds
-        self._aged: WeakSet[web.RequestHandler] = WeakSet()
+        self._aged: set[web.RequestHandler] = set()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -166,8 +165,12 @@ class HttpServer:
             _abort(open_ones[0])  # the oldest
         loop, protocol = asyncio.get_running_loop(), server()
         loop.call_later(self._max_seconds, self._aged.add, protocol)
-        loop.call_later(2 * self._max_seconds, _abort, protocol)
+        loop.call_later(2 * self._max_seconds, self._throw_away, protocol)
         return protocol
+
+    def _throw_away(self, connection: web.RequestHandler) -> None:
+        self._aged.discard(connection)
+        _abort(connection)
 
     @web.middleware
     async def _close_aged(self, request: web.Request, handler: Handler) -> web.StreamResponse:

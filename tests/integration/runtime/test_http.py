@@ -198,11 +198,15 @@ async def test_client_that_says_nothing_is_closed_after_a_while(said: bytes):
 
 
 async def test_connection_that_is_used_is_closed_between_two_requests():
-    server = HttpServer("health", "127.0.0.1:0", health_routes("/healthz", HEALTHY), max_seconds=0.1)
+    server = HttpServer("health", "127.0.0.1:0", health_routes("/healthz", HEALTHY), max_seconds=0.5)
     async with serving(server) as session:
-        for _ in range(30):
-            assert await ask(session, "/healthz") == (200, "ok")
+        while True:
+            async with session.get("/healthz") as response:
+                assert await response.text() == "ok"
+            if response.headers.get("Connection") == "close":
+                break
             await asyncio.sleep(0.01)
+        assert await ask(session, "/healthz") == (200, "ok")
 
 
 async def test_client_that_reads_nothing_is_closed_after_a_while():

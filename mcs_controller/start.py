@@ -74,12 +74,12 @@ class _Served(NamedTuple):
 
     Attributes:
         services: all MultiClusterServices.
-        board: where outcomes are reported, for the status.
+        aggregator: where outcomes are reported, for the status.
         withdrawal: leads from services that end to what was collected for them, if their controller runs here.
     """
 
     services: CachedClient[MultiClusterService]
-    board: StatusAggregator
+    aggregator: StatusAggregator
     withdrawal: ServiceWithdrawal | None
 
 
@@ -119,21 +119,21 @@ def start_controllers(ctx: ControllerContext) -> None:
             propagated_only=ctx.options.propagated_exports_only or "execution" in ctx.enabled,
         )
 
-    asking: list[Controller[Any]] = []
+    service_controllers: list[Controller[Any]] = []
     if ctx.enabled & _WRITE_SLICES:
-        asking.append(_start_slices(ctx, served, providers, exports, imported))
+        service_controllers.append(_start_slices(ctx, served, providers, exports, imported))
     if collects and providers is not None:
-        asking.append(_start_collect(ctx, served, providers))
+        service_controllers.append(_start_collect(ctx, served, providers))
     if served is not None:
         own = providers if collects else None
         propagation = _start_services(ctx, served, served.withdrawal, own) if served.withdrawal is not None else None
         if propagation is not None:
-            asking.append(propagation.controller)
+            service_controllers.append(propagation.controller)
         if propagation is not None or "endpointsliceDispatch" in ctx.enabled:
-            asking.append(_start_status(ctx, served, own, propagation))
+            service_controllers.append(_start_status(ctx, served, own, propagation))
         # A control plane may lack the kind for a while; the others must work. The slices wait as well: one is withdrawn
         # when no feature wants it, and what MultiClusterServices want is not known then.
-        ctx.manager.require_only_for(served.services.informer, *asking)
+        ctx.manager.require_only_for(served.services.informer, *service_controllers)
     if exports is not None and providers is not None:
         _start_export(ctx, exports, providers)
     if imported is not None:
@@ -145,18 +145,18 @@ def start_controllers(ctx: ControllerContext) -> None:
 
 
 def _shared_by_services(ctx: ControllerContext) -> _Served:
-    services, board = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES), StatusAggregator()
+    services, aggregator = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES), StatusAggregator()
     if "multiclusterservice" not in ctx.enabled:
-        return _Served(services, board, None)
+        return _Served(services, aggregator, None)
     withdrawal = ServiceWithdrawal(
         works=ctx.works.store,
         services=services.store,
         clusters=ctx.clusters.store,
-        board=board,
+        aggregator=aggregator,
         reserved=ctx.options.reserved_objects,
         enqueue_slice=ctx.slice_requests.send,
     )
-    return _Served(services, board, withdrawal)
+    return _Served(services, aggregator, withdrawal)
 
 
 def _start_slices(
@@ -176,7 +176,7 @@ def _start_slices(
             services=served.services.store,
             clusters=clusters,
             templates=ctx.services.store,
-            board=served.board,
+            aggregator=served.aggregator,
             new_id=new_id,
             policy=DispatchPolicy(
                 strip_topology=options.strip_topology,
@@ -189,7 +189,9 @@ def _start_slices(
     services: MultiClusterServiceSource | None = None
     requested: RequestedSource | None = None
     if served is not None and "endpointsliceCollect" in ctx.enabled:
-        services = MultiClusterServiceSource(works=ctx.works.store, services=served.services.store, board=served.board)
+        services = MultiClusterServiceSource(
+            works=ctx.works.store, services=served.services.store, aggregator=served.aggregator
+        )
         sources.append(services)
     elif "endpointsliceCollect" in ctx.enabled:
         requested = RequestedSource(works=ctx.works.store)
@@ -283,7 +285,7 @@ def _start_services(
         bindings=ctx.bindings,
         works=ctx.works,
         clusters=ctx.clusters.store,
-        board=served.board,
+        aggregator=served.aggregator,
         withdraw_slice=withdrawal.withdraw,
         binding_locks=ctx.binding_locks,
         problem_of=providers.problem if providers is not None else lambda _: None,
@@ -312,7 +314,7 @@ def _start_status(
 ) -> Controller[Request]:
     """The conditions of MultiClusterServices, which sum up what all of their controllers report."""
     reconciler = ServiceStatusReconciler(
-        board=served.board,
+        aggregator=served.aggregator,
         services=served.services,
         works=ctx.works.store,
         clusters=ctx.clusters.store,
@@ -324,7 +326,7 @@ def _start_status(
     )
     status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     # What is reported on a new service comes within some milliseconds, and makes one write together.
-    served.board.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+    served.aggregator.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
     status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
     if propagation is None:
         return status

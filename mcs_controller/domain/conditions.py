@@ -94,7 +94,7 @@ class ConditionReport:
     """A condition, and what was skipped (by cluster) and then what was ignored, each of which has events of its own."""
 
     condition: Condition
-    remarks: tuple[Note, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class EventToRecord(NamedTuple):
@@ -112,10 +112,10 @@ def copy_in(consumer: str, origin: SliceRef) -> str:
 
 def service_applied(outcome: StepResult) -> ConditionReport:
     """Condition ServiceApplied for one reconcile."""
-    remarks = _in_order(_skipped(outcome.skips))
+    notes = _in_order(_skipped(outcome.skips))
     if outcome.errors:
-        return _failure(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, outcome.errors, remarks)
-    return _success(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_SUCCEED, SERVICE_APPLIED_MESSAGE, remarks)
+        return _failure(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_FAILED, outcome.errors, notes)
+    return _success(wk.SERVICE_APPLIED, wk.SERVICE_APPLIED_SUCCEED, SERVICE_APPLIED_MESSAGE, notes)
 
 
 def slices_dispatched(slices: Mapping[SliceRef, StepResult], failed: Iterable[str] = ()) -> ConditionReport:
@@ -136,10 +136,10 @@ def slices_dispatched(slices: Mapping[SliceRef, StepResult], failed: Iterable[st
         errors.add(unmatched)
     elif unmatched is not None:
         found.add(Note(wk.EVENT_PORTS_NOT_FOUND, clip(unmatched)))
-    remarks = _in_order(found)
+    notes = _in_order(found)
     if errors:
-        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), remarks)
-    return _success(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_SUCCEED, SLICE_DISPATCHED_MESSAGE, remarks)
+        return _failure(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_FAILED, sorted(errors), notes)
+    return _success(wk.SLICE_DISPATCHED, wk.SLICE_DISPATCHED_SUCCEED, SLICE_DISPATCHED_MESSAGE, notes)
 
 
 def merge(observed: tuple[Condition, ...], wanted: Iterable[Condition], now: str) -> tuple[Condition, ...]:
@@ -181,13 +181,13 @@ def news(
     Args:
         before: the condition as it was, as far as it was there.
         verdict: what is written now.
-        known: remarks that were told before.
-        told: remarks that are told along with another condition of the same write.
+        known: notes that were told before.
+        told: notes that are told along with another condition of the same write.
     """
     condition = verdict.condition
     if equal_ignoring_time(before, condition):
         return []
-    new = [one for one in verdict.remarks if one not in known]
+    new = [one for one in verdict.notes if one not in known]
     ok = condition.status == "True"
     stays = ok and new and before is not None and before.status == "True"
     own = [] if stays else [EventToRecord(ok, None, clip(condition.message))]
@@ -233,10 +233,10 @@ def by_reason(reasons: Iterable[tuple[str, str]], room: int = _ROOM) -> str:
     return "; ".join(items)
 
 
-def _gathered(remarks: Iterable[Note]) -> Iterable[EventToRecord]:
+def _gathered(notes: Iterable[Note]) -> Iterable[EventToRecord]:
     """One event for each; one for all of those that share a reason if they are very many."""
     by_why: dict[tuple[str, str], list[Note]] = {}
-    for one in remarks:
+    for one in notes:
         why = one.text if one.reason in _NOTES else one.text.partition(": ")[2]
         by_why.setdefault((one.reason, why), []).append(one)
     for (reason, why), those in by_why.items():
@@ -247,22 +247,22 @@ def _gathered(remarks: Iterable[Note]) -> Iterable[EventToRecord]:
             yield from (EventToRecord(False, reason, one.text) for one in those)
 
 
-def _success(kind: str, reason: str, text: str, remarks: tuple[Note, ...]) -> ConditionReport:
-    return _verdict(Condition(kind, "True", reason, text), remarks)
+def _success(kind: str, reason: str, text: str, notes: tuple[Note, ...]) -> ConditionReport:
+    return _verdict(Condition(kind, "True", reason, text), notes)
 
 
-def _failure(kind: str, reason: str, errors: Iterable[str], remarks: tuple[Note, ...]) -> ConditionReport:
-    return _verdict(Condition(kind, "False", reason, listed(dict.fromkeys(map(clip, errors)))), remarks)
+def _failure(kind: str, reason: str, errors: Iterable[str], notes: tuple[Note, ...]) -> ConditionReport:
+    return _verdict(Condition(kind, "False", reason, listed(dict.fromkeys(map(clip, errors)))), notes)
 
 
-def _verdict(condition: Condition, remarks: tuple[Note, ...]) -> ConditionReport:
-    skipped = [_split(remark.text) for remark in remarks if remark.reason not in _NOTES]
+def _verdict(condition: Condition, notes: tuple[Note, ...]) -> ConditionReport:
+    skipped = [_split(note.text) for note in notes if note.reason not in _NOTES]
     sentences = [f"Skipped: {by_reason((cluster, why) for cluster, _, why in skipped)}."] if skipped else []
-    sentences += [f"Note: {remark.text}." for remark in remarks if remark.reason in _NOTES]
+    sentences += [f"Note: {note.text}." for note in notes if note.reason in _NOTES]
     message = condition.message
     if sentences:
         message = " ".join([message if message.endswith(".") else f"{message}.", *sentences])
-    return ConditionReport(msgspec.structs.replace(condition, message=clip(message, MAX_MESSAGE)), remarks)
+    return ConditionReport(msgspec.structs.replace(condition, message=clip(message, MAX_MESSAGE)), notes)
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -294,9 +294,9 @@ def _addresses(slices: Mapping[SliceRef, StepResult]) -> Iterable[Note]:
         yield Note(reason, f"{what}: {listed(each, _ADDRESS_ROOM)}")
 
 
-def _in_order(remarks: Iterable[Note]) -> tuple[Note, ...]:
+def _in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
     """By cluster, notes last; the same in both conditions."""
-    return tuple(sorted(set(remarks), key=lambda one: (one.reason in _NOTES, *_split(one.text), one.reason)))
+    return tuple(sorted(set(notes), key=lambda one: (one.reason in _NOTES, *_split(one.text), one.reason)))
 
 
 def _unmatched(ports: list[Ports]) -> tuple[bool, str | None]:

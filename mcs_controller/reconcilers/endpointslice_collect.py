@@ -236,14 +236,14 @@ class ServiceWithdrawal:
         works: Store[Work],
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
-        board: StatusAggregator,
+        aggregator: StatusAggregator,
         reserved: ReservedObjects,
         enqueue_slice: Callable[[ClusterRequest], None],
     ) -> None:
         self._works = works
         self._services = services
         self._clusters = clusters
-        self._board = board
+        self._aggregator = aggregator
         self._reserved = reserved
         self._enqueue_slice = enqueue_slice
         self._ending: set[tuple[str, tuple[str, str]]] = set()
@@ -289,7 +289,7 @@ class ServiceWithdrawal:
         service = service_of(work)
         mcs = self._services.get(ObjectKey(*service)) if service is not None else None
         if service is not None and mcs is not None and _is_ending(mcs):
-            self._board.report_deletion_error(Request(*service), errors, origin)
+            self._aggregator.report_deletion_error(Request(*service), errors, origin)
 
 
 def _is_ending(mcs: MultiClusterService) -> bool:
@@ -301,10 +301,12 @@ class MultiClusterServiceSource:
 
     feature: CollectFeature = MCS
 
-    def __init__(self, *, works: Store[Work], services: Store[MultiClusterService], board: StatusAggregator) -> None:
+    def __init__(
+        self, *, works: Store[Work], services: Store[MultiClusterService], aggregator: StatusAggregator
+    ) -> None:
         self._works = works
         self._services = services
-        self._board = board
+        self._aggregator = aggregator
 
     def wants(self, cluster: str, service: tuple[str, str]) -> bool:
         """Whether a Work asks for the service's endpoints here, and the service itself still does."""
@@ -316,9 +318,11 @@ class MultiClusterServiceSource:
         return asks_to_collect(self._works, cluster, service)
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
-        """Put failures on the board, for the service that waits for the slice."""
+        """Report failures of the service that waits for the slice."""
         waits = bool(outcome.errors) and service is not None and self.wants(origin.cluster, service)
-        self._board.report_uncollected(origin, Request(*service) if waits and service is not None else None, outcome)
+        self._aggregator.report_uncollected(
+            origin, Request(*service) if waits and service is not None else None, outcome
+        )
 
     def requests_for_work(self, event: Event[Work]) -> Iterable[ClusterRequest]:
         """The slices that a vanished request to collect leaves behind."""

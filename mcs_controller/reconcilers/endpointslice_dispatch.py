@@ -52,16 +52,16 @@ class SliceDispatch:
         services: Store[MultiClusterService],
         clusters: Store[Cluster],
         templates: Store[Service],
-        board: StatusAggregator,
+        aggregator: StatusAggregator,
         new_id: Callable[[], str],
         policy: DispatchPolicy,
         clock: Clock,
     ) -> None:
-        """`templates` are the Services of the control plane; outcomes are reported to `board`."""
+        """`templates` are the Services of the control plane; outcomes are reported to `aggregator`."""
         self._works = works
         self._services = services
         self._templates = templates
-        self._board = board
+        self._aggregator = aggregator
         self._policy = policy
         self._clock = clock
         self._context = DispatchContext(
@@ -94,7 +94,7 @@ class SliceDispatch:
             service = Request(*plan.service) if plan.service is not None else None
             errors = (*failures.reportable, *withheld)
             outcome = StepResult(plan.skips, errors, plan.ports, plan.problem, plan.addresses)
-            self._board.report_slice(origin, service, outcome)
+            self._aggregator.report_slice(origin, service, outcome)
 
     def _gone_for(self, service: tuple[str, str]) -> float | None:
         """How many seconds ago the Service was first missed; None if it is there."""

@@ -67,7 +67,7 @@ class MultiClusterServiceReconciler:
         bindings: CachedClient[ResourceBinding],
         works: CachedClient[Work],
         clusters: Store[Cluster],
-        board: StatusAggregator,
+        aggregator: StatusAggregator,
         withdraw_slice: Callable[[SliceRef, tuple[str, str]], None],
         binding_locks: KeyMutex[Request],
         problem_of: Callable[[str], str | None],
@@ -83,7 +83,7 @@ class MultiClusterServiceReconciler:
             bindings: all of them.
             works: all of them.
             clusters: all of them.
-            board: for outcomes.
+            aggregator: for outcomes.
             withdraw_slice: has the one writer of a slice withdraw what was collected for a service.
             binding_locks: who writes a ResourceBinding when.
             problem_of: why nothing comes from a provider, if there are words for that.
@@ -97,7 +97,7 @@ class MultiClusterServiceReconciler:
         self._bindings = bindings
         self._works = works
         self._clusters = RegisteredClusters(clusters)
-        self._board = board
+        self._aggregator = aggregator
         self._withdraw_slice = withdraw_slice
         self._binding_locks = binding_locks
         self._recorder = recorder.for_component(wk.MCS_CONTROLLER)
@@ -109,12 +109,12 @@ class MultiClusterServiceReconciler:
         """Services that wait until what was collected for them is withdrawn."""
 
     async def reconcile(self, request: Request) -> Result:
-        """See the class. Raises what the API server says; the outcome is on the board before that."""
+        """See the class. Raises what the API server says; the outcome is reported before that."""
         mcs = self._multiclusterservices.get(request.namespace, request.name)
         if mcs is None:
             await self._withdraw(request)
             self._unserved.pop(request, None)
-            self._board.forget(request)
+            self._aggregator.forget(request)
             return Result()
         live = mcs.metadata.deletion_timestamp is None
         wrong = faults(mcs, self._reserved) if live else ()
@@ -123,12 +123,12 @@ class MultiClusterServiceReconciler:
                 if not await self._withdraw(request):
                     return Result()
                 await self._multiclusterservices.patch(request.namespace, request.name, disown)
-            self._board.forget(request)
+            self._aggregator.forget(request)
             if live and not mcs.is_cross_cluster:
                 self._tell_unserved(request, mcs)
         told = tuple(str(fault) for fault in wrong)
         if any(fault.stops for fault in wrong):
-            self._board.report_service(request, StepResult(errors=told))
+            self._aggregator.report_service(request, StepResult(errors=told))
         elif live and mcs.is_cross_cluster:
             return await self._propagate(request, mcs, told)
         return Result()
@@ -168,7 +168,7 @@ class MultiClusterServiceReconciler:
             errors = (*wrong, *failures.reportable, *((problem,) if problem is not None else ()))
             providers = providers_of(mcs, self._clusters)
             skips = (*skips, *self._unsynced(providers, skips))
-            self._board.report_service(request, StepResult(skips=skips, errors=errors))
+            self._aggregator.report_service(request, StepResult(skips=skips, errors=errors))
         failures.raise_if_any()
         return Result(requeue_after=_BLOCKED_SECONDS if blocked else None)
 
@@ -224,7 +224,7 @@ class MultiClusterServiceReconciler:
                 released = self._bindings.patch(request.namespace, name, patch)
                 await failures.guard(f"ResourceBinding {request.namespace}/{name}", ignore_not_found(released))
         if not failures.only_conflicts and failures.reportable:
-            self._board.report_deletion_error(request, failures.reportable)
+            self._aggregator.report_deletion_error(request, failures.reportable)
         failures.raise_if_any()
         if slices_to_withdraw(self._filed(request)):
             self._withdrawing.add(request)

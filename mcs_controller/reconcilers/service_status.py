@@ -170,7 +170,7 @@ class ServiceStatusReconciler:
     def __init__(
         self,
         *,
-        board: StatusAggregator,
+        aggregator: StatusAggregator,
         services: CachedClient[MultiClusterService],
         works: Store[Work],
         clusters: Store[Cluster],
@@ -183,7 +183,7 @@ class ServiceStatusReconciler:
         """Args are the control plane's caches, where outcomes are reported, and where what happens is told.
 
         Args:
-            board: the outcomes.
+            aggregator: the outcomes.
             services: all MultiClusterServices.
             works: all of them.
             clusters: all of them.
@@ -193,7 +193,7 @@ class ServiceStatusReconciler:
             recorder: for events.
             clock: for times, and for what may still be on its way.
         """
-        self._board = board
+        self._aggregator = aggregator
         self._services = services
         self._works = works
         self._clusters = RegisteredClusters(clusters)
@@ -217,13 +217,13 @@ class ServiceStatusReconciler:
         """See the class. Raises what the API server says, except that the service is gone."""
         mcs = self._services.get(request.namespace, request.name)
         if mcs is None:
-            self._board.forget(request)
+            self._aggregator.forget(request)
             self._told.pop(request, None)
             self._pending.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
             # Nobody reads the conditions of what is about to go; why it does not go is told by an event.
-            if (failure := self._board.take_deletion_error(request)) is not None:
+            if (failure := self._aggregator.take_deletion_error(request)) is not None:
                 recorder = self._recorder.for_component(wk.MCS_CONTROLLER)
                 recorder.event(_reference(mcs), "Warning", wk.EVENT_SYNC_SERVICE_FAILED, failure)
             return Result()
@@ -262,7 +262,7 @@ class ServiceStatusReconciler:
     def _service_applied(
         self, request: Request, mcs: MultiClusterService, now: datetime
     ) -> tuple[ConditionReport | None, float | None]:
-        outcome = self._board.service_outcome(request)
+        outcome = self._aggregator.service_outcome(request)
         if outcome is None or self._bindings is None:
             return None, None
         if outcome.errors:
@@ -289,8 +289,8 @@ class ServiceStatusReconciler:
             and work.metadata.deletion_timestamp is None
             and (origin := origin_of(work)) is not None
         }
-        failed = [error for one in self._board.uncollected(request) for error in one.errors]
-        reported = self._board.slice_outcomes(request)
+        failed = [error for one in self._aggregator.uncollected(request) for error in one.errors]
+        reported = self._aggregator.slice_outcomes(request)
         ever = bool(collected or failed) or find_condition(mcs.conditions, wk.SLICE_DISPATCHED) is not None
         # After a restart the reports come in one by one; a verdict over some of the slices could be wrong.
         if not ever or not collected <= reported.keys():
@@ -303,7 +303,7 @@ class ServiceStatusReconciler:
     def _endpoints_available(
         self, request: Request, mcs: MultiClusterService, now: datetime
     ) -> tuple[ConditionReport | None, float | None]:
-        if self._bindings is None or self._board.service_outcome(request) is None:
+        if self._bindings is None or self._aggregator.service_outcome(request) is None:
             return None, None
         found = availability.judge(
             mcs,
@@ -311,7 +311,7 @@ class ServiceStatusReconciler:
             self._works.by_index(BY_SERVICE, (request.namespace, request.name)),
             self._clusters,
             lambda problem: self._own_slices(problem, request, now),
-            left_out=lambda origin: _leaves_out(self._board.slice_outcomes(request).get(origin)),
+            left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
         )
         pending = [one.pending for one in found.problems if one.pending is not None]
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
@@ -380,13 +380,13 @@ class ServiceStatusReconciler:
 
     def _remember(self, request: Request, verdicts: Iterable[ConditionReport]) -> None:
         for verdict in verdicts:
-            self._told[request][verdict.condition.type] = verdict.remarks
+            self._told[request][verdict.condition.type] = verdict.notes
 
     def _tell(
         self, mcs: MultiClusterService, verdicts: Iterable[ConditionReport], told: Mapping[str, tuple[Note, ...]]
     ) -> None:
         reference = _reference(mcs)
-        known = {remark for remarks in told.values() for remark in remarks}
+        known = {note for notes in told.values() for note in notes}
         new: set[Note] = set()
         for verdict in verdicts:
             condition = verdict.condition
@@ -400,7 +400,7 @@ class ServiceStatusReconciler:
             for one in conditions.news(before, verdict, known, new):
                 reason = one.reason or (succeed if one.ok else failed)
                 recorder.event(reference, "Normal" if one.ok else "Warning", reason, one.message)
-            new.update(verdict.remarks)
+            new.update(verdict.notes)
 
 
 def requests_for_work(event: Event[Work]) -> Iterable[Request]:

@@ -148,8 +148,8 @@ def test_both_conditions_name_clusters_in_the_same_order():
     applied = service_applied(StepResult(skips=skips))
     for one in (applied, slices_dispatched({WEB_1: StepResult(skips=skips[::-1])})):
         assert one.condition.message.endswith(". Skipped: m1, m1-a, m3: late; m2: early.")
-        assert one.remarks == applied.remarks
-    assert [one.text for one in applied.remarks] == ["m1: late", "m1-a: late", "m2: early", "m3: late"]
+        assert one.notes == applied.notes
+    assert [one.text for one in applied.notes] == ["m1: late", "m1-a: late", "m2: early", "m3: late"]
 
 
 def test_hundreds_of_clusters_that_are_skipped_are_all_named():
@@ -203,11 +203,11 @@ def test_opening_18_listed_ports_that_no_slice_has_are_named(outcomes: list[Step
     verdict = slices_dispatched(dict(zip((WEB_1, WEB_2, FAR), outcomes, strict=False)))
     assert verdict.condition.status == status
     if told is None:
-        assert (verdict.condition.message, verdict.remarks) == (THEIRS, ())
+        assert (verdict.condition.message, verdict.notes) == (THEIRS, ())
     elif status == "False":
         assert verdict.condition.message == told
     else:
-        assert verdict.remarks == ((wk.EVENT_PORTS_NOT_FOUND, told),)
+        assert verdict.notes == ((wk.EVENT_PORTS_NOT_FOUND, told),)
 
 
 # --- what is worth an event -------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ OTHER = SkippedCluster("am4", wk.EVENT_SYNC_SERVICE_FAILED, "the cluster is not 
 def test_one_event_for_each_change_of_the_condition_and_one_for_each_cluster_that_is_newly_skipped(
     before: ConditionReport | None, after: ConditionReport, skipped: list[EventToRecord]
 ):
-    known = before.remarks if before is not None else ()
+    known = before.notes if before is not None else ()
     stays = before is not None and before.condition.status == after.condition.status == "True"
     told = news(before.condition if before is not None else None, after, known)
     assert told == (skipped if stays and skipped else [own(after), *skipped])
@@ -264,9 +264,9 @@ def test_one_event_for_each_change_of_the_condition_and_one_for_each_cluster_tha
 
 def test_a_cluster_that_two_conditions_of_one_write_skip_is_one_event():
     before, after = dispatched(), dispatched(NOT_READY)
-    assert news(before.condition, after, told=after.remarks) == []
+    assert news(before.condition, after, told=after.notes) == []
     failed = dispatched(NOT_READY, errors=("a: no",))
-    assert news(before.condition, failed, told=after.remarks) == [own(failed)]
+    assert news(before.condition, failed, told=after.notes) == [own(failed)]
 
 
 @pytest.mark.parametrize(("number", "events"), [(10, 10), (11, 1), (5000, 1)])

@@ -407,14 +407,14 @@ async def test_a_conflict_does_not_clear_a_failure():
     world.host.fail(Invalid(422, "Invalid", "broken"), "create", "Work", name, namespace=IN_M1)
     world.members["m1"].seed(slice_("web-2"))
     queue: Any = world.slices
-    board = queue.reconciler._collection._sources[0]._board
+    aggregator = queue.reconciler._collection._sources[0]._aggregator
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
-    assert len(board.uncollected(WEB)) == 1
+    assert len(aggregator.uncollected(WEB)) == 1
     world.host.fail(Conflict(409, "Conflict", "changed"), "create", "Work", name, namespace=IN_M1)
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
-    assert len(board.uncollected(WEB)) == 1
+    assert len(aggregator.uncollected(WEB)) == 1
     await queue.run_one(ClusterRequest("m1", "default", "web-2"))
-    assert board.uncollected(WEB) == []
+    assert aggregator.uncollected(WEB) == []
 
 
 # --- who is asked to look ---------------------------------------------------------------------------------------------

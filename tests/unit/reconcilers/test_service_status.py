@@ -54,9 +54,9 @@ class Bench:
 
     def __init__(self, *works: Any, conditions: Sequence[Any] = (), **fields: Any) -> None:
         self.api = MemoryApi()
-        self.board = StatusAggregator()
+        self.aggregator = StatusAggregator()
         self.told: list[Request] = []
-        self.board.subscribe(self.told.append)
+        self.aggregator.subscribe(self.told.append)
         self.recorder = MemoryRecorder()
         self.clock = FakeClock()
         self.api.seed(mcs(conditions=[*conditions, NOT_FOUND], **fields))
@@ -72,7 +72,7 @@ class Bench:
     def restart(self) -> None:
         """Another process comes, which knows the objects only; reports are to come again."""
         self.reconciler = ServiceStatusReconciler(
-            board=self.board,
+            aggregator=self.aggregator,
             services=self.services,
             works=self.works,
             clusters=self.clusters,
@@ -106,8 +106,8 @@ async def test_nothing_is_said_before_anything_is_reported():
 
 async def test_both_conditions_go_out_in_one_request_with_their_events():
     bench = Bench(collected_work("m1"))
-    bench.board.report_service(WEB, GOOD)
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     assert bench.told == [WEB, WEB]
     await bench.reconcile()
     assert [str(call) for call in bench.api.writes] == ["patch multiclusterservices/default/web/status"]
@@ -138,7 +138,7 @@ async def test_both_conditions_go_out_in_one_request_with_their_events():
 
 async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it():
     bench = Bench(collected_work("m1"))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions == {
         wk.SLICE_DISPATCHED: {
@@ -154,8 +154,8 @@ async def test_case_26_the_condition_on_slices_is_written_as_karmada_writes_it()
 async def test_the_same_outcome_again_is_neither_written_nor_said():
     bench = Bench(collected_work("m1"))
     for _ in range(3):
-        bench.board.report_service(WEB, StepResult(errors=("no",)))
-        bench.board.report_slice(ONE, WEB, BAD)
+        bench.aggregator.report_service(WEB, StepResult(errors=("no",)))
+        bench.aggregator.report_slice(ONE, WEB, BAD)
         await bench.reconcile()
         await bench.clock.advance(5)
     assert len(bench.api.writes) == 1
@@ -165,12 +165,12 @@ async def test_the_same_outcome_again_is_neither_written_nor_said():
 
 async def test_a_change_of_one_condition_is_one_event_and_leaves_the_others_time_alone():
     bench = Bench(collected_work("m1"))
-    bench.board.report_service(WEB, GOOD)
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     bench.reasons()
     await bench.clock.advance(60)
-    bench.board.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
     await bench.reconcile()
     assert bench.reasons() == ["DispatchEndpointSliceFailed"]
     assert bench.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
@@ -180,11 +180,11 @@ async def test_a_change_of_one_condition_is_one_event_and_leaves_the_others_time
 
 async def test_other_words_keep_the_time_and_are_said():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     await bench.reconcile()
     bench.reasons()
     await bench.clock.advance(60)
-    bench.board.report_service(WEB, StepResult(skips=(NOT_READY,)))
+    bench.aggregator.report_service(WEB, StepResult(skips=(NOT_READY,)))
     await bench.reconcile()
     assert bench.conditions[wk.SERVICE_APPLIED]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
     assert bench.reasons() == ["SyncServiceFailed"], "it had succeeded before"
@@ -198,7 +198,7 @@ async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reas
     skip = SkippedCluster("m2", reason, "because")
     bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
     for one in (ONE, TWO):
-        bench.board.report_slice(one, WEB, StepResult(skips=(skip,)))
+        bench.aggregator.report_slice(one, WEB, StepResult(skips=(skip,)))
     await bench.reconcile()
     assert [event[3:] for event in bench.recorder.events[1:]] == [("Warning", reason, "m2: because")]
 
@@ -206,16 +206,16 @@ async def test_a_skipped_cluster_is_one_warning_however_many_slices_skip_it(reas
 @pytest.mark.parametrize("first", [wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED])
 async def test_a_cluster_that_the_other_condition_names_already_is_no_news(first: str):
     bench = Bench(collected_work("m1"))
-    bench.board.report_service(WEB, GOOD)
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     bench.reasons()
     skipping = StepResult(skips=(NOT_READY,))
     for kind in sorted((wk.SERVICE_APPLIED, wk.SLICE_DISPATCHED), key=lambda one: one != first):
         if kind == wk.SERVICE_APPLIED:
-            bench.board.report_service(WEB, skipping)
+            bench.aggregator.report_service(WEB, skipping)
         else:
-            bench.board.report_slice(ONE, WEB, skipping)
+            bench.aggregator.report_slice(ONE, WEB, skipping)
         await bench.reconcile()
     assert len(bench.api.writes) == 3
     second = "DispatchEndpointSliceSucceed" if first == wk.SERVICE_APPLIED else "SyncServiceSucceed"
@@ -227,11 +227,11 @@ async def test_of_thousands_of_clusters_that_are_skipped_each_is_said_once_and_m
         SkippedCluster(f"m{number:04}", "SyncServiceFailed", "the cluster is not ready") for number in range(100)
     )
     bench = Bench(collected_work("m1"))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     bench.reasons()
     for number in (80, 81, 81, 100):
-        bench.board.report_slice(ONE, WEB, StepResult(skips=skips[:number]))
+        bench.aggregator.report_slice(ONE, WEB, StepResult(skips=skips[:number]))
         await bench.reconcile()
 
     def some(first: int) -> str:
@@ -242,10 +242,10 @@ async def test_of_thousands_of_clusters_that_are_skipped_each_is_said_once_and_m
     bench.reasons()
     bench.restart()
     for outcome in (StepResult(skips=skips), StepResult(skips=skips[::-1])):
-        bench.board.report_slice(ONE, WEB, outcome)
+        bench.aggregator.report_slice(ONE, WEB, outcome)
         await bench.reconcile()
     assert bench.reasons() == [], "the condition has not changed"
-    bench.board.report_slice(
+    bench.aggregator.report_slice(
         ONE, WEB, StepResult(skips=(*skips, SkippedCluster("n", "SyncServiceFailed", "is not ready")))
     )
     await bench.reconcile()
@@ -263,47 +263,47 @@ async def test_the_verdict_waits_until_every_collected_slice_has_reported():
         dispatched_work("m9", "m1", slice_("web-9")),
         collected_work("m1", slice_("api-1", service="api")),
     )
-    bench.board.report_slice(TWO, WEB, GOOD)
+    bench.aggregator.report_slice(TWO, WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions == {}
-    bench.board.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
 
 
 async def test_a_report_on_a_slice_that_is_collected_no_more_does_not_count():
     bench = Bench(collected_work("m1"))
-    bench.board.report_slice(ONE, WEB, GOOD)
-    bench.board.report_slice(TWO, WEB, BAD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(TWO, WEB, BAD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
 
 async def test_opening_10_a_later_success_does_not_hide_an_earlier_failure():
     bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
-    bench.board.report_slice(ONE, WEB, BAD)
-    bench.board.report_slice(TWO, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_slice(TWO, WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == BAD.errors[0]
 
 
 async def test_a_service_without_any_slice_never_gets_the_condition_on_them():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions.keys() == {wk.SERVICE_APPLIED}
 
 
 async def test_a_failure_ends_with_the_slice_it_was_about():
     bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")))
-    bench.board.report_slice(ONE, WEB, BAD)
-    bench.board.report_slice(TWO, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_slice(TWO, WEB, GOOD)
     await bench.reconcile()
     for one in bench.api.all("Work"):
         bench.api.edit("Work", "karmada-es-m1", one["metadata"]["name"], {"metadata": {"finalizers": []}})
         bench.api.remove("Work", "karmada-es-m1", one["metadata"]["name"])
     for origin in (ONE, TWO):
-        bench.board.report_slice(origin, None, GOOD)
+        bench.aggregator.report_slice(origin, None, GOOD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
@@ -312,9 +312,9 @@ async def test_after_a_restart_the_verdict_stands_until_all_have_reported_again(
     message = BAD.errors[0]
     before = [condition(wk.SLICE_DISPATCHED, "False", wk.SLICE_DISPATCHED_FAILED, message)]
     bench = Bench(collected_work("m1"), collected_work("m1", slice_("web-2")), conditions=before)
-    bench.board.report_slice(TWO, WEB, GOOD)
+    bench.aggregator.report_slice(TWO, WEB, GOOD)
     await bench.reconcile()
-    bench.board.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
     await bench.reconcile()
     assert bench.api.writes == []
     assert bench.reasons() == []
@@ -322,16 +322,16 @@ async def test_after_a_restart_the_verdict_stands_until_all_have_reported_again(
 
 async def test_what_could_not_be_collected_counts_until_it_could():
     bench = Bench(collected_work("m1"))
-    bench.board.report_slice(ONE, WEB, GOOD)
-    bench.board.report_uncollected(TWO, WEB, BAD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_uncollected(TWO, WEB, BAD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "False"
-    bench.board.report_uncollected(TWO, API, BAD)
+    bench.aggregator.report_uncollected(TWO, API, BAD)
     assert bench.told[-2:] == [WEB, API], "both are told when a slice moves"
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
-    bench.board.report_uncollected(TWO, None, GOOD)
-    assert bench.board.uncollected(API) == []
+    bench.aggregator.report_uncollected(TWO, None, GOOD)
+    assert bench.aggregator.uncollected(API) == []
 
 
 # --- what Karmada wrote -----------------------------------------------------------------------------------------------
@@ -347,9 +347,9 @@ KARMADAS = (
 async def test_what_karmada_wrote_stays_to_the_byte(slices: int):
     works = [collected_work("m1"), collected_work("m1", slice_("web-2"))][:slices]
     bench = Bench(*works, conditions=list(KARMADAS[: 1 + min(slices, 1)]))
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     for one in (ONE, TWO)[:slices]:
-        bench.board.report_slice(one, WEB, GOOD)
+        bench.aggregator.report_slice(one, WEB, GOOD)
     assert await bench.reconcile() == Result()
     assert bench.api.writes == []
     assert bench.reasons() == []
@@ -357,13 +357,13 @@ async def test_what_karmada_wrote_stays_to_the_byte(slices: int):
 
 async def test_when_all_slices_are_gone_the_condition_stays_as_it_is():
     bench = Bench(collected_work("m1"))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     before = bench.conditions
     [work] = bench.api.all("Work")
     bench.api.edit("Work", "karmada-es-m1", work["metadata"]["name"], {"metadata": {"finalizers": []}})
     bench.api.remove("Work", "karmada-es-m1", work["metadata"]["name"])
-    bench.board.report_slice(ONE, None, GOOD)
+    bench.aggregator.report_slice(ONE, None, GOOD)
     assert await bench.reconcile() == Result()
     assert bench.conditions == before
 
@@ -391,7 +391,7 @@ def failing(message: str = "no room", since: str | None = "2026-01-01T00:00:00Z"
 )
 async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(since: str | None, waits: float | None):
     bench = Bench(collected_work("m1"), failing(since=since))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     assert await bench.reconcile() == Result(requeue_after=waits)
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == ("False" if waits is None else "True")
     await bench.clock.advance(waits or 0)
@@ -401,7 +401,7 @@ async def test_opening_23_a_copy_may_fail_for_some_seconds_before_it_is_told(sin
 
 async def test_opening_23_a_namespace_that_a_consumer_lacks_is_named_with_what_to_do():
     bench = Bench(collected_work("m1"), failing('create slice: namespaces "default" not found', since=None))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["message"] == (
         'slice default/web-1 of m1 in m2: create slice: namespaces "default" not found (create the namespace there), '
@@ -412,7 +412,7 @@ async def test_opening_23_a_namespace_that_a_consumer_lacks_is_named_with_what_t
 async def test_opening_23_a_copy_on_its_way_out_and_what_is_no_copy_fail_nobody():
     own = collected_work("m1") | {"status": failing()["status"]}
     bench = Bench(own, failing(deleting=True, since=None))
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions[wk.SLICE_DISPATCHED]["status"] == "True"
 
@@ -432,7 +432,7 @@ def placed(*works: Any) -> Bench:
     bench = Bench(*works, providers=["m2"], consumers=["m2"])
     bench.api.seed(cluster("m2"))
     bench.api.seed(binding(clusters=[{"name": "m2"}]))
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     return bench
 
 
@@ -484,7 +484,7 @@ async def test_a_service_that_was_taken_before_keeps_its_verdict_while_it_is_on_
 
 async def test_what_the_service_itself_lacks_is_told_at_once():
     bench = placed()
-    bench.board.report_service(WEB, StepResult(errors=("Service default/web does not exist",)))
+    bench.aggregator.report_service(WEB, StepResult(errors=("Service default/web does not exist",)))
     assert await bench.reconcile() == Result()
     assert bench.conditions[wk.SERVICE_APPLIED]["status"] == "False"
 
@@ -535,70 +535,70 @@ def test_only_what_may_change_a_condition_makes_anybody_look(old: Any, new: Any,
     assert list(requests_for_work(event)) == ([WEB] if worth else [])
 
 
-# --- the board --------------------------------------------------------------------------------------------------------
+# --- the aggregator ---------------------------------------------------------------------------------------------------
 
 
 def test_a_slice_that_moves_leaves_its_former_service():
-    board = StatusAggregator()
+    aggregator = StatusAggregator()
     told: list[Request] = []
-    board.subscribe(told.append)
-    board.report_slice(ONE, WEB, BAD)
-    board.report_slice(ONE, API, GOOD)
-    assert board.slice_outcomes(WEB) == {}
-    assert board.slice_outcomes(API) == {ONE: GOOD}
+    aggregator.subscribe(told.append)
+    aggregator.report_slice(ONE, WEB, BAD)
+    aggregator.report_slice(ONE, API, GOOD)
+    assert aggregator.slice_outcomes(WEB) == {}
+    assert aggregator.slice_outcomes(API) == {ONE: GOOD}
     assert told == [WEB, WEB, API]
-    board.report_slice(ONE, None, GOOD)
-    assert board.slice_outcomes(API) == {}
+    aggregator.report_slice(ONE, None, GOOD)
+    assert aggregator.slice_outcomes(API) == {}
     assert told == [WEB, WEB, API, API]
-    board.report_slice(ONE, WEB, GOOD)
+    aggregator.report_slice(ONE, WEB, GOOD)
     assert told[4:] == [WEB]
 
 
 def test_the_same_report_on_a_slice_again_is_heard_by_nobody():
-    board = StatusAggregator()
+    aggregator = StatusAggregator()
     told: list[Request] = []
-    board.subscribe(told.append)
+    aggregator.subscribe(told.append)
     for outcome in (BAD, BAD, StepResult(errors=BAD.errors), GOOD, BAD):
-        board.report_slice(ONE, WEB, outcome)
+        aggregator.report_slice(ONE, WEB, outcome)
     assert told == [WEB] * 3
-    board.report_slice(ONE, None, BAD)
-    board.report_slice(ONE, WEB, BAD)
-    board.forget(WEB)
-    board.report_slice(ONE, WEB, BAD)
+    aggregator.report_slice(ONE, None, BAD)
+    aggregator.report_slice(ONE, WEB, BAD)
+    aggregator.forget(WEB)
+    aggregator.report_slice(ONE, WEB, BAD)
     assert told == [WEB] * 6
-    assert board.slice_outcomes(WEB) == {ONE: BAD}
+    assert aggregator.slice_outcomes(WEB) == {ONE: BAD}
 
 
 async def test_conditions_that_somebody_wrote_over_are_put_right_by_the_next_report_on_the_service():
     bench = Bench(collected_work("m1"))
-    bench.board.report_service(WEB, GOOD)
-    bench.board.report_slice(ONE, WEB, BAD)
+    bench.aggregator.report_service(WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, BAD)
     await bench.reconcile()
     before = bench.conditions
     bench.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": []}})
     bench.told.clear()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     assert bench.told == [WEB]
     await bench.reconcile()
     assert bench.conditions == before
 
 
 def test_the_board_forgets_a_service_entirely():
-    board = StatusAggregator()
+    aggregator = StatusAggregator()
     told: list[Request] = []
-    board.report_service(WEB, GOOD)
-    board.report_slice(ONE, WEB, BAD)
-    board.report_uncollected(TWO, WEB, BAD)
-    board.report_slice(TWO, API, GOOD)
-    board.forget(WEB)
-    board.forget(WEB)
-    assert board.service_outcome(WEB) is None
-    assert board.slice_outcomes(WEB) == {}
-    assert board.uncollected(WEB) == []
-    assert board.slice_outcomes(API) == {TWO: GOOD}
-    board.subscribe(told.append)
-    board.report_slice(ONE, API, GOOD)
-    assert board.slice_outcomes(API) == {ONE: GOOD, TWO: GOOD}
+    aggregator.report_service(WEB, GOOD)
+    aggregator.report_slice(ONE, WEB, BAD)
+    aggregator.report_uncollected(TWO, WEB, BAD)
+    aggregator.report_slice(TWO, API, GOOD)
+    aggregator.forget(WEB)
+    aggregator.forget(WEB)
+    assert aggregator.service_outcome(WEB) is None
+    assert aggregator.slice_outcomes(WEB) == {}
+    assert aggregator.uncollected(WEB) == []
+    assert aggregator.slice_outcomes(API) == {TWO: GOOD}
+    aggregator.subscribe(told.append)
+    aggregator.report_slice(ONE, API, GOOD)
+    assert aggregator.slice_outcomes(API) == {ONE: GOOD, TWO: GOOD}
     assert told == [API]
 
 
@@ -607,7 +607,7 @@ def test_the_board_forgets_a_service_entirely():
 
 async def test_a_conflict_is_looked_at_again_soon_and_nothing_is_said_before():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     bench.api.fail(Conflict(409, "Conflict", "changed"), "patch")
     result = await bench.reconcile()
     assert result.requeue_after is not None
@@ -619,7 +619,7 @@ async def test_a_conflict_is_looked_at_again_soon_and_nothing_is_said_before():
 
 async def test_conditions_are_never_written_over_what_was_not_seen():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     bench.api.hold_watches()
     theirs = condition("Theirs")
     bench.api.edit(wk.MCS_KIND, "default", "web", {"status": {"conditions": [theirs]}})
@@ -631,7 +631,7 @@ async def test_conditions_are_never_written_over_what_was_not_seen():
 
 async def test_a_write_that_fails_is_raised_and_said_only_once_it_succeeds():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     bench.api.fail(ServerError(500, "x", "x"), "patch")
     with pytest.raises(ServerError):
         await bench.reconcile()
@@ -640,7 +640,7 @@ async def test_a_write_that_fails_is_raised_and_said_only_once_it_succeeds():
 
 async def test_a_service_that_goes_meanwhile_is_no_failure():
     bench = Bench()
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     bench.api.fail(NotFound(404, "NotFound", "x"), "patch")
     assert await bench.reconcile() == Result()
     assert bench.reasons() == []
@@ -649,7 +649,7 @@ async def test_a_service_that_goes_meanwhile_is_no_failure():
 async def test_conditions_of_others_stay_as_they_are():
     foreign = condition("Foreign", message="")
     bench = Bench(conditions=[foreign])
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     await bench.reconcile()
     assert bench.conditions["Foreign"] == foreign
 
@@ -659,15 +659,15 @@ async def test_conditions_of_others_stay_as_they_are():
 )
 async def test_a_service_that_is_not_ours_now_is_not_written(fields: dict[str, Any]):
     bench = Bench(collected_work("m1"), **fields)
-    bench.board.report_service(WEB, GOOD)
-    bench.board.report_slice(ONE, WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
+    bench.aggregator.report_slice(ONE, WEB, GOOD)
     assert await bench.reconcile() == Result()
     assert bench.api.writes == []
 
 
 async def test_a_service_that_is_gone_is_forgotten():
     bench = Bench(adopted=False)
-    bench.board.report_service(WEB, GOOD)
+    bench.aggregator.report_service(WEB, GOOD)
     bench.api.remove(wk.MCS_KIND, "default", "web")
     await bench.reconcile()
-    assert bench.board.service_outcome(WEB) is None
+    assert bench.aggregator.service_outcome(WEB) is None

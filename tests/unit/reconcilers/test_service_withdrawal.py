@@ -26,7 +26,7 @@ def test_services_that_are_withdrawn_are_forgotten_and_others_are_not(monkeypatc
         works=api.cached(resources.WORKS, WORK_INDEXES).store,
         services=api.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES).store,
         clusters=api.cached(resources.CLUSTERS).store,
-        board=StatusAggregator(),
+        aggregator=StatusAggregator(),
         reserved=RESERVED,
         enqueue_slice=sent.append,
     )

@@ -31,7 +31,7 @@ class ProgressPrinter:
         self._found = found
         self._stack = ExitStack()
         self._status: Status | None = None
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +64,6 @@ class ProgressPrinter:
                 self._status = self._stack.enter_context(self._console.status(text))
             self._status.update(text)
             self._status.start()
-        elif progress.seconds - self._told.get(progress.component, -PLAIN_EVERY_SECONDS) >= PLAIN_EVERY_SECONDS:
-            self._told[progress.component] = progress.seconds
+        elif progress.seconds - self._reported.get(progress.component, -PLAIN_EVERY_SECONDS) >= PLAIN_EVERY_SECONDS:
+            self._reported[progress.component] = progress.seconds
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)

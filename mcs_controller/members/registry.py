@@ -116,16 +116,16 @@ class _CacheFailures(NoInformerMetrics):
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def listed(self, resource: str, objects: int) -> None:
         """The cache is complete."""
-        self._told.discard(resource)
+        self._reported.discard(resource)
 
     def failed(self, resource: str, error: KubeError) -> None:
         """A list or a watch failed."""
-        if isinstance(error, CacheFull) and resource not in self._told:
-            self._told.add(resource)
+        if isinstance(error, CacheFull) and resource not in self._reported:
+            self._reported.add(resource)
             self._tell(f"{resource} are not followed any more: {error}")
 
 

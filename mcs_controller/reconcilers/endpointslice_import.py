@@ -65,7 +65,7 @@ class ImportedSlices:
         """`propagated_only`: a ServiceExport has to be one that a Work has brought to the member."""
         self._works = works
         self._propagated_only = propagated_only
-        self._told: set[tuple[str, str, str]] = set()
+        self._reported: set[tuple[str, str, str]] = set()
         """Members' own ServiceExports that the log has heard of."""
         self._odd: dict[Request, list[tuple[bool, str]]] = {}
         """What the log has heard of the addresses in Works: whether some were left out, and why."""
@@ -114,10 +114,10 @@ class ImportedSlices:
             return False
         place = (cluster, *export)
         if self._works.by_index(BY_CARRIED_EXPORT, place):
-            self._told.discard(place)
+            self._reported.discard(place)
             return False
-        if place not in self._told and len(self._told) < _MAX_TOLD:
-            self._told.add(place)
+        if place not in self._reported and len(self._reported) < _MAX_TOLD:
+            self._reported.add(place)
             _log.warning(
                 "ServiceExport was not propagated by the control plane, and is ignored"
                 if self._propagated_only

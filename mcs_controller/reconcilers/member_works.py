@@ -67,7 +67,7 @@ class MemberWorks:
         """What each Work was counted as: the event of its end may show a later state."""
         self._waiting: dict[Withheld, dict[str, dict[SliceRef, None]]] = {what: {} for what in Withheld}
         """Slices by cluster, those that have waited longest first."""
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         """Clusters whose limit was told, with the words."""
 
     def usage(self) -> dict[str, WorkUsage]:
@@ -78,7 +78,7 @@ class MemberWorks:
         """How many slices of each member that is at its limit wait."""
         return {
             cluster: sum(len(those.get(cluster, ())) for those in self._waiting.values())
-            for cluster in sorted(self._told)
+            for cluster in sorted(self._reported)
         }
 
     def observe(self, event: Event[Work]) -> None:
@@ -111,7 +111,7 @@ class MemberWorks:
         what = self._limits.withheld(origin.cluster, write, observed, usage)
         problem = self._limits.problem(usage, what) if what is not None else None
         if problem is None and origin.cluster in self._waiting[Withheld.COPY] and is_new_slice(origin.cluster, write):
-            what, problem = Withheld.SLICE, self._told.get(origin.cluster)
+            what, problem = Withheld.SLICE, self._reported.get(origin.cluster)
         if what is None or problem is None:
             return None
         self._waiting[what].setdefault(origin.cluster, {})[origin] = None
@@ -140,8 +140,8 @@ class MemberWorks:
                 self._enqueue_slice(ClusterRequest(*next(iter(slices))))
                 break
         waits = any(cluster in those for those in self._waiting.values())
-        if cluster in self._told and not waits and self._limits.problem(usage, share=_RELIEF) is None:
-            del self._told[cluster]
+        if cluster in self._reported and not waits and self._limits.problem(usage, share=_RELIEF) is None:
+            del self._reported[cluster]
             _log.info("Member has room for Works again", extra={"cluster": cluster})
 
     def _change(self, before: tuple[str, int] | None, after: tuple[str, int] | None) -> None:
@@ -156,9 +156,9 @@ class MemberWorks:
             self._look_again(cluster)
 
     def _tell(self, cluster: str, problem: str) -> None:
-        if cluster in self._told:
+        if cluster in self._reported:
             return
-        self._told[cluster] = problem
+        self._reported[cluster] = problem
         _log.warning("No further Works are made for slices of a member", extra={"cluster": cluster, "why": problem})
         registered = self._clusters.get(ObjectKey("", cluster))
         if self._recorder is not None and registered is not None:

@@ -62,7 +62,7 @@ class Retries:
         """By cluster: Works that wait for another try, and what was last said about each."""
         self._latest: dict[str, float] = {}
         """By cluster: when the last one of them is due."""
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         """By cluster: why its Works wait for it."""
 
     def after(self, request: Request, cluster: str, errors: Sequence[BaseException]) -> float:
@@ -86,13 +86,13 @@ class Retries:
 
     def waits(self, cluster: str, why: str) -> None:
         """Works of the cluster wait for it, which the log hears once."""
-        if self._told.get(cluster) != why:
-            self._told[cluster] = why
+        if self._reported.get(cluster) != why:
+            self._reported[cluster] = why
             _log.warning("Works wait for their cluster", extra={"cluster": cluster, "error": why})
 
     def reached(self, cluster: str) -> None:
         """The cluster's Works need not wait for it any more."""
-        self._told.pop(cluster, None)
+        self._reported.pop(cluster, None)
 
     def _delay(self, request: Request, cluster: str, errors: Sequence[BaseException]) -> float:
         deferred = [error.seconds for error in errors if isinstance(error, Deferred)]

@@ -54,7 +54,7 @@ class ServiceImportReconciler:
         self._recorder = recorder.for_component(wk.SERVICE_IMPORT_CONTROLLER)
         self._departed: set[Request] = set()
         """ServiceImports that were seen to go, and whose Services may still be there."""
-        self._told: dict[Request, str] = {}
+        self._reported: dict[Request, str] = {}
         """What the latest event about a failure said."""
 
     async def reconcile(self, request: Request) -> Result:
@@ -82,7 +82,7 @@ class ServiceImportReconciler:
             if not isinstance(error, Conflict | AlreadyExists):
                 self._tell_failure(request, found, str(error))
             raise
-        failed_before = self._told.pop(request, None) is not None
+        failed_before = self._reported.pop(request, None) is not None
         if wrote or failed_before:
             message = f"Sync derived service for serviceImport({request.name}) succeed."
             self._recorder.event(_reference(found), "Normal", wk.EVENT_SYNC_DERIVED_SERVICE_SUCCEED, message)
@@ -108,7 +108,7 @@ class ServiceImportReconciler:
         return planned is not None or status is not None
 
     async def _remove(self, request: Request) -> None:
-        self._told.pop(request, None)
+        self._reported.pop(request, None)
         service = self._services.get(request.namespace, derived_service_name(request.name))
         departed = request in self._departed and service is not None and not is_user_owned(service)
         if service is not None and (departed or is_made_here(service)):
@@ -117,8 +117,8 @@ class ServiceImportReconciler:
         self._departed.discard(request)
 
     def _tell_failure(self, request: Request, found: ServiceImport, message: str) -> None:
-        if self._told.get(request) != message:
-            self._told[request] = message
+        if self._reported.get(request) != message:
+            self._reported[request] = message
             self._recorder.event(_reference(found), "Warning", wk.EVENT_SYNC_DERIVED_SERVICE_FAILED, message)
 
     def requests_for_import(self, event: Event[ServiceImport]) -> Iterable[Request]:

@@ -208,7 +208,7 @@ class ServiceStatusReconciler:
         }
         self._recorder = recorder
         self._clock = clock
-        self._told: defaultdict[Request, dict[str, tuple[Note, ...]]] = defaultdict(dict)
+        self._reported: defaultdict[Request, dict[str, tuple[Note, ...]]] = defaultdict(dict)
         """What each condition skips: a cluster that another one skips for the same reason is told once."""
         self._pending: defaultdict[Request, dict[str, dict[str, float]]] = defaultdict(dict)
         """Since when, by the monotonic clock, a condition waits for what no object says since when it is so."""
@@ -218,7 +218,7 @@ class ServiceStatusReconciler:
         mcs = self._services.get(request.namespace, request.name)
         if mcs is None:
             self._aggregator.forget(request)
-            self._told.pop(request, None)
+            self._reported.pop(request, None)
             self._pending.pop(request, None)
             return Result()
         if mcs.metadata.deletion_timestamp is not None:
@@ -255,7 +255,7 @@ class ServiceStatusReconciler:
         except Conflict:
             # The watch is about to deliver what we have not seen; the same report is then written over it.
             return Result(requeue_after=0.05)
-        self._tell(mcs, verdicts, self._told[request])
+        self._tell(mcs, verdicts, self._reported[request])
         self._remember(request, verdicts)
         return Result(requeue_after=settling)
 
@@ -380,7 +380,7 @@ class ServiceStatusReconciler:
 
     def _remember(self, request: Request, verdicts: Iterable[ConditionReport]) -> None:
         for verdict in verdicts:
-            self._told[request][verdict.condition.type] = verdict.notes
+            self._reported[request][verdict.condition.type] = verdict.notes
 
     def _tell(
         self, mcs: MultiClusterService, verdicts: Iterable[ConditionReport], told: Mapping[str, tuple[Note, ...]]

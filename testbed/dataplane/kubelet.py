@@ -124,7 +124,7 @@ class _Pod:
         self._refused = False
         self._network = ""
         self._started = ""
-        self._told: bool | None = None
+        self._reported: bool | None = None
         self._stop_at: float | None = None
         self._readiness: list[_Readiness] = []
 
@@ -202,12 +202,12 @@ class _Pod:
             if each.due <= time.monotonic():
                 await each.update(kubelet.agent, self._network, address)
         ready = all(each.ready for each in self._readiness) and not status.held_unready(self._manifest)
-        if ready != self._told:
+        if ready != self._reported:
             running = status.running_status(
                 self._manifest, address=address, host=kubelet.plan.address, ready=ready, started=self._started
             )
             await self._patch(running)
-            self._told = ready
+            self._reported = ready
         return min((each.due - time.monotonic() for each in self._readiness), default=math.inf)
 
     async def _start(self) -> None:

@@ -234,14 +234,14 @@ def condition_of(plan: RemovalPlan) -> Condition:
         message = "no object in the member names a Work that does not exist"
         return Condition(type=wk.STALE_OBJECTS_REMOVED, status="True", reason=wk.STALE_REMOVED, message=message)
     message = (
-        f"{told(plan.held)} in the member name Works that do not exist; they are not removed by themselves, "
+        f"{names_of(plan.held)} in the member name Works that do not exist; they are not removed by themselves, "
         f"because {plan.why_held}; "
         f"to have them removed, annotate the Cluster with {wk.REMOVE_STALE}={digest_of(plan.held)}"
     )
     return Condition(type=wk.STALE_OBJECTS_REMOVED, status="False", reason=wk.STALE_UNCONFIRMED, message=message)
 
 
-def told(objects: Collection[Unstructured]) -> str:
+def names_of(objects: Collection[Unstructured]) -> str:
     """Objects, for people: how many, and the first few."""
     names = [name_of(obj) for obj in objects]
     more = ", ..." if len(names) > _TOLD else ""

@@ -125,7 +125,7 @@ class ResourceDetector:
         self._binding_locks = binding_locks
         self._failing: dict[TemplateRequest, str] = {}
         """What was last reported about templates that could not be bound, so that it is reported once."""
-        self._told: dict[TemplateRequest, frozenset[str]] = {}
+        self._reported: dict[TemplateRequest, frozenset[str]] = {}
         """Uids of the policies that were told that a template is not theirs."""
 
     async def reconcile(self, request: TemplateRequest) -> Result:
@@ -137,7 +137,7 @@ class ResourceDetector:
         template = objects.get(request.namespace, request.name)
         if template is None:
             self._failing.pop(request, None)
-            self._told.pop(request, None)
+            self._reported.pop(request, None)
             await self._clean_up_orphan(request)
             return Result()
         meta = template.metadata
@@ -152,15 +152,15 @@ class ResourceDetector:
             self._tell_policies(request, template)
             await self._unmark_binding(request)
         if decision is not ClaimDecision.YIELD:
-            self._told.pop(request, None)
+            self._reported.pop(request, None)
         return Result()
 
     def _tell_policies(self, request: TemplateRequest, template: Unstructured) -> None:
         """Say to each policy that selects the template that it has no say; once, and not again after a restart."""
         there = self._policies.by_index(BY_NAMESPACE, request.namespace)
         policies = list(selecting(request.kind, template, there, self._limits))
-        told = self._told.get(request, frozenset())
-        self._told[request] = frozenset(policy.metadata.uid for policy in policies)
+        told = self._reported.get(request, frozenset())
+        self._reported[request] = frozenset(policy.metadata.uid for policy in policies)
         if current_priority() <= LOW:
             return
         for policy in policies:

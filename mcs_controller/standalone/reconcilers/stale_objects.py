@@ -29,8 +29,8 @@ from mcs_controller.standalone.domain.stale_objects import (
     is_bound,
     is_copy_coming,
     name_of,
+    names_of,
     plan_removal,
-    told,
 )
 from mcs_controller.standalone.member_objects import SERVICES, SLICES, MemberUnavailable, NotListed, NotSynced
 
@@ -152,7 +152,7 @@ class StaleObjectsReconciler:
             return Result()
         removed = [obj for obj in plan.remove if await self._remove(name, obj)]
         if removed:
-            what = f"removed what names Works that do not exist: {told(removed)}"
+            what = f"removed what names Works that do not exist: {names_of(removed)}"
             self._recorder.event(reference_to(cluster), "Normal", wk.STALE_REMOVED, what)
         await self._conditions.report(name, condition_of(plan))
         again = plan.look_again if len(removed) == len(plan.remove) else VANISHED_SECONDS
@@ -183,7 +183,7 @@ class StaleObjectsReconciler:
             confirmed.update(obj.metadata.uid for obj in plan.held)
             plan = plan_removal(objects, around, seen=seen, now=now, confirmed=confirmed)
         if plan.kept and not seen.keys() >= {obj.metadata.uid for obj in plan.kept}:
-            _log.info("Stale objects kept", extra={"cluster": name, "what": told(plan.kept)})
+            _log.info("Stale objects kept", extra={"cluster": name, "what": names_of(plan.kept)})
         self._seen[name] = {**plan.seen, **{obj.metadata.uid: now for obj in plan.kept}}
         return plan
 

@@ -69,10 +69,30 @@ async def test_file_is_accepted_by_server_side_apply_too(installed, shell, file)
     await shell(f"kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f {file}")
 
 
-async def test_quota_of_a_tenant_counts_what_the_controllers_follow(installed, shell):
-    namespace = "tenant"
+QUOTAS: dict[str, dict[str, tuple[str, Object]]] = {
+    "tenant": {
+        "networking.karmada.io/v1alpha1/multiclusterservices": (
+            "MultiClusterService",
+            {"spec": {"types": ["CrossCluster"]}},
+        ),
+        "policy.karmada.io/v1alpha1/propagationpolicies": (
+            "PropagationPolicy",
+            {"spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "ConfigMap"}]}},
+        ),
+        "multicluster.x-k8s.io/v1alpha1/serviceexports": ("ServiceExport", {}),
+        "multicluster.x-k8s.io/v1alpha1/serviceimports": ("ServiceImport", {"spec": {"type": "Headless", "ports": []}}),
+        "v1/configmaps": ("ConfigMap", {}),
+    },
+    "agent": {"work.karmada.io/v1alpha1/works": ("Work", {"spec": {"workload": {"manifests": []}}})},
+}
+"""By whose quota: kinds that it counts, each with what else an object of it needs."""
+
+
+@pytest.mark.parametrize("whose", QUOTAS)
+async def test_quota_counts_what_its_owner_makes(installed, shell, whose):
+    namespace = f"quota-of-{whose}"
     await ensure_namespace(installed.api, namespace)
-    await shell(f"kubectl -n {namespace} apply --validate=strict -f manifests/examples/tenant-quota.yaml")
+    await shell(f"kubectl -n {namespace} apply --validate=strict -f manifests/examples/{whose}-quota.yaml")
     quota = await installed.api.get("v1/resourcequotas", "mcs-controller", namespace=namespace)
     hard = dict.fromkeys(quota["spec"]["hard"], "1")
     # What the quota controller does, which does not run here.
@@ -93,21 +113,7 @@ async def test_quota_of_a_tenant_counts_what_the_controllers_follow(installed, s
             return str(error)
         return ""
 
-    samples: dict[str, tuple[str, Object]] = {
-        "networking.karmada.io/v1alpha1/multiclusterservices": (
-            "MultiClusterService",
-            {"spec": {"types": ["CrossCluster"]}},
-        ),
-        "policy.karmada.io/v1alpha1/propagationpolicies": (
-            "PropagationPolicy",
-            {"spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "ConfigMap"}]}},
-        ),
-        "multicluster.x-k8s.io/v1alpha1/serviceexports": ("ServiceExport", {}),
-        "multicluster.x-k8s.io/v1alpha1/serviceimports": ("ServiceImport", {"spec": {"type": "Headless", "ports": []}}),
-        "v1/configmaps": ("ConfigMap", {}),
-    }
-
-    for resource, (kind, spec) in samples.items():
+    for resource, (kind, spec) in QUOTAS[whose].items():
         await eventually(f"the first {kind}", partial(refusal, resource, kind, spec), "")
         refused = await refusal(resource, kind, spec)
         plural = resource.rpartition("/")[2]

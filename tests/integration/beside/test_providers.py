@@ -11,7 +11,9 @@ from tests.support.fake_karmada_history import History
 from tests.support.fake_karmada_peer import Peer
 from tests.support.fake_karmada_quiet import at_rest, no_failures
 from tests.support.fleet import (
+    DISPATCHER,
     EXPORTS,
+    MANAGED_BY,
     MCS,
     SERVICES,
     SLICES,
@@ -52,11 +54,12 @@ async def native_slice(space: Space, name: str) -> str:
 
 
 async def collected_are(space: Space, *slices: str) -> None:
-    """Wait until these slices of member1 are collected, and no others."""
+    """Wait until these slices of member1 are collected, and no others. What it gets as a consumer does not count."""
 
     async def found() -> list[str]:
         works = await space.works("member1", "EndpointSlice")
-        return sorted(one["spec"]["workload"]["manifests"][0]["metadata"]["name"] for one in works)
+        metadata = [one["spec"]["workload"]["manifests"][0]["metadata"] for one in works]
+        return sorted(one["name"] for one in metadata if one.get("labels", {}).get(MANAGED_BY) != DISPATCHER)
 
     await eventually("the collected Works", found, sorted(slices))
 

@@ -62,6 +62,7 @@ test-e2e: components ## end-to-end tests with a data plane (root, nftables)
 
 test-long: components ## hostile members, ten minutes of random outages, and the random tests for hours: TEST_SCALE times what `make test` tries
 	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/hostile tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
+
 mutants: $(READY) ## mutation tests: apply known mistakes, a test must fail each time (minutes)
 	@$(PY) -m tools.mutants $(ARGS)
 

@@ -7,7 +7,8 @@ it writes nothing; otherwise it goes on with what a person needs, or says what f
     EndpointSlice are dispatched successfully. Skipped: m4, m5: the cluster is not ready, see its condition Ready.
     slice default/web-1 of m1 in m2: denied, retrying. Skipped: m4: no such Cluster is registered.
 
-Nothing in a message counts anything, so it changes only when the state does, and every change is worth an event.
+Nothing in a message counts anything, but in powers of ten, so it changes only when the state does, and every change
+is worth an event.
 Whether endpoints can be reached is another question: see `availability`.
 """
 

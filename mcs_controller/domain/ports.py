@@ -81,7 +81,7 @@ def expose(listed: Sequence[ListedPort], template: Service | None, ports: Sequen
         exposed=tuple(port for port in numbered if _name(port) in names),
         listed=tuple(str(entry) for entry in listed),
         missing=tuple(missing),
-        there=tuple(_reported(port) for port in ports),
+        there=tuple(_shown(port) for port in ports),
     )
 
 
@@ -97,6 +97,6 @@ def _name(port: JsonObject) -> str:
     return port.get("name") or ""
 
 
-def _reported(port: JsonObject) -> str:
+def _shown(port: JsonObject) -> str:
     number = f"{port.get('port') or 'every port'}/{port.get('protocol') or 'TCP'}"
     return f"{_name(port)} ({number})" if _name(port) else number

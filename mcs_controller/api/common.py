@@ -75,8 +75,11 @@ def decode_with_managers(raw: bytes | msgspec.Raw) -> Unstructured:
     return Unstructured(metadata=msgspec.convert(content, _Typed).metadata, content=content)
 
 
-_APPLIERS: Final = ("mcs-controller-manager", "mcs-controller-agent", "karmada-controller-manager", "karmada-agent")
-"""Field managers that apply Works: what servers make of our user agents, and of Karmada's, whose place we take."""
+OWN_MANAGERS: Final = ("mcs-controller-manager", "mcs-controller-agent")
+"""Our field managers: what servers make of our user agents."""
+
+_APPLIERS: Final = (*OWN_MANAGERS, "karmada-controller-manager", "karmada-agent")
+"""Field managers that apply Works: ours, and Karmada's, whose place we take."""
 
 
 def decode_applied(raw: bytes | msgspec.Raw, kind: GroupVersionKind | None = None) -> Unstructured:

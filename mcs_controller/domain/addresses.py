@@ -20,6 +20,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mcs_controller.domain.conditions import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -208,7 +210,7 @@ class AddressRules:
         if place is None or provider in place.owners:
             return False
         left_out = self._drop_suspicious or place.worst.kind is Kind.REFUSED
-        found.append(_Problem(left_out, place.worst.kind, _shown(address), place.worst.why))
+        found.append(_Problem(left_out, place.worst.kind, printable(str(address)[:_MAX_EXAMPLE]), place.worst.why))
         return left_out
 
     def _place_of_ipv4(self, address: Any) -> _Place | None:
@@ -258,11 +260,6 @@ def _network(text: str) -> Network:
 def _place_of_domain(address: Any) -> _Place | None:
     valid = isinstance(address, str) and len(address.removesuffix(".")) <= _MAX_NAME and _DOMAIN.fullmatch(address)
     return None if valid else _NOT_A_DOMAIN
-
-
-def _shown(address: Any) -> str:
-    text = str(address)[:_MAX_EXAMPLE]
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _findings(found: Sequence[_Problem]) -> tuple[Finding, ...]:

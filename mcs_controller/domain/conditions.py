@@ -200,6 +200,11 @@ def clip(text: str, size: int = _MAX_ITEM) -> str:
     return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
+def printable(text: str) -> str:
+    """The text with all control characters escaped: what others say must not forge lines."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def listed(items: Iterable[str], room: int = _ROOM) -> str:
     """The items in the order given, as far as there is room for them: a list is cut between two items, and says so."""
     shown: list[str] = []

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mcs_controller.domain.conditions import clip
+from mcs_controller.api.common import OWN_MANAGERS
+from mcs_controller.domain.conditions import clip, printable
 
 if TYPE_CHECKING:
     from mcs_controller.api.common import JsonObject
@@ -27,8 +28,6 @@ _SETTLED_SECONDS: Final = 30.0
 """How long an object has to stay as it is, at most, until nobody else seems to write it any more."""
 _FORGET_SECONDS: Final = 600.0
 _MAX_NAME: Final = 64
-_OWN_NAMES: Final = frozenset({"mcs-controller-manager", "mcs-controller-agent"})
-"""Of field managers. Two installations that write one object cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +84,18 @@ def seconds_to_settle(last: LastWrite | None, now: float) -> float:
 def last_writer(content: JsonObject) -> str:
     """The field manager who wrote the object last, apart from ourselves; "" if its managedFields name nobody.
 
-    It is what the member says: cut, and without control characters.
+    Two installations of ours that write one object cannot be told apart. The name is what the member says: cut, and
+    without control characters.
     """
     try:
         entries = msgspec.convert(content.get("metadata"), _Metadata).managed_fields or ()
     except msgspec.ValidationError:
         return ""
-    others = [one for one in entries if not one.subresource and one.manager and one.manager not in _OWN_NAMES]
+    others = [one for one in entries if not one.subresource and one.manager and one.manager not in OWN_MANAGERS]
     if not others:
         return ""
     name = max(others, key=lambda one: one.time).manager
-    return clip("".join(one if one.isprintable() else repr(one)[1:-1] for one in name), _MAX_NAME)
+    return clip(printable(name), _MAX_NAME)
 
 
 def contended(kind: str, namespace: str, name: str, rival: str) -> str:

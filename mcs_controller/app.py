@@ -9,7 +9,7 @@ import os
 import random
 import sys
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from prometheus_client import CollectorRegistry
@@ -117,11 +117,14 @@ async def run(options: Options) -> None:
     metrics = Metrics(registry)
     user_agent = f"{AGENT_NAME if options.cluster_name else NAME}/{__version__}"
     config, own_member = await _api_servers(options, clock)
-    limiter = TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
     async with AsyncExitStack() as stack:
+
+        async def client(**more: Any) -> ApiClient:
+            made = ApiClient(config, clock=clock, user_agent=user_agent, metrics=metrics.runtime.client, **more)
+            return await stack.enter_async_context(made)
+
         # Without the limit: a burst of reconciles must not starve the renewal of the lease.
-        unlimited = ApiClient(config, clock=clock, metrics=metrics.runtime.client, user_agent=user_agent)
-        await stack.enter_async_context(unlimited)
+        unlimited = await client()
         elector = None
         if options.leader_elect:
             election = LeaderElectionConfig(
@@ -137,24 +140,12 @@ async def run(options: Options) -> None:
         def may_write() -> bool:
             return elector is None or elector.is_leader
 
-        host = ApiClient(
-            config,
-            limiter=limiter,
-            clock=clock,
-            metrics=metrics.runtime.client,
-            user_agent=user_agent,
-            may_write=may_write,
-        )
-        await stack.enter_async_context(host)
+        def limit() -> TokenBucket:
+            return TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
+
+        host = await client(limiter=limit(), may_write=may_write)
         # With a limit of their own: what people are told must not delay what is done.
-        event_client = ApiClient(
-            config,
-            limiter=TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock),
-            clock=clock,
-            metrics=metrics.runtime.client,
-            user_agent=user_agent,
-        )
-        await stack.enter_async_context(event_client)
+        event_client = await client(limiter=limit())
         manager = Manager(
             clock=clock,
             registry=registry,

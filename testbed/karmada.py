@@ -72,6 +72,13 @@ async def join(bed: Bed, member: str, *, manifests: Path = MANIFESTS, labels: di
     plane = bed.members[member]
     await apply_all(plane.api, load(manifests / "member"))
     token = await request_token(plane, SYSTEM_NAMESPACE, SERVICE_ACCOUNT)
+    return await register(bed, member, plane.access.server, token, plane.access.ca_pem, labels=labels)
+
+
+async def register(
+    bed: Bed, member: str, server: str, token: str, ca_pem: bytes, *, labels: dict[str, str] | None = None
+) -> Object:
+    """Create the Cluster of a member, wherever it is, and the Secret with its token. Returns the Cluster."""
     host = bed.host.api
     await host.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": CLUSTER_NAMESPACE}})
     secret: Object = {
@@ -80,7 +87,7 @@ async def join(bed: Bed, member: str, *, manifests: Path = MANIFESTS, labels: di
         "metadata": {"name": member, "namespace": CLUSTER_NAMESPACE},
         "data": {
             "token": base64.b64encode(token.encode()).decode(),
-            "caBundle": base64.b64encode(plane.access.ca_pem).decode(),
+            "caBundle": base64.b64encode(ca_pem).decode(),
         },
     }
     await host.apply(secret)
@@ -91,7 +98,7 @@ async def join(bed: Bed, member: str, *, manifests: Path = MANIFESTS, labels: di
             "metadata": {"name": member, **({"labels": labels} if labels else {})},
             "spec": {
                 "syncMode": "Push",
-                "apiEndpoint": plane.access.server,
+                "apiEndpoint": server,
                 "secretRef": {"namespace": CLUSTER_NAMESPACE, "name": member},
                 "insecureSkipTLSVerification": False,
             },

@@ -6,7 +6,6 @@ rate, whose bytes a client reads that has nothing to do with the controller.
 
 from __future__ import annotations
 
-import base64
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -120,13 +119,7 @@ async def _elsewhere(world: Fleet, target: str) -> AsyncIterator[None]:
 async def _attacked(world: Fleet, attack: str, target: str, ca_pem: bytes) -> AsyncIterator[None]:
     """The attack on the controller: a Cluster whose slices some service wants, or that some services are for."""
     name = target.removeprefix("https://").partition("/")[2].replace("/", "-")
-    secret = {"name": name, "namespace": karmada.CLUSTER_NAMESPACE}
-    data = {"token": base64.b64encode(b"x").decode(), "caBundle": base64.b64encode(ca_pem).decode()}
-    spec = {"syncMode": "Push", "apiEndpoint": target, "secretRef": secret}
-    await world.host.create({"apiVersion": "v1", "kind": "Secret", "metadata": secret, "data": data})
-    await world.host.create(
-        {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec}
-    )
+    await karmada.register(world.bed, name, target, "x", ca_pem)
     baits = [f"{name}-{number}" for number in range(SLOW_SERVICES if attack == "slow" else 1)]
     for bait in baits:
         if attack == "slow":

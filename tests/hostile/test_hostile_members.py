@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import resource
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -32,16 +31,6 @@ SLOW = [name for name, attack in NAMES.items() if attack == "slow"]
 ENDLESS = {name for name, attack in NAMES.items() if attack.startswith("endless")}
 
 
-async def join(bed: Bed, name: str, endpoint: str, ca_pem: bytes) -> None:
-    meta = {"name": name, "namespace": karmada.CLUSTER_NAMESPACE}
-    data = {"token": base64.b64encode(b"x").decode(), "caBundle": base64.b64encode(ca_pem).decode()}
-    await bed.host.api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
-    spec = {"syncMode": "Push", "apiEndpoint": endpoint, "secretRef": meta}
-    await bed.host.api.create(
-        {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec}
-    )
-
-
 def most_memory(pid: int | None) -> int:
     """Bytes that the process ever had resident."""
     [line] = [one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("VmHWM:")]
@@ -64,7 +53,7 @@ async def test_members_that_attack_hurt_no_service_of_others(fleet_bed: Bed, run
         await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.1"]})
         for name, attack in NAMES.items():
             url, ca_pem = hostile[attack]
-            await join(fleet_bed, name, f"{url}/{attack}/{name}", ca_pem)
+            await karmada.register(fleet_bed, name, f"{url}/{attack}/{name}", "x", ca_pem)
         await space.create(service("bait"), multiclusterservice("bait", NAMES, ["member2"]))
         await space.create(service("slow"), multiclusterservice("slow", ["member1"], [*SLOW, "member2"]))
         await space.create_in("member1", endpointslice("slow-a", "slow", ["192.0.2.200"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from testbed import NotYet, wait_for
@@ -57,16 +58,21 @@ async def eventually(
 
 
 async def at_rest(bed: Bed, *, but: Space) -> None:
-    """Wait until nothing of earlier tests is left: their namespaces, on any plane, and the Works about them."""
+    """Wait until nothing of earlier tests is left: their namespaces, on any plane, and the Works about them.
+
+    A test that failed leaves its namespace, which must not make others fail: it is deleted here.
+    """
     no_names: list[str] = []
+
+    async def left(api: Api) -> list[str]:
+        found = await api.list(NAMESPACES)
+        names = [each["metadata"]["name"] for each in found]
+        return [name for name in names if name.startswith(PREFIX) and name != but.namespace]
+
+    for name in await left(bed.host.api):
+        await Space(bed, name).remove()
     for plane in [bed.host, *bed.members.values()]:
-
-        async def left(api: Api = plane.api) -> list[str]:
-            found = await api.list(NAMESPACES)
-            names = [each["metadata"]["name"] for each in found]
-            return [name for name in names if name.startswith(PREFIX) and name != but.namespace]
-
-        await eventually(f"no namespaces of earlier tests in {plane.name}", left, no_names)
+        await eventually(f"no namespaces of earlier tests in {plane.name}", partial(left, plane.api), no_names)
 
     async def works() -> list[str]:
         names = [each["metadata"]["name"] for each in await bed.host.api.list(WORKS)]

@@ -35,7 +35,7 @@ SLOWEST: Final = 10
 REPEATS: Final = 2
 """How often a test that failed is run again; it has to pass each time."""
 
-MAX_REPEATED: Final = 3
+MAX_REPEATED: Final = 6
 """If more have failed, none is run again: this is not chance."""
 
 POLL_SECONDS: Final = 0.1

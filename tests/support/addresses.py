@@ -1,7 +1,5 @@
 """What an API server of this Kubernetes version thinks of an endpoint's address, as (addressType, address)."""
 
-from __future__ import annotations
-
 from typing import Final
 
 ACCEPTED: Final = [

@@ -4,15 +4,12 @@ The numbers are those of docs/admission.md; a "case" is one of the numbered beha
 name as well. Paths and messages are those of Karmada's webhook, except that paths name the field that the user wrote.
 """
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-if TYPE_CHECKING:
-    from testbed.api import Object
+from testbed.api import Object
 
 RESOURCE = "networking.karmada.io/v1alpha1/multiclusterservices"
 

@@ -1,15 +1,11 @@
 """JSON as a hostile server sends it: valid objects of which some parts are something else."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _RAW = "@raw-{}@"
 _TEXTS: tuple[bytes, ...] = (

@@ -1,20 +1,14 @@
 """Agents of Pull clusters, installed as docs/agent.md says: rights on both sides, two kubeconfigs, the process."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import yaml
 
-from testbed import ControllerProcess, karmada
+from testbed import Bed, ControllerProcess, karmada
 from testbed.karmada import MANIFESTS, apply_all, load, request_token
 from tests.support.fleet import NAMESPACES, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from testbed import Bed
 
 AGENT = "mcs-controller-agent"
 RIGHTS = MANIFESTS / "agent" / "control-plane"

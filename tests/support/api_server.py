@@ -8,23 +8,18 @@
 Each request takes the next answer of the script; without one left it gets a 500 and the test will notice.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gzip
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-
-if TYPE_CHECKING:
-    import ssl
-    from types import TracebackType
-    from typing import Self
 
 
 @dataclass(frozen=True)

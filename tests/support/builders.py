@@ -7,25 +7,20 @@
 Every builder takes only what tests vary; `metadata=` merges anything else into the metadata.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from mcs_controller.api import resources
+from mcs_controller.api.cluster import Cluster
+from mcs_controller.api.core import EndpointSlice, Service
+from mcs_controller.api.multiclusterservice import MultiClusterService
+from mcs_controller.api.resourcebinding import ResourceBinding
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.core import EndpointSlice, Service
-    from mcs_controller.api.multiclusterservice import MultiClusterService
-    from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.api.work import Work
 
 Json = dict[str, Any]
 

@@ -10,8 +10,6 @@ A :class:`FakeClock` goes where production passes a `RealClock`. Nothing sleeps 
     assert task.done()
 """
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 from datetime import UTC, datetime, timedelta

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from informers.client.transport import RawResponse
 from informers.errors import KubeError, TransportError
 from informers.meta import KubeObject
+from informers.resource import Resource
+from mcs_controller.api.cluster import Cluster
+from mcs_controller.api.core import Namespace
+from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.api.resources import CLUSTERS, NAMESPACES, RESOURCEBINDINGS
 from tests.support.memory import MemoryApi
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from informers.resource import Resource
-    from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.core import Namespace
-    from mcs_controller.api.resourcebinding import ResourceBinding
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -4,17 +4,13 @@ The document is made from the code and from a run, and says the same after each 
 differs from run to run (counts of requests, names of Pods) goes to the printed table only.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 from rich.table import Table
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 Level = Literal["Required", "Optional"]
 Result = Literal["pass", "FAIL", "skipped", "not run"]

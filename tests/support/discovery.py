@@ -1,15 +1,11 @@
 """An API server that answers nothing but discovery."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from informers.client.transport import RawResponse
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 VERBS = ("create", "delete", "get", "list", "patch", "watch")
 

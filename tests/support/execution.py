@@ -1,17 +1,17 @@
 """A control plane, one member and the execution controller, all in memory."""
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
 from mcs_controller.api.resources import CLUSTERS, WORKS
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
 from mcs_controller.key_mutex import ReconcileMutex
@@ -26,14 +26,7 @@ from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from mcs_controller.api.work import Work
+from tests.support.object_store import Json
 
 NAMESPACE = "karmada-es-m1"
 KEY = Request(NAMESPACE, "w")

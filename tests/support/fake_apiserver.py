@@ -6,11 +6,10 @@ writes that a CachedClient makes, with their conflicts. Like kube-apiserver, it 
 has yet to reach, and says nothing on it, not even bookmarks, until then.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,13 +17,9 @@ from informers.errors import ApiError
 from informers.meta import ObjectKey
 from tests.support import fault_plan
 from tests.support.api_server import Answer, Exchange, ScriptedApiServer, drop, gzipped, half_a_page, hang, reply
+from tests.support.fault_plan import Fault, FaultPlan
 from tests.support.object_store import Change, Json, Key, ObjectStore, Selection
 from tests.support.objects import bookmark_line, event_line, manifest, status
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from tests.support.fault_plan import Fault, FaultPlan
 
 BOOKMARK_SECONDS: Final = 0.05
 """A minute of a real server."""

@@ -1,25 +1,20 @@
 """Production's `ControllerContext` over API servers in memory, with queues that a test empties."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from informers.cache.event import Event
 from informers.errors import Conflict
 from mcs_controller.context import ControllerContext
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
+from mcs_controller.runtime.reconcile import Reconciler
 from tests.support.members import MemoryFactory, MemoryMembers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
-
-    from informers.cache.event import Event
-    from mcs_controller.runtime.reconcile import Reconciler
 
 
 class PlainController:

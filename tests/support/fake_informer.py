@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 from informers.cache.event import Event, Handler
+from informers.errors import KubeError
 from informers.meta import KubeObject, ObjectMeta
 from informers.resource import PartialObject, Resource
 from tests.support.objects import CONFIG_MAPS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from informers.errors import KubeError
 
 T = TypeVar("T", bound=KubeObject)
 

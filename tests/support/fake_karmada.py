@@ -8,15 +8,15 @@ MultiClusterService ever meets: replicas, overrides, failover, suspension. Polic
 `policies.propagate` makes the binding that one would make.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import json
+from collections.abc import Collection, Coroutine, Hashable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
-from testbed import Api
+from testbed import Api, Bed
 from tests.support.fake_karmada_clusters import ClusterKeeper
 from tests.support.fake_karmada_execution import Executor
 from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Retry, Worker
@@ -39,13 +39,6 @@ from tests.support.fake_karmada_objects import (
 )
 from tests.support.fake_karmada_policies import POLICY_ID, PolicyEngine
 from tests.support.fake_karmada_webhook import KarmadaWebhook
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Hashable
-    from types import TracebackType
-    from typing import Self
-
-    from testbed import Bed
 
 Object = dict[str, Any]
 

@@ -3,26 +3,20 @@
 A reverse proxy in front of an API server; everything that is not about Clusters passes through untouched.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
 
 import aiohttp
 from aiohttp import web
 
+from testbed.access import ClusterAccess
 from testbed.certificates import Authority
 from tests.support.fake_karmada_webhook import server_context
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
-    from testbed.access import ClusterAccess
 
 CLUSTERS = "/apis/cluster.karmada.io/v1alpha1/clusters"
 _HOP_HEADERS = frozenset({"transfer-encoding", "content-length", "connection", "content-encoding", "host", "date"})

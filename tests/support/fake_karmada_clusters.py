@@ -1,19 +1,14 @@
 """Karmada's cluster and cluster-status controllers, scripted (contract 4.4, 4.5)."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from testbed import Api
 from tests.support.fake_karmada_loop import UNREACHABLE, FieldManager, Reflector, Retry, Worker
 from tests.support.fake_karmada_objects import CLUSTER_FINALIZER, execution_namespace, is_leaving, with_condition
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from testbed import Api
 
 Object = dict[str, Any]
 

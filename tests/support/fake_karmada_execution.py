@@ -1,11 +1,11 @@
 """Karmada's execution and work-status controllers, scripted (contract 4.3, 4.6)."""
 
-from __future__ import annotations
-
 import copy
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from testbed import Api
 from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Retry, Worker, resource_of
 from tests.support.fake_karmada_objects import (
     CONFLICT,
@@ -20,11 +20,6 @@ from tests.support.fake_karmada_objects import (
     labels_of,
     with_condition,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from testbed import Api
 
 Object = dict[str, Any]
 _WORKS = KINDS["work.karmada.io/v1alpha1", "Work"]

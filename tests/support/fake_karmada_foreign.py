@@ -1,16 +1,12 @@
 """Objects of others, everywhere that ours looks, and whether they are still as they were."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from testbed import Api, Bed
 from tests.support.fake_karmada_loop import FieldManager
 from tests.support.fake_karmada_objects import MCS_ID, WORK_ID
 from tests.support.fleet import endpointslice, multiclusterservice, service
-
-if TYPE_CHECKING:
-    from testbed import Api, Bed
 
 Object = dict[str, Any]
 

@@ -4,16 +4,12 @@ What other servers made up is replaced by what these made up: a uid by the uid o
 resourceVersion in a binding by the one that its template has now.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from testbed import Bed
 from tests.support.fake_karmada_loop import FieldManager
 from tests.support.golden import load
-
-if TYPE_CHECKING:
-    from testbed import Bed
 
 Object = dict[str, Any]
 

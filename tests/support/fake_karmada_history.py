@@ -3,22 +3,16 @@
 Fields are attributed by managedFields: each writer here has a field manager of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
+from testbed import Bed
 from tests.support.fake_karmada_loop import Reflector
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import TracebackType
-    from typing import Self
-
-    from testbed import Bed
 
 Object = dict[str, Any]
 

@@ -4,20 +4,14 @@ Deliberately plain: whole objects are written back with their resourceVersion, a
 whoever writes the same object are real ones.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
 
 import aiohttp
 
-from testbed import ApiStatusError
+from testbed import Api, ApiStatusError
 from testbed.api import resource_path
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
-
-    from testbed import Api
 
 Object = dict[str, Any]
 

@@ -3,8 +3,6 @@
 No code of the product, so that a misunderstanding there cannot hide itself.
 """
 
-from __future__ import annotations
-
 import copy
 import datetime
 import uuid

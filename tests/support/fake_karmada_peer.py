@@ -5,12 +5,12 @@ peer finds them, by the very labels, so that what it would overlook is overlooke
 and again instead of watching.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
+from testbed import Api, Bed
 from tests.support.fake_karmada import ensure_work
 from tests.support.fake_karmada_loop import KINDS, UNREACHABLE, FieldManager, Retry
 from tests.support.fake_karmada_objects import (
@@ -27,12 +27,6 @@ from tests.support.fake_karmada_objects import (
     work_name,
     work_of,
 )
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from testbed import Api, Bed
 
 Object = dict[str, Any]
 

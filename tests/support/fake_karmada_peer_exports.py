@@ -3,11 +3,10 @@
 As in fake_karmada_peer.py: what the peer would overlook is overlooked here, and what it takes away it takes away.
 """
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from testbed import Bed
 from tests.support.fake_karmada_loop import KINDS
 from tests.support.fake_karmada_objects import (
     WORK_ID,
@@ -30,9 +29,6 @@ from tests.support.fake_karmada_peer import (
     Peer,
     manifest_of,
 )
-
-if TYPE_CHECKING:
-    from testbed import Bed
 
 Object = dict[str, Any]
 

@@ -3,17 +3,12 @@
 Policies are not interpreted: a test says which template goes where.
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from testbed import Api
 from tests.support.fake_karmada_loop import KINDS, FieldManager, Reflector, Worker
 from tests.support.fake_karmada_objects import BINDING_FINALIZER, annotations_of, is_leaving, labels_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from testbed import Api
 
 Object = dict[str, Any]
 

@@ -1,18 +1,12 @@
 """Whether a world is at rest: who still writes what, by the audit logs of all planes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from testbed import AuditLog, NotYet, WaitTimeout, wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from testbed import AuditEvent, Bed
-    from tests.support.fake_karmada import FakeKarmada
+from testbed import AuditEvent, AuditLog, Bed, NotYet, WaitTimeout, wait_for
+from tests.support.fake_karmada import FakeKarmada
 
 
 class Written(NamedTuple):

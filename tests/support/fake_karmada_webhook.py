@@ -5,26 +5,20 @@ of ResourceBinding gets Karmada's second version with a conversion webhook: an o
 the old version is rewritten on its way.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import json
 import ssl
 import tempfile
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 from aiohttp import web
 
+from testbed import Api
 from testbed.certificates import Authority
 from tests.support.fake_karmada_objects import mutated
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from testbed import Api
 
 Object = dict[str, Any]
 

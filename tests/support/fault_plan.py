@@ -8,8 +8,6 @@
 What happens between the faults depends on timing and is not repeated exactly. The plan is.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter, deque
 from dataclasses import dataclass

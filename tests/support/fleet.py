@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from testbed import NotYet, wait_for
+from testbed import Api, Bed, NotYet, wait_for
 from testbed.karmada import MANIFESTS, apply_all, load
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-    from testbed import Api, Bed
 
 Object = dict[str, Any]
 T = TypeVar("T")

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from informers.errors import KubeError
 from informers.meta import ObjectKey
@@ -27,16 +29,11 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
+from tests.support.fake_context import PlainController
 from tests.support.fleet_model_process import BESIDE, STANDALONE, Kind, Process
 from tests.support.fleet_model_server import THEIRS, Parked, Server, Wire
 from tests.support.memory import MemoryRecorder
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Collection, Iterator
-
-    from tests.support.fake_context import PlainController
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 _MAX_STEPS = 30_000
 _MAX_ROUNDS = 80

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.fleet_model import Fleet
+from tests.support.fleet_model import Fleet
 
 Json = dict[str, Any]
 

@@ -13,23 +13,18 @@ conflicts between two writes of one process.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from informers.errors import Conflict, KubeError, ServerError, TransportError
 from informers.meta import ObjectKey
+from informers.resource import Resource
 from tests.support.execution import default_service
-from tests.support.memory import MemoryApi
-from tests.support.object_store import Json, Key, json_copy, key_of, plural_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from informers.resource import Resource
-    from tests.support.memory import MemoryInformer
-    from tests.support.object_store import Change
+from tests.support.memory import MemoryApi, MemoryInformer
+from tests.support.object_store import Change, Json, Key, json_copy, key_of, plural_of
 
 BEGAN: ContextVar[int] = ContextVar("BEGAN", default=0)
 """When the reconcile that writes began, by the wire's time."""

@@ -4,15 +4,11 @@ What is generated is replaced by what it stands for before anything is compared:
 ``<uid of Service nginx>`` wherever it occurs, so a wrong reference shows as a difference and a mere other uid does not.
 """
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from typing import Any
 
 Object = dict[str, Any]
 

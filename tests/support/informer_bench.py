@@ -7,26 +7,21 @@ async with running() as bench:
     assert bench.told == ["added a 1 initial", "updated a 11"]
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from informers.cache.event import Event
 from informers.cache.informer import SharedInformer
+from informers.errors import KubeError
 from informers.metrics import InformerMetrics
+from informers.resource import Resource
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch, Stream
 from tests.support.mutation import MutationDetector
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_line, manifest
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from informers.cache.event import Event
-    from informers.errors import KubeError
-    from informers.resource import Resource
 
 
 class CountingMetrics(InformerMetrics):

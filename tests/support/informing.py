@@ -1,32 +1,26 @@
 """Clients and informers for tests against servers on real sockets."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
 
+from informers.cache.event import Event
 from informers.cache.informer import SharedInformer
 from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
+from informers.client.transport import Lines
+from informers.client.wire import ListPage
 from informers.errors import Invalid
 from informers.meta import KubeObject
+from informers.resource import Resource
+from informers.watch.reflector import ListWatch
+from testbed.access import ClusterAccess
 from tests.support.mutation import MutationDetector
 from tests.support.objects import CONFIG_MAPS, ConfigMap
 from workqueue.clock import RealClock
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from informers.cache.event import Event
-    from informers.client.transport import Lines
-    from informers.client.wire import ListPage
-    from informers.resource import Resource
-    from informers.watch.reflector import ListWatch
-    from testbed.access import ClusterAccess
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -1,25 +1,19 @@
 """A server that holds one Lease, and connections to it that can be slow, broken or hang."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from informers.errors import KubeError
 from informers.meta import ObjectKey
-from mcs_controller.runtime.leader_election import LEASES
+from informers.resource import Resource
+from mcs_controller.runtime.leader_election import LEASES, Lease
+from tests.support.clock import FakeClock
 from tests.support.object_store import Json, ObjectStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from informers.errors import KubeError
-    from informers.resource import Resource
-    from mcs_controller.runtime.leader_election import Lease
-    from tests.support.clock import FakeClock
 
 LEASE = ("leases", ObjectKey("karmada-system", "the-lease"))
 NAMESPACE = ("namespaces", ObjectKey("", "karmada-system"))

@@ -13,17 +13,14 @@ await settle()
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from informers.client.transport import Lines
 from informers.client.wire import ListPage
 from informers.meta import KubeObject
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from informers.client.transport import Lines
-    from informers.resource import Resource
+from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -3,8 +3,6 @@
 Lists of ports and containers have items of their own; other lists, and selectors, are one value.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -12,10 +12,10 @@ runs until nothing is left to do. What the neighbours do (execution and binding 
 being deleted) is done between the rounds.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+import random
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from mcs_controller import start
 from mcs_controller.domain import well_known as wk
@@ -25,11 +25,6 @@ from tests.support.clock import FakeClock
 from tests.support.fake_context import FakeContext, PlainController
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Hashable, Mapping
-
 
 Json = dict[str, Any]
 CONTROLLERS = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})

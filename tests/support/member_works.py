@@ -1,7 +1,5 @@
 """The Works of members' slices, for tests in which there is no limit to them."""
 
-from __future__ import annotations
-
 from informers.cache.store import Store
 from mcs_controller.api.cluster import Cluster
 from mcs_controller.domain.work_limits import WorkLimits

@@ -1,19 +1,15 @@
 """Member clusters in memory: a `MemoryApi` for each, joined and left by the test."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from informers.cache.factory import InformerFactory
-    from informers.cache.store import Indexers
-    from informers.client.client import ApiClient
-    from informers.resource import Resource
-    from mcs_controller.standalone.member_objects import Member
-    from tests.support.memory import MemoryApi, MemoryInformer
+from informers.cache.factory import InformerFactory
+from informers.cache.store import Indexers
+from informers.client.client import ApiClient
+from informers.resource import Resource
+from mcs_controller.standalone.member_objects import Member
+from tests.support.memory import MemoryApi, MemoryInformer
 
 
 @dataclass(eq=False)

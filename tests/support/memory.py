@@ -13,17 +13,22 @@ production. What somebody else does on the server is written with `seed`, `edit`
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from informers.cache.cache import Cache
 from informers.cache.cached_client import CachedClient
+from informers.cache.informer import SharedInformer
+from informers.cache.store import Indexers, Store
+from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
 from informers.client.wire import Identity, ListPage
 from informers.meta import KubeObject, ObjectKey
+from informers.resource import Resource
 from tests.support.fake_informer import FakeInformer
 from tests.support.managed_fields import written
 from tests.support.object_store import (
@@ -37,14 +42,6 @@ from tests.support.object_store import (
     merge_patch,
     plural_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-
-    from informers.cache.informer import SharedInformer
-    from informers.cache.store import Indexers, Store
-    from informers.client.client import ApiClient
-    from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
 

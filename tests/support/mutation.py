@@ -6,8 +6,6 @@ informer.add_handler(lambda event: detector.remember(event.object))
 detector.check()
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from informers.meta import KubeObject, key_of

@@ -13,8 +13,6 @@ Its faces: `tests.support.memory` (an `ApiClient`), `tests.support.fake_apiserve
 Objects are JSON and never changed in place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """ConfigMaps, as JSON and as this repository's informers see them, for tests that need just any kind."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

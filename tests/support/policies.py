@@ -1,25 +1,20 @@
 """PropagationPolicies and the templates that they select, as wire JSON and as the caches hold them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from informers.cache.cached_client import CachedClient
+from informers.cache.event import Event
 from informers.discovery import APIResource
 from informers.resource import GroupVersionKind
 from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.api.policy import PropagationPolicy
 from mcs_controller.api.resources import PROPAGATIONPOLICIES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.policy_claims import TEMPLATE_INDEXES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from informers.cache.cached_client import CachedClient
-    from informers.cache.event import Event
-    from mcs_controller.api.policy import PropagationPolicy
-    from tests.support.memory import MemoryApi
+from tests.support.memory import MemoryApi
 
 Json = dict[str, Any]
 

@@ -1,20 +1,16 @@
 """A control plane with one member on real API servers, for tests of binding and execution."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import CreateWork, WorkIntent, plan_work
+from testbed import Bed
+from testbed.access import ClusterAccess
 from testbed.api import Object, wait_for
 from testbed.audit import AuditEvent, AuditLog
 from testbed.errors import NotYet
 from tests.support.standalone import USER_AGENT
-
-if TYPE_CHECKING:
-    from testbed import Bed
-    from testbed.access import ClusterAccess
 
 CLUSTERS = "cluster.karmada.io/v1alpha1/clusters"
 WORKS = "work.karmada.io/v1alpha1/works"

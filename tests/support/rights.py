@@ -1,18 +1,12 @@
 """The rights that manifests grant, and those that were used, by the audit log: to be compared."""
 
-from __future__ import annotations
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from testbed import AuditLog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from testbed import Bed
-    from testbed.api import Object
-    from testbed.controlplane import ControlPlane
+from testbed import AuditLog, Bed
+from testbed.api import Object
+from testbed.controlplane import ControlPlane
 
 
 class Right(NamedTuple):

@@ -1,36 +1,30 @@
 """What both soaks have in common: informers that are watched over, and what must hold of them."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os
 import random
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, TypeVar
 
 import pytest
 
+from informers.cache.event import Event
+from informers.cache.informer import SharedInformer
+from informers.client.client import ApiClient
+from informers.client.transport import Lines
+from informers.client.wire import ListPage
+from informers.meta import KubeObject, ObjectKey
 from informers.resource import Resource, struct_decoder
 from tests.support.objects import ConfigMap
 from tests.support.scale import LONG, SCALE
 from workqueue.clock import RealClock
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-    from datetime import datetime
-
-    from informers.cache.event import Event
-    from informers.cache.informer import SharedInformer
-    from informers.client.client import ApiClient
-    from informers.client.transport import Lines
-    from informers.client.wire import ListPage
-    from informers.meta import KubeObject, ObjectKey
-
-    T = TypeVar("T", bound=KubeObject)
-
+T = TypeVar("T", bound=KubeObject)
 FIXED_SEED = 20260101
 _REPEAT = "SOAK_SEED"
 

@@ -1,31 +1,25 @@
 """The stand-alone controllers, wired as in production, over real API servers and with the rights of the manifests."""
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 from unittest import mock
 
 from prometheus_client import CollectorRegistry
 
 from informers import ApiClient, ClientConfig, StaticToken
 from mcs_controller.context import ControllerContext
+from mcs_controller.members.registry import MemberClusters
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
 from mcs_controller.reconcilers.retries import RETRY_SECONDS, Retries
 from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.standalone import start
+from testbed.access import ClusterAccess
 from workqueue.clock import RealClock
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from mcs_controller.members.registry import MemberClusters
-    from testbed.access import ClusterAccess
 
 USER_AGENT = "mcs-controller-manager/standalone-test"
 CLUSTER_FLAGS = (

@@ -1,15 +1,10 @@
 """A network between a client and a server that the test can cut, freeze and restore."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, cast
+import ssl
+from types import TracebackType
+from typing import Self, cast
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    import ssl
-    from types import TracebackType
-    from typing import Self
 
 
 class TcpProxy:

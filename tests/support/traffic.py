@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from testbed import AuditLog, WaitTimeout
+from testbed import AuditEvent, AuditLog, AuditMark, Bed, ControllerProcess, WaitTimeout
+from testbed.controlplane import ControlPlane
 from testbed.karmada import CONTROLLER_USER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from testbed import AuditEvent, AuditMark, Bed, ControllerProcess
-    from testbed.controlplane import ControlPlane
 
 QUIET_SECONDS = 1.5
 _LOOK_SECONDS = 0.25

@@ -1,17 +1,12 @@
 """Flags of an agent: which go together, what their defaults become, and which controllers it has."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from mcs_controller.controllers import CONTROLLERS, ControllerSet, InvalidControllers
 from mcs_controller.options import ENVIRONMENT_PREFIX, InvalidOptions, Options, command
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMAND = command("mcs-controller-manager", "1.2.3", "The end.")
 COLLECTING = {"endpointsliceCollect", "serviceExport"}

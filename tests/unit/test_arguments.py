@@ -1,7 +1,5 @@
 """Command lines as pflag takes them, and what of karmada-controller-manager's means nothing here."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, as_pflag, without

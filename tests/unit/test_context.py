@@ -1,7 +1,5 @@
 """What the controllers of one process share."""
 
-from __future__ import annotations
-
 import random
 import types
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Which controllers `--controllers` names."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.controllers import CONTROLLERS, STANDALONE, ControllerSet, InvalidControllers

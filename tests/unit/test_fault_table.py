@@ -5,8 +5,6 @@ The list of faults stands by itself, so that a row cannot get lost together with
 The soaks (test_soak.py, test_soak_apiserver.py) inject most of these at random, too.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

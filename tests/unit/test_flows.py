@@ -1,23 +1,18 @@
 """Whose work the requests of each controller are: one without a flow lets whoever has much to do delay all others."""
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import pytest
 
 from informers.meta import ObjectKey
 from mcs_controller import flows, start
 from mcs_controller.context import ControllerContext
+from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from mcs_controller.standalone import start as standalone_start
 from tests.support.builders import a_slice, a_work, dispatched_work, slice_
 from tests.unit.test_context import GATE, context
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pytest
-
-    from mcs_controller.runtime.controller import Controller
 
 M1, SHOP = ("Cluster", "m1"), ("Namespace", "shop")
 

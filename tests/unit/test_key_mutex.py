@@ -1,7 +1,5 @@
 """Who may write for a request."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

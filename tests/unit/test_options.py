@@ -1,9 +1,8 @@
 """Flags: names and defaults against the contract (chapter 7), and what cannot be worked with."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,9 +11,6 @@ from click.testing import CliRunner
 from mcs_controller.domain.reserved import RESERVED
 from mcs_controller.features import MULTI_CLUSTER_SERVICE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS, InvalidOptions, Options, command
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMAND = command("mcs-controller-manager", "1.2.3", "The end.")
 

@@ -1,7 +1,5 @@
 """docs/parity.md names only tests that exist, and every case, opening and clause has tests."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which events are worth a reconcile."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

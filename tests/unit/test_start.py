@@ -1,7 +1,5 @@
 """Which controller watches what: a connection that is lost shows as a change that nobody hears of, days later."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -4,12 +4,11 @@ And somebody who is at odds with the controllers in a member. Controllers, queue
 every write passes a bucket with the default limit of requests.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcs_controller import start
 from mcs_controller.context import ControllerContext
@@ -21,12 +20,8 @@ from tests.support.clock import FakeClock, settle
 from tests.support.fake_context import FakeContext
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
+from tests.support.object_store import Json
 from workqueue import TokenBucket
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.support.object_store import Json
 
 FLAGS = ("--controllers=-clusterStatus,-policy,*,standalone", "--feature-gates=MultiClusterService=true")
 

@@ -1,21 +1,16 @@
 """MultiClusterServices that a process does not serve are counted, and told of once."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from informers.client.wire import ListPage
-from informers.errors import NotFound, ServerError
+from informers.errors import KubeError, NotFound, ServerError
 from mcs_controller.options import Options, command
 from mcs_controller.unserved import UnservedServices, why_unserved
 from tests.support.builders import an_mcs
 from tests.support.clock import FakeClock
-
-if TYPE_CHECKING:
-    from informers.errors import KubeError
 
 ON = "--feature-gates=MultiClusterService=true"
 OFF_FOR_ALL = "--controllers=*,-multiclusterservice,-endpointsliceCollect,-endpointsliceDispatch"

@@ -1,7 +1,5 @@
 """What is kept of core kinds."""
 
-from __future__ import annotations
-
 import copy
 import gc
 from typing import Any

@@ -1,7 +1,5 @@
 """What is decoded has the shape that the rules take for granted, or is not decoded."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

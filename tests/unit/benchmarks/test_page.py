@@ -1,7 +1,5 @@
 """``docs/performance.md`` says what the kept results say, and nothing else."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Copies of a converged service differ from it in names and uids, and in nothing else."""
 
-from __future__ import annotations
-
 import msgspec
 
 from benchmarks.product.copies import FIRST, Stored, copied, copy_name

@@ -1,7 +1,5 @@
 """What the observer of the product's benchmarks makes of the bytes that a watch brings."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 

@@ -1,7 +1,5 @@
 """From raw samples to the kept summary."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

@@ -1,7 +1,5 @@
 """Rounds of competitors, their processes, and the slices that all of them get."""
 
-from __future__ import annotations
-
 import json
 import sys
 

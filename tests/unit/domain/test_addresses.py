@@ -3,8 +3,6 @@
 tests/integration/product/test_addresses.py asks an API server the same of each of them.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

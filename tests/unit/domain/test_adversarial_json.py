@@ -5,14 +5,13 @@ gets is told by its annotation; `CALLS` are functions that take for granted what
 ones that no observed object gets to. A new function is called as well, or has to be put there.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -48,9 +47,6 @@ from tests.support import builders as build
 from tests.support.adversarial import mutated
 from tests.support.managed_fields import entry
 from tests.support.scale import SCALE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 OWN_ERRORS = (
     *(KubeError, ForeignController, NotAnExecutionNamespace, WorkTerminating, execution.InvalidManifest),

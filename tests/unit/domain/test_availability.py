@@ -1,7 +1,5 @@
 """Whether each consumer finds endpoints, and what is said where it does not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

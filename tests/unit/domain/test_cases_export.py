@@ -1,7 +1,5 @@
 """Case 52, where a Work is marked as collected and somebody has taken its suspension off."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.domain.collect import EXPORT, plan_collect

@@ -1,7 +1,5 @@
 """Connections, and relevant changes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

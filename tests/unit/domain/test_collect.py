@@ -1,7 +1,5 @@
 """From a provider's slice to its Work in the control plane (contract 3.2): the plan, as a pure function."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -3,8 +3,6 @@
 What MultiClusterService alone wants is in `test_collect`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import product
 from typing import Any, TypeAlias

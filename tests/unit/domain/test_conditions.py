@@ -1,7 +1,5 @@
 """What a MultiClusterService says about itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -3,8 +3,6 @@
 The peer's queue holds Works, ours holds slices: a plan is for one provider's slice, whichever Works carry it.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Collected Works that go: they are emptied before, and one that is found empty is finished (contract 4.3)."""
 
-from __future__ import annotations
-
 from itertools import islice
 
 import pytest

@@ -1,7 +1,5 @@
 """From slices collected for a ServiceExport to slices of the control plane (contract 3.5): the plan."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

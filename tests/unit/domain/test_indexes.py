@@ -1,8 +1,7 @@
 """By what objects are found."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import Any
 
 import pytest
 
@@ -20,9 +19,6 @@ from tests.support.builders import (
     service,
     work,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 ORIGIN = SliceRef("m1", "default", "web-1")
 

@@ -1,7 +1,5 @@
 """Objects in members that have lost what names their Work: whose they are all the same."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 

@@ -1,11 +1,10 @@
 """What a MultiClusterService asks of the control plane (contract 3.1): the plans, as pure functions."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
 from mcs_controller.domain.collect import MCS, remove_managed_by
@@ -44,9 +43,6 @@ from tests.support.builders import (
     work,
 )
 from tests.support.object_store import merge_patch
-
-if TYPE_CHECKING:
-    from mcs_controller.api.work import Work
 
 WORK = "web-6fd7dbb9c6"
 """Name of the Work that carries MultiClusterService default/web, as `work_name` has it."""

@@ -1,7 +1,5 @@
 """Names, against those that Karmada's own functions made (tests/golden/names.json) and the contract's rules."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What consumers see of a slice: which ports an entry of spec.ports means, and endpoints without their whereabouts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Objects that every cluster has of its own."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.domain.reserved import ReservedObjects

@@ -1,17 +1,13 @@
 """Which clusters a service means, and which of them can be used (contract 1.1, 1.4, 3.1)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
+from mcs_controller.api.cluster import Cluster
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.selection import SkippedCluster, consumers_of, providers_of, selects_cluster, skip_reason
 from tests.support.builders import DELETED_AT, a_cluster, an_mcs, cluster, condition, decode
-
-if TYPE_CHECKING:
-    from mcs_controller.api.cluster import Cluster
 
 
 def by_name(*clusters: Cluster) -> dict[str, Cluster]:

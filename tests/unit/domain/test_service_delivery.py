@@ -1,7 +1,5 @@
 """Whether the Service is where it is wanted: condition ServiceApplied is about the members."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

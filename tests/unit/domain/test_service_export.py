@@ -1,7 +1,5 @@
 """Which Works ask for a member's ServiceExports to be followed (contract 3.4)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The derived Service of a ServiceImport (contract 3.6): the plans."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """How long a provider that is not ready keeps its endpoints, and the way to say it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What one member's slices may make the control plane hold."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What Works are for, and the one write that makes a Work hold a manifest (contract 2.3)."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import msgspec

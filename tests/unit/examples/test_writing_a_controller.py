@@ -1,7 +1,5 @@
 """The page about writing a controller shows the example's code, and the example's rule holds."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import re

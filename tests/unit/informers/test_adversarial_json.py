@@ -1,10 +1,9 @@
 """Whatever a server sends, what comes out is what was decoded, or one of the library's own errors."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
@@ -13,16 +12,12 @@ from informers.client.nesting import cut
 from informers.client.wire import TooDeep, decode_bookmark, decode_event, decode_identity, decode_kind, decode_page
 from informers.discovery import Malformed, parse_resources, parse_root, parse_served, parse_version
 from informers.errors import ConfigError, KubeError, from_response, from_watch_status
+from informers.resource import Resource
 from informers.watch.watcher import Failed, Line, ListRequest, Page, Watcher
 from mcs_controller.api import resources
 from tests.support.adversarial import mutated
 from tests.support.builders import collected_work, slice_
 from tests.support.scale import SCALE
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from informers.resource import Resource
 
 ALWAYS_THE_SAME = settings(
     derandomize=True,

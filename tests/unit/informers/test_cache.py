@@ -3,18 +3,12 @@
 Numbers are resource versions. Unless a test says otherwise the cache begins with `a` at 5 from a list as of 10.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from informers.cache.cache import MAX_REMEMBERED, Cache
+from informers.cache.event import Event
 from informers.client.wire import Identity
 from tests.support.objects import ConfigMap, config_map, key
-
-if TYPE_CHECKING:
-    from informers.cache.event import Event
 
 A = config_map("a", 5)
 

@@ -1,20 +1,15 @@
 """What a CachedClient makes of the answers to its writes. Against a real API server: test_apiserver.py."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from informers.cache.cached_client import CachedClient
+from informers.client.client import ApiClient
 from tests.support.informer_bench import Bench
 from tests.support.objects import CONFIG_MAPS, ConfigMap, config_map, key, manifest
-
-if TYPE_CHECKING:
-    from informers.client.client import ApiClient
-
 
 GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 

@@ -1,7 +1,5 @@
 """Errors of requests in words: the same for the same cause, without addresses of objects."""
 
-from __future__ import annotations
-
 import errno
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Kubeconfigs, service accounts and tokens."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

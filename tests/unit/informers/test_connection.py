@@ -1,7 +1,5 @@
 """What a session with an API server takes from its surroundings: nothing."""
 
-from __future__ import annotations
-
 import aiohttp
 import pytest
 

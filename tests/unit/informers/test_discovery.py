@@ -1,7 +1,5 @@
 """Discovery documents of both forms."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

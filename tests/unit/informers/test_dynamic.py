@@ -1,25 +1,20 @@
 """Informers on demand: who is told of first lists, and that one key holds up no other."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest_asyncio
 
+from informers.cache.event import Event
+from informers.cache.informer import SharedInformer
+from informers.cache.registration import Registration
 from informers.dynamic import DynamicInformers
 from mcs_controller.api.resources import SERVICES
 from tests.support.builders import service
 from tests.support.clock import FakeClock, settle
 from tests.support.members import MemoryFactory
 from tests.support.memory import MemoryApi
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from informers.cache.event import Event
-    from informers.cache.informer import SharedInformer
-    from informers.cache.registration import Registration
 
 
 class World:

@@ -1,11 +1,9 @@
 """Informers started and stopped together, or one by one."""
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +13,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, event_line, manifest
 from workqueue import LOW, NORMAL, at_priority, current_priority
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 SYNCED = bookmark_line(10, initial_events_end=True)
 REFUSED = TransportError("connection refused")

@@ -1,25 +1,19 @@
 """Handlers that take their time: those that await harm nobody, those that do not are named in the log."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import weakref
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from informers.cache.event import Event
+from informers.cache.informer import Registration
 from informers.cache.registration import merged
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
 from tests.support.objects import ConfigMap, config_map, event_line, key, manifest
-
-if TYPE_CHECKING:
-    import pytest
-
-    from informers.cache.informer import Registration
 
 
 class Patient:

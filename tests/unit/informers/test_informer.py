@@ -1,21 +1,17 @@
 """The promises of SharedInformer, one by one."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Gone, Invalid, TransportError
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
 from tests.support.objects import ConfigMap, bookmark_line, config_map, event_line, key, manifest
-
-if TYPE_CHECKING:
-    from informers.cache.event import Event
 
 
 async def test_store_becomes_what_the_server_has_and_follows_it() -> None:

@@ -1,7 +1,5 @@
 """Caches of servers that are not trusted: what they may take, who gives way, and what that does to informers."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json

@@ -3,16 +3,15 @@
 A model of an API server, the real state machine and the real cache; hypothesis decides what happens next.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from informers.cache.cache import Cache
+from informers.cache.event import Event
 from informers.client.wire import ListPage
 from informers.errors import (
     Gone,
@@ -50,9 +49,6 @@ from tests.support.objects import (
     status,
 )
 from tests.support.scale import SCALE
-
-if TYPE_CHECKING:
-    from informers.cache.event import Event
 
 NAMES = st.sampled_from("ab")  # few, so that things happen to the same object
 PAGE_SIZE = 1

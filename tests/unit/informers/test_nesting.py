@@ -1,7 +1,5 @@
 """Objects that are nested deeper than the decoder goes."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Merge patches: what turns one object into another, and what adds and removes finalizers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

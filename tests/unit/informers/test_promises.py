@@ -1,7 +1,5 @@
 """The table of promises and tests in README.md names all promises, and only tests that exist."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a client makes of the wait for its own limit of requests."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

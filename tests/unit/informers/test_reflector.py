@@ -1,12 +1,11 @@
 """Pauses, requests and log lines of the reflector; what answers mean is tested in test_watcher."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,9 +25,6 @@ from informers.watch.watcher import Bookmark, Replaced, Upsert
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, manifest
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 REFUSED = TransportError("connection refused")
 BUSY = ServerError(500)

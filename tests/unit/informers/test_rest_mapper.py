@@ -1,7 +1,5 @@
 """Kinds by discovery: what is asked, and how long the answer is believed."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Label selectors agree with the API server's."""
 
-from __future__ import annotations
-
 import pytest
 
 from informers.selectors import LabelSelector

@@ -1,8 +1,6 @@
 """The store and its indexes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import msgspec
 import pytest
@@ -10,12 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from informers.cache.store import Store, StoreWriter
+from informers.meta import ObjectKey
 from tests.support.objects import ConfigMap, config_map, key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from informers.meta import ObjectKey
 
 
 def by_colour(obj: ConfigMap) -> Iterable[str]:

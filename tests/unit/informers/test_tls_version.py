@@ -1,7 +1,5 @@
 """TLS 1.2 at least, whatever the OpenSSL of the machine is configured for."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,10 +1,9 @@
 """Every answer a server can give, in every state, one row each."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,9 +56,6 @@ from tests.support.objects import (
     manifest,
     status,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 STREAM = WatchRequest(resource_version="", send_initial_events=True)
 PAGES = ListRequest(limit=2)

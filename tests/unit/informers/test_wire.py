@@ -1,7 +1,5 @@
 """Bytes in, objects out: pages, events, lines."""
 
-from __future__ import annotations
-
 import tracemalloc
 
 import msgspec

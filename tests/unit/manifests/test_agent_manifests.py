@@ -1,7 +1,5 @@
 """The files under manifests/agent/ as text and as YAML, without a server."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

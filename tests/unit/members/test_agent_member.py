@@ -1,21 +1,17 @@
 """The one member of an agent: joined while its Cluster is a Pull cluster, with the agent's own way to it."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from informers.cache.informer import SharedInformer
+from informers.client.client import ApiClient
 from informers.client.config import ClientConfig, StaticToken
+from mcs_controller.api.cluster import Cluster
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from tests.support.clock import settle
 from tests.support.clusters import cluster_json
 from tests.unit.members.test_registry import World, member_of
-
-if TYPE_CHECKING:
-    from informers.cache.informer import SharedInformer
-    from informers.client.client import ApiClient
-    from mcs_controller.api.cluster import Cluster
 
 OWN = ClientConfig(server="https://own.example:6443", token_source=StaticToken("x"))
 

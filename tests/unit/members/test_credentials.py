@@ -1,19 +1,15 @@
 """Tokens and CAs from Secrets."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
+from informers.client.client import ApiClient
 from informers.errors import Forbidden, NotFound, TransportError
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
 from tests.support.clock import FakeClock
 from tests.support.clusters import CA, OTHER_CA, cluster, encoded, secret_json
 from tests.support.memory import MemoryApi
-
-if TYPE_CHECKING:
-    from informers.client.client import ApiClient
 
 
 class World:

@@ -1,9 +1,8 @@
 """One watch per provider, as long as its connection lasts."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -21,9 +20,6 @@ from tests.support.fake_context import PlainController
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi
 from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 SLICE = ClusterRequest("m1", "default", "web-1")
 

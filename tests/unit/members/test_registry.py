@@ -1,29 +1,24 @@
 """Members come, change, break, heal and go. Nothing is connected: clients open no socket before a request."""
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
+from informers.cache.informer import SharedInformer
 from informers.client.client import ApiClient
+from informers.client.config import ClientConfig
 from informers.errors import CacheFull, Forbidden, MayNotWrite, TransportError
+from mcs_controller.api.cluster import Cluster
 from mcs_controller.api.resources import CLUSTERS, SERVICES
 from mcs_controller.members import registry
 from mcs_controller.members.registry import MemberCluster, MemberClusters, _CacheFailures
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from informers.cache.informer import SharedInformer
-    from informers.client.config import ClientConfig
-    from mcs_controller.api.cluster import Cluster
 
 
 class World:

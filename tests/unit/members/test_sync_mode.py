@@ -1,7 +1,5 @@
 """Who serves which cluster: never two, and for each that is there exactly one."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter

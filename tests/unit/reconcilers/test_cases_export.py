@@ -1,7 +1,5 @@
 """Cases of the ServiceExport path that the controllers' own tests leave open: what a queue holds, and Pull clusters."""
 
-from __future__ import annotations
-
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import ClusterRequest
 from tests.support.builders import export_work, service_export, slice_

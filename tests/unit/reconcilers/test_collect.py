@@ -3,8 +3,6 @@
 The peer's queue items hold a kind as well; ours are slices, since nothing else is collected.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -3,8 +3,6 @@
 The peer's queue holds Works, ours holds slices; "enqueued" means here that the slice of that Work is.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One change, written everywhere at once: what follows from a write is on its way before that is answered."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from typing import Any

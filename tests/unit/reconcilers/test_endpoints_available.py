@@ -1,7 +1,5 @@
 """When EndpointsAvailable is written, and what is watched for it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from mcs_controller.domain import well_known as wk

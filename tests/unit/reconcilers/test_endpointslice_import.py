@@ -1,7 +1,5 @@
 """endpointslice-controller over an API server in memory."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from typing import Any

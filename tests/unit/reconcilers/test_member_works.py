@@ -1,7 +1,5 @@
 """A member that has as many Works as it may: what is there goes on, what is new waits, others do not notice."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from typing import Any

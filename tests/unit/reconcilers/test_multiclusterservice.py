@@ -1,7 +1,5 @@
 """multiclusterservice-controller over an API server in memory, alone and together with the others of its path."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

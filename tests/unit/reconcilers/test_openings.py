@@ -1,7 +1,5 @@
 """Where this implementation does more than the peer: with all controllers of the path, over API servers in memory."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When a Work that its member did not take is tried again."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

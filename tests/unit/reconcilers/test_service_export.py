@@ -3,8 +3,6 @@
 The peer's queue items hold a kind and may be of a foreign type (case 53); ours are typed, so that cannot come up.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """service-import-controller over an API server in memory."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

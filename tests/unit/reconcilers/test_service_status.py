@@ -1,8 +1,7 @@
 """The conditions and events of a service: what the reconcilers report, written by one hand."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -31,9 +30,6 @@ from tests.support.builders import (
 )
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 WEB, API = Request("default", "web"), Request("default", "api")
 ONE, TWO = SliceRef("m1", "default", "web-1"), SliceRef("m1", "default", "web-2")

@@ -1,8 +1,6 @@
 """What is remembered of services whose collected Works are to go."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import pytest
 
 from mcs_controller.api import resources
 from mcs_controller.domain.indexes import SERVICE_INDEXES, WORK_INDEXES
@@ -13,9 +11,6 @@ from mcs_controller.reconcilers.endpointslice_collect import ServiceWithdrawal
 from mcs_controller.reconcilers.service_status import StatusAggregator
 from tests.support.builders import collected_work, slice_
 from tests.support.memory import MemoryApi
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_services_that_are_withdrawn_are_forgotten_and_others_are_not(monkeypatch: pytest.MonkeyPatch):

@@ -1,10 +1,9 @@
 """A provider whose slices cannot be listed is named by the services that count on it."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from informers.errors import Forbidden
 from mcs_controller.api.resources import ENDPOINTSLICES
@@ -13,9 +12,6 @@ from mcs_controller.domain.indexes import SLICE_INDEXES
 from tests.support.builders import condition, mcs, service, slice_
 from tests.support.clock import settle
 from tests.support.mcs_world import World
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 APPLIED = "Service is propagated to target clusters."
 REFUSED = "m1: its endpointslices cannot be listed: 403 Forbidden: you may not"

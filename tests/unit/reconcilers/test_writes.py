@@ -1,7 +1,5 @@
 """What is sent for a planned write."""
 
-from __future__ import annotations
-
 import asyncio
 import types
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """A cache that cannot be filled: who waits for it, and what people are told."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from typing import Any

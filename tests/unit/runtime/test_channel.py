@@ -1,7 +1,5 @@
 """Requests that come from elsewhere than a watch."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.runtime.channel import Channel

@@ -1,7 +1,5 @@
 """Conditions change as `meta.SetStatusCondition` changes them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec

@@ -1,26 +1,20 @@
 """Workers, watches and what becomes of results and failures."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from informers.cache.event import Event
 from informers.errors import Conflict, ServerError, TooManyRequests, TransportError
-from mcs_controller.runtime.controller import Controller, enqueue_object
+from mcs_controller.runtime.controller import Controller, Outcome, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
 from tests.support.clock import FakeClock, settle
 from tests.support.fake_informer import FakeSource, an_object
 from workqueue import ItemExponentialFailureRateLimiter, default_controller_rate_limiter
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from mcs_controller.runtime.controller import Outcome
 
 A, B = Request("default", "a"), Request("default", "b")
 

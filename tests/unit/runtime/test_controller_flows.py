@@ -1,10 +1,8 @@
 """Flows of a controller: one that has much to do, or whose reconciles take long, does not delay the others."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +12,8 @@ from mcs_controller.runtime.controller import Controller
 from mcs_controller.runtime.reconcile import ClusterRequest, Result
 from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
-from workqueue import NORMAL, URGENT, ItemExponentialFailureRateLimiter, TokenBucket, current_flow
+from workqueue import NORMAL, URGENT, Flow, ItemExponentialFailureRateLimiter, TokenBucket, current_flow
 from workqueue.priority import AGING_INTERVAL
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from workqueue import Flow
 
 SLOW_SECONDS = 31.0
 

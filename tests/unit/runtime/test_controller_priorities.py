@@ -1,16 +1,15 @@
 """Which requests go first, and that their priority goes on with them (controller-runtime's handlers and queue)."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
 from informers.cache.event import Event
+from informers.resource import PartialObject
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, FEATURES
 from mcs_controller.runtime.controller import Controller, enqueue_object
 from mcs_controller.runtime.feature_gates import FeatureGates
@@ -19,11 +18,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.fake_informer import FakeSource, an_object
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, TokenBucket, current_priority
 from workqueue.priority import current_turn
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from informers.resource import PartialObject
 
 
 class Bench:

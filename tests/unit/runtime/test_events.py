@@ -1,11 +1,10 @@
 """Recording and writing of Events, against an API that keeps them."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,6 @@ from informers.meta import ObjectMeta
 from informers.resource import PartialObject, Resource
 from mcs_controller.runtime.events import EVENTS, EventBroadcaster, ObjectReference
 from tests.support.clock import FakeClock, settle
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
 
 MCS = ObjectReference("networking.karmada.io/v1alpha1", "MultiClusterService", "web", "default", "uid-1")
 CLUSTER = ObjectReference("cluster.karmada.io/v1alpha1", "Cluster", "member1")

@@ -1,7 +1,5 @@
 """Parsing of --feature-gates, by the rules of Kubernetes."""
 
-from __future__ import annotations
-
 import pytest
 
 from mcs_controller.runtime.feature_gates import Feature, FeatureGates, Stage, feature_gates_help

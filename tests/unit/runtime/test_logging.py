@@ -1,19 +1,15 @@
 """What log lines look like."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json
 import logging
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
 from mcs_controller.runtime.logging import MAX_TEXT, log_fields, setup_logging
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,10 @@
 """Start and stop order, and what happens when something fails."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,9 +17,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.fake_informer import FakeSource, an_object
 from tests.support.leases import LEASE, LeaseConnection, LeaseServer
 from workqueue import ItemExponentialFailureRateLimiter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Noting:

@@ -1,7 +1,5 @@
 """What a scrape shows: names, labels and buckets of controller-runtime and client-go."""
 
-from __future__ import annotations
-
 import pytest
 from prometheus_client import CollectorRegistry
 

@@ -1,7 +1,5 @@
 """References to owners: what is written, who is asked for, and who may not own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

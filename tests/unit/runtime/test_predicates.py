@@ -1,7 +1,5 @@
 """Which events are worth a reconcile."""
 
-from __future__ import annotations
-
 import pytest
 
 from informers import Event, ObjectMeta, PartialObject

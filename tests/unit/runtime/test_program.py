@@ -1,9 +1,8 @@
 """The usual parts of a process, put together. That they work together is shown by the examples on an API server."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +10,6 @@ from informers import ConfigError
 from mcs_controller.runtime import ObjectReference, Request, Result, connect
 from mcs_controller.runtime.metrics import render_metrics
 from tests.support.objects import CONFIG_MAPS, ConfigMap, config_map
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KUBECONFIG = {
     "apiVersion": "v1",

@@ -1,8 +1,6 @@
 """Objects of kinds that only the member's discovery knows, applied and kept in line."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,9 +8,7 @@ from informers.rest_mapper import FRESH_SECONDS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import TerminalError
 from tests.support.execution import KEY, MARKS, NAMESPACE, World
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 STATUS = "patch works/karmada-es-m1/w/status"
 ASKED = "discover apis/apps/v1"

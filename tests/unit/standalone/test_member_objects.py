@@ -1,10 +1,8 @@
 """Informers of members' objects, started on source."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,9 +21,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.execution import KEY, World
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 SERVICES = MEMBER_KINDS[GroupVersionKind("v1", "Service")]
 

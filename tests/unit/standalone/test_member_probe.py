@@ -1,7 +1,5 @@
 """What is asked of a member."""
 
-from __future__ import annotations
-
 import pytest
 
 from informers.discovery import AGGREGATED, Discovery

@@ -1,7 +1,5 @@
 """Names, labels and buckets, as dashboards made for Karmada expect them (contract 7)."""
 
-from __future__ import annotations
-
 from prometheus_client import CollectorRegistry, generate_latest
 
 from mcs_controller.standalone.metrics import PrometheusPropagationMetrics

@@ -1,31 +1,26 @@
 """Informers of the control plane's templates: started when wanted, stopped when not."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
+from informers.cache.event import Event
+from informers.cache.factory import InformerFactory
+from informers.client.client import ApiClient
 from informers.client.transport import RawResponse
 from informers.errors import Forbidden
 from informers.resource import GroupVersionKind
 from informers.rest_mapper import RESTMapper
+from mcs_controller.api.common import Unstructured
 from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.clock import FakeClock, settle
 from tests.support.discovery import VERBS, DiscoveryClient
 from tests.support.members import MemoryFactory
 from tests.support.memory import MemoryApi
 from tests.support.policies import DEPLOYMENT, NAMESPACE, template
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from informers.cache.event import Event
-    from informers.cache.factory import InformerFactory
-    from informers.client.client import ApiClient
-    from mcs_controller.api.common import Unstructured
 
 STATEFULSET = GroupVersionKind("apps/v1", "StatefulSet")
 

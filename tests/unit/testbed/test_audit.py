@@ -1,7 +1,5 @@
 """Audit lines become typed events."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

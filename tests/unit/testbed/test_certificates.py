@@ -1,7 +1,5 @@
 """What the test bed's certificates say."""
 
-from __future__ import annotations
-
 import contextlib
 import ssl
 

@@ -1,7 +1,5 @@
 """Names and addresses of the data plane, and what is written into a Pod's files."""
 
-from __future__ import annotations
-
 import ipaddress
 from itertools import combinations
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What stands for an image, when a Pod is ready, when it stops, what its status says."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

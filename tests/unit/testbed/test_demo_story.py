@@ -1,9 +1,7 @@
 """How the demo goes through its steps, with steps that need no cluster."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,9 +12,6 @@ from testbed.demo.world import World
 from testbed.errors import NotYet, WaitTimeout
 from testbed.view import View
 from testbed.walkthrough import DELETE, EXAMPLE, REPOSITORY, SCALE, Step, manifests
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 
 class Heard:

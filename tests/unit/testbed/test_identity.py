@@ -1,22 +1,17 @@
 """A pid that was handed out again is never mistaken for the process that had it."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from testbed import temporary
 from testbed.identity import BED_VARIABLE, ProcessIdentity, carries_mark, kill_leftovers, processes_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The pure parts: paths, addresses, manifests, names, state."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 

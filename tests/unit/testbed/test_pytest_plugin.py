@@ -1,7 +1,5 @@
 """A machine without the binaries: skipped locally, failed in CI."""
 
-from __future__ import annotations
-
 import pytest
 
 from testbed.pytest_plugin import require_components

@@ -1,7 +1,5 @@
 """What `make test` makes of two runs of pytest: it is not green unless both were, to their end."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

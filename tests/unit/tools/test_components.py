@@ -1,7 +1,5 @@
 """Where a component's binary comes from."""
 
-from __future__ import annotations
-
 import re
 import threading
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `make setup` and images install: locked, complete, with hashes, and under licences that we may ship."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from email.message import EmailMessage

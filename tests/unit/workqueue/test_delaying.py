@@ -1,17 +1,12 @@
 """Delays: exact, collapsing to the earliest, one timer (client-go util/workqueue/delaying_queue.go and its tests)."""
 
-from __future__ import annotations
-
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from tests.support.clock import FakeClock, settle
 from workqueue import DelayingQueue
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 @asynccontextmanager

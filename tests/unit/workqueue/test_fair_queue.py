@@ -1,10 +1,7 @@
 """Flows: who has its turn when others, however many and however much, want theirs as well."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -12,12 +9,9 @@ from hypothesis import strategies as st
 
 from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
-from workqueue import LOW, NORMAL, URGENT, Queue, ShutDown, current_flow, in_flow
+from workqueue import LOW, NORMAL, URGENT, Flow, Queue, ShutDown, current_flow, in_flow
 from workqueue.fair_queue import FairQueue, head_of
 from workqueue.priority import AGING_INTERVAL
-
-if TYPE_CHECKING:
-    from workqueue import Flow
 
 
 def order_of(*waiting: tuple[str, Flow, int]) -> str:

@@ -1,17 +1,12 @@
 """The tests' own clock, since every other test of time leans on it."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.clock import FakeClock, settle
-
-if TYPE_CHECKING:
-    from workqueue.clock import Clock
+from workqueue.clock import Clock
 
 
 async def test_sleepers_wake_in_deadline_order_each_at_its_own_time():

@@ -1,7 +1,5 @@
 """The table of laws and tests in README.md names only tests that exist."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

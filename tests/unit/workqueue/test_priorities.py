@@ -1,9 +1,7 @@
 """Priorities in the queue (controller-runtime pkg/controller/priorityqueue and its tests), and the bound they lack."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,9 +9,6 @@ from tests.support.clock import FakeClock, settle
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, at_priority
 from workqueue.fair_queue import FairQueue
 from workqueue.priority import AGING_INTERVAL, current_priority
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 @pytest.fixture

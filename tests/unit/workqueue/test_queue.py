@@ -1,7 +1,5 @@
 """The promises of the basic queue, one test each (client-go util/workqueue/queue.go and its tests)."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import weakref

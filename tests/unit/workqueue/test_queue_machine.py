@@ -6,11 +6,9 @@ shutdown is lost, duplicates collapse, order and priorities are kept, nobody sta
 failures back off, a cancelled worker takes nothing along.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,9 +18,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
 from workqueue import LOW, NORMAL, URGENT, ItemExponentialFailureRateLimiter, RateLimitingQueue, ShutDown
 from workqueue.priority import AGING_INTERVAL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ITEMS = st.sampled_from("abcdefgh")
 DELAYS = st.sampled_from([-1, 0, 1, 2, 3, 5])

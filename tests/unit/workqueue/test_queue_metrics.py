@@ -1,17 +1,11 @@
 """What a queue tells its metrics (client-go util/workqueue/metrics_test.go)."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.clock import FakeClock
-from workqueue import LOW, URGENT, DelayingQueue, QueueMetrics, QueueState
-
-if TYPE_CHECKING:
-    from workqueue import Queue
+from workqueue import LOW, URGENT, DelayingQueue, Queue, QueueMetrics, QueueState
 
 
 class Recorded:

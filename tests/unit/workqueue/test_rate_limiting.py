@@ -1,7 +1,5 @@
 """Limiters and the queue that asks them (client-go default_rate_limiters.go, rate_limiting_queue.go)."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Time-outs by a clock that tests move."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 

@@ -1,10 +1,8 @@
 """Who gets a token, when; by exact times."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +12,6 @@ from tests.support.clock import FakeClock, settle
 from tests.support.scale import SCALE
 from workqueue import LOW, NORMAL, URGENT, TokenBucket, at_priority, in_flow
 from workqueue.priority import AGING_INTERVAL
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 class Tap:

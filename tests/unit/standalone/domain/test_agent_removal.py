@@ -1,7 +1,5 @@
 """A Pull cluster that leaves: its agent's rights go with the execution namespace, so it is not waited for for ever."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import pytest

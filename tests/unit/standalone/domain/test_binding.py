@@ -1,13 +1,13 @@
 """ResourceBindings to Works. Numbers are cases of docs/parity.md."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from mcs_controller.api.common import Unstructured, decode_unstructured
+from mcs_controller.api.resourcebinding import ResourceBinding
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import targets
 from mcs_controller.domain.naming import work_name
@@ -27,11 +27,7 @@ from mcs_controller.standalone.domain.binding import (
 )
 from tests.support.builders import a_binding, a_work, binding, decode, ids, service, work
 from tests.support.clusters import golden
-
-if TYPE_CHECKING:
-    from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.api.work import Work
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 
 def _binding(*clusters: str, **fields: Any) -> ResourceBinding:

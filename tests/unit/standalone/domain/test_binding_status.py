@@ -1,20 +1,16 @@
 """What is aggregated into a ResourceBinding, and into a load balancer's Service."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
+from mcs_controller.api.resourcebinding import ResourceBinding
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.binding_status import aggregate, plan_ingress, plan_status
 from tests.support.builders import a_work, binding, condition, decode, service, work
 from tests.support.clusters import golden
-
-if TYPE_CHECKING:
-    from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.api.work import Work
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 NOW = "2026-01-01T00:00:00Z"
 

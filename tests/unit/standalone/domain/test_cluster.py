@@ -1,7 +1,5 @@
 """The plan of the cluster controller: execution namespaces, finalizers, taints, and how a Cluster leaves."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

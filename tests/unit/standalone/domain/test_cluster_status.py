@@ -1,7 +1,5 @@
 """What a Cluster's status should say."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

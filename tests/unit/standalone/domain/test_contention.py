@@ -1,7 +1,5 @@
 """When an object is written again that somebody else keeps changing back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Manifests against what members have. Numbers are cases of docs/parity.md."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

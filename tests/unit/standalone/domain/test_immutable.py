@@ -1,8 +1,6 @@
 """Which differences between a manifest and a member's object cannot be patched away."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +9,7 @@ from mcs_controller.api.common import decode_unstructured
 from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.immutable import Immutable, check_replaceable, unchangeable
 from tests.support.builders import service, slice_
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 ADDRESS: Json = {"clusterIP": "10.1.1.1", "clusterIPs": ["10.1.1.1"]}
 HEADLESS: Json = {"clusterIP": "None", "clusterIPs": ["None"]}

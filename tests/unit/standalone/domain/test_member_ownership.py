@@ -1,7 +1,5 @@
 """Whose a member is, by what was left there."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """What becomes of an object in a member: what was wished, what is there, and who has set that."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

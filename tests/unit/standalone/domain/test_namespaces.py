@@ -1,7 +1,5 @@
 """Which namespaces travel, and how."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

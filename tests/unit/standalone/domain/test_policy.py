@@ -1,16 +1,15 @@
 """What a PropagationPolicy may say, whose a template is, and the binding that follows."""
 
-from __future__ import annotations
-
 import re
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
 from informers.resource import GroupVersionKind
 from mcs_controller.api.common import decode_unstructured
+from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.bindings import ForeignController
@@ -21,9 +20,6 @@ from mcs_controller.standalone.domain.policy_spec import UnsupportedPolicy, is_d
 from tests.support.builders import as_written, golden, ids
 from tests.support.object_store import Json, merge_patch
 from tests.support.policies import DEPLOYMENT, a_policy, a_template, marks, selector
-
-if TYPE_CHECKING:
-    from mcs_controller.api.resourcebinding import ResourceBinding
 
 AFFINITY = {"clusterNames": ["m1"]}
 

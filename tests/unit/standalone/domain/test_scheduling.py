@@ -1,15 +1,15 @@
 """Where a ResourceBinding goes."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mcs_controller.api.cluster import Cluster
+from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.api.resources import RESOURCEBINDINGS
 from mcs_controller.standalone.domain.scheduling import (
     Schedule,
@@ -20,10 +20,6 @@ from mcs_controller.standalone.domain.scheduling import (
 )
 from tests.support.clusters import binding, binding_json, cluster, golden
 from tests.support.object_store import merge_patch
-
-if TYPE_CHECKING:
-    from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.resourcebinding import ResourceBinding
 
 NOW = "2026-11-22T13:22:24Z"
 TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}

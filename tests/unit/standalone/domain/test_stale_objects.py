@@ -1,7 +1,5 @@
 """Which objects of a member are stale, which of them go, and when that is left to people."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,8 +1,6 @@
 """What Works say about their objects."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,9 +18,7 @@ from mcs_controller.standalone.domain.work_status import (
 )
 from tests.support.builders import a_work, service, slice_, work
 from tests.support.clusters import golden
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 NOW = "2026-01-01T00:00:00Z"
 

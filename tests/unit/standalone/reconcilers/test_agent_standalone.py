@@ -1,7 +1,5 @@
 """What an agent does on a stand-alone control plane: execution and status, of its own cluster and while it is Pull."""
 
-from __future__ import annotations
-
 import random
 from typing import Any, cast
 

@@ -1,16 +1,18 @@
 """binding-controller over an API server in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from informers.cache.cached_client import CachedClient
 from informers.cache.event import Event
 from informers.errors import ServerError
+from mcs_controller.api.core import Service
+from mcs_controller.api.resourcebinding import ResourceBinding
 from mcs_controller.api.resources import RESOURCEBINDINGS, SERVICES, WORKS
+from mcs_controller.api.work import Work
 from mcs_controller.domain import well_known as wk
 from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.reconcilers.writes import AggregateError
@@ -23,19 +25,13 @@ from mcs_controller.standalone.reconcilers.binding import (
     requests_for_work,
     work_changed,
 )
+from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
 from tests.support.clusters import golden
 from tests.support.memory import MemoryApi, MemoryRecorder
+from tests.support.object_store import Json
 from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
-
-if TYPE_CHECKING:
-    from informers.cache.cached_client import CachedClient
-    from mcs_controller.api.core import Service
-    from mcs_controller.api.resourcebinding import ResourceBinding
-    from mcs_controller.api.work import Work
-    from mcs_controller.standalone.templates import TemplateInformers
-    from tests.support.object_store import Json
 
 KEY = Request("default", "web-service")
 NAME = "web-5df7d8bb9f"

@@ -1,9 +1,6 @@
 """resource-binding-status-controller over an API server in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +18,7 @@ from mcs_controller.standalone.reconcilers.binding_status import (
 from tests.support.builders import binding, condition, service, work
 from tests.support.clock import FakeClock
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 KEY = Request("default", "web-service")
 

@@ -1,7 +1,5 @@
 """The cluster controller: a Cluster comes, is not ready, and leaves."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import pytest

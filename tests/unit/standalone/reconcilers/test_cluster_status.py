@@ -1,9 +1,7 @@
 """The cluster status controller, over time."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -23,9 +21,7 @@ from mcs_controller.standalone.reconcilers.cluster_status import (
 from tests.support.clock import FakeClock
 from tests.support.clusters import FakeMember, cluster, cluster_json
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 M1 = Request("", "m1")
 

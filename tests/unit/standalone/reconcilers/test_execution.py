@@ -1,14 +1,13 @@
 """execution-controller over API servers in memory. Numbers are cases of docs/parity.md."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from informers.cache.event import Event
 from informers.errors import Forbidden, Invalid, ServerError, TransportError
+from informers.resource import Resource
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.runtime.reconcile import Request, Result, TerminalError
@@ -21,9 +20,6 @@ from tests.support.builders import a_cluster, a_work, service, slice_, work
 from tests.support.clusters import golden
 from tests.support.execution import KEY, MARKS, NAMESPACE, World
 from tests.support.object_store import Json, merge_patch
-
-if TYPE_CHECKING:
-    from informers.resource import Resource
 
 STATUS = f"patch works/{NAMESPACE}/w/status"
 FINALIZERS = f"patch works/{NAMESPACE}/w"

@@ -1,7 +1,5 @@
 """Works that are never applied, and copies that lost the name of their Work, by the execution controller."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,18 +1,12 @@
 """What a member's object cannot become in place, it becomes by being deleted and made anew."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from informers.errors import ServerError
 from mcs_controller.domain import well_known as wk
 from tests.support.builders import service, slice_
 from tests.support.execution import KEY, NAMESPACE, World
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 STATUS = f"patch works/{NAMESPACE}/w/status"
 OVERWRITE = {wk.CONFLICT_RESOLUTION: wk.CONFLICT_OVERWRITE}

@@ -1,9 +1,6 @@
 """Members that belong to this control plane, to another one, or to nobody knows whom."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +17,7 @@ from tests.support.clock import FakeClock
 from tests.support.execution import KEY, MARKS, World
 from tests.support.members import MemoryMembers
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 M1, M2 = Request("", "m1"), Request("", "m2")
 READ = ["get namespaces/kube-system", f"get configmaps/karmada-system/{OBJECT}"]

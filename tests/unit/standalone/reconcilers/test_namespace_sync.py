@@ -1,7 +1,5 @@
 """The namespace sync controller."""
 
-from __future__ import annotations
-
 import re
 from itertools import count
 

@@ -1,13 +1,12 @@
 """The two controllers of policies, over an API server in memory."""
 
-from __future__ import annotations
-
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
+from informers.cache.event import Event
 from informers.errors import Conflict, Forbidden
 from informers.resource import GroupVersionKind
 from mcs_controller.api.resources import PROPAGATIONPOLICIES, RESOURCEBINDINGS
@@ -24,16 +23,13 @@ from mcs_controller.standalone.reconcilers.policy import (
     follow_templates,
     requests_for_binding,
 )
+from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.builders import ids
 from tests.support.clock import settle
 from tests.support.memory import MemoryApi, MemoryRecorder
+from tests.support.object_store import Json
 from tests.support.policies import DEPLOYMENT, NAMESPACE, SERVICE, MemoryTemplates, marks, policy, selector, template
 from workqueue.priority import LOW, at_priority
-
-if TYPE_CHECKING:
-    from informers.cache.event import Event
-    from mcs_controller.standalone.templates import TemplateInformers
-    from tests.support.object_store import Json
 
 CONFIGMAP = GroupVersionKind("v1", "ConfigMap")
 WEB = TemplateRequest(DEPLOYMENT, NAMESPACE, "web")

@@ -1,8 +1,6 @@
 """The scheduler."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,9 +15,7 @@ from mcs_controller.standalone.reconcilers.scheduler import SchedulerReconciler,
 from tests.support.clock import FakeClock
 from tests.support.clusters import binding, binding_json, cluster, cluster_json
 from tests.support.memory import MemoryApi, MemoryRecorder
-
-if TYPE_CHECKING:
-    from tests.support.object_store import Json
+from tests.support.object_store import Json
 
 MANAGED_BY = "binding.karmada.io/managed-by"
 NGINX = Request("default", "nginx-service")

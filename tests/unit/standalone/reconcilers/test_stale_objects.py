@@ -1,7 +1,5 @@
 """A member's objects compared with its Works, in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 

@@ -3,8 +3,6 @@
 And when the first of them gives it up, the others go on with it.
 """
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -13,6 +13,7 @@ from informers.client.config import CachedToken, ClientConfig
 from informers.client.connection import ssl_context
 from informers.errors import ConfigError, KubeError, NoCredentials, NotFound, TransportError
 from mcs_controller.api.resources import SECRETS
+from mcs_controller.domain.clusters import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,20 @@ class SecretCredentials:
         except KubeError as error:
             raise InvalidCluster(f"cannot read Secret {ref.namespace}/{ref.name}: {error}") from error
         return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
+
+
+def client_config(cluster: Cluster, ca_pem: bytes | None, credentials: SecretCredentials) -> ClientConfig:
+    """How to reach a member: what its Cluster says, with the credentials of its Secret."""
+    connection = connection_of(cluster)
+    return ClientConfig(
+        server=connection.endpoint,
+        ca_pem=ca_pem,
+        ca_source=credentials.source,
+        insecure_skip_tls_verify=connection.insecure,
+        token_source=credentials,
+        proxy_url=connection.proxy_url,
+        proxy_headers=dict(connection.proxy_header),
+    )
 
 
 def _credentials(secret: Secret, ref: SecretRef, *, insecure: bool) -> _Credentials:

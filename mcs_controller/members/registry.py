@@ -23,14 +23,13 @@ from urllib.parse import urlsplit
 
 from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
-from informers.client.config import ClientConfig
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics
 from informers.errors import CacheFull, ConfigError
 from informers.meta import ObjectKey
 from informers.metrics import NoInformerMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
-from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
+from mcs_controller.members.credentials import InvalidCluster, SecretCredentials, client_config
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.runtime.events import ObjectReference
 from workqueue.token_bucket import TokenBucket
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from informers.cache.informer import Event, SharedInformer
+    from informers.client.config import ClientConfig
     from informers.errors import KubeError
     from informers.memory import MemoryBudget
     from mcs_controller.api.cluster import Cluster
@@ -314,20 +314,10 @@ class MemberClusters:
         if self._own is not None:
             return self._own, _OwnCredentials()
         _check_urls(cluster)
-        connection = connection_of(cluster)
         credentials = SecretCredentials(self._host, cluster, clock=self._clock, on_new_ca=wakeup.set)
         ca_pem = await credentials.open()
         self._warn_if_plain(cluster)
-        config = ClientConfig(
-            server=connection.endpoint,
-            ca_pem=ca_pem,
-            ca_source=credentials.source,
-            insecure_skip_tls_verify=connection.insecure,
-            token_source=credentials,
-            proxy_url=connection.proxy_url,
-            proxy_headers=dict(connection.proxy_header),
-        )
-        return config, credentials
+        return client_config(cluster, ca_pem, credentials), credentials
 
     async def _serve(self, cluster: Cluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""

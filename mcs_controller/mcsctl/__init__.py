@@ -1,0 +1,1 @@
+"""`mcsctl`: what a person asks a multi-cluster installation from a terminal. It reads, unless the verb says more."""

@@ -1,0 +1,196 @@
+"""How mcsctl reaches the control plane and the members: as kubectl does, and as the controller does."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from informers.client.client import ApiClient
+from informers.client.config import load_incluster, load_kubeconfig
+from informers.errors import ConfigError, KubeError
+from mcs_controller import __version__
+from mcs_controller.diagnosis.findings import CONTROL_PLANE
+from mcs_controller.diagnosis.world import Unseen
+from mcs_controller.members.credentials import InvalidCluster, SecretCredentials, client_config
+from workqueue.clock import RealClock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from informers.client.config import ClientConfig
+    from mcs_controller.api.cluster import Cluster
+    from workqueue.clock import Clock
+
+USER_AGENT: Final = f"mcsctl/{__version__}"
+
+_IN_A_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOptions:
+    """Flags that every command has.
+
+    Attributes:
+        kubeconfig: file, or files joined by colons; empty means $KUBECONFIG, then `~/.kube/config`, then the Pod's own.
+        context: of the control plane; empty means the current one.
+        members_kubeconfig: where the contexts of members are; empty means `kubeconfig`.
+        member_contexts: context by name of the Cluster, for those whose contexts are called otherwise.
+        timeout_seconds: for each request.
+    """
+
+    kubeconfig: str = ""
+    context: str = ""
+    members_kubeconfig: str = ""
+    member_contexts: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """One API server that can be asked.
+
+    Attributes:
+        name: the Cluster's; `CONTROL_PLANE` for the control plane.
+        client: the connection.
+        config: what it was made from.
+        kubectl: how to call kubectl for it, for commands that are pasted.
+        how: by which way, in words for people.
+    """
+
+    name: str
+    client: ApiClient
+    config: ClientConfig
+    kubectl: str
+    how: str
+
+
+class Access:
+    """Connections to a control plane and its members, opened when they are first needed.
+
+    Use it with `async with`. Belongs to one event loop.
+    """
+
+    def __init__(self, options: AccessOptions, *, clock: Clock | None = None) -> None:
+        self._options = options
+        self._clock = clock or RealClock()
+        self._stack = AsyncExitStack()
+        self._host: Plane | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def host(self) -> Plane:
+        """The control plane.
+
+        Raises:
+            ConfigError: there is no kubeconfig, or it cannot be used.
+        """
+        if self._host is None:
+            options = self._options
+            if not options.kubeconfig and not options.context and _only_in_a_pod():
+                config, how = load_incluster(), "the Pod's service account"
+            else:
+                config = await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=self._clock)
+                how = f"context {options.context}" if options.context else "the current context"
+            kubectl = _kubectl(options.kubeconfig, options.context)
+            self._host = await self._open(CONTROL_PLANE, config, kubectl, how)
+        return self._host
+
+    async def member(self, cluster: Cluster) -> Plane:
+        """A member, by the first way that there is: its context, the Secret of its Cluster, the control plane's proxy.
+
+        Args:
+            cluster: the member's Cluster.
+
+        Raises:
+            Unseen: there is none.
+        """
+        plane = await self._by_context(cluster)
+        if plane is not None:
+            return plane
+        try:
+            return await self.by_secret(cluster)
+        except (InvalidCluster, ConfigError) as problem:
+            by_secret = str(problem)
+        try:
+            return await self._by_proxy(cluster)
+        except (KubeError, Unseen) as problem:
+            raise Unseen(
+                f"there is no way to Cluster {cluster.name}: no context is called so and has the server "
+                f"{cluster.spec.api_endpoint!r} (--member-context {cluster.name}=CONTEXT names another); "
+                f"{by_secret}; {problem}"
+            ) from problem
+
+    async def by_secret(self, cluster: Cluster) -> Plane:
+        """A member as the controller reaches it.
+
+        Raises:
+            InvalidCluster: the Cluster or its Secret does not say how.
+            ConfigError: what they say cannot be used.
+        """
+        host = await self.host()
+        credentials = SecretCredentials(host.client, cluster, clock=self._clock, on_new_ca=lambda: None)
+        config = client_config(cluster, await credentials.open(), credentials)
+        ref = cluster.spec.secret_ref
+        how = f"Secret {ref.namespace}/{ref.name}" if ref is not None else ""
+        return await self._open(cluster.name, config, self._member_kubectl(cluster.name), how)
+
+    async def _by_context(self, cluster: Cluster) -> Plane | None:
+        named = self._options.member_contexts.get(cluster.name, "")
+        files = self._options.members_kubeconfig or self._options.kubeconfig
+        try:
+            config = await load_kubeconfig(files or None, named or cluster.name, clock=self._clock)
+        except ConfigError:
+            if named:
+                raise
+            return None
+        if not named and config.server.rstrip("/") != cluster.spec.api_endpoint.rstrip("/"):
+            return None  # called the same by chance, for all that is known
+        kubectl = self._member_kubectl(cluster.name)
+        return await self._open(cluster.name, config, kubectl, f"context {named or cluster.name}")
+
+    async def _by_proxy(self, cluster: Cluster) -> Plane:
+        host = await self.host()
+        path = f"/apis/cluster.karmada.io/v1alpha1/clusters/{cluster.name}/proxy"
+        config = replace(host.config, server=host.config.server.rstrip("/") + path)
+        plane = await self._open(cluster.name, config, self._member_kubectl(cluster.name), "the cluster proxy")
+        answer = await plane.client.raw("GET", "/version")
+        if answer.status != 200:
+            raise Unseen(f"the control plane has no cluster proxy (HTTP {answer.status})")
+        return plane
+
+    def _member_kubectl(self, name: str) -> str:
+        files = self._options.members_kubeconfig or self._options.kubeconfig
+        return _kubectl(files, self._options.member_contexts.get(name, name))
+
+    async def _open(self, name: str, config: ClientConfig, kubectl: str, how: str) -> Plane:
+        config = replace(config, timeout_seconds=self._options.timeout_seconds)
+        client = ApiClient(config, clock=self._clock, user_agent=USER_AGENT)
+        await self._stack.enter_async_context(client)
+        return Plane(name=name, client=client, config=config, kubectl=kubectl, how=how)
+
+
+def _only_in_a_pod() -> bool:
+    """Whether there is no kubeconfig, but a Pod's service account."""
+    usual = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return _IN_A_POD.exists() and not Path(usual).exists()
+
+
+def _kubectl(kubeconfig: str, context: str) -> str:
+    # kubectl takes one file by its flag, and several by the variable.
+    several = ":" in kubeconfig
+    words = [f"KUBECONFIG={shlex.quote(kubeconfig)}"] if several else []
+    words.append("kubectl")
+    if kubeconfig and not several:
+        words.append(f"--kubeconfig {shlex.quote(kubeconfig)}")
+    if context:
+        words.append(f"--context {shlex.quote(context)}")
+    return " ".join(words)

@@ -1,0 +1,75 @@
+"""`mcsctl doctor`: the diagnosis of an installation or of one service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcs_controller.diagnosis.findings import Severity
+from mcs_controller.diagnosis.verdict import diagnose
+from mcs_controller.mcsctl.access import Access, AccessOptions
+from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
+from mcs_controller.mcsctl.observe import observe
+from mcs_controller.mcsctl.render import FORMATS, show
+
+if TYPE_CHECKING:
+    from mcs_controller.diagnosis.verdict import Diagnosis
+
+_INTERVAL_SECONDS = 2.0
+
+
+@click.command("doctor")
+@click.argument("service", required=False)
+@click.option("-n", "--namespace", default="default", show_default=True, help="Of the Service.")
+@click.option(
+    "--from", "from_cluster", default="", metavar="CLUSTER", help="The consumer where it fails. Default: all."
+)
+@click.option("--wait", "wait_seconds", default=0.0, metavar="SECONDS", help="Until healthy, so long at most.")
+@click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.pass_obj
+def command(
+    options: dict[str, Any], service: str | None, namespace: str, from_cluster: str, wait_seconds: float, output: str
+) -> int:
+    r"""Find out why a service does not answer, and how it is mended.
+
+    Without SERVICE the installation is looked at. With one its whole chain is, object by object; the first broken link
+    is the verdict. It changes nothing.
+
+    \b
+    Examples:
+      mcsctl doctor
+      mcsctl doctor nginx -n shop --from member2
+      mcsctl doctor nginx --wait 60 && echo healthy
+    """
+    target = (namespace, service) if service else None
+    diagnosis = asyncio.run(_until_healthy(AccessOptions(**options), target, from_cluster, wait_seconds))
+    show(diagnosis, output)
+    return exit_code(diagnosis)
+
+
+def exit_code(diagnosis: Diagnosis) -> int:
+    """0 if all that was looked at is healthy, and everything was looked at."""
+    if diagnosis.verdict is not None:
+        return EXIT_BROKEN
+    unseen = (Severity.UNKNOWN, Severity.IN_PROGRESS)
+    return EXIT_UNSEEN if any(one.severity in unseen for one in diagnosis.findings) else EXIT_HEALTHY
+
+
+async def run(options: AccessOptions, service: tuple[str, str] | None = None, from_cluster: str = "") -> Diagnosis:
+    """Observe and diagnose, once."""
+    async with Access(options) as access:
+        return diagnose(await observe(access, service=service, from_cluster=from_cluster))
+
+
+async def _until_healthy(
+    options: AccessOptions, service: tuple[str, str] | None, from_cluster: str, seconds: float
+) -> Diagnosis:
+    until = time.monotonic() + seconds
+    while True:
+        diagnosis = await run(options, service, from_cluster)
+        if exit_code(diagnosis) == EXIT_HEALTHY or time.monotonic() + _INTERVAL_SECONDS > until:
+            return diagnosis
+        await asyncio.sleep(_INTERVAL_SECONDS)

@@ -1,0 +1,128 @@
+"""The `mcsctl` command. Each subcommand is imported when it is called: `--help` needs none of them."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mcs_controller import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME: Final = "mcsctl"
+
+EXIT_HEALTHY: Final = 0
+EXIT_BROKEN: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNSEEN: Final = 3
+"""Nothing is known to be broken, and not everything could be looked at."""
+EXIT_INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "doctor": "Find out why a service does not answer, and how it is mended",
+}
+"""Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See click."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See click."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"mcs_controller.mcsctl.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click; without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MCSCTL", "max_content_width": 120},
+    epilog="Exit codes: 0 healthy; 1 something is broken; 2 flags or kubeconfig cannot be worked with; "
+    "3 nothing is known to be broken, and not everything could be looked at.",
+)
+@click.version_option(__version__, prog_name=NAME)
+@click.option("--kubeconfig", default="", metavar="PATH", help="Control plane's kubeconfig. Default: as kubectl.")
+@click.option("--context", "context_name", default="", metavar="NAME", help="Context of the control plane.")
+@click.option("--members-kubeconfig", default="", metavar="PATH", help="Where the members' contexts are, if elsewhere.")
+@click.option(
+    "--member-context",
+    "member_contexts",
+    multiple=True,
+    metavar="CLUSTER=CONTEXT",
+    help="Context of a member. Default: the one called like the Cluster, then the Cluster's Secret, then the proxy.",
+)
+@click.option("--timeout", default=5.0, show_default=True, metavar="SECONDS", help="For each request.")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    kubeconfig: str,
+    context_name: str,
+    members_kubeconfig: str,
+    member_contexts: tuple[str, ...],
+    timeout: float,
+) -> None:
+    r"""Diagnose services that span clusters.
+
+    \b
+    Examples:
+      mcsctl doctor                     # the installation
+      mcsctl doctor nginx -n shop       # one service, from end to end
+    """
+    pairs = dict(_pair(each) for each in member_contexts)
+    ctx.obj = {
+        "kubeconfig": kubeconfig,
+        "context": context_name,
+        "members_kubeconfig": members_kubeconfig,
+        "member_contexts": pairs,
+        "timeout_seconds": timeout,
+    }
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, context = text.partition("=")
+    if not (name and separator and context):
+        raise click.BadParameter(f"{text!r} is not CLUSTER=CONTEXT", param_hint="--member-context")
+    return name, context
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run mcsctl. Returns the exit code.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's own.
+    """
+    from informers.errors import ConfigError
+
+    arguments: Any = None if argv is None else list(argv)
+    try:
+        result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
+        return result if isinstance(result, int) else EXIT_HEALTHY
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except ConfigError as error:
+        click.echo(f"Error: {error}", err=True)
+        return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""Observing a real installation for a diagnosis: many small reads at once, none of which holds up the others.
+
+What is read for one service does not grow with the number of services: objects are read by name, or by label.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from informers.client.connection import ssl_context
+from informers.errors import ConfigError, KubeError, Untrusted, from_response
+from mcs_controller.api.cluster import decode_cluster
+from mcs_controller.diagnosis import world as w
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.members.credentials import InvalidCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+
+    from informers.client.client import ApiClient
+    from mcs_controller.api.cluster import Cluster
+    from mcs_controller.mcsctl.access import Access, Plane
+
+MAX_OBJECTS: Final = 5_000
+"""Of one kind in one cluster. A list that is longer counts as not seen: rules must not reason from half of it."""
+
+_PAGE: Final = 500
+
+MEMBER_RIGHTS: Final = (
+    *(("list", w.SLICES), ("watch", w.SLICES), ("create", w.SLICES), ("patch", w.SLICES), ("delete", w.SLICES)),
+    *(("list", w.SERVICES), ("create", w.SERVICES), ("patch", w.SERVICES), ("delete", w.SERVICES)),
+    *(("list", w.NAMESPACES), ("create", w.NAMESPACES), ("patch", w.NAMESPACES)),
+)
+"""What the controllers do in a member, see manifests/member."""
+
+
+class Reader:
+    """Reads of one API server into one snapshot: what cannot be read is noted there, with the reason."""
+
+    def __init__(self, client: ApiClient, snapshot: w.Snapshot) -> None:
+        self.client = client
+        self.snapshot = snapshot
+
+    async def get(self, kind: w.Kind, name: str, namespace: str = "") -> w.Object | None:
+        """Read one object, if it is there."""
+        try:
+            answer = await self.client.raw("GET", _path(kind, namespace, name))
+            if answer.status == 404:
+                self.snapshot.add(kind, [])
+                return None
+            obj: w.Object = _json(answer.status, answer.body)
+        except (KubeError, msgspec.DecodeError) as error:
+            self.snapshot.unseen(kind, str(error))
+            return None
+        self.snapshot.add(kind, [obj])
+        return obj
+
+    async def list(
+        self, kind: w.Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> Sequence[w.Object]:
+        """Read the objects of a kind, of one namespace or of all. A kind that is not served has none."""
+        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        query |= {"fieldSelector": fields} if fields else {}
+        found: list[w.Object] = []
+        try:
+            while True:
+                answer = await self.client.raw("GET", f"{_path(kind, namespace)}?{urlencode(query)}")
+                if answer.status == 404:
+                    self.snapshot.unseen(kind, "the server does not serve this kind")
+                    return []
+                page = _json(answer.status, answer.body)
+                found.extend({**one, "kind": kind.kind} for one in w.items(page, "items") if isinstance(one, dict))
+                if len(found) > MAX_OBJECTS:
+                    self.snapshot.unseen(kind, f"there are more than {MAX_OBJECTS}")
+                    return []
+                if not (token := w.text(page, "metadata", "continue")):
+                    break
+                query["continue"] = token
+        except (KubeError, msgspec.DecodeError) as error:
+            self.snapshot.unseen(kind, str(error))
+            return []
+        self.snapshot.add(kind, found)
+        return found
+
+    async def version(self) -> None:
+        """Read the version of Kubernetes."""
+        try:
+            answer = await self.client.raw("GET", "/version")
+            self.snapshot.version = w.text(_json(answer.status, answer.body), "gitVersion")
+        except (KubeError, msgspec.DecodeError) as error:
+            self.snapshot.unseen(None, str(error))
+
+
+async def observe(
+    access: Access, *, service: tuple[str, str] | None = None, from_cluster: str = "", now: datetime | None = None
+) -> w.World:
+    """Observe an installation, or one service of it.
+
+    Args:
+        access: how to reach it.
+        service: namespace and name of the Service; None for the installation alone.
+        from_cluster: the only consumer to look at; empty for all.
+        now: the wall clock; None takes this machine's.
+
+    Raises:
+        ConfigError: no kubeconfig leads to a control plane.
+    """
+    plane = await access.host()
+    host = w.Snapshot(kubectl=plane.kubectl)
+    reader = Reader(plane.client, host)
+    served: dict[str, frozenset[str]] = {}
+    await _all(
+        reader.version(),
+        _read_served(plane.client, host, served),
+        reader.list(w.CLUSTERS),
+        *_control_plane_reads(reader, service),
+    )
+    world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, served=served)
+    wanted = _members_of(world)
+    members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
+    await _all(*(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()))
+    if service is not None:
+        await _all(*_delivery_reads(reader, service, members))
+    return replace(world, members=members)
+
+
+def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Iterable[Awaitable[object]]:
+    yield reader.list(w.LEASES, wk.SYSTEM_NAMESPACE)
+    yield reader.list(w.DEPLOYMENTS, wk.SYSTEM_NAMESPACE)
+    yield reader.list(w.CRDS)
+    if service is None:
+        return
+    namespace, name = service
+    yield reader.list(w.MULTICLUSTERSERVICES, namespace)
+    yield reader.list(w.SERVICES, fields=f"metadata.name={name}")
+    yield reader.get(w.NAMESPACES, namespace)
+    yield reader.list(w.POLICIES, namespace)
+    yield reader.get(w.BINDINGS, f"{name}-service", namespace)
+
+
+def _delivery_reads(
+    reader: Reader, service: tuple[str, str], members: Mapping[str, w.Snapshot]
+) -> Iterable[Awaitable[object]]:
+    namespace, name = service
+    labels = f"{wk.MCS_NAME}={name},{wk.MCS_NAMESPACE}={namespace}"
+    yield reader.list(w.WORKS, labels=labels)
+    for member in members:
+        yield reader.get(w.NAMESPACES, execution_namespace(member))
+
+
+def _members_of(world: w.World) -> dict[str, Cluster]:
+    """The members to look at: of a service its providers and consumers, else all."""
+    try:
+        clusters = world.host.list(w.CLUSTERS)
+        names = {*world.providers, *world.consumers} if world.service is not None else None
+    except w.Unseen:
+        return {}
+    found: dict[str, Cluster] = {}
+    for obj in clusters:
+        name = w.text(obj, "metadata", "name")
+        if names is None or name in names:
+            try:
+                found[name] = decode_cluster(json.dumps(obj).encode())
+            except msgspec.DecodeError:
+                continue  # a rule says so
+    return found
+
+
+async def _observe_member(access: Access, world: w.World, snapshot: w.Snapshot, cluster: Cluster) -> None:
+    logged_in = asyncio.ensure_future(_login(access, snapshot, cluster)) if cluster.is_push else None
+    try:
+        plane = await access.member(cluster)
+        snapshot.kubectl = plane.kubectl
+        reader = Reader(plane.client, snapshot)
+        await reader.version()
+        if not snapshot.why_unseen():
+            await _all(*_member_reads(reader, world))
+    except (w.Unseen, ConfigError) as unseen:
+        snapshot.unseen(None, str(unseen))
+    finally:
+        if logged_in is not None:
+            await logged_in
+
+
+def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]:
+    yield reader.list(w.NODES)
+    yield reader.list(w.SERVICECIDRS)
+    yield reader.list(w.DAEMONSETS, "kube-system")
+    yield reader.get(w.SERVICES, "kube-dns", "kube-system")
+    yield reader.list(w.SLICES, "kube-system", labels=f"{wk.SERVICE_NAME}=kube-dns")
+    if world.service is None:
+        return
+    namespace, name = world.service
+    yield reader.get(w.NAMESPACES, namespace)
+    yield reader.get(w.SERVICES, name, namespace)
+    yield reader.list(w.SLICES, namespace, labels=f"{wk.SERVICE_NAME}={name}")
+    yield reader.list(w.PODS, namespace)
+    yield reader.list(w.NETWORKPOLICIES, namespace)
+    yield reader.list(w.QUOTAS, namespace)
+    yield reader.list(w.WEBHOOKS)
+
+
+async def _login(access: Access, snapshot: w.Snapshot, cluster: Cluster) -> None:
+    """Try what the Secret of a Cluster holds now, as the controller would with a new connection."""
+    try:
+        plane = await access.by_secret(cluster)
+    except (InvalidCluster, ConfigError) as problem:
+        snapshot.login = w.Login(error=str(problem), status=0)
+        return
+    try:
+        answer = await plane.client.raw("GET", "/version")
+        denied = await _denied(plane.client) if answer.status < 400 else ()
+    except Untrusted as error:
+        snapshot.login = w.Login(error=str(error), untrusted=True, status=0)
+        return
+    except KubeError as error:
+        snapshot.login = w.Login(error=str(error), status=0)
+        return
+    source = plane.config.token_source
+    snapshot.login = w.Login(
+        status=answer.status,
+        token_expires=token_expiry(await source.token() or "") if source is not None else None,
+        certificate_expires=await _certificate_expiry(plane),
+        skew_seconds=_skew(answer.headers),
+        denied=denied,
+    )
+
+
+async def _denied(client: ApiClient) -> Sequence[str]:
+    async def ask(verb: str, kind: w.Kind) -> str:
+        group = kind.api_version.rpartition("/")[0]
+        attributes = {"verb": verb, "group": group, "resource": kind.plural}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = await client.raw("POST", path, body=json.dumps(review).encode())
+        allowed = w.dig(_json(answer.status, answer.body), "status", "allowed")
+        return "" if allowed else f"{verb} {kind.group_resource}"
+
+    return [one for one in await asyncio.gather(*(ask(verb, kind) for verb, kind in MEMBER_RIGHTS)) if one]
+
+
+async def _certificate_expiry(plane: Plane) -> datetime | None:
+    """When the certificate of a server expires that is reached directly and verified; None for others."""
+    config = plane.config
+    url = urlsplit(config.server)
+    if url.scheme != "https" or config.proxy_url or config.insecure_skip_tls_verify or url.hostname is None:
+        return None
+    try:
+        async with asyncio.timeout(config.timeout_seconds):
+            _, writer = await asyncio.open_connection(
+                url.hostname, url.port or 443, ssl=ssl_context(config), server_hostname=config.tls_server_name or None
+            )
+            certificate = writer.get_extra_info("peercert") or {}
+            writer.close()
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    except (OSError, KeyError, ValueError, ConfigError):
+        return None
+
+
+def token_expiry(token: str) -> datetime | None:
+    """When a JSON web token expires by its own words; None for other tokens, and for one that never does."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error):
+        return None
+
+
+def _skew(headers: Mapping[str, str]) -> float | None:
+    try:
+        return (parsedate_to_datetime(headers["date"]) - datetime.now(UTC)).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+async def _read_served(client: ApiClient, host: w.Snapshot, served: dict[str, frozenset[str]]) -> None:
+    """Which of the kinds that matter the control plane serves, and in which versions."""
+
+    async def read(api_version: str) -> None:
+        try:
+            answer = await client.raw("GET", f"/apis/{api_version}")
+            body = _json(answer.status, answer.body) if answer.status != 404 else {}
+        except (KubeError, msgspec.DecodeError) as error:
+            host.unseen(None, str(error))
+            return
+        group, _, version = api_version.rpartition("/")
+        for one in w.items(body, "resources"):
+            name = f"{w.text(one, 'name')}.{group}"
+            served[name] = served.get(name, frozenset()) | {version}
+
+    kinds = (w.MULTICLUSTERSERVICES, w.CLUSTERS, w.WORKS, w.BINDINGS, w.POLICIES, w.SERVICEEXPORTS)
+    await _all(*(read(api_version) for api_version in {kind.api_version for kind in kinds}))
+
+
+def _path(kind: w.Kind, namespace: str = "", name: str = "") -> str:
+    root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
+    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind.namespaced else ""
+    return f"{root}{scope}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _json(status: int, body: bytes) -> Any:
+    if not 200 <= status < 300:
+        raise from_response(status, body)
+    return msgspec.json.decode(body)
+
+
+async def _all(*reads: Awaitable[object]) -> None:
+    await asyncio.gather(*reads)

@@ -1,0 +1,110 @@
+"""A fleet that a person would diagnose: real API servers, the controller, a service that works, and kubeconfigs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from mcs_controller.diagnosis.findings import Severity
+from mcs_controller.mcsctl.access import AccessOptions
+from mcs_controller.mcsctl.doctor import run as run_doctor
+from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
+from testbed.controller import installed_binary
+from tests.support.fleet import PATIENCE_SECONDS, Space, deployment, multiclusterservice, service
+from tools.components import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from mcs_controller.diagnosis.findings import Finding
+    from mcs_controller.diagnosis.verdict import Diagnosis
+
+# What breaks is noticed soon, and what is mended is believed at once.
+IMPATIENT = (
+    "--cluster-status-update-frequency=1s",
+    "--cluster-success-threshold=1s",
+    "--cluster-failure-threshold=3s",
+)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A service `web` from member1 to member2 that works, in a namespace of its own, and who can be asked about it."""
+
+    space: Space
+    process: ControllerProcess
+    kubeconfig: str
+
+    async def doctor(self, service_name: str = "web", from_cluster: str = "") -> Diagnosis:
+        """One diagnosis of the service."""
+        options = AccessOptions(kubeconfig=self.kubeconfig, context="karmada")
+        return await run_doctor(options, (self.space.namespace, service_name), from_cluster)
+
+    async def verdict_is(self, code: str, service_name: str = "web") -> Finding:
+        """Wait until the first broken link is this one; it is the only error then."""
+
+        async def probe() -> Finding:
+            diagnosis = await self.doctor(service_name)
+            errors = [one for one in diagnosis.findings if one.severity is Severity.ERROR]
+            if [one.code for one in errors] != [code]:
+                raise NotYet(f"{[(one.code, one.problem) for one in errors]}")
+            return errors[0]
+
+        return await wait_for(f"verdict {code} and no other", probe, PATIENCE_SECONDS)
+
+    async def healthy(self, service_name: str = "web") -> None:
+        """Wait until nothing is found, and everything could be looked at."""
+
+        async def probe() -> bool:
+            diagnosis = await self.doctor(service_name)
+            worse = [one for one in diagnosis.findings if one.severity > Severity.INFO]
+            if worse:
+                raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
+            return True
+
+        await wait_for("a diagnosis without findings", probe, PATIENCE_SECONDS)
+
+    async def paste(self, command: str) -> str:
+        """Run a fix in a shell, as it was printed."""
+        binaries = f"{installed_binary().parent}:{resolve(['kubectl'])['kubectl'].parent}"
+        environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            output, _ = await process.communicate()
+        assert process.returncode == 0, f"{command}\n{output.decode()}"
+        return output.decode()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def doctors_bed(binaries: dict[str, Path]) -> AsyncIterator[tuple[Bed, ControllerProcess]]:
+    """One fleet and one controller for all tests here."""
+    async with Bed() as bed:
+        await karmada.install(bed)
+        await karmada.join_all(bed)
+        kubeconfig = await karmada.controller_kubeconfig(bed)
+        async with ControllerProcess(kubeconfig, root=bed.root, extra_args=IMPATIENT) as process:
+            yield bed, process
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def patient(doctors_bed: tuple[Bed, ControllerProcess]) -> AsyncIterator[Patient]:
+    """A service that works, for one test to break."""
+    bed, process = doctors_bed
+    space = await Space.make(bed)
+    files = [plane.access.kubeconfig for plane in (bed.host, *bed.members.values())]
+    made = Patient(space, process, ":".join(map(str, files)))
+    try:
+        web = service("web", selector={"app": "web"})
+        await space.create(web, multiclusterservice("web", ["member1"], ["member2"]))
+        await space.create_in("member1", deployment("web", 1))
+        await made.healthy()
+        yield made
+    finally:
+        await space.remove()

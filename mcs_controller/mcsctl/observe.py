@@ -120,14 +120,13 @@ async def observe(
     plane = await access.host()
     host = w.Snapshot(kubectl=plane.kubectl)
     reader = Reader(plane.client, host)
-    served: dict[str, frozenset[str]] = {}
-    await _all(
+    kinds, *_ = await asyncio.gather(
+        _read_kinds(plane.client, host),
         reader.version(),
-        _read_served(plane.client, host, served),
         reader.list(w.CLUSTERS),
         *_control_plane_reads(reader, service),
     )
-    world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, served=served)
+    world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     wanted = _members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
     await _all(*(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()))
@@ -290,8 +289,9 @@ def _skew(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-async def _read_served(client: ApiClient, host: w.Snapshot, served: dict[str, frozenset[str]]) -> None:
+async def _read_kinds(client: ApiClient, host: w.Snapshot) -> dict[str, frozenset[str]] | None:
     """Which of the kinds that matter the control plane serves, and in which versions."""
+    served: dict[str, frozenset[str]] = {}
 
     async def read(api_version: str) -> None:
         try:
@@ -307,6 +307,7 @@ async def _read_served(client: ApiClient, host: w.Snapshot, served: dict[str, fr
 
     kinds = (w.MULTICLUSTERSERVICES, w.CLUSTERS, w.WORKS, w.BINDINGS, w.POLICIES, w.SERVICEEXPORTS)
     await _all(*(read(api_version) for api_version in {kind.api_version for kind in kinds}))
+    return served if not host.why_unseen() else None
 
 
 def _path(kind: w.Kind, namespace: str = "", name: str = "") -> str:

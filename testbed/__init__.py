@@ -13,7 +13,8 @@
 
 Real components run: one etcd, and for each plane a kube-apiserver with TLS and RBAC and a kube-controller-manager,
 which creates ReplicaSets, EndpointSlices and so on. The node is simulated: :mod:`testbed.kubelet` only reports Pods.
-With ``Bed(dataplane=True)`` nodes and Pods are network namespaces, with the real kube-proxy and CoreDNS between them.
+With ``Bed(dataplane=True)`` nodes and Pods are network namespaces, with the real kube-proxy and CoreDNS between them,
+and ``kubectl exec`` and ``logs`` work.
 
 Nothing outlives its owner. Children get SIGKILL from the kernel when the process that started them dies, in whatever
 way; ``python -m testbed up`` therefore keeps a bed in a small supervisor process of its own, and ``down`` ends that.

@@ -52,7 +52,7 @@ def required_components(
         "etcd",
         *dict.fromkeys(apiserver(version) for version in (KUBERNETES_VERSION, *versions)),
         *(["kube-controller-manager"] if controller_manager else []),
-        *(["kube-proxy", "coredns"] if dataplane else []),
+        *(["kube-proxy", "coredns", "kubelet-streaming"] if dataplane else []),
     ]
 
 

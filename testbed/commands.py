@@ -38,6 +38,9 @@ MEMBER_CONTROLLERS = (
     "endpointslice-mirroring-controller",
 )
 
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+"""The API server's name to kubelets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneFiles:
@@ -59,6 +62,16 @@ class PlaneFiles:
     def server_key(self) -> Path:
         """The API server's key."""
         return self.directory / "server.key"
+
+    @property
+    def kubelet_client_certificate(self) -> Path:
+        """The API server's certificate as a client of kubelets."""
+        return self.directory / "kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        """The key of that certificate."""
+        return self.directory / "kubelet-client.key"
 
     @property
     def token_key(self) -> Path:
@@ -115,6 +128,10 @@ def apiserver_command(
         f"--tls-private-key-file={files.server_key}",
         f"--client-ca-file={files.ca}",
         "--anonymous-auth=false",
+        f"--kubelet-certificate-authority={files.ca}",
+        f"--kubelet-client-certificate={files.kubelet_client_certificate}",
+        f"--kubelet-client-key={files.kubelet_client_key}",
+        "--kubelet-preferred-address-types=InternalDNS",  # see testbed.kubelet.register_node
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={files.token_public_key}",

@@ -11,8 +11,14 @@ import aiohttp
 
 from testbed.access import ClusterAccess, write_private
 from testbed.api import Api
-from testbed.certificates import Authority, token_signing_key
-from testbed.commands import AUDIT_POLICY, PlaneFiles, apiserver_command, controller_manager_command
+from testbed.certificates import Authority, KeyPair, token_signing_key
+from testbed.commands import (
+    AUDIT_POLICY,
+    KUBELET_CLIENT,
+    PlaneFiles,
+    apiserver_command,
+    controller_manager_command,
+)
 from testbed.errors import ApiStatusError
 from testbed.ports import PortReservation
 from testbed.processes import Process
@@ -169,6 +175,10 @@ class ControlPlane:
             common_name, organizations, self._root / "users" / f"{self.name}-{name}.kubeconfig"
         )
 
+    def server_certificate(self, *names: str) -> KeyPair:
+        """A certificate for another server of this cluster, for these host names and IP addresses."""
+        return self._authority.server(*names)
+
     def token_access(self, token: str, kubeconfig: Path) -> ClusterAccess:
         """Access with a bearer token, written to ``kubeconfig``."""
         access = ClusterAccess(
@@ -204,11 +214,14 @@ class ControlPlane:
 
     def _write_files(self) -> None:
         server = self._authority.server("localhost", "127.0.0.1", "kubernetes.default.svc")
+        kubelet_client = self._authority.client(KUBELET_CLIENT)
         token_key, token_public = token_signing_key()
         for path, content in (
             (self._files.ca, self._authority.certificate_pem),
             (self._files.server_certificate, server.certificate_pem),
             (self._files.server_key, server.key_pem),
+            (self._files.kubelet_client_certificate, kubelet_client.certificate_pem),
+            (self._files.kubelet_client_key, kubelet_client.key_pem),
             (self._files.token_key, token_key),
             (self._files.token_public_key, token_public),
             (self._files.audit_policy, AUDIT_POLICY.encode()),

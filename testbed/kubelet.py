@@ -221,8 +221,21 @@ async def follow_pods(
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def register_node(api: Api, node: str, *, pod_cidr: str, address: str, reason: str) -> None:
-    """Create the Node, ready and with an ``InternalIP`` (kube-proxy waits for it)."""
+async def register_node(
+    api: Api, node: str, *, pod_cidr: str, address: str, reason: str, streaming: tuple[str, int] | None = None
+) -> None:
+    """Create the Node, ready and with an ``InternalIP`` (kube-proxy waits for it).
+
+    Args:
+        api: of the member.
+        node: its name.
+        pod_cidr: the range of its Pods.
+        address: its own one.
+        reason: of its condition Ready.
+        streaming: host and port of the endpoints behind ``kubectl exec`` and ``logs``; None if it has none. The host is
+            the node's only address of type ``InternalDNS``, which an API server is told to use: it is not inside of the
+            network namespace where the ``InternalIP`` is.
+    """
     await api.apply(
         {
             "apiVersion": "v1",
@@ -231,8 +244,14 @@ async def register_node(api: Api, node: str, *, pod_cidr: str, address: str, rea
             "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
         }
     )
+    addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": node}]
+    endpoints = {}
+    if streaming is not None:
+        addresses.append({"type": "InternalDNS", "address": streaming[0]})
+        endpoints["kubeletEndpoint"] = {"Port": streaming[1]}
     status = {
-        "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": node}],
+        "addresses": addresses,
+        "daemonEndpoints": endpoints,
         "capacity": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
         "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
         "conditions": [{"type": "Ready", "status": "True", "reason": reason, "lastTransitionTime": now()}],

@@ -7,6 +7,7 @@ only then is it built. What is there is never built again; remove the folder to 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -100,6 +101,18 @@ def kubernetes(name: str, *, version: str = KUBERNETES_VERSION, module: str = ""
     )
 
 
+def program(module: Path) -> Component:
+    """A program of this project. Its version is that of its sources, so that it is built again when they change."""
+    sources = b"\0".join((module / file).read_bytes() for file in ("go.mod", "go.sum", "main.go"))
+    return Component(
+        name=module.name,
+        module=module,
+        package=".",
+        version=hashlib.sha256(sources).hexdigest()[:12],
+        from_assets=False,
+    )
+
+
 # One line per component. A second version of one gets a key and a module of its own.
 COMPONENTS: Mapping[str, Component] = {
     "etcd": Component(name="etcd", module=MODULES / "etcd", package="go.etcd.io/etcd/server/v3", version=ETCD_VERSION),
@@ -110,11 +123,12 @@ COMPONENTS: Mapping[str, Component] = {
     "kube-apiserver-v1.32": kubernetes(
         "kube-apiserver", version=OLDER_KUBERNETES_VERSION, module="kube-apiserver-v1.32"
     ),
-    # These two are for the data plane only (testbed.dataplane).
+    # The others are for the data plane only (testbed.dataplane).
     "kube-proxy": kubernetes("kube-proxy"),
     "coredns": Component(
         name="coredns", module=MODULES / "coredns", package="github.com/coredns/coredns", version=COREDNS_VERSION
     ),
+    "kubelet-streaming": program(MODULES / "kubelet-streaming"),
 }
 
 

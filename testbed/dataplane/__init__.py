@@ -25,6 +25,7 @@ agent are on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 o
 ``cluster``        configuration of kube-proxy and CoreDNS
 ``plane``          :class:`DataPlane`: all of it together
 ``execute``        run a command in a Pod
+``streaming``      ``kubectl exec``, ``logs`` and ``port-forward``
 =================  ==================================================================================
 """
 

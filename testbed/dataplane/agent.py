@@ -10,12 +10,15 @@ meanwhile. Run as a file with ``python -I -S``: only the standard library, a sta
 Requests come as lines of JSON over a Unix socket, answers go back the same way:
 
 ======================================================================  ================================================
-``{"op": "http", "netns": N, "port": P, "body": B}``                    answer every HTTP request with ``B``
-``{"op": "udp", "netns": N, "port": P, "greeting": G}``                 send every datagram back, after ``G``
+``{"op": "http", "netns": N, "port": P, "body": B, "log": L}``          answer every HTTP request with ``B``
+``{"op": "udp", "netns": N, "port": P, "greeting": G, "log": L}``       send every datagram back, after ``G``
 ``{"op": "relay", "netns": N, "port": P}``                              TCP from N's 127.0.0.1:P to the root's
 ``{"op": "probe", "netns": N, "host": H, "port": P, "path": "/"}``      the HTTP status; without path: just connect
 ``{"op": "close", "netns": N}``                                         stop whatever serves in N
 ======================================================================  ================================================
+
+Servers write to the log of their container, the file ``L``, as programs in containers do: one line when they start, and
+one for each request or datagram.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import socket
@@ -78,11 +82,19 @@ def listener(netns: str, kind: socket.SocketKind, host: str, port: int) -> socke
     return made
 
 
+def write_log(log: str, text: str) -> None:
+    """Add a line to a container's log, unless its Pod is gone. Not kept open: there are many Pods."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    with contextlib.suppress(OSError), open(log, "ab", buffering=0) as file:
+        file.write(f"{moment} {text}\n".encode())
+
+
 class Web(asyncio.Protocol):
     """One HTTP connection: every request gets the same answer."""
 
-    def __init__(self, body: bytes, connections: set[asyncio.Transport]) -> None:
+    def __init__(self, body: bytes, connections: set[asyncio.Transport], log: str) -> None:
         self._body = body
+        self._log = log
         self._connections = connections
         self._pending = b""
         self._transport: asyncio.Transport | None = None
@@ -111,21 +123,24 @@ class Web(asyncio.Protocol):
             }
             length = fields.get(b"content-length", b"0")
             if not length.isdigit() or len(lines[0].split()) != 3:
-                self._answer(b"400 Bad Request", b"", keep=False)
+                self._answer(lines[0], b"400 Bad Request", b"", keep=False)
                 return
             if len(rest) < int(length):
                 break
             self._pending = rest[int(length) :]
             method, _, version = lines[0].split()
             keep = fields.get(b"connection", b"keep-alive" if version == b"HTTP/1.1" else b"close") != b"close"
-            self._answer(b"200 OK", self._body, keep=keep, head_only=method == b"HEAD")
+            self._answer(lines[0], b"200 OK", self._body, keep=keep, head_only=method == b"HEAD")
             if not keep:
                 return
         if len(self._pending) > MAX_HEAD:
             self._transport.abort()
 
-    def _answer(self, status: bytes, body: bytes, *, keep: bool, head_only: bool = False) -> None:
+    def _answer(self, request: bytes, status: bytes, body: bytes, *, keep: bool, head_only: bool = False) -> None:
         assert self._transport is not None
+        peer = self._transport.get_extra_info("peername")[0]
+        asked = request.decode("latin-1").encode("unicode_escape").decode()
+        write_log(self._log, f'{peer} "{asked}" {status[:3].decode()}')
         connection = b"keep-alive" if keep else b"close"
         self._transport.write(
             b"HTTP/1.1 %s\r\nServer: testbed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -138,8 +153,9 @@ class Web(asyncio.Protocol):
 class Echo(asyncio.DatagramProtocol):
     """Sends every datagram back, after a greeting."""
 
-    def __init__(self, greeting: bytes) -> None:
+    def __init__(self, greeting: bytes, log: str) -> None:
         self._greeting = greeting
+        self._log = log
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,6 +165,7 @@ class Echo(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Answer."""
+        write_log(self._log, f"{addr[0]} {len(data)} bytes")
         if self._transport is not None:
             self._transport.sendto(self._greeting + data, addr)
 
@@ -177,10 +194,12 @@ class Agent:
         self._stops.setdefault(request["netns"], []).append(stop)
 
     async def _http(self, request: dict[str, Any]) -> None:
-        body = request["body"].encode()
+        body, log = request["body"].encode(), request["log"]
         connections: set[asyncio.Transport] = set()
         made = listener(request["netns"], socket.SOCK_STREAM, "0.0.0.0", request["port"])
-        server = await asyncio.get_running_loop().create_server(lambda: Web(body, connections), sock=made, backlog=1024)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Web(body, connections, log), sock=made, backlog=1024
+        )
 
         def stop() -> None:
             server.close()
@@ -188,12 +207,14 @@ class Agent:
                 each.close()  # what has been answered is still sent
 
         self._on_close(request, stop)
+        write_log(log, f"listening on TCP port {request['port']}")
 
     async def _udp(self, request: dict[str, Any]) -> None:
-        greeting = request["greeting"].encode()
+        greeting, log = request["greeting"].encode(), request["log"]
         made = listener(request["netns"], socket.SOCK_DGRAM, "0.0.0.0", request["port"])
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(greeting), sock=made)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(greeting, log), sock=made)
         self._on_close(request, transport.close)
+        write_log(log, f"listening on UDP port {request['port']}")
 
     async def _relay(self, request: dict[str, Any]) -> None:
         port = request["port"]

@@ -42,8 +42,9 @@ _SLEEP = re.compile(r"\bsleep\b\D*?(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serves:
-    """One port of a Pod, and the answer on it."""
+    """One port of a Pod, the container that has it, and the answer on it."""
 
+    container: str
     protocol: Protocol
     port: int
     text: str
@@ -92,7 +93,7 @@ def play(pod: Object) -> list[Serves]:
         for each in declared or [port]:
             if (protocol, each) in served:
                 raise Unplayable("CrashLoopBackOff", f"{protocol} port {each}: address already in use")
-            served[protocol, each] = Serves(protocol=protocol, port=each, text=text)
+            served[protocol, each] = Serves(container=container["name"], protocol=protocol, port=each, text=text)
     return list(served.values())
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from testbed.api import Api
-from testbed.dataplane import images, network, status
+from testbed.dataplane import images, network, status, streaming
+from testbed.dataplane.execute import PodShell
 from testbed.dataplane.leftovers import kill_in
 from testbed.errors import ApiStatusError, BedError
 from testbed.kubelet import RETRY_SECONDS, Addresses, bind, follow_pods, now, register_node
@@ -47,12 +48,18 @@ class NamespaceKubelet:
         plan: the node.
         agent: of the node.
         root: the bed's directory.
+        pods: the folder of the Pods' files (:mod:`testbed.dataplane.streaming`).
+        port: of the node's streaming endpoints.
     """
 
-    def __init__(self, access: ClusterAccess, *, plan: NodePlan, agent: NodeAgent, root: Path) -> None:
+    def __init__(
+        self, access: ClusterAccess, *, plan: NodePlan, agent: NodeAgent, root: Path, pods: Path, port: int
+    ) -> None:
         self.plan = plan
         self.agent = agent
         self.root = root
+        self.pods = pods
+        self._port = port
         self.api = Api(access)
         self.addresses = Addresses(plan.pod_cidr)
         self._pods: dict[str, _Pod] = {}
@@ -83,7 +90,12 @@ class NamespaceKubelet:
     async def register(self) -> None:
         """Create the Node object."""
         await register_node(
-            self.api, self.plan.name, pod_cidr=self.plan.pod_cidr, address=self.plan.address, reason="TestBed"
+            self.api,
+            self.plan.name,
+            pod_cidr=self.plan.pod_cidr,
+            address=self.plan.address,
+            reason="TestBed",
+            streaming=(streaming.HOST, self._port),
         )
 
     async def _live(self, pod: _Pod) -> None:
@@ -122,6 +134,7 @@ class _Pod:
         self._changed = asyncio.Event()
         self._gone = False
         self._refused = False
+        self._files = streaming.PodFiles(kubelet.pods, self._namespace, self._name, self.uid)
         self._network = ""
         self._started = ""
         self._reported: bool | None = None
@@ -221,11 +234,14 @@ class _Pod:
             address=kubelet.addresses.of(self.uid),
         )
         await kubelet.agent.close(self._network)  # of a try that failed
+        self._files.make(each["name"] for each in self._manifest["spec"]["containers"])
         for each in served:
+            log = self._files.log(each.container)
             if each.protocol == "TCP":
-                await kubelet.agent.serve_http(self._network, each.port, each.text)
+                await kubelet.agent.serve_http(self._network, each.port, each.text, log)
             else:
-                await kubelet.agent.echo_udp(self._network, each.port, each.text)
+                await kubelet.agent.echo_udp(self._network, each.port, each.text, log)
+        self._files.publish(PodShell(pod=self._name, network=self._network, root=kubelet.root))
         self._started = now()
         self._readiness = [_Readiness(each, time.monotonic()) for each in status.probes(self._manifest)]
 
@@ -250,9 +266,11 @@ class _Pod:
         """Stop answering, release everything, and delete the Pod. May be repeated after a failure."""
         kubelet = self._kubelet
         if self._network:
+            self._files.withdraw()
             await kubelet.agent.close(self._network)
             await asyncio.to_thread(kill_in, self._network, kubelet.root)
             await network.remove_pod(kubelet.plan, self._network, self.uid)
+            self._files.remove()
             self._network = ""
         if not self._gone:
             await kubelet.api.delete(

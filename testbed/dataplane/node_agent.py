@@ -55,13 +55,13 @@ class NodeAgent:
             self._writer.close()
         await self.process.kill()
 
-    async def serve_http(self, netns: str, port: int, body: str) -> None:
+    async def serve_http(self, netns: str, port: int, body: str, log: Path) -> None:
         """Answer HTTP requests to any address of a namespace."""
-        await self._ask(op="http", netns=netns, port=port, body=body)
+        await self._ask(op="http", netns=netns, port=port, body=body, log=str(log))
 
-    async def echo_udp(self, netns: str, port: int, greeting: str) -> None:
+    async def echo_udp(self, netns: str, port: int, greeting: str, log: Path) -> None:
         """Echo datagrams to any address of a namespace."""
-        await self._ask(op="udp", netns=netns, port=port, greeting=greeting)
+        await self._ask(op="udp", netns=netns, port=port, greeting=greeting, log=str(log))
 
     async def relay(self, netns: str, port: int) -> None:
         """Let a namespace reach one port of the machine's loopback address under the same address and port."""

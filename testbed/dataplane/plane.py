@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from testbed.access import write_private
-from testbed.dataplane import cluster, leftovers, names, network
+from testbed.dataplane import cluster, leftovers, names, network, streaming
 from testbed.dataplane.capabilities import missing_capabilities
 from testbed.dataplane.execute import EXEC_SECONDS, Executed, pod_exec
 from testbed.dataplane.kubelet import NamespaceKubelet
 from testbed.dataplane.node_agent import NodeAgent
 from testbed.errors import BedError
+from testbed.ports import PortReservation
 from testbed.processes import Process
 from testbed.tasks import together
 
@@ -29,7 +30,7 @@ READY_SECONDS = 120.0
 
 
 class Node:
-    """A member's only node: its namespace, its agent, kube-proxy, CoreDNS and a kubelet.
+    """A member's only node: its namespace, its agent, kube-proxy, CoreDNS and a kubelet with its streaming endpoints.
 
     The API server listens on 127.0.0.1 of the machine, which nothing in the node's namespace can reach. The agent
     therefore relays that one port to the node's own 127.0.0.1, so that kubeconfigs and certificates hold on both sides.
@@ -40,7 +41,7 @@ class Node:
     Args:
         plane: the member.
         plan: names and addresses.
-        binaries: paths of ``kube-proxy`` and ``coredns``.
+        binaries: paths of ``kube-proxy``, ``coredns`` and ``kubelet-streaming``.
         root: the bed's directory; the node's files go to ``<member>/node`` there.
     """
 
@@ -54,7 +55,22 @@ class Node:
             log=self._files / "agent.log",
             root=root,
         )
-        self.kubelet = NamespaceKubelet(plane.access, plan=plan, agent=self.agent, root=root)
+        self._reservation = PortReservation()
+        port, pods = self._reservation.port, self._files / "pods"
+        self.kubelet = NamespaceKubelet(plane.access, plan=plan, agent=self.agent, root=root, pods=pods, port=port)
+        self.streaming = Process(
+            f"kubelet-streaming of {plane.name}",
+            streaming.streaming_command(
+                binaries["kubelet-streaming"],
+                files=self._files,
+                pods=pods,
+                port=port,
+                pair=plane.server_certificate(streaming.HOST),
+                client_ca=plane.access.ca_pem,
+            ),
+            log=self._files / "kubelet-streaming.log",
+            root=root,
+        )
         proxy, dns = plane.make_client(cluster.PROXY_USER), plane.make_client(cluster.DNS_USER)
         proxy_config = self._write("kube-proxy.yaml", cluster.proxy_config(plan, proxy.kubeconfig))
         corefile = self._write("Corefile", cluster.corefile(plan, dns.kubeconfig))
@@ -83,6 +99,7 @@ class Node:
         port = urlsplit(self._plane.access.server).port
         assert port is not None
         await self.agent.relay(self.plan.namespace, port)
+        await self.streaming.start()
         await self.kubelet.register()
         for manifest in cluster.dns_manifests(self.plan):
             await self._plane.api.apply(manifest)
@@ -90,12 +107,14 @@ class Node:
         await self.coredns.start()
         await self.coredns.until(self._dns_ready, timeout=READY_SECONDS)
         await self.kube_proxy.until(self._proxy_ready, timeout=READY_SECONDS)
+        await self.streaming.until(self._streaming_ready, timeout=READY_SECONDS)
 
     async def stop(self) -> None:
         """Stop every process of the node; its namespaces stay."""
         await self.kubelet.api.close()
-        for each in (self.kube_proxy, self.coredns):
+        for each in (self.streaming, self.kube_proxy, self.coredns):
             await each.kill()  # they keep no state that a polite stop would save
+        self._reservation.close()
         await self.agent.stop()
 
     def processes(self) -> Iterator[Process]:
@@ -103,6 +122,7 @@ class Node:
         yield self.agent.process
         yield self.kube_proxy
         yield self.coredns
+        yield self.streaming
 
     def _write(self, name: str, content: str) -> Path:
         return write_private(self._files / name, content.encode())
@@ -110,6 +130,14 @@ class Node:
     async def _dns_ready(self) -> bool:
         answer = await self.agent.probe(self.plan.namespace, "127.0.0.1", cluster.DNS_READY_PORT, "/ready")
         return answer == 200
+
+    async def _streaming_ready(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(streaming.HOST, self._reservation.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     async def _proxy_ready(self) -> bool:
         healthy = await self.agent.probe(self.plan.namespace, "127.0.0.1", cluster.PROXY_HEALTH_PORT, "/healthz")
@@ -129,7 +157,7 @@ class DataPlane:
 
     Args:
         members: the member clusters, up already.
-        binaries: paths of ``kube-proxy`` and ``coredns``.
+        binaries: paths of ``kube-proxy``, ``coredns`` and ``kubelet-streaming``.
         root: the bed's directory.
         on_progress: called with a short sentence when something has been reached.
 

@@ -100,7 +100,8 @@ def test_the_dns_is_reached_over_a_service_whose_slice_names_the_node():
 
 def test_only_a_data_plane_needs_its_components():
     assert required_components() == ["etcd", "kube-apiserver", "kube-controller-manager"]
-    assert required_components(dataplane=True) == [*required_components(), "kube-proxy", "coredns"]
+    further = ["kube-proxy", "coredns", "kubelet-streaming"]
+    assert required_components(dataplane=True) == [*required_components(), *further]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

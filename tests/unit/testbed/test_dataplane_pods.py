@@ -25,7 +25,7 @@ HELLO = "Hello, world!\nVersion: 1.0.0\nHostname: web-0\n"
     "image", ["nginx", "nginx:1.27", "docker.io/library/nginx@sha256:0", "localhost:5000/nginx:latest"]
 )
 def test_registry_and_tag_of_an_image_do_not_matter(image):
-    assert images.play(pod({"image": image})) == [Serves(protocol="TCP", port=80, text=HELLO)]
+    assert images.play(pod({"image": image})) == [Serves(container="c", protocol="TCP", port=80, text=HELLO)]
 
 
 def test_a_server_answers_on_the_ports_of_its_own_protocol():
@@ -125,7 +125,7 @@ class Wire(asyncio.Transport):
     """Remembers what was written to it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({"peername": ("10.81.1.0", 40000)})
         self.written = b""
         self.closed = False
 
@@ -139,9 +139,9 @@ class Wire(asyncio.Transport):
         self.closed = True
 
 
-def exchange(*chunks: bytes) -> Wire:
+def exchange(*chunks: bytes, log: str = "") -> Wire:
     wire = Wire()
-    web = Web(b"hello", set())
+    web = Web(b"hello", set(), log)
     web.connection_made(wire)
     for chunk in chunks:
         web.data_received(chunk)
@@ -164,3 +164,13 @@ def test_a_connection_is_closed_when_the_client_wants_it_or_makes_no_sense(reque
 
 def test_an_answer_to_head_has_no_body():
     assert exchange(b"HEAD / HTTP/1.1\r\n\r\n").written.endswith(b"Content-Length: 5\r\nConnection: keep-alive\r\n\r\n")
+
+
+def test_every_request_is_one_line_of_the_log(tmp_path):
+    log = tmp_path / "c.log"
+    exchange(b"GET /a HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", b"two\nlines\r\n\r\n", log=str(log))
+    assert [line.partition(" ")[2] for line in log.read_text().splitlines()] == [
+        '10.81.1.0 "GET /a HTTP/1.1" 200',
+        '10.81.1.0 "HEAD / HTTP/1.1" 200',
+        '10.81.1.0 "two\\nlines" 400',
+    ]

@@ -9,6 +9,7 @@ import pytest
 from tools.build import BuildFailed, build_once
 from tools.components import (
     COMPONENTS,
+    KUBERNETES_VERSION,
     Component,
     ComponentError,
     OnProgress,
@@ -18,6 +19,7 @@ from tools.components import (
     go_platform,
     kubernetes,
     kubernetes_ldflags,
+    program,
 )
 
 ETCD = Component(name="etcd", module=Path("unused"), package="example.org/etcd", version="v1.2.3")
@@ -131,7 +133,7 @@ def test_a_version_that_is_not_pinned_is_answered_with_those_that_are():
         apiserver("v1.9.0")
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
+@pytest.mark.parametrize("name", [name for name, each in COMPONENTS.items() if each.package != "."])
 def test_the_module_of_each_component_pins_the_version_in_the_table(name):
     component = COMPONENTS[name]
     text = (component.module / "go.mod").read_text()
@@ -141,6 +143,20 @@ def test_the_module_of_each_component_pins_the_version_in_the_table(name):
     staging = set(re.findall(r"=> k8s\.io/\S+ (\S+)", text))
     assert staging <= {component.version.replace("v1.", "v0.", 1)}
     assert (component.module / "go.sum").stat().st_size > 0
+
+
+def test_a_program_of_this_project_has_the_libraries_of_its_kubernetes_version():
+    text = (COMPONENTS["kubelet-streaming"].module / "go.mod").read_text()
+    assert set(re.findall(r"k8s\.io/\w*streaming (\S+)", text)) == {KUBERNETES_VERSION.replace("v1.", "v0.", 1)}
+
+
+def test_a_program_of_this_project_has_another_version_when_a_source_changes(tmp_path):
+    versions = set()
+    for changed in ("", "go.mod", "go.sum", "main.go"):
+        for file in ("go.mod", "go.sum", "main.go"):
+            (tmp_path / file).write_text("new" if file == changed else "old")
+        versions.add(program(tmp_path).version)
+    assert len(versions) == 4
 
 
 FAKE_GO = """#!/bin/sh

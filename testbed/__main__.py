@@ -216,9 +216,8 @@ def _show(state: BedState, output: str, kubectl: Path) -> None:
         say(f"  kubectl --context {plane} get pods -A")
     say("")
     if state.dataplane:
-        say("To run a command inside a Pod (POD is the name of the Pod or of its Deployment):")
-        named = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
-        say(f"  python -m testbed exec{named} {planes[-1]} POD -- curl http://SERVICE.NAMESPACE")
+        say("To run a command inside a Pod:")
+        say(f"  kubectl --context {planes[-1]} exec POD -- curl http://SERVICE.NAMESPACE")
         say("")
     say("Kubeconfig files:")
     for plane, file in zip(planes, files, strict=True):

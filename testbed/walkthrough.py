@@ -36,6 +36,7 @@ URL = f"http://{NAME}.{NAMESPACE}"
 ANSWER = "Hello, world!\nVersion: 1.0.0\nHostname: "
 """What a Pod answers, up to its name."""
 
+CURL = f"kubectl --context {CONSUMER} exec deploy/{CLIENT} -- curl {URL}"
 APPLY = f"kubectl --context {HOST} apply -f {EXAMPLE}/"
 DELETE = f"kubectl --context {HOST} delete mcs {NAME}"
 SCALE = f"kubectl --context {HOST} scale deployment {NAME} --replicas="

@@ -7,7 +7,6 @@ The walkthrough's steps are in :mod:`testbed.walkthrough`; ``chapters`` and ``tr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
@@ -22,9 +21,8 @@ from testbed.dataplane import missing_capabilities
 from testbed.demo.chapters import chapters
 from testbed.demo.output import Narrator, document, make_console
 from testbed.demo.story import tell
-from testbed.demo.traffic import by_hand
 from testbed.demo.world import World
-from testbed.errors import BedError
+from testbed.walkthrough import CURL
 from tools.components import ComponentError, resolve
 from tools.progress import ProgressPrinter
 
@@ -138,16 +136,12 @@ class Demo:
                 await self._held.wait()
 
     def _hold(self, world: World) -> None:
-        inside = ""
-        if world.dataplane:
-            with contextlib.suppress(BedError):  # the client's Pod does not run
-                inside = by_hand(world)
         controller = world.controller
         self._narrator.holding(
             [str(plane.access.kubeconfig) for plane in world.planes()],
             self._keep,
             world.command_line() if controller is not None else "",
-            inside,
+            CURL if world.dataplane else "",
             "runs" if controller is not None and controller.returncode is None else "does not run",
         )
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING
 
 from testbed.api import wait_for
 from testbed.dataplane import network
-from testbed.dataplane.execute import pod_shell
 from testbed.errors import BedError, NotYet
 from testbed.walkthrough import (
     CLIENT,
@@ -199,11 +197,6 @@ def _proxy_follows(replicas: int, *, hop: str) -> Step:
     title = f"{replicas} address{'es' if replicas != 1 else ''} in the rules of kube-proxy"
     expected = f"connections go to the Pods in {PROVIDER}"
     return Step("programmed", title, PROXY, expected, programmed(replicas), "", "imported", hop, True)
-
-
-def by_hand(world: World) -> str:
-    """The command line with which a person runs the command inside the client's Pod."""
-    return shlex.join(pod_shell(world.bed.root, CONSUMER, CLIENT, namespace=NAMESPACE).argv(["curl", URL]))
 
 
 async def _run(world: World, command: list[str], timeout: float = 30.0) -> Executed:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
 from testbed import NotYet, karmada, wait_for
-from testbed.walkthrough import ANSWER, URL, manifests
+from testbed.walkthrough import ANSWER, CURL, URL, manifests
 from tests.e2e.world import PATIENCE_SECONDS, SAMPLES, is_ready
 from tests.support.conformance import KARMADA, KUBERNETES_DNS, KUBERNETES_SERVICE, behaviour
 from tests.support.fleet import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from testbed import Api
+    from testbed import Api, ControlPlane
     from tests.e2e.conftest import Stage
     from tests.e2e.world import Scene, World
 
@@ -57,6 +60,19 @@ async def scene(stage: Stage, walked: set[str]) -> Scene:
     return made
 
 
+async def literally(command: str, member: ControlPlane, kubectl: Path) -> str:
+    """What a command of the example's README prints."""
+    process = await asyncio.create_subprocess_exec(
+        kubectl,
+        *shlex.split(command)[1:],
+        env={"KUBECONFIG": str(member.access.kubeconfig), "HOME": str(member.access.kubeconfig.parent)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    stdout, _ = await process.communicate()
+    assert process.returncode == 0
+    return stdout.decode()
+
+
 async def curl(scene: Scene, url: str, times: int = SAMPLES) -> set[str]:
     """What the literal command prints, so many times, in the Pod of the Deployment curl."""
     command = ["sh", "-c", f"for i in $(seq {times}); do curl -sS -m 5 {url} || exit; printf '|'; done"]
@@ -72,7 +88,7 @@ async def curl(scene: Scene, url: str, times: int = SAMPLES) -> set[str]:
     level="Required",
     clause=KARMADA,
 )
-async def test_the_walkthrough_ends_as_it_says(scene, walked):
+async def test_the_walkthrough_ends_as_it_says(scene, walked, binaries):
     pods = walked
 
     async def read() -> set[str]:
@@ -85,6 +101,7 @@ async def test_the_walkthrough_ends_as_it_says(scene, walked):
         return f"`Hello, world!` from {len(seen & expected)} Pods" + (f", and {strange}" if strange else "")
 
     await scene.becomes("different answers", expected, read, told=told)
+    assert await literally(CURL, scene.world.bed.members["member2"], binaries["kubectl"]) in expected
 
 
 @behaviour(

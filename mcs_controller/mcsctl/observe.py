@@ -120,12 +120,7 @@ async def observe(
     plane = await access.host()
     host = w.Snapshot(kubectl=plane.kubectl)
     reader = Reader(plane.client, host)
-    kinds, *_ = await asyncio.gather(
-        _read_kinds(plane.client, host),
-        reader.version(),
-        reader.list(w.CLUSTERS),
-        *_control_plane_reads(reader, service),
-    )
+    kinds, _ = await asyncio.gather(_read_kinds(plane.client, host), _all(*_control_plane_reads(reader, service)))
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     wanted = _members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
@@ -136,6 +131,8 @@ async def observe(
 
 
 def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Iterable[Awaitable[object]]:
+    yield reader.version()
+    yield reader.list(w.CLUSTERS)
     yield reader.list(w.LEASES, wk.SYSTEM_NAMESPACE)
     yield reader.list(w.DEPLOYMENTS, wk.SYSTEM_NAMESPACE)
     yield reader.list(w.CRDS)

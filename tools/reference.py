@@ -11,6 +11,7 @@ import click
 from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, IGNORED
 from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
+from tools.diagnosis_page import diagnosis_page
 from tools.licences import dependencies_page
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"flags.md": flags_page, "dependencies.md": dependencies_page}
+PAGES = {"flags.md": flags_page, "diagnosis.md": diagnosis_page, "dependencies.md": dependencies_page}
 
 
 @click.command(help=__doc__)

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
-from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import count
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from informers.errors import KubeError
 from informers.meta import ObjectKey
@@ -29,11 +27,16 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.standalone.domain.member_ownership import IDENTITY_NAMESPACE
 from tests.support.builders import cluster
 from tests.support.clock import FakeClock, settle
-from tests.support.fake_context import PlainController
 from tests.support.fleet_model_process import BESIDE, STANDALONE, Kind, Process
 from tests.support.fleet_model_server import THEIRS, Parked, Server, Wire
 from tests.support.memory import MemoryRecorder
-from tests.support.object_store import Json
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Collection, Iterator
+
+    from tests.support.fake_context import PlainController
+    from tests.support.object_store import Json
 
 _MAX_STEPS = 30_000
 _MAX_ROUNDS = 80

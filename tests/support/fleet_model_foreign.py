@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace
 from tests.support.builders import a_work, binding, mcs, service, slice_, work
-from tests.support.fleet_model import Fleet, fresh, marked, namespace
-from tests.support.fleet_model_server import THEIRS, Server
+from tests.support.fleet_model import fresh, marked, namespace
+from tests.support.fleet_model_server import THEIRS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tests.support.fleet_model import Fleet
+    from tests.support.fleet_model_server import Server
 
 KUBERNETES = {wk.SLICE_MANAGED_BY: "endpointslice-controller.k8s.io"}
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.fleet_model import Fleet
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.fleet_model import Fleet
 
 Json = dict[str, Any]
 

@@ -7,18 +7,21 @@ which controllers each of them has, is one of `STANDALONE`, `BESIDE` and `AGENT`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from unittest import mock
 
 from informers.meta import ObjectKey
 from mcs_controller import start
 from mcs_controller.standalone import start as standalone
 from tests.support.fake_context import FakeContext, PlainController
-from tests.support.fleet_model import Fleet, Move
 from tests.support.fleet_model_server import BEGAN, PROCESS, Connection, Server
 from tests.support.members import MemoryMembers
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from tests.support.fleet_model import Fleet, Move
 
 
 class Kind(NamedTuple):

@@ -68,9 +68,7 @@ class KarmadaWebhook:
         versions = crd["spec"]["versions"]
         if all(one["name"] != "v1alpha1" for one in versions):
             older = {**copy.deepcopy(versions[0]), "name": "v1alpha1", "storage": False}
-            older["schema"] = {
-                "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            }
+            older["schema"] = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
             versions.append(older)
         conversion = {
             "strategy": "Webhook",
@@ -129,11 +127,7 @@ class KarmadaWebhook:
         wanted = review["request"]["desiredAPIVersion"]
         # Both versions say the same here; what matters is that every object has been through Go's structs.
         converted = [{"status": {}, **one, "apiVersion": wanted} for one in review["request"]["objects"]]
-        response = {
-            "uid": review["request"]["uid"],
-            "convertedObjects": converted,
-            "result": {"status": "Success"},
-        }
+        response = {"uid": review["request"]["uid"], "convertedObjects": converted, "result": {"status": "Success"}}
         return web.json_response(
             {"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview", "response": response}
         )

@@ -315,9 +315,10 @@ class Server(MemoryApi):
         if self.down:
             raise TransportError(f"{self.name} cannot be reached")
 
-    def seed(self, content: Any, *, plural: str = "") -> Json:
-        self._latest.pop(key_of(plural or plural_of(content), content), None)
-        return super().seed(content, plural=plural)
+    def seed(self, *contents: Any, plural: str = "") -> Json:
+        for content in contents:
+            self._latest.pop(key_of(plural or plural_of(content), content), None)
+        return super().seed(*contents, plural=plural)
 
     def edit(self, kind: str, namespace: str, name: str, patch: Any) -> Json:
         self._latest.pop((plural_of({"kind": kind}), ObjectKey(namespace, name)), None)

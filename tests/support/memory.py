@@ -213,10 +213,15 @@ class MemoryApi:
         informer = self.informer(resource, indexers, **selectors)  # type: ignore[arg-type]
         return CachedClient(cast("ApiClient", self), cast("SharedInformer[T]", informer))
 
-    def seed(self, content: Mapping[str, Any], *, plural: str = "") -> Json:
-        """Somebody creates an object, status included; uid, resourceVersion and finalizers are kept if given."""
-        obj = json_copy(dict(content))
-        return self.store.insert(key_of(plural or plural_of(obj), obj), obj)
+    def seed(self, *contents: Mapping[str, Any], plural: str = "") -> Json:
+        """Somebody creates objects, status included; uid, resourceVersion and finalizers are kept if given.
+
+        Returns the last one.
+        """
+        for content in contents:
+            obj = json_copy(dict(content))
+            made = self.store.insert(key_of(plural or plural_of(obj), obj), obj)
+        return made
 
     def edit(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Json:
         """Somebody changes anything about an object, status included, by a merge patch."""
@@ -234,6 +239,12 @@ class MemoryApi:
     def find(self, kind: str, namespace: str, name: str) -> Json | None:
         """A copy of an object as the server has it, or None."""
         return json_copy(self.store.objects.get(_key(kind, namespace, name)))
+
+    def read(self, kind: str, namespace: str, name: str) -> Json:
+        """A copy of an object that has to be there."""
+        found = self.find(kind, namespace, name)
+        assert found is not None, f"there is no {kind} {namespace}/{name}"
+        return found
 
     def all(self, kind: str) -> list[Json]:
         """Copies of all objects of a kind, by key."""

@@ -77,10 +77,7 @@ def strict_flags(directory: Path) -> list[str]:
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted, Panic]\n"
         "rules: [{level: Metadata}]\n"
     )
-    return [
-        "--feature-gates=WatchList=false",
-        f"--audit-policy-file={policy}",
-    ]
+    return ["--feature-gates=WatchList=false", f"--audit-policy-file={policy}"]
 
 
 async def grant_paths_to_nobody_else(bed: Bed) -> None:

@@ -27,12 +27,7 @@ _TIMED = frozenset({"cluster-status-controller", "cluster-controller"})
 
 
 LEADS = ("leader_election_master_status",)
-_SAYS_ACTIVITY = (
-    *LEADS,
-    "workqueue_depth",
-    "controller_runtime_active_workers",
-    "controller_runtime_reconcile_total",
-)
+_SAYS_ACTIVITY = (*LEADS, "workqueue_depth", "controller_runtime_active_workers", "controller_runtime_reconcile_total")
 
 
 class Asked(NamedTuple):

@@ -104,12 +104,10 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "TLS: expired": [(PROXY, "test_certificate_that_has_expired_is_refused")],
     "TLS: wrong host": [(PROXY, "test_certificate_for_another_name_is_refused_unless_that_name_is_expected")],
-    "TLS: authority changed on disk": [
-        (PROXY, "test_authority_that_changed_on_disk_is_trusted_from_the_next_request"),
-    ],
+    "TLS: authority changed on disk": [(PROXY, "test_authority_that_changed_on_disk_is_trusted_from_the_next_request")],
     "TLS: none at all": [(PROXY, "test_server_that_speaks_no_tls_is_a_transport_error")],
     "reset while a request is written": [
-        (WIRE, "test_connection_reset_while_a_request_is_being_written_is_a_transport_error"),
+        (WIRE, "test_connection_reset_while_a_request_is_being_written_is_a_transport_error")
     ],
     "reset while a write's answer is read": [
         (WIRE, "test_connection_lost_while_writing_is_told_and_not_replayed"),
@@ -156,9 +154,7 @@ TABLE: Final[dict[str, list[tuple[str, str]]]] = {
         (HANDLERS, "test_slow_handler_is_named_in_the_log_once_and_once_when_it_is_quick_again"),
         (INFORMER, "test_nothing_is_read_from_the_watch_while_a_handler_has_its_turn"),
     ],
-    "handler that never returns": [
-        (HANDLERS, "test_handler_that_never_returns_harms_no_other_and_nobodys_memory"),
-    ],
+    "handler that never returns": [(HANDLERS, "test_handler_that_never_returns_harms_no_other_and_nobodys_memory")],
     "cluster turns not ready mid-reconcile": [
         (HISTORIES, "fare"),
         (

@@ -101,10 +101,7 @@ FINE = ("True", "EndpointsAvailable", "Every consumer has ready endpoints.")
             (*FINE[:2], f"{FINE[2]} Skipped: m9: no such Cluster is registered."),
         ),
         (asked([at("m1"), to("m2", "m1")], service=BOTH, ports=[{"port": 80}]), FINE),
-        (
-            asked([at("m1"), at("m1", web("web-2", endpoints=[UNREADY])), to("m2", "m1")]),
-            FINE,
-        ),
+        (asked([at("m1"), at("m1", web("web-2", endpoints=[UNREADY])), to("m2", "m1")]), FINE),
     ],
     ids=[
         "delivered",
@@ -135,11 +132,7 @@ def test_available(found: Availability, expected: tuple[str, str, str]):
         ),
         (asked(), Reason.NO_ENDPOINT_SLICE, "m2: no EndpointSlice of the Service in m1."),
         (asked(consumers=["m2", "m3"]), Reason.NO_ENDPOINT_SLICE, "m2, m3: no EndpointSlice of the Service in m1."),
-        (
-            asked(providers=["m1", "nosuch"]),
-            Reason.NO_ENDPOINT_SLICE,
-            "m2: no EndpointSlice of the Service in m1.",
-        ),
+        (asked(providers=["m1", "nosuch"]), Reason.NO_ENDPOINT_SLICE, "m2: no EndpointSlice of the Service in m1."),
         (asked(providers=["nosuch"]), Reason.NO_ENDPOINT_SLICE, "m2: no provider is registered."),
         (
             asked([at("m1", web(endpoints=[])), to("m2", "m1", web(endpoints=[]))]),

@@ -7,11 +7,7 @@ import pytest
 
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.domain.clusters import connection_of, relevant_change
-from tests.support.clusters import (
-    cluster,
-    cluster_json,
-    golden,
-)
+from tests.support.clusters import cluster, cluster_json, golden
 
 GOLDEN = [CLUSTERS.decode(msgspec.json.encode(one)) for one in golden("host-clusters.json")]
 

@@ -92,10 +92,7 @@ def brought(observed: Json | None, said: Said, *present: Json) -> Json:
 def test_cases_41_and_47_an_exported_slice_without_work_gets_one():
     made = brought(slice_(), ONLY_EXPORT)
     assert (made["metadata"]["namespace"], made["metadata"]["name"]) == ("karmada-es-m1", NAME)
-    assert made["metadata"]["labels"] == exported() | {
-        wk.COLLECTED_BY: "ServiceExport",
-        wk.WORK_PERMANENT_ID: "id-1",
-    }
+    assert made["metadata"]["labels"] == exported() | {wk.COLLECTED_BY: "ServiceExport", wk.WORK_PERMANENT_ID: "id-1"}
     assert made["metadata"]["finalizers"] == [wk.IMPORT_FINALIZER]
     assert made["spec"]["suspendDispatching"] is True
 

@@ -55,10 +55,7 @@ def test_service_applied_speaks_as_karmada_does():
 )
 def test_case_26_slices_dispatched_speaks_as_karmada_does_however_many_there_are(slices: Any):
     assert slices_dispatched(slices).condition == Condition(
-        type="EndpointSliceDispatched",
-        status="True",
-        reason="EndpointSliceDispatchedSucceed",
-        message=THEIRS,
+        type="EndpointSliceDispatched", status="True", reason="EndpointSliceDispatchedSucceed", message=THEIRS
     )
 
 
@@ -344,11 +341,7 @@ def test_merging_is_idempotent_and_keeps_one_condition_of_a_type(
 
 @pytest.mark.parametrize(
     ("after", "same"),
-    [
-        (stamped("A", at=NOW), True),
-        (stamped("A", message="other"), False),
-        (stamped("A", status="False"), False),
-    ],
+    [(stamped("A", at=NOW), True), (stamped("A", message="other"), False), (stamped("A", status="False"), False)],
     ids=["only the time differs", "other words", "other status"],
 )
 def test_an_event_is_worth_a_change_of_words_or_status(after: Condition, same: bool):

@@ -19,12 +19,7 @@ from mcs_controller.domain.dispatch import (
     plan_dispatch,
     release_collected,
 )
-from mcs_controller.domain.naming import (
-    dispatched_slice_name,
-    dispatched_slice_names,
-    distinct_slice_name,
-    work_name,
-)
+from mcs_controller.domain.naming import dispatched_slice_name, dispatched_slice_names, distinct_slice_name, work_name
 from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.domain.works import CreateWork, DeleteWork, PatchWork, Role, SliceRef, origin_of, role_of, target_of
 from tests.support.builders import (

@@ -6,14 +6,7 @@ import pytest
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import AddressRules, Finding, Kind, parse_member_ranges
-from mcs_controller.domain.import_slices import (
-    CreateSlice,
-    DeleteSlice,
-    ImportPlan,
-    PatchSlice,
-    plan_import,
-    work_of,
-)
+from mcs_controller.domain.import_slices import CreateSlice, DeleteSlice, ImportPlan, PatchSlice, plan_import, work_of
 from mcs_controller.domain.naming import imported_slice_names
 from tests.support.builders import (
     Json,

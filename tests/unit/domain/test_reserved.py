@@ -38,10 +38,7 @@ def test_nothing_else_is(kind: str, namespace: str, name: str):
 
 @pytest.mark.parametrize(
     ("kind", "name", "labels"),
-    [
-        ("EndpointSlice", "any", {"kubernetes.io/service-name": "metrics-server"}),
-        ("Endpoints", "metrics-server", {}),
-    ],
+    [("EndpointSlice", "any", {"kubernetes.io/service-name": "metrics-server"}), ("Endpoints", "metrics-server", {})],
 )
 def test_endpoints_of_what_is_reserved_are_too(kind: str, name: str, labels: dict[str, str]):
     reserved = ReservedObjects.parse(["Service/kube-system/metrics-server"])

@@ -53,10 +53,7 @@ class TestKubeconfig:
         path = kubeconfig(
             tmp_path,
             cluster={"certificate-authority-data": b64(CA.certificate_pem), "tls-server-name": "kubernetes"},
-            user={
-                "client-certificate-data": b64(CLIENT.certificate_pem),
-                "client-key-data": b64(CLIENT.key_pem),
-            },
+            user={"client-certificate-data": b64(CLIENT.certificate_pem), "client-key-data": b64(CLIENT.key_pem)},
         )
         before = temporary_files()
         for _ in range(2):  # kubernetes-asyncio has a cache of temporary files that must not get in the way
@@ -139,11 +136,7 @@ class TestKubeconfig:
         assert await token_of(config) == "two"
 
     async def test_exec_plugin_that_fails_is_named_with_its_words(self, tmp_path: Path) -> None:
-        plugin = {
-            "apiVersion": EXEC_API,
-            "command": "sh",
-            "args": ["-c", "echo log in first >&2; exit 3"],
-        }
+        plugin = {"apiVersion": EXEC_API, "command": "sh", "args": ["-c", "echo log in first >&2; exit 3"]}
         path = kubeconfig(tmp_path, user={"exec": plugin})
         with pytest.raises(ConfigError, match=r"config.*process returned 3\. log in first"):
             await load_kubeconfig(str(path))

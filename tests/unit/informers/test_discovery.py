@@ -56,8 +56,7 @@ def test_subresources_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"ok", b"[]", b"{}", b'{"kind":"Status"}', b'{"kind":"APIGroupDiscoveryList","items":1}', b"\xff\xfe"],
+    "body", [b"", b"ok", b"[]", b"{}", b'{"kind":"Status"}', b'{"kind":"APIGroupDiscoveryList","items":1}', b"\xff\xfe"]
 )
 def test_anything_else_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
@@ -78,9 +77,6 @@ def test_enablements_are_sorted_on_both_levels_by_name() -> None:
         {"groupVersion": "apps/v1", "resources": []},
         {
             "groupVersion": "v1",
-            "resources": [
-                {"name": "ingressclasses", "kind": "IngressClass"},
-                {"name": "ingresses", "kind": "Ingress"},
-            ],
+            "resources": [{"name": "ingressclasses", "kind": "IngressClass"}, {"name": "ingresses", "kind": "Ingress"}],
         },
     ]

@@ -38,16 +38,7 @@ from informers.watch.watcher import (
     Watcher,
     WatchRequest,
 )
-from tests.support.objects import (
-    CONFIG_MAPS,
-    ConfigMap,
-    bookmark_line,
-    config_map,
-    event_line,
-    key,
-    manifest,
-    status,
-)
+from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, key, manifest, status
 from tests.support.scale import SCALE
 
 NAMES = st.sampled_from("ab")  # few, so that things happen to the same object

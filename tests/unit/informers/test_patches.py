@@ -46,9 +46,7 @@ def test_object_that_is_being_deleted_gets_no_new_one():
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [((), None), ((OTHER,), None), ((MINE,), []), ((OTHER, MINE, "c"), [OTHER, "c"])],
-    ids=str,
+    ("before", "after"), [((), None), ((OTHER,), None), ((MINE,), []), ((OTHER, MINE, "c"), [OTHER, "c"])], ids=str
 )
 @pytest.mark.parametrize("going", [False, True])
 def test_removing_keeps_those_of_others_and_the_version(before: tuple[str, ...], after: list[str] | None, going: bool):

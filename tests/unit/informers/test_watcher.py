@@ -46,16 +46,7 @@ from informers.watch.watcher import (
     Watching,
     WatchRequest,
 )
-from tests.support.objects import (
-    CONFIG_MAPS,
-    ConfigMap,
-    bookmark_line,
-    config_map,
-    event_line,
-    key,
-    manifest,
-    status,
-)
+from tests.support.objects import CONFIG_MAPS, ConfigMap, bookmark_line, config_map, event_line, key, manifest, status
 
 STREAM = WatchRequest(resource_version="", send_initial_events=True)
 PAGES = ListRequest(limit=2)

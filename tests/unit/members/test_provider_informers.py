@@ -69,10 +69,7 @@ async def test_a_change_of_endpoints_in_use_comes_before_ordinary_work_and_a_new
     api, informer = bench.apis["m1"], unsynced(bench)
     informer.synced.set()
     slices: Controller[ClusterRequest] = Controller(
-        "slices",
-        cast(Any, None),
-        clock=bench.clock,
-        rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),
+        "slices", cast(Any, None), clock=bench.clock, rate_limiter=ItemExponentialFailureRateLimiter(1, 1000)
     )
     slices._running = True  # its watches are registered at once
     bench.watches.add_slice_queue(slices)

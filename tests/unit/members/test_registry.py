@@ -60,8 +60,7 @@ class World:
                 await task
 
     def add(self, name: str, **fields: Any) -> None:
-        self.host.seed(cluster_json(name, **fields))
-        self.host.seed(secret_json(name))
+        self.host.seed(cluster_json(name, **fields), secret_json(name))
 
     async def edit(self, name: str, **patch: Any) -> None:
         self.host.edit("Cluster", "", name, patch)
@@ -200,14 +199,8 @@ async def test_pull_mode_ends_the_connection(world: World) -> None:
             {"proxyURL": "gopher://user:password@proxy"},
             "spec.proxyURL is not a URL with a host and one of the schemes http, https, socks4, socks5, socks5h",
         ),
-        (
-            {"apiEndpoint": "https://m1:6443?a=b"},
-            "server 'https://m1:6443' must not have a query or fragment",
-        ),
-        (
-            {"apiEndpoint": "https://a:b@m1:6443"},
-            "server 'https://m1:6443' must not have a user",
-        ),
+        ({"apiEndpoint": "https://m1:6443?a=b"}, "server 'https://m1:6443' must not have a query or fragment"),
+        ({"apiEndpoint": "https://a:b@m1:6443"}, "server 'https://m1:6443' must not have a user"),
         ({"secretRef": None}, "spec.secretRef is not set"),
         ({"secretRef": {"namespace": "x", "name": "y"}}, "Secret x/y not found"),
     ],

@@ -77,9 +77,7 @@ class PullWorld(World):
     """A world in which m1 may be a Pull cluster."""
 
     def mode_of(self, name: str) -> str:
-        found = self.host.find("Cluster", "", name)
-        assert found is not None
-        return str(found["spec"]["syncMode"])
+        return str(self.host.read("Cluster", "", name)["spec"]["syncMode"])
 
     async def switch(self, mode: str, agent: Agent) -> None:
         """Somebody changes the mode; both sides hear of it."""
@@ -103,8 +101,7 @@ async def world() -> PullWorld:
     world = PullWorld("m1", "m2")
     world.connections.leave("m1")
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -281,8 +278,7 @@ async def test_beside_an_agent_that_keeps_to_nothing_the_control_plane_makes_no_
     world = PullWorld("m1", "m2", flags={"member_max_works": 2})
     world.connections.leave("m1")
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]))
     for number in (1, 2, 3):
         world.host.seed(collected_work("m1", slice_(f"web-{number}")))
     await world.settle()

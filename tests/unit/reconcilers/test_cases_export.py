@@ -39,8 +39,7 @@ async def test_case_58_the_exports_of_a_pull_cluster_are_left_to_its_agent():
     world = World("m1", enabled=EXPORT_CONTROLLERS)
     world.host.edit("Cluster", "", "m1", {"spec": {"syncMode": "Pull"}})
     world.connections.leave("m1")
-    world.members["m1"].seed(slice_())
-    world.members["m1"].seed(service_export())
+    world.members["m1"].seed(slice_(), service_export())
     world.host.seed(export_work("m1"))
     await world.settle()
     assert world.writes == []

@@ -42,8 +42,7 @@ SLICE = ClusterRequest("m1", "default", "web-1")
 async def running(*names: str, providers: Any = ("m1",), **fields: Any) -> World:
     """A world in which one service is at rest, with one slice in m1."""
     world = World(*names)
-    world.host.seed(service())
-    world.host.seed(mcs(providers=providers, **fields))
+    world.host.seed(service(), mcs(providers=providers, **fields))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -64,9 +63,7 @@ def collected(world: World, cluster: str = "m1") -> dict[str, str]:
 
 async def test_slices_of_the_service_are_collected_and_no_others():
     world = await running("m1", "m2")
-    world.members["m1"].seed(slice_("web-2"))
-    world.members["m1"].seed(slice_("api-1", service="api"))
-    world.members["m1"].seed(slice_("loose", service=None))
+    world.members["m1"].seed(slice_("web-2"), slice_("api-1", service="api"), slice_("loose", service=None))
     world.members["m1"].seed(slice_("web-3", "elsewhere"))
     world.members["m1"].seed(slice_("copy", labels={wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER}))
     world.members["m2"].seed(slice_("web-4"))
@@ -114,8 +111,7 @@ async def test_a_slice_scaled_to_nothing_is_at_rest_afterwards():
 
 async def test_opening_04_a_slice_that_is_relabelled_moves_with_its_copies():
     world = await running("m1", "m2")
-    world.host.seed(service("api"))
-    world.host.seed(mcs("api", providers=["m1"], permanent_id="api-id"))
+    world.host.seed(service("api"), mcs("api", providers=["m1"], permanent_id="api-id"))
     await world.settle()
     world.members["m1"].edit(wk.SLICE_KIND, "default", "web-1", {"metadata": {"labels": {wk.SERVICE_NAME: "api"}}})
     await world.settle()
@@ -133,8 +129,7 @@ async def test_opening_04_a_slice_that_is_relabelled_moves_with_its_copies():
 
 async def test_opening_03_what_was_deleted_or_relabelled_while_the_controller_was_down_is_withdrawn():
     world = await running("m1", "m2")
-    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
-    world.members["m1"].seed(slice_("web-3", addresses=["10.0.0.3"]))
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]), slice_("web-3", addresses=["10.0.0.3"]))
     await world.settle()
     world.stop()
     world.members["m1"].remove(wk.SLICE_KIND, "default", "web-1")
@@ -249,8 +244,7 @@ async def test_opening_05_a_provider_that_is_named_again_before_it_was_let_go_ha
 async def test_a_provider_that_was_skipped_is_not_collected_from_though_it_is_watched_for_others():
     world = await running("m1", "m2", providers=["m1", "m2"])
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "False")]}})
-    world.host.seed(service("api"))
-    world.host.seed(mcs("api", providers=["m1", "m2"], permanent_id="api-id"))
+    world.host.seed(service("api"), mcs("api", providers=["m1", "m2"], permanent_id="api-id"))
     world.members["m2"].seed(slice_("api-1", service="api"))
     await world.settle()
     assert collected(world, "m2") == {}
@@ -263,8 +257,7 @@ async def test_slices_that_were_there_before_their_service_are_collected():
     world = await running("m1", "m2")
     world.members["m1"].seed(slice_("api-1", service="api"))
     await world.settle()
-    world.host.seed(service("api"))
-    world.host.seed(mcs("api", providers=["m1"], permanent_id="api-id"))
+    world.host.seed(service("api"), mcs("api", providers=["m1"], permanent_id="api-id"))
     await world.settle()
     assert collected(world) == {"web-1": "web", "api-1": "api"}
 
@@ -296,8 +289,7 @@ async def test_opening_02_clusters_that_provide_and_consume_slices_of_one_name_n
     order: tuple[str, str],
 ):
     world = World("m1", "m2")
-    world.host.seed(service())
-    world.host.seed(mcs())
+    world.host.seed(service(), mcs())
     for name in order:
         world.members[name].seed(slice_(addresses=[f"10.0.0.{name[1]}"]))
         await world.settle()
@@ -317,9 +309,7 @@ async def test_opening_02_clusters_that_provide_and_consume_slices_of_one_name_n
 
 async def test_opening_02_a_dispatched_work_that_is_there_first_keeps_its_place():
     world = World("m1", "m2")
-    world.host.seed(dispatched_work("m2", "m1", slice_(addresses=["10.0.0.2"])))
-    world.host.seed(service())
-    world.host.seed(mcs())
+    world.host.seed(dispatched_work("m2", "m1", slice_(addresses=["10.0.0.2"])), service(), mcs())
     for name in ("m1", "m2"):
         world.members[name].seed(slice_(addresses=[f"10.0.0.{name[1]}"]))
     await world.settle()
@@ -339,8 +329,7 @@ async def test_a_garbled_collected_work_is_put_right():
 async def test_garbage_with_our_finalizer_that_is_being_deleted_is_let_go_and_its_place_taken():
     world = World("m1", "m2")
     world.host.seed(work("m1", NAME, 7, {"x": 1}, finalizers=[wk.DISPATCH_FINALIZER], deleting=True))
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"]))
+    world.host.seed(service(), mcs(providers=["m1"]))
     world.members["m1"].seed(slice_())
     await world.settle()
     assert collected(world) == {"web-1": "web"}
@@ -375,10 +364,7 @@ async def test_opening_17_a_slice_whose_work_would_have_too_long_a_name_is_said_
     assert world.recorder.take() == [(wk.MCS_KIND, "DispatchEndpointSliceFailed")], "once, not for each try"
     world.members["m1"].remove(wk.SLICE_KIND, "default", long)
     await world.settle()
-    assert world.condition(wk.SLICE_DISPATCHED) == (
-        "True",
-        "EndpointSlice are dispatched successfully",
-    )
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
 
 
 async def test_a_slice_of_a_thousand_endpoints_travels_whole():

@@ -44,8 +44,7 @@ SLICE = ClusterRequest("m1", "default", "web-1")
 async def running(*names: str, **fields: Any) -> World:
     """A world in which one service is at rest, with one slice in m1."""
     world = World(*names)
-    world.host.seed(service())
-    world.host.seed(mcs(**{"providers": ["m1"], **fields}))
+    world.host.seed(service(), mcs(**{"providers": ["m1"], **fields}))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -80,8 +79,7 @@ async def test_opening_01_slices_of_one_name_from_two_providers_both_arrive_and_
 
 async def test_opening_17_slices_that_took_one_name_at_once_are_told_apart_by_the_next_event():
     world = World("a", "a-b", "z")
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["a", "a-b"], consumers=["z"]))
+    world.host.seed(service(), mcs(providers=["a", "a-b"], consumers=["z"]))
     for provider, name in (("a", "b-c"), ("a-b", "c")):
         # As two workers write them that have not seen each other's.
         world.host.seed(dispatched_work(provider, "z", slice_(name)))
@@ -128,10 +126,7 @@ async def test_a_consumer_that_turns_ready_gets_what_it_missed():
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready")]}})
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.5"]}
-    assert world.condition(wk.SLICE_DISPATCHED) == (
-        "True",
-        "EndpointSlice are dispatched successfully",
-    )
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
 
 
 async def test_a_provider_that_is_not_ready_keeps_its_endpoints_everywhere():
@@ -277,8 +272,7 @@ async def test_copies_without_anything_behind_them_are_removed_after_a_restart()
 
 async def test_a_copy_of_an_unknown_services_slice_goes_with_its_collected_work():
     world = World("m1", "m2")
-    world.host.seed(collected_work("m1"))
-    world.host.seed(dispatched_work("m1", "m2"))
+    world.host.seed(collected_work("m1"), dispatched_work("m1", "m2"))
     await world.settle()
     assert world.works == []
 
@@ -292,8 +286,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
     for consumer in ("m2", "m3"):
         refused = Invalid(422, "Invalid", "you shall not")
         world.host.fail(refused, "create", "Work", broken, namespace=execution_namespace(consumer), times=1000)
-    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]))
-    world.members["m1"].seed(slice_("web-3", addresses=["10.0.0.3"]))
+    world.members["m1"].seed(slice_("web-2", addresses=["10.0.0.2"]), slice_("web-3", addresses=["10.0.0.3"]))
     await world.settle(rounds=5, failures=True)
     assert world.slices_in("m2").keys() == {"m1-web-1", "m1-web-3"}
     status, message = world.condition(wk.SLICE_DISPATCHED) or ("", "")
@@ -306,10 +299,7 @@ async def test_openings_09_and_10_each_failure_stays_in_the_verdict_until_it_is_
     world.host.stop_failing()
     await world.settle()
     assert world.slices_in("m3").keys() == {"m1-web-1", "m1-web-2", "m1-web-3"}
-    assert world.condition(wk.SLICE_DISPATCHED) == (
-        "True",
-        "EndpointSlice are dispatched successfully",
-    )
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
     assert world.take_events() == [(wk.MCS_KIND, "DispatchEndpointSliceSucceed")]
 
 
@@ -434,7 +424,7 @@ async def test_golden_from_the_walkthroughs_slice_come_its_two_works_and_the_con
             [manifest] = one["spec"]["workload"]["manifests"]
             assert manifest["metadata"]["labels"].pop(wk.WORK_PERMANENT_ID) == work_id
         assert made == expected
-    conditions = (world.host.find(wk.MCS_KIND, "default", "nginx") or {})["status"]["conditions"]
+    conditions = world.host.read(wk.MCS_KIND, "default", "nginx")["status"]["conditions"]
     assert conditions.pop()["type"] == wk.ENDPOINTS_AVAILABLE, "ours alone"
     theirs = golden("host-multiclusterservice")["status"]["conditions"]
     assert [one | {"lastTransitionTime": ""} for one in conditions] == [

@@ -29,8 +29,7 @@ NEW = {"endpoints": [{"addresses": ["10.9.9.9"], "conditions": {"ready": True}}]
 async def running() -> World:
     """A service at rest: m1 provides one slice, m2 and m3 consume it."""
     world = World("m1", "m2", "m3")
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"]))
+    world.host.seed(service(), mcs(providers=["m1"]))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -176,8 +175,7 @@ async def test_a_name_is_taken_from_the_moment_that_it_is_chosen():
 
 
 def changed_work(world: Execution, **manifest: Any) -> Any:
-    there = world.host.find("Work", *KEY)
-    assert there is not None
+    there = world.host.read("Work", *KEY)
     return predict_result(PatchWork(*KEY, _spec(there, manifest)), a_work(there))
 
 

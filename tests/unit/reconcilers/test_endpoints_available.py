@@ -13,8 +13,7 @@ STATUS = "patch multiclusterservices/default/web/status"
 async def running(*names: str, **fields: Any) -> World:
     """A world at rest: m1 provides, m2 consumes."""
     world = World(*(names or ("m1", "m2")))
-    world.host.seed(service())
-    world.host.seed(mcs(**({"providers": ["m1"], "consumers": ["m2"]} | fields)))
+    world.host.seed(service(), mcs(**({"providers": ["m1"], "consumers": ["m2"]} | fields)))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -97,8 +96,7 @@ async def test_a_consumers_own_endpoints_count_and_are_watched_only_when_they_ma
 
 async def test_a_selector_that_finds_nothing_is_told_without_waiting():
     world = World("m1", "m2")
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]))
     world.members["m1"].seed(slice_(addresses=[]))
     await world.settle()
     assert available(world) == ("False", "m2: no ready endpoint in m1.")

@@ -105,8 +105,7 @@ async def test_case_63_a_collected_work_gets_its_slice():
 async def test_two_slices_of_one_usual_name_that_are_made_at_once_get_one_each():
     bench = Bench(MemoryApi())
     bench.api.travel = lambda: asyncio.sleep(0)
-    bench.api.seed(exported_work("m1"))
-    bench.api.seed(exported_work("m1-web", slice_("1", addresses=["10.0.0.2"])))
+    bench.api.seed(exported_work("m1"), exported_work("m1-web", slice_("1", addresses=["10.0.0.2"])))
     first, second = sorted(set(bench.asked))
     await asyncio.gather(bench.reconciler.reconcile(first), bench.reconciler.reconcile(second))
     assert sorted(bench.imported.values()) == [["10.0.0.1"], ["10.0.0.2"]]
@@ -133,9 +132,7 @@ async def test_case_64_a_shared_work_stays_and_its_slice_goes():
     bench.api.edit("Work", "karmada-es-m1", NAME, {"metadata": {"labels": labels, "finalizers": finalizers}})
     await bench.settle()
     assert bench.imported == {}
-    left = bench.api.find("Work", "karmada-es-m1", NAME)
-    assert left is not None
-    assert left["metadata"]["finalizers"] == [wk.DISPATCH_FINALIZER]
+    assert bench.api.read("Work", "karmada-es-m1", NAME)["metadata"]["finalizers"] == [wk.DISPATCH_FINALIZER]
 
 
 async def test_a_work_that_goes_takes_its_slice_with_it_first():
@@ -211,8 +208,7 @@ def namespace(name: str) -> Json:
 
 async def test_a_namespace_that_comes_late_is_noticed_at_once():
     bench = Bench(MemoryApi(strict_namespaces=True))
-    bench.api.seed(namespace("karmada-es-m1"))
-    bench.api.seed(exported_work("m1"))
+    bench.api.seed(namespace("karmada-es-m1"), exported_work("m1"))
     with pytest.raises(AggregateError):
         await bench.settle()
     bench.api.seed(namespace("other"))
@@ -227,9 +223,7 @@ async def test_a_namespace_that_comes_late_is_noticed_at_once():
 
 async def test_slices_of_others_are_left_alone():
     bench = Bench()
-    bench.api.seed(slice_("kubernetes"))
-    bench.api.seed(slice_("imported-m1-web-9"))
-    bench.api.seed(exported_work("m1"))
+    bench.api.seed(slice_("kubernetes"), slice_("imported-m1-web-9"), exported_work("m1"))
     bench.api.seed(collected_work("m2"))
     await bench.settle()
     bench.api.remove("Work", "karmada-es-m1", NAME)

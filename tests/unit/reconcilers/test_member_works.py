@@ -31,8 +31,7 @@ def name(number: int) -> str:
 async def running(slices: int, *, limit: int = 4, consumers: tuple[str, ...] = ("m2",), **flags: Any) -> World:
     """m1 and m3 provide, m1 has so many slices."""
     world = World("m1", "m2", "m3", flags={"member_max_works": limit, **flags})
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1", "m3"], consumers=consumers))
+    world.host.seed(service(), mcs(providers=["m1", "m3"], consumers=consumers))
     for number in range(1, slices + 1):
         world.members["m1"].seed(slice_(name(number), addresses=[f"10.0.0.{number}"]))
     await world.settle()

@@ -44,8 +44,7 @@ def fresh(**fields: Any) -> dict[str, Any]:
 async def running(*names: str, **fields: Any) -> World:
     """A world in which one service is at rest, with one slice in m1."""
     world = World(*names)
-    world.host.seed(service())
-    world.host.seed(fresh(**fields))
+    world.host.seed(service(), fresh(**fields))
     world.members["m1"].seed(slice_())
     await world.settle()
     world.forget_calls()
@@ -61,30 +60,24 @@ def reconciler(world: World) -> Any:
 
 async def test_a_service_reaches_its_consumer_and_says_so():
     world = World("m1", "m2")
-    world.host.seed(service())
-    world.host.seed(fresh(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), fresh(providers=["m1"], consumers=["m2"]))
     world.members["m1"].seed(slice_())
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
     assert world.slices_in("m1") == {}
     assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
-    assert world.condition(wk.SLICE_DISPATCHED) == (
-        "True",
-        "EndpointSlice are dispatched successfully",
-    )
+    assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
     assert sorted(world.take_events()) == [
         (wk.MCS_KIND, "DispatchEndpointSliceSucceed"),
         (wk.MCS_KIND, "SyncServiceSucceed"),
     ]
-    bound = world.host.find("ResourceBinding", "default", "web-service")
-    assert bound is not None
+    bound = world.host.read("ResourceBinding", "default", "web-service")
     assert bound["spec"]["placement"] == {"clusterAffinity": {"clusterNames": ["m1", "m2"]}}
 
 
 async def test_opening_08_every_object_is_written_as_seldom_as_can_be_and_nothing_is_read():
     world = World("m1", "m2")
-    world.host.seed(service())
-    world.host.seed(fresh(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), fresh(providers=["m1"], consumers=["m2"]))
     world.members["m1"].seed(slice_())
     await world.settle()
     assert sorted(world.writes) == sorted(
@@ -147,10 +140,7 @@ async def test_a_missing_service_is_named_and_its_arrival_is_enough():
     assert WORK in world.works_in("m1"), "the rest goes on"
     world.host.seed(service())
     await world.settle()
-    assert world.condition(wk.SERVICE_APPLIED) == (
-        "True",
-        "Service is propagated to target clusters.",
-    )
+    assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
 
 
 async def test_a_service_on_its_way_out_is_as_good_as_missing():
@@ -171,20 +161,16 @@ async def test_a_service_that_goes_and_comes_back_is_claimed_and_bound_again():
     world.host.seed(service(metadata={"uid": "another"}))
     await world.settle()
     assert (world.condition(wk.SERVICE_APPLIED) or ("",))[0] == "True"
-    bound = world.host.find("ResourceBinding", "default", "web-service")
-    assert bound is not None
+    bound = world.host.read("ResourceBinding", "default", "web-service")
     assert [one["uid"] for one in bound["metadata"]["ownerReferences"]] == ["another"]
 
 
 async def test_a_binding_that_somebody_removes_or_bends_is_put_right():
     world = await running("m1", "m2")
-    before = world.host.find("ResourceBinding", "default", "web-service")
-    assert before is not None
+    before = world.host.read("ResourceBinding", "default", "web-service")
     world.host.edit("ResourceBinding", "default", "web-service", {"spec": {"resource": {"kind": "Secret"}}})
     await world.settle()
-    after = world.host.find("ResourceBinding", "default", "web-service")
-    assert after is not None
-    assert after["spec"] == before["spec"]
+    assert world.host.read("ResourceBinding", "default", "web-service")["spec"] == before["spec"]
     world.host.remove("ResourceBinding", "default", "web-service")
     await world.settle()
     assert world.host.find("ResourceBinding", "default", "web-service") is not None
@@ -213,9 +199,7 @@ async def test_a_claim_that_somebody_takes_off_is_put_back():
     world = await running("m1")
     world.host.edit("Service", "default", "web", {"metadata": {"labels": {wk.CLAIMED_BY: None}}})
     await world.settle()
-    assert (world.host.find("Service", "default", "web") or {})["metadata"]["labels"][
-        wk.CLAIMED_BY
-    ] == wk.CLAIMED_BY_MCS
+    assert world.host.read("Service", "default", "web")["metadata"]["labels"][wk.CLAIMED_BY] == wk.CLAIMED_BY_MCS
 
 
 # --- what fails -------------------------------------------------------------------------------------------------------
@@ -224,8 +208,7 @@ async def test_a_claim_that_somebody_takes_off_is_put_back():
 async def test_opening_09_every_provider_is_tried_and_each_failure_is_named():
     world = World("m1", "m2", "m3", "m4")
     world.host.edit("Cluster", "", "m4", {"status": {"conditions": [condition("Ready", "False")]}})
-    world.host.seed(service())
-    world.host.seed(fresh(consumers=["m3"]))
+    world.host.seed(service(), fresh(consumers=["m3"]))
     world.host.create = refusing(world.host.create, "karmada-es-m1", "karmada-es-m2")  # type: ignore[method-assign]
     await world.settle(rounds=3, failures=True)
     status, message = world.condition(wk.SERVICE_APPLIED) or ("", "")
@@ -265,8 +248,7 @@ async def reconcile_status(world: World) -> None:
 )
 async def test_whatever_the_server_refuses_is_said_and_mends_itself(verb: str, kind: str):
     world = World("m1")
-    world.host.seed(service())
-    world.host.seed(fresh(providers=["m1"]))
+    world.host.seed(service(), fresh(providers=["m1"]))
     world.host.fail(Forbidden(403, "Forbidden", "you may not"), verb, kind, times=1)
     request = world.controllers[wk.MCS_CONTROLLER]
     await request.run_one(WEB)
@@ -282,8 +264,7 @@ async def test_whatever_the_server_refuses_is_said_and_mends_itself(verb: str, k
 
 async def test_the_same_failure_again_is_one_event_and_one_write():
     world = World("m1")
-    world.host.seed(service())
-    world.host.seed(fresh(providers=["m1"]))
+    world.host.seed(service(), fresh(providers=["m1"]))
     world.host.fail(ServerError(500, "InternalError", "etcd is tired"), "create", "ResourceBinding", times=1000)
     await world.settle(rounds=5, failures=True)
     assert [str(call) for call in world.host.writes].count("patch multiclusterservices/default/web/status") == 1
@@ -309,8 +290,7 @@ async def test_a_conflict_is_neither_failure_nor_success():
 
 async def test_garbage_on_its_way_out_of_a_providers_place_is_replaced_when_it_is_gone():
     world = World("m1")
-    world.host.seed(service())
-    world.host.seed(work("m1", WORK, 7, finalizers=["theirs/f"], deleting=True))
+    world.host.seed(service(), work("m1", WORK, 7, finalizers=["theirs/f"], deleting=True))
     world.host.seed(fresh(providers=["m1"]))
     for _ in range(3):
         await world.controllers[wk.MCS_CONTROLLER].run_one(WEB)
@@ -333,8 +313,7 @@ async def test_garbage_on_its_way_out_of_a_providers_place_is_replaced_when_it_i
 )
 async def test_types_that_admission_should_have_refused_are_said_and_mended(types: list[str], said: str):
     world = World("m1")
-    world.host.seed(service())
-    world.host.seed(fresh(types=types))
+    world.host.seed(service(), fresh(types=types))
     await world.settle()
     status, message = world.condition(wk.SERVICE_APPLIED) or ("", "")
     assert (status, said in message) == ("False", True)
@@ -358,8 +337,7 @@ async def test_one_bad_field_is_named_and_all_else_goes_on():
 
 async def test_a_load_balancer_is_left_to_others_entirely():
     world = World("m1")
-    world.host.seed(service())
-    world.host.seed(fresh(types=["LoadBalancer"]))
+    world.host.seed(service(), fresh(types=["LoadBalancer"]))
     await world.settle()
     assert world.writes == []
     assert world.condition(wk.SERVICE_APPLIED) is None
@@ -370,8 +348,8 @@ async def test_a_service_that_stops_crossing_clusters_is_undone():
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"types": ["LoadBalancer"]}})
     await world.settle()
     assert world.works == []
-    assert (world.host.find(wk.MCS_KIND, "default", "web") or {})["metadata"]["finalizers"] == []
-    assert wk.CLAIMED_BY not in (world.host.find("Service", "default", "web") or {})["metadata"]["labels"]
+    assert world.host.read(wk.MCS_KIND, "default", "web")["metadata"]["finalizers"] == []
+    assert wk.CLAIMED_BY not in world.host.read("Service", "default", "web")["metadata"]["labels"]
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
@@ -383,12 +361,10 @@ async def test_case_01_a_deleted_service_leaves_nothing_but_two_annotations():
     await world.settle()
     assert world.host.find(wk.MCS_KIND, "default", "web") is None
     assert world.works == []
-    released = world.host.find("Service", "default", "web")
-    assert released is not None
+    released = world.host.read("Service", "default", "web")
     assert released["metadata"]["labels"] == {}
     assert released["metadata"]["annotations"] == {wk.MCS_NAMESPACE: "default", wk.MCS_NAME: "web"}
-    bound = world.host.find("ResourceBinding", "default", "web-service")
-    assert bound is not None
+    bound = world.host.read("ResourceBinding", "default", "web-service")
     assert bound["metadata"]["labels"].keys() == {wk.BINDING_PERMANENT_ID}
     assert bound["spec"]["placement"]["clusterAffinity"]["clusterNames"] == ["m1", "m2"], "it goes on running there"
 
@@ -499,7 +475,7 @@ async def test_a_service_made_anew_under_the_name_starts_without_the_former_ones
 
 async def test_opening_12_works_are_found_and_relabelled_when_a_client_drops_the_id():
     world = await running("m1", "m2", "m3", providers=["m1", "m2"])
-    before = (world.host.find(wk.MCS_KIND, "default", "web") or {})["metadata"]["labels"][wk.MCS_PERMANENT_ID]
+    before = world.host.read(wk.MCS_KIND, "default", "web")["metadata"]["labels"][wk.MCS_PERMANENT_ID]
     world.host.edit(
         wk.MCS_KIND,
         "default",
@@ -507,7 +483,7 @@ async def test_opening_12_works_are_found_and_relabelled_when_a_client_drops_the
         {"metadata": {"labels": {wk.MCS_PERMANENT_ID: None}}, "spec": {"providerClusters": [{"name": "m1"}]}},
     )
     await world.settle()
-    after = (world.host.find(wk.MCS_KIND, "default", "web") or {})["metadata"]["labels"][wk.MCS_PERMANENT_ID]
+    after = world.host.read(wk.MCS_KIND, "default", "web")["metadata"]["labels"][wk.MCS_PERMANENT_ID]
     assert after != before
     assert world.carried("m2", wk.MCS_KIND) == [], "the Work under the old id was found"
     for content in (
@@ -522,8 +498,7 @@ async def test_opening_11_two_services_that_share_an_id_leave_each_other_alone()
     # `kubectl get -o yaml`, another name, `kubectl apply`: the id comes along.
     world = World("m1", "m2")
     for name, provider in (("web", "m1"), ("api", "m2")):
-        world.host.seed(service(name))
-        world.host.seed(mcs(name, providers=[provider], permanent_id="shared", adopted=False))
+        world.host.seed(service(name), mcs(name, providers=[provider], permanent_id="shared", adopted=False))
     await world.settle()
     assert [one["metadata"]["name"] for one in world.carried("m1", wk.MCS_KIND)] == ["web"]
     assert [one["metadata"]["name"] for one in world.carried("m2", wk.MCS_KIND)] == ["api"]
@@ -572,17 +547,13 @@ async def test_opening_13_a_cluster_that_leaves_does_not_make_a_service_for_all_
 async def test_a_cluster_that_is_not_ready_is_named_keeps_what_it_has_and_is_served_when_it_is_back():
     world = World("m1", "m2")
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "False")]}})
-    world.host.seed(service())
-    world.host.seed(fresh())
+    world.host.seed(service(), fresh())
     await world.settle()
     assert "m2: the cluster is not ready" in (world.condition(wk.SERVICE_APPLIED) or ("", ""))[1]
     assert (wk.MCS_KIND, "SyncServiceFailed") in world.take_events()
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "True")]}})
     await world.settle()
-    assert world.condition(wk.SERVICE_APPLIED) == (
-        "True",
-        "Service is propagated to target clusters.",
-    )
+    assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
     assert WORK in world.works_in("m2")
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "Unknown")]}})
     await world.settle()
@@ -672,7 +643,7 @@ async def test_golden_from_the_walkthroughs_inputs_comes_the_walkthroughs_outcom
     await world.settle()
 
     def found(kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
-        return as_written(world.host.find(kind, namespace, name) or {})
+        return as_written(world.host.read(kind, namespace, name))
 
     assert found(wk.MCS_KIND, "nginx") == as_written(asked)
     assert found("Service", "nginx") == as_written(expected)
@@ -684,7 +655,7 @@ async def test_golden_from_the_walkthroughs_inputs_comes_the_walkthroughs_outcom
     service_now = world.host.find("Service", "default", "nginx") or {}
     bound["spec"]["resource"]["resourceVersion"] = service_now["metadata"]["resourceVersion"]
     assert without_ids(found("ResourceBinding", binding_name("Service", "nginx"))) == without_ids(bound)
-    conditions = (world.host.find(wk.MCS_KIND, "default", "nginx") or {})["status"]["conditions"]
+    conditions = world.host.read(wk.MCS_KIND, "default", "nginx")["status"]["conditions"]
     [applied] = [one for one in asked["status"]["conditions"] if one["type"] == wk.SERVICE_APPLIED]
     assert [one | {"lastTransitionTime": ""} for one in conditions] == [applied | {"lastTransitionTime": ""}]
 
@@ -732,8 +703,7 @@ OWN = "every cluster has a Service default/kubernetes of its own, which is neith
 
 async def test_a_service_that_every_cluster_has_is_refused_and_left_alone():
     world = World("m1", "m2")
-    world.host.seed(service("kubernetes"))
-    world.host.seed(fresh(name="kubernetes", providers=["m1"], consumers=["m2"]))
+    world.host.seed(service("kubernetes"), fresh(name="kubernetes", providers=["m1"], consumers=["m2"]))
     world.members["m1"].seed(slice_("kubernetes", service="kubernetes"))
     await world.settle()
     assert world.writes == ["patch multiclusterservices/default/kubernetes/status"]
@@ -756,21 +726,15 @@ async def test_one_that_was_propagated_before_is_released():
         )
     )
     there = mcs("kubernetes", providers=["m1"], consumers=["m2"])
-    world.host.seed(there)
-    world.host.seed(mcs_work("m1", there))
+    world.host.seed(there, mcs_work("m1", there))
     own = slice_("kubernetes", service="kubernetes")
     world.members["m1"].seed(own)
-    world.host.seed(collected_work("m1", own))
-    world.host.seed(dispatched_work("m1", "m2", own))
+    world.host.seed(collected_work("m1", own), dispatched_work("m1", "m2", own))
     await world.settle()
     assert world.works_in("m1") == {}
     assert world.works_in("m2") == {}
-    left = world.host.find("MultiClusterService", "default", "kubernetes")
-    assert left is not None
-    assert left["metadata"].get("finalizers", []) == []
-    claimed = world.host.find("Service", "default", "kubernetes")
-    assert claimed is not None
-    assert wk.CLAIMED_BY not in claimed["metadata"]["labels"]
+    assert world.host.read("MultiClusterService", "default", "kubernetes")["metadata"].get("finalizers", []) == []
+    assert wk.CLAIMED_BY not in world.host.read("Service", "default", "kubernetes")["metadata"]["labels"]
 
 
 async def test_the_binding_is_let_go_also_when_the_service_is_gone():
@@ -779,8 +743,7 @@ async def test_the_binding_is_let_go_also_when_the_service_is_gone():
     world.host.remove(wk.MCS_KIND, "default", "web")
     await world.settle()
     assert world.host.find(wk.MCS_KIND, "default", "web") is None
-    bound = world.host.find("ResourceBinding", "default", "web-service")
-    assert bound is not None, "nobody collects garbage here"
+    bound = world.host.read("ResourceBinding", "default", "web-service")
     assert wk.BINDING_MANAGED_BY not in bound["metadata"]["labels"]
     assert wk.MCS_NAME not in bound["metadata"]["annotations"]
 
@@ -789,7 +752,6 @@ async def test_a_finalizer_or_an_id_that_is_taken_off_is_put_back_at_once():
     world = await running("m1", "m2", providers=["m1"], consumers=["m2"])
     world.host.edit(wk.MCS_KIND, "default", "web", {"metadata": {"finalizers": [], "labels": None}})
     await world.settle()
-    there = world.host.find(wk.MCS_KIND, "default", "web")
-    assert there is not None
+    there = world.host.read(wk.MCS_KIND, "default", "web")
     assert there["metadata"]["finalizers"] == [wk.MCS_FINALIZER]
     assert there["metadata"]["labels"][wk.MCS_PERMANENT_ID]

@@ -91,8 +91,7 @@ async def test_opening_18_a_service_that_lists_no_ports_is_not_looked_at_when_it
 
 async def test_opening_18_when_no_port_matches_it_is_said_once_and_everything_else_goes_on():
     world = await running("m1", "m2", listed=[{"name": "http", "port": 80}])
-    world.host.seed(service("api"))
-    world.host.seed(mcs("api", providers=["m1"]))
+    world.host.seed(service("api"), mcs("api", providers=["m1"]))
     world.members["m1"].seed(slice_("api-1", service="api"))
     world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"ports": [{"port": 443}, {"name": "tls", "port": 8443}]}})
     await world.settle()

@@ -37,8 +37,7 @@ SLICE = ClusterRequest("m1", "default", "web-1")
 def exporting(*names: str, enabled: frozenset[str] = EXPORT_CONTROLLERS) -> World:
     """A world in which m1 has service web with one slice, and is to export it."""
     world = World(*names, enabled=enabled)
-    world.members["m1"].seed(slice_())
-    world.members["m1"].seed(service_export())
+    world.members["m1"].seed(slice_(), service_export())
     world.host.seed(export_work("m1"))
     return world
 
@@ -78,13 +77,10 @@ IMPORTED = {"imported-m1-web-1": ["10.0.0.1"]}
 
 async def test_cases_47_and_49_the_slices_of_an_exported_service_are_collected_and_no_others():
     world = exporting("m1", "m2")
-    world.members["m1"].seed(slice_("web-2"))
-    world.members["m1"].seed(slice_("api-1", service="api"))
-    world.members["m1"].seed(slice_("loose", service=None))
+    world.members["m1"].seed(slice_("web-2"), slice_("api-1", service="api"), slice_("loose", service=None))
     world.members["m1"].seed(slice_("web-3", "elsewhere"))
     world.members["m1"].seed(slice_("copy", labels={wk.SLICE_MANAGED_BY: wk.SLICE_IMPORTER}))
-    world.members["m2"].seed(slice_("web-4"))
-    world.members["m2"].seed(service_export())
+    world.members["m2"].seed(slice_("web-4"), service_export())
     await world.settle()
     assert collected(world) == {"web-1": EXPORT, "web-2": EXPORT}
     assert collected(world, "m2") == {}, "nothing was brought there that would be followed"
@@ -93,8 +89,7 @@ async def test_cases_47_and_49_the_slices_of_an_exported_service_are_collected_a
 
 async def test_every_export_of_a_member_that_is_followed_counts():
     world = await running("m1")
-    world.members["m1"].seed(slice_("api-1", service="api"))
-    world.members["m1"].seed(service_export("api"))
+    world.members["m1"].seed(slice_("api-1", service="api"), service_export("api"))
     await world.settle()
     assert collected(world) == {"web-1": EXPORT, "api-1": EXPORT}
 
@@ -123,9 +118,7 @@ async def test_cases_35_and_46_a_slice_that_goes_takes_its_copies_with_it():
 
 async def test_cases_39_and_40_an_export_that_goes_takes_its_own_and_nothing_else():
     world = exporting("m1")
-    world.members["m1"].seed(slice_("api-1", service="api"))
-    world.members["m1"].seed(service_export("api"))
-    world.members["m1"].seed(slice_("web-2"))
+    world.members["m1"].seed(slice_("api-1", service="api"), service_export("api"), slice_("web-2"))
     await world.settle()
     world.members["m1"].remove("ServiceExport", "default", "web")
     await world.settle()
@@ -166,8 +159,7 @@ async def test_opening_04_a_slice_that_is_relabelled_moves():
 )
 async def test_an_export_that_has_not_arrived_begins_no_watch(fields: Any, applied: str):
     world = World("m1", enabled=EXPORT_CONTROLLERS)
-    world.members["m1"].seed(slice_())
-    world.members["m1"].seed(service_export())
+    world.members["m1"].seed(slice_(), service_export())
     world.host.seed(export_work("m1", applied=applied, **fields))
     await world.settle()
     assert world.connections.factories["m1"].informers == {}
@@ -221,8 +213,7 @@ def member_informer(world: World, plural: str) -> Any:
 
 async def test_case_44_a_member_whose_exports_are_not_watched_exports_nothing():
     world = World("m1", enabled=EXPORT_CONTROLLERS)
-    world.members["m1"].seed(slice_())
-    world.members["m1"].seed(service_export())
+    world.members["m1"].seed(slice_(), service_export())
     await world.slices.run_one(SLICE)
     await world.settle()
     assert world.writes == []
@@ -239,8 +230,7 @@ async def test_nothing_is_made_or_withdrawn_before_the_lists_are_complete(plural
         world.members["m1"].remove("ServiceExport", "default", "web")
     else:
         world.members["m1"].remove(wk.SLICE_KIND, "default", "web-1")
-    world.members["m1"].seed(service_export("api"))
-    world.members["m1"].seed(slice_("api-1", service="api"))
+    world.members["m1"].seed(service_export("api"), slice_("api-1", service="api"))
     await world.settle()
     assert world.writes == []
     member_informer(world, plural).synced.set()
@@ -353,9 +343,7 @@ async def test_cases_38_and_42_what_cannot_be_written_is_an_error_and_is_tried_a
 
 async def both_running() -> World:
     world = exporting("m1", "m2", enabled=ALL)
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
-    world.host.seed(service_import())
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]), service_import())
     await world.settle()
     world.forget_calls()
     return world
@@ -456,8 +444,7 @@ async def test_a_kind_that_a_member_has_lost_while_the_controller_was_down_is_gi
 
 async def test_a_service_that_every_cluster_has_is_not_exported_and_the_work_says_why():
     world = World("m1", enabled=EXPORT_CONTROLLERS)
-    world.members["m1"].seed(slice_("kubernetes", service="kubernetes"))
-    world.members["m1"].seed(service_export("kubernetes"))
+    world.members["m1"].seed(slice_("kubernetes", service="kubernetes"), service_export("kubernetes"))
     world.host.seed(export_work("m1", service_export("kubernetes")))
     await world.settle()
     assert world.writes == []
@@ -475,8 +462,7 @@ async def test_a_service_that_every_cluster_has_is_not_exported_and_the_work_say
 async def test_a_member_exports_nothing_into_the_namespaces_of_the_control_plane_itself():
     world = await running("m1")
     for namespace in ("kube-system", "karmada-system", "karmada-es-m1"):
-        world.members["m1"].seed(slice_("theirs", namespace))
-        world.members["m1"].seed(service_export("web", namespace))
+        world.members["m1"].seed(slice_("theirs", namespace), service_export("web", namespace))
         # As an agent of that member may write it.
         world.host.seed(exported_work("m1", slice_("own", namespace)))
     await world.settle()
@@ -489,11 +475,9 @@ async def test_a_members_own_export_is_named_once_and_left_out_if_only_propagate
     only: bool, caplog: pytest.LogCaptureFixture
 ):
     world = World("m1", enabled=EXPORT_CONTROLLERS, flags={"propagated_exports_only": only})
-    world.members["m1"].seed(slice_())
-    world.members["m1"].seed(service_export())
+    world.members["m1"].seed(slice_(), service_export())
     world.host.seed(export_work("m1"))
-    world.members["m1"].seed(slice_("api-1", service="api"))
-    world.members["m1"].seed(service_export("api"))
+    world.members["m1"].seed(slice_("api-1", service="api"), service_export("api"))
     await world.settle()
     assert imported(world).keys() == {"imported-m1-web-1"} | (set() if only else {"imported-m1-api-1"})
     world.members["m1"].edit(wk.SLICE_KIND, "default", "api-1", {"endpoints": []})
@@ -515,8 +499,7 @@ async def test_a_members_own_export_is_named_once_and_left_out_if_only_propagate
 @pytest.mark.parametrize("enabled", [CONTROLLERS, EXPORT_CONTROLLERS, ALL], ids=["service", "export", "both"])
 async def test_what_was_collected_from_a_cluster_that_is_removed_by_force_leaves_everywhere(enabled: frozenset[str]):
     world = exporting("m1", "m2", enabled=enabled)
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]))
     await world.settle()
     assert collected(world)
     world.host.remove("Cluster", "", "m1")

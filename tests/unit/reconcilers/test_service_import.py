@@ -80,8 +80,7 @@ async def test_case_66_its_service_goes_with_it():
 
 async def test_case_66_a_service_that_karmada_made_goes_too():
     bench = Bench()
-    bench.api.seed(service_import())
-    bench.api.seed(service("derived-web", selector=None, type="ClusterIP"))
+    bench.api.seed(service_import(), service("derived-web", selector=None, type="ClusterIP"))
     await bench.settle()
     bench.api.remove("ServiceImport", "default", "web")
     await bench.settle()
@@ -110,8 +109,7 @@ async def test_a_service_of_such_a_name_that_nobody_imported_is_left_alone():
 async def test_somebodys_own_service_of_such_a_name_is_left_alone_and_told_of_once():
     bench = Bench()
     own = service("derived-web", selector={"app": "theirs"}, type="NodePort")
-    bench.api.seed(own)
-    bench.api.seed(service_import(ips=["192.0.2.1"]))
+    bench.api.seed(own, service_import(ips=["192.0.2.1"]))
     await bench.settle()
     bench.api.edit("Service", "default", "derived-web", {"metadata": {"labels": {"team": "a"}}})
     bench.api.edit("ServiceImport", "default", "web", {"spec": {"ports": [{"name": "http", "port": 81}]}})
@@ -126,8 +124,7 @@ async def test_somebodys_own_service_of_such_a_name_is_left_alone_and_told_of_on
 
 async def test_somebodys_own_service_that_goes_makes_room():
     bench = Bench()
-    bench.api.seed(service("derived-web", selector={"app": "theirs"}))
-    bench.api.seed(service_import())
+    bench.api.seed(service("derived-web", selector={"app": "theirs"}), service_import())
     await bench.settle()
     bench.api.remove("Service", "default", "derived-web")
     await bench.settle()

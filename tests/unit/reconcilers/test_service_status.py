@@ -426,8 +426,7 @@ def service_work(member: str = "m2", *said: Any) -> Any:
 def placed(*works: Any) -> Bench:
     """The Service is wanted in m2, and scheduled there."""
     bench = Bench(*works, providers=["m2"], consumers=["m2"])
-    bench.api.seed(cluster("m2"))
-    bench.api.seed(binding(clusters=[{"name": "m2"}]))
+    bench.api.seed(cluster("m2"), binding(clusters=[{"name": "m2"}]))
     bench.aggregator.report_service(WEB, GOOD)
     return bench
 

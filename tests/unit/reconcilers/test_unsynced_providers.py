@@ -24,8 +24,7 @@ async def refusing() -> AsyncIterator[tuple[World, Any]]:
     member: Any = world.connections.get("m1")
     informer = member.informers.informer(ENDPOINTSLICES, indexers=SLICE_INDEXES)
     informer.synced.clear()
-    world.host.seed(service())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"]))
+    world.host.seed(service(), mcs(providers=["m1"], consumers=["m2"]))
     watching = asyncio.create_task(world.watches.run())
     try:
         await world.settle()

@@ -23,10 +23,7 @@ OTHERS = Condition("Others", "False", "NotOurs", "", None)
             Condition("Ready", "True", "AllDone", "4 of 4", observed_generation=2),
             Condition("Ready", "True", "AllDone", "4 of 4", THEN, 2),
         ),
-        (
-            Condition("Ready", "True", "AllDone", "3 of 3", "2020-01-01T00:00:00Z", 1),
-            READY,
-        ),
+        (Condition("Ready", "True", "AllDone", "3 of 3", "2020-01-01T00:00:00Z", 1), READY),
         (
             Condition("Ready", "False", "Waiting", "2 of 3", observed_generation=1),
             Condition("Ready", "False", "Waiting", "2 of 3", STAMP, 1),
@@ -79,13 +76,7 @@ def test_patch_has_the_whole_list_and_the_version_and_there_is_none_without_a_di
                     "lastTransitionTime": STAMP,
                     "observedGeneration": 1,
                 },
-                {
-                    "type": "New",
-                    "status": "Unknown",
-                    "reason": "NotKnown",
-                    "message": "",
-                    "lastTransitionTime": STAMP,
-                },
+                {"type": "New", "status": "Unknown", "reason": "NotKnown", "message": "", "lastTransitionTime": STAMP},
             ]
         },
     }

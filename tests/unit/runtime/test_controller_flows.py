@@ -34,12 +34,7 @@ class Members:
         self.most = 0
         limiter: ItemExponentialFailureRateLimiter[ClusterRequest] = ItemExponentialFailureRateLimiter(1, 10)
         self.controller: Controller[ClusterRequest] = Controller(
-            "test",
-            self,
-            clock=self.clock,
-            rate_limiter=limiter,
-            workers=workers,
-            flow=by_cluster if flows else None,
+            "test", self, clock=self.clock, rate_limiter=limiter, workers=workers, flow=by_cluster if flows else None
         )
 
     async def reconcile(self, request: ClusterRequest) -> Result:

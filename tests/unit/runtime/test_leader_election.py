@@ -14,12 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from informers.errors import Conflict, Forbidden, ServerError, TransportError
-from mcs_controller.runtime.leader_election import (
-    LeaderElectionConfig,
-    LeaderElector,
-    LeadershipLost,
-    default_identity,
-)
+from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, LeadershipLost, default_identity
 from tests.support.builders import as_written
 from tests.support.clock import FakeClock, settle
 from tests.support.leases import LEASE, NAMESPACE, LeaseConnection, LeaseServer
@@ -726,11 +721,7 @@ def test_times_that_do_not_fit_are_refused(times: dict[str, Any], message: str):
         LeaderElectionConfig(**{"namespace": "ns", "name": "n", "identity": "i", **times})
 
 
-@given(
-    retry=st.floats(0.1, 100),
-    deadline=st.floats(1.001, 10),
-    duration=st.floats(1.001, 10),
-)
+@given(retry=st.floats(0.1, 100), deadline=st.floats(1.001, 10), duration=st.floats(1.001, 10))
 def test_term_is_at_least_the_renew_deadline_and_below_the_lease_duration(
     retry: float, deadline: float, duration: float
 ):

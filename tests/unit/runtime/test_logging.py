@@ -161,8 +161,7 @@ async def test_fields_around_a_reconcile_reach_its_tasks_and_nobody_else():
 
 
 @pytest.mark.parametrize(
-    ("verbosity", "said"),
-    [(0, ["info"]), (3, ["info"]), (4, ["debug", "info"]), (6, ["debug", "library", "info"])],
+    ("verbosity", "said"), [(0, ["info"]), (3, ["info"]), (4, ["debug", "info"]), (6, ["debug", "library", "info"])]
 )
 def test_verbosity_decides_whose_details_are_shown(verbosity: int, said: list[str]):
     stream = lines("text", verbosity)

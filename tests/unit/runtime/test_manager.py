@@ -89,10 +89,7 @@ class World:
         self.manager.add_informers(self.informers)
         self.source = FakeSource(an_object("a"))
         controller: Controller[Request] = Controller(
-            "controller",
-            self,
-            clock=self.clock,
-            rate_limiter=ItemExponentialFailureRateLimiter(1, 1000),
+            "controller", self, clock=self.clock, rate_limiter=ItemExponentialFailureRateLimiter(1, 1000)
         )
         controller.watch(self.source, enqueue_object)
         self.manager.add_controller(controller)

@@ -28,9 +28,7 @@ def deployment(replicas: int = 2, **spec: Any) -> Json:
 
 
 def stored(world: World) -> Json:
-    found = world.member.find("Deployment", "default", "web")
-    assert found is not None
-    return found
+    return world.member.read("Deployment", "default", "web")
 
 
 @pytest.fixture
@@ -72,9 +70,7 @@ async def test_nothing_is_written_on_a_restart(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "drift",
-    [{"spec": {"replicas": 9}}, {"metadata": {"labels": {wk.MANAGED: None}}}],
-    ids=["changed", "unmarked"],
+    "drift", [{"spec": {"replicas": 9}}, {"metadata": {"labels": {wk.MANAGED: None}}}], ids=["changed", "unmarked"]
 )
 async def test_drift_is_noticed_and_repaired(world: World, drift: Json) -> None:
     world.carry(deployment())
@@ -109,9 +105,7 @@ async def test_a_status_is_no_drift_and_is_not_carried_back(world: World) -> Non
     world.woken.clear()
     world.member.edit("Deployment", "default", "web", {"status": {"readyReplicas": 2}})
     assert world.woken == []
-    work = world.host.find("Work", *KEY)
-    assert work is not None
-    assert "status" not in work["status"]["manifestStatuses"][0]
+    assert "status" not in world.host.read("Work", *KEY)["status"]["manifestStatuses"][0]
 
 
 async def test_what_a_member_fills_in_is_not_fought_over(world: World) -> None:
@@ -193,8 +187,7 @@ async def test_one_that_an_older_version_applied_is_let_go(world: World) -> None
         await world.reconcile()
     world.host.remove("Work", *KEY)
     await world.reconcile()
-    left = world.member.find("ConfigMap", "default", "kube-root-ca.crt")
-    assert left is not None
+    left = world.member.read("ConfigMap", "default", "kube-root-ca.crt")
     assert wk.MANAGED not in left["metadata"]["labels"]
     assert not MARKS.keys() & left["metadata"]["annotations"].keys()
     assert world.host.find("Work", *KEY) is None

@@ -48,8 +48,7 @@ async def test_nothing_is_watched_before_it_is_needed() -> None:
 async def test_only_managed_objects_are_kept() -> None:
     members, api = MemoryMembers(), MemoryApi()
     objects = MemberObjectInformers(members, clock=FakeClock())
-    api.seed(service("theirs"))
-    api.seed(service("ours", labels={"karmada.io/managed": "true"}))
+    api.seed(service("theirs"), service("ours", labels={"karmada.io/managed": "true"}))
     members.join("m1", api)
     assert [one.metadata.name for one in objects.open("m1", SERVICES).store.values()] == ["ours"]
 

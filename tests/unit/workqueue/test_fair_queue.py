@@ -211,12 +211,7 @@ async def test_worker_that_is_cancelled_takes_nothing_of_a_flow_along(cancelled:
     assert await other == "a2"
 
 
-@given(
-    slow=st.integers(0, 6),
-    quick=st.integers(1, 4),
-    share=st.integers(1, 3),
-    waiting=st.integers(1, 6),
-)
+@given(slow=st.integers(0, 6), quick=st.integers(1, 4), share=st.integers(1, 3), waiting=st.integers(1, 6))
 @settings(max_examples=30 * SCALE, deadline=None)
 def test_slow_flows_delay_no_other_however_many_they_are(slow: int, quick: int, share: int, waiting: int):
     """As long as there are workers for the shares of all."""

@@ -8,15 +8,7 @@ import pytest
 from mcs_controller.api.resources import CLUSTERS, WORKS
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.standalone.domain.cluster import plan_cluster
-from tests.support.clusters import (
-    FINALIZER,
-    binding,
-    cluster,
-    cluster_json,
-    condition,
-    golden,
-    namespace,
-)
+from tests.support.clusters import FINALIZER, binding, cluster, cluster_json, condition, golden, namespace
 from tests.support.object_store import apply_json_patch
 
 GOLDEN = [CLUSTERS.decode(msgspec.json.encode(one)) for one in golden("host-clusters.json")]

@@ -302,8 +302,7 @@ OTHER_OWNER = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "another"}
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param("w", id="this-works-name"), pytest.param("other", id="the-name-of-a-work-that-is-not-here")],
+    "name", [pytest.param("w", id="this-works-name"), pytest.param("other", id="the-name-of-a-work-that-is-not-here")]
 )
 def test_an_object_of_another_control_planes_work_is_left_and_named(name: str) -> None:
     observed = _object(service(labels=OTHER_OWNER, annotations=MARKS | {wk.WORK_NAME: name}))

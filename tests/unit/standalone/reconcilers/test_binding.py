@@ -119,8 +119,7 @@ async def test_the_walkthrough_gives_karmadas_works(world: World) -> None:
             for one in golden(f"host-works-karmada-es-{cluster}.json")
             if one["metadata"]["name"] == "nginx-64b7849b5"
         )
-        made = world.api.find("Work", f"karmada-es-{cluster}", "nginx-64b7849b5")
-        assert made is not None
+        made = world.api.read("Work", f"karmada-es-{cluster}", "nginx-64b7849b5")
         own_id = made["metadata"]["labels"][wk.WORK_PERMANENT_ID]
         expected_id = expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]
         assert made["spec"] == _with_id(expected["spec"], expected_id, own_id)
@@ -165,9 +164,7 @@ async def test_deletion_takes_all_works_along_and_drops_only_our_finalizer(world
         "delete works karmada-es-m2",
         "patch resourcebindings default",
     ]
-    left = world.api.find("ResourceBinding", *KEY)
-    assert left is not None
-    assert left["metadata"]["finalizers"] == ["foreign"]
+    assert world.api.read("ResourceBinding", *KEY)["metadata"]["finalizers"] == ["foreign"]
     assert await world.reconcile() == []
 
 

@@ -69,8 +69,7 @@ async def test_the_status_is_written_once(world: World) -> None:
     assert await world.reconcile() == ["patch resourcebindings/default/web-service/status"]
     assert await world.reconcile() == []
     assert world.recorder.take() == [("ResourceBinding", "AggregateStatusSucceed")]
-    stored = world.api.find("ResourceBinding", *KEY)
-    assert stored is not None
+    stored = world.api.read("ResourceBinding", *KEY)
     assert [one["clusterName"] for one in stored["status"]["aggregatedStatus"]] == ["m1", "m2"]
     assert stored["metadata"]["generation"] == 1
 
@@ -83,8 +82,7 @@ async def test_addresses_reach_a_load_balancer_once(world: World) -> None:
         "patch services/default/web/status",
     ]
     assert await world.reconcile() == []
-    stored = world.api.find("Service", "default", "web")
-    assert stored is not None
+    stored = world.api.read("Service", "default", "web")
     assert stored["status"] == {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}
     assert stored["spec"]["type"] == "LoadBalancer"
     assert world.recorder.take() == [

@@ -61,9 +61,7 @@ class World:
 
     @property
     def cluster(self) -> dict[str, Any]:
-        found = self.api.find("Cluster", "", "m1")
-        assert found is not None
-        return found
+        return self.api.read("Cluster", "", "m1")
 
 
 @pytest.fixture
@@ -74,9 +72,7 @@ def world() -> World:
 async def test_new_cluster_gets_namespace_and_finalizer_and_then_nothing_more(world: World) -> None:
     world.api.seed(cluster_json(finalizers=()))
     assert await world.reconcile() == Result()
-    space = world.api.find("Namespace", "", "karmada-es-m1")
-    assert space is not None
-    assert space["metadata"]["labels"] == {"karmada.io/system": "true"}
+    assert world.api.read("Namespace", "", "karmada-es-m1")["metadata"]["labels"] == {"karmada.io/system": "true"}
     assert world.cluster["metadata"]["finalizers"] == [FINALIZER]
     assert world.recorder.take() == [("Cluster", "CreateExecutionSpaceSucceed")]
     world.api.calls.clear()
@@ -125,8 +121,7 @@ async def test_cluster_that_is_not_ready_is_tainted_and_untainted(world: World) 
 
 
 async def test_taint_computed_from_an_old_state_is_refused(world: World) -> None:
-    world.api.seed(cluster_json(ready="False"))
-    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(cluster_json(ready="False"), namespace_json("karmada-es-m1"))
     world.api.hold_watches()
     world.api.edit("Cluster", "", "m1", {"metadata": {"labels": {"a": "b"}}})
     with pytest.raises(Conflict):
@@ -134,9 +129,7 @@ async def test_taint_computed_from_an_old_state_is_refused(world: World) -> None
 
 
 async def test_cluster_leaves_step_by_step(world: World) -> None:
-    world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1"))
-    world.api.seed(binding_json("m1", clusters=("m1",)))
+    world.api.seed(cluster_json(), namespace_json("karmada-es-m1"), binding_json("m1", clusters=("m1",)))
     world.api.remove("Cluster", "", "m1")
 
     assert await world.reconcile() == Result(requeue_after=10.0)
@@ -158,8 +151,7 @@ async def test_cluster_leaves_step_by_step(world: World) -> None:
 
 async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_goes(world: World) -> None:
     """Beside an execution controller of Karmada's, which would delete the member's own slices with them."""
-    world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(cluster_json(), namespace_json("karmada-es-m1"))
     for one in (collected_work("m1"), exported_work("m1", slice_("web-2")), mcs_work("m1")):
         world.api.seed(one)
     world.api.remove("Cluster", "", "m1")
@@ -179,9 +171,7 @@ async def test_the_slices_are_taken_out_of_collected_works_before_the_namespace_
 
 
 async def test_a_namespace_waits_until_its_collected_works_are_emptied(world: World) -> None:
-    world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1"))
-    world.api.seed(collected_work("m1"))
+    world.api.seed(cluster_json(), namespace_json("karmada-es-m1"), collected_work("m1"))
     world.api.remove("Cluster", "", "m1")
     for _ in range(2):
         assert await world.reconcile() == Result(requeue_after=EMPTYING_SECONDS)
@@ -199,8 +189,7 @@ async def test_own_writes_are_seen_before_the_watch_tells_of_them(world: World) 
 
 
 async def test_cluster_is_not_let_go_while_the_watch_has_not_told_of_its_terminating_namespace(world: World) -> None:
-    world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(cluster_json(), namespace_json("karmada-es-m1"))
     world.api.remove("Cluster", "", "m1")
     world.api.hold_watches()
     assert await world.reconcile() == Result(requeue_after=10.0)
@@ -209,8 +198,7 @@ async def test_cluster_is_not_let_go_while_the_watch_has_not_told_of_its_termina
 
 
 async def test_namespace_that_cannot_be_deleted_is_told_and_tried_again(world: World) -> None:
-    world.api.seed(cluster_json())
-    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(cluster_json(), namespace_json("karmada-es-m1"))
     world.api.remove("Cluster", "", "m1")
     world.api.fail(Forbidden(403, "Forbidden", "no"), "delete")
     with pytest.raises(Forbidden):
@@ -219,8 +207,7 @@ async def test_namespace_that_cannot_be_deleted_is_told_and_tried_again(world: W
 
 
 async def test_works_of_a_silent_pull_cluster_are_released(world: World) -> None:
-    world.api.seed(cluster_json(syncMode="Pull", ready="Unknown"))
-    world.api.seed(namespace_json("karmada-es-m1"))
+    world.api.seed(cluster_json(syncMode="Pull", ready="Unknown"), namespace_json("karmada-es-m1"))
     for name in ("a", "b"):
         metadata = {"name": name, "namespace": "karmada-es-m1", "finalizers": ["karmada.io/execution-controller", "x"]}
         world.api.seed({"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": metadata, "spec": {}})

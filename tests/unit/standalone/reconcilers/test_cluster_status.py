@@ -66,9 +66,7 @@ class World:
 
     @property
     def status(self) -> Json:
-        found = self.api.find("Cluster", "", "m1")
-        assert found is not None
-        return cast("Json", found["status"])
+        return cast("Json", self.api.read("Cluster", "", "m1")["status"])
 
     @property
     def ready(self) -> tuple[str, str]:

@@ -69,15 +69,12 @@ async def test_the_walkthroughs_members_and_statuses_are_karmadas_own(cluster: s
     for name, content in expected.items():
         world.host.seed({key: value for key, value in content.items() if key != "status"})
         await world.reconciler.reconcile(Request(namespace, name))
-        made = world.host.find("Work", namespace, name)
-        assert made is not None
-        assert _without_times(made["status"]) == _without_times(content["status"])
+        assert _without_times(world.host.read("Work", namespace, name)["status"]) == _without_times(content["status"])
     applied = [*golden(f"{cluster}-service.json"), *golden(f"{cluster}-endpointslices.json")]
     for content in applied:
         if "work.karmada.io/name" not in content["metadata"].get("annotations", {}):
             continue  # native slices
-        found = world.member.find(content["kind"], "default", content["metadata"]["name"])
-        assert found is not None
+        found = world.member.read(content["kind"], "default", content["metadata"]["name"])
         for name in ("labels", "annotations", "generateName"):
             assert found["metadata"].get(name) == content["metadata"].get(name)
         assert found.get("endpoints") == content.get("endpoints")
@@ -143,9 +140,7 @@ async def test_several_manifests_are_all_tried(world: World) -> None:
 async def test_a_work_without_the_finalizer_gets_it_before_anything_is_applied(world: World) -> None:
     world.carry(service(), finalizers=("foreign",))
     assert await world.reconcile() == ["create services/default/web", FINALIZERS, STATUS]
-    made = world.host.find("Work", *KEY)
-    assert made is not None
-    assert made["metadata"]["finalizers"] == ["foreign", wk.EXECUTION_FINALIZER]
+    assert world.host.read("Work", *KEY)["metadata"]["finalizers"] == ["foreign", wk.EXECUTION_FINALIZER]
 
 
 # --- failing, and getting over it ------------------------------------------------------------------------------------
@@ -175,8 +170,7 @@ async def test_what_was_known_of_an_object_stays_while_it_cannot_be_reached(worl
     world.carry(service(selector={"app": "x"}))
     world.member.fail(TransportError("reset"), "patch", "Service")
     await world.refused()
-    made = world.host.find("Work", *KEY)
-    assert made is not None
+    made = world.host.read("Work", *KEY)
     assert [one["health"] for one in made["status"]["manifestStatuses"]] == ["Healthy"]
     world.recorder.take()
     await world.reconcile()
@@ -238,9 +232,7 @@ async def test_an_unmanaged_object_is_not_overwritten(world: World) -> None:
     world.carry(service())
     await world.refused("not managed by Karmada")
     assert world.asked == ["create services/default/web", "get services/default/web", STATUS]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
-    assert found["spec"]["selector"] == {"app": "theirs"}
+    assert world.member.read("Service", "default", "web")["spec"]["selector"] == {"app": "theirs"}
 
 
 async def test_a_native_slice_that_mirrors_the_label_of_its_service_is_not_overwritten(world: World) -> None:
@@ -259,8 +251,7 @@ async def test_an_unmanaged_object_is_overwritten_if_the_manifest_says_so(world:
         "patch services/default/web",
         STATUS,
     ]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
+    found = world.member.read("Service", "default", "web")
     assert found["spec"]["selector"] == {"app": "web"}
     assert found["spec"]["clusterIP"] == theirs["spec"]["clusterIP"]
     assert found["metadata"]["labels"]["own"] == "1"
@@ -278,9 +269,7 @@ async def test_a_cache_that_is_behind_costs_one_read(world: World) -> None:
         "get services/default/web",
         "patch services/default/web",
     ]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
-    assert found["metadata"]["annotations"]["theirs"] == "1"
+    assert world.member.read("Service", "default", "web")["metadata"]["annotations"]["theirs"] == "1"
 
 
 async def test_an_object_deleted_behind_the_cache_is_made_again(world: World) -> None:
@@ -336,9 +325,7 @@ async def test_case_82_a_work_that_gets_suspended_says_so_and_its_object_stays(w
     assert await world.reconcile() == [STATUS]
     assert world.condition("Dispatching")[0] == "False"
     assert world.condition("Applied") == SUCCEEDED
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
-    assert found["spec"]["selector"] == {"app": "web"}
+    assert world.member.read("Service", "default", "web")["spec"]["selector"] == {"app": "web"}
 
 
 async def test_a_suspended_work_needs_no_member(world: World) -> None:
@@ -479,8 +466,7 @@ async def test_a_members_namespace_outlives_a_work_that_goes_for_another_reason(
     if asked_to == "lose-the-work":  # the cluster stays, so it is the control plane's Namespace that matters
         release = [LET_GO_THERE[0], ASKS, FINALIZERS]
     assert await world.reconcile() == release
-    found = world.member.find("Namespace", "", "prod")
-    assert found is not None
+    found = world.member.read("Namespace", "", "prod")
     assert not found["metadata"].get("labels")
     assert not found["metadata"].get("annotations")
 
@@ -637,8 +623,7 @@ async def test_a_changed_member_object_is_put_right_and_keeps_what_others_add(wo
     await _applied(world, service())
     world.member.edit("Service", "default", "web", {"spec": {"selector": {"app": "x"}, "externalIPs": ["1.2.3.4"]}})
     assert await world.reconcile() == ["patch services/default/web"]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
+    found = world.member.read("Service", "default", "web")
     assert found["spec"]["selector"] == {"app": "web"}
     assert found["spec"]["externalIPs"] == ["1.2.3.4"]
 
@@ -692,8 +677,7 @@ async def test_addresses_of_a_load_balancer_are_reported(world: World) -> None:
     assert world.woken == [KEY]
     world.recorder.take()
     assert await world.reconcile() == [STATUS]
-    made = world.host.find("Work", *KEY)
-    assert made is not None
+    made = world.host.read("Work", *KEY)
     [entry] = made["status"]["manifestStatuses"]
     assert (entry["health"], entry["status"]) == ("Healthy", {"loadBalancer": {"ingress": ingress}})
     assert world.recorder.take() == [("Work", "ReflectStatusSucceed"), ("Work", "InterpretHealthSucceed")]
@@ -870,7 +854,7 @@ async def test_changed_manifest_does_not_wait_for_the_other(world: World) -> Non
 
 async def test_writes_ahead_of_the_work_wait_as_well(world: World) -> None:
     await _contend(world)
-    assert await world.start_writes(a_work(world.host.find("Work", *KEY) or {})) == []
+    assert await world.start_writes(a_work(world.host.read("Work", *KEY))) == []
 
 
 async def test_who_deletes_it_each_time_is_unknown(world: World) -> None:

@@ -29,8 +29,7 @@ async def test_what_came_of_a_resumed_one_before_is_undone():
     condition = refused | {"lastTransitionTime": "2026-01-01T00:00:00Z"}
     world.host.edit("Work", *KEY, {"status": {"conditions": [condition], "manifestStatuses": [{"health": "Healthy"}]}})
     await world.reconcile()
-    there = world.host.find("Work", *KEY)
-    assert there is not None
+    there = world.host.read("Work", *KEY)
     assert wk.EXECUTION_FINALIZER not in there["metadata"].get("finalizers", [])
     assert not world.has_condition("Applied")
     assert there["status"]["manifestStatuses"] == []
@@ -50,8 +49,7 @@ async def test_a_copy_that_lost_the_names_of_its_work_is_repaired_updated_and_de
     world.member.edit("EndpointSlice", "default", "m2-web-1", strip)
     assert world.woken == [KEY]
     await world.reconcile()
-    there = world.member.find("EndpointSlice", "default", "m2-web-1")
-    assert there is not None
+    there = world.member.read("EndpointSlice", "default", "m2-web-1")
     assert there["metadata"]["annotations"].keys() >= {wk.WORK_NAME, wk.WORK_NAMESPACE}
     assert world.condition("Applied")[0] == "True"
     # Also while nobody watched, and with the end of the Work.

@@ -26,9 +26,7 @@ async def test_a_slice_of_another_address_type_is_made_anew(world: World) -> Non
     world.restart()
     world.carry(slice_() | V6)
     assert await world.reconcile() == ["delete endpointslices/default/web-1", "create endpointslices/default/web-1"]
-    found = world.member.find(wk.SLICE_KIND, "default", "web-1")
-    assert found is not None
-    assert found["addressType"] == "IPv6"
+    assert world.member.read(wk.SLICE_KIND, "default", "web-1")["addressType"] == "IPv6"
     assert await world.reconcile() == []
 
 
@@ -42,9 +40,7 @@ async def test_a_service_becomes_headless_and_back_if_it_may_be_overwritten(
     await world.reconcile()
     world.carry(service(**after), annotations=OVERWRITE)
     assert await world.reconcile() == ["delete services/default/web", "create services/default/web"]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
-    assert found["spec"]["clusterIP"] == address
+    assert world.member.read("Service", "default", "web")["spec"]["clusterIP"] == address
     assert await world.reconcile() == []
 
 
@@ -68,8 +64,7 @@ async def test_a_service_of_the_members_own_in_the_way_of_a_headless_one_is_repl
         "create services/default/web",
         STATUS,
     ]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
+    found = world.member.read("Service", "default", "web")
     assert (found["spec"]["clusterIP"], found["spec"]["selector"]) == ("None", {"app": "web"})
 
 

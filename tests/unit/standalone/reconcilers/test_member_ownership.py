@@ -70,8 +70,7 @@ class Fleet:
         return [str(call) for call in self.m1.calls]
 
     def condition(self, name: str = "m1") -> tuple[str, str, str] | None:
-        found = self.host.find("Cluster", "", name)
-        assert found is not None
+        found = self.host.read("Cluster", "", name)
         for one in found["status"]["conditions"]:
             if one["type"] == wk.MEMBER_OWNED:
                 return one["status"], one["reason"], one["message"]
@@ -233,8 +232,6 @@ async def test_an_object_of_an_earlier_work_is_taken_over_after_a_look_at_the_ow
     world.carry(service())
     assert "patch services/default/web" in await world.reconcile()
     assert world.ownerships.verified == ["m1"]
-    found = world.member.find("Service", "default", "web")
-    assert found is not None
-    assert found["metadata"]["labels"][wk.WORK_PERMANENT_ID] == "id-of-w"
+    assert world.member.read("Service", "default", "web")["metadata"]["labels"][wk.WORK_PERMANENT_ID] == "id-of-w"
     await world.reconcile()
     assert world.ownerships.verified == ["m1"]

@@ -29,8 +29,7 @@ class World:
     def __init__(self, *clusters: str) -> None:
         self.api = MemoryApi(strict_namespaces=True)
         for name in clusters:
-            self.api.seed(cluster_json(name))
-            self.api.seed(namespace_json(f"karmada-es-{name}"))
+            self.api.seed(cluster_json(name), namespace_json(f"karmada-es-{name}"))
         self.ids = count()
         self.namespaces = self.api.informer(NAMESPACES).store
         self.works = self.api.cached(WORKS)
@@ -66,8 +65,7 @@ async def test_changed_labels_reach_the_work() -> None:
     await world.reconcile()
     world.api.edit("Namespace", "", "prod", {"metadata": {"labels": {"team": "a"}}})
     await world.reconcile()
-    work = world.api.find("Work", "karmada-es-m1", NAME)
-    assert work is not None
+    work = world.api.read("Work", "karmada-es-m1", NAME)
     assert work["spec"]["workload"]["manifests"][0]["metadata"]["labels"]["team"] == "a"
 
 
@@ -102,12 +100,9 @@ async def test_namespace_that_gets_the_skip_label_later_keeps_its_works() -> Non
 
 async def test_clusters_without_a_living_execution_namespace_are_left_out() -> None:
     world = World("m1")
-    world.api.seed(cluster_json("joining"))
-    world.api.seed(cluster_json("leaving", deleting=True))
-    world.api.seed(namespace_json("karmada-es-leaving"))
-    world.api.seed(cluster_json("gone"))
-    world.api.seed(namespace_json("karmada-es-gone", deleting=True))
-    world.api.seed(namespace_json("prod"))
+    world.api.seed(cluster_json("joining"), cluster_json("leaving", deleting=True))
+    world.api.seed(namespace_json("karmada-es-leaving"), cluster_json("gone"))
+    world.api.seed(namespace_json("karmada-es-gone", deleting=True), namespace_json("prod"))
     await world.reconcile()
     assert world.found == [("karmada-es-m1", NAME)]
 

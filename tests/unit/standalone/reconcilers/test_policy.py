@@ -98,9 +98,7 @@ class World:
         raise AssertionError("it does not come to rest")
 
     def find(self, kind: str, name: str, namespace: str = NAMESPACE) -> Json:
-        found = self.api.find(kind, namespace, name)
-        assert found is not None
-        return found
+        return self.api.read(kind, namespace, name)
 
     def binding(self, name: str = "web-deployment") -> Json | None:
         return self.api.find("ResourceBinding", NAMESPACE, name)
@@ -132,9 +130,7 @@ def carries(obj: Json | None, name: str = "p") -> bool:
 
 
 async def test_a_policy_claims_and_binds_what_it_selects_and_then_rests(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(template("other"))
-    world.api.seed(policy(metadata={"labels": {}, "finalizers": []}))
+    world.api.seed(template(), template("other"), policy(metadata={"labels": {}, "finalizers": []}))
     await world.settle()
     assert world.take_writes() == [
         f"patch propagationpolicies/{NAMESPACE}/p",
@@ -165,8 +161,7 @@ async def test_a_template_that_comes_later_is_found(world: World) -> None:
 
 
 async def test_a_change_of_the_template_reaches_the_binding_but_its_status_does_not(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.take_writes()
     world.api.edit("Deployment", NAMESPACE, "web", {"status": {"readyReplicas": 1}})
@@ -178,8 +173,7 @@ async def test_a_change_of_the_template_reaches_the_binding_but_its_status_does_
 
 
 async def test_a_binding_that_somebody_else_writes_is_written_after_that(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.take_writes()
     for number in (1, 2):
@@ -197,8 +191,7 @@ async def test_a_binding_that_somebody_else_writes_is_written_after_that(world: 
 
 
 async def test_a_binding_is_repaired(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.api.edit("ResourceBinding", NAMESPACE, "web-deployment", {"spec": {"placement": None}})
     await world.settle()
@@ -231,8 +224,7 @@ async def test_a_refused_policy_is_told_once_a_change_and_nothing_is_done(world:
 
 
 async def test_a_policy_of_a_namespace_that_is_not_propagated_is_refused(world: World) -> None:
-    world.api.seed(template(namespace="kube-system"))
-    world.api.seed(policy(namespace="kube-system", finalizers=()))
+    world.api.seed(template(namespace="kube-system"), policy(namespace="kube-system", finalizers=()))
     await world.settle()
     await world.detector.reconcile(TemplateRequest(DEPLOYMENT, "kube-system", "web"))
     (event,) = world.events()
@@ -241,8 +233,7 @@ async def test_a_policy_of_a_namespace_that_is_not_propagated_is_refused(world: 
 
 
 async def test_a_policy_that_is_refused_now_keeps_what_it_had_until_it_goes(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     before = world.binding()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"spec": {"failover": {"a": 1}, "placement": None}})
@@ -256,8 +247,7 @@ async def test_a_policy_that_is_refused_now_keeps_what_it_had_until_it_goes(worl
 
 
 async def test_a_deleted_policy_lets_go_of_its_marks_and_leaves_what_runs(world: World) -> None:
-    world.api.seed(template(labels={"own": "1"}))
-    world.api.seed(policy())
+    world.api.seed(template(labels={"own": "1"}), policy())
     await world.settle()
     before = world.binding()
     assert before is not None
@@ -280,8 +270,7 @@ async def test_a_deleted_policy_lets_go_of_its_marks_and_leaves_what_runs(world:
 
 @pytest.mark.parametrize("writes", range(3))
 async def test_a_crash_while_letting_go_loses_nothing(world: World, writes: int) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.take_writes()
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
@@ -300,8 +289,7 @@ async def test_a_crash_while_letting_go_loses_nothing(world: World, writes: int)
 
 
 async def test_a_policy_that_vanished_while_nobody_watched_is_cleaned_up_after(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy(finalizers=()))
+    world.api.seed(template(), policy(finalizers=()))
     await world.settle()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"metadata": {"finalizers": []}})
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
@@ -314,8 +302,7 @@ async def test_a_policy_that_vanished_while_nobody_watched_is_cleaned_up_after(w
 
 
 async def test_a_policy_that_is_taken_away_by_force_is_cleaned_up_after_at_once(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"metadata": {"finalizers": []}})
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
@@ -325,8 +312,7 @@ async def test_a_policy_that_is_taken_away_by_force_is_cleaned_up_after_at_once(
 
 
 async def test_marks_of_a_vanished_policy_go_from_a_binding_whose_template_vanished_too(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy(finalizers=()))
+    world.api.seed(template(), policy(finalizers=()))
     await world.settle()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"metadata": {"finalizers": []}})
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
@@ -341,8 +327,7 @@ async def test_marks_of_a_vanished_policy_go_from_a_binding_whose_template_vanis
 
 
 async def test_a_policy_without_a_binding_goes_when_its_template_is_unmarked(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     world.api.fail(Forbidden(403, "Forbidden", "no"), "create", kind="ResourceBinding")
     with pytest.raises(Forbidden):
         await world.settle()
@@ -355,8 +340,7 @@ async def test_a_policy_without_a_binding_goes_when_its_template_is_unmarked(wor
 async def test_a_policy_does_not_wait_for_what_something_else_has_claimed(world: World) -> None:
     """Whoever claimed it left our marks there, and we touch it no more."""
     labels = {wk.CLAIMED_BY: "somebody"}
-    world.api.seed(template(labels=labels | marks()["labels"], annotations=marks()["annotations"]))
-    world.api.seed(policy())
+    world.api.seed(template(labels=labels | marks()["labels"], annotations=marks()["annotations"]), policy())
     await world.settle()
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
     await world.settle()
@@ -365,9 +349,7 @@ async def test_a_policy_does_not_wait_for_what_something_else_has_claimed(world:
 
 
 async def test_the_next_policy_takes_over_and_the_binding_stays_one(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
-    world.api.seed(policy("q", selects=[selector()], clusters=["m2"]))
+    world.api.seed(template(), policy(), policy("q", selects=[selector()], clusters=["m2"]))
     await world.settle()
     uid = (world.binding() or {})["metadata"]["uid"]
     world.api.remove("PropagationPolicy", NAMESPACE, "p")
@@ -388,8 +370,7 @@ async def test_the_next_policy_takes_over_and_the_binding_stays_one(world: World
     ids=["another-name", "another-kind"],
 )
 async def test_what_is_selected_no_more_is_released(world: World, change: Json) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"spec": change})
     await world.settle()
@@ -399,9 +380,7 @@ async def test_what_is_selected_no_more_is_released(world: World, change: Json) 
 
 
 async def test_what_is_selected_now_is_claimed(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(template("other"))
-    world.api.seed(policy())
+    world.api.seed(template(), template("other"), policy())
     await world.settle()
     world.api.edit("PropagationPolicy", NAMESPACE, "p", {"spec": {"resourceSelectors": [selector("other")]}})
     await world.settle()
@@ -469,8 +448,7 @@ async def test_a_restart_tells_no_policy_of_a_claim_again(world: World) -> None:
 
 
 async def test_a_service_that_is_claimed_later_is_given_up_and_taken_again_after_its_release(world: World) -> None:
-    world.api.seed(template(kind=SERVICE))
-    world.api.seed(policy(selects=[selector(kind=SERVICE)]))
+    world.api.seed(template(kind=SERVICE), policy(selects=[selector(kind=SERVICE)]))
     await world.settle()
     assert carries(world.binding("web-service"))
     gone = {wk.POLICY_PERMANENT_ID: None, wk.CLAIMED_BY: wk.CLAIMED_BY_MCS}
@@ -490,8 +468,7 @@ async def test_a_service_that_is_claimed_later_is_given_up_and_taken_again_after
 
 async def test_a_claim_made_meanwhile_is_not_overwritten(world: World) -> None:
     """The cache does not know of it yet; the resourceVersion in the patch does."""
-    world.api.seed(template(kind=SERVICE))
-    world.api.seed(policy(selects=[selector(kind=SERVICE)]))
+    world.api.seed(template(kind=SERVICE), policy(selects=[selector(kind=SERVICE)]))
     assert await world.reconciler.reconcile(POLICY) == Result()
     assert world.templates.get(SERVICE) is not None
     world.api.hold_watches()
@@ -504,8 +481,7 @@ async def test_a_claim_made_meanwhile_is_not_overwritten(world: World) -> None:
 
 
 async def test_what_goes_wrong_is_told_once_and_what_ends_it_too(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.reconciler.reconcile(POLICY)
     world.api.fail(Forbidden(403, "Forbidden", "not allowed"), "create", kind="ResourceBinding", times=2)
     for _ in range(2):
@@ -519,8 +495,7 @@ async def test_what_goes_wrong_is_told_once_and_what_ends_it_too(world: World) -
 
 
 async def test_a_binding_that_something_else_controls_is_waited_for(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "gone", "controller": True}
     world.api.edit("ResourceBinding", NAMESPACE, "web-deployment", {"metadata": {"ownerReferences": [owner]}})
@@ -564,8 +539,7 @@ async def test_a_policy_does_not_go_before_its_kinds_can_be_looked_through(world
 
 
 async def test_a_policy_does_not_wait_for_the_garbage_of_a_template_that_is_gone(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     world.api.remove("Deployment", NAMESPACE, "web")
     world.take_writes()
@@ -603,8 +577,7 @@ async def test_a_foreign_finalizer_stays(world: World) -> None:
 
 
 async def test_templates_of_other_namespaces_are_not_selected(world: World) -> None:
-    world.api.seed(template(namespace="other"))
-    world.api.seed(policy(selects=[selector()]))
+    world.api.seed(template(namespace="other"), policy(selects=[selector()]))
     await world.settle()
     assert world.take_writes() == []
 
@@ -622,8 +595,7 @@ async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None
     )
     world.templates.absent.add(other)
     before = world.binding()
-    world.api.seed(template())
-    world.api.seed(policy("q", selects=[selector("else")]))
+    world.api.seed(template(), policy("q", selects=[selector("else")]))
     await world.settle()
     await world.detector.reconcile(WEB)
     assert world.binding() == before
@@ -636,9 +608,7 @@ async def test_bindings_whose_names_collide_are_told_apart(world: World) -> None
 async def test_a_policy_that_names_what_every_cluster_has_is_refused(
     world: World, kind: GroupVersionKind, name: str
 ) -> None:
-    world.api.seed(template(name, kind=kind))
-    world.api.seed(template())
-    world.api.seed(policy(selects=[selector(), selector(name, kind)]))
+    world.api.seed(template(name, kind=kind), template(), policy(selects=[selector(), selector(name, kind)]))
     await world.settle()
     await world.detector.reconcile(WEB)
     assert world.take_writes() == []
@@ -653,8 +623,7 @@ async def test_a_policy_that_names_what_every_cluster_has_is_refused(
 async def test_a_policy_that_selects_a_whole_kind_leaves_out_what_every_cluster_has(
     world: World, kind: GroupVersionKind, name: str
 ) -> None:
-    world.api.seed(template(name, kind=kind, **marks()))
-    world.api.seed(template("web", kind=kind))
+    world.api.seed(template(name, kind=kind, **marks()), template("web", kind=kind))
     world.api.seed(policy(selects=[selector("", kind)], conflictResolution="Overwrite"))
     await world.settle()
     assert carries(world.find(kind.kind, "web"))
@@ -676,8 +645,7 @@ async def test_slices_of_what_every_cluster_has_belong_to_no_policy(world: World
 async def test_a_policy_that_selects_a_kind_that_it_may_not_is_refused(world: World) -> None:
     world.limits = PolicyLimits(frozenset({"Deployment.apps"}))
     world.start()
-    world.api.seed(template())
-    world.api.seed(template("web", kind=SERVICE))
+    world.api.seed(template(), template("web", kind=SERVICE))
     world.api.seed(policy(selects=[selector(), selector("", SERVICE)]))
     await world.settle()
     await world.detector.reconcile(WEB)
@@ -694,8 +662,7 @@ async def test_a_policy_that_selects_a_kind_that_it_may_not_is_refused(world: Wo
 
 
 async def test_a_policy_whose_kind_is_not_allowed_any_more_keeps_what_it_had_until_it_goes(world: World) -> None:
-    world.api.seed(template())
-    world.api.seed(policy())
+    world.api.seed(template(), policy())
     await world.settle()
     before = world.binding()
     world.limits = PolicyLimits(frozenset({"Service"}))

@@ -41,9 +41,7 @@ class World:
 
     @property
     def binding(self) -> Json:
-        found = self.api.find("ResourceBinding", *NGINX)
-        assert found is not None
-        return found
+        return self.api.read("ResourceBinding", *NGINX)
 
     @property
     def scheduled(self) -> Json:
@@ -53,8 +51,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.api.seed(cluster_json("m1"))
-    world.api.seed(cluster_json("m2"))
+    world.api.seed(cluster_json("m1"), cluster_json("m2"))
     return world
 
 

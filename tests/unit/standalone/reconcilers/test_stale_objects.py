@@ -148,8 +148,7 @@ async def test_nothing_is_removed_in_a_member_that_is_not_known_to_be_ours(
 async def test_a_fleet_is_kept_until_somebody_names_what_is_to_go(world: Comparing) -> None:
     world.leave_copies(10)
     assert await world.compare() == []
-    found = world.host.find("Cluster", "", "m1")
-    assert found is not None
+    found = world.host.read("Cluster", "", "m1")
     said = next(one for one in found["status"]["conditions"] if one["type"] == wk.STALE_OBJECTS_REMOVED)
     assert (said["status"], said["reason"]) == ("False", wk.STALE_UNCONFIRMED)
     assert "more than half of the 10 objects" in said["message"]
@@ -162,8 +161,7 @@ async def test_a_fleet_is_kept_until_somebody_names_what_is_to_go(world: Compari
     assert await world.compare() == []
     world.host.edit("Cluster", "", "m1", {"metadata": {"annotations": {key: value}}})
     assert len(await world.compare()) == 10
-    found = world.host.find("Cluster", "", "m1")
-    assert found is not None
+    found = world.host.read("Cluster", "", "m1")
     said = next(one for one in found["status"]["conditions"] if one["type"] == wk.STALE_OBJECTS_REMOVED)
     assert (said["status"], said["reason"]) == ("True", wk.STALE_REMOVED)
     # The annotation that stays is no leave for others.
@@ -187,9 +185,7 @@ async def test_copies_of_a_cluster_under_another_name_go_once_it_is_not_register
 
 def _ended(world: World) -> str | None:
     """What is made of the end of the Work that the world carries."""
-    found = world.host.find("Work", *KEY)
-    assert found is not None
-    return world.reconciler.vanished(Event(old=a_work(found)))
+    return world.reconciler.vanished(Event(old=a_work(world.host.read("Work", *KEY))))
 
 
 async def test_a_work_that_lost_its_finalizer_is_noticed_and_one_that_was_cleaned_up_is_not() -> None:
@@ -198,8 +194,7 @@ async def test_a_work_that_lost_its_finalizer_is_noticed_and_one_that_was_cleane
     assert _ended(world) is None, "it was never applied"
     await world.reconcile()
     assert _ended(world) == "m1"
-    found = world.host.find("Work", *KEY)
-    assert found is not None
+    found = world.host.read("Work", *KEY)
     world.host.remove("Work", *KEY)
     await world.reconcile()
     assert world.host.find("Work", *KEY) is None

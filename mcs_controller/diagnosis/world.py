@@ -172,6 +172,7 @@ class World:
         members: each registered member that was looked at, by name.
         service: namespace and name of the Service in question; None diagnoses the installation.
         from_cluster: the consumer where the requests fail; empty means every consumer.
+        mcsctl: how to call mcsctl with the flags of this diagnosis, for commands that are pasted.
         kinds: of the control plane, by `plural.group`, with the versions that are served; None if they were not read.
     """
 
@@ -180,6 +181,7 @@ class World:
     members: Mapping[str, Snapshot] = field(default_factory=dict)
     service: tuple[str, str] | None = None
     from_cluster: str = ""
+    mcsctl: str = "mcsctl"
     kinds: Mapping[str, frozenset[str]] | None = None
 
     def versions(self, kind: Kind) -> frozenset[str]:

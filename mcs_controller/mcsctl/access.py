@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = f"mcsctl/{__version__}"
 
+PROXY: Final = "the cluster proxy"
+"""How a member is reached through the control plane, with its certificate and our credentials there."""
+
 _IN_A_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -87,6 +90,17 @@ class Access:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    @property
+    def mcsctl(self) -> str:
+        """How to call mcsctl with the same flags, for commands that are pasted."""
+        options = self._options
+        flags = {"kubeconfig": options.kubeconfig, "context": options.context}
+        flags["members-kubeconfig"] = options.members_kubeconfig
+        words = [f"--{name} {shlex.quote(value)}" for name, value in flags.items() if value]
+        pairs = sorted(options.member_contexts.items())
+        words += [f"--member-context {shlex.quote(f'{name}={context}')}" for name, context in pairs]
+        return " ".join(["mcsctl", *words])
+
     async def host(self) -> Plane:
         """The control plane.
 
@@ -101,7 +115,7 @@ class Access:
                 config = await load_kubeconfig(options.kubeconfig or None, options.context or None, clock=self._clock)
                 how = f"context {options.context}" if options.context else "the current context"
             kubectl = _kubectl(options.kubeconfig, options.context)
-            self._host = await self._open(CONTROL_PLANE, config, kubectl, how)
+            self._host = await self.open(CONTROL_PLANE, config, kubectl, how)
         return self._host
 
     async def member(self, cluster: Cluster) -> Plane:
@@ -113,7 +127,7 @@ class Access:
         Raises:
             Unseen: there is none.
         """
-        plane = await self._by_context(cluster)
+        plane = await self.by_context(cluster)
         if plane is not None:
             return plane
         try:
@@ -141,9 +155,14 @@ class Access:
         config = client_config(cluster, await credentials.open(), credentials)
         ref = cluster.spec.secret_ref
         how = f"Secret {ref.namespace}/{ref.name}" if ref is not None else ""
-        return await self._open(cluster.name, config, self._member_kubectl(cluster.name), how)
+        return await self.open(cluster.name, config, self._member_kubectl(cluster.name), how)
 
-    async def _by_context(self, cluster: Cluster) -> Plane | None:
+    async def by_context(self, cluster: Cluster) -> Plane | None:
+        """A member by the context that was named for it, or by the one that is called so and has its server, if any.
+
+        Raises:
+            ConfigError: the named one cannot be used.
+        """
         named = self._options.member_contexts.get(cluster.name, "")
         files = self._options.members_kubeconfig or self._options.kubeconfig
         try:
@@ -155,13 +174,13 @@ class Access:
         if not named and config.server.rstrip("/") != cluster.spec.api_endpoint.rstrip("/"):
             return None  # called the same by chance, for all that is known
         kubectl = self._member_kubectl(cluster.name)
-        return await self._open(cluster.name, config, kubectl, f"context {named or cluster.name}")
+        return await self.open(cluster.name, config, kubectl, f"context {named or cluster.name}")
 
     async def _by_proxy(self, cluster: Cluster) -> Plane:
         host = await self.host()
         path = f"/apis/cluster.karmada.io/v1alpha1/clusters/{cluster.name}/proxy"
         config = replace(host.config, server=host.config.server.rstrip("/") + path)
-        plane = await self._open(cluster.name, config, self._member_kubectl(cluster.name), "the cluster proxy")
+        plane = await self.open(cluster.name, config, self._member_kubectl(cluster.name), PROXY)
         answer = await plane.client.raw("GET", "/version")
         if answer.status != 200:
             raise Unseen(f"the control plane has no cluster proxy (HTTP {answer.status})")
@@ -171,7 +190,8 @@ class Access:
         files = self._options.members_kubeconfig or self._options.kubeconfig
         return _kubectl(files, self._options.member_contexts.get(name, name))
 
-    async def _open(self, name: str, config: ClientConfig, kubectl: str, how: str) -> Plane:
+    async def open(self, name: str, config: ClientConfig, kubectl: str, how: str) -> Plane:
+        """A connection of any kind, closed with the others."""
         config = replace(config, timeout_seconds=self._options.timeout_seconds)
         client = ApiClient(config, clock=self._clock, user_agent=USER_AGENT)
         await self._stack.enter_async_context(client)

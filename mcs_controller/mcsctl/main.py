@@ -24,6 +24,7 @@ EXIT_INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
+    "token": "Renew the token by which the controller reaches a member",
 }
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 
@@ -52,8 +53,8 @@ class _Lazy(click.Group):
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MCSCTL", "max_content_width": 120},
-    epilog="Exit codes: 0 healthy; 1 something is broken; 2 flags or kubeconfig cannot be worked with; "
-    "3 nothing is known to be broken, and not everything could be looked at.",
+    epilog="Exit codes: 0 healthy, or done; 1 something is broken, or could not be done; 2 flags or kubeconfig cannot "
+    "be worked with; 3 nothing is known to be broken, and not everything could be looked at; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name=NAME)
 @click.option("--kubeconfig", default="", metavar="PATH", help="Control plane's kubeconfig. Default: as kubectl.")
@@ -106,7 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; None takes the process's own.
     """
-    from informers.errors import ConfigError
+    from informers.errors import ConfigError, KubeError
+    from mcs_controller.diagnosis.world import Unseen
+    from mcs_controller.mcsctl.render import printable
+    from mcs_controller.members.credentials import InvalidCluster
 
     arguments: Any = None if argv is None else list(argv)
     try:
@@ -117,11 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
-    except ConfigError as error:
-        click.echo(f"Error: {error}", err=True)
-        return EXIT_USAGE
+        # Those that click raises have a context, and show the usage; the text of ours may have words of others in it.
+        error.show() if getattr(error, "ctx", None) else click.echo(f"Error: {printable(error.message)}", err=True)
+        return error.exit_code  # EXIT_USAGE for those that are about usage
+    except (KubeError, InvalidCluster, Unseen, OSError) as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_BROKEN
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ async def observe(
     reader = Reader(plane.client, host)
     kinds, _ = await asyncio.gather(_read_kinds(plane.client, host), _all(*_control_plane_reads(reader, service)))
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
+    world = replace(world, mcsctl=access.mcsctl)
     wanted = _members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
     await _all(*(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()))
@@ -269,13 +270,21 @@ async def _certificate_expiry(plane: Plane) -> datetime | None:
         return None
 
 
-def token_expiry(token: str) -> datetime | None:
-    """When a JSON web token expires by its own words; None for other tokens, and for one that never does."""
+def token_claims(token: str) -> Mapping[str, Any]:
+    """What a JSON web token says of itself, unverified; nothing for other tokens."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return datetime.fromtimestamp(float(claims["exp"]), UTC)
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error):
+    except (IndexError, ValueError, RecursionError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def token_expiry(token: str) -> datetime | None:
+    """When a JSON web token expires by its own words; None for other tokens, and for one that never does."""
+    try:
+        return datetime.fromtimestamp(float(token_claims(token)["exp"]), UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

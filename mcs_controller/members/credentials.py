@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from informers.client.client import ApiClient
+    from informers.client.config import TokenSource
     from mcs_controller.api.cluster import Cluster, SecretRef
     from mcs_controller.api.core import Secret
     from workqueue.clock import Clock
@@ -117,13 +118,13 @@ class SecretCredentials:
         return _credentials(secret, ref, insecure=self._cluster.spec.insecure_skip_tls_verification)
 
 
-def client_config(cluster: Cluster, ca_pem: bytes | None, credentials: SecretCredentials) -> ClientConfig:
-    """How to reach a member: what its Cluster says, with the credentials of its Secret."""
+def client_config(cluster: Cluster, ca_pem: bytes | None, credentials: TokenSource) -> ClientConfig:
+    """How to reach a member: what its Cluster says, with these credentials, mostly those of its Secret."""
     connection = connection_of(cluster)
     return ClientConfig(
         server=connection.endpoint,
         ca_pem=ca_pem,
-        ca_source=credentials.source,
+        ca_source=credentials.source if isinstance(credentials, SecretCredentials) else "",
         insecure_skip_tls_verify=connection.insecure,
         token_source=credentials,
         proxy_url=connection.proxy_url,

@@ -14,6 +14,7 @@ from mcs_controller.mcsctl.access import AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
 from testbed.controller import installed_binary
+from tests.integration.mcsctl.calls import shims
 from tests.support.fleet import PATIENCE_SECONDS, Space, deployment, multiclusterservice, service
 from tools.components import resolve
 
@@ -71,7 +72,7 @@ class Patient:
 
     async def paste(self, command: str) -> str:
         """Run a fix in a shell, as it was printed."""
-        binaries = f"{installed_binary().parent}:{resolve(['kubectl'])['kubectl'].parent}"
+        binaries = f"{shims()}:{installed_binary().parent}:{resolve(['kubectl'])['kubectl'].parent}"
         environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
         process = await asyncio.create_subprocess_exec(
             "bash", "-c", command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -93,13 +94,17 @@ async def doctors_bed(binaries: dict[str, Path]) -> AsyncIterator[tuple[Bed, Con
             yield bed, process
 
 
+def kubeconfig_of(bed: Bed) -> str:
+    """Of an administrator of all planes, each with a context that is called like it."""
+    return ":".join(str(plane.access.kubeconfig) for plane in (bed.host, *bed.members.values()))
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def patient(doctors_bed: tuple[Bed, ControllerProcess]) -> AsyncIterator[Patient]:
     """A service that works, for one test to break."""
     bed, process = doctors_bed
     space = await Space.make(bed)
-    files = [plane.access.kubeconfig for plane in (bed.host, *bed.members.values())]
-    made = Patient(space, process, ":".join(map(str, files)))
+    made = Patient(space, process, kubeconfig_of(bed))
     try:
         web = service("web", selector={"app": "web"})
         await space.create(web, multiclusterservice("web", ["member1"], ["member2"]))

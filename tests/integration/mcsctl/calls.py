@@ -1,0 +1,63 @@
+"""mcsctl as people call it: a process of its own, by the code of this checkout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT_SECONDS = 120.0
+
+outputs: list[str] = []
+"""Everything that any call has printed in this test run; see test_canaries."""
+
+
+class Answer(NamedTuple):
+    """What a call came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(kubeconfig: str = "") -> dict[str, str]:
+    """Ours, with this checkout's code and this kubeconfig alone."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "KUBECONFIG": kubeconfig, "COLUMNS": "200"}
+
+
+async def run(*args: str, kubeconfig: str = "") -> Answer:
+    """Call it; no traceback is ever printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mcs_controller.mcsctl.main", *args),
+        env=environment(kubeconfig),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(LIMIT_SECONDS):
+        out, err = (each.decode() for each in await process.communicate())
+    outputs.extend([out, err])
+    assert "Traceback" not in out + err, err
+    return Answer(process.returncode or 0, out, err)
+
+
+async def mcsctl(*args: str, kubeconfig: str = "") -> str:
+    """Call it with success; what it printed."""
+    answer = await run(*args, kubeconfig=kubeconfig)
+    assert answer.code == 0, f"{args}: {answer}"
+    return answer.out
+
+
+@cache
+def shims() -> Path:
+    """A directory with an `mcsctl` for PATH that is the code of this checkout."""
+    script = Path(mkdtemp(prefix="mcsctl-")) / "mcsctl"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mcs_controller.mcsctl.main "$@"\n')
+    script.chmod(0o755)
+    return script.parent

@@ -117,6 +117,7 @@ class Snapshot:
         version: Kubernetes' version, `v1.37.2`; empty if it is not known.
         login: see there; None for the control plane, or for Pull clusters.
         probes: what traffic from a Pod showed, if it was asked for.
+        probe_error: why it could not be tried, if it was asked for.
         denied: the rights of the controller in the control plane that it lacks. None if nobody could ask.
     """
 
@@ -125,6 +126,7 @@ class Snapshot:
     version: str = ""
     login: Login | None = None
     probes: Sequence[ProbeResult] | None = None
+    probe_error: str = ""
     denied: Sequence[str] | None = None
     _objects: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
     _unseen: dict[Kind | None, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from informers.errors import ConfigError, KubeError, Untrusted, from_response
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import execution_namespace
+from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.members.credentials import InvalidCluster
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def _delivery_reads(
     yield reader.list(w.WORKS, labels=labels)
     for member in members:
         yield reader.get(w.NAMESPACES, execution_namespace(member))
+        yield reader.get(w.WORKS, work_name(wk.SERVICE_KIND, namespace, name), execution_namespace(member))
+        yield reader.get(w.WORKS, work_name(wk.NAMESPACE_KIND, "", namespace), execution_namespace(member))
 
 
 def _members_of(world: w.World) -> dict[str, Cluster]:
@@ -197,6 +199,7 @@ def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]
     yield reader.list(w.DAEMONSETS, "kube-system")
     yield reader.get(w.SERVICES, "kube-dns", "kube-system")
     yield reader.list(w.SLICES, "kube-system", labels=f"{wk.SERVICE_NAME}=kube-dns")
+    yield reader.list(w.DEPLOYMENTS, "kube-system", labels="k8s-app=kube-dns")
     if world.service is None:
         return
     namespace, name = world.service

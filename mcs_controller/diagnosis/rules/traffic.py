@@ -1,0 +1,391 @@
+"""Rules about traffic: kube-proxy, DNS, nodes and NetworkPolicies of a consumer, and what a probe from a Pod showed."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+from mcs_controller.diagnosis.findings import Link, ObjectRef, Severity
+from mcs_controller.diagnosis.rules.chain import all_endpoints, by_age, is_about, is_young, kubectl, own_slices
+from mcs_controller.diagnosis.rules.rule import Scope, rule
+from mcs_controller.diagnosis.world import (
+    DAEMONSETS,
+    DEPLOYMENTS,
+    NETWORKPOLICIES,
+    NODES,
+    SERVICES,
+    SLICES,
+    Unseen,
+    condition,
+    dig,
+    items,
+    mapping,
+    text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mcs_controller.diagnosis.findings import Finding
+    from mcs_controller.diagnosis.rules.rule import Context
+    from mcs_controller.diagnosis.world import Object, ProbeResult
+
+_KUBE_SYSTEM: Final = "kube-system"
+_DNS: Final = "kube-dns"
+
+
+def _number(obj: Any, *path: str) -> int:
+    found = dig(obj, *path)
+    return found if isinstance(found, int) else 0
+
+
+@rule(
+    "MCS080",
+    "kube-proxy is not ready in a consumer",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    meaning="Nodes without kube-proxy keep the rules that they had: new endpoints are not used, and old ones are.",
+    evidence="status of DaemonSet kube-system/kube-proxy.",
+    fix="See why its Pods are not ready.",
+)
+def proxy_not_ready(context: Context) -> Iterator[Finding]:
+    """An error if it is ready nowhere; a warning if it is not on some nodes."""
+    daemons = context.world.snapshot(context.cluster).get(DAEMONSETS, "kube-proxy", _KUBE_SYSTEM)
+    wanted, ready = (_number(daemons, "status", field) for field in ("desiredNumberScheduled", "numberReady"))
+    if ready >= wanted:
+        return
+    rolling = _number(daemons, "status", "updatedNumberScheduled") < wanted
+    partial = Severity.IN_PROGRESS if rolling else Severity.WARNING
+    yield context.found(
+        ObjectRef(context.cluster, "DaemonSet", "kube-proxy", _KUBE_SYSTEM),
+        f"kube-proxy is ready on {ready} of {wanted} nodes of {context.cluster}",
+        evidence=f"status.numberReady {ready}, status.desiredNumberScheduled {wanted}",
+        fix=kubectl(context.world, context.cluster, "-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-proxy"),
+        severity=partial if ready else Severity.ERROR,
+    )
+
+
+@rule(
+    "MCS081",
+    "The DNS of a consumer has no ready endpoint",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    meaning="No name is resolved in the consumer.",
+    evidence="Service kube-system/kube-dns and its EndpointSlices.",
+    fix="Start CoreDNS again, or see why its Pods are not ready.",
+)
+def dns_not_ready(context: Context) -> Iterator[Finding]:
+    """Where there is no such Service, somebody else does it, which cannot be judged."""
+    world, cluster = context.world, context.cluster
+    snapshot = world.snapshot(cluster)
+    ref = ObjectRef(cluster, "Service", _DNS, _KUBE_SYSTEM)
+    if snapshot.get(SERVICES, _DNS, _KUBE_SYSTEM) is None:
+        yield context.found(
+            ref,
+            f"whether names are resolved in {cluster} is not known: it has no Service {_DNS}",
+            evidence=f"GET services/{_DNS}: 404; mcsctl doctor --probe tries it",
+            severity=Severity.INFO,
+        )
+        return
+    slices = [one for one in snapshot.list(SLICES, _KUBE_SYSTEM) if is_about(one, _DNS)]
+    endpoints = all_endpoints(slices, cluster)
+    if any(endpoints.values()):
+        return
+    deployments = [] if snapshot.why_unseen(DEPLOYMENTS) else snapshot.list(DEPLOYMENTS, _KUBE_SYSTEM)
+    stopped = next((one for one in deployments if dig(one, "spec", "replicas") == 0), None)
+    if stopped is not None:
+        name = text(stopped, "metadata", "name")
+        fix = kubectl(world, cluster, "-n", _KUBE_SYSTEM, "scale", "deployment", name, "--replicas=2")
+    else:
+        fix = kubectl(world, cluster, "-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-dns")
+    yield context.found(
+        ref,
+        f"no endpoint of {_DNS} is ready in {cluster}",
+        evidence=f"{len(endpoints)} endpoints, none ready" + ("; its Deployment has 0 replicas" if stopped else ""),
+        fix=fix,
+        severity=by_age(world, *slices),
+    )
+
+
+@rule(
+    "MCS082",
+    "A consumer has no kube-proxy",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    severity=Severity.INFO,
+    meaning="Something else routes the traffic of Services, mostly the network plugin. It is not looked at here.",
+    evidence="The DaemonSets of kube-system.",
+    fix="Nothing. mcsctl doctor --probe tries whether it works.",
+)
+def proxy_replaced(context: Context) -> Iterator[Finding]:
+    """Named with the DaemonSets that may do it."""
+    snapshot = context.world.snapshot(context.cluster)
+    if snapshot.get(DAEMONSETS, "kube-proxy", _KUBE_SYSTEM) is None:
+        names = sorted(text(one, "metadata", "name") for one in snapshot.list(DAEMONSETS, _KUBE_SYSTEM))
+        yield context.found(
+            ObjectRef(context.cluster, "DaemonSet", "kube-proxy", _KUBE_SYSTEM),
+            f"{context.cluster} has no DaemonSet kube-proxy; whatever replaces it is not looked at",
+            evidence=f"DaemonSets of {_KUBE_SYSTEM}: {', '.join(names[:10]) or 'none'}",
+        )
+
+
+@rule(
+    "MCS083",
+    "A NetworkPolicy of a consumer denies the way to the endpoints",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    meaning="A NetworkPolicy selects all Pods of the namespace in the consumer, and no policy lets any of them reach "
+    "the endpoints.",
+    evidence="The NetworkPolicies of the namespace with policyTypes Egress, against the addresses of the endpoints.",
+    fix="Allow egress to the Pods of the providers, and to DNS.",
+)
+def egress_denied(context: Context) -> Iterator[Finding]:
+    """Policies for some Pods do no harm to others, and what allows some of them is meant so."""
+    world, consumer = context.world, context.cluster
+    policies = [
+        one
+        for one in world.snapshot(consumer).list(NETWORKPOLICIES, world.namespace)
+        if "Egress" in items(one, "spec", "policyTypes") or "egress" in mapping(one, "spec")
+    ]
+    denying = [one for one in policies if not mapping(one, "spec", "podSelector")]
+    if not denying:
+        return
+    targets = sorted(
+        address
+        for provider in world.providers
+        if provider != consumer
+        for address in all_endpoints(own_slices(world, provider), provider)
+    )
+    rules = [each for one in policies for each in items(one, "spec", "egress")]
+    if not targets or any(_allows(each, target) for each in rules for target in targets):
+        return
+    name = text(denying[0], "metadata", "name")
+    yield context.found(
+        ObjectRef(consumer, "NetworkPolicy", name, world.namespace),
+        f"NetworkPolicy {name} denies Pods of {consumer} the way to the endpoints of {world.name}",
+        evidence=f"no egress rule of namespace {world.namespace} allows {', '.join(targets[:5])}",
+        fix=f"echo {shlex.quote(json.dumps(_permission(context, targets)))} | {world.kubectl(consumer)} apply -f -",
+    )
+
+
+def _allows(egress: Object, address: str) -> bool:
+    """Whether an egress rule reaches an address of another cluster, by any port: which of them is left open."""
+    to = items(egress, "to")
+    return not to or any(_contains(mapping(one, "ipBlock"), address) for one in to)
+
+
+def _contains(block: Object, address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+        excepted = (ipaddress.ip_network(one, strict=False) for one in items(block, "except"))
+        return parsed in ipaddress.ip_network(text(block, "cidr"), strict=False) and not any(
+            parsed in one for one in excepted
+        )
+    except ValueError:
+        return False
+
+
+def _permission(context: Context, targets: Sequence[str]) -> dict[str, Any]:
+    """A policy that allows egress to the Pods of the providers and to DNS."""
+    world = context.world
+    blocks = {
+        cidr
+        for provider in world.providers
+        if provider != context.cluster and not world.snapshot(provider).why_unseen(NODES)
+        for node in world.snapshot(provider).list(NODES)
+        for cidr in items(node, "spec", "podCIDRs")
+        if isinstance(cidr, str)
+    } or {f"{address}/{128 if ':' in address else 32}" for address in targets}
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"allow-{world.name}-of-other-clusters", "namespace": world.namespace},
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Egress"],
+            "egress": [{"to": [{"ipBlock": {"cidr": one}} for one in sorted(blocks)]}, {"ports": dns}],
+        },
+    }
+
+
+@rule(
+    "MCS085",
+    "Nodes of a member are not ready",
+    Link.TRAFFIC,
+    Scope.MEMBER,
+    meaning="Pods on these nodes may neither ask nor answer.",
+    evidence="Condition Ready of the Nodes.",
+    fix="See the conditions of the node.",
+)
+def nodes_not_ready(context: Context) -> Iterator[Finding]:
+    """An error if none is ready; new ones take a moment."""
+    world, cluster = context.world, context.cluster
+    nodes = world.snapshot(cluster).list(NODES)
+    down = [
+        one
+        for one in nodes
+        if text(condition(one, "Ready"), "status") != "True"
+        and not is_young(world, text(one, "metadata", "creationTimestamp"))
+    ]
+    if down:
+        name = text(down[0], "metadata", "name")
+        yield context.found(
+            ObjectRef(cluster, "Node", name),
+            f"{len(down)} of {len(nodes)} nodes of {cluster} are not ready",
+            evidence=f"{name}: {text(condition(down[0], 'Ready'), 'message') or 'no condition Ready'}",
+            fix=kubectl(world, cluster, "describe", "node", name),
+            severity=Severity.ERROR if len(down) == len(nodes) else Severity.WARNING,
+        )
+
+
+# --- what a probe from a Pod showed --------------------------------------------------------------------------------
+
+
+def _probes(context: Context, step: str) -> Sequence[ProbeResult]:
+    """What was tried of one step; nothing without `--probe`. Raises Unseen if it was asked for and did not work."""
+    snapshot = context.world.snapshot(context.cluster)
+    if snapshot.probe_error:
+        raise Unseen(f"no probe in {snapshot.name}: {snapshot.probe_error}")
+    return [one for one in snapshot.probes or () if one.step == step]
+
+
+def _told(results: Iterable[ProbeResult]) -> str:
+    return "; ".join(f"{one.target}: {'answers' if one.ok else one.error}" for one in list(results)[:5])
+
+
+def _endpoints_fail(context: Context) -> Sequence[ProbeResult]:
+    """The endpoints that were tried, if none of them answers."""
+    tried = _probes(context, "endpoint")
+    return () if any(one.ok for one in tried) else tried
+
+
+def _is_proxy(context: Context) -> bool:
+    """Whether all endpoints answer, and the Service does not."""
+    service, endpoints = _probes(context, "service"), _probes(context, "endpoint")
+    failed = bool(service) and not any(one.ok for one in service)
+    return failed and bool(endpoints) and all(one.ok for one in endpoints)
+
+
+@rule(
+    "MCS090",
+    "The name of the Service is not resolved",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    symptom=True,
+    meaning="A Pod of the consumer gets no address for the name. (`--probe`)",
+    evidence="The name, resolved in a Pod of the consumer.",
+    fix="See the Pods of CoreDNS, and whether a NetworkPolicy denies DNS.",
+)
+def name_not_resolved(context: Context) -> Iterator[Finding]:
+    """Not if no Service answers at all: then DNS is only the first one to be noticed."""
+    failed = [one for one in _probes(context, "dns") if not one.ok]
+    if failed and not (_is_proxy(context) and failed[0].error != "no such name"):
+        words = ("-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-dns")
+        yield context.found(
+            ObjectRef(context.cluster, "Service", _DNS, _KUBE_SYSTEM),
+            f"{failed[0].target} is not resolved in {context.cluster}: {failed[0].error}",
+            evidence=_told(failed),
+            fix=kubectl(context.world, context.cluster, *words),
+        )
+
+
+@rule(
+    "MCS091",
+    "The Service does not answer, and its endpoints do",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    symptom=True,
+    meaning="The rules by which the nodes of the consumer route the Service are missing or old: kube-proxy, or what "
+    "replaces it, does not work. (`--probe`)",
+    evidence="Connections from a Pod of the consumer to the Service and to each endpoint.",
+    fix="Restart kube-proxy on the node of the Pod, and see its log.",
+)
+def service_not_routed(context: Context) -> Iterator[Finding]:
+    """Only if every endpoint answers: else it may be chance which one was met."""
+    world = context.world
+    if _is_proxy(context):
+        words = ("-n", _KUBE_SYSTEM, "rollout", "restart", "daemonset", "kube-proxy")
+        yield context.found(
+            ObjectRef(context.cluster, "Service", world.name, world.namespace),
+            f"Service {world.name} does not answer in {context.cluster}, and its endpoints do: see kube-proxy",
+            evidence=_told([*_probes(context, "service"), *_probes(context, "endpoint")]),
+            fix=kubectl(world, context.cluster, *words),
+        )
+
+
+@rule(
+    "MCS092",
+    "No endpoint can be reached",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    symptom=True,
+    meaning="Connections from a Pod of the consumer to the endpoints time out: the Pod networks of the clusters are "
+    "not connected, their ranges overlap, or a NetworkPolicy or firewall drops them. (`--probe`)",
+    evidence="Connections from a Pod of the consumer to each endpoint.",
+    fix="Connect the Pod networks; allow the Pod ranges of the consumer in NetworkPolicies and firewalls.",
+)
+def endpoints_unreachable(context: Context) -> Iterator[Finding]:
+    """Time-outs, and what routers say."""
+    world, tried = context.world, _endpoints_fail(context)
+    if tried and not all(one.error == "refused" for one in tried):
+        words = ("-n", world.namespace, "get", "networkpolicies")
+        provider = next((one for one in world.providers if one != context.cluster), context.cluster)
+        yield context.found(
+            ObjectRef(context.cluster, "Service", world.name, world.namespace),
+            f"no endpoint of {world.name} can be reached from {context.cluster}",
+            evidence=_told(tried),
+            fix=f"Connect the Pod networks of the clusters. Policies: {kubectl(world, provider, *words)}",
+        )
+
+
+@rule(
+    "MCS093",
+    "The endpoints refuse connections",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    symptom=True,
+    meaning="The network works, and nothing listens on this port of the Pods: mostly targetPort is wrong. (`--probe`)",
+    evidence="Connections from a Pod of the consumer to each endpoint.",
+    fix="Correct targetPort of the Service in the control plane.",
+)
+def endpoints_refuse(context: Context) -> Iterator[Finding]:
+    """Of all endpoints."""
+    world, tried = context.world, _endpoints_fail(context)
+    if tried and all(one.error == "refused" for one in tried):
+        yield context.found(
+            ObjectRef(context.cluster, "Service", world.name, world.namespace),
+            f"the endpoints of {world.name} refuse connections: see targetPort",
+            evidence=_told(tried),
+            fix=f"Set targetPort to what the Pods listen on: {world.kubectl()} -n {shlex.quote(world.namespace)} edit "
+            f"service {shlex.quote(world.name)}",
+        )
+
+
+@rule(
+    "MCS094",
+    "Some endpoints answer and some do not",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    symptom=True,
+    meaning="A part of the requests fails. (`--probe`)",
+    evidence="Connections from a Pod of the consumer to each endpoint.",
+    fix="See the Pods and the network of those that do not answer.",
+)
+def some_endpoints_fail(context: Context) -> Iterator[Finding]:
+    """With the clusters of those that do not."""
+    world, tried = context.world, _probes(context, "endpoint")
+    failed = [one for one in tried if not one.ok]
+    if failed and len(failed) < len(tried):
+        hosts = {one.target.rpartition(":")[0].strip("[]") for one in failed}
+        where = [name for name in world.providers if hosts & set(all_endpoints(own_slices(world, name), name))]
+        yield context.found(
+            ObjectRef(context.cluster, "Service", world.name, world.namespace),
+            f"{len(failed)} of {len(tried)} endpoints of {world.name} do not answer in {context.cluster}",
+            evidence=f"of {', '.join(where) or 'no provider'}: {_told(failed)}",
+            fix=kubectl(
+                world, where[0] if where else context.cluster, "-n", world.namespace, "get", "pods", "-o", "wide"
+            ),
+        )

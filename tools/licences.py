@@ -33,6 +33,8 @@ def licence_of(package: str, about: PackageMetadata) -> str:
         ValueError: it is not one of those that this project may be distributed with.
     """
     stated = next((about[field] for field in ("License-Expression", "License") if field in about), "")
+    classifiers = (each.rpartition(" :: ") for each in about.get_all("Classifier") or ())
+    stated = stated or next((name for before, _, name in classifiers if before.startswith("License")), "")
     expression = _OTHER_NAMES.get(stated, stated)
     parts = set(re.split(r" AND |[()]", expression)) - {""}
     if not parts or not parts <= _PERMISSIVE | {_EXCEPTIONS.get(package, ("",))[0]}:

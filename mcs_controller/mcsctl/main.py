@@ -25,6 +25,8 @@ EXIT_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
     "token": "Renew the token by which the controller reaches a member",
+    "get": "List services with providers, consumers, endpoints and what is skipped",
+    "describe": "Show the chain of one service, object by object",
 }
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 
@@ -41,13 +43,20 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"mcs_controller.mcsctl.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
-        return command
+        return with_paragraphs(module.command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click; without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def with_paragraphs(command: click.Command) -> click.Command:
+    r"""The command with the `\b` of its docstring as the character by which click keeps the lines of a paragraph."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        with_paragraphs(each)
+    return command
 
 
 @click.group(
@@ -83,6 +92,7 @@ def cli(
     Examples:
       mcsctl doctor                     # the installation
       mcsctl doctor nginx -n shop       # one service, from end to end
+      mcsctl get -A                     # all services
     """
     pairs = dict(_pair(each) for each in member_contexts)
     ctx.obj = {
@@ -92,6 +102,9 @@ def cli(
         "member_contexts": pairs,
         "timeout_seconds": timeout,
     }
+
+
+with_paragraphs(cli)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -107,11 +120,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; None takes the process's own.
     """
-    from informers.errors import ConfigError, KubeError
-    from mcs_controller.diagnosis.world import Unseen
-    from mcs_controller.mcsctl.render import printable
-    from mcs_controller.members.credentials import InvalidCluster
-
     arguments: Any = None if argv is None else list(argv)
     try:
         result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
@@ -122,11 +130,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
         # Those that click raises have a context, and show the usage; the text of ours may have words of others in it.
-        error.show() if getattr(error, "ctx", None) else click.echo(f"Error: {printable(error.message)}", err=True)
+        error.show() if getattr(error, "ctx", None) else _say(error.message)
         return error.exit_code  # EXIT_USAGE for those that are about usage
-    except (KubeError, InvalidCluster, Unseen, OSError) as error:
-        click.echo(f"Error: {printable(str(error))}", err=True)
-        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_BROKEN
+    except Exception as error:
+        # Here, as they bring the client along, which takes longer than all of --help.
+        from informers.errors import ConfigError, KubeError
+        from mcs_controller.diagnosis.world import Unseen
+        from mcs_controller.members.credentials import InvalidCluster
+
+        if not isinstance(error, KubeError | InvalidCluster | Unseen | OSError):
+            raise
+        _say(str(error))
+        codes = {ConfigError: EXIT_USAGE, Unseen: EXIT_UNSEEN}
+        return next((code for kind, code in codes.items() if isinstance(error, kind)), EXIT_BROKEN)
+
+
+def _say(problem: str) -> None:
+    from mcs_controller.mcsctl.render import printable
+
+    click.echo(f"Error: {printable(problem)}", err=True)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Reader:
         return obj
 
     async def list(
-        self, kind: w.Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self, kind: w.Kind, namespace: str = "", *, labels: str = "", fields: str = "", at_most: int = MAX_OBJECTS
     ) -> Sequence[w.Object]:
         """Read the objects of a kind, of one namespace or of all. A kind that is not served has none."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
@@ -82,8 +82,8 @@ class Reader:
                     return []
                 page = _json(answer.status, answer.body)
                 found.extend({**one, "kind": kind.kind} for one in w.items(page, "items") if isinstance(one, dict))
-                if len(found) > MAX_OBJECTS:
-                    self.snapshot.unseen(kind, f"there are more than {MAX_OBJECTS}")
+                if len(found) > at_most:
+                    self.snapshot.unseen(kind, f"there are more than {at_most}")
                     return []
                 if not (token := w.text(page, "metadata", "continue")):
                     break

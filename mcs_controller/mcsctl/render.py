@@ -29,14 +29,20 @@ _MARKS: Final = {
 
 def show(diagnosis: Diagnosis, output: str) -> None:
     """Print a diagnosis on standard output."""
+    if output == "text":
+        _show_text(diagnosis)
+    else:
+        dump(as_json(diagnosis), output)
+
+
+def dump(data: Any, output: str) -> None:
+    """Print data as JSON or YAML."""
     if output == "json":
-        click.echo(json.dumps(as_json(diagnosis), indent=2, ensure_ascii=False))
-    elif output == "yaml":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
         import yaml
 
-        click.echo(yaml.safe_dump(as_json(diagnosis), sort_keys=False, allow_unicode=True), nl=False)
-    else:
-        _show_text(diagnosis)
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""What `get` and `describe` show of a service on real API servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, main
+from testbed import NotYet, wait_for
+from tests.support.fleet import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from tests.integration.mcsctl.conftest import Patient
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def mcsctl(
+    patient: Patient, capsys: pytest.CaptureFixture[str], *words: str, code: int = EXIT_HEALTHY
+) -> tuple[str, str]:
+    """Run a command as a person would, and return what it says on standard output and standard error."""
+    capsys.readouterr()
+    arguments = ["--kubeconfig", patient.kubeconfig, "--context", "karmada", *words]
+    found = await asyncio.to_thread(main, arguments)
+    output = capsys.readouterr()
+    assert found == code, output
+    return output.out, output.err
+
+
+async def test_get_shows_each_route_with_its_endpoints(patient: Patient, capsys: pytest.CaptureFixture[str]):
+    space = ("-n", patient.space.namespace)
+
+    async def delivered() -> Any:
+        output, _ = await mcsctl(patient, capsys, "get", *space, "-o", "json")
+        (row,) = json.loads(output)["services"]
+        if [one["state"] for one in row["routes"]] != ["ok"] or row["notes"]:
+            raise NotYet(output)
+        return row
+
+    row = await wait_for("a delivered route", delivered, PATIENCE_SECONDS)
+    (route,) = row["routes"]
+    assert (route["provider"], route["consumer"]) == ("member1", "member2")
+    assert route["offered"] == route["delivered"] == {"ready": 1, "total": 1}
+    for words in (["web", *space], ["-A", "-o", "wide"]):
+        output, _ = await mcsctl(patient, capsys, "get", *words)
+        assert "1/1" in output
+        assert "\x1b" not in output, "no colours in a pipe"
+    output, errors = await mcsctl(patient, capsys, "get", "wbe", *space, code=EXIT_BROKEN)
+    assert (output, "No MultiClusterService wbe" in errors) == ("", True)
+
+
+async def test_describe_follows_the_chain_object_by_object(patient: Patient, capsys: pytest.CaptureFixture[str]):
+    space = ("-n", patient.space.namespace)
+    output, _ = await mcsctl(patient, capsys, "describe", "web", *space, "-o", "json")
+    steps = json.loads(output)["chain"]
+    assert {one["status"] for one in steps} == {"there"}, output
+    assert all(one["version"] for one in steps)
+    sections = list(dict.fromkeys(one["section"] for one in steps))
+    assert sections == ["control plane", "member1, provider", "member2, consumer", "member1 → member2"]
+    output, _ = await mcsctl(patient, capsys, "describe", "web", *space)
+    assert "karmada-es-member2" in output
+    output, _ = await mcsctl(patient, capsys, "describe", "wbe", *space, code=EXIT_BROKEN)
+    assert output.count("missing") == 3

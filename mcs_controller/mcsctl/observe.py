@@ -145,6 +145,9 @@ def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Ite
     yield reader.get(w.NAMESPACES, namespace)
     yield reader.list(w.POLICIES, namespace)
     yield reader.get(w.BINDINGS, f"{name}-service", namespace)
+    yield reader.list(w.DEPLOYMENTS, namespace)
+    yield reader.list(w.STATEFULSETS, namespace)
+    yield reader.list(w.EVENTS, namespace, fields=f"reason={wk.EVENT_POLICY_REFUSED}")
 
 
 def _delivery_reads(

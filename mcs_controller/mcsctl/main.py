@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "token": "Renew the token by which the controller reaches a member",
     "get": "List services with providers, consumers, endpoints and what is skipped",
     "describe": "Show the chain of one service, object by object",
+    "graph": "Draw which provider gives endpoints to which consumer",
 }
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 

@@ -48,6 +48,8 @@ async def test_get_shows_each_route_with_its_endpoints(patient: Patient, capsys:
         output, _ = await mcsctl(patient, capsys, "get", *words)
         assert "1/1" in output
         assert "\x1b" not in output, "no colours in a pipe"
+    output, _ = await mcsctl(patient, capsys, "graph", "web", *space, "--format", "mermaid")
+    assert '-->|"1/1"|' in output
     output, errors = await mcsctl(patient, capsys, "get", "wbe", *space, code=EXIT_BROKEN)
     assert (output, "No MultiClusterService wbe" in errors) == ("", True)
 

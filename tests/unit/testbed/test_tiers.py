@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
-from tests.support.side_by_side import Part, run_side_by_side
+from tests.support.side_by_side import MAX_REPEATED, Part, run_side_by_side
 from tests.tiers import PARTS, divided, has_real_servers, needs_one_process
 
 REPOSITORY = Path(__file__).parents[3]
@@ -120,6 +121,9 @@ def fails(name, times):
 """
 
 
+TOO_MANY = ascii_lowercase[: MAX_REPEATED + 1]
+
+
 @pytest.mark.parametrize(
     ("tests", "may_be_flaky", "end"),
     [
@@ -132,9 +136,9 @@ def fails(name, times):
             ["FLAKY  one/test_one.py::test_a: failed, then passed 2 times", "FAILED one/test_one.py::test_b"],
         ),
         (
-            "".join(f"def test_{name}(): fails('{name}', 1)\n" for name in "abcd"),
+            "".join(f"def test_{name}(): fails('{name}', 1)\n" for name in TOO_MANY),
             True,
-            [f"FAILED one/test_one.py::test_{name}" for name in "abcd"],
+            [f"FAILED one/test_one.py::test_{name}" for name in TOO_MANY],
         ),
     ],
     ids=["once", "once, no real servers", "twice", "one once and one always", "too many"],

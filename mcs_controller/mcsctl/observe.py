@@ -68,9 +68,19 @@ class Reader:
         return obj
 
     async def list(
-        self, kind: w.Kind, namespace: str = "", *, labels: str = "", fields: str = "", at_most: int = MAX_OBJECTS
+        self,
+        kind: w.Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        at_most: int = MAX_OBJECTS,
+        some: bool = False,
     ) -> Sequence[w.Object]:
-        """Read the objects of a kind, of one namespace or of all. A kind that is not served has none."""
+        """Read the objects of a kind, of one namespace or of all. A kind that is not served has none.
+
+        More than `at_most` count as not seen. With `some` the first page is enough: for hints.
+        """
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         query |= {"fieldSelector": fields} if fields else {}
         found: list[w.Object] = []
@@ -85,7 +95,7 @@ class Reader:
                 if len(found) > at_most:
                     self.snapshot.unseen(kind, f"there are more than {at_most}")
                     return []
-                if not (token := w.text(page, "metadata", "continue")):
+                if some or not (token := w.text(page, "metadata", "continue")):
                     break
                 query["continue"] = token
         except (KubeError, msgspec.DecodeError) as error:
@@ -140,7 +150,7 @@ def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Ite
     if service is None:
         return
     namespace, name = service
-    yield reader.list(w.MULTICLUSTERSERVICES, namespace)
+    yield _read_mcs(reader, namespace, name)
     yield reader.list(w.SERVICES, fields=f"metadata.name={name}")
     yield reader.get(w.NAMESPACES, namespace)
     yield reader.list(w.POLICIES, namespace)
@@ -209,10 +219,24 @@ def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]
     yield reader.get(w.NAMESPACES, namespace)
     yield reader.get(w.SERVICES, name, namespace)
     yield reader.list(w.SLICES, namespace, labels=f"{wk.SERVICE_NAME}={name}")
-    yield reader.list(w.PODS, namespace)
+    yield _read_pods(reader, world)
     yield reader.list(w.NETWORKPOLICIES, namespace)
     yield reader.list(w.QUOTAS, namespace)
     yield reader.list(w.WEBHOOKS)
+
+
+async def _read_mcs(reader: Reader, namespace: str, name: str) -> None:
+    """The MultiClusterService; if there is none, some others, one of which may be meant."""
+    if await reader.get(w.MULTICLUSTERSERVICES, name, namespace) is None:
+        await reader.list(w.MULTICLUSTERSERVICES, namespace, some=True)
+
+
+async def _read_pods(reader: Reader, world: w.World) -> None:
+    """The Pods that the Service selects; if there are none, some others, which may be meant."""
+    selector = w.mapping(world.template, "spec", "selector")
+    labels = ",".join(f"{key}={value}" for key, value in selector.items() if isinstance(value, str))
+    if not labels or not await reader.list(w.PODS, world.namespace, labels=labels):
+        await reader.list(w.PODS, world.namespace, some=True)
 
 
 async def _login(access: Access, snapshot: w.Snapshot, cluster: Cluster) -> None:

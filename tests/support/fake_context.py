@@ -9,7 +9,6 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from informers.cache.event import Event
-from informers.errors import Conflict
 from mcs_controller.context import ControllerContext
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
@@ -26,7 +25,6 @@ class PlainController:
         self.reconciler = reconciler
         self.pending: dict[Hashable, None] = {}
         self.failed: list[tuple[Hashable, Exception]] = []
-        self.conflicts = 0
         self.later: dict[Hashable, float] = {}
 
     def watch(self, source: Any, mapper: Callable[[Any], Iterable[Any]], predicate: Any = None, **_: Any) -> None:
@@ -54,7 +52,6 @@ class PlainController:
             result = await self.reconciler.reconcile(request)
         except Exception as error:
             self.failed.append((request, error))
-            self.conflicts += isinstance(error, Conflict)
         else:
             if result is not None and result.requeue_after is not None:
                 self.later[request] = result.requeue_after

@@ -7,14 +7,11 @@
     assert world.slices_in("m2") == {"m1-web-1"}
 
 Only the queues are plain: one request after the other, in the order they came; a failed one again in the next round.
-With `rng`, requests are taken in any order and several at a time, and what they write overtakes one another. `settle`
-runs until nothing is left to do. What the neighbours do (execution and binding controllers, which let go of what is
-being deleted) is done between the rounds.
+`settle` runs until nothing is left to do. What the neighbours do (execution and binding controllers, which let go of
+what is being deleted) is done between the rounds.
 """
 
-import asyncio
-import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mcs_controller import start
@@ -34,17 +31,12 @@ _MAX_ROUNDS = 60
 _MAX_STEPS = 20_000
 
 
-class Crash(BaseException):
-    """The process dies here."""
-
-
 class World:
     """See the module."""
 
     def __init__(
         self,
         *names: str,
-        rng: random.Random | None = None,
         enabled: frozenset[str] = CONTROLLERS,
         flags: Mapping[str, Any] | None = None,
     ) -> None:
@@ -53,13 +45,10 @@ class World:
         self.connections = MemoryMembers(self.members)
         self.recorder = MemoryRecorder()
         self.clock = FakeClock()
-        self.rng = rng
         self.enabled = enabled
         self.flags = flags or {}
         self.controllers: dict[str, PlainController] = {}
         self._ids = 0
-        if rng is not None:
-            self.host.travel = self._delay
         for name in names:
             self.host.seed(cluster(name))
             self.connections.join(name)
@@ -112,11 +101,6 @@ class World:
         assert not [call for call in self.host.calls if call.verb in ("get", "list")], "reads come from the caches"
         return [str(call) for call in self.host.writes]
 
-    @property
-    def conflicts(self) -> dict[str, int]:
-        """How many reconciles ran into a conflict since the start, by controller."""
-        return {name: one.conflicts for name, one in self.controllers.items() if one.conflicts}
-
     def take_events(self) -> list[tuple[str, str]]:
         """(kind, reason) of what was told since the last call, but for the availability of endpoints."""
         events = self.recorder.events[:]
@@ -154,30 +138,12 @@ class World:
         raise AssertionError(f"no rest after {rounds} rounds: {problems or 'still busy'}")
 
     async def _drain(self) -> None:
-        at_work: dict[tuple[str, Hashable], asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_MAX_STEPS):
-                at_work = {key: task for key, task in at_work.items() if not task.done()}
-                waiting = [
-                    (one, request)
-                    for one in self.controllers.values()
-                    for request in one.pending
-                    if (one.name, request) not in at_work
-                ]
-                if not waiting and not at_work:
-                    return
-                if self.rng is None:
-                    await waiting[0][0].run_one(waiting[0][1])
-                elif waiting and self.rng.random() < 0.5:
-                    owner, request = self.rng.choice(waiting)
-                    at_work[owner.name, request] = group.create_task(owner.run_one(request))
-                else:
-                    await asyncio.sleep(0)
-            raise AssertionError("the controllers keep each other busy for ever")
-
-    async def _delay(self) -> None:
-        for _ in range(self.rng.choice((0, 0, 1, 3, 8)) if self.rng is not None else 0):
-            await asyncio.sleep(0)
+        for _ in range(_MAX_STEPS):
+            waiting = [(one, request) for one in self.controllers.values() for request in one.pending]
+            if not waiting:
+                return
+            await waiting[0][0].run_one(waiting[0][1])
+        raise AssertionError("the controllers keep each other busy for ever")
 
     def _neighbours(self) -> None:
         """What bindings and Works ask for is done in the members, and what is being deleted is let go of."""

@@ -262,68 +262,7 @@ async def test_slices_that_were_there_before_their_service_are_collected():
     assert collected(world) == {"web-1": "web", "api-1": "api"}
 
 
-async def test_a_work_shared_with_a_service_export_loses_our_part_and_our_finalizer_only():
-    world = await running("m1", "m2")
-    export = {wk.COLLECTED_BY: "MultiClusterService.ServiceExport", wk.EXPORT_NAME: "web"}
-    world.host.edit(
-        "Work",
-        "karmada-es-m1",
-        NAME,
-        {"metadata": {"labels": export, "finalizers": ["karmada.io/endpointslice-controller", wk.DISPATCH_FINALIZER]}},
-    )
-    await world.settle()
-    world.host.remove(wk.MCS_KIND, "default", "web")
-    await world.settle()
-    left = world.works_in("m1")[NAME]["metadata"]
-    assert left["finalizers"] == ["karmada.io/endpointslice-controller"]
-    assert left["labels"][wk.COLLECTED_BY] == "ServiceExport"
-    assert wk.MCS_NAME not in left["labels"]
-    assert world.slices_in("m2") == {}
-
-
 # --- roles and places -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("order", [("m1", "m2"), ("m2", "m1")], ids=" then ".join)
-async def test_opening_02_clusters_that_provide_and_consume_slices_of_one_name_never_share_a_work(
-    order: tuple[str, str],
-):
-    world = World("m1", "m2")
-    world.host.seed(service(), mcs())
-    for name in order:
-        world.members[name].seed(slice_(addresses=[f"10.0.0.{name[1]}"]))
-        await world.settle()
-    assert world.slices_in("m1") == {"m2-web-1": ["10.0.0.2"]}
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    assert collected(world, "m1") == {"web-1": "web"}
-    assert collected(world, "m2") == {"web-1": "web"}
-    world.forget_calls()
-    world.start()
-    await world.settle()
-    assert world.writes == [], "a fixed point"
-    world.members["m1"].remove(wk.SLICE_KIND, "default", "web-1")
-    await world.settle()
-    assert world.slices_in("m2") == {}
-    assert world.slices_in("m1") == {"m2-web-1": ["10.0.0.2"]}
-
-
-async def test_opening_02_a_dispatched_work_that_is_there_first_keeps_its_place():
-    world = World("m1", "m2")
-    world.host.seed(dispatched_work("m2", "m1", slice_(addresses=["10.0.0.2"])), service(), mcs())
-    for name in ("m1", "m2"):
-        world.members[name].seed(slice_(addresses=[f"10.0.0.{name[1]}"]))
-    await world.settle()
-    assert world.slices_in("m1") == {"m2-web-1": ["10.0.0.2"]}
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    assert collected(world, "m1") == {"web-1": "web"}
-
-
-async def test_a_garbled_collected_work_is_put_right():
-    world = await running("m1", "m2")
-    world.host.edit("Work", "karmada-es-m1", NAME, {"spec": {"workload": {"manifests": [7]}}})
-    await world.settle()
-    assert collected(world) == {"web-1": "web"}
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
 
 
 async def test_garbage_with_our_finalizer_that_is_being_deleted_is_let_go_and_its_place_taken():
@@ -365,14 +304,6 @@ async def test_opening_17_a_slice_whose_work_would_have_too_long_a_name_is_said_
     world.members["m1"].remove(wk.SLICE_KIND, "default", long)
     await world.settle()
     assert world.condition(wk.SLICE_DISPATCHED) == ("True", "EndpointSlice are dispatched successfully")
-
-
-async def test_a_slice_of_a_thousand_endpoints_travels_whole():
-    world = await running("m1", "m2")
-    addresses = [f"10.1.{n // 250}.{n % 250}" for n in range(1000)]
-    world.members["m1"].seed(slice_("web-2", addresses=addresses))
-    await world.settle()
-    assert world.slices_in("m2")["m1-web-2"] == addresses
 
 
 @pytest.mark.parametrize("error", [ServerError(500, "x", "x"), Conflict(409, "x", "x")], ids=["500", "409"])

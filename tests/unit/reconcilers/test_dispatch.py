@@ -3,39 +3,31 @@
 The peer's queue holds Works, ours holds slices; "enqueued" means here that the slice of that Work is.
 """
 
-import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from informers.cache.event import Event
 from informers.errors import Conflict, Invalid, ServerError
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import BY_SERVICE
-from mcs_controller.domain.naming import cluster_of_namespace, distinct_slice_name, execution_namespace, work_name
+from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.domain.withdrawal import SERVICE_GONE_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest, Request
 from tests.support.builders import (
     a_cluster,
     a_work,
     an_mcs,
-    as_written,
     collected_work,
     condition,
     dispatched_work,
-    export_work,
-    golden,
-    golden_work,
     mcs,
     mcs_work,
     service,
-    service_export,
     slice_,
     work,
 )
-from tests.support.mcs_world import CONTROLLERS, EXPORT_CONTROLLERS, Crash, World
+from tests.support.mcs_world import World
 
 NAME = work_name(wk.SLICE_KIND, "default", "web-1")
 SLICE = ClusterRequest("m1", "default", "web-1")
@@ -56,42 +48,6 @@ def dispatcher(world: World) -> Any:
     return reconciler._dispatch
 
 
-# --- several providers, several slices --------------------------------------------------------------------------------
-
-
-async def test_opening_01_slices_of_one_name_from_two_providers_both_arrive_and_leave_on_their_own():
-    world = await running("m1", "m2", "m3", providers=["m1", "m2"], consumers=["m3"])
-    world.members["m2"].seed(slice_(addresses=["10.0.0.2"]))
-    await world.settle()
-    assert world.slices_in("m3") == {"m1-web-1": ["10.0.0.1"], "m2-web-1": ["10.0.0.2"]}
-    world.forget_calls()
-    world.start()
-    await world.settle()
-    assert world.writes == [], "a fixed point"
-    world.members["m1"].remove(wk.SLICE_KIND, "default", "web-1")
-    await world.settle()
-    assert world.slices_in("m3") == {"m2-web-1": ["10.0.0.2"]}
-    world.members["m1"].seed(slice_(addresses=["10.0.0.1"]))
-    world.members["m2"].remove(wk.SLICE_KIND, "default", "web-1")
-    await world.settle()
-    assert world.slices_in("m3") == {"m1-web-1": ["10.0.0.1"]}
-
-
-async def test_opening_17_slices_that_took_one_name_at_once_are_told_apart_by_the_next_event():
-    world = World("a", "a-b", "z")
-    world.host.seed(service(), mcs(providers=["a", "a-b"], consumers=["z"]))
-    for provider, name in (("a", "b-c"), ("a-b", "c")):
-        # As two workers write them that have not seen each other's.
-        world.host.seed(dispatched_work(provider, "z", slice_(name)))
-        world.members[provider].seed(slice_(name, addresses=[f"10.0.0.{len(provider)}"]))
-    await world.settle()
-    expected = {"a-b-c": ["10.0.0.1"], distinct_slice_name("a-b", "c"): ["10.0.0.3"]}
-    assert world.slices_in("z") == expected
-    world.members["a"].remove(wk.SLICE_KIND, "default", "b-c")
-    await world.settle()
-    assert world.slices_in("z") == {distinct_slice_name("a-b", "c"): ["10.0.0.3"]}
-
-
 async def test_opening_17_the_winner_of_a_shared_name_wakes_the_other():
     world = World("a", "a-b", "z")
     for provider, name in (("a", "b-c"), ("a-b", "c")):
@@ -101,14 +57,6 @@ async def test_opening_17_the_winner_of_a_shared_name_wakes_the_other():
 
 
 # --- consumers come and go --------------------------------------------------------------------------------------------
-
-
-async def test_case_31_a_consumer_that_is_taken_off_the_list_loses_its_copies_and_a_new_one_gets_them():
-    world = await running("m1", "m2", "m3", consumers=["m2"])
-    world.host.edit(wk.MCS_KIND, "default", "web", {"spec": {"consumerClusters": [{"name": "m3"}]}})
-    await world.settle()
-    assert world.slices_in("m2") == {}
-    assert world.slices_in("m3") == {"m1-web-1": ["10.0.0.1"]}
 
 
 async def test_a_consumer_that_turns_ready_gets_what_it_missed():
@@ -232,29 +180,11 @@ async def test_of_a_service_that_never_was_nothing_is_dispatched_and_nobody_reme
 # --- others at work ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "patch", [{"workload": {"manifests": [7]}}, {"workload": {"manifests": []}}, {"workload": None}]
-)
-async def test_a_copy_that_somebody_garbles_is_put_right_in_its_place(patch: dict[str, Any]):
-    world = await running("m1", "m2")
-    world.host.edit("Work", "karmada-es-m2", NAME, {"spec": patch})
-    await world.settle()
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    assert list(world.works_in("m2")) == [NAME]
-
-
 async def test_a_copy_that_somebody_deletes_comes_back_once_it_is_gone():
     world = await running("m1", "m2")
     world.host.remove("Work", "karmada-es-m2", NAME)
     await world.settle()
     assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-
-
-async def test_a_flag_that_somebody_sets_on_a_copy_goes():
-    world = await running("m1", "m2")
-    world.host.edit("Work", "karmada-es-m2", NAME, {"spec": {"suspendDispatching": True}})
-    await world.settle()
-    assert world.works_in("m2")[NAME]["spec"].keys() == {"workload"}
 
 
 async def test_karmadas_own_status_writes_on_works_make_nobody_look():
@@ -404,217 +334,3 @@ def test_case_30_a_services_event_asks_for_each_slice_once_though_it_has_a_copy(
 )
 def test_a_works_event_asks_for_its_slice(event: Event[Any], found: Any):
     assert list(looking().requests_for_work(event)) == found
-
-
-# --- as Karmada wrote it ----------------------------------------------------------------------------------------------
-
-
-async def test_golden_from_the_walkthroughs_slice_come_its_two_works_and_the_condition():
-    world = World("member1", "member2")
-    [observed] = golden("member1-endpointslices")["items"]
-    world.host.seed(golden("host-service"))
-    world.host.seed({key: value for key, value in golden("host-multiclusterservice").items() if key != "status"})
-    world.members["member1"].seed(observed)
-    await world.settle()
-    for cluster in ("member1", "member2"):
-        expected = as_written(golden_work(cluster, wk.SLICE_KIND))
-        made = as_written(world.works_in(cluster)[expected["metadata"]["name"]])
-        ids = [one["metadata"]["labels"].pop(wk.WORK_PERMANENT_ID) for one in (made, expected)]
-        for one, work_id in zip((made, expected), ids, strict=True):
-            [manifest] = one["spec"]["workload"]["manifests"]
-            assert manifest["metadata"]["labels"].pop(wk.WORK_PERMANENT_ID) == work_id
-        assert made == expected
-    conditions = world.host.read(wk.MCS_KIND, "default", "nginx")["status"]["conditions"]
-    assert conditions.pop()["type"] == wk.ENDPOINTS_AVAILABLE, "ours alone"
-    theirs = golden("host-multiclusterservice")["status"]["conditions"]
-    assert [one | {"lastTransitionTime": ""} for one in conditions] == [
-        one | {"lastTransitionTime": ""} for one in theirs
-    ], "to the byte"
-
-
-# --- laws -------------------------------------------------------------------------------------------------------------
-
-MEMBERS = ("a", "a-b", "m")
-SLICES = [(member, name) for member in MEMBERS for name in ("b-c", "c")]
-SUBSETS = st.one_of(st.none(), st.sets(st.sampled_from(MEMBERS), min_size=1).map(sorted))
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Any]:
-    """What users, members and fate do, one after the other."""
-    steps = st.one_of(
-        st.tuples(st.just("slice"), st.sampled_from(SLICES), st.sampled_from(["web", "api", None])),
-        st.tuples(st.just("no slice"), st.sampled_from(SLICES)),
-        st.tuples(st.just("service"), st.sampled_from(["web", "api"]), SUBSETS, SUBSETS),
-        st.tuples(st.just("no service"), st.sampled_from(["web", "api"])),
-        st.tuples(st.just("export"), st.sampled_from(MEMBERS), st.sampled_from(["web", "api"])),
-        st.tuples(st.just("no export"), st.sampled_from(MEMBERS), st.sampled_from(["web", "api"])),
-        st.tuples(st.just("crash after"), st.integers(0, 6)),
-        st.tuples(st.just("restart")),
-        st.tuples(st.just("rest")),
-    )
-    beginning: list[Any] = [("service", "web", draw(SUBSETS), draw(SUBSETS))]
-    beginning += [("slice", one, "web") for one in draw(st.lists(st.sampled_from(SLICES), unique=True))]
-    return beginning + draw(st.lists(steps, max_size=12))
-
-
-class Fate:
-    """Carries a history out, and keeps count of what should have come of it."""
-
-    def __init__(self, seed: int) -> None:
-        self.world = World(*MEMBERS, rng=random.Random(seed), enabled=CONTROLLERS | EXPORT_CONTROLLERS)
-        self.services: dict[str, tuple[Any, Any]] = {}
-        self.slices: dict[tuple[str, str], str | None] = {}
-        self.exports: set[tuple[str, str]] = set()
-        self.uids = 0
-        for name in ("web", "api"):
-            self.world.host.seed(service(name))
-        for member in MEMBERS:  # what brings the ServiceExports there
-            self.world.host.seed(export_work(member))
-
-    async def carry_out(self, step: Any) -> None:
-        world, kind = self.world, step[0]
-        if kind == "slice":
-            (member, name), owner = step[1], step[2]
-            if (member, name) in self.slices:
-                world.members[member].remove(wk.SLICE_KIND, "default", name)
-            world.members[member].seed(slice_(name, service=owner, addresses=[f"10.{len(member)}.0.{len(name)}"]))
-            self.slices[member, name] = owner
-        elif kind == "no slice" and step[1] in self.slices:
-            world.members[step[1][0]].remove(wk.SLICE_KIND, "default", step[1][1])
-            del self.slices[step[1]]
-        elif kind == "service":
-            name, providers, consumers = step[1:]
-            content = mcs(name, providers=providers or [], consumers=consumers or [], adopted=False, permanent_id="")
-            if name in self.services:
-                world.host.edit(wk.MCS_KIND, "default", name, {"spec": content["spec"]})
-            else:
-                await world.settle()  # a former one of that name has to be gone first
-                self.uids += 1
-                content["metadata"]["uid"] = f"uid-{self.uids}"
-                world.host.seed(content)
-            self.services[name] = (providers, consumers)
-        elif kind == "no service" and step[1] in self.services:
-            world.host.remove(wk.MCS_KIND, "default", step[1])
-            del self.services[step[1]]
-        elif kind == "export" and step[1:] not in self.exports:
-            world.members[step[1]].seed(service_export(step[2]))
-            self.exports.add(step[1:])
-        elif kind == "no export" and step[1:] in self.exports:
-            world.members[step[1]].remove(wk.SERVICE_EXPORT_KIND, "default", step[2])
-            self.exports.remove(step[1:])
-        elif kind == "crash after":
-            await self.crash(step[1])
-        elif kind == "restart":
-            world.start()
-        elif kind == "rest":
-            await world.settle()
-
-    async def crash(self, after: int) -> None:
-        """Die between two writes, and start again with an empty memory."""
-        host, left = self.world.host, [after]
-        called = host._called
-
-        def dying(verb: str, *rest: Any) -> None:
-            called(verb, *rest)
-            left[0] -= 1
-            if left[0] < 0:
-                raise Crash
-
-        host._called = dying  # type: ignore[assignment, method-assign]
-        try:
-            await self.world.settle()
-        except (Crash, BaseExceptionGroup):
-            pass
-        finally:
-            del host._called
-        self.world.start()
-
-    def expected(self, consumer: str) -> set[tuple[str, str]]:
-        found = set()
-        for (member, name), owner in self.slices.items():
-            if owner not in self.services or member == consumer:
-                continue
-            providers, consumers = self.services[owner]
-            if member in (providers or MEMBERS) and consumer in (consumers or MEMBERS):
-                found.add((member, name))
-        return found
-
-    def marks(self) -> dict[tuple[str, str], set[str]]:
-        """Who wants each slice collected; those that nobody wants are left out."""
-        found: dict[tuple[str, str], set[str]] = {}
-        for (member, name), owner in self.slices.items():
-            if owner in self.services and member in (self.services[owner][0] or MEMBERS):
-                found.setdefault((member, name), set()).add(wk.COLLECTED_BY_MCS)
-            if (member, owner) in self.exports:
-                found.setdefault((member, name), set()).add(wk.COLLECTED_BY_EXPORT)
-        return found
-
-    def imported(self) -> set[tuple[str, str, str]]:
-        """Member, slice and derived Service of what the control plane has."""
-        return {
-            (member, name, f"derived-{owner}")
-            for (member, name), owner in self.slices.items()
-            if (member, owner) in self.exports
-        }
-
-
-@settings(max_examples=100, deadline=None)
-@given(histories(), st.integers(0, 1000))
-async def test_whatever_happens_the_fleet_comes_to_rest_as_the_services_ask(history: list[Any], seed: int):
-    fate = Fate(seed)
-    for step in history:
-        await fate.carry_out(step)
-    world = fate.world
-    await world.settle()
-    assert world.conflicts == {}, "whoever else writes does so between the steps: these would be with ourselves"
-    for consumer in MEMBERS:
-        copies = [
-            one
-            for one in world.works_in(consumer).values()
-            if wk.PROVISION_CLUSTER in one["metadata"].get("annotations", {})
-        ]
-        found = {(one["metadata"]["annotations"][wk.PROVISION_CLUSTER], origin_name(one)) for one in copies}
-        assert found == fate.expected(consumer)
-        assert len(copies) == len(found)
-        assert len(world.slices_in(consumer)) == len(found), "no two of them overwrite each other in the member"
-    for name in fate.services:
-        assert (world.condition(wk.SERVICE_APPLIED, name) or ("",))[0] == "True"
-    collected = [(member, one) for member in MEMBERS for one in world.works_in(member).values() if is_collected(one)]
-    marks = {
-        (member, slice_of(one)): set(one["metadata"]["labels"][wk.COLLECTED_BY].split(".")) for member, one in collected
-    }
-    assert marks == fate.marks()
-    assert len(collected) == len(marks)
-    slices = world.host.all(wk.SLICE_KIND)
-    assert {imported_as(world, one) for one in slices} == fate.imported()
-    assert len(slices) == len(fate.imported())
-    if not (fate.services or fate.exports):
-        assert len(world.works) == len(MEMBERS), "those that brought the ServiceExports"
-    world.forget_calls()
-    world.start()
-    await world.settle()
-    assert world.writes == []
-    assert world.take_events() == []
-
-
-def is_collected(work: Any) -> bool:
-    return wk.COLLECTED_BY in work["metadata"].get("labels", {})
-
-
-def slice_of(work: Any) -> str:
-    return str(work["spec"]["workload"]["manifests"][0]["metadata"]["name"])
-
-
-def imported_as(world: World, slice_: Any) -> tuple[str, str, str]:
-    """Member, slice and Service, by the Work that an imported slice names: its own name may be ambiguous."""
-    meta = slice_["metadata"]
-    member = cluster_of_namespace(meta["annotations"][wk.WORK_NAMESPACE])
-    work = world.works_in(member)[meta["annotations"][wk.WORK_NAME]]
-    return member, slice_of(work), meta["labels"][wk.SERVICE_NAME]
-
-
-def origin_name(content: Any) -> str:
-    annotations = content["metadata"]["annotations"]
-    name = content["spec"]["workload"]["manifests"][0]["metadata"]["name"]
-    return str(annotations.get(wk.PROVISION_NAME) or name.removeprefix(annotations[wk.PROVISION_CLUSTER] + "-"))

@@ -533,17 +533,6 @@ async def test_a_work_whose_labels_were_taken_off_still_goes_with_its_service():
 # --- clusters come and go ---------------------------------------------------------------------------------------------
 
 
-async def test_opening_13_a_cluster_that_leaves_does_not_make_a_service_for_all_fail():
-    world = await running("m1", "m2")
-    world.host.edit("Cluster", "", "m2", {"metadata": {"finalizers": [wk.CLUSTER_FINALIZER]}})
-    world.host.remove("Cluster", "", "m2")
-    await world.settle()
-    assert world.condition(wk.SERVICE_APPLIED) == ("True", "Service is propagated to target clusters.")
-    bound = world.host.find("ResourceBinding", "default", "web-service") or {}
-    assert bound["spec"]["placement"]["clusterAffinity"]["clusterNames"] == ["m1"]
-    assert world.works_in("m2") == {}
-
-
 async def test_a_cluster_that_is_not_ready_is_named_keeps_what_it_has_and_is_served_when_it_is_back():
     world = World("m1", "m2")
     world.host.edit("Cluster", "", "m2", {"status": {"conditions": [condition("Ready", "False")]}})

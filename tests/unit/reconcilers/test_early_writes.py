@@ -1,7 +1,6 @@
 """One change, written everywhere at once: what follows from a write is on its way before that is answered."""
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -291,25 +290,3 @@ def _spec(there: Any, changes: Any) -> Any:
     [manifest] = there["spec"]["workload"]["manifests"]
     spec = there["spec"] | {"workload": {"manifests": [manifest | changes]}}
     return {"metadata": {"resourceVersion": there["metadata"]["resourceVersion"]}, "spec": spec}
-
-
-# --- what a new service costs -----------------------------------------------------------------------------------------
-
-
-async def test_a_new_service_costs_seven_writes():
-    world = World("m1", "m2")
-    world.host.seed(service())
-    world.members["m1"].seed(slice_())
-    world.host.seed(mcs(providers=["m1"], consumers=["m2"], adopted=False, permanent_id=""))
-    await world.settle()
-    assert Counter(world.writes) == Counter(
-        [
-            "create resourcebindings/default/web-service",
-            f"create works/karmada-es-m1/{work_name(wk.MCS_KIND, 'default', 'web')}",
-            f"create works/karmada-es-m1/{NAME}",
-            f"create works/karmada-es-m2/{NAME}",
-            "patch multiclusterservices/default/web",
-            "patch multiclusterservices/default/web/status",
-            "patch services/default/web",
-        ]
-    )

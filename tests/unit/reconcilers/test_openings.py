@@ -223,26 +223,6 @@ async def test_opening_24_endpoints_go_after_the_period_and_come_back_with_the_p
     assert said(world) == ("True", OK)
 
 
-async def test_opening_24_by_default_endpoints_stay_and_nobody_looks_at_them():
-    world = await running("m1", "m2", consumers=["m2"])
-    ready(world, "m1", "False", "2020-01-01T00:00:00Z")
-    assert not world.slices.pending
-    await world.settle()
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-
-
-async def test_opening_24_a_service_that_never_withdraws_keeps_its_endpoints_whatever_the_flag_says():
-    annotations = {wk.WITHDRAW_AFTER: "0"}
-    flags = {"withdraw_not_ready_after": 1.0}
-    world = await running("m1", "m2", flags=flags, consumers=["m2"], metadata={"annotations": annotations})
-    ready(world, "m1", "False", "2020-01-01T00:00:00Z")
-    await world.settle()
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    world.host.edit(wk.MCS_KIND, "default", "web", {"metadata": {"annotations": {wk.WITHDRAW_AFTER: None}}})
-    await world.settle()
-    assert world.slices_in("m2") == {}, "and follows a change of its mind"
-
-
 # --- how much is said -------------------------------------------------------------------------------------------------
 
 

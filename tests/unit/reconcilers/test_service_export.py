@@ -367,38 +367,25 @@ async def test_opening_19_one_work_serves_both_and_each_endpoint_arrives_once():
     )
 
 
-async def test_opening_19_an_export_goes_and_the_multiclusterservice_stays():
+@pytest.mark.parametrize(
+    ("stays", "finalizers", "labels_gone"),
+    [(MCS, [wk.DISPATCH_FINALIZER], exported()), (EXPORT, [wk.IMPORT_FINALIZER], filed()), (None, [], {})],
+    ids=["the MultiClusterService stays", "the export stays", "nothing is left"],
+)
+async def test_opening_19_one_goes_or_both(stays: Any, finalizers: list[str], labels_gone: dict[str, str]):
     world = await both_running()
-    world.members["m1"].remove("ServiceExport", "default", "web")
+    if stays != MCS:
+        world.host.remove(wk.MCS_KIND, "default", "web")
+    if stays != EXPORT:
+        world.members["m1"].remove("ServiceExport", "default", "web")
     await world.settle()
-    assert collected(world) == {"web-1": MCS}
-    assert imported(world) == {}
-    assert world.slices_in("m2") == {"m1-web-1": ["10.0.0.1"]}
-    [work] = [one for one in world.works_in("m1").values() if wk.COLLECTED_BY in one["metadata"].get("labels", {})]
-    assert work["metadata"]["finalizers"] == [wk.DISPATCH_FINALIZER]
-    assert exported().keys().isdisjoint(work["metadata"]["labels"])
-
-
-async def test_opening_19_a_multiclusterservice_goes_and_the_export_stays():
-    world = await both_running()
-    world.host.remove(wk.MCS_KIND, "default", "web")
-    await world.settle()
-    assert collected(world) == {"web-1": EXPORT}
-    assert imported(world) == IMPORTED
-    assert world.slices_in("m2") == {}
-    [work] = [one for one in world.works_in("m1").values() if wk.COLLECTED_BY in one["metadata"].get("labels", {})]
-    assert work["metadata"]["finalizers"] == [wk.IMPORT_FINALIZER]
-    assert filed().keys().isdisjoint(work["metadata"]["labels"])
-
-
-async def test_opening_19_both_go_and_nothing_is_left():
-    world = await both_running()
-    world.host.remove(wk.MCS_KIND, "default", "web")
-    world.members["m1"].remove("ServiceExport", "default", "web")
-    await world.settle()
-    assert collected(world) == {}
-    assert imported(world) == {}
-    assert world.slices_in("m2") == {}
+    assert collected(world) == ({"web-1": stays} if stays else {})
+    assert imported(world) == (IMPORTED if stays == EXPORT else {})
+    assert world.slices_in("m2") == ({"m1-web-1": ["10.0.0.1"]} if stays == MCS else {})
+    for one in world.works_in("m1").values():
+        if wk.COLLECTED_BY in one["metadata"].get("labels", {}):
+            assert one["metadata"]["finalizers"] == finalizers
+            assert labels_gone.keys().isdisjoint(one["metadata"]["labels"])
 
 
 async def test_opening_06_a_restart_of_both_writes_nothing():

@@ -28,7 +28,6 @@ from mcs_controller.standalone.reconcilers.binding import (
 from mcs_controller.standalone.templates import TemplateInformers
 from tests.support.builders import a_work, binding, ids, service, work
 from tests.support.clock import FakeClock
-from tests.support.clusters import golden
 from tests.support.memory import MemoryApi, MemoryRecorder
 from tests.support.object_store import Json
 from tests.support.policies import DEPLOYMENT, MemoryTemplates, template
@@ -105,36 +104,6 @@ async def test_a_scheduled_service_gets_a_work_in_each_cluster_and_a_second_pass
     world.restart()
     assert await world.reconcile() == []
     assert world.recorder.take() == []
-
-
-async def test_the_walkthrough_gives_karmadas_works(world: World) -> None:
-    world.api.seed(golden("host-service.json")[0])
-    content = golden("host-resourcebinding.json")[0]
-    content["spec"]["resource"]["resourceVersion"] = ""
-    world.api.seed(content)
-    await world.reconciler.reconcile(Request("default", "nginx-service"))
-    for cluster in ("member1", "member2"):
-        expected = next(
-            one
-            for one in golden(f"host-works-karmada-es-{cluster}.json")
-            if one["metadata"]["name"] == "nginx-64b7849b5"
-        )
-        made = world.api.read("Work", f"karmada-es-{cluster}", "nginx-64b7849b5")
-        own_id = made["metadata"]["labels"][wk.WORK_PERMANENT_ID]
-        expected_id = expected["metadata"]["labels"][wk.WORK_PERMANENT_ID]
-        assert made["spec"] == _with_id(expected["spec"], expected_id, own_id)
-        assert made["metadata"]["annotations"] == expected["metadata"]["annotations"]
-        assert made["metadata"]["finalizers"] == expected["metadata"]["finalizers"]
-    assert [message for *_, message in world.recorder.events] == [
-        "Sync work of ResourceBinding(default/nginx-service) successful."
-    ] * 2
-
-
-def _with_id(spec: Json, old: str, new: str) -> Json:
-    [manifest] = spec["workload"]["manifests"]
-    assert manifest["metadata"]["labels"][wk.WORK_PERMANENT_ID] == old
-    manifest["metadata"]["labels"][wk.WORK_PERMANENT_ID] = new
-    return spec
 
 
 async def test_a_work_of_a_cluster_that_is_no_longer_scheduled_goes(world: World) -> None:

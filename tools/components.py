@@ -108,7 +108,7 @@ def program(module: Path) -> Component:
         name=module.name,
         module=module,
         package=".",
-        version=hashlib.sha256(sources).hexdigest()[:12],
+        version=hashlib.sha256(sources).hexdigest()[:10],
         from_assets=False,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 BINARY = "mcs-controller-manager"
 READY_SECONDS = 120.0
 PORT_TRIES = 3
+
+RECENT: deque[ControllerProcess] = deque(maxlen=3)
+"""Those that were started last: what they say belongs to the report of a test that fails."""
 
 
 def installed_binary() -> Path:
@@ -134,6 +138,8 @@ class ControllerProcess:
                 root=self._root,
             )
             await self._process.start()
+            if self not in RECENT:
+                RECENT.append(self)
             if not ready:
                 return
             try:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+from testbed.controller import RECENT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 pytest_plugins = ["testbed.pytest_plugin"]
 
@@ -13,3 +20,14 @@ pytest_plugins = ["testbed.pytest_plugin"]
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+LOG_LINES = 40
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that fails what the controllers said that were started last: a race is seen once."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of {process.name}", process.tail(LOG_LINES)) for process in RECENT]
+    return report

@@ -233,7 +233,7 @@ async def test_openings_16_and_24_flags_strip_the_topology_and_withdraw_endpoint
         body = {"status": {"conditions": [*others, ready]}}
         await fleet_bed.host.api.patch(CLUSTERS, "member1", body, subresource="status")
 
-    async with ControllerProcess(kubeconfig, root=fleet_bed.root, name="withdrawing", extra_args=flags):
+    async with ControllerProcess(kubeconfig, root=fleet_bed.root, name="withdrawing", extra_args=[*flags, "--v=4"]):
         await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
         content = endpointslice("web-a", "web", ["192.0.2.1"])
         content["endpoints"][0] |= whereabouts

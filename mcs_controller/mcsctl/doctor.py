@@ -17,6 +17,7 @@ from mcs_controller.mcsctl.render import FORMATS, show
 
 if TYPE_CHECKING:
     from mcs_controller.diagnosis.verdict import Diagnosis
+    from mcs_controller.mcsctl.probing import ProbeOptions
 
 _INTERVAL_SECONDS = 2.0
 
@@ -28,24 +29,45 @@ _INTERVAL_SECONDS = 2.0
     "--from", "from_cluster", default="", metavar="CLUSTER", help="The consumer where it fails. Default: all."
 )
 @click.option("--wait", "wait_seconds", default=0.0, metavar="SECONDS", help="Until healthy, so long at most.")
+@click.option("--probe", is_flag=True, help="Try it by traffic, too, from a short-lived Pod in each consumer.")
+@click.option(
+    "--probe-pod", default="", metavar="NAME[/CONTAINER]", help="Try it from this Pod, which has sh and curl."
+)
+@click.option("--probe-image", default="", metavar="IMAGE", help="Of the short-lived Pod. Default: ours.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_obj
 def command(
-    options: dict[str, Any], service: str | None, namespace: str, from_cluster: str, wait_seconds: float, output: str
+    options: dict[str, Any],
+    service: str | None,
+    namespace: str,
+    from_cluster: str,
+    wait_seconds: float,
+    probe: bool,
+    probe_pod: str,
+    probe_image: str,
+    output: str,
 ) -> int:
     r"""Find out why a service does not answer, and how it is mended.
 
     Without SERVICE the installation is looked at. With one its whole chain is, object by object; the first broken link
-    is the verdict. It changes nothing.
+    is the verdict. It changes nothing; with --probe it makes a Pod, and deletes it.
 
     \b
     Examples:
       mcsctl doctor
       mcsctl doctor nginx -n shop --from member2
       mcsctl doctor nginx --wait 60 && echo healthy
+      mcsctl doctor nginx -n shop --from member2 --probe-pod curl
     """
     target = (namespace, service) if service else None
-    diagnosis = asyncio.run(_until_healthy(AccessOptions(**options), target, from_cluster, wait_seconds))
+    probing = None
+    if probe or probe_pod or probe_image:
+        if target is None:
+            raise click.UsageError("--probe tries one SERVICE")
+        from mcs_controller.mcsctl.probing import IMAGE, ProbeOptions
+
+        probing = ProbeOptions(pod=probe_pod, image=probe_image or IMAGE)
+    diagnosis = asyncio.run(_until_healthy(AccessOptions(**options), target, from_cluster, wait_seconds, probing))
     show(diagnosis, output)
     return exit_code(diagnosis)
 
@@ -58,18 +80,32 @@ def exit_code(diagnosis: Diagnosis) -> int:
     return EXIT_UNSEEN if any(one.severity in unseen for one in diagnosis.findings) else EXIT_HEALTHY
 
 
-async def run(options: AccessOptions, service: tuple[str, str] | None = None, from_cluster: str = "") -> Diagnosis:
+async def run(
+    options: AccessOptions,
+    service: tuple[str, str] | None = None,
+    from_cluster: str = "",
+    probing: ProbeOptions | None = None,
+) -> Diagnosis:
     """Observe and diagnose, once."""
     async with Access(options) as access:
-        return diagnose(await observe(access, service=service, from_cluster=from_cluster))
+        world = await observe(access, service=service, from_cluster=from_cluster)
+        if probing is not None:
+            from mcs_controller.mcsctl.probing import probe_consumers
+
+            await probe_consumers(access, world, probing)
+        return diagnose(world)
 
 
 async def _until_healthy(
-    options: AccessOptions, service: tuple[str, str] | None, from_cluster: str, seconds: float
+    options: AccessOptions,
+    service: tuple[str, str] | None,
+    from_cluster: str,
+    seconds: float,
+    probing: ProbeOptions | None,
 ) -> Diagnosis:
     until = time.monotonic() + seconds
     while True:
-        diagnosis = await run(options, service, from_cluster)
+        diagnosis = await run(options, service, from_cluster, probing)
         if exit_code(diagnosis) == EXIT_HEALTHY or time.monotonic() + _INTERVAL_SECONDS > until:
             return diagnosis
         await asyncio.sleep(_INTERVAL_SECONDS)

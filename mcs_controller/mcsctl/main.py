@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "get": "List services with providers, consumers, endpoints and what is skipped",
     "describe": "Show the chain of one service, object by object",
     "graph": "Draw which provider gives endpoints to which consumer",
+    "probe": "Resolve names and connect to addresses from here, as doctor --probe does in a Pod",
 }
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 

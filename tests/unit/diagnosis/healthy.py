@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mcs_controller.diagnosis import world as w
+from mcs_controller.diagnosis.findings import Link
 from mcs_controller.diagnosis.rules import RULES
 from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.domain.naming import work_name
 
 if TYPE_CHECKING:
     from mcs_controller.diagnosis.findings import Finding
+    from mcs_controller.diagnosis.verdict import Diagnosis
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD, YOUNG = "2026-01-01T11:00:00Z", "2026-01-01T11:59:58Z"
@@ -115,8 +117,10 @@ def healthy() -> w.World:
     host.add(w.MULTICLUSTERSERVICES, [obj(NAME, NAMESPACE, spec=spec, status=well)])
     host.add(w.SERVICES, [service()])
     host.add(w.NAMESPACES, [obj(name) for name in (NAMESPACE, "karmada-es-member1", "karmada-es-member2")])
-    for kind in (w.LEASES, w.DEPLOYMENTS, w.CRDS, w.POLICIES, w.BINDINGS, w.WORKS):
+    for kind in (w.LEASES, w.DEPLOYMENTS, w.CRDS, w.POLICIES, w.WORKS):
         host.add(kind, [])
+    scheduled = {"clusters": [{"name": name} for name in ("member1", "member2")]}
+    host.add(w.BINDINGS, [obj(f"{NAME}-service", NAMESPACE, spec=scheduled, status=conditions(Scheduled="True"))])
     own, sent = slice_(SLICE, "10.1.0.5"), copy(COPY, "member1", "10.1.0.5")
     member1, member2 = member("member1", "10.1"), member("member2", "10.2")
     member1.add(w.SLICES, [own])
@@ -142,6 +146,11 @@ def healthy() -> w.World:
 def remove(snapshot: w.Snapshot, kind: w.Kind, name: str, namespace: str = NAMESPACE) -> None:
     """Take an object away."""
     del snapshot._objects[kind][(namespace, name)]
+
+
+def chain(world: w.World) -> Diagnosis:
+    """The diagnosis of the links from delivery on; what comes before them has tests of its own."""
+    return diagnose(world, [rule for rule in RULES.values() if rule.link >= Link.DELIVERY])
 
 
 def found(world: w.World, code: str) -> list[Finding]:

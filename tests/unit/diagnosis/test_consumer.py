@@ -8,7 +8,6 @@ import pytest
 
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Severity
-from mcs_controller.diagnosis.verdict import diagnose
 from tests.unit.diagnosis.healthy import (
     COPY,
     NAME,
@@ -16,6 +15,7 @@ from tests.unit.diagnosis.healthy import (
     OLD,
     SLICE,
     YOUNG,
+    chain,
     conditions,
     copy,
     found,
@@ -30,7 +30,7 @@ from tests.unit.diagnosis.healthy import (
 
 
 def errors(world: w.World) -> list[str]:
-    return [each.code for each in diagnose(world).findings if each.severity is Severity.ERROR]
+    return [each.code for each in chain(world).findings if each.severity is Severity.ERROR]
 
 
 def test_the_namespace_is_missing():

@@ -9,7 +9,6 @@ import pytest
 
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Severity
-from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.domain.naming import work_name
 from tests.unit.diagnosis.healthy import (
     COPY,
@@ -18,6 +17,7 @@ from tests.unit.diagnosis.healthy import (
     OLD,
     SLICE,
     YOUNG,
+    chain,
     conditions,
     copy,
     dispatched,
@@ -46,7 +46,7 @@ def refused(message: str, kind: str = "Service") -> w.World:
 
 
 def test_a_healthy_world_has_no_findings():
-    assert [each for each in diagnose(healthy()).findings if each.severity > Severity.INFO] == []
+    assert [each for each in chain(healthy()).findings if each.severity > Severity.INFO] == []
 
 
 @pytest.mark.parametrize(("code", "cluster"), [("MCS060", "karmada-es-member1"), ("MCS062", "karmada-es-member2")])
@@ -56,7 +56,7 @@ def test_a_slice_that_is_not_collected_or_not_sent(code: str, cluster: str):
     finding = one(world, code)
     assert SLICE in finding.evidence
     assert finding.severity is Severity.ERROR
-    assert diagnose(world).verdict == finding
+    assert chain(world).verdict == finding
 
 
 def test_a_young_slice_is_on_its_way():
@@ -65,7 +65,7 @@ def test_a_young_slice_is_on_its_way():
     young["metadata"]["creationTimestamp"] = YOUNG
     world.members["member1"].add(w.SLICES, [young])
     assert one(world, "MCS060").severity is Severity.IN_PROGRESS
-    assert diagnose(world).verdict is None
+    assert chain(world).verdict is None
 
 
 @pytest.mark.parametrize("time", [OLD, YOUNG])
@@ -105,7 +105,7 @@ def test_an_address_that_never_leaves_its_cluster_is_not_behind():
 def test_what_a_member_refuses_has_one_code_by_its_words(code: str, words: str, named: str):
     world = refused(words)
     assert named in one(world, code).problem
-    assert [each.code for each in diagnose(world).findings if each.severity is Severity.ERROR] == [code]
+    assert [each.code for each in chain(world).findings if each.severity is Severity.ERROR] == [code]
 
 
 def test_the_fix_of_a_quota_raises_it_to_what_is_needed():
@@ -157,7 +157,7 @@ def test_a_condition_that_nobody_explains(time: str, expected: Severity):
     finding = one(world, "MCS068")
     assert (finding.severity, finding.evidence) == (expected, "something odd")
     remove(world.members["member2"], w.SERVICES, NAME)
-    assert "MCS068" not in [each.code for each in diagnose(world).findings]
+    assert "MCS068" not in [each.code for each in chain(world).findings]
 
 
 def test_a_service_that_no_controller_has_seen():

@@ -8,9 +8,8 @@ import pytest
 
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Severity
-from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.diagnosis.world import ProbeResult
-from tests.unit.diagnosis.healthy import NAMESPACE, YOUNG, found, healthy, node, obj, one, remove, slice_
+from tests.unit.diagnosis.healthy import NAMESPACE, YOUNG, chain, found, healthy, node, obj, one, remove, slice_
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,7 @@ def test_a_cluster_without_nodes_kube_proxy_and_dns_is_not_unhealthy():
         remove(world.members[name], w.DAEMONSETS, "kube-proxy", "kube-system")
         remove(world.members[name], w.SERVICES, "kube-dns", "kube-system")
         remove(world.members[name], w.NODES, f"{name}-node", "")
-    findings = diagnose(world).findings
+    findings = chain(world).findings
     assert {each.code for each in findings} == {"MCS081", "MCS082"}
     assert {each.severity for each in findings} == {Severity.INFO}
 
@@ -118,7 +117,7 @@ def test_what_a_probe_shows_has_one_code(dns: str, service: str, endpoints: dict
     world.members["member2"].probes = [
         ProbeResult(step=step, target=target, ok=not error, error=error) for step, target, error in results
     ]
-    assert [each.code for each in diagnose(world).findings if each.severity is Severity.ERROR] == [code] * bool(code)
+    assert [each.code for each in chain(world).findings if each.severity is Severity.ERROR] == [code] * bool(code)
 
 
 def test_endpoints_that_fail_are_told_with_their_provider():

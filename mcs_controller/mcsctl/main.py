@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "describe": "Show the chain of one service, object by object",
     "graph": "Draw which provider gives endpoints to which consumer",
     "probe": "Resolve names and connect to addresses from here, as doctor --probe does in a Pod",
+    "trace": "Follow the next change of endpoints to the consumers, with times",
 }
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 

@@ -133,7 +133,7 @@ async def observe(
     kinds, _ = await asyncio.gather(_read_kinds(plane.client, host), _all(*_control_plane_reads(reader, service)))
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     world = replace(world, mcsctl=access.mcsctl)
-    wanted = _members_of(world)
+    wanted = members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
     await _all(*(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()))
     if service is not None:
@@ -172,7 +172,7 @@ def _delivery_reads(
         yield reader.get(w.WORKS, work_name(wk.NAMESPACE_KIND, "", namespace), execution_namespace(member))
 
 
-def _members_of(world: w.World) -> dict[str, Cluster]:
+def members_of(world: w.World) -> dict[str, Cluster]:
     """The members to look at: of a service its providers and consumers, else all."""
     try:
         clusters = world.host.list(w.CLUSTERS)

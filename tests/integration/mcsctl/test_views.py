@@ -10,7 +10,7 @@ import pytest
 
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, main
 from testbed import NotYet, wait_for
-from tests.support.fleet import PATIENCE_SECONDS
+from tests.support.fleet import PATIENCE_SECONDS, SLICES
 
 if TYPE_CHECKING:
     from tests.integration.mcsctl.conftest import Patient
@@ -66,3 +66,13 @@ async def test_describe_follows_the_chain_object_by_object(patient: Patient, cap
     assert "karmada-es-member2" in output
     output, _ = await mcsctl(patient, capsys, "describe", "wbe", *space, code=EXIT_BROKEN)
     assert output.count("missing") == 3
+
+
+async def test_trace_times_each_hop_and_leaves_nothing(patient: Patient, capsys: pytest.CaptureFixture[str]):
+    space = patient.space.namespace
+    output, _ = await mcsctl(patient, capsys, "trace", "web", "-n", space, "--touch", "-o", "json")
+    hops = json.loads(output)["hops"]
+    assert [one["cluster"] for one in hops] == ["member1", "member1", "member2", "member2"]
+    assert all(one["milliseconds"] is not None for one in hops)
+    left = await patient.space.bed.members["member1"].api.list(SLICES, namespace=space)
+    assert not [one for one in left if "-trace-" in one["metadata"]["name"]]

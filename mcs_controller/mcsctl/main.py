@@ -24,6 +24,8 @@ EXIT_INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
+    "join": "Register a member",
+    "unjoin": "Remove a member",
     "token": "Renew the token by which the controller reaches a member",
     "get": "List services with providers, consumers, endpoints and what is skipped",
     "describe": "Show the chain of one service, object by object",

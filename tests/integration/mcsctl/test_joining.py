@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from testbed import Bed, NotYet, wait_for
+from testbed import Bed, NotYet, karmada, wait_for
 from tests.integration.mcsctl.calls import mcsctl, run
 from tests.integration.mcsctl.conftest import Patient, kubeconfig_of
 from tests.support.fleet import CLUSTERS, PATIENCE_SECONDS, SECRETS, condition_of
@@ -14,6 +14,8 @@ from tests.support.fleet import CLUSTERS, PATIENCE_SECONDS, SECRETS, condition_o
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NAMESPACE = "karmada-cluster"
+ACCOUNTS = "v1/serviceaccounts"
+ROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 
 
 async def stored(bed: Bed, member: str) -> dict[str, str]:
@@ -96,3 +98,76 @@ async def test_a_renewed_token_is_what_the_service_needs(patient: Patient):
         await patient.healthy()
     finally:
         await store(bed, "member1", **good)
+
+
+async def test_a_member_is_joined_again_and_again_and_leaves(doctors_bed):
+    bed, _ = doctors_bed
+    both = kubeconfig_of(bed)
+    join = ("--context", "karmada", "join", "extra", "--cluster-context", "member2")
+    try:
+        said = await mcsctl(*join, "--labels", "region=eu", kubeconfig=both)
+        assert said.splitlines()[-1] == "✓ Cluster extra is Ready"
+        made = await bed.host.api.get(CLUSTERS, "extra")
+        registered = await bed.host.api.get(CLUSTERS, "member2")
+        assert made["spec"] | {"secretRef": None, "id": None} == registered["spec"] | {"secretRef": None, "id": None}
+        assert made["metadata"]["labels"] == {"region": "eu"}
+        first = await stored(bed, "extra")
+        assert first["caBundle"].strip() == (await stored(bed, "member2"))["caBundle"].strip()
+        again = await run(*join, "--labels", "region=eu", kubeconfig=both)
+        assert again.code == 0
+        assert "! Cluster member2 has the same endpoint" in again.err
+        assert "is this machine's own" in again.err
+        assert first["token"] not in said + again.out + again.err
+        other = await run("--context", "karmada", "join", "extra", "--cluster-context", "member1", kubeconfig=both)
+        assert other.code == 2
+        assert "mcsctl unjoin extra" in other.err
+        assert (await bed.host.api.get(CLUSTERS, "extra"))["spec"] == made["spec"]
+        asked = await run("--context", "karmada", "unjoin", "extra", kubeconfig=both)
+        assert asked.code == 130
+        left = await run(
+            "--context", "karmada", "unjoin", "extra", "--cluster-context", "member2", "--yes", kubeconfig=both
+        )
+        assert (left.code, left.out.splitlines()) == (
+            0,
+            ["✓ Cluster extra is removed", "✓ Secret karmada-cluster/extra is removed"],
+        )
+        assert "Cluster member2 uses it" in left.err
+        assert await bed.members["member2"].api.find(ACCOUNTS, "mcs-controller-manager", namespace="karmada-system")
+        twice = await mcsctl("--context", "karmada", "unjoin", "extra", "--yes", kubeconfig=both)
+        assert twice == "✓ Cluster extra is not registered\n"
+    finally:
+        await karmada.unjoin(bed, "extra")
+
+
+async def test_what_join_made_in_a_member_is_removed_and_made_again(patient: Patient):
+    bed = patient.space.bed
+    flags = ("--kubeconfig", patient.kubeconfig, "--context", "karmada")
+    member = bed.members["member2"].api
+    try:
+        said = await mcsctl(*flags, "unjoin", "member2", "--cluster-context", "member2", "--yes")
+        assert "member2 has our ServiceAccount and its roles no longer" in said
+        assert await bed.host.api.find(SECRETS, "member2", namespace=NAMESPACE) is None
+        assert await member.find(ACCOUNTS, "mcs-controller-manager", namespace="karmada-system") is None
+        roles = await member.list(ROLES, label_selector="app.kubernetes.io/part-of=mcs-controller")
+        assert roles == []
+        said = await mcsctl(*flags, "join", "member2", "--cluster-context", "member2")
+        assert "✓ Cluster member2 is Ready" in said
+        await patient.healthy()
+    finally:
+        await karmada.join(bed, "member2")
+        await ready(bed, "member2")
+
+
+async def test_what_cannot_be_joined_is_refused_with_the_next_step(doctors_bed):
+    bed, _ = doctors_bed
+    both = kubeconfig_of(bed)
+    itself = await run("--context", "karmada", "join", "extra", "--cluster-context", "karmada", kubeconfig=both)
+    assert itself.code == 2
+    assert "leads to the control plane itself" in itself.err
+    nowhere = await run("--context", "member1", "join", "extra", "--cluster-context", "member2", kubeconfig=both)
+    assert nowhere.code == 2
+    assert "apply -f manifests/crds/ -f manifests/standalone/" in nowhere.err
+    no_context = await run("--context", "karmada", "join", "extra", "--cluster-context", "memberX", kubeconfig=both)
+    assert no_context.code == 2
+    assert await bed.host.api.find(CLUSTERS, "extra") is None
+    assert await bed.host.api.find(SECRETS, "extra", namespace=NAMESPACE) is None

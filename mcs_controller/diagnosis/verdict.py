@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Finding, ObjectRef, Severity
@@ -82,7 +83,10 @@ def _contexts(rule: Rule, world: World) -> Iterator[Context]:
             yield from (Context(world=world, rule=rule, cluster=name) for name in world.providers)
         case Scope.CONSUMER if world.service is not None:
             yield from (Context(world=world, rule=rule, cluster=name) for name in world.consumers)
-        case Scope.PAIR if world.service is not None:
+        case Scope.NEIGHBOURS if world.service is None:
+            for one, other in combinations(sorted(world.members), 2):
+                yield Context(world=world, rule=rule, cluster=other, provider=one)
+        case Scope.PAIR | Scope.NEIGHBOURS if world.service is not None:
             for provider, consumer in world.pairs():
                 yield Context(world=world, rule=rule, cluster=consumer, provider=provider)
 

@@ -8,16 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+
+AGENT_LEASE: Final = "mcs-controller-agent"
+"""The Lease of a Pull cluster's agent, in the cluster's execution namespace."""
+
+NOT_SERVED: Final = "the server does not serve this kind"
+"""Why a kind could not be read: nobody can have an object of it."""
 
 Object = Mapping[str, Any]
 """An object of Kubernetes as JSON. Whatever a server sends: fields may be missing, or be of another type."""
+
+
+class Right(NamedTuple):
+    """A right as RBAC speaks of it; `resource` may name a subresource, `services/status`."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {resource}" + (f" in namespace {self.namespace}" if self.namespace else "")
 
 
 class Unseen(Exception):
@@ -74,7 +93,10 @@ class Login:
 
     Attributes:
         error: why there was no answer, in the words of the transport; empty if there was one.
+        invalid: whether the Secret is there, and holds no token or no certificate that could be used.
         untrusted: whether the server's certificate is not signed by the stored CA.
+        certificates: of an untrusted server, who issued its certificate, and whom the stored CA names.
+        other_endpoint: the server of the kubeconfig's context for this member, if it is not that of the Cluster.
         status: the answer's HTTP status; 401 if the token was refused. 0 without an answer.
         token_expires: the expiry that the token itself states; None for one that states none.
         certificate_expires: of the server's certificate.
@@ -83,7 +105,10 @@ class Login:
     """
 
     error: str = ""
+    invalid: bool = False
     untrusted: bool = False
+    certificates: str = ""
+    other_endpoint: str = ""
     status: int = 200
     token_expires: datetime | None = None
     certificate_expires: datetime | None = None
@@ -119,7 +144,7 @@ class Snapshot:
         login: see there; None for the control plane, or for Pull clusters.
         probes: what traffic from a Pod showed, if it was asked for.
         probe_error: why it could not be tried, if it was asked for.
-        denied: the rights of the controller in the control plane that it lacks. None if nobody could ask.
+        denied: the rights that the controller lacks there, each a `str(Right)`. None if nobody could ask.
     """
 
     name: str = CONTROL_PLANE
@@ -246,6 +271,11 @@ class World:
             raise Unseen(f"member {cluster} was not looked at")
         return self.members[cluster]
 
+    def age(self, obj: Object) -> float:
+        """Seconds since an object was created; a day if it does not say."""
+        created = moment(obj, "metadata", "creationTimestamp")
+        return (self.now - created).total_seconds() if created is not None else 86_400.0
+
     def kubectl(self, cluster: str = CONTROL_PLANE) -> str:
         """How to call kubectl for a cluster."""
         known = self.host if cluster == CONTROL_PLANE else self.members.get(cluster)
@@ -300,3 +330,12 @@ def condition(obj: Any, kind: str) -> Mapping[str, Any]:
     """A condition of an object's status; empty if it has none of that type."""
     found = (one for one in items(obj, "status", "conditions") if text(one, "type") == kind)
     return next(found, {})
+
+
+def moment(obj: Any, *path: str) -> datetime | None:
+    """A field that is a time with a zone; None if it is not."""
+    try:
+        found = datetime.fromisoformat(text(obj, *path))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -176,6 +176,17 @@ class Access:
         kubectl = self._member_kubectl(cluster.name)
         return await self.open(cluster.name, config, kubectl, f"context {named or cluster.name}")
 
+    async def other_endpoint(self, cluster: Cluster) -> str:
+        """The server that the context of a member names; empty if that is the Cluster's own, or there is no context."""
+        options = self._options
+        name = options.member_contexts.get(cluster.name, cluster.name)
+        files = options.members_kubeconfig or options.kubeconfig
+        try:
+            server = (await load_kubeconfig(files or None, name, clock=self._clock)).server.rstrip("/")
+        except ConfigError:
+            return ""
+        return server if server != cluster.spec.api_endpoint.rstrip("/") else ""
+
     async def _by_proxy(self, cluster: Cluster) -> Plane:
         host = await self.host()
         path = f"/apis/cluster.karmada.io/v1alpha1/clusters/{cluster.name}/proxy"

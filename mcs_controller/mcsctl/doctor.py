@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +15,11 @@ from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import observe
 from mcs_controller.mcsctl.render import FORMATS, show
+from mcs_controller.mcsctl.rights import CONTROLLER_USER
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mcs_controller.diagnosis.verdict import Diagnosis
     from mcs_controller.mcsctl.probing import ProbeOptions
 
@@ -34,6 +38,13 @@ _INTERVAL_SECONDS = 2.0
     "--probe-pod", default="", metavar="NAME[/CONTAINER]", help="Try it from this Pod, which has sh and curl."
 )
 @click.option("--probe-image", default="", metavar="IMAGE", help="Of the short-lived Pod. Default: ours.")
+@click.option(
+    "--controller-user",
+    default=CONTROLLER_USER,
+    show_default=True,
+    metavar="USER",
+    help="Of the controller in the control plane: whose rights are looked at.",
+)
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_obj
 def command(
@@ -45,6 +56,7 @@ def command(
     probe: bool,
     probe_pod: str,
     probe_image: str,
+    controller_user: str,
     output: str,
 ) -> int:
     r"""Find out why a service does not answer, and how it is mended.
@@ -67,7 +79,8 @@ def command(
         from mcs_controller.mcsctl.probing import IMAGE, ProbeOptions
 
         probing = ProbeOptions(pod=probe_pod, image=probe_image or IMAGE)
-    diagnosis = asyncio.run(_until_healthy(AccessOptions(**options), target, from_cluster, wait_seconds, probing))
+    once = partial(run, AccessOptions(**options), target, from_cluster, probing, controller_user)
+    diagnosis = asyncio.run(_until_healthy(once, wait_seconds))
     show(diagnosis, output)
     return exit_code(diagnosis)
 
@@ -85,10 +98,11 @@ async def run(
     service: tuple[str, str] | None = None,
     from_cluster: str = "",
     probing: ProbeOptions | None = None,
+    controller_user: str = CONTROLLER_USER,
 ) -> Diagnosis:
     """Observe and diagnose, once."""
     async with Access(options) as access:
-        world = await observe(access, service=service, from_cluster=from_cluster)
+        world = await observe(access, service=service, from_cluster=from_cluster, controller_user=controller_user)
         if probing is not None:
             from mcs_controller.mcsctl.probing import probe_consumers
 
@@ -96,16 +110,10 @@ async def run(
         return diagnose(world)
 
 
-async def _until_healthy(
-    options: AccessOptions,
-    service: tuple[str, str] | None,
-    from_cluster: str,
-    seconds: float,
-    probing: ProbeOptions | None,
-) -> Diagnosis:
+async def _until_healthy(once: Callable[[], Awaitable[Diagnosis]], seconds: float) -> Diagnosis:
     until = time.monotonic() + seconds
     while True:
-        diagnosis = await run(options, service, from_cluster, probing)
+        diagnosis = await once()
         if exit_code(diagnosis) == EXIT_HEALTHY or time.monotonic() + _INTERVAL_SECONDS > until:
             return diagnosis
         await asyncio.sleep(_INTERVAL_SECONDS)

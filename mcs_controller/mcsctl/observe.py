@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -24,6 +24,8 @@ from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.mcsctl.rights import CONTROLLER_RIGHTS, CONTROLLER_USER, STANDALONE_RIGHTS
+from mcs_controller.mcsctl.rights import denied as denied_rights
 from mcs_controller.members.credentials import InvalidCluster
 
 if TYPE_CHECKING:
@@ -38,10 +40,14 @@ MAX_OBJECTS: Final = 5_000
 
 _PAGE: Final = 500
 
-MEMBER_RIGHTS: Final = (
-    *(("list", w.SLICES), ("watch", w.SLICES), ("create", w.SLICES), ("patch", w.SLICES), ("delete", w.SLICES)),
-    *(("list", w.SERVICES), ("create", w.SERVICES), ("patch", w.SERVICES), ("delete", w.SERVICES)),
-    *(("list", w.NAMESPACES), ("create", w.NAMESPACES), ("patch", w.NAMESPACES)),
+MEMBER_RIGHTS: Final = tuple(
+    w.Right(verb, kind.plural, kind.api_version.rpartition("/")[0])
+    for kind, verbs in (
+        (w.SLICES, ("list", "watch", "create", "patch", "delete")),
+        (w.SERVICES, ("list", "create", "patch", "delete")),
+        (w.NAMESPACES, ("list", "create", "patch")),
+    )
+    for verb in verbs
 )
 """What the controllers do in a member, see manifests/member."""
 
@@ -53,8 +59,8 @@ class Reader:
         self.client = client
         self.snapshot = snapshot
 
-    async def get(self, kind: w.Kind, name: str, namespace: str = "") -> w.Object | None:
-        """Read one object, if it is there."""
+    async def get(self, kind: w.Kind, name: str, namespace: str = "", *, redact: bool = False) -> w.Object | None:
+        """Read one object, if it is there; of one that is redacted, keep the keys of its data without the values."""
         try:
             answer = await self.client.raw("GET", _path(kind, namespace, name))
             if answer.status == 404:
@@ -64,6 +70,10 @@ class Reader:
         except (KubeError, msgspec.DecodeError) as error:
             self.snapshot.unseen(kind, str(error))
             return None
+        if redact:
+            # An annotation may hold all that was applied.
+            data = dict.fromkeys(w.mapping(obj, "data"), "")
+            obj = {"metadata": {"name": name, "namespace": namespace}, "data": data}
         self.snapshot.add(kind, [obj])
         return obj
 
@@ -88,7 +98,7 @@ class Reader:
             while True:
                 answer = await self.client.raw("GET", f"{_path(kind, namespace)}?{urlencode(query)}")
                 if answer.status == 404:
-                    self.snapshot.unseen(kind, "the server does not serve this kind")
+                    self.snapshot.unseen(kind, w.NOT_SERVED)
                     return []
                 page = _json(answer.status, answer.body)
                 found.extend({**one, "kind": kind.kind} for one in w.items(page, "items") if isinstance(one, dict))
@@ -114,7 +124,12 @@ class Reader:
 
 
 async def observe(
-    access: Access, *, service: tuple[str, str] | None = None, from_cluster: str = "", now: datetime | None = None
+    access: Access,
+    *,
+    service: tuple[str, str] | None = None,
+    from_cluster: str = "",
+    controller_user: str = CONTROLLER_USER,
+    now: datetime | None = None,
 ) -> w.World:
     """Observe an installation, or one service of it.
 
@@ -122,6 +137,7 @@ async def observe(
         access: how to reach it.
         service: namespace and name of the Service; None for the installation alone.
         from_cluster: the only consumer to look at; empty for all.
+        controller_user: whom the control plane takes the controller for.
         now: the wall clock; None takes this machine's.
 
     Raises:
@@ -135,7 +151,11 @@ async def observe(
     world = replace(world, mcsctl=access.mcsctl)
     wanted = members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
-    await _all(*(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()))
+    await _all(
+        _controller_rights(reader, wanted.values(), controller_user),
+        *(_registration(reader, cluster) for cluster in wanted.values()),
+        *(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()),
+    )
     if service is not None:
         await _all(*_delivery_reads(reader, service, members))
     return replace(world, members=members)
@@ -146,8 +166,10 @@ def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Ite
     yield reader.list(w.CLUSTERS)
     yield reader.list(w.LEASES, wk.SYSTEM_NAMESPACE)
     yield reader.list(w.DEPLOYMENTS, wk.SYSTEM_NAMESPACE)
-    yield reader.list(w.CRDS)
+    for kind in (w.MULTICLUSTERSERVICES, w.WORKS, w.BINDINGS, w.CLUSTERS):
+        yield reader.get(w.CRDS, kind.group_resource)
     if service is None:
+        yield reader.list(w.MULTICLUSTERSERVICES, some=True)
         return
     namespace, name = service
     yield _read_mcs(reader, namespace, name)
@@ -167,7 +189,6 @@ def _delivery_reads(
     labels = f"{wk.MCS_NAME}={name},{wk.MCS_NAMESPACE}={namespace}"
     yield reader.list(w.WORKS, labels=labels)
     for member in members:
-        yield reader.get(w.NAMESPACES, execution_namespace(member))
         yield reader.get(w.WORKS, work_name(wk.SERVICE_KIND, namespace, name), execution_namespace(member))
         yield reader.get(w.WORKS, work_name(wk.NAMESPACE_KIND, "", namespace), execution_namespace(member))
 
@@ -188,6 +209,29 @@ def members_of(world: w.World) -> dict[str, Cluster]:
             except msgspec.DecodeError:
                 continue  # a rule says so
     return found
+
+
+async def _registration(reader: Reader, cluster: Cluster) -> None:
+    """What the control plane holds of one member beside its Cluster."""
+    namespace = execution_namespace(cluster.name)
+    reads = [reader.get(w.NAMESPACES, namespace)]
+    if cluster.is_push and (ref := cluster.spec.secret_ref) is not None:
+        reads.append(reader.get(w.SECRETS, ref.name, ref.namespace, redact=True))
+    if not cluster.is_push:
+        reads.append(reader.get(w.LEASES, w.AGENT_LEASE, namespace))
+        reads.append(reader.get(w.LEASES, cluster.name, wk.CLUSTER_NAMESPACE))
+    await _all(*reads)
+
+
+async def _controller_rights(reader: Reader, clusters: Iterable[Cluster], user: str) -> None:
+    refs = (cluster.spec.secret_ref for cluster in clusters if cluster.is_push)
+    rights = [*CONTROLLER_RIGHTS, *(w.Right("get", "secrets", "", ref.namespace) for ref in refs if ref is not None)]
+    try:
+        if reader.snapshot.get(w.CRDS, w.CLUSTERS.group_resource) is not None:  # else the kind is Karmada's
+            rights += STANDALONE_RIGHTS
+        reader.snapshot.denied = await denied_rights(reader.client, list(dict.fromkeys(rights)), user)
+    except (KubeError, msgspec.DecodeError, w.Unseen):
+        reader.snapshot.denied = None
 
 
 async def _observe_member(access: Access, world: w.World, snapshot: w.Snapshot, cluster: Cluster) -> None:
@@ -244,16 +288,17 @@ async def _login(access: Access, snapshot: w.Snapshot, cluster: Cluster) -> None
     try:
         plane = await access.by_secret(cluster)
     except (InvalidCluster, ConfigError) as problem:
-        snapshot.login = w.Login(error=str(problem), status=0)
+        snapshot.login = w.Login(error=str(problem), invalid=isinstance(problem, InvalidCluster), status=0)
         return
     try:
         answer = await plane.client.raw("GET", "/version")
-        denied = await _denied(plane.client) if answer.status < 400 else ()
+        denied = await denied_rights(plane.client, MEMBER_RIGHTS) if answer.status < 400 else ()
     except Untrusted as error:
-        snapshot.login = w.Login(error=str(error), untrusted=True, status=0)
+        certificates = await _certificates(plane)
+        snapshot.login = w.Login(error=str(error), untrusted=True, certificates=certificates, status=0)
         return
-    except KubeError as error:
-        snapshot.login = w.Login(error=str(error), status=0)
+    except (KubeError, msgspec.DecodeError) as error:
+        snapshot.login = w.Login(error=str(error), other_endpoint=await access.other_endpoint(cluster), status=0)
         return
     source = plane.config.token_source
     snapshot.login = w.Login(
@@ -265,21 +310,37 @@ async def _login(access: Access, snapshot: w.Snapshot, cluster: Cluster) -> None
     )
 
 
-async def _denied(client: ApiClient) -> Sequence[str]:
-    async def ask(verb: str, kind: w.Kind) -> str:
-        group = kind.api_version.rpartition("/")[0]
-        attributes = {"verb": verb, "group": group, "resource": kind.plural}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = await client.raw("POST", path, body=json.dumps(review).encode())
-        allowed = w.dig(_json(answer.status, answer.body), "status", "allowed")
-        return "" if allowed else f"{verb} {kind.group_resource}"
+async def _certificates(plane: Plane) -> str:
+    """Of a server that is not trusted: who issued its certificate, and whom the stored CA names."""
+    url = urlsplit(plane.config.server)
+    stored = ssl_context(plane.config)
+    subjects = [_name(one.get("subject")) for one in stored.get_ca_certs()] if stored is not None else []
+    bundle = f"the stored CA is {', '.join(sorted(subjects)) or 'none'}"
+    anything = ssl_context(replace(plane.config, insecure_skip_tls_verify=True))
+    try:
+        raw = (await _peer(url, plane, anything)).getpeercert(True) or b""
+        # Python shows the fields of a certificate that it trusts, and no other: so the server's own is trusted here.
+        itself = ssl_context(replace(plane.config, ca_pem=ssl.DER_cert_to_PEM_cert(raw).encode()))
+        if itself is not None:
+            itself.check_hostname = False
+        shown = (await _peer(url, plane, itself)).getpeercert() or {}
+    except (OSError, ValueError, ConfigError) as error:
+        return f"{bundle}; the server's certificate cannot be read: {error}"
+    return f"the server's certificate is issued by {_name(shown.get('issuer'))}; {bundle}"
 
-    return [one for one in await asyncio.gather(*(ask(verb, kind) for verb, kind in MEMBER_RIGHTS)) if one]
+
+async def _peer(url: SplitResult, plane: Plane, context: ssl.SSLContext | None) -> ssl.SSLObject:
+    async with asyncio.timeout(plane.config.timeout_seconds):
+        _, writer = await asyncio.open_connection(url.hostname or "", url.port or 443, ssl=context)
+    writer.close()
+    peer: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    return peer
+
+
+def _name(parts: Any) -> str:
+    """A distinguished name as Python gives it, in one line."""
+    found = [f"{key}={value}" for part in parts or () for key, value in part]
+    return ",".join(found) or "nobody"
 
 
 async def _certificate_expiry(plane: Plane) -> datetime | None:

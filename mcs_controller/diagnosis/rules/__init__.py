@@ -5,6 +5,7 @@ A rule is a generator over a :class:`~mcs_controller.diagnosis.world.World`. It 
 members is called once for each, so that one that cannot be seen hides no other.
 """
 
+from mcs_controller.diagnosis.rules import clusters as clusters
 from mcs_controller.diagnosis.rules import consumer as consumer
 from mcs_controller.diagnosis.rules import declaration as declaration
 from mcs_controller.diagnosis.rules import delivery as delivery

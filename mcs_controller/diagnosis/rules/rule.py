@@ -27,6 +27,8 @@ class Scope(Enum):
     """Each registered provider of the service."""
     CONSUMER = "consumer"
     """Each registered consumer of the service."""
+    NEIGHBOURS = "neighbours"
+    """Each two clusters between which traffic goes: the pairs of the service, without one every two members."""
     PAIR = "pair"
     """Each provider with each other consumer; `cluster` is the consumer, `provider` the provider."""
 

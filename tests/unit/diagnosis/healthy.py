@@ -107,14 +107,22 @@ def healthy() -> w.World:
     """Everything is well."""
     host = w.Snapshot(kubectl="kubectl --context karmada", version="v1.37.2", denied=())
     ready = conditions(Ready="True", CompleteAPIEnablements="True")
-    host.add(w.CLUSTERS, [obj(name, spec={"syncMode": "Push"}, status=ready) for name in ("member1", "member2")])
+    for name in ("member1", "member2"):
+        ref = {"namespace": "karmada-cluster", "name": name}
+        access = {"syncMode": "Push", "apiEndpoint": f"https://{name}:6443", "secretRef": ref}
+        host.add(w.CLUSTERS, [obj(name, spec=access, status=ready)])
+        host.add(w.SECRETS, [obj(name, "karmada-cluster", data={"token": "", "caBundle": ""})])
+    held = {"holderIdentity": "pod_1", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T11:59:58Z"}
+    host.add(w.LEASES, [obj("mcs-controller-manager", "karmada-system", spec=held)])
     spec = {
         "types": ["CrossCluster"],
         "providerClusters": [{"name": "member1"}],
         "consumerClusters": [{"name": "member2"}],
     }
     well = conditions(ServiceApplied="True", EndpointSliceDispatched="True", EndpointsAvailable="True")
-    host.add(w.MULTICLUSTERSERVICES, [obj(NAME, NAMESPACE, spec=spec, status=well)])
+    served = obj(NAME, NAMESPACE, spec=spec, status=well)
+    served["metadata"]["finalizers"] = ["karmada.io/multiclusterservice-controller"]
+    host.add(w.MULTICLUSTERSERVICES, [served])
     host.add(w.SERVICES, [service()])
     host.add(w.NAMESPACES, [obj(name) for name in (NAMESPACE, "karmada-es-member1", "karmada-es-member2")])
     for kind in (w.LEASES, w.DEPLOYMENTS, w.CRDS, w.POLICIES, w.WORKS):

@@ -139,6 +139,11 @@ class World:
             return self.host.seed(body)
         return self.host.edit("Work", NAMESPACE, name, {"spec": body["spec"]})
 
+    async def apply(self, manifest: Any, **fields: Any) -> None:
+        """Carry the manifest, and reconcile."""
+        self.carry(manifest, **fields)
+        await self.reconcile()
+
     async def reconcile(self, key: Request = KEY) -> list[str]:
         """One pass; what it asked of the member, and then of the control plane."""
         self.member.calls.clear()

@@ -180,8 +180,7 @@ def changed_work(world: Execution, **manifest: Any) -> Any:
 
 async def test_an_object_that_is_there_is_changed_ahead_of_its_work():
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     assert await world.start_writes(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 
 
@@ -204,8 +203,7 @@ async def test_an_object_of_another_work_is_not_changed_ahead():
 @pytest.mark.parametrize("hindrance", ["not ready", "suspended", "no finalizer", "leaving", "pull"])
 async def test_what_would_not_be_applied_is_not_written_ahead_either(hindrance: str):
     world = Execution()
-    world.carry(slice_(), finalizers=() if hindrance == "no finalizer" else (wk.EXECUTION_FINALIZER,))
-    await world.reconcile()
+    await world.apply(slice_(), finalizers=() if hindrance == "no finalizer" else (wk.EXECUTION_FINALIZER,))
     if hindrance == "no finalizer":
         world.host.edit("Work", *KEY, {"metadata": {"finalizers": []}})
     elif hindrance == "not ready":
@@ -221,8 +219,7 @@ async def test_what_would_not_be_applied_is_not_written_ahead_either(hindrance: 
 
 async def test_the_work_is_not_executed_while_its_object_is_ahead():
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     async with world.executing():
         with world.reconciler.start_writes(changed_work(world, **NEW)):
             await settle()
@@ -235,8 +232,7 @@ async def test_the_work_is_not_executed_while_its_object_is_ahead():
 
 async def test_a_slow_member_holds_nobody_but_its_own_work():
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     gate = asyncio.Event()
     world.member.travel = gate.wait
     async with world.executing():
@@ -254,8 +250,7 @@ async def test_a_slow_member_holds_nobody_but_its_own_work():
 async def test_a_member_that_has_much_under_way_is_not_written_ahead(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(execution, "MAX_EARLY_WRITES", 1)
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     gate = asyncio.Event()
     world.member.travel = gate.wait
     async with world.executing():
@@ -269,8 +264,7 @@ async def test_a_member_that_has_much_under_way_is_not_written_ahead(monkeypatch
 
 async def test_what_is_ahead_ends_with_the_process():
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     world.member.travel = asyncio.Event().wait
     assert await world.start_writes(changed_work(world, **NEW)) == []
     with world.reconciler.start_writes(changed_work(world, **NEW)):
@@ -280,8 +274,7 @@ async def test_what_is_ahead_ends_with_the_process():
 
 async def test_a_member_that_refuses_is_told_by_the_reconcile_that_follows():
     world = Execution()
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     world.member.fail(ServerError(500, "x", "x"), "patch")
     assert await world.start_writes(changed_work(world, **NEW)) == ["patch endpointslices/default/web-1"]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from informers.errors import Conflict, Forbidden, ServerError, TransportError
+from informers.errors import Conflict, Forbidden, KubeError, ServerError, TransportError
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, LeadershipLost, default_identity
 from tests.support.builders import as_written
 from tests.support.clock import FakeClock, settle
@@ -68,6 +68,12 @@ class World:
         )
         return elector, connection
 
+    async def leader(self) -> tuple[LeaderElector, LeaseConnection]:
+        """A candidate that has acquired the lease."""
+        elector, connection = self.candidate()
+        await elector.acquire()
+        return elector, connection
+
     def hold(self, holder: str, **spec: Any) -> None:
         """There is a lease, held by somebody."""
         self.server.create(
@@ -92,8 +98,7 @@ def world() -> World:
 
 
 async def test_missing_lease_is_created_in_the_wire_format_of_client_go(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     assert elector.is_leader
     assert elector.holder == "me"
     assert connection.calls == ["get", "create"]
@@ -207,8 +212,7 @@ async def test_lease_deleted_under_its_holder_is_left_to_it_for_the_rest_of_its_
 
 
 async def test_holder_whose_lease_is_deleted_keeps_leading_and_the_standby_keeps_waiting(world: World):
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     rivals = [world.candidate(f"rival-{number}", seed=number)[0] for number in range(5)]
     waiting = [asyncio.create_task(rival.acquire()) for rival in rivals]
@@ -355,8 +359,7 @@ async def test_candidate_that_stood_still_when_it_got_the_lease_asks_again_befor
 
 
 async def test_leader_that_stood_still_when_its_renewal_was_answered_leads_no_more(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     connection.freezes = [20]
     await world.clock.advance(2)
@@ -369,8 +372,7 @@ async def test_leader_that_stood_still_when_its_renewal_was_answered_leads_no_mo
 
 async def test_renewal_answered_when_the_old_term_was_over_does_not_bring_leadership_back(world: World):
     """It was sent in time, so the new term goes on; but by then somebody may have been told that the old one ended."""
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     connection.freezes = [10.5]
     await world.clock.advance(2)
@@ -381,8 +383,7 @@ async def test_renewal_answered_when_the_old_term_was_over_does_not_bring_leader
 
 
 async def test_leader_that_stands_still_may_not_act_before_it_has_found_out(world: World):
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     world.clock.freeze(11.999)
     until_then = elector.is_leader
     world.clock.freeze(0.001)
@@ -390,8 +391,7 @@ async def test_leader_that_stands_still_may_not_act_before_it_has_found_out(worl
 
 
 async def test_leader_renews_every_retry_period_with_one_request(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.calls.clear()
     renewing = asyncio.create_task(elector.renew())
     await world.clock.advance(20)
@@ -417,25 +417,24 @@ async def lost_after(world: World, elector: LeaderElector) -> tuple[float, str]:
 
 
 async def test_leader_gives_up_in_time_when_the_server_hangs(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.hangs = True
     assert await lost_after(world, elector) == (12, "not renewed for 12 s: the API server did not answer in time")
     assert connection.calls[2:] == ["update", "update"]
 
 
-async def test_leader_gives_up_in_time_when_the_server_only_fails(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
-    connection.error = ServerError(500, "", "etcd is away")
-    assert await lost_after(world, elector) == (12, "not renewed for 12 s: 500: etcd is away")
-
-
-async def test_leader_gives_up_in_time_when_every_renewal_conflicts(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
-    connection.error = Conflict(409, "Conflict", "the object has been modified")
-    assert await lost_after(world, elector) == (12, "not renewed for 12 s: 409 Conflict: the object has been modified")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ServerError(500, "", "etcd is away"), "500: etcd is away"),
+        (Conflict(409, "Conflict", "the object has been modified"), "409 Conflict: the object has been modified"),
+    ],
+    ids=["it only fails", "every renewal conflicts"],
+)
+async def test_leader_gives_up_in_time_when_the_server_answers_with_errors(world: World, error: KubeError, said: str):
+    elector, connection = await world.leader()
+    connection.error = error
+    assert await lost_after(world, elector) == (12, f"not renewed for 12 s: {said}")
 
 
 async def test_slow_answer_does_not_stretch_the_term(world: World):
@@ -450,8 +449,7 @@ async def test_slow_answer_does_not_stretch_the_term(world: World):
 
 
 async def test_slow_renewal_does_not_stretch_the_term_either(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     connection.delay_after = 3
     await world.clock.advance(2)
@@ -487,15 +485,13 @@ async def test_leader_ends_at_the_end_of_its_term_though_its_client_swallows_the
             except asyncio.CancelledError:
                 raise TransportError("reset") from None
 
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     elector._client = Swallowing(world.server)
     assert await lost_after(world, elector) == (12, "not renewed for 12 s: reset")
 
 
 async def test_stolen_lease_ends_leadership_at_the_next_renewal(world: World):
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     world.server.edit(holderIdentity="thief")
     assert await lost_after(world, elector) == (2, "thief holds it")
     writes = world.server.version
@@ -504,8 +500,7 @@ async def test_stolen_lease_ends_leadership_at_the_next_renewal(world: World):
 
 
 async def test_harmless_edit_costs_one_more_read_and_is_kept(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.calls.clear()
     world.server.edit()
     renewing = asyncio.create_task(elector.renew())
@@ -518,8 +513,7 @@ async def test_harmless_edit_costs_one_more_read_and_is_kept(world: World):
 
 
 async def test_deleted_lease_is_created_anew(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.calls.clear()
     world.server.delete(LEASE)
     renewing = asyncio.create_task(elector.renew())
@@ -530,8 +524,7 @@ async def test_deleted_lease_is_created_anew(world: World):
 
 
 async def test_leader_survives_an_api_server_that_is_away_for_nine_seconds(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     await world.clock.advance(4)
     connection.error = TransportError("connection refused")
@@ -544,8 +537,7 @@ async def test_leader_survives_an_api_server_that_is_away_for_nine_seconds(world
 
 
 async def test_wall_clock_jumps_change_nothing(world: World):
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     renewing = asyncio.create_task(elector.renew())
     rival, _ = world.candidate("rival")
     waiting = asyncio.create_task(rival.acquire())
@@ -561,8 +553,7 @@ async def test_wall_clock_jumps_change_nothing(world: World):
 
 async def test_release_empties_the_holder_and_keeps_the_rest(world: World):
     world.hold("")
-    elector, _ = world.candidate()
-    await elector.acquire()
+    elector, _ = await world.leader()
     await elector.release()
     assert not elector.is_leader
     assert not world.leaders.now
@@ -576,8 +567,7 @@ async def test_release_empties_the_holder_and_keeps_the_rest(world: World):
 
 
 async def test_release_repeats_after_a_conflict(world: World):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.delay_before = 1
     releasing = asyncio.create_task(elector.release())
     await world.clock.advance(1.5)
@@ -590,8 +580,7 @@ async def test_release_repeats_after_a_conflict(world: World):
 
 @pytest.mark.parametrize("error", [None, Forbidden(403, "Forbidden", "no")], ids=["hanging", "refused"])
 async def test_release_that_fails_ends_in_time(world: World, error: Forbidden | None):
-    elector, connection = world.candidate()
-    await elector.acquire()
+    elector, connection = await world.leader()
     connection.hangs, connection.error = error is None, error
     releasing = asyncio.create_task(elector.release())
     await world.clock.advance(10)

@@ -53,16 +53,13 @@ async def test_it_is_asked_for_once_applied_followed_and_deleted(world: World) -
 
 
 async def test_what_is_taken_out_of_the_template_goes(world: World) -> None:
-    world.carry(deployment(paused=True))
-    await world.reconcile()
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment(paused=True))
+    await world.apply(deployment())
     assert "paused" not in stored(world)["spec"]
 
 
 async def test_nothing_is_written_on_a_restart(world: World) -> None:
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     world.restart()
     world.members.leave("m1")
     world.members.join("m1", world.member)
@@ -73,8 +70,7 @@ async def test_nothing_is_written_on_a_restart(world: World) -> None:
     "drift", [{"spec": {"replicas": 9}}, {"metadata": {"labels": {wk.MANAGED: None}}}], ids=["changed", "unmarked"]
 )
 async def test_drift_is_noticed_and_repaired(world: World, drift: Json) -> None:
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     before = stored(world)
     world.woken.clear()
     world.member.edit("Deployment", "default", "web", drift)
@@ -85,8 +81,7 @@ async def test_drift_is_noticed_and_repaired(world: World, drift: Json) -> None:
 
 
 async def test_what_others_add_stays(world: World) -> None:
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     sidecar = {"name": "sidecar", "image": "proxy"}
     containers = stored(world)["spec"]["template"]["spec"]["containers"]
     theirs = {"spec": {"paused": True, "template": {"spec": {"containers": [*containers, sidecar]}}}}
@@ -100,8 +95,7 @@ async def test_what_others_add_stays(world: World) -> None:
 
 
 async def test_a_status_is_no_drift_and_is_not_carried_back(world: World) -> None:
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     world.woken.clear()
     world.member.edit("Deployment", "default", "web", {"status": {"readyReplicas": 2}})
     assert world.woken == []
@@ -116,8 +110,7 @@ async def test_what_a_member_fills_in_is_not_fought_over(world: World) -> None:
         obj["spec"]["template"]["spec"]["containers"][0].setdefault("policy", "IfNotPresent")
 
     world.member.store.defaulters = {"Deployment": fill_in}
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     assert await world.reconcile() == []
     world.member.edit("Deployment", "default", "web", {"status": {"readyReplicas": 2}})
     assert await world.reconcile() == [], "a version that only the status changed"
@@ -156,8 +149,7 @@ async def test_what_does_not_live_in_namespaces_is_not_applied(world: World) -> 
 
 
 async def test_a_member_that_is_connected_anew_is_asked_anew(world: World) -> None:
-    world.carry(deployment())
-    await world.reconcile()
+    await world.apply(deployment())
     world.members.leave("m1")
     world.members.join("m1", world.member)
     assert ASKED in await world.reconcile()

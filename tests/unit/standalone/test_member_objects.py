@@ -135,8 +135,7 @@ async def test_a_work_whose_members_objects_are_being_listed_comes_back_when_the
 
 async def test_a_list_that_is_refused_shows_in_the_work() -> None:
     world = World(listing=True)
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     for informer in world.members.factories["m1"].informers.values():
         informer.last_error = Forbidden(403, "Forbidden", "no")
     await world.refused("cannot list endpointslices")

@@ -65,6 +65,11 @@ class World:
         return await self.reconciler.reconcile(M1)
 
     @property
+    def member(self) -> FakeMember:
+        assert self.members.member is not None
+        return self.members.member
+
+    @property
     def status(self) -> Json:
         return cast("Json", self.api.read("Cluster", "", "m1")["status"])
 
@@ -100,8 +105,7 @@ async def test_first_look_is_published_at_once_and_the_second_writes_nothing(wor
 @pytest.mark.parametrize("down_for", [pytest.param(20, id="case-88-not-over"), pytest.param(30, id="case-88-over")])
 async def test_member_that_goes_down_is_believed_after_the_threshold(world: World, down_for: int) -> None:
     await world.reconcile()
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     for seconds in range(0, down_for + 1, 10):
         await world.reconcile(after=10)
         assert world.ready[0] == ("False" if seconds >= 30 else "True")
@@ -109,14 +113,13 @@ async def test_member_that_goes_down_is_believed_after_the_threshold(world: Worl
 
 
 async def test_member_that_comes_back_is_not_collected_before_it_is_believed(world: World) -> None:
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     await world.reconcile()
     assert world.ready == ("False", "ClusterNotReachable")
     world.members.member = FakeMember.healthy()
     await world.reconcile(after=10)
     assert world.ready[0] == "False"
-    assert world.members.member.asked == ["/readyz"]
+    assert world.member.asked == ["/readyz"]
     await world.reconcile(after=30)
     assert world.ready == ("True", "ClusterReady")
     assert "apiEnablements" in world.status
@@ -124,8 +127,7 @@ async def test_member_that_comes_back_is_not_collected_before_it_is_believed(wor
 
 async def test_restart_forgets_the_wait(world: World) -> None:
     await world.reconcile()
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     await world.reconcile(after=10)
     assert world.ready[0] == "True"
     world.restart()
@@ -138,8 +140,7 @@ async def test_cluster_registered_anew_under_its_name_starts_afresh(world: World
     world.api.edit("Cluster", "", "m1", {"metadata": {"finalizers": []}})
     world.api.remove("Cluster", "", "m1")
     world.api.seed(cluster_json(uid="another"))
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     await world.reconcile(after=10)
     assert world.ready[0] == "False"
 
@@ -173,8 +174,7 @@ async def test_cluster_that_is_not_probed(fields: dict[str, Any]) -> None:
     world = World()
     world.api.seed(cluster_json(**fields))
     assert await world.reconcile() == Result()
-    assert world.members.member is not None
-    assert world.members.member.asked == []
+    assert world.member.asked == []
     assert world.api.calls == []
 
 
@@ -198,8 +198,7 @@ async def test_cluster_that_left_meanwhile_is_no_failure(world: World) -> None:
 
 
 async def test_change_during_a_probe_is_taken_into_account(world: World) -> None:
-    member = world.members.member
-    assert member is not None
+    member = world.member
     raw = member.raw
 
     async def slow(method: str, path: str, **more: Any) -> Any:
@@ -237,8 +236,7 @@ def test_heartbeats_cause_no_probes_of_their_own() -> None:
 async def test_an_event_tells_each_transition_once(world: World) -> None:
     await world.reconcile()
     assert world.recorder.take() == [], "a member that is well from the beginning is nothing to tell"
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     for _ in range(6):
         await world.reconcile(after=10)
     assert world.recorder.take() == [("Cluster", "ClusterNotReachable")]
@@ -249,8 +247,7 @@ async def test_an_event_tells_each_transition_once(world: World) -> None:
 
 
 async def test_an_event_tells_of_a_member_that_never_was_ready(world: World) -> None:
-    assert world.members.member is not None
-    world.members.member.down()
+    world.member.down()
     await world.reconcile()
     assert [event[:4] for event in world.recorder.events] == [
         ("cluster-status-controller", "Cluster", "/m1", "Warning")

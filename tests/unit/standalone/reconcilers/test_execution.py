@@ -46,8 +46,7 @@ async def test_a_new_work_is_applied_and_reported_in_one_write_each(world: World
 
 
 async def test_a_second_pass_asks_for_nothing_even_after_a_restart(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     assert await world.reconcile() == []
     world.recorder.take()
     world.restart()
@@ -87,8 +86,7 @@ def _without_times(status: Json) -> Json:
 
 
 async def test_the_events_of_the_walkthrough(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     assert world.recorder.events == [
         (wk.EXECUTION_CONTROLLER, "Work", f"{NAMESPACE}/w", "Normal", "WorkDispatching",
          "Work is being dispatched to member clusters."),
@@ -104,15 +102,13 @@ async def test_the_events_of_the_walkthrough(world: World) -> None:
 
 
 async def test_a_dispatched_slice_tells_of_no_template(world: World) -> None:
-    world.carry(slice_(), source_uid="")
-    await world.reconcile()
+    await world.apply(slice_(), source_uid="")
     told = [("Work", "WorkDispatching"), ("Work", "SyncSucceed"), ("Work", "ReflectStatusSucceed")]
     assert world.recorder.take() == told
 
 
 async def test_a_changed_manifest_is_one_patch_and_no_status_write(world: World) -> None:
-    world.carry(slice_(addresses=["10.0.0.1"]))
-    await world.reconcile()
+    await world.apply(slice_(addresses=["10.0.0.1"]))
     world.carry(slice_(addresses=["10.0.0.1", "10.0.0.2"]))
     assert await world.reconcile() == ["patch endpointslices/default/web-1"]
     [call] = world.member.calls
@@ -165,8 +161,7 @@ async def test_a_failure_is_reported_once_and_healed(world: World) -> None:
 
 
 async def test_what_was_known_of_an_object_stays_while_it_cannot_be_reached(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.carry(service(selector={"app": "x"}))
     world.member.fail(TransportError("reset"), "patch", "Service")
     await world.refused()
@@ -194,8 +189,7 @@ async def test_what_can_never_be_applied_is_reported_and_not_tried_again(world: 
     with pytest.raises(TerminalError):
         await world.reconcile()
     assert world.asked == []
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     assert world.condition("Applied") == SUCCEEDED
 
 
@@ -216,8 +210,7 @@ async def test_objects_that_a_webhook_rewrites_are_not_written_for_ever(world: W
         obj["metadata"].setdefault("labels", {})["shared"] = "member"
 
     world.member.store.defaulters = {"EndpointSlice": rewrite}
-    world.carry(slice_(labels={"shared": "work"}))
-    await world.reconcile()
+    await world.apply(slice_(labels={"shared": "work"}))
     assert await world.reconcile() == []
     world.carry(slice_(labels={"shared": "new"}))
     assert await world.reconcile() == ["patch endpointslices/default/web-1"]
@@ -259,8 +252,7 @@ async def test_an_unmanaged_object_is_overwritten_if_the_manifest_says_so(world:
 
 
 async def test_a_cache_that_is_behind_costs_one_read(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.member.hold_watches()
     world.member.edit("Service", "default", "web", {"metadata": {"annotations": {"theirs": "1"}}})
     world.carry(service(selector={"app": "x"}))
@@ -273,8 +265,7 @@ async def test_a_cache_that_is_behind_costs_one_read(world: World) -> None:
 
 
 async def test_an_object_deleted_behind_the_cache_is_made_again(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.member.hold_watches()
     world.member.remove("Service", "default", "web")
     world.carry(service(selector={"app": "x"}))
@@ -319,8 +310,7 @@ async def test_case_81_a_suspended_work_is_not_applied(world: World) -> None:
 
 
 async def test_case_82_a_work_that_gets_suspended_says_so_and_its_object_stays(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.carry(service(selector={"app": "x"}), suspend_dispatching=True)
     assert await world.reconcile() == [STATUS]
     assert world.condition("Dispatching")[0] == "False"
@@ -349,8 +339,7 @@ async def test_a_suspended_work_needs_no_member(world: World) -> None:
 async def test_a_member_object_goes_with_its_work_unless_preserved(
     world: World, preserve: bool | None, stays: bool
 ) -> None:
-    world.carry(service(labels={"own": "1"}), preserve_resources_on_deletion=preserve)
-    await world.reconcile()
+    await world.apply(service(labels={"own": "1"}), preserve_resources_on_deletion=preserve)
     world.host.remove("Work", *KEY)
     asked = await world.reconcile()
     assert asked == [f"{'patch' if stays else 'delete'} services/default/web", FINALIZERS]
@@ -363,8 +352,7 @@ async def test_a_member_object_goes_with_its_work_unless_preserved(
 
 
 async def test_deletion_is_in_the_background_and_of_the_very_object(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.host.remove("Work", *KEY)
     world.member.hold_watches()
     world.member.edit("Service", "default", "web", {"metadata": {"annotations": {wk.WORK_NAME: "another"}}})
@@ -396,16 +384,14 @@ async def test_an_object_that_the_cache_does_not_hold_is_looked_up_before_the_fi
 
 
 async def test_a_suspended_work_is_cleaned_up_too(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.carry(service(), suspend_dispatching=True)
     world.host.remove("Work", *KEY)
     assert await world.reconcile() == ["delete services/default/web", FINALIZERS]
 
 
 async def test_the_finalizer_stays_while_the_member_cannot_be_reached(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.host.remove("Work", *KEY)
     world.ready("False")
     assert await world.reconcile() == []
@@ -448,8 +434,7 @@ def _leave(world: World, kind: str, name: str) -> None:
 async def _namespace_in_member(world: World) -> str:
     """A namespace of the control plane is applied in the member, where somebody puts things into it."""
     uid: str = world.host.seed(PROD)["metadata"]["uid"]
-    world.carry(PROD, source_uid=uid)
-    await world.reconcile()
+    await world.apply(PROD, source_uid=uid)
     world.member.seed(service("native", "prod"))
     return uid
 
@@ -589,8 +574,7 @@ def test_works_matter_when_their_generation_changes(change: Json, matters: bool)
 
 
 async def _applied(world: World, manifest: Json) -> None:
-    world.carry(manifest)
-    await world.reconcile()
+    await world.apply(manifest)
     world.woken.clear()
 
 
@@ -651,8 +635,7 @@ async def test_stripped_labels_are_put_back(world: World) -> None:
     ],
 )
 async def test_member_objects_that_no_work_here_applied_are_ignored(world: World, content: Json) -> None:
-    world.carry(slice_("another"))
-    await world.reconcile()
+    await world.apply(slice_("another"))
     world.member.seed(content)
     world.woken.clear()
     world.member.edit("EndpointSlice", "default", "web-1", {"endpoints": None})
@@ -661,8 +644,7 @@ async def test_member_objects_that_no_work_here_applied_are_ignored(world: World
 
 
 async def test_case_84_an_unmanaged_namespace_is_ignored_whatever_its_annotations_say(world: World) -> None:
-    world.carry({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}})
-    await world.reconcile()
+    await world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}})
     world.member.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs", "annotations": MARKS}})
     world.woken.clear()
     world.member.edit("Namespace", "", "theirs", {"metadata": {"labels": {"a": "b"}}})
@@ -692,8 +674,7 @@ async def test_what_happens_is_counted(world: World) -> None:
     await world.refused()
     await world.reconcile()
     await world.reconcile()
-    world.carry(service(selector={"app": "x"}))
-    await world.reconcile()
+    await world.apply(service(selector={"app": "x"}))
     world.host.remove("Work", *KEY)
     await world.reconcile()
     what = {"apiversion": "v1", "kind": "Service", "member_cluster": "m1"}
@@ -736,8 +717,7 @@ async def test_an_unforeseen_error_is_that_of_one_object(world: World, monkeypat
 async def test_a_work_whose_object_cannot_be_removed_for_an_unforeseen_reason_waits_for_the_next_try(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
 
     def fail(*_: object, **__: object) -> bool:
         raise TypeError("unhashable")
@@ -777,8 +757,7 @@ async def test_what_every_cluster_has_is_not_written_whoever_made_the_work(
 
 
 async def test_slices_that_an_older_version_gave_to_the_api_service_go_with_their_work(world: World) -> None:
-    world.carry(slice_("m2-kubernetes", service="web"))
-    await world.reconcile()
+    await world.apply(slice_("m2-kubernetes", service="web"))
     label = {"metadata": {"labels": {wk.SERVICE_NAME: "kubernetes"}}}
     world.member.edit("EndpointSlice", "default", "m2-kubernetes", label)
     world.carry(slice_("m2-kubernetes", service="kubernetes"))
@@ -800,8 +779,7 @@ def _change_back(world: World) -> None:
 
 async def _contend(world: World) -> None:
     """Until the next write has to wait."""
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     for _ in range(REPAIRS):
         _change_back(world)
         assert await world.reconcile() == ["patch endpointslices/default/web-1"]

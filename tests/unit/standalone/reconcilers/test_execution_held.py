@@ -42,8 +42,7 @@ async def test_what_came_of_a_resumed_one_before_is_undone():
 async def test_a_copy_that_lost_the_names_of_its_work_is_repaired_updated_and_deleted(lost: tuple[str, ...]):
     world = World()
     copy = slice_("m2-web-1", labels={wk.SLICE_MANAGED_BY: wk.SLICE_DISPATCHER})
-    world.carry(copy)
-    await world.reconcile()
+    await world.apply(copy)
     strip = {"metadata": {"annotations": dict.fromkeys(lost)}}
     world.woken.clear()
     world.member.edit("EndpointSlice", "default", "m2-web-1", strip)

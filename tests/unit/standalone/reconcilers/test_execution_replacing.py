@@ -21,8 +21,7 @@ def world() -> World:
 
 
 async def test_a_slice_of_another_address_type_is_made_anew(world: World) -> None:
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     world.restart()
     world.carry(slice_() | V6)
     assert await world.reconcile() == ["delete endpointslices/default/web-1", "create endpointslices/default/web-1"]
@@ -36,8 +35,7 @@ async def test_a_slice_of_another_address_type_is_made_anew(world: World) -> Non
 async def test_a_service_becomes_headless_and_back_if_it_may_be_overwritten(
     world: World, before: Json, after: Json, address: str
 ) -> None:
-    world.carry(service(**before), annotations=OVERWRITE)
-    await world.reconcile()
+    await world.apply(service(**before), annotations=OVERWRITE)
     world.carry(service(**after), annotations=OVERWRITE)
     assert await world.reconcile() == ["delete services/default/web", "create services/default/web"]
     assert world.member.read("Service", "default", "web")["spec"]["clusterIP"] == address
@@ -45,8 +43,7 @@ async def test_a_service_becomes_headless_and_back_if_it_may_be_overwritten(
 
 
 async def test_a_service_that_may_not_be_overwritten_is_never_said_to_be_applied(world: World) -> None:
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     world.carry(service(**HEADLESS))
     await world.refused(IN_PLACE)
     assert world.asked == [STATUS]
@@ -69,8 +66,7 @@ async def test_a_service_of_the_members_own_in_the_way_of_a_headless_one_is_repl
 
 
 async def test_a_process_that_dies_between_the_two_writes_is_completed_by_the_next(world: World) -> None:
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     world.carry(slice_() | V6)
     world.member.fail(ServerError(500, "", "gone"), "create", wk.SLICE_KIND)
     await world.refused()
@@ -80,8 +76,7 @@ async def test_a_process_that_dies_between_the_two_writes_is_completed_by_the_ne
 
 
 async def test_an_object_that_a_finalizer_holds_is_waited_for(world: World) -> None:
-    world.carry(service(), annotations=OVERWRITE)
-    await world.reconcile()
+    await world.apply(service(), annotations=OVERWRITE)
     world.member.edit("Service", "default", "web", {"metadata": {"finalizers": ["example.com/balancer"]}})
     world.carry(service(**HEADLESS), annotations=OVERWRITE)
     await world.refused("is being deleted")
@@ -94,8 +89,7 @@ async def test_an_object_that_a_finalizer_holds_is_waited_for(world: World) -> N
 
 
 async def test_nothing_is_deleted_ahead(world: World) -> None:
-    world.carry(slice_())
-    await world.reconcile()
+    await world.apply(slice_())
     world.carry(slice_() | V6)
     work = world.works.get(*KEY)
     assert work is not None

@@ -215,8 +215,7 @@ async def test_the_work_says_whose_the_object_in_its_way_is() -> None:
     _foreign(world)
     labels = {wk.MANAGED: "true", wk.WORK_PERMANENT_ID: "theirs"}
     world.member.seed(service(labels=labels, annotations=MARKS))
-    world.carry(service())
-    await world.reconcile()
+    await world.apply(service())
     said = f"Service default/web belongs to Work {KEY.namespace}/w of another control plane (permanent-id theirs)"
     assert said in world.condition("Applied")[2]
     before = world.member.find("Service", "default", "web")

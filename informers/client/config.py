@@ -1,8 +1,7 @@
 """What a client needs to know about one API server, and where that comes from: a kubeconfig or a service account.
 
-kubernetes-asyncio reads the formats and obtains the credentials (exec plugins, token files, OIDC, GCP). It is imported
-inside the two loaders, because it costs 60 MB and most of a second, which a member's client, whose ClientConfig comes
-from a Secret, need not pay.
+kubernetes-asyncio reads the formats and obtains the credentials (exec plugins, token files, OIDC, GCP). Only its config
+modules are imported, and only by the two loaders, see `_config_module`.
 """
 
 from __future__ import annotations
@@ -12,9 +11,14 @@ import base64
 import binascii
 import contextlib
 import os
+import sys
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from informers.client.redaction import redact
 from informers.errors import ConfigError, KubeError
@@ -166,15 +170,14 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     Raises:
         ConfigError: with the file, the context and what is wrong.
     """
-    from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger  # see the module docstring
-
+    library = _config_module("kube_config")
     paths = path or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     where = f"kubeconfig {paths}" + (f", context {context}" if context else "")
 
     async def load() -> _Loaded:
         loaded = _Loaded()
         try:
-            merged = KubeConfigMerger(paths).config
+            merged = library.KubeConfigMerger(paths).config
             if merged is None:
                 raise ConfigError("no such file")
             chosen = context or merged["current-context"]
@@ -186,7 +189,8 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
             if user is not None:  # the loader cannot do without
                 loaded.read_user(user)
                 async with asyncio.timeout(_CREDENTIALS_TIMEOUT_SECONDS):
-                    await KubeConfigLoader(merged, active_context=chosen, config_base_path=None).load_and_set(loaded)
+                    loader = library.KubeConfigLoader(merged, active_context=chosen, config_base_path=None)
+                    await loader.load_and_set(loaded)
                 loaded.read_exec_certificates()
         except KubeError as error:
             raise ConfigError(f"{where}: {error}") from error
@@ -230,21 +234,47 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     )
 
 
+@cache
+def _config_module(name: str) -> Any:
+    """A module of `kubernetes_asyncio.config`, without the models of all kinds of Kubernetes.
+
+    To import any part of that package imports all of it: 60 MB and a second of CPU time, for nothing that is used here.
+    So something else stands for the package while the module is imported, and is forgotten again: whoever imports the
+    package, before or later, gets the whole of it.
+    """
+    package = "kubernetes_asyncio"
+    module = f"{package}.config.{name}"
+    if package in sys.modules:
+        return import_module(module)
+    found = find_spec(package)
+    if found is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    standing_in, client, config = (ModuleType(each) for each in (package, f"{package}.client", f"{package}.config"))
+    places = list(found.submodule_search_locations or ())
+    standing_in.__path__ = places
+    config.__path__ = [str(Path(place, "config")) for place in places]
+    vars(client).update(ApiClient=object, Configuration=object)  # named by annotations alone, on the ways taken here
+    sys.modules.update({each.__name__: each for each in (standing_in, client, config)})
+    try:
+        return import_module(module)
+    finally:
+        for each in [one for one in sys.modules if one.partition(".")[0] == package]:
+            del sys.modules[each]
+
+
 def load_incluster(*, service_account: Path = _SERVICE_ACCOUNT, clock: Clock | None = None) -> ClientConfig:
     """The configuration of a pod: its service account, whose token file is read again every minute, as it rotates.
 
     Raises:
         ConfigError: not in a pod, or without a service account.
     """
-    from kubernetes_asyncio.config.config_exception import ConfigException  # see the module docstring
-    from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
-
+    library = _config_module("incluster_config")
     token_file, ca_file = service_account / "token", service_account / "ca.crt"
     loaded = _Loaded()
     try:
-        InClusterConfigLoader(str(token_file), str(ca_file), try_refresh_token=False).load_and_set(cast("Any", loaded))
+        library.InClusterConfigLoader(str(token_file), str(ca_file), try_refresh_token=False).load_and_set(loaded)
         ca = ca_file.read_bytes()
-    except (ConfigException, OSError) as error:
+    except (library.ConfigException, OSError) as error:
         raise ConfigError(f"in-cluster configuration: {error}") from error
 
     async def fetch_token() -> str | None:

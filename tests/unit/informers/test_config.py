@@ -5,6 +5,8 @@ import base64
 import json
 import os
 import ssl
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -409,3 +411,19 @@ def holds_key(path: Path) -> bool:
         return b"PRIVATE KEY" in path.read_bytes() and path.stat().st_uid == os.getuid()
     except OSError:
         return False
+
+
+def test_no_model_of_kubernetes_is_imported_and_whoever_wants_them_gets_them(tmp_path):
+    """The models cost 40 MB and half of the time until a process is ready."""
+    path = kubeconfig(tmp_path, user={"token": "abc"})
+    code = f"""
+import asyncio, sys
+from informers.client.config import load_kubeconfig
+config = asyncio.run(load_kubeconfig({str(path)!r}))
+assert not [name for name in sys.modules if name.startswith("kubernetes_asyncio")]
+import kubernetes_asyncio
+assert kubernetes_asyncio.client.V1Pod and kubernetes_asyncio.config.load_kube_config
+again = asyncio.run(load_kubeconfig({str(path)!r}))
+assert again.server == config.server
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

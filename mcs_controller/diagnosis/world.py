@@ -155,7 +155,7 @@ class Snapshot:
     probe_error: str = ""
     denied: Sequence[str] | None = None
     _objects: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
-    _unseen: dict[Kind | None, str] = field(default_factory=dict)
+    _unseen: dict[tuple[Kind | None, str], str] = field(default_factory=dict)
 
     def add(self, kind: Kind, objects: Sequence[Object]) -> None:
         """Note what was read of a kind. Objects of one kind may be added in several steps, none of them included."""
@@ -164,13 +164,16 @@ class Snapshot:
             if isinstance(obj, Mapping):
                 held[(text(obj, "metadata", "namespace"), text(obj, "metadata", "name"))] = obj
 
-    def unseen(self, kind: Kind | None, why: str) -> None:
-        """Note that a kind, or with None all of the cluster, could not be read."""
-        self._unseen.setdefault(kind, why)
+    def unseen(self, kind: Kind | None, why: str, namespace: str = "") -> None:
+        """Note that a kind, in one namespace or in all, or with None all of the cluster, could not be read."""
+        self._unseen.setdefault((kind, namespace), why)
 
-    def why_unseen(self, kind: Kind | None = None) -> str:
-        """Why a kind, or the cluster, could not be read; empty if it could."""
-        return self._unseen.get(None, "") or self._unseen.get(kind, "")
+    def why_unseen(self, kind: Kind | None = None, namespace: str = "") -> str:
+        """Why a kind, in one namespace or anywhere, or the cluster, could not be read; empty if it could."""
+        for (unread, where), why in self._unseen.items():
+            if unread is None or (unread == kind and (not namespace or where in ("", namespace))):
+                return why
+        return ""
 
     def list(self, kind: Kind, namespace: str = "") -> Sequence[Object]:
         """The objects of a kind that were read, of one namespace or of all.
@@ -178,7 +181,7 @@ class Snapshot:
         Raises:
             Unseen: they were not read.
         """
-        if reason := self.why_unseen(kind):
+        if reason := self.why_unseen(kind, namespace):
             raise Unseen(f"{kind.plural} of {self.name or 'the control plane'}: {reason}")
         if kind not in self._objects:
             raise Unseen(f"{kind.plural} of {self.name or 'the control plane'} were not looked at")
@@ -186,7 +189,7 @@ class Snapshot:
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
         """One object; None if it is not there. Raises as :meth:`list` does."""
-        self.list(kind)
+        self.list(kind, namespace)
         return self._objects[kind].get((namespace, name))
 
 

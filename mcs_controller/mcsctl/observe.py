@@ -68,7 +68,7 @@ class Reader:
                 return None
             obj: w.Object = _json(answer.status, answer.body)
         except (KubeError, msgspec.DecodeError) as error:
-            self.snapshot.unseen(kind, str(error))
+            self.snapshot.unseen(kind, str(error), namespace)
             return None
         if redact:
             # An annotation may hold all that was applied.
@@ -98,18 +98,18 @@ class Reader:
             while True:
                 answer = await self.client.raw("GET", f"{_path(kind, namespace)}?{urlencode(query)}")
                 if answer.status == 404:
-                    self.snapshot.unseen(kind, w.NOT_SERVED)
+                    self.snapshot.unseen(kind, w.NOT_SERVED, namespace)
                     return []
                 page = _json(answer.status, answer.body)
                 found.extend({**one, "kind": kind.kind} for one in w.items(page, "items") if isinstance(one, dict))
                 if len(found) > at_most:
-                    self.snapshot.unseen(kind, f"there are more than {at_most}")
+                    self.snapshot.unseen(kind, f"there are more than {at_most}", namespace)
                     return []
                 if some or not (token := w.text(page, "metadata", "continue")):
                     break
                 query["continue"] = token
         except (KubeError, msgspec.DecodeError) as error:
-            self.snapshot.unseen(kind, str(error))
+            self.snapshot.unseen(kind, str(error), namespace)
             return []
         self.snapshot.add(kind, found)
         return found

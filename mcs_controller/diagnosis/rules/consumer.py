@@ -56,7 +56,7 @@ _HOSTNAME: Final = "kubernetes.io/hostname"
     fix="Create the namespace in the consumer.",
 )
 def namespace_missing(context: Context) -> Iterator[Finding]:
-    """Or it is being deleted, which takes until all that is in it is gone."""
+    """Or it is being deleted, until all that is in it is gone. A label that excludes it has a rule of its own."""
     world, consumer = context.world, context.cluster
     ref = ObjectRef(consumer, wk.NAMESPACE_KIND, world.namespace)
     there = world.snapshot(consumer).get(NAMESPACES, world.namespace)
@@ -64,20 +64,21 @@ def namespace_missing(context: Context) -> Iterator[Finding]:
     if there is None:
         skipped = labels_of(ours).get(wk.SKIP_AUTO_PROPAGATION, "").lower() == wk.TRUE
         label = f"; in the control plane it has the label {wk.SKIP_AUTO_PROPAGATION}" if skipped else ""
-        yield context.found(
+        found = context.found(
             ref,
             f"{consumer} has no namespace {world.namespace}",
             evidence=f"GET namespaces/{world.namespace}: 404{label}",
             fix=kubectl(world, consumer, "create", "namespace", world.namespace),
             severity=by_age(world, ours),
         )
+        yield replace(found, symptom=skipped)
     elif text(there, "metadata", "deletionTimestamp"):
         words = [text(one, "message") for one in items(there, "status", "conditions") if text(one, "status") == "True"]
         yield context.found(
             ref,
             f"namespace {world.namespace} of {consumer} is being deleted",
             evidence="; ".join(words) or f"deleted at {text(there, 'metadata', 'deletionTimestamp')}",
-            fix=kubectl(world, consumer, "wait", "--for=delete", f"namespace/{world.namespace}", "--timeout=120s"),
+            fix=kubectl(world, consumer, "describe", "namespace", world.namespace),
             severity=by_age(world, there),
         )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from mcs_controller.diagnosis.findings import Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.chain import all_endpoints, by_age, is_about, is_young, kubectl, own_slices
+from mcs_controller.diagnosis.rules.objects import apply_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
     DAEMONSETS,
@@ -166,7 +166,7 @@ def egress_denied(context: Context) -> Iterator[Finding]:
         ObjectRef(consumer, "NetworkPolicy", name, world.namespace),
         f"NetworkPolicy {name} denies Pods of {consumer} the way to the endpoints of {world.name}",
         evidence=f"no egress rule of namespace {world.namespace} allows {', '.join(targets[:5])}",
-        fix=f"echo {shlex.quote(json.dumps(_permission(context, targets)))} | {world.kubectl(consumer)} apply -f -",
+        fix=apply_command(world.kubectl(consumer), _permission(context, targets)),
     )
 
 

@@ -135,3 +135,9 @@ def test_a_probe_that_could_not_be_made_is_unknown():
     finding = one(world, "MCS090")
     assert finding.severity is Severity.UNKNOWN
     assert "forbidden" in finding.evidence
+
+
+def test_what_cannot_be_read_of_kube_system_hides_nothing_of_the_service():
+    world = healthy()
+    world.members["member2"].unseen(w.SLICES, "403 Forbidden", "kube-system")
+    assert [(each.code, each.severity) for each in chain(world).findings] == [("MCS081", Severity.UNKNOWN)]

@@ -1,0 +1,130 @@
+"""`mcsctl doctor --probe-pod` tells kube-proxy, DNS and the port of the Pods apart, by traffic from a Pod."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from mcs_controller.diagnosis.findings import Severity
+from mcs_controller.mcsctl.access import AccessOptions
+from mcs_controller.mcsctl.doctor import run as run_doctor
+from mcs_controller.mcsctl.probing import ProbeOptions
+from testbed import NotYet, wait_for
+from testbed.dataplane import network
+from tests.e2e.world import PATIENCE_SECONDS, workload
+from tests.support.fleet import SERVICES, Space, multiclusterservice, service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from testbed.dataplane.plane import Node
+    from tests.e2e.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A service from member1 to member2 that answers a Pod called curl there."""
+
+    world: World
+    space: Space
+
+    @property
+    def consumer(self) -> Node:
+        assert self.world.bed.dataplane is not None
+        return self.world.bed.dataplane.nodes["member2"]
+
+    async def errors_are(self, *codes: str) -> None:
+        """Wait until a diagnosis with a probe finds exactly this, and everything could be looked at."""
+        planes = (self.world.bed.host, *self.world.bed.members.values())
+        kubeconfig = ":".join(str(plane.access.kubeconfig) for plane in planes)
+        options = AccessOptions(kubeconfig=kubeconfig, context="karmada")
+
+        async def probe() -> bool:
+            target = (self.space.namespace, "web")
+            findings = (await run_doctor(options, target, probing=ProbeOptions(pod="curl"))).findings
+            worse = [one for one in findings if one.severity > Severity.WARNING]
+            if [(one.code, one.severity) for one in worse] != [(code, Severity.ERROR) for code in codes]:
+                raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
+            return True
+
+        await wait_for(f"errors {codes} and no others", probe, PATIENCE_SECONDS)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def probed(world: World) -> AsyncIterator[Probed]:
+    space = await Space.make(world.bed, in_members=False)
+    made = Probed(world, space)
+    try:
+        for member in ("member1", "member2"):
+
+            async def found(member: str = member) -> object:
+                return await space.member(member).find("v1/namespaces", space.namespace)
+
+            await wait_for(f"the namespace in {member}", found, PATIENCE_SECONDS)
+        await space.create(service("web", selector={"app": "web"}))
+        await space.create(multiclusterservice("web", ["member1"], ["member2"]))
+        await space.create_in("member1", workload("web", grace=0))
+        curl = {"containers": [{"name": "curl", "image": "curlimages/curl"}]}
+        await space.create_in(
+            "member2", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "curl"}, "spec": curl}
+        )
+        await made.errors_are()
+        yield made
+    finally:
+        await space.remove()
+
+
+async def test_breakage_5_the_pods_listen_on_another_port(probed: Probed):
+    async def listen(port: int) -> None:
+        body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": port}]}}
+        await probed.space.host.patch(SERVICES, "web", body, namespace=probed.space.namespace)
+
+    await listen(9999)
+    await probed.errors_are("MCS093")
+    await listen(80)
+    await probed.errors_are()
+
+
+async def test_breakage_24_coredns_of_the_consumer_is_stopped(probed: Probed):
+    await probed.consumer.coredns.kill()
+    try:
+        await probed.errors_are("MCS090")
+    finally:
+        await probed.consumer.coredns.start()
+    await probed.errors_are()
+
+
+async def test_packets_to_some_and_to_all_endpoints_are_dropped(probed: Probed):
+    member, namespace = probed.space.member("member1"), probed.space.namespace
+    await member.patch("apps/v1/deployments", "web", {"spec": {"replicas": 2}}, namespace=namespace)
+    await probed.space.ready_addresses("member1", 2, "web")
+    await probed.errors_are()
+    node = probed.consumer.plan.namespace
+    addresses = await probed.space.ready_addresses("member1", 2, "web")
+    dropped: list[str] = []
+    try:
+        for address, code in zip(addresses, ("MCS094", "MCS092"), strict=True):
+            await network.ip([f"route add blackhole {address}"], namespace=node)
+            dropped.append(address)
+            await probed.errors_are(code)
+    finally:
+        await network.ip([f"route del blackhole {address}" for address in dropped], namespace=node)
+    await probed.errors_are()
+
+
+async def test_breakage_23_kube_proxy_of_the_consumer_is_stopped(probed: Probed):
+    await probed.consumer.kube_proxy.kill()
+    try:
+        for pod in await probed.space.member("member1").list("v1/pods", namespace=probed.space.namespace):
+            await probed.space.member("member1").delete(
+                "v1/pods", pod["metadata"]["name"], namespace=probed.space.namespace, grace_seconds=0
+            )
+        await probed.errors_are("MCS091")
+    finally:
+        await probed.consumer.kube_proxy.start()
+    await probed.errors_are()

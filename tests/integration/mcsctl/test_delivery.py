@@ -1,0 +1,183 @@
+"""Delivery, consumers and traffic on real API servers: each link is broken, named, and mended as printed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mcs_controller.diagnosis.findings import Severity
+from testbed import NotYet, wait_for
+from tests.integration.mcsctl.test_breakages import mends
+from tests.support.fleet import (
+    DEPLOYMENTS,
+    PATIENCE_SECONDS,
+    SERVICES,
+    SLICES,
+    WORKS,
+    Object,
+    condition_of,
+    deployment,
+    endpointslice,
+    eventually,
+    service,
+)
+
+if TYPE_CHECKING:
+    from tests.integration.mcsctl.conftest import Patient
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+QUOTAS = "v1/resourcequotas"
+WEBHOOKS = "admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+POLICIES = "networking.k8s.io/v1/networkpolicies"
+
+
+async def touch(patient: Patient, annotations: Object) -> None:
+    """Annotate the Service in the control plane; its Works are tried again at once, not after a minute."""
+    body = {"metadata": {"annotations": annotations}}
+    await patient.space.host.patch(SERVICES, "web", body, namespace=patient.space.namespace)
+
+
+async def test_a_work_that_is_held_by_a_finalizer(patient: Patient):
+    (work,) = await patient.space.works("member2", "EndpointSlice")
+    name, where = work["metadata"]["name"], "karmada-es-member2"
+    finalizers = {"metadata": {"finalizers": [*work["metadata"]["finalizers"], "example.com/hold"]}}
+    await patient.space.host.patch(WORKS, name, finalizers, namespace=where)
+    try:
+        await patient.space.host.delete(WORKS, name, namespace=where)
+        await mends(patient, "MCS064")
+    finally:
+        with suppress(Exception):
+            left = {"metadata": {"finalizers": ["karmada.io/execution-controller"]}}
+            await patient.space.host.patch(WORKS, name, left, namespace=where)
+
+
+async def test_a_webhook_of_a_member_does_not_answer(patient: Patient):
+    member, namespace = patient.space.member("member2"), patient.space.namespace
+    hook = {
+        "name": "gone.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/validate"},
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["services"]}
+        ],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "timeoutSeconds": 1,
+        "admissionReviewVersions": ["v1"],
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    await member.create({**kind, "metadata": {"name": namespace}, "webhooks": [hook]})
+    try:
+        await _refused(patient)
+        await mends(patient, "MCS066")
+    finally:
+        await member.delete(WEBHOOKS, namespace)
+
+
+async def _refused(patient: Patient) -> None:
+    """Delete the consumer's Service until it is refused: what is to do so takes a moment to begin."""
+    member, namespace = patient.space.member("member2"), patient.space.namespace
+
+    async def probe() -> bool:
+        await member.delete(SERVICES, "web", namespace=namespace, missing_ok=True)
+        (work,) = await patient.space.works("member2", "Service")
+        if condition_of(work, "Applied")[0] != "False":
+            raise NotYet("it is taken")
+        return True
+
+    await wait_for("member2 to refuse the Service", probe, PATIENCE_SECONDS)
+
+
+async def test_breakage_32_a_foreign_slice_has_the_name_of_a_copy(patient: Patient):
+    foreign = endpointslice("member1-web-hand", "other", ["10.99.0.1"])
+    await patient.space.create_in("member2", foreign)
+    await patient.space.create_in("member1", endpointslice("web-hand", "web", ["10.99.0.2"]))
+    finding = await patient.verdict_is("MCS073")
+    await patient.paste(finding.fix)
+    await patient.space.set_addresses("member1", "web-hand", ["10.99.0.3"])  # tried again at once, not after a minute
+    await patient.healthy()
+
+
+async def test_breakage_32_a_foreign_service_has_the_name_of_ours(patient: Patient):
+    await touch(patient, {"work.karmada.io/conflict-resolution": "abort"})
+    member, namespace = patient.space.member("member2"), patient.space.namespace
+
+    async def mark() -> Any:
+        found = await member.get(SERVICES, "web", namespace=namespace)
+        return found["metadata"]["annotations"].get("work.karmada.io/conflict-resolution")
+
+    await eventually("the annotation in member2", mark, "abort")
+    found = await member.get(SERVICES, "web", namespace=namespace)
+    nothing = {
+        "labels": dict.fromkeys(found["metadata"]["labels"]),
+        "annotations": dict.fromkeys(found["metadata"]["annotations"]),
+    }
+    await member.patch(SERVICES, "web", {"metadata": nothing}, namespace=namespace)
+    await touch(patient, {"example.com/again": "1"})
+    await mends(patient, "MCS073")
+
+
+async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
+    member, namespace = patient.space.member("member2"), patient.space.namespace
+
+    async def rival() -> None:
+        body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 9999}]}}
+        while True:
+            await member.patch(SERVICES, "web", body, namespace=namespace)
+            await asyncio.sleep(0.2)
+
+    writing = asyncio.create_task(rival())
+    try:
+        finding = await patient.verdict_is("MCS065")
+        assert "somebody else writes it: " in finding.evidence
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+    await touch(patient, {"example.com/again": "1"})
+    await patient.healthy()
+
+
+async def test_breakage_24_the_dns_of_a_consumer_is_stopped(patient: Patient):
+    member, system = patient.space.member("member2"), "kube-system"
+    coredns = deployment("coredns", 1)
+    labels = {"k8s-app": "kube-dns"}
+    coredns["metadata"]["labels"] = labels
+    coredns["spec"] |= {"selector": {"matchLabels": labels}}
+    coredns["spec"]["template"]["metadata"]["labels"] = labels
+    await member.create(service("kube-dns", selector=labels), namespace=system)
+    await member.create(coredns, namespace=system)
+    try:
+        await patient.healthy()
+        await member.patch(DEPLOYMENTS, "coredns", {"spec": {"replicas": 0}}, namespace=system)
+        await mends(patient, "MCS081")
+    finally:
+        await member.delete(DEPLOYMENTS, "coredns", namespace=system)
+        await member.delete(SERVICES, "kube-dns", namespace=system)
+
+
+async def test_a_network_policy_of_a_consumer_denies_egress(patient: Patient):
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"]},
+    }
+    await patient.space.create_in("member2", policy)
+    await mends(patient, "MCS083")
+
+
+async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(patient: Patient):
+    await patient.space.create_in("member2", endpointslice("web-own", "web", ["10.99.0.3"]))
+
+    async def warnings() -> list[str]:
+        findings = (await patient.doctor()).findings
+        return [one.code for one in findings if one.severity is Severity.WARNING]
+
+    await eventually("a warning", warnings, ["MCS077"])
+    await patient.space.member("member2").delete(SLICES, "web-own", namespace=patient.space.namespace)
+    await patient.healthy()

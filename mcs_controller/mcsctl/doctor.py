@@ -45,6 +45,15 @@ _INTERVAL_SECONDS = 2.0
     metavar="USER",
     help="Of the controller in the control plane: whose rights are looked at.",
 )
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Check manifests that are not applied yet; - is stdin.",
+)
+@click.option("--offline", is_flag=True, help="With -f: ask no control plane, go by the files alone.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_obj
 def command(
@@ -57,6 +66,8 @@ def command(
     probe_pod: str,
     probe_image: str,
     controller_user: str,
+    files: tuple[str, ...],
+    offline: bool,
     output: str,
 ) -> int:
     r"""Find out why a service does not answer, and how it is mended.
@@ -69,9 +80,19 @@ def command(
       mcsctl doctor
       mcsctl doctor nginx -n shop --from member2
       mcsctl doctor nginx --wait 60 && echo healthy
+      mcsctl doctor -f nginx.yaml       # before it is applied
       mcsctl doctor nginx -n shop --from member2 --probe-pod curl
     """
     target = (namespace, service) if service else None
+    if offline and not files:
+        raise click.UsageError("--offline needs -f FILE")
+    if files:
+        from mcs_controller.mcsctl.unapplied import check, load
+
+        manifests = load(files, namespace)
+        diagnosis = asyncio.run(check(AccessOptions(**options), manifests, target, offline=offline))
+        show(diagnosis, output)
+        return exit_code(diagnosis)
     probing = None
     if probe or probe_pod or probe_image:
         if target is None:

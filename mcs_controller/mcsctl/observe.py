@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from informers.client.client import ApiClient
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.mcsctl.access import Access, Plane
+    from mcs_controller.mcsctl.unapplied import Manifest
 
 MAX_OBJECTS: Final = 5_000
 """Of one kind in one cluster. A list that is longer counts as not seen: rules must not reason from half of it."""
@@ -130,6 +131,7 @@ async def observe(
     from_cluster: str = "",
     controller_user: str = CONTROLLER_USER,
     now: datetime | None = None,
+    manifests: Iterable[Manifest] = (),
 ) -> w.World:
     """Observe an installation, or one service of it.
 
@@ -139,6 +141,7 @@ async def observe(
         from_cluster: the only consumer to look at; empty for all.
         controller_user: whom the control plane takes the controller for.
         now: the wall clock; None takes this machine's.
+        manifests: objects that count as those of the control plane, over what it has.
 
     Raises:
         ConfigError: no kubeconfig leads to a control plane.
@@ -147,6 +150,8 @@ async def observe(
     host = w.Snapshot(kubectl=plane.kubectl)
     reader = Reader(plane.client, host)
     kinds, _ = await asyncio.gather(_read_kinds(plane.client, host), _all(*_control_plane_reads(reader, service)))
+    for manifest in manifests:
+        host.add(manifest.kind, [manifest.obj])
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     world = replace(world, mcsctl=access.mcsctl)
     wanted = members_of(world)
@@ -177,9 +182,9 @@ def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Ite
     yield reader.get(w.NAMESPACES, namespace)
     yield reader.list(w.POLICIES, namespace)
     yield reader.get(w.BINDINGS, f"{name}-service", namespace)
-    yield reader.list(w.DEPLOYMENTS, namespace)
-    yield reader.list(w.STATEFULSETS, namespace)
-    yield reader.list(w.EVENTS, namespace, fields=f"reason={wk.EVENT_POLICY_REFUSED}")
+    yield reader.list(w.DEPLOYMENTS, namespace, some=True)
+    yield reader.list(w.STATEFULSETS, namespace, some=True)
+    yield reader.list(w.EVENTS, namespace, fields=f"reason={wk.EVENT_POLICY_REFUSED}", some=True)
 
 
 def _delivery_reads(
@@ -265,7 +270,10 @@ def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]
     yield reader.list(w.SLICES, namespace, labels=f"{wk.SERVICE_NAME}={name}")
     yield _read_pods(reader, world)
     yield reader.list(w.NETWORKPOLICIES, namespace)
-    yield reader.list(w.QUOTAS, namespace)
+    if reader.snapshot.name in world.providers:
+        yield reader.list(w.DEPLOYMENTS, namespace, some=True)
+        yield reader.list(w.STATEFULSETS, namespace, some=True)
+        yield reader.list(w.EVENTS, namespace, fields="reason=FailedCreate", some=True)
     yield reader.list(w.WEBHOOKS)
 
 

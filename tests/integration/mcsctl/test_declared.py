@@ -43,14 +43,16 @@ SKIP = "namespace.karmada.io/skip-auto-propagation"
 WITHDRAW_AFTER = "multiclusterservice.karmada.io/withdraw-not-ready-after"
 
 
-async def finds(patient: Patient, code: str, severity: Severity, *, minutes_later: float = 0) -> Finding:
+async def finds(
+    patient: Patient, code: str, severity: Severity, *, minutes_later: float = 0, service_name: str = "web"
+) -> Finding:
     """Wait until a rule finds what is no error, or, of what only time makes an error, will be one."""
     options = AccessOptions(kubeconfig=patient.kubeconfig, context="karmada")
 
     async def probe() -> Finding:
         later = datetime.now(UTC) + timedelta(minutes=minutes_later)
         async with Access(options) as access:
-            world = await observe(access, service=(patient.space.namespace, "web"), now=later)
+            world = await observe(access, service=(patient.space.namespace, service_name), now=later)
         rules = [rule for rule in RULES.values() if rule.link in (Link.DECLARATION, Link.PROVIDER)]
         worse = [one for one in diagnose(world, rules).findings if one.severity is Severity.ERROR or one.code == code]
         if [(one.code, one.severity) for one in worse] != [(code, severity)]:

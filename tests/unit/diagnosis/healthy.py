@@ -98,8 +98,10 @@ def member(name: str, network: str) -> w.Snapshot:
     dns["metadata"]["namespace"] = "kube-system"
     made.add(w.SLICES, [dns])
     made.add(w.NAMESPACES, [obj(NAMESPACE)])
-    for kind in (w.SERVICECIDRS, w.PODS, w.NETWORKPOLICIES, w.QUOTAS, w.WEBHOOKS, w.DEPLOYMENTS):
+    for kind in (w.SERVICECIDRS, w.NETWORKPOLICIES, w.QUOTAS, w.WEBHOOKS, w.DEPLOYMENTS, w.STATEFULSETS, w.EVENTS):
         made.add(kind, [])
+    addresses = {"podIP": f"{network}.0.5", "conditions": [{"type": "Ready", "status": "True"}]}
+    made.add(w.PODS, [obj(f"{NAME}-1", NAMESPACE, labels={"app": NAME}, status=addresses)])
     return made
 
 

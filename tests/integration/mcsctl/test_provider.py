@@ -1,0 +1,174 @@
+"""Providers that have no endpoints to give, on real API servers: each code is the verdict, its printed fix mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mcs_controller.diagnosis.findings import Severity
+from testbed import NotYet, wait_for
+from tests.integration.mcsctl.test_breakages import mends
+from tests.integration.mcsctl.test_declared import finds, patch_service
+from tests.support.fleet import (
+    BINDINGS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PATIENCE_SECONDS,
+    SERVICES,
+    Space,
+    deployment,
+    gone,
+    multiclusterservice,
+    service,
+)
+
+if TYPE_CHECKING:
+    from tests.integration.mcsctl.conftest import Patient
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PODS = "v1/pods"
+QUOTAS = "v1/resourcequotas"
+
+
+async def change_pods(patient: Patient, *, image: str = "nginx", **container: Any) -> None:
+    """Give the Deployment other Pods, and wait until no others are left."""
+    space = patient.space
+    template = {"spec": {"containers": [{"name": "web", "image": image, **container}]}}
+    spec = {"strategy": {"type": "Recreate", "rollingUpdate": None}, "template": template}
+    member = space.member("member1")
+    await member.patch(DEPLOYMENTS, "web", {"spec": spec}, namespace=space.namespace)
+
+    async def probe() -> bool:
+        pods = await member.list(PODS, namespace=space.namespace)
+        images = [one["spec"]["containers"][0]["image"] for one in pods if one.get("status", {}).get("podIP")]
+        if images != [image] or len(pods) != 1:
+            raise NotYet(f"{images}")
+        return True
+
+    await wait_for(f"a Pod of image {image} alone", probe, PATIENCE_SECONDS)
+
+
+async def test_breakage_7_the_namespace_is_missing_in_the_provider(patient: Patient):
+    """The controller's flag has kept namespaces called so out of the members since ever."""
+    space = Space(patient.space.bed, f"kube-{patient.space.namespace}")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace}}
+    await space.host.create(namespace)
+    try:
+        await space.member("member2").create(namespace)
+        await space.create(
+            service("web", selector={"app": "web"}), multiclusterservice("web", ["member1"], ["member2"])
+        )
+        other = replace(patient, space=space)
+        finding = await finds(other, "MCS050", Severity.ERROR, minutes_later=2)
+        await patient.paste(finding.fix)
+        await space.create_in("member1", deployment("web", 1))
+        await other.healthy()
+    finally:
+        for api in (space.host, space.member("member1"), space.member("member2")):
+            await api.delete(NAMESPACES, space.namespace, missing_ok=True)
+
+
+async def test_the_service_is_missing_in_the_provider(patient: Patient):
+    """A consequence: what keeps it from there has a code of its own."""
+    space = patient.space
+    suspension = {"spec": {"suspension": {"dispatching": True}}}
+    await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
+    finding = await patient.verdict_is("MCS043")
+    await space.member("member1").delete(SERVICES, "web", namespace=space.namespace)
+    await gone(space.member("member1"), SERVICES, "web", space.namespace)
+    diagnosis = await patient.doctor()
+    assert "MCS051" in [one.code for one in diagnosis.hidden]
+    assert await patient.verdict_is("MCS043") == finding
+    await patient.paste(finding.fix)
+    await patient.healthy()
+
+
+async def test_breakage_3_the_selector_is_misspelled(patient: Patient):
+    await patch_service(patient, {"selector": {"app": "wbe"}})
+    await mends(patient, "MCS052")
+
+
+async def test_breakage_4_the_deployment_is_scaled_to_zero(patient: Patient):
+    space = patient.space
+    await space.member("member1").patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, namespace=space.namespace)
+    await mends(patient, "MCS053")
+
+
+async def test_breakage_4_the_pods_cannot_start(patient: Patient):
+    space = patient.space
+    await change_pods(patient, image="nginx:no-such-tag")
+    (pod,) = await space.member("member1").list(PODS, namespace=space.namespace)
+    status = pod["status"]
+    for one in status["conditions"]:
+        one["status"] = "False" if one["type"] in ("Ready", "ContainersReady") else one["status"]
+    status["containerStatuses"][0] |= {
+        "ready": False,
+        "started": False,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}},
+    }
+    await space.member("member1").patch(
+        PODS, pod["metadata"]["name"], {"status": status}, namespace=space.namespace, subresource="status"
+    )
+    await mends(patient, "MCS054")
+
+
+async def test_breakage_5_the_targetport_is_wrong(patient: Patient):
+    await change_pods(patient, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
+    await patch_service(patient, {"ports": [{"name": "http", "port": 80, "targetPort": 9999}]})
+    await mends(patient, "MCS055")
+
+
+async def test_a_port_of_another_protocol(patient: Patient):
+    await change_pods(patient, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
+    await patch_service(patient, {"ports": [{"name": "http", "port": 80, "protocol": "UDP"}]})
+    await mends(patient, "MCS058")
+
+
+async def test_a_networkpolicy_lets_no_other_cluster_in(patient: Patient):
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "inside"},
+        "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]},
+    }
+    await patient.space.create_in("member1", policy)
+    await mends(patient, "MCS056")
+
+
+async def test_breakage_4_a_service_without_selector(patient: Patient):
+    space = patient.space
+    await space.create(service("api"), multiclusterservice("api", ["member1"], ["member2"]))
+    await space.create_in("member1", deployment("api", 1))
+    finding = await finds(patient, "MCS057", Severity.ERROR, minutes_later=2, service_name="api")
+    await patient.paste(finding.fix)
+    await patient.healthy("api")
+
+
+async def test_a_quota_keeps_the_pods_out(patient: Patient):
+    """The bed's members have no controller that counts what quotas are about: that is played here."""
+    space = patient.space
+    member = space.member("member1")
+
+    async def count() -> None:
+        hard = (await member.get(QUOTAS, "few", namespace=space.namespace))["spec"]["hard"]
+        status = {"status": {"hard": hard, "used": {"pods": "0"}}}
+        await member.patch(QUOTAS, "few", status, namespace=space.namespace, subresource="status")
+
+    async def no_pods() -> bool:
+        if left := await member.list(PODS, namespace=space.namespace):
+            raise NotYet(f"{len(left)}")
+        return True
+
+    await member.delete(DEPLOYMENTS, "web", namespace=space.namespace)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "0"}}}
+    await space.create_in("member1", quota)
+    await count()
+    await wait_for("no Pods", no_pods, PATIENCE_SECONDS)
+    await space.create_in("member1", deployment("web", 1))
+    finding = await patient.verdict_is("MCS059")
+    await patient.paste(finding.fix)
+    await count()
+    await patient.healthy()

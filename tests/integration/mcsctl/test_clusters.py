@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
+import ssl
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,13 +16,26 @@ import pytest
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.mcsctl.access import AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
-from testbed import NotYet, karmada, wait_for
+from testbed import ApiStatusError, ControllerProcess, NotYet, karmada, wait_for
 from testbed.ports import free_ports
+from tests.integration.mcsctl.conftest import IMPATIENT
 from tests.integration.mcsctl.test_breakages import mends
-from tests.support.fleet import CLUSTERS, CRDS, LEASES, PATIENCE_SECONDS, SECRETS, gone
+from tests.support.fleet import (
+    CLUSTERS,
+    CRDS,
+    LEASES,
+    NAMESPACES,
+    PATIENCE_SECONDS,
+    SECRETS,
+    eventually,
+    gone,
+    multiclusterservice,
+    service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from mcs_controller.diagnosis.findings import Finding
     from testbed import Api
@@ -125,7 +142,27 @@ async def test_breakage_13_the_wrong_endpoint(patient: Patient):
     async with cluster(patient):
         (port,) = free_ports(1)
         await patient.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": f"https://127.0.0.1:{port}"}})
+
+        async def noticed() -> bool:
+            return "MCS011" in [one.code for one in (await patient.doctor()).hidden]
+
+        await eventually("the Cluster that is not ready as a consequence", noticed, True)
         await mends(patient, "MCS018")
+
+
+async def test_a_certificate_that_is_expired(patient: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("testbed.certificates.LIFETIME", -timedelta(minutes=1))
+    pair = patient.space.bed.members["member1"].server_certificate("127.0.0.1")
+    both = tmp_path / "server.pem"
+    both.write_bytes(pair.certificate_pem + pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server, cluster(patient):
+        port = server.sockets[0].getsockname()[1]
+        await patient.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": f"https://127.0.0.1:{port}"}})
+        await patient.verdict_is("MCS019")
+    await patient.healthy()
 
 
 async def deny(api: Api, *verbs: str) -> None:
@@ -182,29 +219,92 @@ async def test_breakage_21_no_controller_leads_or_ever_has(patient: Patient):
     await patient.healthy()
 
 
-async def test_breakage_25_a_pull_cluster_without_agent(patient: Patient):
-    host = patient.space.host
+async def test_breakage_20_the_gate_is_off(patient: Patient):
+    bed = patient.space.bed
     try:
-        await host.create(
-            {
-                "apiVersion": "cluster.karmada.io/v1alpha1",
-                "kind": "Cluster",
-                "metadata": {"name": "pulled"},
-                "spec": {"syncMode": "Pull"},
-            }
-        )
-        await installation_has(patient, "MCS020")
-        lease = {"holderIdentity": "agent", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
-        await host.create(
-            {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": "mcs-controller-agent"},
-                "spec": lease,
-            },
-            namespace="karmada-es-pulled",
-        )
-        await installation_has(patient, "MCS021")
+        await patient.process.terminate()
+        kubeconfig = await karmada.controller_kubeconfig(bed)
+        without = ControllerProcess(kubeconfig, root=bed.root, name="gateless", feature_gates="", extra_args=IMPATIENT)
+        async with without:
+            late = multiclusterservice("late", ["member1"], ["member2"])
+            await patient.space.create(service("late", selector={"app": "web"}), late)
+            finding = await patient.verdict_is("MCS006", "late")
+            assert "--feature-gates=MultiClusterService=true" in finding.fix
     finally:
+        await patient.process.start()
+    await patient.healthy("late")
+
+
+def lease(name: str, *, renewed: timedelta = timedelta(), seconds: int = 3600) -> dict[str, Any]:
+    """A Lease that somebody holds."""
+    when = (datetime.now(UTC) + renewed).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": seconds, "renewTime": when}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_differ(patient: Patient):
+    host, namespace = patient.space.host, patient.space.namespace
+    try:
+        await host.create(lease(KARMADA), namespace=SYSTEM)
+        await patient.healthy()
+        await host.raw(
+            "PATCH",
+            f"/apis/networking.karmada.io/v1alpha1/namespaces/{namespace}/multiclusterservices/web",
+            {"metadata": {"annotations": {"written": "twice"}}},
+            query={"fieldManager": KARMADA},
+            content_type="application/merge-patch+json",
+        )
+        await patient.verdict_is("MCS007")
+        await host.delete(LEASES, KARMADA, namespace=SYSTEM)
+        await patient.healthy()
+        await host.create(lease(KARMADA, renewed=timedelta(hours=1), seconds=1), namespace=SYSTEM)
+        await installation_has(patient, "MCS008", Severity.WARNING)
+    finally:
+        await host.delete(LEASES, KARMADA, namespace=SYSTEM, missing_ok=True)
+
+
+async def test_breakage_30_ranges_that_overlap(patient: Patient):
+    nodes = {"member1": "10.250.0.0/24", "member2": "10.250.0.0/25"}
+    try:
+        for name, cidr in nodes.items():
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "twin"}, "spec": {"podCIDRs": [cidr]}}
+            await patient.space.member(name).create(node | {"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}})
+            ready = {"conditions": [{"type": "Ready", "status": "True", "reason": "Test"}]}
+            await patient.space.member(name).patch("v1/nodes", "twin", {"status": ready}, subresource="status")
+        finding = await patient.verdict_is("MCS026")
+        assert "10.250.0.0/25" in finding.evidence
+    finally:
+        for name in nodes:
+            await patient.space.member(name).delete("v1/nodes", "twin", missing_ok=True)
+    await patient.healthy()
+
+
+async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(patient: Patient):
+    host, namespace = patient.space.host, "karmada-es-pulled"
+    guard = {"finalizers": ["example.com/guard"]}
+    made = {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": "pulled"} | guard}
+    try:
+        await host.create(made | {"spec": {"syncMode": "Push"}})
+        await installation_has(patient, "MCS010")
+        await host.patch(CLUSTERS, "pulled", {"spec": {"syncMode": "Pull"}})
+        await installation_has(patient, "MCS020")
+        await host.create(lease("mcs-controller-agent", renewed=-timedelta(hours=1), seconds=15), namespace=namespace)
+        await installation_has(patient, "MCS021")
+        await host.delete(LEASES, "mcs-controller-agent", namespace=namespace)
+        await host.create(lease("pulled"), namespace=CREDENTIALS)  # as karmada-agent does
+        held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"} | guard}
+        await host.create(held, namespace=namespace)
+        await host.delete(NAMESPACES, namespace)
+        await installation_has(patient, "MCS025")
+        await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
+        await host.delete(CLUSTERS, "pulled")
+        await installation_has(patient, "MCS027", Severity.IN_PROGRESS)
+    finally:
+        await host.delete(LEASES, "pulled", namespace=CREDENTIALS, missing_ok=True)
+        with contextlib.suppress(ApiStatusError):
+            await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
         await host.delete(CLUSTERS, "pulled", missing_ok=True)
+        if (left := await host.find(CLUSTERS, "pulled")) is not None:
+            others = [one for one in left["metadata"].get("finalizers", ()) if one not in guard["finalizers"]]
+            await host.patch(CLUSTERS, "pulled", {"metadata": {"finalizers": others}})
         await gone(host, CLUSTERS, "pulled")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def diagnose(world: World, rules: Iterable[Rule] | None = None) -> Diagnosis:
     found: list[Finding] = []
     checked: set[str] = set()
     for rule in RULES.values() if rules is None else rules:
-        complete = True
+        unseen_ones: dict[str, Finding] = {}
         try:
             contexts = list(_contexts(rule, world))
         except Unseen as unseen:
@@ -57,9 +57,12 @@ def diagnose(world: World, rules: Iterable[Rule] | None = None) -> Diagnosis:
             try:
                 found.extend(rule.check(context))
             except Unseen as unseen:
-                complete = False
-                found.append(_unseen(context, unseen))
-        if complete:
+                one = _unseen(context, unseen)
+                # The same obstacle to many clusters, or to many pairs of one, is said once.
+                same = unseen_ones.get(one.evidence, one)
+                unseen_ones[one.evidence] = replace(same, clusters=same.clusters | one.clusters)
+        found.extend(unseen_ones.values())
+        if not unseen_ones:
             checked.add(rule.code)
     shown = [one for one in found if not any(other.explains(one) for other in found)]
     hidden = [one for one in found if one not in shown]
@@ -101,6 +104,6 @@ def _unseen(context: Context, unseen: Unseen) -> Finding:
         object=ObjectRef(context.cluster or CONTROL_PLANE, "Cluster" if context.cluster else "control plane"),
         problem=f"not checked: {rule.title}",
         evidence=str(unseen),
-        clusters=frozenset({context.cluster} if context.cluster else ()),
+        clusters=frozenset(name for name in (context.cluster, context.provider) if name),
         symptom=True,
     )

@@ -394,6 +394,17 @@ def test_nodes_that_do_not_state_their_range_are_said_to_be_unchecked():
     assert found("MCS026", fleet(members={"member1": {w.NODES: []}})) == []
 
 
+def test_a_member_whose_nodes_may_not_be_read_is_said_once_and_not_if_it_is_down():
+    names = ["member1", "member2", "member3"]
+    observed = world(names, members={name: {w.SERVICECIDRS: []} for name in names})
+    observed.members["member1"].unseen(w.NODES, "403")
+    observed.members["member3"].unseen(w.NODES, "403")
+    assert len(found("MCS026", replace(observed, service=None))) == 2
+    down = fleet(login=w.Login(status=0, error="refused"))
+    down.members["member1"].unseen(None, "refused")
+    assert [one.code for one in diagnose(down, RULES_HERE).findings] == ["MCS018"]
+
+
 def test_a_cluster_that_leaves():
     going = cluster("member1")
     going["metadata"] |= {"deletionTimestamp": ago(10), "finalizers": ["karmada.io/cluster-controller"]}

@@ -415,8 +415,14 @@ def _describe(context: Context, pod: Object, fatal: Sequence[str]) -> str:
     fix="Correct the targetPort of the Service in the control plane.",
 )
 def target_port_missing(context: Context) -> Iterator[Finding]:
-    """By name or number; a port of another protocol has a code of its own."""
-    for index, port, target, declared in _mismatches(context):
+    """By name or number; a port of another protocol has a code of its own.
+
+    A number that is not declared may be listened to all the same: it is an error only if all ports of the Service are
+    so.
+    """
+    mismatches = [*_mismatches(context)]
+    every = len(mismatches) == len(items(_service(context), "spec", "ports"))
+    for index, port, target, declared in mismatches:
         if any(dig(one, "containerPort") == target for one in declared):
             continue
         choice = _choice(port, declared)
@@ -427,7 +433,7 @@ def target_port_missing(context: Context) -> Iterator[Finding]:
             fix=_patch_service(context, [{"op": "add", "path": f"/spec/ports/{index}/targetPort", "value": choice}])
             if choice is not None
             else f"Name port {target!r} in a container of the Pods, or give targetPort as a number",
-            severity=_port_severity(context),
+            severity=_port_severity(context) if every or isinstance(target, str) else Severity.INFO,
         )
 
 

@@ -167,9 +167,16 @@ def test_mcs054_undoes_a_rollout_that_cannot_start():
 
 @pytest.mark.parametrize(("target", "choice"), [(9999, 8080), ("http", 8080), (None, 8080)])
 def test_mcs055_takes_the_port_that_the_pods_have(target: Any, choice: int):
-    wrong = service(ports=[{"name": "other", "port": 8080}, {"name": "http", "port": 80, "targetPort": target}])
-    finding = the("MCS055", provider(services=[wrong], pods=[pod(containers=HTTP)], host={w.SERVICES: [wrong]}))
+    wrong = service(ports=[{"name": "other", "port": 70}, {"name": "http", "port": 80, "targetPort": target}])
+    _, finding = found("MCS055", provider(services=[wrong], pods=[pod(containers=HTTP)], host={w.SERVICES: [wrong]}))
     assert patch_of(finding.fix) == [{"op": "add", "path": "/spec/ports/1/targetPort", "value": choice}]
+
+
+def test_mcs055_one_number_of_several_may_be_listened_to_without_being_declared():
+    both = service(ports=[{"name": "http", "port": 8080}, {"name": "admin", "port": 9999}])
+    assert the("MCS055", provider(services=[both], pods=[pod(containers=HTTP)])).severity is Severity.INFO
+    both["spec"]["ports"][1]["targetPort"] = "admin"
+    assert the("MCS055", provider(services=[both], pods=[pod(containers=HTTP)])).severity is Severity.ERROR
 
 
 def test_mcs055_a_name_has_to_be_declared():

@@ -18,6 +18,7 @@ from mcs_controller.diagnosis.world import (
     Unseen,
     dig,
     items,
+    labels_of,
     mapping,
     moment,
     text,
@@ -141,7 +142,10 @@ def definition_too_old(context: Context) -> Iterator[Finding]:
                     ObjectRef(CONTROL_PLANE, "CustomResourceDefinition", kind.group_resource),
                     f"the definition of {kind.group_resource} is older than the controller",
                     evidence=f"the schema of version {wanted} lacks {', '.join(missing)}",
-                    fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {folder}",
+                    # Karmada's own definition must not be replaced by ours.
+                    fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {folder}"
+                    if labels_of(definition).get("app.kubernetes.io/part-of") == "mcs-controller"
+                    else "update Karmada to a release whose definition has these fields",
                 )
 
 

@@ -131,6 +131,10 @@ def test_a_definition_without_a_field_that_is_written():
     del schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["suspendDispatching"]
     finding = the("MCS003", fleet({w.CRDS: old}))
     assert "spec.suspendDispatching" in finding.evidence
+    assert "apply" in finding.fix
+    for one in old:
+        one["metadata"].pop("labels")
+    assert "update Karmada" in the("MCS003", fleet({w.CRDS: old})).fix
 
 
 def test_nobody_has_ever_led():

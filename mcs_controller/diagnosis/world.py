@@ -192,6 +192,14 @@ class Snapshot:
         self.list(kind, namespace)
         return self._objects[kind].get((namespace, name))
 
+    def everything(self) -> Iterator[tuple[Kind, Sequence[Object]]]:
+        """All objects that were read, by kind."""
+        yield from ((kind, list(objects.values())) for kind, objects in self._objects.items())
+
+    def unread(self) -> Iterator[tuple[str, str]]:
+        """Each kind that could not be read, as `plural.group`, with the reason."""
+        yield from ((kind.group_resource, why) for kind, why in self._unseen.items() if kind is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:

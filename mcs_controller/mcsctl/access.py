@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from informers.client.client import ApiClient
 from informers.client.config import load_incluster, load_kubeconfig
+from informers.client.redaction import proxy_secrets
 from informers.errors import ConfigError, KubeError
 from mcs_controller import __version__
 from mcs_controller.diagnosis.findings import CONTROL_PLANE
@@ -19,7 +21,7 @@ from mcs_controller.members.credentials import InvalidCluster, SecretCredentials
 from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from informers.client.config import ClientConfig
@@ -83,6 +85,7 @@ class Access:
         self._clock = clock or RealClock()
         self._stack = AsyncExitStack()
         self._host: Plane | None = None
+        self._opened: list[ClientConfig] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -197,6 +200,16 @@ class Access:
             raise Unseen(f"the control plane has no cluster proxy (HTTP {answer.status})")
         return plane
 
+    async def secrets(self) -> Sequence[str]:
+        """What the connections that were opened authenticate with, as it is and as Secrets have it."""
+        found: list[str] = []
+        for config in self._opened:
+            with suppress(KubeError, InvalidCluster):
+                found.append(await config.token_source.token() or "" if config.token_source is not None else "")
+            found.append((config.client_key_pem or b"").decode("utf-8", "replace"))
+            found.extend(proxy_secrets(config.proxy_url, config.proxy_headers))
+        return [*found, *(base64.b64encode(one.encode()).decode() for one in found)]
+
     def _member_kubectl(self, name: str) -> str:
         files = self._options.members_kubeconfig or self._options.kubeconfig
         return _kubectl(files, self._options.member_contexts.get(name, name))
@@ -204,6 +217,7 @@ class Access:
     async def open(self, name: str, config: ClientConfig, kubectl: str, how: str) -> Plane:
         """A connection of any kind, closed with the others."""
         config = replace(config, timeout_seconds=self._options.timeout_seconds)
+        self._opened.append(config)
         client = ApiClient(config, clock=self._clock, user_agent=USER_AGENT)
         await self._stack.enter_async_context(client)
         return Plane(name=name, client=client, config=config, kubectl=kubectl, how=how)

@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
     "join": "Register a member",
     "unjoin": "Remove a member",
+    "connectivity": "Test an installation by a service of its own",
+    "bundle": "Collect what a bug report needs, without secrets",
     "token": "Renew the token by which the controller reaches a member",
     "get": "List services with providers, consumers, endpoints and what is skipped",
     "describe": "Show the chain of one service, object by object",

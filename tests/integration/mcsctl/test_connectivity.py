@@ -1,0 +1,45 @@
+"""The installation's own acceptance test, without a data plane: to the EndpointSlices of the consumer."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed import NotYet, wait_for
+from tests.integration.mcsctl.calls import mcsctl, run
+from tests.integration.mcsctl.conftest import kubeconfig_of
+from tests.support.fleet import NAMESPACES, PATIENCE_SECONDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def nothing_is_left(bed) -> None:
+    """Wait until no namespace of a test is there, on any plane."""
+
+    async def probe() -> bool:
+        for plane in (bed.host, *bed.members.values()):
+            names = [one["metadata"]["name"] for one in await plane.api.list(NAMESPACES)]
+            if left := [name for name in names if name.startswith("mcs-connectivity-")]:
+                raise NotYet(f"{plane.name} has {left}")
+        return True
+
+    await wait_for("nothing to be left", probe, PATIENCE_SECONDS)
+
+
+async def test_a_service_of_its_own_works_and_is_removed(doctors_bed):
+    bed, _ = doctors_bed
+    said = await mcsctl("--context", "karmada", "connectivity", "test", "--no-traffic", kubeconfig=kubeconfig_of(bed))
+    steps = said.splitlines()
+    assert "✓ 1 ready endpoints of member1 are in member2" in steps
+    assert "✓ 2 ready endpoints of member1 are in member2" in steps
+    assert steps.count("✓ the diagnosis has no findings") == 2
+    assert "✓ without a MultiClusterService member2 has no endpoints" in steps
+    assert steps[-1] == "✓ everything works as far as it was tried: no traffic was sent"
+    await nothing_is_left(bed)
+
+
+async def test_members_that_are_not_there(doctors_bed):
+    bed, _ = doctors_bed
+    for flags in (("--provider", "membr1"), ("--provider", "member1", "--consumer", "member1")):
+        answer = await run("--context", "karmada", "connectivity", "test", *flags, kubeconfig=kubeconfig_of(bed))
+        assert answer.code == 2
+        assert "Ready are: member1, member2" in answer.err

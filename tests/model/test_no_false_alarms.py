@@ -63,14 +63,15 @@ def at_rest(server: Server, snapshot: w.Snapshot) -> None:
 def pods(snapshot: w.Snapshot) -> list[Any]:
     """A Pod for each address of a provider's own slices."""
     found = []
-    for one in snapshot.list(w.SLICES, "shop"):
-        name = w.labels_of(one).get(wk.SERVICE_NAME, "")
-        if w.labels_of(one).get(wk.SLICE_MANAGED_BY) not in wk.SLICE_MANAGERS:
-            for endpoint in w.items(one, "endpoints"):
+    for each in snapshot.list(w.SLICES, "shop"):
+        name = w.labels_of(each).get(wk.SERVICE_NAME, "")
+        if w.labels_of(each).get(wk.SLICE_MANAGED_BY) not in wk.SLICE_MANAGERS:
+            for endpoint in w.items(each, "endpoints"):
                 address = endpoint["addresses"][0]
                 status = healthy.conditions(Ready="True") | {"phase": "Running", "podIP": address}
-                made = healthy.obj(f"{name}-{address}", "shop", labels={"app": name}, status=status)
-                found.append(made | {"spec": {"containers": [{"name": name, "ports": [{"containerPort": 80}]}]}})
+                ports = [{"containerPort": one["port"]} for one in PORTS]
+                spec = {"containers": [{"name": name, "ports": ports}]}
+                found.append(healthy.obj(f"{name}-{address}", "shop", labels={"app": name}, spec=spec, status=status))
     return found
 
 

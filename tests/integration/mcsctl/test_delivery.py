@@ -255,3 +255,8 @@ async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_us
     with suppress(asyncio.CancelledError):
         await doctor
     await eventually("no Pod of the probe", count, 0)
+
+
+async def test_a_consumer_without_kube_proxy_is_mentioned(patient: Patient):
+    mentioned = {one.code for one in (await patient.doctor()).findings if one.severity is Severity.INFO}
+    assert "MCS082" in mentioned

@@ -197,8 +197,10 @@ class Snapshot:
         yield from ((kind, list(objects.values())) for kind, objects in self._objects.items())
 
     def unread(self) -> Iterator[tuple[str, str]]:
-        """Each kind that could not be read, as `plural.group`, with the reason."""
-        yield from ((kind.group_resource, why) for kind, why in self._unseen.items() if kind is not None)
+        """Each kind that could not be read, as `plural.group` and the namespace if it is about one, with the reason."""
+        for (kind, where), why in self._unseen.items():
+            if kind is not None:
+                yield f"{kind.group_resource} {where}".strip(), why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

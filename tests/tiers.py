@@ -32,6 +32,7 @@ PARTS = {
     "product-2": "integration/product",
     "crash-points": "model/test_crash_points.py",
     "beside": "integration/beside integration/standalone",
+    "mcsctl": "integration/mcsctl",
     "rest": "*",
     "library": "integration/informers integration/runtime integration/examples",
     "dataplane": "integration/dataplane integration/demo integration/testbed",

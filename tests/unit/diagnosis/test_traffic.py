@@ -141,3 +141,11 @@ def test_what_cannot_be_read_of_kube_system_hides_nothing_of_the_service():
     world = healthy()
     world.members["member2"].unseen(w.SLICES, "403 Forbidden", "kube-system")
     assert [(each.code, each.severity) for each in chain(world).findings] == [("MCS081", Severity.UNKNOWN)]
+
+
+def test_what_was_not_read_is_told_with_its_namespace():
+    snapshot = w.Snapshot(name="member2")
+    snapshot.unseen(w.SLICES, "403", "kube-system")
+    snapshot.unseen(w.NODES, "timed out")
+    snapshot.unseen(None, "gone")
+    assert dict(snapshot.unread()) == {"kube-system/endpointslices.discovery.k8s.io": "403", "nodes": "timed out"}

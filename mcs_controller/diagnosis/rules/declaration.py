@@ -170,8 +170,14 @@ def cluster_not_registered(context: Context) -> Iterator[Finding]:
             evidence=f"registered: {', '.join(known) or 'none'}",
             fix=patch_command(world.kubectl(), MULTICLUSTERSERVICES, _the_mcs(world), patch)
             if all(meant.values())
-            else f"mcsctl join {shlex.quote(next(name for name, guess in meant.items() if not guess))}",
+            else join_command(world, next(name for name, guess in meant.items() if not guess)),
         )
+
+
+def join_command(world: World, cluster: str) -> str:
+    """A command that registers a cluster, if its context is called like it."""
+    name = shlex.quote(cluster)
+    return f"{world.mcsctl} join {name} --cluster-context {name}"
 
 
 def _the_mcs(world: World) -> Object:

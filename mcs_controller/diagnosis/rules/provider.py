@@ -321,13 +321,13 @@ def no_pods(context: Context) -> Iterator[Finding]:
             _ref(context),
             f"{context.cluster} has no Pod, and no Deployment or StatefulSet, with {shown(selector)}",
             evidence=f"{len(_pods(context))} Pods in namespace {world.namespace}, none of them selected",
-            fix=_bring(context, selector),
+            fix=_policy_command(context, selector),
             severity=unless_young(age(world, world.mcs), severity),
         )
         yield replace(finding, symptom=bool([*refused_policies(world)]))
 
 
-def _bring(context: Context, selector: Mapping[str, Any]) -> str:
+def _policy_command(context: Context, selector: Mapping[str, Any]) -> str:
     """A policy that brings the control plane's workload to the provider, if it has one that no policy selects."""
     world = context.world
     workload = next(iter(_workloads(world, "", selector)), None)

@@ -102,7 +102,7 @@ def test_mcs033_corrects_what_it_can_guess():
     finding = the("MCS033", world(host={w.MULTICLUSTERSERVICES: [mcs(["member1"], ["membr2", "member1"])]}))
     assert patch_of(finding.fix) == {"spec": {"consumerClusters": [{"name": "member2"}, {"name": "member1"}]}}
     unknown = the("MCS033", world(host={w.MULTICLUSTERSERVICES: [mcs(["$(reboot)"])]}))
-    assert unknown.fix == "mcsctl join '$(reboot)'"
+    assert unknown.fix == "mcsctl join '$(reboot)' --cluster-context '$(reboot)'"
 
 
 def test_mcs034_says_that_nothing_is_sent():

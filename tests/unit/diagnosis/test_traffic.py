@@ -148,4 +148,4 @@ def test_what_was_not_read_is_told_with_its_namespace():
     snapshot.unseen(w.SLICES, "403", "kube-system")
     snapshot.unseen(w.NODES, "timed out")
     snapshot.unseen(None, "gone")
-    assert dict(snapshot.unread()) == {"kube-system/endpointslices.discovery.k8s.io": "403", "nodes": "timed out"}
+    assert dict(snapshot.unread()) == {"endpointslices.discovery.k8s.io kube-system": "403", "nodes": "timed out"}

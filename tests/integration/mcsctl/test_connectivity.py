@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
+
 import pytest
 
 from testbed import NotYet, wait_for
-from tests.integration.mcsctl.calls import mcsctl, run
+from tests.integration.mcsctl.calls import ROOT, environment, mcsctl, run
 from tests.integration.mcsctl.conftest import kubeconfig_of
-from tests.support.fleet import NAMESPACES, PATIENCE_SECONDS
+from tests.support.fleet import MCS, NAMESPACES, PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,6 +38,33 @@ async def test_a_service_of_its_own_works_and_is_removed(doctors_bed):
     assert steps.count("✓ the diagnosis has no findings") == 2
     assert "✓ without a MultiClusterService member2 has no endpoints" in steps
     assert steps[-1] == "✓ everything works as far as it was tried: no traffic was sent"
+    await nothing_is_left(bed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+async def test_nothing_is_left_if_it_is_interrupted(doctors_bed, number: signal.Signals):
+    bed, _ = doctors_bed
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mcs_controller.mcsctl.main", "--context", "karmada"),
+        *("connectivity", "test", "--no-traffic"),
+        env=environment(kubeconfig_of(bed)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    async def deployed() -> bool:
+        found = [one["metadata"]["namespace"] for one in await bed.host.api.list(MCS)]
+        if not any(one.startswith("mcs-connectivity-") for one in found):
+            raise NotYet(f"{found}")
+        return True
+
+    await wait_for("it to have begun", deployed, 2 * PATIENCE_SECONDS)
+    process.send_signal(number)
+    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
     await nothing_is_left(bed)
 
 

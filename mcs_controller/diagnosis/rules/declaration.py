@@ -17,6 +17,7 @@ from mcs_controller.diagnosis.rules.objects import (
     named,
     patch_command,
     pod_labels,
+    reserved_problem,
     selects,
     texts,
     unchanged,
@@ -45,7 +46,6 @@ from mcs_controller.diagnosis.world import (
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.reserved import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,9 +341,9 @@ def external_name(context: Context) -> Iterator[Finding]:
     fix="Delete the MultiClusterService; give the Service another name if it is another one.",
 )
 def reserved(context: Context) -> Iterator[Finding]:
-    """The built-in list: what flags of the controller add to it, its conditions say."""
+    """Rules about what the controllers would do for it say nothing."""
     world = context.world
-    if (problem := RESERVED.problem(wk.SERVICE_KIND, world.namespace, world.name)) is not None:
+    if problem := reserved_problem(world.namespace, world.name):
         yield context.found(
             _mcs_ref(world),
             problem,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.leases import TAKEOVER_SECONDS, described, overdue_seconds
+from mcs_controller.diagnosis.rules.objects import reserved_problem
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
     BINDINGS,
@@ -270,8 +271,9 @@ def gate_off(context: Context) -> Iterator[Finding]:
         crosses = "CrossCluster" in items(mcs, "spec", "types")
         alone = wk.MCS_FINALIZER not in items(mcs, "metadata", "finalizers")
         waits = not text(mcs, "metadata", "deletionTimestamp") and world.age(mcs) > _FIRST_PASS_SECONDS
-        if crosses and alone and waits and not evidence:
-            which = f"{text(mcs, 'metadata', 'namespace')}/{text(mcs, 'metadata', 'name')}"
+        namespace, called = text(mcs, "metadata", "namespace"), text(mcs, "metadata", "name")
+        if crosses and alone and waits and not evidence and not reserved_problem(namespace, called):
+            which = f"{namespace}/{called}"
             evidence = f"MultiClusterService {which} is {world.age(mcs):.0f} s old and has no finalizer"
     if evidence:
         yield context.found(

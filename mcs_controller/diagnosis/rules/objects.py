@@ -12,6 +12,8 @@ from informers.selectors import LabelSelector, Requirement
 from mcs_controller.api.common import parse_time
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.diagnosis.world import dig, items, mapping, text
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.reserved import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 YOUNG_SECONDS = 60.0
 """So long what has begun may take until it is taken for broken."""
+
+
+def reserved_problem(namespace: str, name: str) -> str | None:
+    """Why no controller serves a MultiClusterService of that name: every cluster has such a Service of its own.
+
+    By the built-in list: what flags of the controller add to it, its conditions say.
+    """
+    return RESERVED.problem(wk.SERVICE_KIND, namespace, name)
 
 
 def apply_command(kubectl: str, manifest: Object) -> str:

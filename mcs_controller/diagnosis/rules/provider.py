@@ -22,6 +22,7 @@ from mcs_controller.diagnosis.rules.objects import (
     named,
     patch_command,
     pod_labels,
+    reserved_problem,
     selects,
     shown,
     texts,
@@ -649,7 +650,7 @@ def no_slices(context: Context) -> Iterator[Finding]:
             fix=f"{kubectl} -n kube-system get pods -l component=kube-controller-manager",
             severity=unless_young(min(since, unchanged(world, service))),
         )
-    elif not _selector(context):
+    elif not _selector(context) and not reserved_problem(world.namespace, world.name):
         labels = [
             (key, value)
             for pod in _pods(context)

@@ -157,7 +157,7 @@ async def test_a_certificate_that_is_expired(patient: Patient, monkeypatch: pyte
     both.write_bytes(pair.certificate_pem + pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0, ssl=context)
     async with server, cluster(patient):
         port = server.sockets[0].getsockname()[1]
         await patient.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": f"https://127.0.0.1:{port}"}})

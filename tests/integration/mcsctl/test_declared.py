@@ -96,7 +96,8 @@ async def test_the_service_that_every_cluster_has(patient: Patient):
     space = Space(patient.space.bed, "default")
     await space.create(multiclusterservice("kubernetes", ["member1"], ["member2"]))
     try:
-        finding = await replace(patient, space=space).verdict_is("MCS037", "kubernetes")
+        there = replace(patient, space=space)
+        finding = await finds(there, "MCS037", Severity.ERROR, minutes_later=2, service_name="kubernetes")
         await patient.paste(finding.fix)
         await gone(space.host, MCS, "kubernetes", "default")
     finally:

@@ -195,9 +195,11 @@ def test_a_service_that_stays_without_finalizer_is_proof_of_the_gate(age: float,
     assert errors(fleet({w.MULTICLUSTERSERVICES: [plain], w.LEASES: [lease(renewed=99)]})) == ["MCS005"]
 
 
-def test_a_load_balancer_is_nobodys_to_serve():
-    other = mcs(types=["LoadBalancer"])
-    assert "MCS006" not in codes(fleet({w.MULTICLUSTERSERVICES: [other]}))
+def test_what_no_controller_would_serve_is_no_proof_of_the_gate():
+    other, reserved = mcs(types=["LoadBalancer"]), mcs(["member1"], ["member2"])
+    reserved = reserved | {"metadata": reserved["metadata"] | {"namespace": "default", "name": "kubernetes"}}
+    for one in (other, reserved):
+        assert "MCS006" not in codes(fleet({w.MULTICLUSTERSERVICES: [one]}))
 
 
 def test_two_controllers_write_one_service():

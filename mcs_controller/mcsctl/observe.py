@@ -339,9 +339,11 @@ async def _certificates(plane: Plane) -> str:
 
 async def _peer(url: SplitResult, plane: Plane, context: ssl.SSLContext | None) -> ssl.SSLObject:
     async with asyncio.timeout(plane.config.timeout_seconds):
-        _, writer = await asyncio.open_connection(url.hostname or "", url.port or 443, ssl=context)
-    writer.close()
+        _, writer = await asyncio.open_connection(
+            url.hostname or "", url.port or 443, ssl=context, server_hostname=plane.config.tls_server_name or None
+        )
     peer: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    writer.transport.abort()  # nothing was sent that a farewell could bring to its end
     return peer
 
 
@@ -358,13 +360,8 @@ async def _certificate_expiry(plane: Plane) -> datetime | None:
     if url.scheme != "https" or config.proxy_url or config.insecure_skip_tls_verify or url.hostname is None:
         return None
     try:
-        async with asyncio.timeout(config.timeout_seconds):
-            _, writer = await asyncio.open_connection(
-                url.hostname, url.port or 443, ssl=ssl_context(config), server_hostname=config.tls_server_name or None
-            )
-            certificate = writer.get_extra_info("peercert") or {}
-            writer.close()
-        return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+        certificate = (await _peer(url, plane, ssl_context(config))).getpeercert() or {}
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     except (OSError, KeyError, ValueError, ConfigError):
         return None
 

@@ -83,7 +83,9 @@ def no_multiclusterservice(context: Context) -> Iterator[Finding]:
         ObjectRef(CONTROL_PLANE, "MultiClusterService", world.name, world.namespace),
         "there is no MultiClusterService of this name" + (f"; did you mean {meant}?" if meant else ""),
         evidence=f"MultiClusterServices in namespace {world.namespace}: {', '.join(sorted(others)) or 'none'}",
-        fix=f"mcsctl doctor -n {world.namespace} {meant}" if meant else apply_command(world.kubectl(), manifest),
+        fix=f"{world.mcsctl} doctor -n {world.namespace} {shlex.quote(meant)}"
+        if meant
+        else apply_command(world.kubectl(), manifest),
     )
 
 

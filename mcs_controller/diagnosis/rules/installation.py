@@ -76,7 +76,7 @@ _CRDS = {
 )
 def no_control_plane(context: Context) -> Iterator[Finding]:
     """No Cluster kind."""
-    if not context.world.versions(CLUSTERS):
+    if not _is_control_plane(context.world):
         yield context.found(
             ObjectRef(CONTROL_PLANE, "API server"),
             "this is no control plane: it does not serve clusters.cluster.karmada.io",
@@ -98,7 +98,7 @@ def no_control_plane(context: Context) -> Iterator[Finding]:
 def kind_not_served(context: Context) -> Iterator[Finding]:
     """One finding for each kind; none if this is no control plane at all."""
     world = context.world
-    if not world.versions(CLUSTERS):
+    if not _is_control_plane(world):
         return
     for kind, folder in _CRDS.items():
         version = kind.api_version.rpartition("/")[2]
@@ -150,6 +150,11 @@ def definition_too_old(context: Context) -> Iterator[Finding]:
                 )
 
 
+def _is_control_plane(world: World) -> bool:
+    """Whether it is one at all. If not, that is the only finding."""
+    return bool(world.versions(CLUSTERS))
+
+
 def _lease(world: World, name: str) -> Object | None:
     return world.host.get(LEASES, name, wk.SYSTEM_NAMESPACE)
 
@@ -180,6 +185,8 @@ def _in_system(world: World) -> str:
 def never_run(context: Context) -> Iterator[Finding]:
     """Neither ours nor Karmada's."""
     world = context.world
+    if not _is_control_plane(world):
+        return
     if _lease(world, MANAGER) is None and _lease(world, KARMADAS) is None and not _without_election(world):
         yield context.found(
             ObjectRef(CONTROL_PLANE, "Lease", MANAGER, wk.SYSTEM_NAMESPACE),
@@ -372,7 +379,7 @@ def clocks_differ(context: Context) -> Iterator[Finding]:
 def rights_missing(context: Context) -> Iterator[Finding]:
     """Not of Karmada's own controllers, whose user is an administrator."""
     world = context.world
-    if _ours(world) == KARMADAS:
+    if _ours(world) == KARMADAS or not _is_control_plane(world):
         return
     if world.host.denied is None:
         raise Unseen("the rights of the controller: SubjectAccessReviews are not allowed to us, or were not answered")

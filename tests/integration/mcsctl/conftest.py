@@ -32,6 +32,9 @@ IMPATIENT = (
     "--cluster-failure-threshold=3s",
 )
 
+INTERVAL_SECONDS = 0.8
+"""Between two diagnoses: each is a hundred requests, which keep the controller from what is waited for."""
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -56,7 +59,7 @@ class Patient:
                 raise NotYet(f"{[(one.code, one.problem) for one in errors]}")
             return errors[0]
 
-        return await wait_for(f"verdict {code} and no other", probe, PATIENCE_SECONDS)
+        return await wait_for(f"verdict {code} and no other", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
     async def healthy(self, service_name: str = "web") -> None:
         """Wait until nothing is found, and everything could be looked at."""
@@ -68,7 +71,7 @@ class Patient:
                 raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
             return True
 
-        await wait_for("a diagnosis without findings", probe, PATIENCE_SECONDS)
+        await wait_for("a diagnosis without findings", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
     async def paste(self, command: str) -> str:
         """Run a fix in a shell, as it was printed."""

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mcs_controller.diagnosis.findings import Severity
+from mcs_controller.mcsctl.access import AccessOptions
+from mcs_controller.mcsctl.doctor import run as run_doctor
 from tests.support.fleet import SERVICES
 
 if TYPE_CHECKING:
@@ -30,3 +33,17 @@ async def test_breakage_1_a_consumer_that_is_misspelled(patient: Patient):
 async def test_breakage_2_the_service_is_missing(patient: Patient):
     await patient.space.host.delete(SERVICES, "web", namespace=patient.space.namespace)
     await mends(patient, "MCS031")
+
+
+async def test_a_service_that_is_misspelled(patient: Patient):
+    finding = await patient.verdict_is("MCS030", "wbe")
+    assert "did you mean web?" in finding.problem
+    assert "Healthy" in await patient.paste(finding.fix)
+
+
+async def test_breakage_17_the_kubeconfig_of_a_member(patient: Patient):
+    options = AccessOptions(kubeconfig=patient.kubeconfig, context="member1")
+    diagnosis = await run_doctor(options, (patient.space.namespace, "web"))
+    assert [one.code for one in diagnosis.findings if one.severity is Severity.ERROR] == ["MCS001"]
+    assert diagnosis.verdict is not None
+    assert "--context CONTEXT" in diagnosis.verdict.fix

@@ -197,6 +197,14 @@ async def test_the_controller_lacks_rights_in_the_control_plane(patient: Patient
         await mends(patient, "MCS009")
 
 
+async def test_breakage_16_a_kind_that_is_not_served(patient: Patient):
+    host, name = patient.space.host, "multiclusterservices.networking.karmada.io"
+    async with restored(host, CRDS, name):
+        off = {"op": "replace", "path": "/spec/versions/0/served", "value": False}
+        await host.patch(CRDS, name, [off], patch_type="json")
+        await mends(patient, "MCS002")
+
+
 async def test_a_definition_that_is_older_than_the_controller(patient: Patient):
     host = patient.space.host
     name = "multiclusterservices.networking.karmada.io"

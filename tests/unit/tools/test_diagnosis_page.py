@@ -7,10 +7,7 @@ from mcs_controller.mcsctl.render import DOCS
 from tools.diagnosis_page import ROOT, codes_in_tests, diagnosis_page
 
 NOT_ON_REAL_SERVERS = {
-    "MCS001",
-    "MCS002",
     "MCS024",
-    "MCS030",
     "MCS060",
     "MCS061",
     "MCS062",

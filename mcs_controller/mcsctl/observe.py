@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from informers.client.client import ApiClient
+    from informers.client.transport import RawResponse
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.mcsctl.access import Access, Plane
     from mcs_controller.mcsctl.unapplied import Manifest
@@ -40,6 +41,9 @@ MAX_OBJECTS: Final = 5_000
 """Of one kind in one cluster. A list that is longer counts as not seen: rules must not reason from half of it."""
 
 _PAGE: Final = 500
+
+_AT_ONCE: Final = 8
+"""Requests of one reader at a time: each of them has a connection, and with it a TLS handshake, of its own."""
 
 MEMBER_RIGHTS: Final = tuple(
     w.Right(verb, kind.plural, kind.api_version.rpartition("/")[0])
@@ -59,11 +63,16 @@ class Reader:
     def __init__(self, client: ApiClient, snapshot: w.Snapshot) -> None:
         self.client = client
         self.snapshot = snapshot
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def _get(self, path: str) -> RawResponse:
+        async with self._slots:
+            return await self.client.raw("GET", path)
 
     async def get(self, kind: w.Kind, name: str, namespace: str = "", *, redact: bool = False) -> w.Object | None:
         """Read one object, if it is there; of one that is redacted, keep the keys of its data without the values."""
         try:
-            answer = await self.client.raw("GET", _path(kind, namespace, name))
+            answer = await self._get(_path(kind, namespace, name))
             if answer.status == 404:
                 self.snapshot.add(kind, [])
                 return None
@@ -97,7 +106,7 @@ class Reader:
         found: list[w.Object] = []
         try:
             while True:
-                answer = await self.client.raw("GET", f"{_path(kind, namespace)}?{urlencode(query)}")
+                answer = await self._get(f"{_path(kind, namespace)}?{urlencode(query)}")
                 if answer.status == 404:
                     self.snapshot.unseen(kind, w.NOT_SERVED, namespace)
                     return []
@@ -118,7 +127,7 @@ class Reader:
     async def version(self) -> None:
         """Read the version of Kubernetes."""
         try:
-            answer = await self.client.raw("GET", "/version")
+            answer = await self._get("/version")
             self.snapshot.version = w.text(_json(answer.status, answer.body), "gitVersion")
         except (KubeError, msgspec.DecodeError) as error:
             self.snapshot.unseen(None, str(error))

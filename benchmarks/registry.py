@@ -19,6 +19,7 @@ MODULES: tuple[str, ...] = (
     "benchmarks.product.services_growth",
     "benchmarks.product.failover",
     "benchmarks.product.attacks",
+    "benchmarks.product.doctor",
 )
 """A line for each, in the order of the page. Its name is the last part; the module is imported when it is asked for."""
 

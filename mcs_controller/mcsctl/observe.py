@@ -169,6 +169,7 @@ async def observe(
         _controller_rights(reader, wanted.values(), controller_user),
         *(_registration(reader, cluster) for cluster in wanted.values()),
         *(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()),
+        *(_login(access, members[name], cluster) for name, cluster in wanted.items() if cluster.is_push),
     )
     if service is not None:
         await _all(*_delivery_reads(reader, service, members))
@@ -249,7 +250,6 @@ async def _controller_rights(reader: Reader, clusters: Iterable[Cluster], user: 
 
 
 async def _observe_member(access: Access, world: w.World, snapshot: w.Snapshot, cluster: Cluster) -> None:
-    logged_in = asyncio.ensure_future(_login(access, snapshot, cluster)) if cluster.is_push else None
     try:
         plane = await access.member(cluster)
         snapshot.kubectl = plane.kubectl
@@ -259,9 +259,6 @@ async def _observe_member(access: Access, world: w.World, snapshot: w.Snapshot, 
             await _all(*_member_reads(reader, world))
     except (w.Unseen, ConfigError) as unseen:
         snapshot.unseen(None, str(unseen))
-    finally:
-        if logged_in is not None:
-            await logged_in
 
 
 def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]:

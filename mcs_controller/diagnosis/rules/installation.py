@@ -57,11 +57,7 @@ _FIELDS = {
 }
 """What the controllers read or write: an API server drops fields that a definition does not have."""
 
-_CRDS = {
-    MULTICLUSTERSERVICES: "manifests/crds/",
-    WORKS: "manifests/crds/",
-    BINDINGS: "manifests/crds/",
-}
+_DEFINITIONS = "manifests/crds/"
 
 
 @rule(
@@ -100,7 +96,7 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
     world = context.world
     if not _is_control_plane(world):
         return
-    for kind, folder in _CRDS.items():
+    for kind in _FIELDS:
         version = kind.api_version.rpartition("/")[2]
         served = world.versions(kind)
         if version not in served:
@@ -108,7 +104,7 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
                 ObjectRef(CONTROL_PLANE, "CustomResourceDefinition", kind.group_resource),
                 f"{kind.group_resource} is not served in version {version}",
                 evidence=f"served versions: {', '.join(sorted(served)) or 'none'}",
-                fix=f"{world.kubectl()} apply -f {folder}",
+                fix=f"{world.kubectl()} apply -f {_DEFINITIONS}",
             )
 
 
@@ -124,7 +120,7 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
 def definition_too_old(context: Context) -> Iterator[Finding]:
     """One finding for each definition; one that is missing is another rule's."""
     world = context.world
-    for kind, folder in _CRDS.items():
+    for kind in _FIELDS:
         definition = world.host.get(CRDS, kind.group_resource)
         wanted = kind.api_version.rpartition("/")[2]
         for version in items(definition, "spec", "versions"):
@@ -144,7 +140,7 @@ def definition_too_old(context: Context) -> Iterator[Finding]:
                     f"the definition of {kind.group_resource} is older than the controller",
                     evidence=f"the schema of version {wanted} lacks {', '.join(missing)}",
                     # Karmada's own definition must not be replaced by ours.
-                    fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {folder}"
+                    fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {_DEFINITIONS}"
                     if labels_of(definition).get("app.kubernetes.io/part-of") == "mcs-controller"
                     else "update Karmada to a release whose definition has these fields",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 LOG_LINES = 40
 
+# Whose tests open connections. Those of the others do not, and are too many to look after each.
+WITH_CONNECTIONS = ("tests/integration/", "tests/e2e/")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -31,3 +35,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections += [(f"log of {process.name}", process.tail(LOG_LINES)) for process in RECENT]
     return report
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures, and before pytest asks what could not be raised
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Find what a file has left open at its end: later it would be found in another file, or when all tests have run."""
+    if item.nodeid.startswith(WITH_CONNECTIONS) and (nextitem is None or nextitem.path != item.path):
+        gc.collect()
+        gc.collect()  # of what a finalizer let go

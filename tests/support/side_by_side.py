@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -293,7 +294,11 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # so that the progress can be told
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     counter = Counter()
-    exit_code = int(pytest.main(arguments, plugins=[counter]))
+    try:
+        exit_code = int(pytest.main(arguments, plugins=[counter]))
+    except Exception:  # of a plugin that ends: what became of the tests is known
+        traceback.print_exc()
+        exit_code = int(pytest.ExitCode.TESTS_FAILED)
     complete = report.with_suffix(".new")
     counts = counter.counts(exit_code)
     complete.write_text(

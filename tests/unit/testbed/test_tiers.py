@@ -60,10 +60,11 @@ def write(part: Part, text: str) -> None:
         (PASSES + "def test_ends():\n import os\n os._exit(0)\n", "1 passed, 1 failed"),
         (PASSES + "def test_dies():\n import os\n os.kill(os.getpid(), 9)\n", "1 passed, 1 failed"),
         (PASSES + "def test_stops():\n raise KeyboardInterrupt\n", "2 passed, 1 failed"),
+        (PASSES + "def test_leaves(request):\n request.config.add_cleanup(lambda: 1 / 0)\n", "3 passed, 1 failed"),
     ],
     ids=[
         *("all pass", "one fails", "fixtures fail, one is skipped", "not importable", "no tests"),
-        *("ends with code 0 in the middle", "is killed", "is interrupted"),
+        *("ends with code 0 in the middle", "is killed", "is interrupted", "leaves what fails at the end"),
     ],
 )
 def test_result_is_that_of_both_and_its_last_line_says_so(

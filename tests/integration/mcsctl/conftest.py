@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 from mcs_controller.diagnosis.findings import Severity
@@ -61,14 +62,18 @@ class Patient:
 
         return await wait_for(f"verdict {code} and no other", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
+    async def problems(self, service_name: str = "web") -> list[tuple[str, ...]]:
+        """What one diagnosis finds, and what could not be looked at."""
+        findings = (await self.doctor(service_name)).findings
+        worse = [one for one in findings if one.severity > Severity.INFO]
+        return [(one.code, one.severity.name, one.problem, one.evidence) for one in worse]
+
     async def healthy(self, service_name: str = "web") -> None:
         """Wait until nothing is found, and everything could be looked at."""
 
         async def probe() -> bool:
-            diagnosis = await self.doctor(service_name)
-            worse = [one for one in diagnosis.findings if one.severity > Severity.INFO]
-            if worse:
-                raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
+            if problems := await self.problems(service_name):
+                raise NotYet(f"{problems}")
             return True
 
         await wait_for("a diagnosis without findings", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
@@ -102,10 +107,8 @@ def kubeconfig_of(bed: Bed) -> str:
     return ":".join(str(plane.access.kubeconfig) for plane in (bed.host, *bed.members.values()))
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def patient(doctors_bed: tuple[Bed, ControllerProcess]) -> AsyncIterator[Patient]:
-    """A service that works, for one test to break."""
-    bed, process = doctors_bed
+async def new_patient(bed: Bed, process: ControllerProcess) -> Patient:
+    """A service that works, in a namespace that is removed if it does not get so far."""
     space = await Space.make(bed)
     made = Patient(space, process, kubeconfig_of(bed))
     try:
@@ -113,6 +116,31 @@ async def patient(doctors_bed: tuple[Bed, ControllerProcess]) -> AsyncIterator[P
         await space.create(web, multiclusterservice("web", ["member1"], ["member2"]))
         await space.create_in("member1", deployment("web", 1))
         await made.healthy()
-        yield made
-    finally:
+    except BaseException:
         await space.remove()
+        raise
+    return made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def patient(doctors_bed: tuple[Bed, ControllerProcess]) -> AsyncIterator[Patient]:
+    """A service that works, for one test to break."""
+    made = await new_patient(*doctors_bed)
+    yield made
+    await made.space.remove()
+
+
+@pytest.fixture(scope="session")
+def used() -> list[Patient]:
+    """Services that tests have left as they were, for the next ones to break: a namespace costs more than a test."""
+    return []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shared(doctors_bed: tuple[Bed, ControllerProcess], used: list[Patient]) -> AsyncIterator[Patient]:
+    """A service that works, for a test that leaves it, and its namespace, as they were."""
+    while used and await used[-1].problems():  # of a test that failed
+        await used.pop().space.remove()
+    if not used:
+        used.append(await new_patient(*doctors_bed))
+    yield used[-1]

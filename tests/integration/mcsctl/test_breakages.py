@@ -25,9 +25,9 @@ async def mends(patient: Patient, code: str) -> None:
     await patient.healthy()
 
 
-async def test_breakage_1_a_consumer_that_is_misspelled(patient: Patient):
-    await patient.space.patch_mcs("web", {"consumerClusters": [{"name": "membr2"}]})
-    await mends(patient, "MCS033")
+async def test_breakage_1_a_consumer_that_is_misspelled(shared: Patient):
+    await shared.space.patch_mcs("web", {"consumerClusters": [{"name": "membr2"}]})
+    await mends(shared, "MCS033")
 
 
 async def test_breakage_2_the_service_is_missing(patient: Patient):
@@ -35,15 +35,15 @@ async def test_breakage_2_the_service_is_missing(patient: Patient):
     await mends(patient, "MCS031")
 
 
-async def test_a_service_that_is_misspelled(patient: Patient):
-    finding = await patient.verdict_is("MCS030", "wbe")
+async def test_a_service_that_is_misspelled(shared: Patient):
+    finding = await shared.verdict_is("MCS030", "wbe")
     assert "did you mean web?" in finding.problem
-    assert "Healthy" in await patient.paste(finding.fix)
+    assert "Healthy" in await shared.paste(finding.fix)
 
 
-async def test_breakage_17_the_kubeconfig_of_a_member(patient: Patient):
-    options = AccessOptions(kubeconfig=patient.kubeconfig, context="member1")
-    diagnosis = await run_doctor(options, (patient.space.namespace, "web"))
+async def test_breakage_17_the_kubeconfig_of_a_member(shared: Patient):
+    options = AccessOptions(kubeconfig=shared.kubeconfig, context="member1")
+    diagnosis = await run_doctor(options, (shared.space.namespace, "web"))
     assert [one.code for one in diagnosis.findings if one.severity is Severity.ERROR] == ["MCS001"]
     assert diagnosis.verdict is not None
     assert "--context CONTEXT" in diagnosis.verdict.fix

@@ -82,23 +82,23 @@ async def test_breakage_26_the_consumer_is_the_provider(patient: Patient):
     assert {"name": "member2"} in consumers
 
 
-async def test_breakage_6_a_port_that_the_service_does_not_have(patient: Patient):
-    await patient.space.patch_mcs("web", {"ports": [{"port": 8080}]})
-    await mends(patient, "MCS035")
+async def test_breakage_6_a_port_that_the_service_does_not_have(shared: Patient):
+    await shared.space.patch_mcs("web", {"ports": [{"port": 8080}]})
+    await mends(shared, "MCS035")
 
 
-async def test_a_service_of_type_externalname(patient: Patient):
-    await patch_service(patient, {"type": "ExternalName", "externalName": "example.com"})
-    await mends(patient, "MCS036")
+async def test_a_service_of_type_externalname(shared: Patient):
+    await patch_service(shared, {"type": "ExternalName", "externalName": "example.com"})
+    await mends(shared, "MCS036")
 
 
-async def test_the_service_that_every_cluster_has(patient: Patient):
-    space = Space(patient.space.bed, "default")
+async def test_the_service_that_every_cluster_has(shared: Patient):
+    space = Space(shared.space.bed, "default")
     await space.create(multiclusterservice("kubernetes", ["member1"], ["member2"]))
     try:
-        there = replace(patient, space=space)
+        there = replace(shared, space=space)
         finding = await finds(there, "MCS037", Severity.ERROR, minutes_later=2, service_name="kubernetes")
-        await patient.paste(finding.fix)
+        await shared.paste(finding.fix)
         await gone(space.host, MCS, "kubernetes", "default")
     finally:
         await space.host.delete(MCS, "kubernetes", namespace="default", missing_ok=True)
@@ -124,9 +124,9 @@ async def test_breakage_27_the_workload_s_policy_is_refused(patient: Patient):
     await mends(patient, "MCS039")
 
 
-async def test_local_traffic_only(patient: Patient):
-    await patch_service(patient, {"internalTrafficPolicy": "Local"})
-    await mends(patient, "MCS040")
+async def test_local_traffic_only(shared: Patient):
+    await patch_service(shared, {"internalTrafficPolicy": "Local"})
+    await mends(shared, "MCS040")
 
 
 async def test_a_finalizer_holds_the_multiclusterservice(patient: Patient):
@@ -141,8 +141,8 @@ async def test_a_finalizer_holds_the_multiclusterservice(patient: Patient):
     await gone(space.host, MCS, "web", space.namespace)
 
 
-async def test_breakage_7_the_namespace_is_kept_out_by_its_label(patient: Patient):
-    space = Space(patient.space.bed, f"{patient.space.namespace}-kept")
+async def test_breakage_7_the_namespace_is_kept_out_by_its_label(shared: Patient):
+    space = Space(shared.space.bed, f"{shared.space.namespace}-kept")
     labels = {SKIP: "true"}
     await space.host.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace, "labels": labels}}
@@ -150,9 +150,9 @@ async def test_breakage_7_the_namespace_is_kept_out_by_its_label(patient: Patien
     try:
         web = service("web", selector={"app": "web"})
         await space.create(web, multiclusterservice("web", ["member1"], ["member2"]))
-        other = replace(patient, space=space)
+        other = replace(shared, space=space)
         finding = await other.verdict_is("MCS042")
-        await patient.paste(finding.fix)
+        await shared.paste(finding.fix)
         await space.exists_in_members()
         await space.create_in("member1", deployment("web", 1))
         await other.healthy()
@@ -160,19 +160,19 @@ async def test_breakage_7_the_namespace_is_kept_out_by_its_label(patient: Patien
         await space.remove()
 
 
-async def test_dispatching_is_suspended(patient: Patient):
-    space = patient.space
+async def test_dispatching_is_suspended(shared: Patient):
+    space = shared.space
     suspension = {"spec": {"suspension": {"dispatching": True}}}
     await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
-    await mends(patient, "MCS043")
+    await mends(shared, "MCS043")
 
 
-async def test_an_annotation_that_cannot_be_read(patient: Patient):
+async def test_an_annotation_that_cannot_be_read(shared: Patient):
     annotations = {"metadata": {"annotations": {WITHDRAW_AFTER: "5 minutes"}}}
-    await patient.space.host.patch(MCS, "web", annotations, namespace=patient.space.namespace)
-    finding = await finds(patient, "MCS044", Severity.WARNING)
-    await patient.paste(finding.fix)
-    await patient.healthy()
+    await shared.space.host.patch(MCS, "web", annotations, namespace=shared.space.namespace)
+    finding = await finds(shared, "MCS044", Severity.WARNING)
+    await shared.paste(finding.fix)
+    await shared.healthy()
 
 
 async def test_the_namespace_is_being_deleted(patient: Patient):

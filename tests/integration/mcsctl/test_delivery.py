@@ -61,8 +61,8 @@ async def test_a_work_that_is_held_by_a_finalizer(patient: Patient):
             await patient.space.host.patch(WORKS, name, left, namespace=where)
 
 
-async def test_a_webhook_of_a_member_does_not_answer(patient: Patient):
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_a_webhook_of_a_member_does_not_answer(shared: Patient):
+    member, namespace = shared.space.member("member2"), shared.space.namespace
     hook = {
         "name": "gone.example.com",
         "clientConfig": {"url": "https://127.0.0.1:1/validate"},
@@ -78,8 +78,8 @@ async def test_a_webhook_of_a_member_does_not_answer(patient: Patient):
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
     await member.create({**kind, "metadata": {"name": namespace}, "webhooks": [hook]})
     try:
-        await _refused(patient)
-        await mends(patient, "MCS066")
+        await _refused(shared)
+        await mends(shared, "MCS066")
     finally:
         await member.delete(WEBHOOKS, namespace)
 
@@ -184,8 +184,8 @@ async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
     await patient.healthy()
 
 
-async def test_breakage_24_the_dns_of_a_consumer_is_stopped(patient: Patient):
-    member, system = patient.space.member("member2"), "kube-system"
+async def test_breakage_24_the_dns_of_a_consumer_is_stopped(shared: Patient):
+    member, system = shared.space.member("member2"), "kube-system"
     coredns = deployment("coredns", 1)
     labels = {"k8s-app": "kube-dns"}
     coredns["metadata"]["labels"] = labels
@@ -194,34 +194,34 @@ async def test_breakage_24_the_dns_of_a_consumer_is_stopped(patient: Patient):
     await member.create(service("kube-dns", selector=labels), namespace=system)
     await member.create(coredns, namespace=system)
     try:
-        await patient.healthy()
+        await shared.healthy()
         await member.patch(DEPLOYMENTS, "coredns", {"spec": {"replicas": 0}}, namespace=system)
-        await mends(patient, "MCS081")
+        await mends(shared, "MCS081")
     finally:
         await member.delete(DEPLOYMENTS, "coredns", namespace=system)
         await member.delete(SERVICES, "kube-dns", namespace=system)
 
 
-async def test_a_network_policy_of_a_consumer_denies_egress(patient: Patient):
+async def test_a_network_policy_of_a_consumer_denies_egress(shared: Patient):
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": "deny"},
         "spec": {"podSelector": {}, "policyTypes": ["Egress"]},
     }
-    await patient.space.create_in("member2", policy)
-    await mends(patient, "MCS083")
+    await shared.space.create_in("member2", policy)
+    await mends(shared, "MCS083")
 
 
-async def test_a_node_of_a_consumer_is_not_ready(patient: Patient):
-    member = patient.space.member("member2")
+async def test_a_node_of_a_consumer_is_not_ready(shared: Patient):
+    member = shared.space.member("member2")
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stopped"}, "spec": {"unschedulable": True}}
     await member.create(node)
     try:
-        await eventually("a finding", lambda: found(patient), ["MCS085"])
+        await eventually("a finding", lambda: found(shared), ["MCS085"])
     finally:
         await member.delete("v1/nodes", "stopped")
-    await patient.healthy()
+    await shared.healthy()
 
 
 async def found(patient: Patient) -> list[str]:
@@ -257,6 +257,6 @@ async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_us
     await eventually("no Pod of the probe", count, 0)
 
 
-async def test_a_consumer_without_kube_proxy_is_mentioned(patient: Patient):
-    mentioned = {one.code for one in (await patient.doctor()).findings if one.severity is Severity.INFO}
+async def test_a_consumer_without_kube_proxy_is_mentioned(shared: Patient):
+    mentioned = {one.code for one in (await shared.doctor()).findings if one.severity is Severity.INFO}
     assert "MCS082" in mentioned

@@ -89,13 +89,13 @@ async def test_a_token_that_cannot_be_renewed_changes_nothing(doctors_bed):
     assert await stored(bed, "member1") == good
 
 
-async def test_a_renewed_token_is_what_the_service_needs(patient: Patient):
-    bed = patient.space.bed
+async def test_a_renewed_token_is_what_the_service_needs(shared: Patient):
+    bed = shared.space.bed
     good = await stored(bed, "member1")
     try:
         await store(bed, "member1", token="wrong")
-        await patient.paste(f"mcsctl --kubeconfig {patient.kubeconfig} --context karmada token renew member1")
-        await patient.healthy()
+        await shared.paste(f"mcsctl --kubeconfig {shared.kubeconfig} --context karmada token renew member1")
+        await shared.healthy()
     finally:
         await store(bed, "member1", **good)
 

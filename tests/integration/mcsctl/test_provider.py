@@ -51,9 +51,9 @@ async def change_pods(patient: Patient, *, image: str = "nginx", **container: An
     await wait_for(f"a Pod of image {image} alone", probe, PATIENCE_SECONDS)
 
 
-async def test_breakage_7_the_namespace_is_missing_in_the_provider(patient: Patient):
+async def test_breakage_7_the_namespace_is_missing_in_the_provider(shared: Patient):
     """The controller's flag has kept namespaces called so out of the members since ever."""
-    space = Space(patient.space.bed, f"kube-{patient.space.namespace}")
+    space = Space(shared.space.bed, f"kube-{shared.space.namespace}")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace}}
     await space.host.create(namespace)
     try:
@@ -61,9 +61,9 @@ async def test_breakage_7_the_namespace_is_missing_in_the_provider(patient: Pati
         await space.create(
             service("web", selector={"app": "web"}), multiclusterservice("web", ["member1"], ["member2"])
         )
-        other = replace(patient, space=space)
+        other = replace(shared, space=space)
         finding = await finds(other, "MCS050", Severity.ERROR, minutes_later=2)
-        await patient.paste(finding.fix)
+        await shared.paste(finding.fix)
         await space.create_in("member1", deployment("web", 1))
         await other.healthy()
     finally:
@@ -86,15 +86,15 @@ async def test_the_service_is_missing_in_the_provider(patient: Patient):
     await patient.healthy()
 
 
-async def test_breakage_3_the_selector_is_misspelled(patient: Patient):
-    await patch_service(patient, {"selector": {"app": "wbe"}})
-    await mends(patient, "MCS052")
+async def test_breakage_3_the_selector_is_misspelled(shared: Patient):
+    await patch_service(shared, {"selector": {"app": "wbe"}})
+    await mends(shared, "MCS052")
 
 
-async def test_breakage_4_the_deployment_is_scaled_to_zero(patient: Patient):
-    space = patient.space
+async def test_breakage_4_the_deployment_is_scaled_to_zero(shared: Patient):
+    space = shared.space
     await space.member("member1").patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, namespace=space.namespace)
-    await mends(patient, "MCS053")
+    await mends(shared, "MCS053")
 
 
 async def test_breakage_4_the_pods_cannot_start(patient: Patient):

@@ -30,11 +30,11 @@ async def mcsctl(
     return output.out, output.err
 
 
-async def test_get_shows_each_route_with_its_endpoints(patient: Patient, capsys: pytest.CaptureFixture[str]):
-    space = ("-n", patient.space.namespace)
+async def test_get_shows_each_route_with_its_endpoints(shared: Patient, capsys: pytest.CaptureFixture[str]):
+    space = ("-n", shared.space.namespace)
 
     async def delivered() -> Any:
-        output, _ = await mcsctl(patient, capsys, "get", *space, "-o", "json")
+        output, _ = await mcsctl(shared, capsys, "get", *space, "-o", "json")
         (row,) = json.loads(output)["services"]
         if [one["state"] for one in row["routes"]] != ["ok"] or row["notes"]:
             raise NotYet(output)
@@ -45,34 +45,34 @@ async def test_get_shows_each_route_with_its_endpoints(patient: Patient, capsys:
     assert (route["provider"], route["consumer"]) == ("member1", "member2")
     assert route["offered"] == route["delivered"] == {"ready": 1, "total": 1}
     for words in (["web", *space], ["-A", "-o", "wide"]):
-        output, _ = await mcsctl(patient, capsys, "get", *words)
+        output, _ = await mcsctl(shared, capsys, "get", *words)
         assert "1/1" in output
         assert "\x1b" not in output, "no colours in a pipe"
-    output, _ = await mcsctl(patient, capsys, "graph", "web", *space, "--format", "mermaid")
+    output, _ = await mcsctl(shared, capsys, "graph", "web", *space, "--format", "mermaid")
     assert '-->|"1/1"|' in output
-    output, errors = await mcsctl(patient, capsys, "get", "wbe", *space, code=EXIT_BROKEN)
+    output, errors = await mcsctl(shared, capsys, "get", "wbe", *space, code=EXIT_BROKEN)
     assert (output, "No MultiClusterService wbe" in errors) == ("", True)
 
 
-async def test_describe_follows_the_chain_object_by_object(patient: Patient, capsys: pytest.CaptureFixture[str]):
-    space = ("-n", patient.space.namespace)
-    output, _ = await mcsctl(patient, capsys, "describe", "web", *space, "-o", "json")
+async def test_describe_follows_the_chain_object_by_object(shared: Patient, capsys: pytest.CaptureFixture[str]):
+    space = ("-n", shared.space.namespace)
+    output, _ = await mcsctl(shared, capsys, "describe", "web", *space, "-o", "json")
     steps = json.loads(output)["chain"]
     assert {one["status"] for one in steps} == {"there"}, output
     assert all(one["version"] for one in steps)
     sections = list(dict.fromkeys(one["section"] for one in steps))
     assert sections == ["control plane", "member1, provider", "member2, consumer", "member1 → member2"]
-    output, _ = await mcsctl(patient, capsys, "describe", "web", *space)
+    output, _ = await mcsctl(shared, capsys, "describe", "web", *space)
     assert "karmada-es-member2" in output
-    output, _ = await mcsctl(patient, capsys, "describe", "wbe", *space, code=EXIT_BROKEN)
+    output, _ = await mcsctl(shared, capsys, "describe", "wbe", *space, code=EXIT_BROKEN)
     assert output.count("missing") == 3
 
 
-async def test_trace_times_each_hop_and_leaves_nothing(patient: Patient, capsys: pytest.CaptureFixture[str]):
-    space = patient.space.namespace
-    output, _ = await mcsctl(patient, capsys, "trace", "web", "-n", space, "--touch", "-o", "json")
+async def test_trace_times_each_hop_and_leaves_nothing(shared: Patient, capsys: pytest.CaptureFixture[str]):
+    space = shared.space.namespace
+    output, _ = await mcsctl(shared, capsys, "trace", "web", "-n", space, "--touch", "-o", "json")
     hops = json.loads(output)["hops"]
     assert [one["cluster"] for one in hops] == ["member1", "member1", "member2", "member2"]
     assert all(one["milliseconds"] is not None for one in hops)
-    left = await patient.space.bed.members["member1"].api.list(SLICES, namespace=space)
+    left = await shared.space.bed.members["member1"].api.list(SLICES, namespace=space)
     assert not [one for one in left if "-trace-" in one["metadata"]["name"]]

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from mcs_controller.api.common import parse_time
-from mcs_controller.diagnosis.findings import CONTROL_PLANE, Severity
+from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.diagnosis.world import SLICES, WORKS, annotations_of, items, labels_of, mapping, text
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import ADDRESS_RULES
@@ -24,12 +24,6 @@ YOUNG_SECONDS: Final = 15.0
 def kubectl(world: World, cluster: str, *words: str) -> str:
     """A call of kubectl that can be pasted."""
     return f"{world.kubectl(cluster)} {shlex.join(words)}"
-
-
-def controller_log(world: World) -> str:
-    """The command that shows what the controller says."""
-    words = ("-n", wk.SYSTEM_NAMESPACE, "logs", "deployment/mcs-controller-manager", "--tail=100")
-    return kubectl(world, CONTROL_PLANE, *words)
 
 
 def by_age(world: World, *objects: Object | None) -> Severity:

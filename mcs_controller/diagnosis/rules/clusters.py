@@ -14,7 +14,7 @@ import msgspec
 
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
-from mcs_controller.diagnosis.rules.leases import TAKEOVER_SECONDS, described, overdue_seconds
+from mcs_controller.diagnosis.rules.leases import KARMADAS_AGENT, TAKEOVER_SECONDS, described, overdue_seconds
 from mcs_controller.diagnosis.rules.objects import apply_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
@@ -433,7 +433,7 @@ def agent_down(context: Context) -> Iterator[Finding]:
         return
     lease = leases[0]
     name, namespace = text(lease, "metadata", "name"), text(lease, "metadata", "namespace")
-    deployment = AGENT_LEASE if name == AGENT_LEASE else "karmada-agent"
+    deployment = AGENT_LEASE if name == AGENT_LEASE else KARMADAS_AGENT
     yield context.found(
         ObjectRef(CONTROL_PLANE, "Lease", name, namespace),
         f"the agent of {context.cluster} does not renew its Lease",

@@ -15,7 +15,8 @@ from mcs_controller.diagnosis.rules.chain import (
     kubectl,
     own_slices,
 )
-from mcs_controller.diagnosis.rules.delivery import member_object, refusals
+from mcs_controller.diagnosis.rules.delivery import NOT_DONE, member_object, refusals
+from mcs_controller.diagnosis.rules.leases import restart
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
     CLUSTERS,
@@ -31,7 +32,6 @@ from mcs_controller.diagnosis.world import (
     text,
 )
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.naming import execution_namespace, work_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,19 +91,17 @@ def namespace_missing(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="Without the Service the consumer has neither a name nor an address for it.",
     evidence="The Service in the consumer.",
-    fix="Whatever is broken before this in the chain; if nothing is, see the Work that holds the Service.",
+    fix=NOT_DONE,
 )
 def service_missing(context: Context) -> Iterator[Finding]:
     """It is put there by a Work."""
     world, consumer = context.world, context.cluster
     if world.snapshot(consumer).get(SERVICES, world.name, world.namespace) is None:
-        name = work_name(wk.SERVICE_KIND, world.namespace, world.name)
-        words = ("-n", execution_namespace(consumer), "describe", "work", name)
         yield context.found(
             ObjectRef(consumer, wk.SERVICE_KIND, world.name, world.namespace),
             f"{consumer} has no Service {world.name}",
             evidence=f"GET services/{world.name}: 404",
-            fix=kubectl(world, CONTROL_PLANE, *words),
+            fix=restart(world, consumer, executes=True),
             severity=by_age(world, world.mcs, world.template),
         )
 
@@ -116,19 +114,18 @@ def service_missing(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="The consumer's EndpointSlices do not have the endpoints that the provider has.",
     evidence="The EndpointSlices of the Service in both clusters.",
-    fix="Whatever is broken before this in the chain; if nothing is, see the Works of the consumer.",
+    fix=NOT_DONE,
 )
 def endpoints_missing(context: Context) -> Iterator[Finding]:
     """It compares addresses, not objects."""
     world, provider, consumer = context.world, context.provider, context.cluster
     own, there = own_slices(world, provider), copied_slices(world, provider, consumer)
     if missing := all_endpoints(own, provider).keys() - all_endpoints(there, provider):
-        words = ("-n", execution_namespace(consumer), "get", "works", "-l", f"{wk.MCS_NAME}={world.name}", "-o", "yaml")
         yield context.found(
             ObjectRef(consumer, wk.SLICE_KIND, "", world.namespace),
             f"{len(missing)} addresses of {provider} are not in {consumer}",
             evidence=f"missing: {', '.join(sorted(missing)[:5])}",
-            fix=kubectl(world, CONTROL_PLANE, *words),
+            fix=restart(world, consumer, executes=True),
             severity=by_age(world, world.mcs, *own, *there),
         )
 
@@ -178,7 +175,7 @@ def _owned_by(world: World, cluster: str) -> str:
     meaning="Somebody has changed ports or type in the consumer, and it is not changed back; or a change of the "
     "control plane's Service has not arrived.",
     evidence="spec.type and spec.ports of both.",
-    fix="Change the Service in the control plane, never in a member.",
+    fix=f"Change the Service in the control plane, never in a member. {NOT_DONE}",
 )
 def service_differs(context: Context) -> Iterator[Finding]:
     """Fields that members set by themselves are not compared."""
@@ -189,14 +186,11 @@ def service_differs(context: Context) -> Iterator[Finding]:
         return
     wanted, found = _shape(template), _shape(there)
     if wanted != found:
-        patch = f"spec of the control plane: {wanted}; of {consumer}: {found}"
-        name = work_name(wk.SERVICE_KIND, world.namespace, world.name)
-        words = ("-n", execution_namespace(consumer), "describe", "work", name)
         yield context.found(
             ObjectRef(consumer, wk.SERVICE_KIND, world.name, world.namespace),
             f"Service {world.name} of {consumer} has other ports, or another type, than in the control plane",
-            evidence=patch,
-            fix=kubectl(world, CONTROL_PLANE, *words),
+            evidence=f"spec of the control plane: {wanted}; of {consumer}: {found}",
+            fix=restart(world, consumer, executes=True),
             severity=by_age(world, template, there),
         )
 
@@ -224,7 +218,7 @@ def _shape(service: Object) -> tuple[str, list[tuple[Any, ...]]]:
     meaning="trafficDistribution or topology hints of the provider prefer places that the consumer does not have. "
     "kube-proxy then uses all endpoints.",
     evidence="hints.forZones and hints.forNodes of the EndpointSlices against the labels of the consumer's nodes.",
-    fix="Nothing, or leave out trafficDistribution; --strip-endpoint-topology leaves the hints out.",
+    fix="Nothing, or leave out trafficDistribution; --strip-topology leaves the hints out.",
 )
 def hints_elsewhere(context: Context) -> Iterator[Finding]:
     """Nodes are looked at only if there are hints."""
@@ -258,7 +252,7 @@ def hints_elsewhere(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="The consumer's EndpointSlices have the addresses, and an older state of them.",
     evidence="conditions.ready of the endpoints in both clusters.",
-    fix="Whatever is broken before this in the chain; if nothing is, see the Works of the consumer.",
+    fix=NOT_DONE,
 )
 def none_ready(context: Context) -> Iterator[Finding]:
     """Of a provider whose addresses are there."""
@@ -267,12 +261,11 @@ def none_ready(context: Context) -> Iterator[Finding]:
     here, there = all_endpoints(own, provider), all_endpoints(copies, provider)
     ready = sorted(address for address, is_ready in here.items() if is_ready)
     if ready and there and not any(there.values()):
-        words = ("-n", execution_namespace(consumer), "get", "works", "-l", f"{wk.MCS_NAME}={world.name}", "-o", "yaml")
         yield context.found(
             ObjectRef(consumer, wk.SLICE_KIND, "", world.namespace),
             f"no endpoint of {provider} is ready in {consumer}",
             evidence=f"ready in {provider}: {', '.join(ready[:5])}",
-            fix=kubectl(world, CONTROL_PLANE, *words),
+            fix=restart(world, consumer, executes=True),
             severity=by_age(world, world.mcs, *own, *copies),
         )
 

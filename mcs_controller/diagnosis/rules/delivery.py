@@ -11,7 +11,6 @@ from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Se
 from mcs_controller.diagnosis.rules.chain import (
     by_age,
     collected_work,
-    controller_log,
     dispatched_work,
     endpoints_of,
     is_young,
@@ -20,6 +19,7 @@ from mcs_controller.diagnosis.rules.chain import (
     own_slices,
     works_in,
 )
+from mcs_controller.diagnosis.rules.leases import restart
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import WEBHOOKS, WORKS, condition, dig, items, text
 from mcs_controller.domain import well_known as wk
@@ -42,6 +42,12 @@ REFUSALS: Final = {
     "MCS073": re.compile(r"is not managed by Karmada|belongs to (?:Work|another)|is applied by another Work already"),
 }
 """The rule that explains why a member does not take an object, by what its Work says."""
+
+NOT_DONE: Final = (
+    "Whatever is broken before this in the chain. If nothing is, restart the controller, which then looks at "
+    "everything; its log from before belongs into a bug report (`mcsctl bundle`)."
+)
+"""The documented fix of what a controller that leads has left undone."""
 
 _OURS: Final = (wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER, wk.EXECUTION_FINALIZER)
 
@@ -87,7 +93,7 @@ def work_ref(work: Object) -> ObjectRef:
     symptom=True,
     meaning="The control plane has no Work with an EndpointSlice of the provider, so no consumer gets its endpoints.",
     evidence="The EndpointSlices of the Service in the provider, and the Works in its execution namespace.",
-    fix="Whatever is broken before this in the chain; if nothing is, the log of the controller says more.",
+    fix=NOT_DONE,
 )
 def not_collected(context: Context) -> Iterator[Finding]:
     """One finding for all slices."""
@@ -99,7 +105,7 @@ def not_collected(context: Context) -> Iterator[Finding]:
             ObjectRef(provider, wk.SLICE_KIND, names[0], world.namespace),
             f"{len(names)} EndpointSlices of {provider} are not collected",
             evidence=f"no Work in {execution_namespace(provider)} holds {', '.join(names[:5])}",
-            fix=controller_log(world),
+            fix=restart(world, provider),
             severity=by_age(world, world.mcs, *missing),
         )
 
@@ -112,7 +118,7 @@ def not_collected(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="The endpoints of the provider have changed, and what is sent to the consumer is older.",
     evidence="The EndpointSlice in the provider, the Work that holds it, and the Work for the consumer.",
-    fix="Whatever is broken before this in the chain; if nothing is, the log of the controller says more.",
+    fix=NOT_DONE,
 )
 def work_behind(context: Context) -> Iterator[Finding]:
     """One finding for each pair of clusters."""
@@ -132,7 +138,7 @@ def work_behind(context: Context) -> Iterator[Finding]:
             work_ref(behind),
             f"the endpoints {hop} of EndpointSlice {text(one, 'metadata', 'name')} of {provider} are out of date",
             evidence=f"ready in {provider}: {_ready(wanted)}; in the Work: {_ready(held)}",
-            fix=controller_log(world),
+            fix=restart(world, provider if behind is collected else CONTROL_PLANE),
             severity=by_age(world, world.mcs, one, collected, dispatched),
         )
         return
@@ -152,7 +158,7 @@ def _ready(endpoints: Mapping[str, bool]) -> str:
     symptom=True,
     meaning="The control plane has the provider's EndpointSlice, and no Work that brings it to the consumer.",
     evidence="The Works in the execution namespaces of both clusters.",
-    fix="Whatever is broken before this in the chain; if nothing is, the log of the controller says more.",
+    fix=NOT_DONE,
 )
 def not_dispatched(context: Context) -> Iterator[Finding]:
     """Of a service that lists its ports, slices that have none of them are not sent."""
@@ -168,7 +174,7 @@ def not_dispatched(context: Context) -> Iterator[Finding]:
         ObjectRef(CONTROL_PLANE, wk.WORK_KIND, "", execution_namespace(consumer)),
         f"{len(names)} EndpointSlices of {provider} are not sent to {consumer}",
         evidence=f"no Work in {execution_namespace(consumer)} brings {', '.join(names[:5])}",
-        fix=controller_log(world),
+        fix=restart(world),
         severity=by_age(world, world.mcs, *(one for pair in missing for one in pair)),
     )
 
@@ -181,33 +187,30 @@ def not_dispatched(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="The Service or an EndpointSlice is sent to the member, which refuses it, or nobody applies it there.",
     evidence="Condition Applied of the Works in the member's execution namespace.",
-    fix="The condition has the member's own words.",
+    fix="Mend what the member's own words in the condition name. Without a condition, restart whoever applies Works.",
 )
 def not_applied(context: Context) -> Iterator[Finding]:
     """Only what no other rule explains; one finding for each member."""
     world, cluster = context.world, context.cluster
     for work, _, words in refusals(world, cluster):
-        yield _not_applied(context, work, words, Severity.ERROR)
+        ref = work_ref(work)
+        look = kubectl(world, CONTROL_PLANE, "-n", ref.namespace, "describe", "work", ref.name)
+        yield _not_applied(context, work, words, f"Mend in {cluster} what its words name. In full: {look}")
         return
     if world.service is None or world.mcs is None:
         return
     for work in works_in(world, cluster):
         waits = not condition(work, wk.APPLIED) and not dig(work, "spec", "suspendDispatching")
         if waits and manifest_of(work) and not text(work, "metadata", "deletionTimestamp"):
-            yield _not_applied(context, work, "there is no condition Applied", by_age(world, work))
+            found = _not_applied(context, work, "no condition Applied", restart(world, cluster, executes=True))
+            yield replace(found, severity=by_age(world, work))
             return
 
 
-def _not_applied(context: Context, work: Object, words: str, severity: Severity) -> Finding:
-    ref, world = member_object(context.cluster, work), context.world
-    namespace, name = text(work, "metadata", "namespace"), text(work, "metadata", "name")
-    return context.found(
-        ref,
-        f"{context.cluster} has not taken {ref.kind} {ref.name}",
-        evidence=f"Work {namespace}/{name}: {words}",
-        fix=kubectl(world, CONTROL_PLANE, "-n", namespace, "describe", "work", name),
-        severity=severity,
-    )
+def _not_applied(context: Context, work: Object, words: str, fix: str) -> Finding:
+    ref, where = member_object(context.cluster, work), work_ref(work)
+    problem = f"{context.cluster} has not taken {ref.kind} {ref.name}"
+    return context.found(ref, problem, evidence=f"Work {where.namespace}/{where.name}: {words}", fix=fix)
 
 
 @rule(
@@ -229,7 +232,8 @@ def work_held(context: Context) -> Iterator[Finding]:
         held = [one for one in items(work, "metadata", "finalizers") if isinstance(one, str)]
         foreign = next((one for one in held if one not in _OURS), "")
         ref = work_ref(work)
-        fix = controller_log(world)
+        cluster = ref.namespace.removeprefix(wk.EXECUTION_PREFIX)
+        fix = restart(world, cluster, executes=True) if wk.EXECUTION_FINALIZER in held else restart(world)
         if foreign:
             path = f"/metadata/finalizers/{held.index(foreign)}"
             patch = json.dumps([{"op": "test", "path": path, "value": foreign}, {"op": "remove", "path": path}])
@@ -242,8 +246,7 @@ def work_held(context: Context) -> Iterator[Finding]:
             fix=fix,
             severity=by_age(world, work),
         )
-        clusters = frozenset({ref.namespace.removeprefix(wk.EXECUTION_PREFIX)})
-        yield replace(found, clusters=clusters, symptom=not foreign)
+        yield replace(found, clusters=frozenset({cluster}), symptom=not foreign)
 
 
 @rule(
@@ -367,7 +370,7 @@ def _by_name(context: Context) -> Mapping[str, tuple[Object, str]]:
     symptom=True,
     meaning="A condition of the MultiClusterService is not True, and no other rule has found out why.",
     evidence="The conditions of the MultiClusterService.",
-    fix="The message of the condition says what the controller waits for.",
+    fix="Mend what the message of the condition names. If nothing is left of it, restart the controller.",
 )
 def condition_unexplained(context: Context) -> Iterator[Finding]:
     """The last resort, so behind all others in the chain."""
@@ -376,11 +379,10 @@ def condition_unexplained(context: Context) -> Iterator[Finding]:
     if "CrossCluster" not in items(mcs, "spec", "types"):
         return
     ref = ObjectRef(CONTROL_PLANE, wk.MCS_KIND, world.name, world.namespace)
-    fix = kubectl(world, CONTROL_PLANE, "-n", world.namespace, "describe", "multiclusterservice", world.name)
     conditions = items(mcs, "status", "conditions")
     if not conditions:
         found = context.found(
-            ref, "no controller has written a condition", evidence="status.conditions is empty", fix=fix
+            ref, "no controller has written a condition", evidence="status.conditions is empty", fix=restart(world)
         )
         yield replace(found, severity=by_age(world, mcs))
     for one in conditions:
@@ -390,6 +392,6 @@ def condition_unexplained(context: Context) -> Iterator[Finding]:
                 ref,
                 f"condition {text(one, 'type')} is {text(one, 'status')}: {text(one, 'reason')}",
                 evidence=text(one, "message"),
-                fix=fix,
+                fix=f"Mend what the message names. If that is mended, have the controller look again: {restart(world)}",
                 severity=Severity.IN_PROGRESS if young else Severity.ERROR,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
-from mcs_controller.diagnosis.rules.leases import TAKEOVER_SECONDS, described, overdue_seconds
+from mcs_controller.diagnosis.rules.leases import KARMADAS, MANAGER, TAKEOVER_SECONDS, described, overdue_seconds
 from mcs_controller.diagnosis.rules.objects import reserved_problem
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from mcs_controller.diagnosis.findings import Finding
     from mcs_controller.diagnosis.rules.rule import Context
     from mcs_controller.diagnosis.world import Object, World
-
-MANAGER = "mcs-controller-manager"
-KARMADAS = "karmada-controller-manager"
 
 _FIRST_PASS_SECONDS = 15.0
 """A MultiClusterService gets its finalizer within a second; a controller that has just started has others before it."""

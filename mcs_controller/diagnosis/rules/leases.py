@@ -1,14 +1,21 @@
-"""What a Lease says of its holder."""
+"""What a Lease says of its holder, and how the process that should hold one begins anew."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final
 
-from mcs_controller.diagnosis.world import dig, moment, text
+from mcs_controller.diagnosis.findings import CONTROL_PLANE
+from mcs_controller.diagnosis.world import AGENT_LEASE, CLUSTERS, LEASES, Unseen, dig, moment, text
+from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.naming import execution_namespace
 
 if TYPE_CHECKING:
-    from mcs_controller.diagnosis.world import Object, World
+    from mcs_controller.diagnosis.world import Kind, Object, World
+
+MANAGER: Final = "mcs-controller-manager"
+KARMADAS: Final = "karmada-controller-manager"
+KARMADAS_AGENT: Final = "karmada-agent"
 
 TAKEOVER_SECONDS: Final = 10.0
 """A standby, or a Pod that is restarted, has taken the Lease by then: before that, it is an ordinary fail-over."""
@@ -30,3 +37,29 @@ def described(world: World, lease: Object) -> str:
     when = f"renewed {(world.now - renewed).total_seconds():.0f} s ago" if renewed is not None else "never renewed"
     holder = text(lease, "spec", "holderIdentity") or "nobody"
     return f"holder {holder}, {when}, duration {dig(lease, 'spec', 'leaseDurationSeconds')} s"
+
+
+def restart(world: World, cluster: str = CONTROL_PLANE, *, executes: bool = False) -> str:
+    """The command that restarts whoever serves MultiClusterServices, or, if it `executes`, applies Works.
+
+    In a Pull cluster an agent does what is done there. Where Karmada's own is there, too, that one applies Works.
+    """
+    if text(_known(world, CLUSTERS, cluster), "spec", "syncMode") == "Pull":
+        leases = {
+            AGENT_LEASE: (AGENT_LEASE, execution_namespace(cluster)),
+            KARMADAS_AGENT: (cluster, wk.CLUSTER_NAMESPACE),
+        }
+    else:
+        leases = {name: (name, wk.SYSTEM_NAMESPACE) for name in (MANAGER, KARMADAS)}
+        cluster = CONTROL_PLANE
+    there = [name for name, lease in leases.items() if _known(world, LEASES, *lease) is not None] or list(leases)[:1]
+    name = there[-1 if executes else 0]
+    return f"{world.kubectl(cluster)} -n {wk.SYSTEM_NAMESPACE} rollout restart deployment {name}"
+
+
+def _known(world: World, kind: Kind, name: str, namespace: str = "") -> Object | None:
+    """An object of the control plane, if it was seen: what is not is no reason to say nothing."""
+    try:
+        return world.host.get(kind, name, namespace)
+    except Unseen:
+        return None

@@ -41,6 +41,11 @@ def _number(obj: Any, *path: str) -> int:
     return found if isinstance(found, int) else 0
 
 
+def _restart_proxy(context: Context) -> str:
+    words = ("-n", _KUBE_SYSTEM, "rollout", "restart", "daemonset", "kube-proxy")
+    return kubectl(context.world, context.cluster, *words)
+
+
 @rule(
     "MCS080",
     "kube-proxy is not ready in a consumer",
@@ -48,7 +53,7 @@ def _number(obj: Any, *path: str) -> int:
     Scope.CONSUMER,
     meaning="Nodes without kube-proxy keep the rules that they had: new endpoints are not used, and old ones are.",
     evidence="status of DaemonSet kube-system/kube-proxy.",
-    fix="See why its Pods are not ready.",
+    fix="Restart it. If its Pods do not become ready then, `kubectl describe` says why.",
 )
 def proxy_not_ready(context: Context) -> Iterator[Finding]:
     """An error if it is ready nowhere; a warning if it is not on some nodes."""
@@ -62,7 +67,7 @@ def proxy_not_ready(context: Context) -> Iterator[Finding]:
         ObjectRef(context.cluster, "DaemonSet", "kube-proxy", _KUBE_SYSTEM),
         f"kube-proxy is ready on {ready} of {wanted} nodes of {context.cluster}",
         evidence=f"status.numberReady {ready}, status.desiredNumberScheduled {wanted}",
-        fix=kubectl(context.world, context.cluster, "-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-proxy"),
+        fix=_restart_proxy(context),
         severity=partial if ready else Severity.ERROR,
     )
 
@@ -307,12 +312,11 @@ def service_not_routed(context: Context) -> Iterator[Finding]:
     """Only if every endpoint answers: else it may be chance which one was met."""
     world = context.world
     if _is_proxy(context):
-        words = ("-n", _KUBE_SYSTEM, "rollout", "restart", "daemonset", "kube-proxy")
         yield context.found(
             ObjectRef(context.cluster, "Service", world.name, world.namespace),
             f"Service {world.name} does not answer in {context.cluster}, and its endpoints do: see kube-proxy",
             evidence=_told([*_probes(context, "service"), *_probes(context, "endpoint")]),
-            fix=kubectl(world, context.cluster, *words),
+            fix=_restart_proxy(context),
         )
 
 

@@ -32,6 +32,7 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -154,13 +155,34 @@ async def test_breakage_13_the_wrong_endpoint(shared: Patient):
         await mends(shared, "MCS018")
 
 
-async def test_a_certificate_that_is_expired(shared: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("testbed.certificates.LIFETIME", -timedelta(minutes=1))
-    pair = shared.space.bed.members["member1"].server_certificate("127.0.0.1")
+def another_server(patient: Patient, tmp_path: Path) -> ssl.SSLContext:
+    """The TLS of a server with a certificate of member1's authority."""
+    pair = patient.space.bed.members["member1"].server_certificate("127.0.0.1")
     both = tmp_path / "server.pem"
     both.write_bytes(pair.certificate_pem + pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
+    return context
+
+
+async def test_a_member_that_is_too_old(shared: Patient, tmp_path: Path):
+    """By what it says: none of the releases that the tests have is so old."""
+    access = shared.space.bed.members["member1"].access
+    now = (await shared.space.member("member1").raw("GET", "/version"))["gitVersion"]
+    old = f"v1.20{now[len('v1.20') :]}"
+    behind = ssl.create_default_context(cadata=access.ca_pem.decode())
+    instead, front = (now.encode(), old.encode()), another_server(shared, tmp_path)
+    async with TcpProxy(access.server, front=front, behind=behind, instead=instead) as proxy:
+        async with cluster(shared):
+            await shared.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": proxy.url}})
+            finding = await shared.verdict_is("MCS024")
+            assert old in finding.evidence
+        await shared.healthy()
+
+
+async def test_a_certificate_that_is_expired(shared: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("testbed.certificates.LIFETIME", -timedelta(minutes=1))
+    context = another_server(shared, tmp_path)
     server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0, ssl=context)
     async with server:
         async with cluster(shared):

@@ -9,6 +9,7 @@ import pytest
 
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Severity
+from mcs_controller.diagnosis.rules.leases import restart
 from mcs_controller.domain.naming import work_name
 from tests.unit.diagnosis.healthy import (
     COPY,
@@ -164,3 +165,38 @@ def test_a_service_that_no_controller_has_seen():
     world = healthy()
     world.host.add(w.MULTICLUSTERSERVICES, [dict(world.mcs or {}) | {"status": {}}])
     assert "no controller" in one(world, "MCS068").problem
+
+
+MANAGER = obj("mcs-controller-manager", "karmada-system")
+KARMADAS = obj("karmada-controller-manager", "karmada-system")
+AGENT = obj("mcs-controller-agent", "karmada-es-member1")
+KARMADAS_AGENT = obj("member1", "karmada-cluster")
+
+
+@pytest.mark.parametrize(
+    ("mode", "leases", "expected"),
+    [
+        ("Push", [], ("karmada", "mcs-controller-manager", "mcs-controller-manager")),
+        ("Push", [MANAGER], ("karmada", "mcs-controller-manager", "mcs-controller-manager")),
+        ("Push", [MANAGER, KARMADAS], ("karmada", "mcs-controller-manager", "karmada-controller-manager")),
+        ("Push", [KARMADAS], ("karmada", "karmada-controller-manager", "karmada-controller-manager")),
+        ("Pull", [MANAGER, AGENT], ("member1", "mcs-controller-agent", "mcs-controller-agent")),
+        ("Pull", [MANAGER, AGENT, KARMADAS_AGENT], ("member1", "mcs-controller-agent", "karmada-agent")),
+    ],
+)
+def test_who_is_restarted_is_who_does_that(mode: str, leases: list[w.Object], expected: tuple[str, str, str]):
+    context, collector, executor = expected
+    world = healthy()
+    remove(world.host, w.LEASES, "mcs-controller-manager", "karmada-system")
+    world.host.add(w.LEASES, leases)
+    world.host.add(w.CLUSTERS, [obj("member1", spec={"syncMode": mode})])
+    command = f"kubectl --context {context} -n karmada-system rollout restart deployment"
+    assert restart(world, "member1") == f"{command} {collector}"
+    assert restart(world, "member1", executes=True) == f"{command} {executor}"
+
+
+def test_leases_that_are_not_seen_are_no_reason_to_name_no_fix():
+    world = healthy()
+    world.host.unseen(w.LEASES, "403 Forbidden")
+    world.host.unseen(w.CLUSTERS, "403 Forbidden")
+    assert restart(world, "member1").endswith("deployment mcs-controller-manager")

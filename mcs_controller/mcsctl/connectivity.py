@@ -72,7 +72,10 @@ def test(
       mcsctl connectivity test --no-traffic          # to the EndpointSlices of the consumer
     """
     wanted = _Wanted(provider=provider, consumer=consumer, image=image, port=port, client_image=client_image)
-    return asyncio.run(_test(AccessOptions(**options), wanted, wait_seconds, traffic=traffic))
+    try:
+        return asyncio.run(_test(AccessOptions(**options), wanted, wait_seconds, traffic=traffic))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,9 @@ class _Wanted:
 
 
 async def _test(options: AccessOptions, wanted: _Wanted, seconds: float, *, traffic: bool) -> int:
-    # Whoever ends us wants the namespace to be removed, as with Ctrl-C.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    # Whoever ends us wants the namespace to be removed, as with Ctrl-C, which background jobs of scripts ignore.
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with Access(options) as access:
         host = await access.host()
         provider, consumer = await _members(access, wanted)

@@ -44,8 +44,10 @@ async def test_a_service_of_its_own_works_and_is_removed(doctors_bed):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 async def test_nothing_is_left_if_it_is_interrupted(doctors_bed, number: signal.Signals):
     bed, _ = doctors_bed
+    # As in a terminal, and as in the background of a script, where a shell makes Ctrl-C ignored.
+    ctrl_c = "--default-signal=INT" if number is signal.SIGINT else "--ignore-signal=INT"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mcs_controller.mcsctl.main", "--context", "karmada"),
+        *("env", ctrl_c, sys.executable, "-m", "mcs_controller.mcsctl.main", "--context", "karmada"),
         *("connectivity", "test", "--no-traffic"),
         env=environment(kubeconfig_of(bed)),
         cwd=ROOT,

@@ -39,7 +39,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(trylast=True)  # after the fixtures, and before pytest asks what could not be raised
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Find what a file has left open at its end: later it would be found in another file, or when all tests have run."""
+    """Find what a file has left open at its end: later it would be found in another one, or when all have run."""
     if item.nodeid.startswith(WITH_CONNECTIONS) and (nextitem is None or nextitem.path != item.path):
         gc.collect()
         gc.collect()  # of what a finalizer let go

@@ -13,6 +13,10 @@ from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
 from tools.diagnosis_page import diagnosis_page
 from tools.licences import dependencies_page
+from tools.markdown import code, table
+from tools.metrics_page import metrics_page
+from tools.rbac_page import rbac_page
+from tools.wire_pages import annotations_page, events_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,16 +34,13 @@ def flags_page() -> str:
         f"`{ENVIRONMENT_PREFIX}_` and the name in upper case with underscores.",
     ]
     for group in dict.fromkeys(flag.group for flag in FLAGS):
-        lines += ["", f"## {group}", "", "| flag | default | meaning |", "|---|---|---|"]
-        lines += [
-            f"| `--{flag.name}` | {_default(flag.default)} | {_cell(flag.help)} |"
-            for flag in FLAGS
-            if flag.group == group
-        ]
-    lines += ["", "## Controllers", "", "| key | on by default | feature gate | what it does |", "|---|---|---|---|"]
-    for info in CONTROLLERS:
-        on = f"no (`{STANDALONE}`)" if info.standalone else "yes"
-        lines.append(f"| `{info.key}` | {on} | {info.gate or ''} | {info.about} |")
+        rows = [(f"`--{flag.name}`", _default(flag.default), flag.help) for flag in FLAGS if flag.group == group]
+        lines += ["", f"## {group}", *table(["flag", "default", "meaning"], rows)]
+    controllers = [
+        (f"`{info.key}`", f"no (`{STANDALONE}`)" if info.standalone else "yes", info.gate or "", info.about)
+        for info in CONTROLLERS
+    ]
+    lines += ["", "## Controllers", *table(["key", "on by default", "feature gate", "what it does"], controllers)]
     lines += [
         "",
         "## As Karmada's",
@@ -54,11 +55,7 @@ def flags_page() -> str:
 
 
 def _names(names: Iterable[str], dashes: str = "--") -> str:
-    return ", ".join(f"`{dashes}{name}`" for name in sorted(names))
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return code(f"{dashes}{name}" for name in sorted(names))
 
 
 def _default(value: object) -> str:
@@ -67,7 +64,15 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"flags.md": flags_page, "diagnosis.md": diagnosis_page, "dependencies.md": dependencies_page}
+PAGES = {
+    "flags.md": flags_page,
+    "metrics.md": metrics_page,
+    "events.md": events_page,
+    "rbac.md": rbac_page,
+    "annotations.md": annotations_page,
+    "diagnosis.md": diagnosis_page,
+    "dependencies.md": dependencies_page,
+}
 
 
 @click.command(help=__doc__)

@@ -185,6 +185,29 @@ async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
     await patient.healthy()
 
 
+async def test_a_member_refuses_an_object_for_a_reason_that_has_no_rule(shared: Patient):
+    space, member = shared.space, shared.space.member("member2")
+    port = {"name": "http", "port": 80, "nodePort": 30123}
+
+    async def expose(kind: str, number: int | None) -> None:
+        spec = {"type": kind, "ports": [port | {"nodePort": number}]}
+        await space.host.patch(SERVICES, "web", {"spec": spec}, namespace=space.namespace)
+
+    taken = service("taken") | {"spec": {"type": "NodePort", "ports": [port]}}
+    await space.create_in("member2", taken)
+    try:
+        await expose("NodePort", 30123)
+        finding = await shared.verdict_is("MCS063")
+        assert "30123: provided port is already allocated" in finding.evidence
+        assert finding.fix.startswith("Mend in member2 what its words name")
+    finally:
+        await member.delete(SERVICES, "taken", namespace=space.namespace)
+    await touch(shared, {"example.com/again": "2"})
+    await shared.healthy()
+    await expose("ClusterIP", None)
+    await shared.healthy()
+
+
 async def test_breakage_24_the_dns_of_a_consumer_is_stopped(shared: Patient):
     member, system = shared.space.member("member2"), "kube-system"
     coredns = deployment("coredns", 1)

@@ -68,7 +68,8 @@ class Finding:
         object: what is wrong, or is missing.
         problem: one sentence that says what is wrong.
         evidence: what was observed, and where; for people who doubt it.
-        fix: one command that can be pasted, or an instruction if no command does it. Empty if nothing is to be done.
+        fix: a command that can be pasted: it mends this, or shows what people need to know who mend it. Empty if
+            nothing is to be done.
         clusters: the members that it concerns; empty means all.
         symptom: whether it is a consequence of whatever is broken before it in the chain, if anything is.
     """

@@ -14,6 +14,7 @@ import msgspec
 
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
+from mcs_controller.diagnosis.rules.declaration import join_command
 from mcs_controller.diagnosis.rules.leases import KARMADAS_AGENT, TAKEOVER_SECONDS, described, overdue_seconds
 from mcs_controller.diagnosis.rules.objects import apply_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
@@ -49,6 +50,12 @@ _SOON = timedelta(days=7)
 _YOUNG_SECONDS = 15.0
 """A Cluster has its namespace and its first conditions by then."""
 _LEAVING_SECONDS = 60.0
+
+_PODS = "get nodes -o custom-columns=NODE:.metadata.name,PODS:.spec.podCIDRs"
+_SERVICES = "get servicecidrs"
+"""What shows the ranges of a cluster."""
+
+_ENDPOINT = re.compile(r"https?://[^/]")
 
 _RIGHTS_OF_READERS = tuple(f"{verb} endpointslices.discovery.k8s.io" for verb in ("list", "watch"))
 
@@ -100,7 +107,7 @@ def _renew(context: Context) -> str:
     Scope.WORLD,
     meaning="The Cluster is malformed, or is a Push cluster without apiEndpoint or secretRef: the controller skips it.",
     evidence="The Cluster.",
-    fix="Correct its spec.",
+    fix="Register it anew, by its context.",
 )
 def cluster_malformed(context: Context) -> Iterator[Finding]:
     """About those that were looked at, and those that could not be for this reason."""
@@ -115,8 +122,15 @@ def cluster_malformed(context: Context) -> Iterator[Finding]:
                 _ref(about),
                 f"Cluster {name} does not say how it is reached: {problem}",
                 evidence=f"spec: {json.dumps(mapping(cluster, 'spec'))[:300]}",
-                fix=f"{world.kubectl()} edit cluster {shlex.quote(name)}",
+                fix=_join(world, name, text(cluster, "spec", "apiEndpoint")),
             )
+
+
+def _join(world: World, name: str, endpoint: str) -> str:
+    """A command that registers a cluster anew: its endpoint stays if it is one."""
+    return f"{join_command(world, name)} " + (
+        f"--api-endpoint {shlex.quote(endpoint)}" if _ENDPOINT.match(endpoint) else "--force"
+    )
 
 
 def _malformed(cluster: Object) -> str:
@@ -126,7 +140,7 @@ def _malformed(cluster: Object) -> str:
         return str(error)
     if not _is_push(cluster):
         return ""
-    if not re.match(r"https?://[^/]", spec.api_endpoint):
+    if not _ENDPOINT.match(spec.api_endpoint):
         return f"spec.apiEndpoint is {spec.api_endpoint!r}" if spec.api_endpoint else "spec.apiEndpoint is not set"
     return "" if spec.secret_ref is not None else "spec.secretRef is not set"
 
@@ -351,8 +365,13 @@ def not_reachable(context: Context) -> Iterator[Finding]:
         evidence=login.error + (f"; the kubeconfig has {login.other_endpoint} for it" if login.other_endpoint else ""),
         fix=f"{world.kubectl()} patch cluster {shlex.quote(context.cluster)} --type merge -p {patch}"
         if login.other_endpoint
-        else f"start the API server at {endpoint}, and let the controller reach it: `curl -k {endpoint}/livez`",
+        else _ask(endpoint),
     )
+
+
+def _ask(endpoint: str) -> str:
+    """A command that shows who answers at an endpoint, with its certificate. It sends no credentials."""
+    return f"curl -vk --max-time 10 {shlex.quote(f'{endpoint}/livez')}"
 
 
 @rule(
@@ -363,7 +382,7 @@ def not_reachable(context: Context) -> Iterator[Finding]:
     severity=Severity.WARNING,
     meaning="Nobody who verifies certificates can talk to the member then.",
     evidence="The end of validity of the certificate that its API server shows.",
-    fix="Renew the certificates of the member's API server.",
+    fix="Renew it on the machines of the member's API server, with kubeadm by `kubeadm certs renew apiserver`.",
 )
 def certificate_expires(context: Context) -> Iterator[Finding]:
     """Warning or error."""
@@ -377,7 +396,7 @@ def certificate_expires(context: Context) -> Iterator[Finding]:
             ObjectRef(context.cluster, "API server"),
             f"the certificate of {context.cluster}'s API server {'is expired' if expired else 'expires soon'}",
             evidence=f"valid until {at:%Y-%m-%d %H:%M} UTC" if at is not None else login.error,
-            fix="renew it on the control plane nodes of the member, with kubeadm: `kubeadm certs renew apiserver`",
+            fix=_ask(text(_cluster(context), "spec", "apiEndpoint")),
             severity=Severity.ERROR if expired else None,
         )
 
@@ -396,7 +415,7 @@ def _agents(context: Context) -> Sequence[Object]:
     Scope.MEMBER,
     meaning="For a Pull cluster the control plane does nothing: its agent has to, and none has ever run.",
     evidence="The Leases of agents in the control plane.",
-    fix="Install the agent (docs/agent.md, steps 2 to 4).",
+    fix="Install the agent (docs/agent.md): the command is step 4 there, steps 2 and 3 come before it.",
 )
 def no_agent(context: Context) -> Iterator[Finding]:
     """Neither ours nor Karmada's."""
@@ -406,11 +425,11 @@ def no_agent(context: Context) -> Iterator[Finding]:
         return
     yield context.found(
         _ref(context),
-        f"{context.cluster} is a Pull cluster, and no agent has ever run for it",
+        f"{context.cluster} is a Pull cluster, and no agent has ever run for it: docs/agent.md installs one",
         evidence=f"there is neither Lease {execution_namespace(context.cluster)}/{AGENT_LEASE} "
         f"nor {wk.CLUSTER_NAMESPACE}/{context.cluster}",
         fix=f"sed {shlex.quote(f's/CLUSTER/{context.cluster}/g')} manifests/agent/member/deployment.yaml | "
-        f"{world.kubectl(context.cluster)} apply -f -   # step 4 of docs/agent.md; steps 2 and 3 come before it",
+        f"{world.kubectl(context.cluster)} apply -f -",
         severity=Severity.IN_PROGRESS if world.age(cluster) < _YOUNG_SECONDS else None,
     )
 
@@ -506,7 +525,7 @@ def consumer_rights(context: Context) -> Iterator[Finding]:
     Scope.MEMBER,
     meaning="Kubernetes before 1.21 has no EndpointSlices in version discovery.k8s.io/v1.",
     evidence="The version of the member's API server.",
-    fix="Upgrade the member.",
+    fix="Upgrade the member to a supported release of Kubernetes.",
 )
 def member_too_old(context: Context) -> Iterator[Finding]:
     """By its version."""
@@ -519,7 +538,7 @@ def member_too_old(context: Context) -> Iterator[Finding]:
             ObjectRef(context.cluster, "API server"),
             f"{context.cluster} is too old: discovery.k8s.io/v1 came with Kubernetes 1.21",
             evidence=f"GET /version: {member.version}",
-            fix="upgrade the member to a supported release of Kubernetes",
+            fix=f"{context.world.kubectl(context.cluster)} version",
         )
 
 
@@ -531,7 +550,7 @@ def member_too_old(context: Context) -> Iterator[Finding]:
     meaning="The Works of the member are kept in this namespace: without it nothing can be sent to the member, and "
     "nothing can be collected from it.",
     evidence="The namespace karmada-es-NAME in the control plane.",
-    fix="The controller makes it anew once the old one is gone: remove what holds it.",
+    fix="The controller makes it anew once the old one is gone: remove what holds it, mostly finalizers of Works.",
 )
 def execution_namespace_gone(context: Context) -> Iterator[Finding]:
     """Not of a Cluster that is leaving."""
@@ -551,7 +570,7 @@ def execution_namespace_gone(context: Context) -> Iterator[Finding]:
         evidence="GET namespaces: 404" if missing else text(content, "message") or "it has a deletionTimestamp",
         fix=f"{world.kubectl()} create namespace {shlex.quote(name)}"
         if missing
-        else f"{world.kubectl()} -n {shlex.quote(name)} get works -o yaml   # shows the finalizers that are left",
+        else f"{world.kubectl()} -n {shlex.quote(name)} get works -o yaml",
         severity=Severity.IN_PROGRESS if missing and world.age(cluster) < _YOUNG_SECONDS else None,
     )
 
@@ -564,7 +583,7 @@ def execution_namespace_gone(context: Context) -> Iterator[Finding]:
     meaning="Both have Pods of the same addresses: a request to an endpoint of the other cluster stays in its own. A "
     "Service range that overlaps the other's Pod range does the same for single addresses.",
     evidence="spec.podCIDRs of the Nodes, and the ServiceCIDRs.",
-    fix="Give one of the two other ranges, or connect them by a network that translates addresses.",
+    fix="Set one of the two up anew with other ranges, or connect them by a network that translates addresses.",
 )
 def ranges_overlap(context: Context) -> Iterator[Finding]:
     """Service ranges may be the same: no request to another cluster goes to a cluster IP."""
@@ -578,12 +597,13 @@ def ranges_overlap(context: Context) -> Iterator[Finding]:
             evidence=f"the Nodes of {silent[0]} do not state them (spec.podCIDRs)",
             severity=Severity.INFO,
         )
+    services = {name: _service_ranges(world, name) for name in (one, other)}
     problems = [
-        (Severity.ERROR, "Pods", _overlap(pods[one], pods[other])),
-        (Severity.WARNING, f"Pods of {one} and Services", _overlap(pods[one], _service_ranges(world, other))),
-        (Severity.WARNING, f"Services of {one} and Pods", _overlap(_service_ranges(world, one), pods[other])),
+        (Severity.ERROR, "Pods", _overlap(pods[one], pods[other]), (_PODS, _PODS)),
+        (Severity.WARNING, f"Pods of {one} and Services", _overlap(pods[one], services[other]), (_PODS, _SERVICES)),
+        (Severity.WARNING, f"Services of {one} and Pods", _overlap(services[one], pods[other]), (_SERVICES, _PODS)),
     ]
-    for severity, what, shared in problems:
+    for severity, what, shared, (shows, shows_other) in problems:
         if shared:
             yield context.found(
                 ObjectRef(other, "Cluster", other),
@@ -591,7 +611,7 @@ def ranges_overlap(context: Context) -> Iterator[Finding]:
                 if what == "Pods"
                 else f"the ranges of {what} of {other} overlap",
                 evidence=f"in both: {', '.join(map(str, shared[:3]))}",
-                fix=f"give {one} or {other} other ranges when it is set up anew; both must be unique",
+                fix=f"{world.kubectl(one)} {shows} && {world.kubectl(other)} {shows_other}",
                 severity=severity,
             )
 

@@ -245,7 +245,7 @@ def nothing_to_send(context: Context) -> Iterator[Finding]:
     if everywhere and not world.consumers:
         patch = {"spec": {"consumerClusters": [{"name": name} for name in sorted({*everywhere, world.from_cluster})]}}
         meant = did_you_mean(world.from_cluster, everywhere) if world.from_cluster not in world.clusters else ""
-        command = f"mcsctl doctor -n {shlex.quote(world.namespace)} {shlex.quote(world.name)}"
+        command = f"{world.mcsctl} doctor -n {shlex.quote(world.namespace)} {shlex.quote(world.name)}"
         yield context.found(
             _mcs_ref(world),
             f"{world.from_cluster} is no consumer of it" + (f"; did you mean {meant}?" if meant else ""),
@@ -421,7 +421,7 @@ def policy_refused(context: Context) -> Iterator[Finding]:
             evidence=f"event {wk.EVENT_POLICY_REFUSED}: {reason}",
             fix=patch_command(world.kubectl(), POLICIES, policy, patch)
             if patch
-            else f"{world.kubectl()} {where(policy)} edit {POLICIES.group_resource} {named(policy)}",
+            else f"{world.kubectl()} {where(policy)} get {POLICIES.group_resource} {named(policy)} -o yaml",
             severity=Severity.WARNING if alive else Severity.ERROR,
         )
 

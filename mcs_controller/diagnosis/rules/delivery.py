@@ -256,7 +256,8 @@ def work_held(context: Context) -> Iterator[Finding]:
     Scope.MEMBER,
     meaning="Two programs write the same object, each undoing what the other did.",
     evidence="Condition Applied of the Work; it names the other field manager.",
-    fix="Decide who owns the object. Stop the other program, or have it leave this object alone.",
+    fix="Decide who owns the object. Stop the other program, or have it leave this object alone: the command shows who "
+    "writes which field.",
 )
 def contention(context: Context) -> Iterator[Finding]:
     """One finding for each other writer."""
@@ -267,7 +268,7 @@ def contention(context: Context) -> Iterator[Finding]:
             ref,
             f"somebody else writes {ref.kind} {ref.name} in {context.cluster}: {who}",
             evidence=words,
-            fix=f"Stop {who} from writing it. What it writes: {kubectl(context.world, context.cluster, *look)}",
+            fix=kubectl(context.world, context.cluster, *look),
         )
 
 
@@ -279,7 +280,8 @@ def contention(context: Context) -> Iterator[Finding]:
     meaning="A webhook or a ValidatingAdmissionPolicy of the member does not admit the Service or an EndpointSlice, or "
     "the webhook does not answer.",
     evidence="Condition Applied of the Work, which names the webhook or the policy.",
-    fix="Have whoever owns the webhook or policy admit the object, or exclude the namespace.",
+    fix="Have whoever owns the webhook or policy admit the object, or exclude the namespace: the command shows what it "
+    "refuses. One that does not answer is ignored until it does.",
 )
 def admission_refuses(context: Context) -> Iterator[Finding]:
     """A webhook that fails can be bypassed until it answers; one that refuses has a reason."""
@@ -293,10 +295,8 @@ def admission_refuses(context: Context) -> Iterator[Finding]:
             patch = json.dumps([{"op": "replace", "path": f"/webhooks/{place}/failurePolicy", "value": "Ignore"}])
             fix = kubectl(world, cluster, "patch", kind, config, "--type", "json", "-p", patch)
         else:
-            look = kubectl(
-                world, cluster, "get", kind, *([config or name] if config or is_policy else ()), "-o", "yaml"
-            )
-            fix = f"Have {name} admit {ref.kind} {ref.namespace}/{ref.name}. What it refuses: {look}"
+            which = [config or name] if config or is_policy else []
+            fix = kubectl(world, cluster, "get", kind, *which, "-o", "yaml")
         yield context.found(
             ref,
             f"admission control of {cluster} refuses {ref.kind} {ref.name}: {name}",

@@ -72,10 +72,9 @@ def no_control_plane(context: Context) -> Iterator[Finding]:
     if not _is_control_plane(context.world):
         yield context.found(
             ObjectRef(CONTROL_PLANE, "API server"),
-            "this is no control plane: it does not serve clusters.cluster.karmada.io",
+            "this is no control plane, as it does not serve clusters.cluster.karmada.io: --context names another",
             evidence="GET /apis/cluster.karmada.io/v1alpha1 does not list clusters",
-            fix="mcsctl --context CONTEXT doctor, with the context of the control plane; "
-            "`kubectl config get-contexts` lists them",
+            fix=f"{context.world.kubectl()} config get-contexts",
         )
 
 
@@ -112,7 +111,8 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
     Scope.WORLD,
     meaning="The schema lacks a field that the controller uses: the API server drops it from what is written.",
     evidence="The schema of each CustomResourceDefinition in the control plane.",
-    fix="Apply the CustomResourceDefinitions of the controller's release, or update Karmada's.",
+    fix="Apply the CustomResourceDefinitions of the controller's release, or update Karmada: the images of its "
+    "Deployments tell which release it is.",
 )
 def definition_too_old(context: Context) -> Iterator[Finding]:
     """One finding for each definition; one that is missing is another rule's."""
@@ -139,7 +139,7 @@ def definition_too_old(context: Context) -> Iterator[Finding]:
                     # Karmada's own definition must not be replaced by ours.
                     fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {_DEFINITIONS}"
                     if labels_of(definition).get("app.kubernetes.io/part-of") == "mcs-controller"
-                    else "update Karmada to a release whose definition has these fields",
+                    else f"{_in_system(world)} get deployments -o wide",
                 )
 
 
@@ -334,7 +334,7 @@ def two_writers(context: Context) -> Iterator[Finding]:
     meaning="A clock is wrong by more than 30 seconds: tokens and certificates are refused too soon or too late, and "
     "ages in this diagnosis are wrong.",
     evidence="renewTime of the Leases and the Date header of the members, against the clock of this machine.",
-    fix="Synchronize the clocks, for example with chrony.",
+    fix="See which clock is wrong, and synchronize it, for example with chrony.",
 )
 def clocks_differ(context: Context) -> Iterator[Finding]:
     """Nobody can say which of the two is right."""
@@ -346,7 +346,7 @@ def clocks_differ(context: Context) -> Iterator[Finding]:
                 ObjectRef(CONTROL_PLANE, "Lease", name, wk.SYSTEM_NAMESPACE),
                 f"the clock of {name} is {ahead:.0f} s ahead of this machine's",
                 evidence=f"renewTime is {renewed.isoformat()}, here it is {world.now.isoformat()}",
-                fix="synchronize the clocks of both machines (`timedatectl` shows whether they are)",
+                fix=_clocks(world, ""),
             )
     for name, member in sorted(world.members.items()):
         skew = member.login.skew_seconds if member.login is not None else None
@@ -355,8 +355,13 @@ def clocks_differ(context: Context) -> Iterator[Finding]:
                 ObjectRef(name, "API server"),
                 f"the clock of {name} differs from this machine's by {skew:+.0f} s",
                 evidence="the Date header of its answer",
-                fix=f"synchronize the clocks of {name} (`timedatectl` shows whether they are)",
+                fix=_clocks(world, name),
             )
+
+
+def _clocks(world: World, cluster: str) -> str:
+    """A command that shows the time of this machine and of an API server: it stamps the review that it answers with."""
+    return f"date -u; {world.kubectl(cluster)} auth whoami -o jsonpath='{{.metadata.creationTimestamp}}'"
 
 
 @rule(

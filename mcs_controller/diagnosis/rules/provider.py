@@ -150,6 +150,11 @@ def _ref(context: Context, kind: str = wk.SERVICE_KIND, name: str = "") -> Objec
     return ObjectRef(context.cluster, kind, name or context.world.name, context.world.namespace)
 
 
+def _show(context: Context, *words: str) -> str:
+    """A command that shows what only people can judge, in the provider's namespace."""
+    return f"{context.world.kubectl(context.cluster)} {shlex.join(('-n', context.world.namespace, *words))}"
+
+
 def _patch_service(context: Context, patch: Any) -> str:
     """In the control plane, as the member's copy follows."""
     world = context.world
@@ -244,7 +249,7 @@ def selector_misses(context: Context) -> Iterator[Finding]:
         evidence=f"{len(_pods(context))} Pods in namespace {context.world.namespace}, none of them selected",
         fix=_patch_service(context, {"spec": {"selector": corrected}})
         if severity is Severity.ERROR
-        else f"Give the Pods in {context.cluster} the labels {shown(selector)}",
+        else _show(context, "get", "pods", "--show-labels"),
         severity=unless_young(unchanged(context.world, context.world.template), severity)
         if _lags(context, "spec", "selector")
         else severity,
@@ -333,7 +338,7 @@ def _policy_command(context: Context, selector: Mapping[str, Any]) -> str:
     world = context.world
     workload = next(iter(_workloads(world, "", selector)), None)
     if workload is None:
-        return f"Deploy what has the labels {shown(selector)} in {context.cluster}"
+        return _show(context, "get", "deployments,statefulsets,pods", "--show-labels")
     kind, obj = workload
     name = text(obj, "metadata", "name")
     if wk.POLICY_PERMANENT_ID in labels_of(obj) or wk.CLUSTER_POLICY_PERMANENT_ID in labels_of(obj):
@@ -433,7 +438,7 @@ def target_port_missing(context: Context) -> Iterator[Finding]:
             evidence=f"ports of the containers: {', '.join(map(_declared, declared)) or 'none'}",
             fix=_patch_service(context, [{"op": "add", "path": f"/spec/ports/{index}/targetPort", "value": choice}])
             if choice is not None
-            else f"Name port {target!r} in a container of the Pods, or give targetPort as a number",
+            else _show(context, "describe", "pods", "-l", shown(_selector(context))),
             severity=_port_severity(context) if every or isinstance(target, str) else Severity.INFO,
         )
 
@@ -564,7 +569,7 @@ def network_policy(context: Context) -> Iterator[Finding]:
             evidence=f"{len(rules)} ingress rules; Pods of {consumer}: {known or 'range unknown'}",
             fix=apply_command(world.kubectl(context.cluster), _opening(context, pods[0], ranges, consumer))
             if ranges
-            else f"Add a NetworkPolicy in {context.cluster} with an ipBlock of the Pods of {consumer}",
+            else f"{world.kubectl(consumer)} get pods -A -o wide",
             severity=Severity.ERROR if certain else Severity.WARNING,
         )
         yield replace(finding, clusters=frozenset({context.cluster, consumer}))
@@ -663,7 +668,7 @@ def no_slices(context: Context) -> Iterator[Finding]:
             evidence=f"EndpointSlices of the Service: {len(own_slices(world, context.cluster))}, without addresses",
             fix=_patch_service(context, {"spec": {"selector": dict(labels[:1])}})
             if labels
-            else f"Create EndpointSlices with the label {wk.SERVICE_NAME}={world.name} in {context.cluster}",
+            else _show(context, "get", "pods", "-o", "wide", "--show-labels"),
             severity=unless_young(unchanged(world, world.template), _severity(context)),
         )
 
@@ -722,6 +727,6 @@ def _raise_quota(context: Context, workload: Object, message: str) -> str:
     missing = _count(workload, "spec") - _count(workload, "status")
     obj = {"metadata": {"name": name, "namespace": world.namespace}}
     if not all(one.isdecimal() for one in [*there.values(), *asked.values()]):
-        return f"{kubectl} {where(obj)} edit {QUOTAS.plural} {named(obj)}"
+        return f"{kubectl} {where(obj)} describe {QUOTAS.plural} {named(obj)}"
     hard = {key: str(int(there.get(key, 0)) + int(each) * max(1, missing)) for key, each in asked.items()}
     return patch_command(kubectl, QUOTAS, obj, {"spec": {"hard": hard}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from mcs_controller.diagnosis.findings import Link, ObjectRef, Severity
@@ -42,8 +41,11 @@ def _number(obj: Any, *path: str) -> int:
 
 
 def _restart_proxy(context: Context) -> str:
-    words = ("-n", _KUBE_SYSTEM, "rollout", "restart", "daemonset", "kube-proxy")
-    return kubectl(context.world, context.cluster, *words)
+    """A command that restarts kube-proxy; where something else does its work, one that shows what may."""
+    snapshot = context.world.snapshot(context.cluster)
+    unknown = snapshot.why_unseen(DAEMONSETS) or snapshot.get(DAEMONSETS, "kube-proxy", _KUBE_SYSTEM) is None
+    words = ("get", "daemonsets", "-o", "wide") if unknown else ("rollout", "restart", "daemonset", "kube-proxy")
+    return kubectl(context.world, context.cluster, "-n", _KUBE_SYSTEM, *words)
 
 
 @rule(
@@ -306,7 +308,7 @@ def name_not_resolved(context: Context) -> Iterator[Finding]:
     meaning="The rules by which the nodes of the consumer route the Service are missing or old: kube-proxy, or what "
     "replaces it, does not work. (`--probe`)",
     evidence="Connections from a Pod of the consumer to the Service and to each endpoint.",
-    fix="Restart kube-proxy on the node of the Pod, and see its log.",
+    fix="Restart kube-proxy, and see its log. Where something else does its work, the command shows what.",
 )
 def service_not_routed(context: Context) -> Iterator[Finding]:
     """Only if every endpoint answers: else it may be chance which one was met."""
@@ -329,20 +331,27 @@ def service_not_routed(context: Context) -> Iterator[Finding]:
     meaning="Connections from a Pod of the consumer to the endpoints time out: the Pod networks of the clusters are "
     "not connected, their ranges overlap, or a NetworkPolicy or firewall drops them. (`--probe`)",
     evidence="Connections from a Pod of the consumer to each endpoint.",
-    fix="Connect the Pod networks; allow the Pod ranges of the consumer in NetworkPolicies and firewalls.",
+    fix="Connect the Pod networks; allow the Pod ranges of the consumer in firewalls, and in the NetworkPolicies that "
+    "the command shows.",
 )
 def endpoints_unreachable(context: Context) -> Iterator[Finding]:
     """Time-outs, and what routers say."""
     world, tried = context.world, _endpoints_fail(context)
     if tried and not all(one.error == "refused" for one in tried):
-        words = ("-n", world.namespace, "get", "networkpolicies")
-        provider = next((one for one in world.providers if one != context.cluster), context.cluster)
         yield context.found(
             ObjectRef(context.cluster, "Service", world.name, world.namespace),
-            f"no endpoint of {world.name} can be reached from {context.cluster}",
+            f"no endpoint of {world.name} can be reached from {context.cluster}: their Pod networks are not connected, "
+            "or a policy or firewall is in the way",
             evidence=_told(tried),
-            fix=f"Connect the Pod networks of the clusters. Policies: {kubectl(world, provider, *words)}",
+            fix=_in_provider(context, "describe", "networkpolicies"),
         )
+
+
+def _in_provider(context: Context, *words: str) -> str:
+    """A command that shows something of the namespace in a provider that is another cluster, if there is one."""
+    world = context.world
+    provider = next((one for one in world.providers if one != context.cluster), context.cluster)
+    return kubectl(world, provider, "-n", world.namespace, *words)
 
 
 @rule(
@@ -353,18 +362,18 @@ def endpoints_unreachable(context: Context) -> Iterator[Finding]:
     symptom=True,
     meaning="The network works, and nothing listens on this port of the Pods: mostly targetPort is wrong. (`--probe`)",
     evidence="Connections from a Pod of the consumer to each endpoint.",
-    fix="Correct targetPort of the Service in the control plane.",
+    fix="Correct targetPort of the Service in the control plane: the command shows the ports and probes of the Pods.",
 )
 def endpoints_refuse(context: Context) -> Iterator[Finding]:
     """Of all endpoints."""
     world, tried = context.world, _endpoints_fail(context)
+    selector = ",".join(f"{key}={value}" for key, value in mapping(world.template, "spec", "selector").items())
     if tried and all(one.error == "refused" for one in tried):
         yield context.found(
             ObjectRef(context.cluster, "Service", world.name, world.namespace),
             f"the endpoints of {world.name} refuse connections: see targetPort",
             evidence=_told(tried),
-            fix=f"Set targetPort to what the Pods listen on: {world.kubectl()} -n {shlex.quote(world.namespace)} edit "
-            f"service {shlex.quote(world.name)}",
+            fix=_in_provider(context, "describe", "pods", *(("-l", selector) if selector else ())),
         )
 
 

@@ -143,6 +143,12 @@ async def test_breakage_12_a_secret_in_another_namespace(patient: Patient):
         await mends(patient, "MCS014")
 
 
+async def test_a_cluster_that_does_not_say_how_it_is_reached(shared: Patient):
+    async with secret(shared), cluster(shared):
+        await shared.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": None}})
+        await mends(shared, "MCS010")
+
+
 async def test_breakage_13_the_wrong_endpoint(shared: Patient):
     async with cluster(shared):
         (port,) = free_ports(1)
@@ -293,7 +299,8 @@ async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_diffe
         await host.delete(LEASES, KARMADA, namespace=SYSTEM)
         await shared.healthy()
         await host.create(lease(KARMADA, renewed=timedelta(hours=1), seconds=1), namespace=SYSTEM)
-        await installation_has(shared, "MCS008", Severity.WARNING)
+        finding = await installation_has(shared, "MCS008", Severity.WARNING)
+        assert f"{datetime.now(UTC):%Y-%m-%dT}" in await shared.paste(finding.fix)
     finally:
         await host.delete(LEASES, KARMADA, namespace=SYSTEM, missing_ok=True)
 
@@ -308,6 +315,8 @@ async def test_breakage_30_ranges_that_overlap(shared: Patient):
             await shared.space.member(name).patch("v1/nodes", "twin", {"status": ready}, subresource="status")
         finding = await shared.verdict_is("MCS026")
         assert "10.250.0.0/25" in finding.evidence
+        shown = await shared.paste(finding.fix)
+        assert all(cidr in shown for cidr in nodes.values())
     finally:
         for name in nodes:
             await shared.space.member(name).delete("v1/nodes", "twin", missing_ok=True)
@@ -330,10 +339,12 @@ async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared:
         held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"} | guard}
         await host.create(held, namespace=namespace)
         await host.delete(NAMESPACES, namespace)
-        await installation_has(shared, "MCS025")
+        finding = await installation_has(shared, "MCS025")
+        await shared.paste(finding.fix)
         await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
         await host.delete(CLUSTERS, "pulled")
-        await installation_has(shared, "MCS027", Severity.IN_PROGRESS)
+        finding = await installation_has(shared, "MCS027", Severity.IN_PROGRESS)
+        await shared.paste(finding.fix)
     finally:
         await host.delete(LEASES, "pulled", namespace=CREDENTIALS, missing_ok=True)
         with contextlib.suppress(ApiStatusError):

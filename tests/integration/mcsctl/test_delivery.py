@@ -177,6 +177,7 @@ async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
     try:
         finding = await patient.verdict_is("MCS065")
         assert "somebody else writes it: " in finding.evidence
+        assert "manager: " in await patient.paste(finding.fix)
     finally:
         writing.cancel()
         with suppress(asyncio.CancelledError):
@@ -242,21 +243,28 @@ async def test_a_node_of_a_consumer_is_not_ready(shared: Patient):
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stopped"}, "spec": {"unschedulable": True}}
     await member.create(node)
     try:
-        await eventually("a finding", lambda: found(shared), ["MCS085"])
+        assert "Unschedulable" in await shared.paste(await fix_of(shared, "MCS085"))
     finally:
         await member.delete("v1/nodes", "stopped")
     await shared.healthy()
 
 
-async def found(patient: Patient) -> list[str]:
-    """The codes of what is worse than to be mentioned."""
-    return [one.code for one in (await patient.doctor()).findings if one.severity > Severity.INFO]
+async def fix_of(patient: Patient, code: str) -> str:
+    """Wait until this is all that is worse than to be mentioned; how it is mended."""
+
+    async def probe() -> str:
+        worse = [one for one in (await patient.doctor()).findings if one.severity > Severity.INFO]
+        if [one.code for one in worse] != [code]:
+            raise NotYet(f"{[(one.code, one.problem) for one in worse]}")
+        return worse[0].fix
+
+    return await wait_for(f"{code} and nothing else", probe, PATIENCE_SECONDS)
 
 
 async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(patient: Patient):
     await patient.space.create_in("member2", endpointslice("web-own", "web", ["10.99.0.3"]))
 
-    await eventually("a warning", lambda: found(patient), ["MCS077"])
+    assert "10.99.0.3" in await patient.paste(await fix_of(patient, "MCS077"))
     await patient.space.member("member2").delete(SLICES, "web-own", namespace=patient.space.namespace)
     await patient.healthy()
 

@@ -134,7 +134,7 @@ def test_a_definition_without_a_field_that_is_written():
     assert "apply" in finding.fix
     for one in old:
         one["metadata"].pop("labels")
-    assert "update Karmada" in the("MCS003", fleet({w.CRDS: old})).fix
+    assert "get deployments" in the("MCS003", fleet({w.CRDS: old})).fix
 
 
 def test_nobody_has_ever_led():

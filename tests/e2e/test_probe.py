@@ -15,11 +15,13 @@ from mcs_controller.mcsctl.probing import ProbeOptions
 from testbed import NotYet, wait_for
 from testbed.dataplane import network
 from tests.e2e.world import PATIENCE_SECONDS, workload
+from tests.integration.mcsctl.calls import paste
 from tests.support.fleet import SERVICES, Space, multiclusterservice, service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from mcs_controller.diagnosis.findings import Finding
     from testbed.dataplane.plane import Node
     from tests.e2e.world import World
 
@@ -38,21 +40,25 @@ class Probed:
         assert self.world.bed.dataplane is not None
         return self.world.bed.dataplane.nodes["member2"]
 
-    async def errors_are(self, *codes: str) -> None:
-        """Wait until a diagnosis with a probe finds exactly this, and everything could be looked at."""
+    async def errors_are(self, *codes: str) -> str:
+        """Wait until a diagnosis with a probe finds exactly this, and everything could be looked at.
+
+        What is printed as its fix is run as it is; what this shows is returned.
+        """
         planes = (self.world.bed.host, *self.world.bed.members.values())
         kubeconfig = ":".join(str(plane.access.kubeconfig) for plane in planes)
         options = AccessOptions(kubeconfig=kubeconfig, context="karmada")
 
-        async def probe() -> bool:
+        async def probe() -> Sequence[Finding]:
             target = (self.space.namespace, "web")
             findings = (await run_doctor(options, target, probing=ProbeOptions(pod="curl"))).findings
             worse = [one for one in findings if one.severity > Severity.WARNING]
             if [(one.code, one.severity) for one in worse] != [(code, Severity.ERROR) for code in codes]:
                 raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
-            return True
+            return worse
 
-        await wait_for(f"errors {codes} and no others", probe, PATIENCE_SECONDS)
+        found = await wait_for(f"errors {codes} and no others", probe, PATIENCE_SECONDS)
+        return "".join([await paste(one.fix) for one in found])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -85,7 +91,7 @@ async def test_breakage_5_the_pods_listen_on_another_port(probed: Probed):
         await probed.space.host.patch(SERVICES, "web", body, namespace=probed.space.namespace)
 
     await listen(9999)
-    await probed.errors_are("MCS093")
+    assert "Image: " in await probed.errors_are("MCS093")
     await listen(80)
     await probed.errors_are()
 
@@ -111,7 +117,8 @@ async def test_packets_to_some_and_to_all_endpoints_are_dropped(probed: Probed):
         for address, code in zip(addresses, ("MCS094", "MCS092"), strict=True):
             await network.ip([f"route add blackhole {address}"], namespace=node)
             dropped.append(address)
-            await probed.errors_are(code)
+            shown = await probed.errors_are(code)
+            assert code != "MCS094" or address in shown
     finally:
         await network.ip([f"route del blackhole {address}" for address in dropped], namespace=node)
     await probed.errors_are()

@@ -10,6 +10,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
 
+from testbed.controller import installed_binary
+from tools.components import resolve
+
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_SECONDS = 120.0
 
@@ -61,3 +64,18 @@ def shims() -> Path:
     script.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mcs_controller.mcsctl.main "$@"\n')
     script.chmod(0o755)
     return script.parent
+
+
+async def paste(command: str) -> str:
+    """Run a command in a shell, as it was printed, with success; what it printed."""
+    binaries = f"{shims()}:{installed_binary().parent}:{resolve(['kubectl'])['kubectl'].parent}"
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command),
+        env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(LIMIT_SECONDS):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, f"{command}\n{output.decode()}"
+    return output.decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +12,8 @@ from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.mcsctl.access import AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
-from testbed.controller import installed_binary
-from tests.integration.mcsctl.calls import shims
+from tests.integration.mcsctl.calls import paste
 from tests.support.fleet import PATIENCE_SECONDS, Space, deployment, multiclusterservice, service
-from tools.components import resolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,15 +76,7 @@ class Patient:
 
     async def paste(self, command: str) -> str:
         """Run a fix in a shell, as it was printed."""
-        binaries = f"{shims()}:{installed_binary().parent}:{resolve(['kubectl'])['kubectl'].parent}"
-        environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
-        process = await asyncio.create_subprocess_exec(
-            "bash", "-c", command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            output, _ = await process.communicate()
-        assert process.returncode == 0, f"{command}\n{output.decode()}"
-        return output.decode()
+        return await paste(command)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

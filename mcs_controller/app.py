@@ -20,6 +20,7 @@ from informers.errors import ConfigError
 from mcs_controller import __version__
 from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
+from mcs_controller.domain import well_known as wk
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
@@ -135,7 +136,19 @@ async def run(options: Options) -> None:
                 renew_deadline=options.leader_elect_renew_deadline,
                 retry_period=options.leader_elect_retry_period,
             )
-            elector = LeaderElector(unlimited, election, clock=clock, rng=rng, metrics=metrics.runtime.leader_election)
+            elector = LeaderElector(
+                unlimited,
+                election,
+                clock=clock,
+                rng=rng,
+                metrics=metrics.runtime.leader_election,
+                annotations={
+                    wk.LEADER: election.identity,
+                    wk.LEADER_VERSION: __version__,
+                    wk.LEADER_GATES: str(options.feature_gates),
+                    wk.LEADER_CONTROLLERS: ",".join(sorted(options.controllers.enabled)),
+                },
+            )
 
         def may_write() -> bool:
             return elector is None or elector.is_leader

@@ -31,6 +31,12 @@ TAKE_OVER: Final = "multiclusterservice.karmada.io/take-over-member-from"
 REMOVE_STALE: Final = "multiclusterservice.karmada.io/remove-stale-objects"
 """Ours, set by users on a Cluster to confirm what its conditions `MemberOwned` and `StaleObjectsRemoved` ask about."""
 
+LEADER: Final = "multiclusterservice.karmada.io/leader"
+LEADER_VERSION: Final = "multiclusterservice.karmada.io/leader-version"
+LEADER_GATES: Final = "multiclusterservice.karmada.io/leader-feature-gates"
+LEADER_CONTROLLERS: Final = "multiclusterservice.karmada.io/leader-controllers"
+"""Ours, on our Lease: what the process serves that took it. They are true of the holder only if the first names it."""
+
 CLAIMED_BY: Final = "resourcetemplate.karmada.io/claimed-by"
 CLAIMED_BY_MCS: Final = "MultiClusterService"
 BINDING_MANAGED_BY: Final = "binding.karmada.io/managed-by"

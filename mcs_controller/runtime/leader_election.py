@@ -32,6 +32,7 @@ import math
 import socket
 import uuid
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import msgspec
@@ -207,6 +208,7 @@ class LeaderElector:
         clock: Clock,
         rng: random.Random,
         metrics: LeaderElectionMetrics = NO_LEADER_ELECTION_METRICS,
+        annotations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Makes no request.
 
@@ -216,8 +218,11 @@ class LeaderElector:
             clock: monotonic time decides; wall-clock time is only written into the Lease.
             rng: for the jitter of candidates.
             metrics: told who leads.
+            annotations: what the Lease says of this process while it leads, for people and tools. It stays when the
+                lease is released or lost, so name the identity in it: then nobody takes it for the next leader's.
         """
         self.config = config
+        self._annotations = annotations
         self._client = client
         self._clock = clock
         self._rng = rng
@@ -376,10 +381,13 @@ class LeaderElector:
     async def _create(self) -> None:
         sent = self._clock.monotonic()
         claim = self._claim()
+        metadata: dict[str, Any] = {"name": self.config.name, "namespace": self.config.namespace}
+        if self._annotations:
+            metadata["annotations"] = dict(self._annotations)
         body = {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
-            "metadata": {"name": self.config.name, "namespace": self.config.namespace},
+            "metadata": metadata,
             "spec": {**claim, "acquireTime": claim["renewTime"], "leaseTransitions": 0},
         }
         self._claimed = True
@@ -393,7 +401,7 @@ class LeaderElector:
             spec["acquireTime"] = spec["renewTime"]
             spec["leaseTransitions"] = (lease.spec.lease_transitions or 0) + 1
         self._claimed = True
-        body = _changed(lease, spec)
+        body = _changed(lease, spec, self._annotations)
         self._lease = await self._client.update(LEASES, self.config.name, body, self.config.namespace)
         self._renewed_at = sent
 
@@ -445,9 +453,13 @@ class LeaderElector:
         return {"lease": f"{self.config.namespace}/{self.config.name}", "identity": self.config.identity, **more}
 
 
-def _changed(lease: Lease, spec: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(lease: Lease, spec: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The whole object with some fields of its spec changed, and its resourceVersion to guard the write."""
-    return {**lease.document, "spec": {**lease.document.get("spec", {}), **spec}}
+    changed = {**lease.document, "spec": {**lease.document.get("spec", {}), **spec}}
+    if annotations:
+        metadata = lease.document["metadata"]
+        changed["metadata"] = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}
+    return changed
 
 
 def _micro_time(moment: datetime) -> str:

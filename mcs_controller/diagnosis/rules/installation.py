@@ -17,6 +17,7 @@ from mcs_controller.diagnosis.world import (
     MULTICLUSTERSERVICES,
     WORKS,
     Unseen,
+    annotations_of,
     dig,
     items,
     labels_of,
@@ -27,7 +28,7 @@ from mcs_controller.diagnosis.world import (
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcs_controller.diagnosis.findings import Finding
     from mcs_controller.diagnosis.rules.rule import Context
@@ -37,6 +38,9 @@ _FIRST_PASS_SECONDS = 15.0
 """A MultiClusterService gets its finalizer within a second; a controller that has just started has others before it."""
 
 _SKEW_SECONDS = 30.0
+
+_SERVING = frozenset({"multiclusterservice", "endpointsliceCollect", "endpointsliceDispatch"})
+"""The controllers of MultiClusterServices, as the flag --controllers calls them."""
 
 _FIELDS = {
     MULTICLUSTERSERVICES: {
@@ -232,6 +236,14 @@ def _flags_of(world: World, name: str) -> Iterator[Sequence[str]]:
             yield [word for word in words if isinstance(word, str)]
 
 
+def _told(world: World, name: str) -> Mapping[str, str]:
+    """What the holder of a Lease says there of itself; nothing if it does not say, or another one said it."""
+    lease = _lease(world, name)
+    told = annotations_of(lease)
+    holder = text(lease, "spec", "holderIdentity")
+    return told if holder and told.get(wk.LEADER) == holder else {}
+
+
 def _gate(flags: Sequence[str]) -> bool:
     """Whether the flags enable the feature; the last one wins."""
     values = [word.partition("=")[2] for word in flags if word.startswith("--feature-gates=")]
@@ -253,7 +265,8 @@ def _services(world: World) -> Sequence[Object]:
     Link.INSTALLATION,
     Scope.WORLD,
     meaning="A controller leads and leaves MultiClusterServices alone. Conditions of earlier days stay as they are.",
-    evidence="The flags of the Deployment; where it is not seen, a MultiClusterService without finalizer.",
+    evidence="What the leader says of itself in annotations of its Lease. Where it says nothing, the flags of the "
+    "Deployment, or a MultiClusterService without finalizer.",
     fix="Add --feature-gates=MultiClusterService=true to the controller's flags.",
 )
 def gate_off(context: Context) -> Iterator[Finding]:
@@ -262,25 +275,67 @@ def gate_off(context: Context) -> Iterator[Finding]:
     name = _ours(world)
     if not _leads(world, name):
         return
-    evidence = ""
-    for flags in _flags_of(world, name):
-        if not _gate(flags):
-            gates = [word for word in flags if word.startswith("--feature-gates")]
-            evidence = f"flags of Deployment {name}: {' '.join(gates) or 'no --feature-gates'}"
-    for mcs in _services(world):
-        crosses = "CrossCluster" in items(mcs, "spec", "types")
-        alone = wk.MCS_FINALIZER not in items(mcs, "metadata", "finalizers")
-        waits = not text(mcs, "metadata", "deletionTimestamp") and world.age(mcs) > _FIRST_PASS_SECONDS
-        namespace, called = text(mcs, "metadata", "namespace"), text(mcs, "metadata", "name")
-        if crosses and alone and waits and not evidence and not reserved_problem(namespace, called):
-            which = f"{namespace}/{called}"
-            evidence = f"MultiClusterService {which} is {world.age(mcs):.0f} s old and has no finalizer"
+    told = _told(world, name).get(wk.LEADER_GATES)
+    if told is None:
+        evidence = _gate_off_by_flags(world, name) or _unserved(world)
+    else:
+        evidence = "" if _gate([f"--feature-gates={told}"]) else f"annotation {wk.LEADER_GATES} of its Lease: {told}"
     if evidence:
         yield context.found(
             ObjectRef(CONTROL_PLANE, "Deployment", name, wk.SYSTEM_NAMESPACE),
             "the feature gate MultiClusterService is off: the leader does not serve MultiClusterServices",
             evidence=evidence,
             fix=_add_flag(world, name, "--feature-gates=MultiClusterService=true"),
+        )
+
+
+def _gate_off_by_flags(world: World, name: str) -> str:
+    """The evidence in the Deployment; empty if there is none."""
+    for flags in _flags_of(world, name):
+        if not _gate(flags):
+            gates = [word for word in flags if word.startswith("--feature-gates")]
+            return f"flags of Deployment {name}: {' '.join(gates) or 'no --feature-gates'}"
+    return ""
+
+
+def _unserved(world: World) -> str:
+    """A MultiClusterService that nobody serves, as evidence; empty if there is none."""
+    for mcs in _services(world):
+        crosses = "CrossCluster" in items(mcs, "spec", "types")
+        alone = wk.MCS_FINALIZER not in items(mcs, "metadata", "finalizers")
+        waits = not text(mcs, "metadata", "deletionTimestamp") and world.age(mcs) > _FIRST_PASS_SECONDS
+        namespace, called = text(mcs, "metadata", "namespace"), text(mcs, "metadata", "name")
+        if crosses and alone and waits and not reserved_problem(namespace, called):
+            return f"MultiClusterService {namespace}/{called} is {world.age(mcs):.0f} s old and has no finalizer"
+    return ""
+
+
+@rule(
+    "MCS029",
+    "Controllers of MultiClusterServices are switched off",
+    Link.INSTALLATION,
+    Scope.WORLD,
+    meaning="A controller leads, and its flag --controllers leaves out a part of what serves MultiClusterServices. "
+    "Conditions of earlier days stay as they are.",
+    evidence="What the leader says of itself in annotations of its Lease.",
+    fix="Add them to the flag --controllers.",
+)
+def controllers_off(context: Context) -> Iterator[Finding]:
+    """They may be divided among processes that have a Lease each."""
+    world = context.world
+    name = _ours(world)
+    if not _leads(world, name) or wk.LEADER_CONTROLLERS not in _told(world, name):
+        return
+    leases = [text(one, "metadata", "name") for one in world.host.list(LEASES, wk.SYSTEM_NAMESPACE)]
+    running = {one: set(_told(world, one).get(wk.LEADER_CONTROLLERS, "").split(",")) for one in leases}
+    missing = _SERVING - set[str]().union(*(found for one, found in running.items() if _leads(world, one)))
+    if missing:
+        wanted = ",".join(sorted((running[name] | missing) - {""}))
+        yield context.found(
+            ObjectRef(CONTROL_PLANE, "Deployment", name, wk.SYSTEM_NAMESPACE),
+            f"the leader does not run {', '.join(sorted(missing))}: MultiClusterServices are not served",
+            evidence=f"annotation {wk.LEADER_CONTROLLERS} of its Lease: {','.join(sorted(running[name])) or 'none'}",
+            fix=_add_flag(world, name, f"--controllers={wanted}"),
         )
 
 

@@ -29,8 +29,6 @@ from tests.support.fleet import (
     SECRETS,
     eventually,
     gone,
-    multiclusterservice,
-    service,
 )
 from tests.support.tcp_proxy import TcpProxy
 
@@ -265,15 +263,21 @@ async def test_breakage_20_the_gate_is_off(patient: Patient):
     try:
         await patient.process.terminate()
         kubeconfig = await karmada.controller_kubeconfig(bed)
-        without = ControllerProcess(kubeconfig, root=bed.root, name="gateless", feature_gates="", extra_args=IMPATIENT)
-        async with without:
-            late = multiclusterservice("late", ["member1"], ["member2"])
-            await patient.space.create(service("late", selector={"app": "web"}), late)
-            finding = await patient.verdict_is("MCS006", "late")
+
+        def lacking(name: str, **flags: Any) -> ControllerProcess:
+            return ControllerProcess(kubeconfig, root=bed.root, name=name, **flags)
+
+        async with lacking("gateless", feature_gates="", extra_args=IMPATIENT):
+            finding = await patient.verdict_is("MCS006")
+            assert "leader-feature-gates of its Lease: " in finding.evidence
             assert "--feature-gates=MultiClusterService=true" in finding.fix
+        controllers = "*,standalone,-endpointsliceDispatch"
+        async with lacking("partial", controllers=controllers, extra_args=IMPATIENT):
+            finding = await patient.verdict_is("MCS029")
+            assert "endpointsliceDispatch" in finding.problem
     finally:
         await patient.process.start()
-    await patient.healthy("late")
+    await patient.healthy()
 
 
 def lease(name: str, *, renewed: timedelta = timedelta(), seconds: int = 3600) -> dict[str, Any]:

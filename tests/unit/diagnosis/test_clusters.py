@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Link, Severity
-from mcs_controller.diagnosis.rules import RULES
+from mcs_controller.diagnosis.rules import RULES, installation
 from mcs_controller.diagnosis.verdict import diagnose
+from mcs_controller.domain import well_known as wk
 from mcs_controller.mcsctl.observe import MEMBER_RIGHTS
 from mcs_controller.mcsctl.rights import CONTROLLER_RIGHTS, STANDALONE_RIGHTS
 from tests.unit.diagnosis.worlds import NOW, OLD, ago, found, mcs, named, the, world
@@ -180,6 +182,51 @@ def deployment(*flags: str) -> dict[str, Any]:
 )
 def test_the_gate_is_read_from_the_deployment(flags: tuple[str, ...], off: bool):
     assert errors(fleet({w.DEPLOYMENTS: [deployment(*flags)]})) == (["MCS006"] if off else [])
+
+
+def told(leader: str = "pod_1", *, gate: str = "true", controllers: str = "", name: str = OURS) -> dict[str, Any]:
+    """A Lease whose holder is pod_1, with what somebody says of itself."""
+    marks = {wk.LEADER: leader, wk.LEADER_GATES: f"MultiClusterService={gate},Other=true"}
+    marks |= {wk.LEADER_CONTROLLERS: controllers or ",".join(SERVICE_CONTROLLERS)}
+    held = lease(name)
+    return held | {"metadata": held["metadata"] | {"annotations": marks}}
+
+
+@pytest.mark.parametrize(
+    ("one", "flags", "off"),
+    [
+        (told(gate="false"), None, True),
+        (told(gate="false"), ("--feature-gates=MultiClusterService=true",), True),
+        (told(), (), False),
+        (told("pod_0", gate="false"), None, False),
+        (told("pod_0"), (), True),
+        (told() | {"spec": {"renewTime": ago(1)}}, (), False),
+    ],
+)
+def test_the_leader_itself_tells_of_its_gates(one: dict[str, Any], flags: tuple[str, ...] | None, off: bool):
+    deployments = [deployment(*flags)] if flags is not None else []
+    observed = fleet({w.LEASES: [one], w.DEPLOYMENTS: deployments})
+    assert ("MCS006" in errors(observed)) is off
+
+
+def test_a_leader_that_has_the_gate_is_not_suspected_for_a_service_that_waits():
+    plain = mcs(["member1"], ["member2"])
+    assert errors(fleet({w.MULTICLUSTERSERVICES: [plain], w.LEASES: [told()]})) == []
+
+
+def test_controllers_that_are_switched_off():
+    some = told(controllers="endpointsliceCollect,multiclusterservice,serviceExport")
+    finding = the("MCS029", fleet({w.LEASES: [some]}))
+    assert "does not run endpointsliceDispatch:" in finding.problem
+    wanted = "--controllers=endpointsliceCollect,endpointsliceDispatch,multiclusterservice,serviceExport"
+    assert wanted in finding.fix
+    other = told(controllers="endpointsliceDispatch", name="the-other")
+    assert codes(fleet({w.LEASES: [some, other]})) == []
+    assert codes(fleet({w.LEASES: [told("pod_0", controllers="serviceExport")]})) == []
+
+
+def test_the_controllers_that_serve_are_those_of_the_flag():
+    assert installation._SERVING == SERVICE_CONTROLLERS
 
 
 def test_a_controller_without_election_needs_no_lease():

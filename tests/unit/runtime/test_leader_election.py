@@ -56,7 +56,7 @@ class World:
         self.leaders = Leaders()
 
     def candidate(
-        self, identity: str = "me", clock: FakeClock | None = None, seed: int = 0
+        self, identity: str = "me", clock: FakeClock | None = None, seed: int = 0, **annotations: str
     ) -> tuple[LeaderElector, LeaseConnection]:
         connection = LeaseConnection(self.server)
         elector = LeaderElector(
@@ -65,6 +65,7 @@ class World:
             clock=clock or self.clock,
             rng=random.Random(seed),
             metrics=self.leaders.of(identity),
+            annotations=annotations,
         )
         return elector, connection
 
@@ -73,6 +74,11 @@ class World:
         elector, connection = self.candidate()
         await elector.acquire()
         return elector, connection
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        assert self.server.lease is not None
+        return dict(self.server.lease["metadata"]["annotations"])
 
     def hold(self, holder: str, **spec: Any) -> None:
         """There is a lease, held by somebody."""
@@ -115,6 +121,34 @@ async def test_missing_lease_is_created_in_the_wire_format_of_client_go(world: W
             "leaseTransitions": 0,
         },
     }
+
+
+async def test_what_a_leader_says_of_itself_stays_in_the_lease_until_the_next_one_speaks(world: World):
+    world.hold("")
+    world.server.patch(LEASE, {"metadata": {"annotations": {"keep": "me", "version": "0"}}})
+    first, connection = world.candidate("first", version="1", gates="A=true")
+    await first.acquire()
+    assert world.annotations == {"keep": "me", "version": "1", "gates": "A=true"}
+    renewing = asyncio.create_task(first.renew())
+    await world.clock.advance(5)
+    world.server.patch(LEASE, {"metadata": {"annotations": {"version": None}}})
+    await world.clock.advance(5)
+    assert world.annotations == {"keep": "me", "version": "1", "gates": "A=true"}
+    assert connection.calls.count("update") == 1 + 5 + 1, "one to take it, one for each renewal, one conflict"
+    renewing.cancel()
+    await asyncio.wait([renewing])
+    await first.release()
+    assert world.annotations == {"keep": "me", "version": "1", "gates": "A=true"}
+    second, _ = world.candidate("second", version="2")
+    await second.acquire()
+    assert world.annotations == {"keep": "me", "version": "2", "gates": "A=true"}
+
+
+async def test_a_new_lease_says_what_its_leader_is(world: World):
+    elector, connection = world.candidate(version="1")
+    await elector.acquire()
+    assert world.annotations == {"version": "1"}
+    assert connection.calls == ["get", "create"]
 
 
 async def test_missing_namespace_is_logged_once_and_waited_for(world: World, caplog: pytest.LogCaptureFixture):

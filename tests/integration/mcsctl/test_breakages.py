@@ -46,4 +46,4 @@ async def test_breakage_17_the_kubeconfig_of_a_member(shared: Patient):
     diagnosis = await run_doctor(options, (shared.space.namespace, "web"))
     assert [one.code for one in diagnosis.findings if one.severity is Severity.ERROR] == ["MCS001"]
     assert diagnosis.verdict is not None
-    assert "karmada" in await patient.paste(diagnosis.verdict.fix)
+    assert "karmada" in await shared.paste(diagnosis.verdict.fix)

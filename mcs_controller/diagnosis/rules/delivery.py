@@ -195,7 +195,7 @@ def not_applied(context: Context) -> Iterator[Finding]:
     for work, _, words in refusals(world, cluster):
         ref = work_ref(work)
         look = kubectl(world, CONTROL_PLANE, "-n", ref.namespace, "describe", "work", ref.name)
-        yield _not_applied(context, work, words, f"Mend in {cluster} what its words name. In full: {look}")
+        yield _not_applied(context, work, words, look)
         return
     if world.service is None or world.mcs is None:
         return
@@ -392,6 +392,6 @@ def condition_unexplained(context: Context) -> Iterator[Finding]:
                 ref,
                 f"condition {text(one, 'type')} is {text(one, 'status')}: {text(one, 'reason')}",
                 evidence=text(one, "message"),
-                fix=f"Mend what the message names. If that is mended, have the controller look again: {restart(world)}",
+                fix=kubectl(world, CONTROL_PLANE, "-n", ref.namespace, "describe", "multiclusterservice", ref.name),
                 severity=Severity.IN_PROGRESS if young else Severity.ERROR,
             )

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import ControllerProcess, karmada
-from tests.integration.mcsctl.conftest import IMPATIENT, Patient, kubeconfig_of
+from testbed import karmada
+from tests.integration.mcsctl.conftest import Patient, kubeconfig_of
+from tests.integration.mcsctl.test_clusters import LEASE, lease
 from tests.support.fleet import (
     DEPLOYMENTS,
+    LEASES,
     MCS,
     SERVICES,
     SLICES,
@@ -24,12 +26,9 @@ from tests.support.fleet import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from testbed import Bed
+    from testbed import Bed, ControllerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-IDLE = "cluster,clusterStatus,namespace"
-"""The controllers without which the members would not be ready; none of those that serve a service."""
 
 EXECUTION = "karmada-es-member2"
 
@@ -63,7 +62,7 @@ async def restarted(patient: Patient) -> str:
 
 
 async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: tuple[Bed, ControllerProcess]):
-    """One service for each hop. Nobody runs the Deployment of the bed's control plane: that is played here."""
+    """One service for each hop. Nobody runs the bed's Deployment, or leads: that is played here."""
     bed, process = doctors_bed
     space = await Space.make(bed)
     patient = Patient(space, process, kubeconfig_of(bed))
@@ -95,15 +94,14 @@ async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: 
         before = await restarted(patient)
         await process.terminate()
         try:
-            kubeconfig = await karmada.controller_kubeconfig(bed)
-            idle = ControllerProcess(kubeconfig, root=bed.root, name="idle", controllers=IDLE, extra_args=IMPATIENT)
-            async with idle:
-                for code, do in breaks.items():
-                    await do(services[code])
-                (fix,) = {(await patient.verdict_is(code, name)).fix for code, name in services.items()}
-                await patient.paste(fix)
+            await ours.patch(LEASES, LEASE, {"spec": lease(LEASE)["spec"]}, namespace=karmada.SYSTEM_NAMESPACE)
+            for code, do in breaks.items():
+                await do(services[code])
+            (fix,) = {(await patient.verdict_is(code, name)).fix for code, name in services.items()}
+            await patient.paste(fix)
             assert await restarted(patient) != before
         finally:
+            await ours.delete(LEASES, LEASE, namespace=karmada.SYSTEM_NAMESPACE)
             await process.start()
         for name in services.values():
             await patient.healthy(name)

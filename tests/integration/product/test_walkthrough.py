@@ -220,11 +220,11 @@ async def kubectl(binaries: dict[str, Path], plane: ControlPlane, *arguments: st
     return output.decode()
 
 
-# Few are on the newest Kubernetes: each part is played by an older one, too.
+# Few are on the newest Kubernetes: members and the control plane are older ones, too. The tests of mcsctl have an older
+# consumer beside a new provider.
 VERSIONS: dict[str, dict[str, str]] = {
     "newest-members": {},
-    "older-provider": {"member1": OLDER_KUBERNETES_VERSION},
-    "older-consumer": {"member2": OLDER_KUBERNETES_VERSION},
+    "older-members": dict.fromkeys(("member1", "member2"), OLDER_KUBERNETES_VERSION),
     "older-everywhere": dict.fromkeys((HOST_NAME, "member1", "member2"), OLDER_KUBERNETES_VERSION),
 }
 

@@ -18,7 +18,7 @@ from informers.cache.factory import InformerFactory
 from informers.cache.informer import SharedInformer
 from informers.cache.registration import Registration
 from informers.cache.store import Indexers, Store, StoreWriter
-from informers.client.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiClient
+from informers.client.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiClient, Write
 from informers.client.config import (
     MAX_TOKEN_AGE_SECONDS,
     CachedToken,
@@ -113,6 +113,7 @@ __all__ = [
     "TooManyRequests",
     "TransportError",
     "Unauthorized",
+    "Write",
     "key_of",
     "load_incluster",
     "load_kubeconfig",

@@ -21,6 +21,7 @@ from mcs_controller import __version__
 from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.subjects import service_of_write
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
@@ -34,6 +35,7 @@ from mcs_controller.runtime.leader_election import (
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.signals import stop_on_signals
+from mcs_controller.runtime.write_log import WriteLog
 from mcs_controller.standalone.start import start_standalone
 from mcs_controller.start import start_controllers
 from mcs_controller.unserved import UnservedServices, why_unserved
@@ -156,7 +158,7 @@ async def run(options: Options) -> None:
         def limit() -> TokenBucket:
             return TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
 
-        host = await client(limiter=limit(), may_write=may_write)
+        host = await client(limiter=limit(), may_write=may_write, on_write=WriteLog(service_of=service_of_write))
         # With a limit of their own: what people are told must not delay what is done.
         event_client = await client(limiter=limit())
         manager = Manager(

@@ -404,7 +404,12 @@ class Options:
     health_probe_bind_address: str = flag(
         ":10357", _SIGHT, "Where /healthz and /readyz are served; 0 switches it off.", parse=_address
     )
-    v: int = flag(2, _SIGHT, "Log level: 2 tells what happens, 4 each reconcile, 6 each request.")
+    v: int = flag(
+        2,
+        _SIGHT,
+        "Log level. 0: what changes, warnings and errors; from 2 on also each write; from 4 on also each reconcile, "
+        "with outcome and milliseconds; from 6 on also each request, with path, status code and milliseconds.",
+    )
     logging_format: str = flag("text", _SIGHT, "How log lines are written.", kind=click.Choice(["text", "json"]))
     ignored: tuple[str, ...] = ()
     """What was said that is for karmada-controller-manager and means nothing here."""

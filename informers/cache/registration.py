@@ -56,23 +56,22 @@ class Registration(Generic[T]):
         return ended
 
     def _failed(self, event: Event[T]) -> None:
-        _log.exception("handler failed: handler=%s resource=%s key=%s", self.name, self._informer.resource, event.key)
+        _log.exception("handler failed", extra=self._fields(key=event.key))
         self._informer._metrics.handler_failed(str(self._informer.resource), self.name)
 
     def _report_pace(self, event: Event[T], seconds: float) -> None:
         """One log line when it becomes slow, and one when it is not any more."""
         slow = seconds >= SLOW_HANDLER_SECONDS
         if slow and not self._slow:
-            _log.warning(
-                "slow handler, nothing else could run meanwhile: handler=%s resource=%s key=%s seconds=%.3f",
-                self.name,
-                self._informer.resource,
-                event.key,
-                seconds,
-            )
+            fields = self._fields(key=event.key, seconds=f"{seconds:.3f}")
+            _log.warning("slow handler, nothing else could run meanwhile", extra=fields)
         elif self._slow and not slow:
-            _log.info("handler is fast again: handler=%s resource=%s", self.name, self._informer.resource)
+            _log.info("handler is fast again", extra=self._fields())
         self._slow = slow
+
+    def _fields(self, **more: object) -> dict[str, str]:
+        fields = {"handler": self.name, "resource": self._informer.resource, **more}
+        return {key: str(value) for key, value in fields.items()}
 
 
 class AsyncRegistration(Registration[T]):

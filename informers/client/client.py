@@ -8,7 +8,7 @@ How requests travel is in :mod:`informers.client.transport`, what watch events m
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -63,6 +63,28 @@ LIST_SECONDS: Final = 600.0
 it itself, after a minute unless told otherwise (`--request-timeout`)."""
 
 
+class Write(NamedTuple):
+    """A write that the API server has accepted.
+
+    Attributes:
+        verb: create, update, patch or delete; apply for a patch of that kind.
+        resource: the kind.
+        namespace: of the object.
+        name: of the object.
+        subresource: "status" and so on; empty for the object itself.
+        body: what was sent.
+        answer: the object after it; None if it is gone.
+    """
+
+    verb: str
+    resource: Resource[Any]
+    namespace: str
+    name: str
+    subresource: str
+    body: object
+    answer: KubeObject | None
+
+
 class ApiClient:
     """One API server, one connection pool.
 
@@ -86,6 +108,7 @@ class ApiClient:
         limiter: TokenBucket | None = None,
         metrics: ClientMetrics = NO_CLIENT_METRICS,
         may_write: Callable[[], bool] = lambda: True,
+        on_write: Callable[[Write], None] | None = None,
     ) -> None:
         """Opens no connection yet.
 
@@ -99,10 +122,12 @@ class ApiClient:
             may_write: asked right before a write is sent, after all waiting; if not, it fails with MayNotWrite. For one
                 of several processes that write the same objects, see
                 :attr:`mcs_controller.runtime.LeaderElector.is_leader`.
+            on_write: told about every write that was accepted, except those of :meth:`raw`; must not raise.
 
         Raises:
             ConfigError: the URL or the TLS material cannot be used.
         """
+        self._on_write = on_write
         self._transport = Transport(
             config, clock=clock, user_agent=user_agent, limiter=limiter, metrics=metrics, may_write=may_write
         )
@@ -191,7 +216,7 @@ class ApiClient:
         """Create an object. Raises AlreadyExists if its name is taken."""
         answer = await self._call("POST", resource.path(namespace), {}, body)
         name = "" if isinstance(body, bytes) else body.get("metadata", {}).get("name", "")
-        return _decode(resource, answer.body, namespace, name)
+        return self._written("create", resource, namespace, name, "", body, answer.body)
 
     async def update(
         self,
@@ -204,7 +229,7 @@ class ApiClient:
     ) -> T:
         """Replace an object. Raises Conflict if the body's resourceVersion is not the current one."""
         answer = await self._call("PUT", resource.path(namespace, name, subresource), {}, body)
-        return _decode(resource, answer.body, namespace, name)
+        return self._written("update", resource, namespace, name, subresource, body, answer.body)
 
     async def patch(
         self,
@@ -235,7 +260,8 @@ class ApiClient:
             query["force"] = "true"
         path = resource.path(namespace, name, subresource)
         answer = await self._call("PATCH", path, query, body, content_type=content_type)
-        return _decode(resource, answer.body, namespace, name)
+        verb = "apply" if content_type == APPLY_PATCH else "patch"
+        return self._written(verb, resource, namespace, name, subresource, body, answer.body)
 
     async def apply(
         self,
@@ -301,8 +327,18 @@ class ApiClient:
             options["preconditions"] = {name: value for name, value in preconditions.items() if value}
         answer = await self._call("DELETE", resource.path(namespace, name), {}, options)
         if decode_kind(answer.body) == "Status":
+            if self._on_write is not None:
+                self._on_write(Write("delete", resource, namespace, name, "", None, None))
             return None
-        return _decode(resource, answer.body, namespace, name)
+        return self._written("delete", resource, namespace, name, "", None, answer.body)
+
+    def _written(
+        self, verb: str, resource: Resource[T], namespace: str, name: str, subresource: str, body: object, answer: bytes
+    ) -> T:
+        obj = _decode(resource, answer, namespace, name)
+        if self._on_write is not None:
+            self._on_write(Write(verb, resource, namespace, obj.metadata.name, subresource, body, obj))
+        return obj
 
     @asynccontextmanager
     async def watch(

@@ -15,10 +15,25 @@ REDACTED: Final = "[redacted]"
 _SHORTEST: Final = 4
 """Characters. Shorter ones are no secrets, and would be found everywhere."""
 
+_TOLD: Final = frozenset(
+    {
+        *("labelSelector", "fieldSelector", "limit", "resourceVersion", "resourceVersionMatch", "watch"),
+        *("timeoutSeconds", "allowWatchBookmarks", "sendInitialEvents", "fieldManager", "force"),
+    }
+)
+"""Parameters of a query that hold no secret; what else callers or others put there may."""
+
 
 def shown(url: str) -> str:
     """A URL for people: without user, password, query and fragment. Also for what is meant to be a URL and is none."""
     return re.sub(r"//.*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+
+
+def shown_target(target: str) -> str:
+    """Path and query of a request for people: of the query only what Kubernetes' own parameters say."""
+    path, _, query = target.partition("?")
+    told = "&".join(part for part in query.split("&") if part.partition("=")[0] in _TOLD)
+    return f"{path}?{told}" if told else path
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

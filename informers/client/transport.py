@@ -19,7 +19,7 @@ from yarl import URL
 
 from informers.client.causes import certificate_error, distrust, is_issuer_unknown, issuer_of, subjects, words_for
 from informers.client.connection import RequestOptions, check_host, open_session, renewed, ssl_context
-from informers.client.redaction import proxy_secrets, redact, redact_bytes, shown
+from informers.client.redaction import proxy_secrets, redact, redact_bytes, shown, shown_target
 from informers.client.wire import LineSplitter
 from informers.errors import (
     ConfigError,
@@ -81,6 +81,8 @@ _GUARD_FIRST_SECONDS: Final = 0.5
 """Until the first question, so that the connection that it is asked on is as old as the watches."""
 
 _log = logging.getLogger(__name__)
+_requests = logging.getLogger("informers.client.requests")
+"""Each request, as DEBUG: a logger of its own, as nobody wants them who wants all else."""
 
 _NETWORK_ERRORS: Final = (
     aiohttp.ClientError,
@@ -239,7 +241,7 @@ class Transport:
                 self._cut_streams("the server did not answer another request in time")
             raise await self._failure(what, error, headers) from error
         finally:
-            self._metrics.request(method, self.host, code, self._clock.monotonic() - started)
+            self._tell(method, method, target, code, started, headers)
         self._check_credentials(response.status)
         if response.status >= 300:
             content = redact_bytes(content, self._secrets(headers))
@@ -273,7 +275,7 @@ class Transport:
         except _NETWORK_ERRORS as error:
             raise await self._failure(what, error, headers) from error
         finally:
-            self._metrics.request("GET", self.host, code, self._clock.monotonic() - started)
+            self._tell("GET", "WATCH", target, code, started, headers)
         try:
             if response.status != 200:
                 self._check_credentials(response.status)
@@ -292,6 +294,19 @@ class Transport:
             self._streams.discard(response.content)
             response.close()  # not released to the pool: the rest of the stream is still to come
 
+    def _tell(self, method: str, verb: str, target: str, code: str, started: float, headers: Mapping[str, str]) -> None:
+        seconds = self._clock.monotonic() - started
+        self._metrics.request(method, self.host, code, seconds)
+        if _requests.isEnabledFor(logging.DEBUG):
+            fields = {
+                "method": verb,
+                "path": redact(shown_target(target), self._secrets(headers)),
+                "code": code,
+                "milliseconds": round(seconds * 1000, 1),
+                "server": self.host,
+            }
+            _requests.debug("request", extra=fields)
+
     async def guard(self, *, every_seconds: float, answer_seconds: float) -> NoReturn:
         """Find out about connections that are dead without a word; see :meth:`informers.ApiClient.guard`."""
         pause = min(every_seconds, _GUARD_FIRST_SECONDS)
@@ -306,10 +321,13 @@ class Transport:
             except NoCredentials:
                 pass
             except TransportError as error:
-                _log.warning("server does not answer, closing its connections: server=%s error=%s", self.host, error)
+                _log.warning("server does not answer, closing its connections", extra=self._fields(error=error))
                 await self._begin_anew()
             except KubeError as error:
-                _log.debug("unexpected answer to /livez: server=%s error=%s", self.host, error)
+                _log.debug("unexpected answer to /livez", extra=self._fields(error=error))
+
+    def _fields(self, **more: object) -> dict[str, object]:
+        return {"server": self.host, **{key: str(value) for key, value in more.items()}}
 
     async def _begin_anew(self) -> None:
         """Give all connections up. What is under way fails with TransportError, what follows uses new ones."""
@@ -388,12 +406,12 @@ class Transport:
         try:
             found = renewed(self._config)
         except ConfigError as unusable:
-            _log.warning("cannot read certificates again: server=%s error=%s", self.host, unusable)
+            _log.warning("cannot read certificates again", extra=self._fields(error=unusable))
             return
         if found is not None:
             self._config, self._tls = found
             self._options["ssl"] = self._tls
-            _log.info("certificates have changed on disk: server=%s", self.host)
+            _log.info("certificates have changed on disk", extra=self._fields())
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:

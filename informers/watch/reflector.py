@@ -185,7 +185,7 @@ class Reflector(Generic[T]):
 
     def list_anew(self, why: str) -> None:
         """List the collection again instead of following it from here."""
-        _log.warning("listing again: server=%s resource=%s why=%s", self._client.host, self._resource, why)
+        _log.warning("listing again", extra=self._fields(why=why))
         if self._asking is None:
             self._watcher.reset()
         elif not self._asking.expired():
@@ -300,7 +300,7 @@ class Reflector(Generic[T]):
             self._report(step.error)
         elif isinstance(received, Ended | Failed):
             if isinstance(received.error, WatchIdle):
-                _log.debug("watch was idle, opening another: server=%s error=%s", self._client.host, received.error)
+                _log.debug("watch was idle, opening another", extra=self._fields(error=received.error))
         elif not isinstance(self.last_error, CacheFull) or isinstance(step.output, Replaced):  # there is room for it
             self._healthy()
         if step.output is not None:
@@ -322,23 +322,26 @@ class Reflector(Generic[T]):
                 level, self._rejected[one.key] = logging.ERROR, text
             else:
                 level = logging.DEBUG
-            _log.log(level, "skipped an object that cannot be decoded: server=%s error=%s", self._client.host, text)
+            _log.log(level, "skipped an object that cannot be decoded", extra=self._fields(error=text))
 
     def _report(self, error: KubeError) -> None:
         """One log line per change of the trouble, not one per attempt: a cluster may be away for days."""
         self._metrics.failed(str(self._resource), error)
         news = str(error) != str(self.last_error)
         level = logging.DEBUG if not news else logging.INFO if isinstance(error, Gone) else logging.WARNING
-        message = "list or watch failed, will try again: server=%s resource=%s error=%s"
-        _log.log(level, message, self._client.host, self._resource, error)
+        _log.log(level, "list or watch failed, will try again", extra=self._fields(error=error))
         self.last_error = error
         if self.on_failure is not None:
             self.on_failure(error)
 
+    def _fields(self, **more: object) -> dict[str, str]:
+        fields = {"server": self._client.host, "resource": self._resource, **more}
+        return {key: str(value) for key, value in fields.items()}
+
     def _healthy(self) -> None:
         self.last_contact = self._clock.monotonic()
         if self.last_error is not None:
-            _log.info("list and watch work again: server=%s resource=%s", self._client.host, self._resource)
+            _log.info("list and watch work again", extra=self._fields())
             self.last_error = None
             if self.on_failure is not None:
                 self.on_failure(None)

@@ -29,9 +29,11 @@ from informers.meta import ObjectKey
 from informers.metrics import NoInformerMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
+from mcs_controller.domain.subjects import service_of_write
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials, client_config
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.write_log import WriteLog
 from workqueue.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -305,6 +307,7 @@ class MemberClusters:
                 limiter=TokenBucket(self._qps, self._burst, clock=self._clock),
                 metrics=answers,
                 may_write=self._may_write,
+                on_write=WriteLog(cluster.name, service_of_write),
             )
         except ConfigError as error:
             raise InvalidCluster(str(error)) from error

@@ -398,7 +398,10 @@ class Controller(Generic[R]):
             self._in_hand -= 1
             del self._turns[request]
             self.queue.done(request)
-            self._metrics.ended(self.name, outcome, self._clock.monotonic() - started)
+            seconds = self._clock.monotonic() - started
+            self._metrics.ended(self.name, outcome, seconds)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("Reconciled", extra={"outcome": outcome, "milliseconds": round(seconds * 1000, 1)})
 
     async def _reconcile(self, request: R) -> Result:
         result = await self._within_time(request)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ _OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message"
 _DEBUG_VERBOSITY: Final = 4
 _LIBRARY_DEBUG_VERBOSITY: Final = 6
 _OUR_PACKAGES: Final = ("mcs_controller", "informers", "workqueue")
+WRITES: Final = "mcs_controller.writes"
+_SHOWN_FROM: Final = {WRITES: (2, logging.INFO), "informers.client.requests": (6, logging.DEBUG)}
+"""Loggers of one kind of line: from which verbosity on, and the level of the lines."""
 
 
 MAX_TEXT: Final = 8192
@@ -35,6 +39,12 @@ REPEAT_SECONDS: Final = 600.0
 
 _MAX_REMEMBERED: Final = 256
 """Tracebacks."""
+
+_MAX_NESTING: Final = 3
+"""Of a field's value."""
+
+_MAX_INTEGER: Final = 1 << 64
+"""Larger ones are text: Python refuses to write some, and nobody reads them as numbers."""
 
 
 @contextmanager
@@ -51,8 +61,9 @@ def setup_logging(verbosity: int, log_format: Literal["text", "json"], stream: T
     """Send all log lines of this process to `stream`, replacing what was set up before.
 
     Args:
-        verbosity: as klog's `--v`: below 4 information, warnings and errors; from 4 on also what we do step by step;
-            from 6 on also what libraries say about themselves.
+        verbosity: as klog's `--v`: information, warnings and errors; from 2 on also each write; from 4 on also what we
+            do step by step, each reconcile with its outcome; from 6 on also each request, and what libraries say about
+            themselves.
         log_format: one line of text for people, or one JSON object, for each record.
         stream: usually standard error.
     """
@@ -63,6 +74,8 @@ def setup_logging(verbosity: int, log_format: Literal["text", "json"], stream: T
     root.setLevel(logging.DEBUG if verbosity >= _LIBRARY_DEBUG_VERBOSITY else logging.INFO)
     for package in _OUR_PACKAGES:
         logging.getLogger(package).setLevel(logging.DEBUG if verbosity >= _DEBUG_VERBOSITY else logging.INFO)
+    for name, (shown_from, level) in _SHOWN_FROM.items():
+        logging.getLogger(name).setLevel(level if verbosity >= shown_from else level + 1)
 
 
 class _Formatter(logging.Formatter):
@@ -130,16 +143,37 @@ class JsonFormatter(_Formatter):
             "logger": record.name,
             "msg": _capped(record.getMessage()),
         }
-        line |= {key: value for key, value in _fields_of(record).items() if key not in line}
+        line |= {key: _plain(value) for key, value in _fields_of(record).items() if key not in line}
         if (traceback := self.traceback(record)) is not None:
             line["stacktrace"] = traceback
-        return json.dumps(line, default=str, ensure_ascii=False)
+        text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+        # Half a surrogate pair, of a name that is no UTF-8, cannot be written otherwise, and would lose the line.
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
     own = {key: value for key, value in vars(record).items() if key not in _OWN_ATTRIBUTES}
-    fields = {**_fields.get({}), **own}
-    return {key: _capped(value) if isinstance(value, str) else value for key, value in fields.items()}
+    return {**_fields.get({}), **own}
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """What JSON has for a value; text for what it has nothing for, as for what is nested deeper than anybody reads."""
+    if value is None or isinstance(value, bool | str) or (type(value) is int and abs(value) < _MAX_INTEGER):
+        return _capped(value) if isinstance(value, str) else value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth < _MAX_NESTING and type(value) is dict:
+        return {str(key): _plain(one, depth + 1) for key, one in value.items()}
+    if depth < _MAX_NESTING and type(value) in (list, tuple, set, frozenset):
+        return [_plain(one, depth + 1) for one in value]  # type: ignore[attr-defined]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return _capped(str(value))
+    except Exception as error:  # a line that cannot say one thing still says the others
+        return f"<{type(value).__name__} without text: {type(error).__name__}>"
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -161,6 +195,6 @@ def _capped(text: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = _capped(str(value))
+    text = _text(value)
     plain = text.isprintable() and text and not any(char in text for char in ' "=')
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else _escaped(json.dumps(text, ensure_ascii=False))

@@ -30,6 +30,7 @@ from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
 from mcs_controller.runtime.metrics import RuntimeMetrics
 from mcs_controller.runtime.signals import stop_on_signals
+from mcs_controller.runtime.write_log import WriteLog
 from workqueue import RealClock, TokenBucket, default_controller_rate_limiter
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ async def connect(
     else:
         config = await load_kubeconfig(kubeconfig, clock=clock)
     async with (
-        ApiClient(config, clock=clock, metrics=metrics.client, user_agent=name, limiter=limiter) as client,
+        ApiClient(
+            config, clock=clock, metrics=metrics.client, user_agent=name, limiter=limiter, on_write=WriteLog()
+        ) as client,
         ApiClient(config, clock=clock, metrics=metrics.client, user_agent=name) as unlimited,
     ):
         informers = InformerFactory(client, clock=clock, rng=rng, metrics=metrics.informers)

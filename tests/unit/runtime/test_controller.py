@@ -352,6 +352,23 @@ async def test_server_that_was_away_and_answered_is_tried_again_soon_when_it_is_
     assert bench.reconciler.times[-3:] == [22.75, 23.75, 24]
 
 
+async def test_each_reconcile_is_a_line_with_its_outcome_and_milliseconds(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG, "mcs_controller.runtime.controller")
+    bench.reconciler.fail(ServerError(500), TerminalError("no"))
+    async with bench.running() as controller:
+        for name in "abc":
+            controller.enqueue(Request("ns", name))
+            await settle()
+    told = [vars(record) for record in caplog.records if record.message == "Reconciled"]
+    assert [(one["outcome"], one["milliseconds"]) for one in told] == [
+        ("error", 0.0),
+        ("terminal", 0.0),
+        ("success", 0.0),
+    ]
+
+
 async def test_terminal_error_waits_for_a_change_and_clears_the_failures(bench: Bench):
     bench.reconciler.fail(ReconcileError("first"), TerminalError("hopeless"))
     async with bench.running() as controller:

@@ -9,12 +9,13 @@ from typing import Literal
 
 import pytest
 
-from mcs_controller.runtime.logging import MAX_TEXT, log_fields, setup_logging
+from mcs_controller.runtime.logging import MAX_TEXT, WRITES, log_fields, setup_logging
+from mcs_controller.runtime.reconcile import Request
 
 
 @pytest.fixture(autouse=True)
 def restore_logging() -> Iterator[None]:
-    names = ("", "mcs_controller", "informers", "workqueue")
+    names = ("", "mcs_controller", "informers", "workqueue", WRITES, "informers.client.requests")
     before = {name: logging.getLogger(name).level for name in names}
     handlers = logging.getLogger().handlers[:]
     yield
@@ -169,3 +170,53 @@ def test_verbosity_decides_whose_details_are_shown(verbosity: int, said: list[st
     logging.getLogger("aiohttp").debug("library")
     logging.getLogger("aiohttp").info("info")
     assert [line.split()[-1] for line in stream.getvalue().splitlines()] == said
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "said"),
+    [(0, []), (1, []), (2, ["Wrote"]), (4, ["Wrote", "Reconciled"]), (6, ["Wrote", "Reconciled", "request"])],
+)
+def test_each_level_adds_one_kind_of_line(verbosity: int, said: list[str]):
+    stream = lines("text", verbosity)
+    logging.getLogger(WRITES).info("Wrote")
+    logging.getLogger("mcs_controller.runtime.controller").debug("Reconciled")
+    logging.getLogger("informers.client.requests").debug("request")
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == said
+
+
+class Rude:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+_LOOP: list[object] = []
+_LOOP.append(_LOOP)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("nan"), "nan"), (float("-inf"), "-inf"), (1.5, 1.5), (True, True), (None, None),
+        (10**5000, "<int without text: ValueError>"), (1 << 70, str(1 << 70)),
+        (b"\xff", "b'\\xff'"), ({1: {2}}, {"1": [2]}), ({("a", 1): b"x"}, {"('a', 1)": "b'x'"}), ("\udc80", "\udc80"),
+        (Rude(), "<Rude without text: ZeroDivisionError>"), (Request("ns", "a"), "ns/a"), (ValueError("no"), "no"),
+        (_LOOP, [[["[[...]]"]]]),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_json_is_valid_with_every_kind_of_value(value: object, expected: object):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    setup_logging(2, "json", stream)
+    logging.getLogger("x").info("Hello", extra={"value": value})
+    stream.seek(0)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(stream.read(), parse_constant=refuse)["value"] == expected
+
+
+def test_a_field_moves_no_cursor():
+    stream = lines("text")
+    logging.getLogger("x").info("Hello", extra={"a": "\x9b2J\u2028\x7f \x1b"})
+    assert stream.getvalue().rstrip("\n").isprintable()

@@ -244,6 +244,8 @@ class Mark(NamedTuple):
 
 _EACH_MANIFEST: Final = "the objects in Works and in members"
 _FROM_BINDING: Final = "Works made from a ResourceBinding, and their objects"
+_LEASE: Final = "our Lease"
+_THE_LEADER: Final = "the process that takes it"
 _POLICIES: Final = f"`{wk.POLICY_CONTROLLER}` and Karmada's"
 
 MARKS: Final[dict[str, tuple[Mark, ...]]] = {
@@ -340,6 +342,14 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
             ours=True,
         ),
     ),
+    wk.LEADER: (
+        Mark("annotation", _LEASE, _THE_LEADER, "its identity: what follows is true of this holder alone", ours=True),
+    ),
+    wk.LEADER_VERSION: (Mark("annotation", _LEASE, _THE_LEADER, "its version", ours=True),),
+    wk.LEADER_GATES: (
+        Mark("annotation", _LEASE, _THE_LEADER, "its feature gates, as in `--feature-gates`", ours=True),
+    ),
+    wk.LEADER_CONTROLLERS: (Mark("annotation", _LEASE, _THE_LEADER, "the controllers that are on", ours=True),),
     wk.CLAIMED_BY: (
         Mark(
             "label", "the claimed Service", f"`{wk.MCS_CONTROLLER}`", f"`{wk.CLAIMED_BY_MCS}`: policies leave it alone"

@@ -118,6 +118,7 @@ async def run(options: Options) -> None:
     rng = random.Random()
     registry = CollectorRegistry()
     metrics = Metrics(registry)
+    metrics.show_features(options.feature_gates)
     user_agent = f"{AGENT_NAME if options.cluster_name else NAME}/{__version__}"
     config, own_member = await _api_servers(options, clock)
     async with AsyncExitStack() as stack:

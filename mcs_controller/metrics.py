@@ -10,7 +10,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from mcs_controller import __version__
-from mcs_controller.runtime.metrics import RuntimeMetrics
+from mcs_controller.features import FEATURES
+from mcs_controller.runtime.feature_gates import Stage
+from mcs_controller.runtime.metrics import RuntimeMetrics, add_process_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from informers.memory import MemoryBudget
     from mcs_controller.reconcilers.member_works import MemberWorks
+    from mcs_controller.runtime.feature_gates import FeatureGates
 
 
 class Metrics:
@@ -33,6 +36,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.runtime = RuntimeMetrics(registry)
+        add_process_metrics(registry)
         self.informers = self.runtime.informers
         self.registry = registry
         build = {
@@ -47,6 +51,14 @@ class Metrics:
         }
         info = Gauge("karmada_build_info", "Always 1; the labels tell the build.", tuple(build), registry=registry)
         info.labels(**build).set(1)
+
+    def show_features(self, gates: FeatureGates) -> None:
+        """Show which feature gates are on, as Kubernetes' own components do."""
+        text = "Whether a feature gate is on."
+        gauge = Gauge("kubernetes_feature_enabled", text, ("name", "stage"), registry=self.registry)
+        for feature in FEATURES:
+            stage = "" if feature.stage is Stage.GA else feature.stage.value
+            gauge.labels(feature.name, stage).set(gates.enabled(feature.name))
 
     def watch_member_caches(self, memory: MemoryBudget) -> None:
         """Show what the caches of members take."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from mcs_controller.features import FEATURES
 from mcs_controller.metrics import Metrics
+from mcs_controller.runtime.feature_gates import FeatureGates
 from mcs_controller.standalone.metrics import PrometheusClusterMetrics, PrometheusPropagationMetrics
 from tools.markdown import code, table
 
@@ -22,6 +24,9 @@ _ORIGINS: Final = {
     "workqueue_": "client-go",
     "rest_client_": "client-go",
     "leader_election_": "client-go",
+    "kubernetes_": "Kubernetes",
+    "process_": "Prometheus' clients",
+    "python_": "Prometheus' clients",
     "informer_": "ours",
     "mcs_": "ours",
 }
@@ -44,6 +49,7 @@ def _process() -> Iterator[tuple[str, list[Collector]]]:
     """What a process registers, first always and then in stand-alone mode."""
     registry = _Recording()
     metrics = Metrics(registry)
+    metrics.show_features(FeatureGates(FEATURES))
     empty: Any = SimpleNamespace(used=0, total=0, evictions=0, usage=dict, waiting=dict)
     metrics.watch_member_caches(empty)
     metrics.watch_member_works(empty)

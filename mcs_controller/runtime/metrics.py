@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -49,6 +58,13 @@ class RuntimeMetrics:
         self.client = PrometheusClientMetrics(registry)
         self.leader_election = PrometheusLeaderElectionMetrics(registry)
         self.informers = PrometheusInformerMetrics(registry)
+
+
+def add_process_metrics(registry: CollectorRegistry) -> None:
+    """Show the process and its Python (`process_*`, `python_*`). Raises ValueError if the registry has them already."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
 
 
 class PrometheusQueueMetrics:

@@ -28,7 +28,7 @@ from mcs_controller.runtime.events import EventBroadcaster
 from mcs_controller.runtime.leader_election import LeaderElectionConfig, LeaderElector, default_identity
 from mcs_controller.runtime.logging import setup_logging
 from mcs_controller.runtime.manager import Manager
-from mcs_controller.runtime.metrics import RuntimeMetrics
+from mcs_controller.runtime.metrics import RuntimeMetrics, add_process_metrics
 from mcs_controller.runtime.signals import stop_on_signals
 from mcs_controller.runtime.write_log import WriteLog
 from workqueue import RealClock, TokenBucket, default_controller_rate_limiter
@@ -172,6 +172,7 @@ async def connect(
     elif burst is not None:
         raise ValueError(f"a burst of {burst} without qps limits nothing")
     metrics = RuntimeMetrics(registry)
+    add_process_metrics(registry)
     lease = LeaderElectionConfig(namespace=lease_namespace, name=name, identity=default_identity())
     if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         config = load_incluster(clock=clock)

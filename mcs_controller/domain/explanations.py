@@ -35,13 +35,13 @@ _WORK: Final = f"{wk.WORK_KIND} and its template"
 _EXECUTION_SPACE: Final = "an error of the control plane; the message has it"
 _UNAVAILABLE_BECAUSE: Final = {
     Reason.SERVICE_NOT_FOUND: "there is no Service of its name on the control plane",
-    Reason.NO_CONSUMER: "no cluster consumes it",
-    Reason.LOCAL_TRAFFIC_POLICY: "a consumer keeps to local endpoints (`internalTrafficPolicy: Local`)",
-    Reason.PORT_MISMATCH: "ready endpoints have none of the ports that the Service asks for",
-    Reason.NO_ENDPOINT_SLICE: "a provider has no EndpointSlices",
-    Reason.NO_READY_ENDPOINTS: "the providers' EndpointSlices have no ready endpoints",
-    Reason.PROVIDER_NOT_READY: "a provider is not ready, and what it had was withdrawn or never collected",
-    Reason.NOT_DELIVERED: "a consumer does not have the endpoints that there are",
+    Reason.NO_CONSUMER: "no consumer cluster is registered",
+    Reason.LOCAL_TRAFFIC_POLICY: "other clusters do not count (`internalTrafficPolicy: Local`), and a consumer has none",
+    Reason.PORT_MISMATCH: "the Service lacks a port of `spec.ports`, or the ready endpoints lack a port of the Service",
+    Reason.NO_ENDPOINT_SLICE: "no provider has an EndpointSlice of the Service, or no provider is registered",
+    Reason.NO_READY_ENDPOINTS: "the EndpointSlices have no ready endpoint, or only addresses that are left out",
+    Reason.PROVIDER_NOT_READY: "only a provider that is not ready has, or may have, endpoints",
+    Reason.NOT_DELIVERED: "a consumer does not have the ready endpoints of a provider",
 }
 _UNAVAILABLE: Final = "`kubectl describe mcs NAME` names the consumers; `mcsctl doctor mcs NAME` names the cause"
 

@@ -36,7 +36,7 @@ _EXECUTION_SPACE: Final = "an error of the control plane; the message has it"
 _UNAVAILABLE_BECAUSE: Final = {
     Reason.SERVICE_NOT_FOUND: "there is no Service of its name on the control plane",
     Reason.NO_CONSUMER: "no consumer cluster is registered",
-    Reason.LOCAL_TRAFFIC_POLICY: "other clusters do not count (`internalTrafficPolicy: Local`), and a consumer has none",
+    Reason.LOCAL_TRAFFIC_POLICY: "other clusters do not count (`internalTrafficPolicy: Local`), a consumer has none",
     Reason.PORT_MISMATCH: "the Service lacks a port of `spec.ports`, or the ready endpoints lack a port of the Service",
     Reason.NO_ENDPOINT_SLICE: "no provider has an EndpointSlice of the Service, or no provider is registered",
     Reason.NO_READY_ENDPOINTS: "the EndpointSlices have no ready endpoint, or only addresses that are left out",

@@ -105,7 +105,7 @@ class Reader:
         query |= {"fieldSelector": fields} if fields else {}
         found: list[w.Object] = []
         try:
-            while True:
+            for _ in range(at_most // _PAGE + 2):  # a server may say for ever that there is more
                 answer = await self._get(f"{_path(kind, namespace)}?{urlencode(query)}")
                 if answer.status == 404:
                     self.snapshot.unseen(kind, w.NOT_SERVED, namespace)
@@ -118,6 +118,9 @@ class Reader:
                 if some or not (token := w.text(page, "metadata", "continue")):
                     break
                 query["continue"] = token
+            else:
+                self.snapshot.unseen(kind, "its pages have no end", namespace)
+                return []
         except (KubeError, msgspec.DecodeError) as error:
             self.snapshot.unseen(kind, str(error), namespace)
             return []

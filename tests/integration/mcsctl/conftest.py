@@ -14,6 +14,7 @@ from mcs_controller.mcsctl.doctor import run as run_doctor
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
 from tests.integration.mcsctl.calls import paste
 from tests.support.fleet import PATIENCE_SECONDS, Space, deployment, multiclusterservice, service
+from tools.components import OLDER_KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,7 +83,7 @@ class Patient:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def doctors_bed(binaries: dict[str, Path]) -> AsyncIterator[tuple[Bed, ControllerProcess]]:
     """One fleet and one controller for all tests here."""
-    async with Bed() as bed:
+    async with Bed(versions={"member2": OLDER_KUBERNETES_VERSION}) as bed:
         await karmada.install(bed)
         await karmada.join_all(bed)
         kubeconfig = await karmada.controller_kubeconfig(bed)

@@ -447,7 +447,7 @@ class _Lines:
     async def __anext__(self) -> list[bytes]:
         while True:
             try:
-                chunk = await self._content.readany()
+                chunk = await _readany(self._content)
             except aiohttp.SocketTimeoutError as error:
                 raise WatchIdle(f"{self._what}: not a byte for too long") from error
             except _NETWORK_ERRORS as error:
@@ -476,13 +476,21 @@ class _Turn:
             await asyncio.sleep(0)
 
 
+async def _readany(content: aiohttp.StreamReader) -> bytes:
+    """What has come. That a connection was lost between two reads aiohttp says in an error that is none of its own."""
+    try:
+        return await content.readany()
+    except RuntimeError as error:
+        raise aiohttp.ClientPayloadError("the connection was closed") from error
+
+
 async def _read(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> bytes:
     """The decompressed body. Its length is checked as it grows: it may be compressed, and the server may lie."""
     chunks: list[bytes] = []
     size = 0
     turn = _Turn()
     with held() as charge:
-        while chunk := await response.content.readany():
+        while chunk := await _readany(response.content):
             await turn.read(len(chunk))
             size += len(chunk)
             if size > max_bytes:

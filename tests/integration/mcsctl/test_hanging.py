@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tarfile
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from tests.integration.mcsctl.calls import Answer, run
 from tests.integration.mcsctl.test_clusters import another_server, cluster
 from tests.support.fleet import CLUSTERS
-from tests.support.hanging import WAYS, hang
+from tests.support.hanging import WAYS, hanging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,12 +28,12 @@ OVERDUE = "timed out"
 
 
 @asynccontextmanager
-async def hanging(patient: Patient, tmp_path: Path, way: str) -> AsyncIterator[str]:
-    """The address of a server that member1's certificate makes credible."""
-    front = another_server(patient, tmp_path) if way != "silent" else None
-    server = await asyncio.start_server(hang(way), "127.0.0.1", 0, ssl=front)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def hanging_member(patient: Patient, tmp_path: Path, way: str) -> AsyncIterator[str]:
+    """The address of a server that member1's certificate makes credible. It ends when nobody uses it any more."""
+    async with hanging(way, another_server(patient, tmp_path) if way != "silent" else None) as server:
+        yield f"https://127.0.0.1:{server.port}"
+        server.cut()
+        await patient.healthy()
 
 
 async def call(patient: Patient, *verb: str, kubeconfig: str = "") -> Answer:
@@ -45,14 +44,13 @@ async def call(patient: Patient, *verb: str, kubeconfig: str = "") -> Answer:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_member_that_hangs_is_named_and_the_rest_is_seen(shared: Patient, tmp_path: Path, way: str):
-    async with hanging(shared, tmp_path, way) as url, cluster(shared):
+    async with hanging_member(shared, tmp_path, way) as url, cluster(shared):
         await shared.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": url}})
         answer = await call(shared, "doctor", "web")
         assert answer.code == EXIT_BROKEN, answer
         assert f"MCS018 member1 does not answer at {url}" in answer.out
         if way == "endless":
             await other_commands(shared, tmp_path)
-    await shared.healthy()
 
 
 async def other_commands(patient: Patient, tmp_path: Path) -> None:
@@ -83,7 +81,7 @@ async def other_commands(patient: Patient, tmp_path: Path) -> None:
 
 async def test_a_context_that_leads_to_a_server_that_hangs(shared: Patient, tmp_path: Path):
     config = yaml.safe_load(shared.space.bed.members["member1"].access.kubeconfig.read_text())
-    async with hanging(shared, tmp_path, "headers") as url:
+    async with hanging_member(shared, tmp_path, "headers") as url:
         for kind in ("clusters", "users", "contexts"):
             config[kind][0]["name"] = "hanging"
         config["contexts"][0]["context"] |= {"cluster": "hanging", "user": "hanging"}

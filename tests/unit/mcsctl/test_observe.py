@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +12,7 @@ from informers.client.client import ApiClient
 from informers.client.config import ClientConfig
 from mcs_controller.diagnosis import world as w
 from mcs_controller.mcsctl.observe import Reader
-from tests.support.hanging import WAYS, hang
+from tests.support.hanging import WAYS, hanging
 from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ async def endless_pages(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     writer.transport.abort()
 
 
-async def reading(server: asyncio.Server, *, timeout: float) -> AsyncIterator[Reader]:
-    port = server.sockets[0].getsockname()[1]
+@asynccontextmanager
+async def reading(port: int, *, timeout: float) -> AsyncIterator[Reader]:
     config = ClientConfig(server=f"http://127.0.0.1:{port}", timeout_seconds=timeout)
-    async with server, ApiClient(config, clock=RealClock(), user_agent="test") as client:
+    async with ApiClient(config, clock=RealClock(), user_agent="test") as client:
         yield Reader(client, w.Snapshot(name="member1"))
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_server_that_hangs_is_not_seen(way: str):
-    async for reader in reading(await asyncio.start_server(hang(way), "127.0.0.1", 0), timeout=0.2):
+    async with hanging(way) as server, reading(server.port, timeout=0.2) as reader:
         await reader.version()
         await asyncio.gather(reader.list(w.NODES), reader.get(w.SERVICES, "web", "shop"))
         assert reader.snapshot.why_unseen(), "the cluster"
@@ -47,6 +47,7 @@ async def test_a_server_that_hangs_is_not_seen(way: str):
 
 
 async def test_pages_without_an_end_are_not_seen():
-    async for reader in reading(await asyncio.start_server(endless_pages, "127.0.0.1", 0), timeout=30):
+    server = await asyncio.start_server(endless_pages, "127.0.0.1", 0)
+    async with server, reading(server.sockets[0].getsockname()[1], timeout=30) as reader:
         assert await reader.list(w.NODES) == []
         assert dict(reader.snapshot.unread()) == {"nodes": "its pages have no end"}

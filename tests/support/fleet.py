@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from testbed import Api, Bed, NotYet, wait_for
 from testbed.karmada import MANIFESTS, apply_all, load
+from tests.support.no_findings import no_findings
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -341,8 +342,8 @@ class Space:
         """Type and reason of all events about an object."""
         return {(type_, reason) for type_, reason, _ in await self.events(kind, name)}
 
-    async def succeeded(self, name: str) -> None:
-        """Wait until a MultiClusterService says that all is well."""
+    async def succeeded(self, name: str, *, but: Collection[str] = ()) -> None:
+        """Wait until a MultiClusterService says that all is well, and a diagnosis finds nothing, apart from codes."""
         for kind, reason in (
             ("ServiceApplied", "ServiceAppliedSucceed"),
             ("EndpointSliceDispatched", "EndpointSliceDispatchedSucceed"),
@@ -352,3 +353,4 @@ class Space:
                 return (await self.condition(name, kind))[:2]
 
             await eventually(f"condition {kind} of {self.namespace}/{name}", probe, ("True", reason))
+        await no_findings(self.bed, self.namespace, name, PATIENCE_SECONDS, but=but)

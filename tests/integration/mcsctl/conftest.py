@@ -14,6 +14,7 @@ from mcs_controller.mcsctl.doctor import run as run_doctor
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
 from tests.integration.mcsctl.calls import paste
 from tests.support.fleet import PATIENCE_SECONDS, Space, deployment, multiclusterservice, service
+from tests.support.no_findings import kubeconfig_of
 from tools.components import OLDER_KUBERNETES_VERSION
 
 if TYPE_CHECKING:
@@ -89,11 +90,6 @@ async def doctors_bed(binaries: dict[str, Path]) -> AsyncIterator[tuple[Bed, Con
         kubeconfig = await karmada.controller_kubeconfig(bed)
         async with ControllerProcess(kubeconfig, root=bed.root, extra_args=IMPATIENT) as process:
             yield bed, process
-
-
-def kubeconfig_of(bed: Bed) -> str:
-    """Of an administrator of all planes, each with a context that is called like it."""
-    return ":".join(str(plane.access.kubeconfig) for plane in (bed.host, *bed.members.values()))
 
 
 async def new_patient(bed: Bed, process: ControllerProcess) -> Patient:

@@ -10,8 +10,8 @@ import pytest
 
 from testbed import NotYet, wait_for
 from tests.integration.mcsctl.calls import ROOT, environment, mcsctl, run
-from tests.integration.mcsctl.conftest import kubeconfig_of
 from tests.support.fleet import MCS, NAMESPACES, PATIENCE_SECONDS
+from tests.support.no_findings import kubeconfig_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ import yaml
 
 from testbed import karmada
 from tests.integration.mcsctl.calls import run
-from tests.integration.mcsctl.conftest import kubeconfig_of
+from tests.support.no_findings import kubeconfig_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed import karmada
-from tests.integration.mcsctl.conftest import Patient, kubeconfig_of
+from tests.integration.mcsctl.conftest import Patient
 from tests.integration.mcsctl.test_clusters import LEASE, lease
 from tests.support.fleet import (
     DEPLOYMENTS,
@@ -22,6 +22,7 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
+from tests.support.no_findings import kubeconfig_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,8 +8,9 @@ import pytest
 
 from testbed import Bed, NotYet, karmada, wait_for
 from tests.integration.mcsctl.calls import mcsctl, run
-from tests.integration.mcsctl.conftest import Patient, kubeconfig_of
+from tests.integration.mcsctl.conftest import Patient
 from tests.support.fleet import CLUSTERS, PATIENCE_SECONDS, SECRETS, condition_of
+from tests.support.no_findings import kubeconfig_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

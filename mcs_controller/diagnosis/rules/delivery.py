@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.chain import (
@@ -27,6 +27,9 @@ from mcs_controller.domain.naming import execution_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    _Content: TypeAlias = tuple[Mapping[str, bool], frozenset[str]]
+    """Addresses, with whether they are ready, and ports."""
 
     from mcs_controller.diagnosis.findings import Finding
     from mcs_controller.diagnosis.rules.rule import Context
@@ -126,28 +129,44 @@ def work_behind(context: Context) -> Iterator[Finding]:
     for one in own_slices(world, provider):
         collected = collected_work(world, provider, one)
         dispatched = dispatched_work(world, provider, consumer, one)
-        wanted = endpoints_of(one, provider)
-        if collected is not None and endpoints_of(manifest_of(collected), provider) != wanted:
+        wanted = _content(one, provider)
+        if collected is not None and _content(manifest_of(collected), provider) != wanted:
             behind, hop = collected, "collected"
-        elif dispatched is not None and endpoints_of(manifest_of(dispatched), provider) != wanted:
+        elif dispatched is not None and _differs(_content(manifest_of(dispatched), provider), wanted, world.mcs):
             behind, hop = dispatched, "sent"
         else:
             continue
-        held = endpoints_of(manifest_of(behind), provider)
+        held = _content(manifest_of(behind), provider)
+        what, tell = ("endpoints", _ready) if held[0] != wanted[0] else ("ports", _ports)
         yield context.found(
             work_ref(behind),
-            f"the endpoints {hop} of EndpointSlice {text(one, 'metadata', 'name')} of {provider} are out of date",
-            evidence=f"ready in {provider}: {_ready(wanted)}; in the Work: {_ready(held)}",
+            f"the {what} {hop} of EndpointSlice {text(one, 'metadata', 'name')} of {provider} are out of date",
+            evidence=f"in {provider}: {tell(wanted)}; in the Work: {tell(held)}",
             fix=restart(world, provider if behind is collected else CONTROL_PLANE),
             severity=by_age(world, world.mcs, one, collected, dispatched),
         )
         return
 
 
-def _ready(endpoints: Mapping[str, bool]) -> str:
-    ready = sorted(address for address, is_ready in endpoints.items() if is_ready)
+def _content(slice_: Object, provider: str) -> _Content:
+    ports = [one for one in items(slice_, "ports") if isinstance(one, dict)]
+    told = (f"{one.get('name') or ''} {one.get('protocol') or 'TCP'} {one.get('port')}".strip() for one in ports)
+    return endpoints_of(slice_, provider), frozenset(told)
+
+
+def _differs(held: _Content, wanted: _Content, mcs: Object | None) -> bool:
+    """Of a service that lists its ports, a consumer has some of the provider's."""
+    return held[0] != wanted[0] or (held[1] != wanted[1] and not items(mcs or {}, "spec", "ports"))
+
+
+def _ready(content: _Content) -> str:
+    ready = sorted(address for address, is_ready in content[0].items() if is_ready)
     more = f" and {len(ready) - 5} more" if len(ready) > 5 else ""
-    return (", ".join(ready[:5]) or "none") + more
+    return f"ready {', '.join(ready[:5]) or 'none'}{more}"
+
+
+def _ports(content: _Content) -> str:
+    return ", ".join(sorted(content[1])[:5]) or "none"
 
 
 @rule(

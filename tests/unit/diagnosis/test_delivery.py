@@ -84,6 +84,29 @@ def test_a_work_that_is_behind(hop: str, time: str):
     assert finding.severity is (Severity.IN_PROGRESS if time == YOUNG else Severity.ERROR)
 
 
+@pytest.mark.parametrize("hop", ["collected", "sent"])
+def test_a_work_whose_ports_are_behind(hop: str):
+    world = healthy()
+    now = slice_(SLICE, "10.1.0.5") | {"ports": [{"name": "http", "port": 9090, "protocol": "TCP"}]}
+    world.members["member1"].add(w.SLICES, [now])
+    if hop == "sent":
+        world.host.add(w.WORKS, [work("member1", "EndpointSlice", now, spec={"suspendDispatching": True})])
+    finding = one(world, "MCS061")
+    assert finding.problem.startswith(f"the ports {hop} of")
+    assert "in member1: http TCP 9090; in the Work: http TCP" in finding.evidence
+
+
+def test_a_service_that_lists_its_ports_sends_some_of_them():
+    world = healthy()
+    assert world.mcs is not None
+    world.mcs["spec"]["ports"] = [{"name": "http", "port": 80}]
+    now = slice_(SLICE, "10.1.0.5")
+    now["ports"] = [*now["ports"], {"name": "admin", "port": 9090, "protocol": "TCP"}]
+    world.members["member1"].add(w.SLICES, [now])
+    world.host.add(w.WORKS, [work("member1", "EndpointSlice", now, spec={"suspendDispatching": True})])
+    assert found(world, "MCS061") == []
+
+
 def test_an_address_that_never_leaves_its_cluster_is_not_behind():
     world = healthy()
     own = slice_(SLICE, "10.1.0.5", "127.0.0.1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.mcsctl.access import AccessOptions
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from testbed import Bed
+
+BESIDE: Final = ("MCS009", "MCS023")
+"""Where a fake Karmada does what needs more rights: it has an administrator's, and no Cluster's token has them."""
 
 
 def kubeconfig_of(bed: Bed) -> str:
@@ -34,7 +37,8 @@ async def no_findings(bed: Bed, namespace: str, service: str, timeout: float, *,
 
     async def probe() -> bool:
         findings = (await run_doctor(options, (namespace, service))).findings
-        worse = [one for one in findings if one.severity > Severity.INFO and one.code not in but]
+        shown = (Severity.WARNING, Severity.IN_PROGRESS, Severity.ERROR)  # an agent's member cannot be looked at here
+        worse = [one for one in findings if one.severity in shown and one.code not in but]
         told = [(one.severity.name, one.code, one.problem, one.evidence) for one in worse]
         assert Severity.ERROR not in [one.severity for one in worse], f"a false alarm: {told}"
         if worse:

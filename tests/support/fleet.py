@@ -342,8 +342,11 @@ class Space:
         """Type and reason of all events about an object."""
         return {(type_, reason) for type_, reason, _ in await self.events(kind, name)}
 
-    async def succeeded(self, name: str, *, but: Collection[str] = ()) -> None:
-        """Wait until a MultiClusterService says that all is well, and a diagnosis finds nothing, apart from codes."""
+    async def succeeded(self, name: str, *, but: Collection[str] = (), diagnosed: bool = True) -> None:
+        """Wait until a MultiClusterService says that all is well, and a diagnosis finds nothing, apart from codes.
+
+        Not `diagnosed`, where it is counted who asks an API server for what.
+        """
         for kind, reason in (
             ("ServiceApplied", "ServiceAppliedSucceed"),
             ("EndpointSliceDispatched", "EndpointSliceDispatchedSucceed"),
@@ -353,4 +356,5 @@ class Space:
                 return (await self.condition(name, kind))[:2]
 
             await eventually(f"condition {kind} of {self.namespace}/{name}", probe, ("True", reason))
-        await no_findings(self.bed, self.namespace, name, PATIENCE_SECONDS, but=but)
+        if diagnosed:
+            await no_findings(self.bed, self.namespace, name, PATIENCE_SECONDS, but=but)

@@ -121,7 +121,7 @@ class Life:
         await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1"]))
         await space.create_in("member3", endpointslice("web-b", "web", ["192.0.2.3"]))
         await self.dispatched_are(copies)
-        await space.succeeded("web")
+        await space.succeeded("web", diagnosed=False)
         for cluster, name, address in (("member1", "web-a", "192.0.2.2"), ("member3", "web-b", "192.0.2.4")):
             await space.set_addresses(cluster, name, [address])
             copies[f"{cluster}-{name}"] = [address]
@@ -147,7 +147,7 @@ class Life:
         for cluster in CONSUMERS:
             await gone(space.member(cluster), SERVICES, "web", namespace)
         await space.create(service("web"))
-        await space.succeeded("web")
+        await space.succeeded("web", diagnosed=False)
 
     async def load_balancers(self) -> None:
         """A Service's addresses come back from the members, each time that they change."""

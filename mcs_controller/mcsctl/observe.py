@@ -22,6 +22,7 @@ from informers.client.connection import ssl_context
 from informers.errors import ConfigError, KubeError, Untrusted, from_response
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis import world as w
+from mcs_controller.diagnosis.rules.leases import runs_standalone
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.mcsctl.rights import CONTROLLER_RIGHTS, CONTROLLER_USER, STANDALONE_RIGHTS
@@ -245,7 +246,7 @@ async def _controller_rights(reader: Reader, clusters: Iterable[Cluster], user: 
     refs = (cluster.spec.secret_ref for cluster in clusters if cluster.is_push)
     rights = [*CONTROLLER_RIGHTS, *(w.Right("get", "secrets", "", ref.namespace) for ref in refs if ref is not None)]
     try:
-        if reader.snapshot.get(w.CRDS, w.CLUSTERS.group_resource) is not None:  # else the kind is Karmada's
+        if runs_standalone(reader.snapshot):
             rights += STANDALONE_RIGHTS
         reader.snapshot.denied = await denied_rights(reader.client, list(dict.fromkeys(rights)), user)
     except (KubeError, msgspec.DecodeError, w.Unseen):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
-from mcs_controller.diagnosis.rules.leases import KARMADAS, MANAGER, TAKEOVER_SECONDS, described, overdue_seconds
+from mcs_controller.diagnosis.rules.leases import (
+    KARMADAS,
+    MANAGER,
+    TAKEOVER_SECONDS,
+    described,
+    overdue_seconds,
+    runs_standalone,
+    said_by,
+)
 from mcs_controller.diagnosis.rules.objects import reserved_problem
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
@@ -17,7 +25,6 @@ from mcs_controller.diagnosis.world import (
     MULTICLUSTERSERVICES,
     WORKS,
     Unseen,
-    annotations_of,
     dig,
     items,
     labels_of,
@@ -28,7 +35,7 @@ from mcs_controller.diagnosis.world import (
 from mcs_controller.domain import well_known as wk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mcs_controller.diagnosis.findings import Finding
     from mcs_controller.diagnosis.rules.rule import Context
@@ -236,14 +243,6 @@ def _flags_of(world: World, name: str) -> Iterator[Sequence[str]]:
             yield [word for word in words if isinstance(word, str)]
 
 
-def _told(world: World, name: str) -> Mapping[str, str]:
-    """What the holder of a Lease says there of itself; nothing if it does not say, or another one said it."""
-    lease = _lease(world, name)
-    told = annotations_of(lease)
-    holder = text(lease, "spec", "holderIdentity")
-    return told if holder and told.get(wk.LEADER) == holder else {}
-
-
 def _gate(flags: Sequence[str]) -> bool:
     """Whether the flags enable the feature; the last one wins."""
     values = [word.partition("=")[2] for word in flags if word.startswith("--feature-gates=")]
@@ -275,7 +274,7 @@ def gate_off(context: Context) -> Iterator[Finding]:
     name = _ours(world)
     if not _leads(world, name):
         return
-    told = _told(world, name).get(wk.LEADER_GATES)
+    told = said_by(_lease(world, name)).get(wk.LEADER_GATES)
     if told is None:
         evidence = _gate_off_by_flags(world, name) or _unserved(world)
     else:
@@ -324,10 +323,10 @@ def controllers_off(context: Context) -> Iterator[Finding]:
     """They may be divided among processes that have a Lease each."""
     world = context.world
     name = _ours(world)
-    if not _leads(world, name) or wk.LEADER_CONTROLLERS not in _told(world, name):
+    if not _leads(world, name) or wk.LEADER_CONTROLLERS not in said_by(_lease(world, name)):
         return
     leases = [text(one, "metadata", "name") for one in world.host.list(LEASES, wk.SYSTEM_NAMESPACE)]
-    running = {one: set(_told(world, one).get(wk.LEADER_CONTROLLERS, "").split(",")) for one in leases}
+    running = {one: set(said_by(_lease(world, one)).get(wk.LEADER_CONTROLLERS, "").split(",")) for one in leases}
     missing = _SERVING - set[str]().union(*(found for one, found in running.items() if _leads(world, one)))
     if missing:
         wanted = ",".join(sorted((running[name] | missing) - {""}))
@@ -437,8 +436,8 @@ def rights_missing(context: Context) -> Iterator[Finding]:
     if world.host.denied is None:
         raise Unseen("the rights of the controller: SubjectAccessReviews are not allowed to us, or were not answered")
     if missing := [right for right in world.host.denied if " secrets " not in right]:
-        standalone = world.host.get(CRDS, CLUSTERS.group_resource) is not None
-        files = ("manifests/controller/rbac.yaml", *(["manifests/standalone/rbac.yaml"] if standalone else []))
+        files = ["manifests/controller/rbac.yaml"]
+        files += ["manifests/standalone/rbac.yaml"] if runs_standalone(world.host) else []
         yield context.found(
             ObjectRef(CONTROL_PLANE, "ServiceAccount", MANAGER, wk.SYSTEM_NAMESPACE),
             f"the controller lacks {len(missing)} rights in the control plane",

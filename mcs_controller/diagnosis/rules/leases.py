@@ -6,12 +6,24 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE
-from mcs_controller.diagnosis.world import AGENT_LEASE, CLUSTERS, LEASES, Unseen, dig, moment, text
+from mcs_controller.diagnosis.world import (
+    AGENT_LEASE,
+    CLUSTERS,
+    CRDS,
+    LEASES,
+    Unseen,
+    annotations_of,
+    dig,
+    moment,
+    text,
+)
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace
 
 if TYPE_CHECKING:
-    from mcs_controller.diagnosis.world import Kind, Object, World
+    from collections.abc import Mapping
+
+    from mcs_controller.diagnosis.world import Kind, Object, Snapshot, World
 
 MANAGER: Final = "mcs-controller-manager"
 KARMADAS: Final = "karmada-controller-manager"
@@ -39,12 +51,26 @@ def described(world: World, lease: Object) -> str:
     return f"holder {holder}, {when}, duration {dig(lease, 'spec', 'leaseDurationSeconds')} s"
 
 
+def said_by(lease: Object | None) -> Mapping[str, str]:
+    """What the holder of a Lease says there of itself; nothing if it does not say, or another one said it."""
+    said, holder = annotations_of(lease), text(lease, "spec", "holderIdentity")
+    return said if holder and said.get(wk.LEADER) == holder else {}
+
+
+def runs_standalone(host: Snapshot) -> bool:
+    """Whether the leader applies Works itself; unless it says so, where Clusters are no kind of Karmada's own."""
+    controllers = said_by(_seen(host, LEASES, MANAGER, wk.SYSTEM_NAMESPACE)).get(wk.LEADER_CONTROLLERS)
+    if controllers is None:
+        return host.get(CRDS, CLUSTERS.group_resource) is not None
+    return "execution" in controllers.split(",")
+
+
 def restart(world: World, cluster: str = CONTROL_PLANE, *, executes: bool = False) -> str:
     """The command that restarts whoever serves MultiClusterServices, or, if it `executes`, applies Works.
 
     In a Pull cluster an agent does what is done there. Where Karmada's own is there, too, that one applies Works.
     """
-    if text(_known(world, CLUSTERS, cluster), "spec", "syncMode") == "Pull":
+    if text(_seen(world.host, CLUSTERS, cluster), "spec", "syncMode") == "Pull":
         leases = {
             AGENT_LEASE: (AGENT_LEASE, execution_namespace(cluster)),
             KARMADAS_AGENT: (cluster, wk.CLUSTER_NAMESPACE),
@@ -52,14 +78,14 @@ def restart(world: World, cluster: str = CONTROL_PLANE, *, executes: bool = Fals
     else:
         leases = {name: (name, wk.SYSTEM_NAMESPACE) for name in (MANAGER, KARMADAS)}
         cluster = CONTROL_PLANE
-    there = [name for name, lease in leases.items() if _known(world, LEASES, *lease) is not None] or list(leases)[:1]
-    name = there[-1 if executes else 0]
+    there = [name for name, lease in leases.items() if _seen(world.host, LEASES, *lease) is not None]
+    name = (there or list(leases)[:1])[-1 if executes else 0]
     return f"{world.kubectl(cluster)} -n {wk.SYSTEM_NAMESPACE} rollout restart deployment {name}"
 
 
-def _known(world: World, kind: Kind, name: str, namespace: str = "") -> Object | None:
+def _seen(host: Snapshot, kind: Kind, name: str, namespace: str = "") -> Object | None:
     """An object of the control plane, if it was seen: what is not is no reason to say nothing."""
     try:
-        return world.host.get(kind, name, namespace)
+        return host.get(kind, name, namespace)
     except Unseen:
         return None

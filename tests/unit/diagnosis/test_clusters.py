@@ -16,6 +16,7 @@ from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Link, Severity
 from mcs_controller.diagnosis.rules import RULES, installation
+from mcs_controller.diagnosis.rules.leases import runs_standalone
 from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.domain import well_known as wk
 from mcs_controller.mcsctl.observe import MEMBER_RIGHTS
@@ -269,6 +270,22 @@ def test_rights_of_the_controller():
     finding = the("MCS009", fleet(denied=("patch works.work.karmada.io", "get secrets in namespace karmada-cluster")))
     assert "lacks 1 rights" in finding.problem
     assert {one.severity for one in found("MCS009", fleet(denied=None))} == {Severity.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("one", "standalone"),
+    [
+        (lease(), True),  # by the definition of Clusters
+        (told(), False),
+        (told(controllers="endpointsliceDispatch,execution,cluster"), True),
+        (told("pod_0"), True),  # of an earlier leader
+    ],
+    ids=["says nothing", "beside Karmada", "stand-alone", "said by another"],
+)
+def test_the_roles_of_a_controller_are_those_of_what_it_says_it_does(one: dict[str, Any], standalone: bool):
+    observed = fleet({w.LEASES: [one]}, denied=("patch works.work.karmada.io",))
+    assert runs_standalone(observed.host) is standalone
+    assert ("manifests/standalone" in the("MCS009", observed).fix) is standalone
 
 
 def rights_in(*folders: str) -> set[w.Right]:

@@ -163,6 +163,8 @@ class Access:
     async def by_context(self, cluster: Cluster) -> Plane | None:
         """A member by the context that was named for it, or by the one that is called so and has its server, if any.
 
+        A Pull cluster need not say which server it has.
+
         Raises:
             ConfigError: the named one cannot be used.
         """
@@ -174,7 +176,9 @@ class Access:
             if named:
                 raise
             return None
-        if not named and config.server.rstrip("/") != cluster.spec.api_endpoint.rstrip("/"):
+        endpoint = cluster.spec.api_endpoint.rstrip("/")
+        unsaid = not endpoint and not cluster.is_push
+        if not named and not unsaid and config.server.rstrip("/") != endpoint:
             return None  # called the same by chance, for all that is known
         kubectl = self._member_kubectl(cluster.name)
         return await self.open(cluster.name, config, kubectl, f"context {named or cluster.name}")

@@ -128,7 +128,7 @@ def test_without_the_dispatcher_the_dispatched_work_is_named_as_missing_and_why(
     assert "ServiceApplied=True" in findings["conditions of MultiClusterService default/nginx"]
     assert "SyncServiceSucceed" in findings["events of MultiClusterService default/nginx"]
     assert "Applied=True AppliedSuccessful" in findings["Works"]
-    assert "Became leader" in findings["the controller runs; the end of its log"]
+    assert "Wrote controller=multiclusterservice" in findings["the controller runs; the end of its log"]
     assert f"✗ Not as expected: Dispatched Work: {missing}" in narration
     assert not any(each["reached"] for each in document["steps"] if each["chapter"].startswith("Scaled"))
 

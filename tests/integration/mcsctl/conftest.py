@@ -31,7 +31,7 @@ IMPATIENT = (
     "--cluster-failure-threshold=3s",
 )
 
-INTERVAL_SECONDS = 0.8
+INTERVAL_SECONDS = 1.5
 """Between two diagnoses: each is a hundred requests, which keep the controller from what is waited for."""
 
 

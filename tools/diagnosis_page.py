@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from mcs_controller.diagnosis.rules import RULES, Rule
+from tools.markdown import table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,11 +44,10 @@ def diagnosis_page() -> str:
         "of a change.",
     ]
     rules = sorted(RULES.values(), key=lambda rule: (rule.link, rule.code))
-    lines += ["", "| code | link | severity | title |", "|---|---|---|---|"]
-    lines += [
-        f"| [{rule.code}](#{rule.code.lower()}) | {rule.link.name.lower()} | {_severity(rule)} | {rule.title} |"
-        for rule in rules
+    rows = [
+        (f"[{rule.code}](#{rule.code.lower()})", rule.link.name.lower(), _severity(rule), rule.title) for rule in rules
     ]
+    lines += table(["code", "link", "severity", "title"], rows)
     for rule in rules:
         tests = shown.get(rule.code) or unit.get(rule.code) or ()
         lines += [

@@ -7,6 +7,8 @@ from importlib.metadata import PackageMetadata, metadata
 from pathlib import Path
 from typing import Final
 
+from tools.markdown import table
+
 LOCK: Final = Path(__file__).resolve().parent.parent / "requirements" / "runtime.txt"
 
 _ENTRY: Final = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
@@ -49,12 +51,10 @@ def dependencies_page() -> str:
         "",
         "Made from `requirements/runtime.txt` by `make docs`: what is installed with the product, with all that these "
         "packages need. `make lock` renews the versions.",
-        "",
-        "| package | version | licence |",
-        "|---|---|---|",
     ]
+    rows = []
     for package, version in sorted(locked(LOCK.read_text()).items()):
         licence = licence_of(package, metadata(package))
         remark = f": {_EXCEPTIONS[package][1]}" if package in _EXCEPTIONS else ""
-        lines.append(f"| {package} | {version} | {licence}{remark} |")
-    return "\n".join(lines) + "\n"
+        rows.append((package, version, f"{licence}{remark}"))
+    return "\n".join([*lines, *table(["package", "version", "licence"], rows)]) + "\n"

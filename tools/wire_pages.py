@@ -1,11 +1,11 @@
-"""docs/reference/events.md and annotations.md, from `mcs_controller.domain.explanations`."""
+"""docs/reference/events.md and annotations.md, from `tools.explanations`."""
 
 from __future__ import annotations
 
-from mcs_controller.domain.explanations import EVENTS, MARKS
+from tools.explanations import EVENTS, MARKS
 from tools.markdown import table
 
-_MADE = "Made from `mcs_controller/domain/explanations.py` by `make docs`."
+_MADE = "Made from `tools/explanations.py` by `make docs`."
 
 
 def events_page() -> str:

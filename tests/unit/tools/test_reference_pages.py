@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click import Context
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.availability import Reason
-from mcs_controller.domain.explanations import EVENTS, MARKS
+from mcs_controller.mcsctl.main import cli
+from tools.explanations import EVENTS, MARKS
 from tools.rbac_page import MANIFESTS, roles
 from tools.reference import PAGES, REFERENCE
 
@@ -35,6 +37,15 @@ def test_every_reason_of_an_event_is_explained():
     for reason, of in EVENTS.items():
         assert of.when, reason
         assert of.todo or of.type == "Normal", f"{reason}: what does a reader do about it?"
+
+
+def test_commands_that_a_reader_of_events_is_told_to_run_can_be_run():
+    commands = {found for of in EVENTS.values() for found in re.findall("`mcsctl ([^`]+)`", of.todo)}
+    assert commands
+    for name, *words in map(str.split, commands):
+        command = cli.get_command(Context(cli), name)
+        assert command is not None, name
+        command.make_context(name, words)  # raises UsageError
 
 
 def test_types_of_events_are_those_that_are_written():

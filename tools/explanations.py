@@ -1,6 +1,6 @@
 """What each event and each mark that goes over the wire means: the pages docs/reference/{events,annotations}.md.
 
-Nothing at run time needs it; it is beside `well_known` so that one is not changed without the other.
+What `mcs_controller.domain.well_known` has and this has not fails tests/unit/tools/test_reference_pages.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _UNAVAILABLE_BECAUSE: Final = {
     Reason.PROVIDER_NOT_READY: "only a provider that is not ready has, or may have, endpoints",
     Reason.NOT_DELIVERED: "a consumer does not have the ready endpoints of a provider",
 }
-_UNAVAILABLE: Final = "`kubectl describe mcs NAME` names the consumers; `mcsctl doctor mcs NAME` names the cause"
+_UNAVAILABLE: Final = "`kubectl describe mcs NAME` names the consumers; `mcsctl doctor NAME` names the cause"
 
 
 def _ok(about: str, when: str) -> EventExplanation:
@@ -64,13 +64,13 @@ EVENTS: Final[dict[str, EventExplanation]] = {
         _MCS,
         "the Service could not be brought into a cluster, a cluster is skipped (not ready, being removed), or the "
         "MultiClusterService is being deleted and something cannot be undone",
-        "read the message: it names the cluster and its error; `mcsctl doctor mcs NAME`",
+        "read the message: it names the cluster and its error; `mcsctl doctor NAME`",
     ),
     wk.EVENT_DISPATCH_SUCCEED: _ok(_MCS, "`EndpointSliceDispatched` is True: all consumers have all slices"),
     wk.EVENT_DISPATCH_FAILED: _bad(
         _MCS,
         "slices could not be collected from a provider or written for a consumer",
-        "read the message: it names the cluster and its error; `mcsctl doctor mcs NAME`",
+        "read the message: it names the cluster and its error; `mcsctl doctor NAME`",
     ),
     wk.EVENT_CLUSTER_NOT_FOUND: _bad(
         _MCS, "a provider or consumer names a Cluster that is not registered", "correct the name, or join the cluster"

@@ -3,9 +3,10 @@
 A part that does not tell what became of it, because it was killed or ended in the middle, has failed, whatever its exit
 code was.
 
-Tests with real servers wait for other processes, and a loaded machine finds races that no reader found. A few that fail
-are run again, alone. One that passes `REPEATS` times then is called flaky, by name, next to the output of its failure:
-a defect to mend, that does not hide what the others say.
+Tests wait for other processes, and a loaded machine finds races that no reader found. A few that fail are run again,
+alone. One that passes `REPEATS` times then is called flaky, by name, next to the output of its failure: a defect to
+mend, that does not hide what the others say. So is a leak: what a part still had open when all of its tests had passed,
+and no test can be blamed for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ REPEATS: Final = 2
 
 MAX_REPEATED: Final = 6
 """If more have failed, none is run again: this is not chance."""
+
+MAX_LEAK_LINES: Final = 60
+"""How many lines of a leak are shown at the end; the output of the part has them all."""
 
 POLL_SECONDS: Final = 0.1
 
@@ -110,13 +114,7 @@ def run_here(arguments: Sequence[str]) -> int:
     return exit_code
 
 
-def run_side_by_side(
-    parts: Sequence[Part],
-    arguments: Sequence[str],
-    *,
-    at_once: int,
-    may_be_flaky: Callable[[str], bool] = lambda name: False,
-) -> int:
+def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once: int) -> int:
     """All parts, some at a time, begun in the given order. Returns 0 if all tests of all of them passed, and else 1.
 
     SIGINT and SIGTERM make each part end as Ctrl-C does: beds are taken down. So does the death of this process.
@@ -125,7 +123,6 @@ def run_side_by_side(
         parts: what to run. What a part wrote is shown when it has ended.
         arguments: for each pytest.
         at_once: how many parts run at a time.
-        may_be_flaky: whether a test of that name is run again if it fails.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     with ExitStack() as stack:
@@ -154,11 +151,14 @@ def run_side_by_side(
         failed = [name for part in ended for name in part.failed()]
         flaky: set[str] = set()
         if len(failed) <= MAX_REPEATED and len(ended) == len(parts) and all(part.came_to_its_end() for part in ended):
-            flaky = {name for name in failed if may_be_flaky(name) and passes_again(name)}
+            flaky = {name for name in failed if passes_again(name)}
         results = [part.counts(flaky) for part in ended] + [Counts(0, 1)] * (len(parts) - len(ended))
+        leaking = [part for part in ended if part.leak()]
+        for part in leaking:
+            print("\n".join([f"LEAKED {part.part.name}:", *part.leak().splitlines()[-MAX_LEAK_LINES:]]))
         for name in failed:
             print(f"FLAKY  {name}: failed, then passed {REPEATS} times" if name in flaky else f"FAILED {name}")
-    print(_closing_line(results, len(flaky)), flush=True)
+    print(_closing_line(results, len(flaky), len(leaking)), flush=True)
     return int(any(result.failed for result in results))
 
 
@@ -187,9 +187,9 @@ def _run(
     return ended
 
 
-def _closing_line(results: Sequence[Counts], flaky: int = 0) -> str:
+def _closing_line(results: Sequence[Counts], flaky: int = 0, leaking: int = 0) -> str:
     line = f"{sum(each.passed for each in results)} passed, {sum(each.failed for each in results)} failed"
-    return f"{line}, {flaky} flaky" if flaky else line
+    return line + (f", {flaky} flaky" if flaky else "") + (f", {leaking} leaking" if leaking else "")
 
 
 def _print_slowest(slowest: Sequence[tuple[float, str]]) -> None:
@@ -252,12 +252,18 @@ class _Running:
     def failed(self) -> list[str]:
         return list(self.told().get("failed", ()))
 
+    def leak(self) -> str:
+        """What pytest raised after all tests, if that is all that failed."""
+        return "" if self.process.returncode else str(self.told().get("leak", ""))
+
     def slowest(self) -> list[tuple[float, str]]:
         return [(seconds, name) for seconds, name in self.told().get("slowest", ())]
 
     def verdict(self) -> str:
         if not self.report.exists():
             return f"did not come to its end (exit code {self.process.returncode})"
+        if self.leak():
+            return "leaks after its tests"
         return next((line for line in reversed(self.lines()) if line.strip()), "no output").strip("= ")
 
 
@@ -294,11 +300,14 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # so that the progress can be told
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     counter = Counter()
+    leak = ""
     try:
         exit_code = int(pytest.main(arguments, plugins=[counter]))
     except Exception:  # of a plugin that ends: what became of the tests is known
-        traceback.print_exc()
-        exit_code = int(pytest.ExitCode.TESTS_FAILED)
+        leak = traceback.format_exc()
+        print(leak)
+        failed = counter.stopped or counter.failed
+        exit_code = int(pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK)
     complete = report.with_suffix(".new")
     counts = counter.counts(exit_code)
     complete.write_text(
@@ -307,6 +316,7 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
                 "passed": counts.passed,
                 "failed": sorted(counter.failed),
                 "stopped": counter.stopped,
+                "leak": leak,
                 "slowest": counter.slowest(),
             }
         )

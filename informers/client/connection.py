@@ -185,6 +185,14 @@ class _Protocol(ResponseHandler):
         self.writer: asyncio.StreamWriter | None = None
         """What would close the connection if it were collected as garbage."""
 
+    def close(self) -> None:
+        """Close it at once, without TLS's farewell.
+
+        A peer that hangs does not answer that, and asyncio keeps the socket open meanwhile: for half a minute, or, if
+        its loop ends before, until the socket is collected as garbage.
+        """
+        self.abort()
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Called with each answer, for whoever waits for one."""
         status = data[0].code

@@ -43,6 +43,11 @@ class TcpProxy:
         port = self._server.sockets[0].getsockname()[1]
         return f"{self._target.scheme}://{self._target.hostname}:{port}"
 
+    @property
+    def open_ends(self) -> int:
+        """Ends of connections that are open: two for each."""
+        return len(self._writers)
+
     def cut(self) -> None:
         """Reset all connections and every new one."""
         self._refusing = True

@@ -22,10 +22,12 @@ import pytest
 
 from informers.client.config import ClientConfig, StaticToken
 from informers.errors import TransportError
+from testbed import wait_for
 from testbed.certificates import Authority
-from tests.support.api_server import Exchange, ScriptedApiServer, reply
+from tests.support.api_server import Exchange, ScriptedApiServer, reply, stream
 from tests.support.informing import client_for
 from tests.support.objects import CONFIG_MAPS, manifest
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +176,22 @@ def test_runtime_error_of_the_event_loop_is_a_failed_request(proxy_url: str) -> 
 
     with asyncio.Runner(loop_factory=Unusable) as runner:
         runner.run(run())
+
+
+async def test_connection_that_is_given_up_is_closed_though_the_other_side_says_no_farewell(tmp_path: Path) -> None:
+    authority = Authority("tests-ca")
+    async with (
+        ScriptedApiServer(tls=server_context(authority, tmp_path)) as server,
+        TcpProxy(server.url) as proxy,
+        client_for(
+            ClientConfig(server=proxy.url, ca_pem=authority.certificate_pem, tls_server_name="api.example")
+        ) as client,
+    ):
+        server.script(stream())
+        async with client.watch(CONFIG_MAPS, resource_version="1", timeout_seconds=9):
+            proxy.freeze()
+
+        async def closed() -> bool | None:
+            return proxy.open_ends == 0 or None
+
+        await wait_for("the connection to be closed", closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,9 +38,20 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.hookimpl(trylast=True)  # after the fixtures, and before pytest asks what could not be raised
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Find what a file has left open at its end: later it would be found in another one, or when all have run."""
+@pytest.hookimpl(wrapper=True)  # after the fixtures, those of the session too
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Find what a file has left open at its end: later it would be found in another one, or when all have run.
+
+    pytest raises what could not be raised with the next test. Here it is raised with the last test of its file.
+    """
+    yield
     if item.nodeid.startswith(WITH_CONNECTIONS) and (nextitem is None or nextitem.path != item.path):
-        gc.collect()
-        gc.collect()  # of what a finalizer let go
+        found: list[BaseException] = []
+        told, sys.unraisablehook = sys.unraisablehook, lambda each: found.append(each.exc_value or each.exc_type())
+        try:
+            gc.collect()
+            gc.collect()  # of what a finalizer let go
+        finally:
+            sys.unraisablehook = told
+        if found:
+            raise BaseExceptionGroup(f"left open by {item.path.name}", found)

@@ -4,7 +4,7 @@
 its own, and one more than there are CPUs run side by side, as half of the time a test waits for something. What a part
 wrote is shown when it ends. The last line is the sum of all, `<n> passed, <n> failed`, where errors of fixtures count
 as failed. It says `0 failed`, and the exit code is 0, only if all parts came to their end and all of their tests
-passed; tests that failed once and then passed alone, twice, are named and counted as `flaky`, see
+passed; tests with real servers that failed once and then passed alone, twice, are named and counted as `flaky`, see
 :mod:`tests.support.side_by_side`. In CI (the variable CI is set) a tier that cannot run is a failure.
 
 There is one process if paths are named (then only these are run), if an option is about one run of pytest (-k, --lf,
@@ -73,7 +73,12 @@ def main(arguments: list[str]) -> int:
     cpus = len(os.sched_getaffinity(0))
     if needs_one_process(arguments) or cpus < 2:
         return run_here([*tiers, *arguments])
-    return run_side_by_side(divided(tiers), arguments, at_once=cpus + 1)
+    return run_side_by_side(divided(tiers), arguments, at_once=cpus + 1, may_be_flaky=has_real_servers)
+
+
+def has_real_servers(name: str) -> bool:
+    """Whether that test waits for other processes. All others give the same result each time."""
+    return name.startswith(("tests/integration/", "tests/e2e/"))
 
 
 def needs_one_process(arguments: list[str]) -> bool:

@@ -3,10 +3,9 @@
 A part that does not tell what became of it, because it was killed or ended in the middle, has failed, whatever its exit
 code was.
 
-Tests wait for other processes, and a loaded machine finds races that no reader found. A few that fail are run again,
-alone. One that passes `REPEATS` times then is called flaky, by name, next to the output of its failure: a defect to
-mend, that does not hide what the others say. So is a leak: what a part still had open when all of its tests had passed,
-and no test can be blamed for.
+Tests with real servers wait for other processes, and a loaded machine finds races that no reader found. A few that fail
+are run again, alone. One that passes `REPEATS` times then is called flaky, by name, next to the output of its failure:
+a defect to mend, that does not hide what the others say.
 """
 
 from __future__ import annotations
@@ -114,7 +113,13 @@ def run_here(arguments: Sequence[str]) -> int:
     return exit_code
 
 
-def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once: int) -> int:
+def run_side_by_side(
+    parts: Sequence[Part],
+    arguments: Sequence[str],
+    *,
+    at_once: int,
+    may_be_flaky: Callable[[str], bool] = lambda name: False,
+) -> int:
     """All parts, some at a time, begun in the given order. Returns 0 if all tests of all of them passed, and else 1.
 
     SIGINT and SIGTERM make each part end as Ctrl-C does: beds are taken down. So does the death of this process.
@@ -123,6 +128,7 @@ def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once
         parts: what to run. What a part wrote is shown when it has ended.
         arguments: for each pytest.
         at_once: how many parts run at a time.
+        may_be_flaky: whether a test of that name is run again if it fails.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     with ExitStack() as stack:
@@ -151,14 +157,14 @@ def run_side_by_side(parts: Sequence[Part], arguments: Sequence[str], *, at_once
         failed = [name for part in ended for name in part.failed()]
         flaky: set[str] = set()
         if len(failed) <= MAX_REPEATED and len(ended) == len(parts) and all(part.came_to_its_end() for part in ended):
-            flaky = {name for name in failed if passes_again(name)}
+            flaky = {name for name in failed if may_be_flaky(name) and passes_again(name)}
         results = [part.counts(flaky) for part in ended] + [Counts(0, 1)] * (len(parts) - len(ended))
-        leaking = [part for part in ended if part.leak()]
-        for part in leaking:
-            print("\n".join([f"LEAKED {part.part.name}:", *part.leak().splitlines()[-MAX_LEAK_LINES:]]))
+        for part in ended:
+            if leak := part.leak():
+                print("\n".join([f"LEAKED {part.part.name}:", *leak.splitlines()[-MAX_LEAK_LINES:]]))
         for name in failed:
             print(f"FLAKY  {name}: failed, then passed {REPEATS} times" if name in flaky else f"FAILED {name}")
-    print(_closing_line(results, len(flaky), len(leaking)), flush=True)
+    print(_closing_line(results, len(flaky)), flush=True)
     return int(any(result.failed for result in results))
 
 
@@ -187,9 +193,9 @@ def _run(
     return ended
 
 
-def _closing_line(results: Sequence[Counts], flaky: int = 0, leaking: int = 0) -> str:
+def _closing_line(results: Sequence[Counts], flaky: int = 0) -> str:
     line = f"{sum(each.passed for each in results)} passed, {sum(each.failed for each in results)} failed"
-    return line + (f", {flaky} flaky" if flaky else "") + (f", {leaking} leaking" if leaking else "")
+    return f"{line}, {flaky} flaky" if flaky else line
 
 
 def _print_slowest(slowest: Sequence[tuple[float, str]]) -> None:
@@ -253,8 +259,8 @@ class _Running:
         return list(self.told().get("failed", ()))
 
     def leak(self) -> str:
-        """What pytest raised after all tests, if that is all that failed."""
-        return "" if self.process.returncode else str(self.told().get("leak", ""))
+        """What pytest raised when all tests had run; a failure of the part."""
+        return str(self.told().get("leak", ""))
 
     def slowest(self) -> list[tuple[float, str]]:
         return [(seconds, name) for seconds, name in self.told().get("slowest", ())]
@@ -262,8 +268,6 @@ class _Running:
     def verdict(self) -> str:
         if not self.report.exists():
             return f"did not come to its end (exit code {self.process.returncode})"
-        if self.leak():
-            return "leaks after its tests"
         return next((line for line in reversed(self.lines()) if line.strip()), "no output").strip("= ")
 
 
@@ -306,8 +310,7 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
     except Exception:  # of a plugin that ends: what became of the tests is known
         leak = traceback.format_exc()
         print(leak)
-        failed = counter.stopped or counter.failed
-        exit_code = int(pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK)
+        exit_code = int(pytest.ExitCode.TESTS_FAILED)
     complete = report.with_suffix(".new")
     counts = counter.counts(exit_code)
     complete.write_text(

@@ -22,12 +22,20 @@ class InformerMetrics(Protocol):
         """The store was made equal to a complete list."""
         ...
 
+    def watching(self, resource: str) -> None:
+        """A watch was opened."""
+        ...
+
     def failed(self, resource: str, error: KubeError) -> None:
         """A request for a list or a watch failed, or a watch broke. While a server is away, once for each attempt."""
         ...
 
     def rejected(self, resource: str) -> None:
         """The server sent an object that cannot be decoded."""
+        ...
+
+    def missed(self, resource: str, objects: int) -> None:
+        """A list showed changes of so many objects that a silent watch had not told of."""
         ...
 
     def handler_failed(self, resource: str, handler: str) -> None:
@@ -44,10 +52,16 @@ class NoInformerMetrics:
     def listed(self, resource: str, objects: int) -> None:
         """See :class:`InformerMetrics`."""
 
+    def watching(self, resource: str) -> None:
+        """See :class:`InformerMetrics`."""
+
     def failed(self, resource: str, error: KubeError) -> None:
         """See :class:`InformerMetrics`."""
 
     def rejected(self, resource: str) -> None:
+        """See :class:`InformerMetrics`."""
+
+    def missed(self, resource: str, objects: int) -> None:
         """See :class:`InformerMetrics`."""
 
     def handler_failed(self, resource: str, handler: str) -> None:

@@ -98,6 +98,7 @@ class ControllerContext:
         self.informers = InformerFactory(
             host, clock=clock, rng=rng, resync_seconds=options.resync_period, metrics=metrics.informers
         )
+        metrics.runtime.informer_families.show(self.informers, clock)
         self._user_agent = user_agent
         self._own_member = own_member
         self._may_write = may_write
@@ -168,6 +169,7 @@ class ControllerContext:
             qps=self.options.cluster_api_qps,
             burst=self.options.cluster_api_burst,
             client_metrics=self.metrics.runtime.client,
+            informer_metrics=self.metrics.runtime.informer_families,
             sync_modes=self.sync_modes,
             own=self._own_member,
             memory=memory,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from informers.cache.cache import Cache
 from informers.cache.event import AsyncHandler, Event, Handler
 from informers.cache.registration import AsyncRegistration, Registration
-from informers.meta import KubeObject, ObjectKey
+from informers.meta import KubeObject, ObjectKey, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.selectors import LabelSelector
 from informers.watch.backoff import ServerHealth
+from informers.watch.comparison import VersionReader
 from informers.watch.reflector import ListWatch, Reflector
 from informers.watch.watcher import Bookmark, Deleted, Output, Replaced, Undecodable, Upsert
 
@@ -97,6 +98,10 @@ class SharedInformer(Generic[T]):
     18. *A server cannot take all memory.* With a :class:`~informers.memory.MemoryBudget`, a collection that there is no
         room for is dropped as a whole: the store is empty, `has_synced` false, and no handler is told, as what is not
         known is not gone. It is listed again after a minute.
+    19. *Silence is looked into.* A watch that says nothing for 7 s is compared with a consistent list of resource
+        versions (metadata only, 1,000 objects a page). What the watch should have told by then, and does not in 2 s
+        more, is listed anew; so is a server that went back. A refusal ends the watch, as API servers do not when rights
+        or tokens are taken away. `last_confirmed_monotonic` is the time at which the store was last known to be right.
 
     Objects are shared by all who read them: whoever changes one breaks it for everybody. tests/support/mutation.py
     finds out. Not thread-safe.
@@ -154,6 +159,7 @@ class SharedInformer(Generic[T]):
         self._cache: Cache[T] = Cache(indexers)
         self.store: Store[T] = self._cache.store
         self._memory = memory.account(self._drop) if memory is not None else None
+        self._versions = client if isinstance(client, VersionReader) else None
         self._reflector = Reflector(
             client,
             resource,
@@ -185,9 +191,17 @@ class SharedInformer(Generic[T]):
         return self._reflector.last_error
 
     @property
-    def last_contact_monotonic(self) -> float | None:
-        """When the server was heard of last, on the clock's monotonic time; None before the first time."""
-        return self._reflector.last_contact
+    def last_confirmed_monotonic(self) -> float | None:
+        """When the store was last known to have what the server has (19), on the clock's monotonic time.
+
+        None before the first list.
+        """
+        return self._reflector.last_confirmed
+
+    @property
+    def cached_bytes(self) -> int:
+        """What the objects take, estimated; 0 if nobody accounts for it."""
+        return self._memory.used if self._memory is not None else 0
 
     def on_failure(self, listener: Callable[[KubeError | None], None]) -> None:
         """Call `listener` with every failure of a list or a watch, and with None when they work again.
@@ -266,6 +280,9 @@ class SharedInformer(Generic[T]):
                 self._start_handlers(group)
                 group.create_task(self._reflector.run(), name=f"reflector of {self.resource}")
                 group.create_task(self._confirm(), name=f"confirmation of {self.resource}")
+                if self._versions is not None:
+                    comparing = self._reflector.compare(self._known_versions, self._versions)
+                    group.create_task(comparing, name=f"comparison of {self.resource}")
                 if self._resync_seconds > 0:
                     group.create_task(self._resync(), name=f"resync of {self.resource}")
         finally:
@@ -331,6 +348,9 @@ class SharedInformer(Generic[T]):
                 self._deliver(self._cache.replace(objects, resource_version, keep))
                 self._dropped.clear()
                 self._synced.set()
+
+    def _known_versions(self) -> dict[ObjectKey, str]:
+        return {key_of(obj): obj.metadata.resource_version for obj in self.store.values()}
 
     def _drop(self) -> None:
         """No handler is told: what is not known is not gone."""

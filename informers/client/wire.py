@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from informers.client.nesting import CUT
 from informers.errors import UNDECODABLE, DecodeError
-from informers.memory import READER
+from informers.memory import READER, held
 from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from informers.resource import Resource
 
 T = TypeVar("T", bound=KubeObject)
@@ -61,6 +63,18 @@ class ListPage(Generic[T]):
     continue_token: str = ""
     rejected: list[Rejected] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+
+
+class Versions(NamedTuple):
+    """One state of a collection, without its objects.
+
+    Attributes:
+        resource_version: of the collection.
+        objects: the resource version of each object.
+    """
+
+    resource_version: str
+    objects: Mapping[ObjectKey, str]
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -167,6 +181,24 @@ def _decode_page(resource: Resource[T], body: bytes, sizes: list[int] | None, wa
         rejected=rejected,
         sizes=sizes or [],
     )
+
+
+def decode_versions(resource: Resource[T], body: bytes) -> tuple[Versions, str]:
+    """One page of the same answer, and its continue token. Objects whose metadata cannot be read are left out.
+
+    Raises:
+        CacheFull: whoever reads it has no room for it.
+        DecodeError: the envelope is not a list.
+    """
+    with held() as charge:
+        charge(len(body))
+        try:
+            page = _decode_list(body)
+        except UNDECODABLE as error:
+            raise DecodeError(f"list of {resource}: {error}") from error
+        found = [one for one in map(decode_identity, page.items or ()) if one is not None]
+    objects = {one.key: one.resource_version for one in found}
+    return Versions(page.metadata.resource_version, objects), page.metadata.continue_ or ""
 
 
 def decode_event(line: bytes) -> tuple[str, msgspec.Raw]:

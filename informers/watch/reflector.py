@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar
 
 from informers.client.nesting import cut
 from informers.client.wire import TooDeep
-from informers.errors import ApiError, CacheFull, DecodeError, Gone, KubeError, TransportError, WatchIdle
+from informers.errors import (
+    ApiError,
+    CacheFull,
+    DecodeError,
+    Forbidden,
+    Gone,
+    KubeError,
+    NotFound,
+    TransportError,
+    Unauthorized,
+    WatchIdle,
+)
 from informers.memory import READER
 from informers.meta import KubeObject, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watch.backoff import Backoff, ServerHealth
+from informers.watch.comparison import COMPARE_AGAIN_SECONDS, IN_FLIGHT_SECONDS, SILENT_SECONDS, differences, is_older
 from informers.watch.watcher import (
     Ended,
     Failed,
@@ -32,7 +44,7 @@ from informers.watch.watcher import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from informers.client.transport import Lines
@@ -40,6 +52,7 @@ if TYPE_CHECKING:
     from informers.memory import MemoryAccount
     from informers.meta import ObjectKey
     from informers.resource import Resource
+    from informers.watch.comparison import VersionReader
     from informers.watch.watcher import Output
     from workqueue.clock import Clock
 
@@ -108,7 +121,8 @@ class Reflector(Generic[T]):
 
     Attributes:
         last_error: why the cache may be out of date at the moment; None while lists and watches succeed.
-        last_contact: monotonic time of the last sign of life from the server; None before the first.
+        last_confirmed: monotonic time at which the cache was last known to have what the server has; None before the
+            first list.
         on_failure: called with every failure, and with None when lists and watches work again.
     """
 
@@ -146,6 +160,9 @@ class Reflector(Generic[T]):
         self._memory = memory
         self._asking: asyncio.Timeout | None = None
         self._anew = False
+        self._is_open = False  # a watch is
+        self._refused: KubeError | None = None
+        self._disputed: Mapping[ObjectKey, str] = {}
         self._backoff = Backoff(clock=clock, rng=rng)
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
@@ -153,7 +170,7 @@ class Reflector(Generic[T]):
         self._rejected: dict[ObjectKey | None, str] = {}
         """What was told of objects that cannot be decoded."""
         self.last_error: KubeError | None = None
-        self.last_contact: float | None = None
+        self.last_confirmed: float | None = None
         self.on_failure: Callable[[KubeError | None], None] | None = None
 
     async def run(self) -> NoReturn:
@@ -180,17 +197,76 @@ class Reflector(Generic[T]):
     def give_way(self) -> None:
         """Begin anew, after a pause: what was kept is dropped, as others need the room."""
         self._watcher.reset()
-        if self._asking is not None and not self._asking.expired():  # it may be on its way out
-            self._asking.reschedule(asyncio.get_running_loop().time())
+        self._end_request()
 
     def list_anew(self, why: str) -> None:
         """List the collection again instead of following it from here."""
         _log.warning("listing again", extra=self._fields(why=why))
         if self._asking is None:
             self._watcher.reset()
-        elif not self._asking.expired():
+        elif self._end_request():
             self._anew = True
-            self._asking.reschedule(asyncio.get_running_loop().time())
+
+    def _end_request(self) -> bool:
+        """End the request under way; False if there is none, or it is on its way out."""
+        if self._asking is None or self._asking.expired():
+            return False
+        self._asking.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    async def compare(self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader) -> NoReturn:
+        """While a watch is silent, compare the versions that the cache has with the server's, until cancelled.
+
+        What the watch has not told of is listed; a refusal ends the watch, which API servers do not.
+        """
+        READER.set(self._memory)
+        pause = SILENT_SECONDS
+        while True:
+            await self._clock.sleep(pause)
+            pause = COMPARE_AGAIN_SECONDS
+            if (heard := self.last_confirmed) is None or not self._is_open:
+                continue
+            if (left := heard + SILENT_SECONDS - self._clock.monotonic()) > 0:
+                pause = left
+            elif await self._compare(versions, reader, heard):
+                pause = SILENT_SECONDS
+
+    async def _compare(
+        self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader, heard: float
+    ) -> bool:
+        """Whether the server could be read."""
+        try:
+            server = await reader.list_versions(
+                self._resource,
+                self._namespace,
+                label_selector=self._label_selector,
+                field_selector=self._field_selector,
+                at_most=2 * len(versions()) + 1000,
+            )
+        except (Unauthorized, Forbidden, NotFound) as error:
+            self._refused = error
+            self._end_request()
+            return True
+        except KubeError as error:
+            _log.debug("cannot compare a silent watch with a list", extra=self._fields(error=error))
+            return False
+        if differences(versions(), server):
+            await self._clock.sleep(IN_FLIGHT_SECONDS)
+        if self.last_confirmed != heard or not (self._is_open and self._watcher.position):
+            return True  # the watch has told of something, or there is none
+        if is_older(server.resource_version, than=self._watcher.position):
+            self.list_anew(f"the server went back from version {self._watcher.position} to {server.resource_version}")
+            return True
+        found, before = differences(versions(), server), self._disputed
+        self._disputed = found
+        if new := sorted(
+            found.items() - before.items()
+        ):  # what a list did not settle is there to stay: see Undecodable
+            self._metrics.missed(str(self._resource), len(new))
+            self.list_anew(f"the watch did not tell of {len(new)} objects, as {new[0][0]}")
+        else:
+            self.last_confirmed = self._clock.monotonic()
+        return True
 
     async def _ask(self) -> Pause | None:
         request = self._watcher.request()
@@ -206,11 +282,13 @@ class Reflector(Generic[T]):
                 return await self._ask()
         except (CacheFull, TimeoutError):
             if memory is None or memory.exceeded is None:
+                if self._refused is not None:
+                    return self._take(Ended(self._refused))[1]
                 if not self._anew:
                     raise
                 return None
         finally:
-            self._asking = None
+            self._asking = self._refused = None
             if self._anew:
                 self._anew = False
                 self._watcher.reset()
@@ -249,6 +327,8 @@ class Reflector(Generic[T]):
             ) as stream:
                 opened = self._clock.monotonic()
                 self._outage.answered()
+                self._is_open = True
+                self._metrics.watching(str(self._resource))
                 if not request.send_initial_events:
                     self._healthy()  # the next line may be a minute away
                 listed, progress = 0, opened
@@ -276,6 +356,8 @@ class Reflector(Generic[T]):
             return self._take(Failed(error))[1]
         except KubeError as error:
             ended = error
+        finally:
+            self._is_open = False
         if opened is None:
             assert ended is not None
             return self._take(Failed(ended))[1]
@@ -292,6 +374,8 @@ class Reflector(Generic[T]):
         if _is_answer(received):
             self._outage.answered()
         step = self._watcher.step(received)
+        if isinstance(step.output, Replaced) or (isinstance(received, Line) and self._watcher.position):
+            self.last_confirmed = self._clock.monotonic()
         if self._rejected and isinstance(step.output, Replaced):
             left = {one.key for one in step.rejected}
             self._rejected = {key: text for key, text in self._rejected.items() if key in left}
@@ -339,7 +423,6 @@ class Reflector(Generic[T]):
         return {key: str(value) for key, value in fields.items()}
 
     def _healthy(self) -> None:
-        self.last_contact = self._clock.monotonic()
         if self.last_error is not None:
             _log.info("list and watch work again", extra=self._fields())
             self.last_error = None

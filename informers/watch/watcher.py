@@ -297,6 +297,11 @@ class Watcher(Generic[T]):
         """How many objects a streaming list has told of, as long as it is not over; None in any other state."""
         return len(self.state.listing.objects) if isinstance(self.state, Streaming) else None
 
+    @property
+    def position(self) -> str:
+        """The resource version up to which the server has told everything, while watching; empty in other states."""
+        return self.state.resource_version if isinstance(self.state, Watching) else ""
+
     def request(self) -> ListRequest | WatchRequest:
         """What to ask the server in the present state.
 

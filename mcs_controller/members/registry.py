@@ -21,18 +21,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
+from prometheus_client import CollectorRegistry
+
 from informers.cache.factory import InformerFactory
 from informers.client.client import ApiClient
 from informers.client.transport import NO_CLIENT_METRICS, ClientMetrics
 from informers.errors import CacheFull, ConfigError
 from informers.meta import ObjectKey
-from informers.metrics import NoInformerMetrics
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.clusters import connection_of, credentials_of
 from mcs_controller.domain.subjects import service_of_write
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials, client_config
 from mcs_controller.members.sync_mode import CONTROL_PLANE, SyncModeFilter
 from mcs_controller.runtime.events import ObjectReference
+from mcs_controller.runtime.metrics import InformerFamilies, PrometheusInformerMetrics
 from mcs_controller.runtime.write_log import WriteLog
 from workqueue.token_bucket import TokenBucket
 
@@ -113,19 +115,22 @@ class _ReachabilityMetrics:
             self._on_change()
 
 
-class _CacheFailures(NoInformerMetrics):
-    """Tells when a kind finds no room in its cache: once, until it has been listed again."""
+class _MemberInformerMetrics(PrometheusInformerMetrics):
+    """Also tells when a kind finds no room in its cache: once, until it has been listed again."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, families: InformerFamilies, cluster: str, tell: Callable[[str], None]) -> None:
+        super().__init__(families, cluster)
         self._tell = tell
         self._reported: set[str] = set()
 
     def listed(self, resource: str, objects: int) -> None:
         """The cache is complete."""
+        super().listed(resource, objects)
         self._reported.discard(resource)
 
     def failed(self, resource: str, error: KubeError) -> None:
         """A list or a watch failed."""
+        super().failed(resource, error)
         if isinstance(error, CacheFull) and resource not in self._reported:
             self._reported.add(resource)
             self._tell(f"{resource} are not followed any more: {error}")
@@ -188,6 +193,7 @@ class MemberClusters:
         client_metrics: ClientMetrics = NO_CLIENT_METRICS,
         sync_modes: SyncModeFilter = CONTROL_PLANE,
         own: ClientConfig | None = None,
+        informer_metrics: InformerFamilies | None = None,
         memory: MemoryBudget | None = None,
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -206,6 +212,7 @@ class MemberClusters:
             sync_modes: whose members they are.
             own: in an agent, the way to its own member. Then no Secret is read, and what the Cluster says of its
                 endpoint is for others.
+            informer_metrics: told about the caches of members; None is nobody.
             memory: what the caches of all members may take; None is without a limit.
             may_write: asked before each write to a member.
         """
@@ -221,6 +228,7 @@ class MemberClusters:
         self._sync_modes = sync_modes
         self._own = own
         self._memory = memory
+        self._informer_metrics = informer_metrics or InformerFamilies(CollectorRegistry())
         self._may_write = may_write
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
@@ -293,6 +301,7 @@ class MemberClusters:
         finally:
             # No await since the store said that the Cluster is gone, so no event for it can fall between.
             del self._wakeups[name]
+            self._informer_metrics.forget(name)
             self._problems.pop(name, None)
             self._plain.pop(name, None)
 
@@ -325,8 +334,13 @@ class MemberClusters:
     async def _serve(self, cluster: Cluster, connection: _Connection, wakeup: asyncio.Event) -> None:
         """Run the member's informers until its connection is another or the Cluster is gone."""
         name, client = cluster.name, connection.client
-        failures = _CacheFailures(lambda problem: self._report_event(cluster, wk.EVENT_CLUSTER_CACHE_FULL, problem))
-        informers = InformerFactory(client, clock=self._clock, rng=self._rng, metrics=failures, memory=self._memory)
+        metrics = _MemberInformerMetrics(
+            self._informer_metrics,
+            name,
+            lambda problem: self._report_event(cluster, wk.EVENT_CLUSTER_CACHE_FULL, problem),
+        )
+        informers = InformerFactory(client, clock=self._clock, rng=self._rng, metrics=metrics, memory=self._memory)
+        self._informer_metrics.show(informers, self._clock, name)
         member = MemberCluster(name, client, informers, credentials_of(cluster))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(informers.run(), name=f"informers of {name}")

@@ -6,8 +6,9 @@ The registry is an argument: two managers in one process do not meet.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from informers.cache.factory import InformerFactory
+    from informers.cache.informer import SharedInformer
     from informers.errors import KubeError
     from mcs_controller.runtime.controller import Outcome
     from workqueue import QueueMetrics, QueueState
+    from workqueue.clock import Clock
 
 _QUEUE_BUCKETS: Final = tuple(1e-8 * 10**exponent for exponent in range(12))
 _RECONCILE_BUCKETS: Final = (
@@ -49,6 +53,7 @@ class RuntimeMetrics:
         client: for `ApiClient(metrics=...)`.
         leader_election: for `LeaderElector(metrics=...)`.
         informers: for `InformerFactory(metrics=...)`.
+        informer_families: for the informers of further API servers.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -57,7 +62,8 @@ class RuntimeMetrics:
         self.controllers = PrometheusControllerMetrics(registry)
         self.client = PrometheusClientMetrics(registry)
         self.leader_election = PrometheusLeaderElectionMetrics(registry)
-        self.informers = PrometheusInformerMetrics(registry)
+        self.informer_families = InformerFamilies(registry)
+        self.informers = PrometheusInformerMetrics(self.informer_families)
 
 
 def add_process_metrics(registry: CollectorRegistry) -> None:
@@ -243,39 +249,103 @@ class PrometheusLeaderElectionMetrics:
         self._status.labels(name).set(leads)
 
 
-class PrometheusInformerMetrics:
-    """An `informers.metrics.InformerMetrics`. Informers have no metrics upstream; these have names of our own."""
+class InformerFamilies:
+    """The metrics of all informers of a process. There are none upstream; these have names of our own.
+
+    The label `cluster` is a member cluster, or empty for the API server that the process works for.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._events = Counter("informer_events", "Changes told to handlers.", ("resource", "kind"), registry=registry)
-        self._lists = Counter("informer_lists", "Complete lists.", ("resource",), registry=registry)
-        self._failures = Counter("informer_failures", "Failed lists and watches.", ("resource",), registry=registry)
-        self._rejected = Counter("informer_rejected", "Unreadable objects.", ("resource",), registry=registry)
-        self._handlers = Counter(
-            "informer_handler_failures", "Exceptions of handlers.", ("resource", "handler"), registry=registry
-        )
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            self._counters.append(Counter(name, text, ("cluster", "resource", *labels), registry=registry))
+            return self._counters[-1]
+
+        self._counters: list[Counter] = []
+        self.events = counter("informer_events", "Changes told to handlers.", "kind")
+        self.lists = counter("informer_lists", "Complete lists.")
+        self.watches = counter("informer_watches", "Watches opened.")
+        self.failures = counter("informer_failures", "Failed lists and watches.")
+        self.missed = counter("informer_missed", "Changed objects that a silent watch had not told of.")
+        self.rejected = counter("informer_rejected", "Unreadable objects.")
+        self.handlers = counter("informer_handler_failures", "Exceptions of handlers.", "handler")
+        self._caches = _InformerCaches()
+        registry.register(self._caches)
+
+    def show(self, informers: InformerFactory, clock: Clock, cluster: str = "") -> None:
+        """Show the caches of these informers, in place of earlier ones of the same cluster."""
+        self._caches.of_cluster[cluster] = (informers, clock)
+
+    def forget(self, cluster: str) -> None:
+        """Take off the series of a cluster that is gone."""
+        self._caches.of_cluster.pop(cluster, None)
+        for counter in self._counters:
+            counter.remove_by_labels({"cluster": cluster})
+
+
+class PrometheusInformerMetrics:
+    """An `informers.metrics.InformerMetrics` for the informers of one API server."""
+
+    def __init__(self, families: InformerFamilies, cluster: str = "") -> None:
+        self._families = families
+        self._cluster = cluster
 
     def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
         """See :meth:`informers.metrics.InformerMetrics.event`."""
-        self._events.labels(resource, kind).inc()
+        self._families.events.labels(self._cluster, resource, kind).inc()
 
     def listed(self, resource: str, objects: int) -> None:
         """See :meth:`informers.metrics.InformerMetrics.listed`."""
         del objects
-        self._lists.labels(resource).inc()
+        self._families.lists.labels(self._cluster, resource).inc()
+
+    def watching(self, resource: str) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.watching`."""
+        self._families.watches.labels(self._cluster, resource).inc()
 
     def failed(self, resource: str, error: KubeError) -> None:
         """See :meth:`informers.metrics.InformerMetrics.failed`."""
         del error
-        self._failures.labels(resource).inc()
+        self._families.failures.labels(self._cluster, resource).inc()
 
     def rejected(self, resource: str) -> None:
         """See :meth:`informers.metrics.InformerMetrics.rejected`."""
-        self._rejected.labels(resource).inc()
+        self._families.rejected.labels(self._cluster, resource).inc()
+
+    def missed(self, resource: str, objects: int) -> None:
+        """See :meth:`informers.metrics.InformerMetrics.missed`."""
+        self._families.missed.labels(self._cluster, resource).inc(objects)
 
     def handler_failed(self, resource: str, handler: str) -> None:
         """See :meth:`informers.metrics.InformerMetrics.handler_failed`."""
-        self._handlers.labels(resource, handler).inc()
+        self._families.handlers.labels(self._cluster, resource, handler).inc()
+
+
+class _InformerCaches(Collector):
+    """What the caches are like when they are scraped; collections of one kind in one cluster count together."""
+
+    def __init__(self) -> None:
+        self.of_cluster: dict[str, tuple[InformerFactory, Clock]] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ["cluster", "resource"]
+        objects = GaugeMetricFamily("informer_objects", "Objects in the cache.", labels=labels)
+        size = GaugeMetricFamily("informer_cache_bytes", "What they take, estimated; of members only.", labels=labels)
+        age = GaugeMetricFamily(
+            "informer_unconfirmed_seconds",
+            "Time since the cache was last known to have what the API server has; more than 15 is stale.",
+            labels=labels,
+        )
+        for cluster, (factory, clock) in self.of_cluster.items():
+            kinds: defaultdict[str, list[SharedInformer[Any]]] = defaultdict(list)
+            for informer in factory.informers:
+                kinds[str(informer.resource)].append(informer)
+            for resource, informers in sorted(kinds.items()):
+                objects.add_metric([cluster, resource], sum(len(one.store) for one in informers))
+                size.add_metric([cluster, resource], sum(one.cached_bytes for one in informers))
+                moments = (one.last_confirmed_monotonic for one in informers)
+                if confirmed := [moment for moment in moments if moment is not None]:
+                    age.add_metric([cluster, resource], clock.monotonic() - min(confirmed))
+        return objects, size, age
 
 
 class _WithoutCreated:

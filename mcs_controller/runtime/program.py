@@ -185,6 +185,7 @@ async def connect(
         ApiClient(config, clock=clock, metrics=metrics.client, user_agent=name) as unlimited,
     ):
         informers = InformerFactory(client, clock=clock, rng=rng, metrics=metrics.informers)
+        metrics.informer_families.show(informers, clock)
         events = EventBroadcaster(unlimited, clock=clock)
         manager = Manager(
             clock=clock,

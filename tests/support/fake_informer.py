@@ -23,6 +23,7 @@ class FakeInformer(Generic[T]):
     """A `SharedInformer` to controllers and managers. Tells what the test emits; replays its objects to new handlers.
 
     Attributes:
+        last_confirmed_monotonic: None, so that it never is too old, unless a test says something else.
         wakes: how often it was told not to wait for its next try.
     """
 
@@ -30,6 +31,7 @@ class FakeInformer(Generic[T]):
         self.resource = resource
         self.handlers: list[Handler[T]] = []
         self.last_error: KubeError | None = None
+        self.last_confirmed_monotonic: float | None = None
         self.synced = asyncio.Event()
         self.dropped = asyncio.Event()
         self.wakes = 0

@@ -42,6 +42,12 @@ class CountingMetrics(InformerMetrics):
     def rejected(self, resource: str) -> None:
         self.seen.append((resource, "rejected"))
 
+    def watching(self, resource: str) -> None:
+        pass
+
+    def missed(self, resource: str, objects: int) -> None:
+        self.seen.append((resource, "missed", objects))
+
     def handler_failed(self, resource: str, handler: str) -> None:
         self.seen.append((resource, "handler failed", handler))
 
@@ -49,8 +55,14 @@ class CountingMetrics(InformerMetrics):
 class Bench:
     """See the module."""
 
-    def __init__(self, *, resource: Resource[ConfigMap] = CONFIG_MAPS, **options: Any) -> None:
-        self.server = ScriptedListWatch()
+    def __init__(
+        self,
+        *,
+        resource: Resource[ConfigMap] = CONFIG_MAPS,
+        server: ScriptedListWatch | None = None,
+        **options: Any,
+    ) -> None:
+        self.server = server or ScriptedListWatch()
         self.clock = FakeClock()
         self.metrics = CountingMetrics()
         self.informer: SharedInformer[ConfigMap] = SharedInformer(

@@ -499,7 +499,7 @@ async def test_last_error_and_last_contact_tell_how_things_are() -> None:
         assert str(bench.informer.last_error) == "refused"
         bench.informer.retry_now()
         await bench.synced()
-        assert [bench.informer.last_error, bench.informer.last_contact_monotonic] == [None, bench.clock.monotonic()]
+        assert [bench.informer.last_error, bench.informer.last_confirmed_monotonic] == [None, bench.clock.monotonic()]
 
 
 async def test_metrics_count_what_happens() -> None:

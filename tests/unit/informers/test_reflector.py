@@ -334,13 +334,13 @@ async def test_oversized_event_ends_in_a_list() -> None:
 async def test_trouble_shows_in_last_error_until_it_is_over() -> None:
     async with running() as bench:
         await bench.pause_after(REFUSED)
-        assert [bench.reflector.last_contact] == [None]
+        assert [bench.reflector.last_confirmed] == [None]
         assert [bench.reflector.last_error] == [REFUSED]
         await bench.clock.advance(5)
         bench.server.pending.open(SYNCED)
         await settle()
         assert bench.reflector.last_error is None
-        assert bench.reflector.last_contact == bench.clock.monotonic()
+        assert bench.reflector.last_confirmed == bench.clock.monotonic()
 
 
 async def test_trouble_is_logged_when_it_changes_and_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:
@@ -375,7 +375,8 @@ async def test_resumed_watch_is_well_again_before_it_has_anything_to_tell() -> N
         assert bench.reflector.last_error is REFUSED
         bench.server.pending.open()
         await settle()
-        assert [bench.reflector.last_error, bench.reflector.last_contact] == [None, bench.clock.monotonic()]
+        # Of what it has to tell nothing has been heard yet.
+        assert [bench.reflector.last_error, bench.reflector.last_confirmed] == [None, 1000.0]
 
 
 @pytest.mark.parametrize("when", ["listing", "watching", "pausing"])

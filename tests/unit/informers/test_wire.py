@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from informers.client.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page
+from informers.client.wire import LineSplitter, decode_bookmark, decode_event, decode_kind, decode_page, decode_versions
 from informers.errors import DecodeError
 from informers.meta import ObjectKey
 from tests.support.objects import CONFIG_MAPS, bookmark_line, manifest
@@ -22,6 +22,20 @@ def test_page_has_its_items_in_order_and_the_continue_token() -> None:
     page = decode_page(CONFIG_MAPS, body)
     assert [item.metadata.name for item in page.items] == ["a", "b"]
     assert (page.resource_version, page.continue_token, page.rejected) == ("9", "t", [])
+
+
+def test_versions_of_a_page_are_those_of_its_readable_objects() -> None:
+    unnamed = {"metadata": {"name": 7}}
+    odd = manifest("b", 3) | {"data": [1]}
+    body = msgspec.json.encode(
+        {"metadata": {"resourceVersion": "9", "continue": "t"}, "items": [manifest("a", 1), unnamed, odd]}
+    )
+    found, token = decode_versions(CONFIG_MAPS, body)
+    assert found == ("9", {ObjectKey("ns", "a"): "1", ObjectKey("ns", "b"): "3"})
+    assert token == "t"
+    assert decode_versions(CONFIG_MAPS, b'{"metadata":{"resourceVersion":"9"},"items":null}') == (("9", {}), "")
+    with pytest.raises(DecodeError, match=r"list of configmaps\.v1"):
+        decode_versions(CONFIG_MAPS, b"[]")
 
 
 def test_items_of_null_are_an_empty_page() -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from informers.cache.informer import SharedInformer
 from informers.client.client import ApiClient
@@ -15,7 +16,8 @@ from informers.errors import CacheFull, Forbidden, MayNotWrite, TransportError
 from mcs_controller.api.cluster import Cluster
 from mcs_controller.api.resources import CLUSTERS, SERVICES
 from mcs_controller.members import registry
-from mcs_controller.members.registry import MemberCluster, MemberClusters, _CacheFailures
+from mcs_controller.members.registry import MemberCluster, MemberClusters, _MemberInformerMetrics
+from mcs_controller.runtime.metrics import InformerFamilies, render_metrics
 from tests.support.clock import FakeClock, settle
 from tests.support.clusters import OTHER_CA, cluster_json, condition, encoded, secret_json
 from tests.support.memory import MemoryApi, MemoryRecorder
@@ -26,6 +28,7 @@ class World:
         self.host = MemoryApi()
         self.clock = FakeClock()
         self.may_write = True
+        self.registry = CollectorRegistry()
         self.recorder = MemoryRecorder()
         self.clusters = self.host.informer(CLUSTERS)
         self.told: list[str] = []
@@ -38,6 +41,7 @@ class World:
             recorder=self.recorder,
             user_agent="test",
             client_metrics=self,
+            informer_metrics=InformerFamilies(self.registry),
             may_write=lambda: self.may_write,
         )
         self.members.add_listener(
@@ -117,6 +121,8 @@ async def test_cluster_that_is_being_deleted_stays_until_it_is_gone(world: World
     world.add("m1")
     async with world.running():
         client = member_of(world).client
+        member_of(world).informers.informer(SERVICES)
+        assert b'informer_objects{cluster="m1"' in render_metrics(world.registry)
         world.host.remove("Cluster", "", "m1")
         await settle()
         assert world.take() == ["+m1"]
@@ -124,6 +130,7 @@ async def test_cluster_that_is_being_deleted_stays_until_it_is_gone(world: World
         assert world.take() == ["-m1"]
         assert world.members.get("m1") is None
         assert client._transport._closed
+        assert b'cluster="m1"' not in render_metrics(world.registry)
 
 
 async def test_cluster_that_comes_back_under_its_name_is_connected_anew(world: World) -> None:
@@ -414,7 +421,7 @@ async def test_a_member_is_reached_as_its_cluster_says(world: World, monkeypatch
 
 def test_a_cache_that_is_full_is_told_once_until_it_has_been_listed():
     told: list[str] = []
-    failures = _CacheFailures(told.append)
+    failures = _MemberInformerMetrics(InformerFamilies(CollectorRegistry()), "m1", told.append)
     for _ in range(2):
         failures.failed("endpointslices.v1", CacheFull("there is no room", 60))
         failures.failed("endpointslices.v1", TransportError("refused"))

@@ -1,10 +1,16 @@
 """What a scrape shows: names, labels and buckets of controller-runtime and client-go."""
 
+import asyncio
+import random
+
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mcs_controller.runtime.metrics import RuntimeMetrics, render_metrics
-from tests.support.clock import FakeClock
+from informers.cache.factory import InformerFactory
+from mcs_controller.runtime.metrics import PrometheusInformerMetrics, RuntimeMetrics, render_metrics
+from tests.support.clock import FakeClock, settle
+from tests.support.list_watch import ScriptedListWatch
+from tests.support.objects import CONFIG_MAPS, bookmark_line, config_map
 from workqueue import LOW, DelayingQueue
 
 
@@ -154,3 +160,44 @@ def test_leader_shows_as_one(registry: CollectorRegistry, metrics: RuntimeMetric
 def test_two_managers_in_one_process_do_not_meet():
     RuntimeMetrics(CollectorRegistry())
     RuntimeMetrics(CollectorRegistry())
+
+
+async def test_caches_are_shown_by_cluster_as_they_are_until_the_cluster_is_gone(
+    registry: CollectorRegistry, metrics: RuntimeMetrics
+):
+    families, clock = metrics.informer_families, FakeClock()
+    own, member = (
+        InformerFactory(ScriptedListWatch(), clock=clock, rng=random.Random(1), metrics=counts)
+        for counts in (metrics.informers, PrometheusInformerMetrics(families, "m1"))
+    )
+    own.informer(CONFIG_MAPS).observe(config_map("a", 1))
+    for namespace in ("shop", "till"):
+        member.informer(CONFIG_MAPS, namespace=namespace).observe(config_map("a", 1, namespace=namespace))
+    families.show(own, clock)
+    families.show(member, clock, "m1")
+    resource = 'resource="configmaps.v1"'
+    shown = scrape(registry)
+    assert shown[f'informer_objects{{cluster="",{resource}}}'] == 1
+    assert shown[f'informer_objects{{cluster="m1",{resource}}}'] == 2
+    assert shown[f'informer_cache_bytes{{cluster="m1",{resource}}}'] == 0
+    assert shown[f'informer_events_total{{cluster="m1",kind="added",{resource}}}'] == 2
+    assert not [name for name in shown if "unconfirmed" in name]
+    families.forget("m1")
+    assert not [name for name in scrape(registry) if 'cluster="m1"' in name]
+
+
+async def test_age_of_a_cache_is_that_of_the_oldest_collection(registry: CollectorRegistry, metrics: RuntimeMetrics):
+    clock, server = FakeClock(), ScriptedListWatch()
+    factory = InformerFactory(server, clock=clock, rng=random.Random(1), metrics=metrics.informers)
+    metrics.informer_families.show(factory, clock)
+    running = asyncio.ensure_future(factory.run())
+    for namespace in ("shop", "till"):
+        factory.informer(CONFIG_MAPS, namespace=namespace)
+        await settle()
+        server.pending.open(bookmark_line(10, initial_events_end=True))
+        await clock.advance(20)
+    series = 'informer_unconfirmed_seconds{cluster="",resource="configmaps.v1"}'
+    assert scrape(registry)[series] == 40
+    assert scrape(registry)['informer_watches_total{cluster="",resource="configmaps.v1"}'] == 2
+    running.cancel()
+    await asyncio.wait([running])

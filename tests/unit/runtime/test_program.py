@@ -65,7 +65,7 @@ async def test_informers_are_counted_in_the_metrics_that_are_served(kubeconfig: 
     async with connect("mine", lease_namespace="ns", kubeconfig=kubeconfig) as program:
         program.cached(CONFIG_MAPS).informer.observe(config_map("a", 1))
         text = render_metrics(program.registry).decode()
-        assert 'informer_events_total{kind="added",resource="configmaps.v1"} 1.0' in text
+        assert 'informer_events_total{cluster="",kind="added",resource="configmaps.v1"} 1.0' in text
 
 
 async def test_reference_to_an_object_is_made_of_its_kind_and_metadata():

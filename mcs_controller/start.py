@@ -340,6 +340,12 @@ def _start_status(
 
         providers.on_synced(look_again)
         providers.on_problem(look_again)
+
+        def tell_age(cluster: str) -> None:
+            for request in propagation.reconciler.requests_in(cluster):
+                status.enqueue(request, LOW)
+
+        providers.on_stale(tell_age)
     return status
 
 

@@ -41,6 +41,7 @@ _UNAVAILABLE_BECAUSE: Final = {
     Reason.NO_ENDPOINT_SLICE: "no provider has an EndpointSlice of the Service, or no provider is registered",
     Reason.NO_READY_ENDPOINTS: "the EndpointSlices have no ready endpoint, or only addresses that are left out",
     Reason.PROVIDER_NOT_READY: "only a provider that is not ready has, or may have, endpoints",
+    Reason.STALE: "the endpoints of a provider may have changed: it has not answered for more than 15 s",
     Reason.NOT_DELIVERED: "a consumer does not have the ready endpoints of a provider",
 }
 _UNAVAILABLE: Final = "`kubectl describe mcs NAME` names the consumers; `mcsctl doctor NAME` names the cause"

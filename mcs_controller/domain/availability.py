@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from mcs_controller.domain.selection import Clusters
 
 AVAILABLE_MESSAGE: Final = "Every consumer has ready endpoints."
+STALE_SECONDS: Final = 15.0
+"""What a provider has is called stale if it was not confirmed for so long."""
+
 _FQDN: Final = "FQDN"
+_MAY_HAVE_CHANGED: Final = f"may have changed, the cluster has not answered for more than {STALE_SECONDS:g} s"
 _NAMES: Final = 10
 
 
@@ -53,6 +57,7 @@ class Reason(enum.StrEnum):
     NO_ENDPOINT_SLICE = "NoEndpointSlice"
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
     PROVIDER_NOT_READY = "ProviderNotReady"
+    STALE = "Stale"
     NOT_DELIVERED = "NotDelivered"
 
 
@@ -145,6 +150,7 @@ def judge(
     own: Callable[[Problem], Iterable[EndpointSlice] | str | None],
     *,
     left_out: Callable[[SliceRef], bool] = lambda _: False,
+    is_stale: Callable[[str], bool] = lambda _: False,
 ) -> Availability:
     """See the module.
 
@@ -156,6 +162,7 @@ def judge(
         own: the slices that a consumer with a problem has of its own; None if nobody knows yet, or why nobody will.
             Asked only of consumers that are no providers.
         left_out: whether addresses were left out of the copies of a slice.
+        is_stale: whether it is not known if a provider still has the slices that were collected from it.
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     if service is None or service.metadata.deletion_timestamp is not None:
@@ -167,7 +174,7 @@ def judge(
     skipped = tuple(one for one in names if clusters.get(one) is None)
     if not consumers:
         return Availability((Problem("", Reason.NO_CONSUMER, "no consumer cluster is registered"),), skipped)
-    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works, left_out)
+    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works, left_out, is_stale)
     if asked.unknown:
         text = f"spec.ports lists {', '.join(asked.unknown)}, but the Service has {_quoted(asked.ports)}"
         return Availability(tuple(Problem(one, Reason.PORT_MISMATCH, text) for one in consumers), skipped)
@@ -186,7 +193,11 @@ def judge(
                 problem = _problem(consumer, asked, fleet, [offer for one in theirs if (offer := _native(one))])
         if problem is not None:
             problems.append(problem)
-    return Availability(tuple(problems), skipped, tuple(_notes(consumers, asked, fleet)), tuple(unwatched))
+    notes = list(_notes(consumers, asked, fleet))
+    stale = sorted({origin.cluster for origin in fleet.offers if is_stale(origin.cluster)})
+    if stale and not any(one.reason is Reason.STALE for one in problems):
+        notes.append(f"endpoints of {_names(stale)} {_MAY_HAVE_CHANGED}")
+    return Availability(tuple(problems), skipped, tuple(notes), tuple(unwatched))
 
 
 def is_news(before: Condition | None, after: Condition) -> bool:
@@ -351,6 +362,7 @@ class _Fleet:
     clusters: Clusters
     works: Iterable[Work]
     left_out: Callable[[SliceRef], bool]
+    is_stale: Callable[[str], bool]
     offers: dict[SliceRef, Offer] = field(default_factory=dict)
     sent: defaultdict[str, dict[SliceRef, Work]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -407,8 +419,11 @@ def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fle
         text = "internalTrafficPolicy: Local keeps Pods from endpoints of other clusters"
         return problem(Reason.LOCAL_TRAFFIC_POLICY, text)
     live = [origin for origin in serving if fleet.is_ready(origin.cluster)]
-    if any(fleet.has(consumer, origin, port) for origin in live):
+    reached = [origin for origin in live if fleet.has(consumer, origin, port)]
+    if any(not fleet.is_stale(origin.cluster) for origin in reached):
         return None
+    if reached:
+        return problem(Reason.STALE, f"endpoints of {_clusters(reached)} {_MAY_HAVE_CHANGED}")
     if live:
         whole = [origin for origin in live if not fleet.left_out(origin)]
         if whole or not all(fleet.took(consumer, origin) for origin in live):

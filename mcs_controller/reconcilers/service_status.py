@@ -163,6 +163,10 @@ class OwnSlices(Protocol):
         """Why they cannot be known."""
         ...
 
+    def is_stale(self, cluster: str, /) -> bool:
+        """Whether it is not known if they are still what they were."""
+        ...
+
 
 class ServiceStatusReconciler:
     """Writes the conditions of one MultiClusterService, if they changed, and the events that go with the change."""
@@ -312,6 +316,7 @@ class ServiceStatusReconciler:
             self._clusters,
             lambda problem: self._own_slices(problem, request, now),
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
+            is_stale=self._own.is_stale if self._own is not None else lambda _: False,
         )
         pending = [one.pending for one in found.problems if one.pending is not None]
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)

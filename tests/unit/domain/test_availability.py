@@ -27,6 +27,7 @@ WEB = a_service(ports=[{"name": "http", "port": 80}])
 BOTH = a_service(ports=[{"name": "http", "port": 80}, {"name": "admin", "port": 81}])
 HEADLESS = a_service(clusterIP="None", ports=[{"name": "http", "port": 80}])
 UNREADY = {"addresses": ["10.0.0.1"], "conditions": {"ready": False, "serving": True}}
+CHANGED = "may have changed, the cluster has not answered for more than 15 s"
 NEVER_KNOWN = "its own EndpointSlices are not known"
 
 
@@ -54,6 +55,7 @@ HELD = {"manifestStatuses": [{"identifier": {"ordinal": 0}}]}
 def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = None, **fields: Any) -> Availability:
     fields = {"providers": ["m1"], "consumers": ["m2"]} | fields
     listed, zones, left_out = fields.pop("ports", None), fields.pop("zones", {}), fields.pop("left_out", ())
+    stale = fields.pop("stale", ())
     content = mcs(**fields)
     if listed:
         content["spec"]["ports"] = listed
@@ -69,6 +71,7 @@ def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = Non
         clusters,
         lambda problem: slices.get(problem.consumer, ()),
         left_out=lambda origin: origin.name in left_out,
+        is_stale=lambda cluster: cluster in stale,
     )
 
 
@@ -102,6 +105,15 @@ FINE = ("True", "EndpointsAvailable", "Every consumer has ready endpoints.")
         ),
         (asked([at("m1"), to("m2", "m1")], service=BOTH, ports=[{"port": 80}]), FINE),
         (asked([at("m1"), at("m1", web("web-2", endpoints=[UNREADY])), to("m2", "m1")]), FINE),
+        (
+            asked(
+                [at("m1"), at("m3"), to("m2", "m1"), to("m2", "m3")],
+                providers=["m1", "m3"],
+                stale=["m3"],
+            ),
+            (*FINE[:2], f"{FINE[2]} Note: endpoints of m3 {CHANGED}."),
+        ),
+        (asked(own={"m2": [a_slice(ports=[HTTP])]}, stale=["m1"]), FINE),
     ],
     ids=[
         "delivered",
@@ -114,6 +126,8 @@ FINE = ("True", "EndpointsAvailable", "Every consumer has ready endpoints.")
         "a consumer that nobody registered",
         "only the listed port counts",
         "one of two slices is not ready",
+        "another provider is stale",
+        "a provider without endpoints is stale",
     ],
 )
 def test_available(found: Availability, expected: tuple[str, str, str]):
@@ -222,6 +236,16 @@ def test_available(found: Availability, expected: tuple[str, str, str]):
             Reason.PROVIDER_NOT_READY,
             "m2: m1 is not ready, whether its endpoints still answer is not known.",
         ),
+        (
+            asked([at("m1"), to("m2", "m1"), to("m3", "m1")], consumers=["m2", "m3"], stale=["m1"]),
+            Reason.STALE,
+            f"m2, m3: endpoints of m1 {CHANGED}.",
+        ),
+        (
+            asked([at("m1"), to("m2", "m1")], down=["m1"], stale=["m1"]),
+            Reason.PROVIDER_NOT_READY,
+            f"m2: m1 is not ready, whether its endpoints still answer is not known. Note: endpoints of m1 {CHANGED}.",
+        ),
         (asked(down=["m1"]), Reason.PROVIDER_NOT_READY, "m2: m1 is not ready, its EndpointSlices are not known."),
         (
             asked(own={"m2": NEVER_KNOWN}),
@@ -262,6 +286,8 @@ def test_available(found: Availability, expected: tuple[str, str, str]):
         "down, and never had any",
         "down, and has an older one",
         "down, and has what is gone",
+        "the provider is stale",
+        "the provider is stale and down",
         "the provider is down",
         "the provider was never up",
         "what it has of its own cannot be known",

@@ -156,6 +156,38 @@ async def test_a_final_answer_is_told_at_once_and_once(
     assert told == ["m1", "m1"]
 
 
+async def test_what_was_not_confirmed_for_15_s_is_stale_until_it_is(bench: Bench, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    told: list[str] = []
+    bench.watches.on_stale(told.append)
+    bench.watches.ensure("m1")
+    await settle()
+    bench.informer.last_confirmed_monotonic = bench.clock.monotonic()
+    await bench.clock.advance(15)
+    assert not bench.watches.is_stale("m1")
+    bench.informer.last_error = TransportError("refused")
+    for _ in range(10):
+        await bench.clock.advance(1)
+    assert (bench.watches.is_stale("m1"), bench.watches.problem("m1"), told) == (True, None, ["m1"])
+    bench.informer.last_confirmed_monotonic = bench.clock.monotonic()
+    await bench.clock.advance(1)
+    assert (bench.watches.is_stale("m1"), told) == (False, ["m1", "m1"])
+    assert [(record.levelname, vars(record).get("error")) for record in caplog.records] == [
+        ("WARNING", "refused"),
+        ("INFO", None),
+    ]
+
+
+async def test_who_has_left_is_not_stale(bench: Bench):
+    bench.watches.ensure("m1")
+    await settle()
+    bench.informer.last_confirmed_monotonic = bench.clock.monotonic()
+    await bench.clock.advance(17)
+    assert bench.watches.is_stale("m1")
+    bench.members.leave("m1")
+    assert not bench.watches.is_stale("m1")
+
+
 async def test_a_cache_that_is_too_large_is_a_problem_until_it_has_been_listed(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ):

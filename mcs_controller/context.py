@@ -22,6 +22,7 @@ from mcs_controller.members.cache_memory import default_cache_bytes
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from mcs_controller.reconcilers.member_works import MemberWorks
+from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.channel import Channel
 from mcs_controller.runtime.controller import Controller
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from informers.resource import Resource
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import Service
+    from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
     from mcs_controller.metrics import Metrics
@@ -106,6 +108,16 @@ class ControllerContext:
         self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []
         manager.add_informers(self.informers)
+
+    def show_services(self, services: CachedClient[MultiClusterService]) -> None:
+        """Show conditions and endpoints of MultiClusterServices as metrics, while this process leads."""
+        self.metrics.watch_services(
+            services.store,
+            self.works.store,
+            RegisteredClusters(self.clusters.store),
+            limit=self.options.metrics_service_pairs,
+            leads=self._may_write,
+        )
 
     @cached_property
     def works(self) -> CachedClient[Work]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
@@ -10,17 +11,23 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from mcs_controller import __version__
+from mcs_controller.domain.endpoint_counts import Counts, SliceCounts, count_endpoints, endpoints_in
+from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import Stage
 from mcs_controller.runtime.metrics import RuntimeMetrics, add_process_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
+    from informers import Store
     from informers.memory import MemoryBudget
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+    from mcs_controller.domain.selection import Clusters
     from mcs_controller.reconcilers.member_works import MemberWorks
     from mcs_controller.runtime.feature_gates import FeatureGates
 
@@ -67,6 +74,93 @@ class Metrics:
     def watch_member_works(self, works: MemberWorks) -> None:
         """Show what each member's slices make the control plane hold."""
         self.registry.register(_MemberWorks(works))
+
+    def watch_services(
+        self,
+        services: Store[MultiClusterService],
+        works: Store[Work],
+        clusters: Clusters,
+        *,
+        limit: int,
+        leads: Callable[[], bool],
+    ) -> None:
+        """Show the conditions and the endpoints of MultiClusterServices while this process `leads`.
+
+        `limit` is how many pairs of provider and consumer are shown, as Prometheus keeps a series for each.
+        """
+        self.registry.register(_Services(services, works, clusters, limit=limit, leads=leads))
+
+
+class _Services(Collector):
+    """By namespace and name; what goes beyond the limit is left out by whole services, and counted."""
+
+    def __init__(
+        self,
+        services: Store[MultiClusterService],
+        works: Store[Work],
+        clusters: Clusters,
+        *,
+        limit: int,
+        leads: Callable[[], bool],
+    ) -> None:
+        self._services = services
+        self._works = works
+        self._clusters = clusters
+        self._limit = limit
+        self._leads = leads
+        self._read: dict[tuple[str, str], tuple[object, SliceCounts]] = {}
+        """What was counted in a Work's manifests when metrics were read last: most are the same the next time."""
+
+    def collect(self) -> Iterable[Metric]:
+        service, pair = ["namespace", "service"], ["provider_cluster", "consumer_cluster"]
+        states = GaugeMetricFamily(
+            "mcs_services", "MultiClusterServices, by condition.", labels=["type", "status", "reason"]
+        )
+        conditions = GaugeMetricFamily(
+            "mcs_service_condition", "1 if the condition is True, 0 if not.", labels=[*service, "type"]
+        )
+        endpoints = [
+            GaugeMetricFamily(f"mcs_endpoints_{name}", text, labels=[*service, *pair])
+            for name, text in zip(Counts._fields, _COUNTS_TEXTS, strict=True)
+        ]
+        left_out = GaugeMetricFamily("mcs_services_not_shown", "Services without series of their own.")
+        found = self._services.values() if self._leads() else ()
+        crowds: Counter[tuple[str, str, str]] = Counter()
+        shown, skipped, read = 0, 0, self._read
+        self._read = {}
+        for mcs in sorted(found, key=lambda one: (one.metadata.namespace, one.metadata.name)):
+            crowds.update((one.type, one.status, one.reason) for one in mcs.conditions)
+            if shown >= self._limit:
+                skipped += 1
+                continue
+            name = [mcs.metadata.namespace, mcs.metadata.name]
+            works = self._works.by_index(BY_SERVICE, (mcs.metadata.namespace, mcs.metadata.name))
+            counts = count_endpoints(mcs, works, self._clusters, lambda work: self._remember(work, read))
+            shown += max(1, len(counts))
+            for one in mcs.conditions:
+                conditions.add_metric([*name, one.type], one.status == "True")
+            for way, numbers in counts.items():
+                for family, number in zip(endpoints, numbers, strict=True):
+                    family.add_metric([*name, *way], number)
+        for labels, number in sorted(crowds.items()):
+            states.add_metric(labels, number)
+        left_out.add_metric([], skipped)
+        return states, conditions, *endpoints, left_out
+
+    def _remember(self, work: Work, read: dict[tuple[str, str], tuple[object, SliceCounts]]) -> SliceCounts:
+        key = (work.metadata.namespace, work.metadata.name)
+        manifests, counts = read.get(key, (None, SliceCounts()))
+        if manifests is not work.manifests:
+            counts = endpoints_in(work)
+        self._read[key] = (work.manifests, counts)
+        return counts
+
+
+_COUNTS_TEXTS = (
+    "Endpoints of the provider.",
+    "Ready endpoints of the provider.",
+    "Ready endpoints that the consumer has taken.",
+)
 
 
 class _MemberWorks(Collector):

@@ -401,6 +401,13 @@ class Options:
         "20s", _PACE, "How long reconciles under way may take to end after SIGTERM, before the Lease is released."
     )
     metrics_bind_address: str = flag(":8080", _SIGHT, "Where /metrics is served; 0 switches it off.", parse=_address)
+    metrics_service_pairs: int = flag(
+        1000,
+        _SIGHT,
+        "Pairs of provider and consumer, of all MultiClusterServices together, whose endpoints and conditions have "
+        "metrics of their own. Services beyond that are only counted; 0 shows none.",
+        parse=_not_negative,
+    )
     health_probe_bind_address: str = flag(
         ":10357", _SIGHT, "Where /healthz and /readyz are served; 0 switches it off.", parse=_address
     )

@@ -328,6 +328,7 @@ def _start_status(
     # What is reported on a new service comes within some milliseconds, and makes one write together.
     served.aggregator.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
     status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
+    ctx.show_services(served.services)
     if propagation is None:
         return status
     status.watch(ctx.bindings.informer, service_status.requests_for_binding, debounce_seconds=STATUS_DELAY_SECONDS)

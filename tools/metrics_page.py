@@ -53,6 +53,7 @@ def _process() -> Iterator[tuple[str, list[Collector]]]:
     empty: Any = SimpleNamespace(used=0, total=0, evictions=0, usage=dict, waiting=dict)
     metrics.watch_member_caches(empty)
     metrics.watch_member_works(empty)
+    metrics.watch_services(empty, empty, empty, limit=0, leads=lambda: False)
     yield "Always", registry.collectors
     registry = _Recording()
     PrometheusPropagationMetrics(registry)

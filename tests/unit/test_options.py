@@ -66,6 +66,7 @@ CONTRACT: dict[str, Any] = {
     "cluster_success_threshold": 30.0,
     "cluster_failure_threshold": 30.0,
     "metrics_bind_address": ":8080",
+    "metrics_service_pairs": 1000,
     "health_probe_bind_address": ":10357",
     "logging_format": "text",
     # Ours; the defaults are what Karmada does.

@@ -21,6 +21,7 @@ from tests.support.fleet import (
     multiclusterservice,
     service,
 )
+from tests.support.traffic import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,25 @@ async def test_endpoints_come_and_go_and_it_is_said(space):
     await space.host.delete(SERVICES, "web", namespace=space.namespace)
     text = f"Service {space.namespace}/web does not exist in the control plane."
     await available(space, "ServiceNotFound", text)
+
+
+async def test_metrics_have_the_conditions_and_the_endpoints_of_each_pair(space, controller):
+    await asked(space)
+    await space.create_in("member1", endpointslice("web-a", "web", ["192.0.2.1", "192.0.2.2"]))
+    await says(space, "EndpointsAvailable", FINE)
+
+    async def shown() -> dict[str, float]:
+        return {
+            " ".join([name, labels.get("type") or f"{labels['provider_cluster']} {labels['consumer_cluster']}"]): value
+            for name, labels, value in await samples(controller, ("mcs_service_condition", "mcs_endpoints_"))
+            if (labels["namespace"], labels["service"]) == (space.namespace, "web")
+        }
+
+    expected = {
+        **{f"mcs_service_condition {kind}": 1.0 for kind in ("ServiceApplied", "EndpointSliceDispatched", FINE[1])},
+        **{f"mcs_endpoints_{kind} member1 member2": 2.0 for kind in ("wanted", "ready", "delivered")},
+    }
+    await eventually("metrics of the service", shown, expected)
 
 
 async def test_internal_traffic_policy_local_keeps_everybody_from_other_clusters(space):

@@ -1,0 +1,110 @@
+"""How many endpoints of a MultiClusterService there are on each way from a provider to a consumer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from informers.errors import UNDECODABLE
+from mcs_controller.domain.selection import consumers_of, providers_of
+from mcs_controller.domain.service_delivery import was_taken
+from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mcs_controller.api.multiclusterservice import MultiClusterService
+    from mcs_controller.api.work import Work
+    from mcs_controller.domain.selection import Clusters
+
+
+class Pair(NamedTuple):
+    """A way that endpoints take."""
+
+    provider: str
+    consumer: str
+
+
+class Counts(NamedTuple):
+    """Endpoints of one pair.
+
+    Attributes:
+        wanted: all in the provider's slices.
+        ready: of these, those that are ready.
+        delivered: ready ones in copies that the consumer has taken.
+    """
+
+    wanted: int
+    ready: int
+    delivered: int
+
+
+class SliceCounts(NamedTuple):
+    """Endpoints in one slice."""
+
+    total: int = 0
+    ready: int = 0
+
+
+class _Conditions(msgspec.Struct):
+    ready: bool | None = None
+
+
+class _Endpoint(msgspec.Struct):
+    conditions: _Conditions | None = None
+
+
+class _Slice(msgspec.Struct):
+    endpoints: list[_Endpoint] | None = None
+
+
+_slice = msgspec.json.Decoder(_Slice)
+
+
+def endpoints_in(work: Work) -> SliceCounts:
+    """Those in the slice of a Work; none if it holds none that can be read."""
+    try:
+        endpoints = _slice.decode(work.manifests[0].raw).endpoints if work.manifests else None
+    except UNDECODABLE:
+        endpoints = None
+    # One that does not say whether it is ready is.
+    ready = [one for one in endpoints or () if one.conditions is None or one.conditions.ready is not False]
+    return SliceCounts(len(endpoints or ()), len(ready))
+
+
+def count_endpoints(
+    mcs: MultiClusterService,
+    works: Iterable[Work],
+    clusters: Clusters,
+    read: Callable[[Work], SliceCounts] = endpoints_in,
+) -> dict[Pair, Counts]:
+    """Of each provider and each other cluster that consumes, as far as they are registered.
+
+    `works` are those of the service, and `read` may remember what it read.
+    """
+    offered: defaultdict[str, dict[SliceRef, SliceCounts]] = defaultdict(dict)
+    copies: defaultdict[str, dict[SliceRef, int]] = defaultdict(dict)
+    for work in works:
+        origin = origin_of(work)
+        if origin is None or work.metadata.deletion_timestamp is not None:
+            continue
+        if role_of(work) is Role.COLLECTED:
+            offered[origin.cluster][origin] = read(work)
+        elif was_taken(work):
+            copies[cluster_of(work) or ""][origin] = read(work).ready
+    return {
+        Pair(provider, consumer): Counts(
+            sum(one.total for one in offered[provider].values()),
+            sum(one.ready for one in offered[provider].values()),
+            sum(copies[consumer].get(origin, 0) for origin in offered[provider]),
+        )
+        for provider in _registered(providers_of(mcs, clusters), clusters)
+        for consumer in _registered(consumers_of(mcs, clusters), clusters)
+        if provider != consumer
+    }
+
+
+def _registered(names: Iterable[str], clusters: Clusters) -> list[str]:
+    return [name for name in names if clusters.get(name) is not None]

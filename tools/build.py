@@ -39,6 +39,7 @@ def build_once(
     package: str,
     version: str,
     variables: Sequence[str],
+    tags: Sequence[str] = (),
     assets_variable: str,
     tell: Tell,
 ) -> None:
@@ -50,6 +51,7 @@ def build_once(
         package: the Go package to build.
         version: for messages only.
         variables: values for ``-ldflags -X``.
+        tags: for ``-tags``.
         assets_variable: the environment variable that a person can set instead of building; for messages only.
         tell: called about once a second with what happens and for how many seconds.
 
@@ -71,7 +73,17 @@ def build_once(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:
             made = Path(scratch) / target.name
             ldflags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in variables)])
-            command = [go, "build", "-trimpath", "-ldflags", ldflags, "-o", str(made), package]
+            command = [
+                go,
+                "build",
+                "-trimpath",
+                *(["-tags", ",".join(tags)] if tags else []),
+                "-ldflags",
+                ldflags,
+                "-o",
+                str(made),
+                package,
+            ]
             _run(command, module, Path(scratch) / "log", lambda seconds: tell("building", seconds))
             made.replace(target)  # in one step: nobody ever sees half a binary
         tell("built", time.monotonic() - began)

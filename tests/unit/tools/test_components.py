@@ -138,7 +138,7 @@ def test_the_module_of_each_component_pins_the_version_in_the_table(name):
     component = COMPONENTS[name]
     text = (component.module / "go.mod").read_text()
     assert f"tool {component.package}\n" in text
-    module = "k8s.io/kubernetes" if component.package.startswith("k8s.io/kubernetes/") else component.package
+    module = component.package.partition("/cmd/")[0]
     assert re.search(rf"^(require)?\s+{re.escape(module)} {re.escape(component.version)}( |$)", text, re.MULTILINE)
     staging = set(re.findall(r"=> k8s\.io/\S+ (\S+)", text))
     assert staging <= {component.version.replace("v1.", "v0.", 1)}

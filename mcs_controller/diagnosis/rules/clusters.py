@@ -428,7 +428,7 @@ def no_agent(context: Context) -> Iterator[Finding]:
         f"{context.cluster} is a Pull cluster, and no agent has ever run for it: docs/agent.md installs one",
         evidence=f"there is neither Lease {execution_namespace(context.cluster)}/{AGENT_LEASE} "
         f"nor {wk.CLUSTER_NAMESPACE}/{context.cluster}",
-        fix=f"sed {shlex.quote(f's/CLUSTER/{context.cluster}/g')} manifests/agent/member/deployment.yaml | "
+        fix=f"sed {shlex.quote(f's/CLUSTER/{context.cluster}/g')} manifests/agent/member/*.yaml | "
         f"{world.kubectl(context.cluster)} apply -f -",
         severity=Severity.IN_PROGRESS if world.age(cluster) < _YOUNG_SECONDS else None,
     )

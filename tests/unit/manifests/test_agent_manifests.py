@@ -21,18 +21,21 @@ def load(*files: Path) -> list[dict[str, Any]]:
     ]
 
 
-RIGHTS = load(*(file for file in FILES if file.parent.name == "control-plane"))
+RIGHTS_FILES = [file for file in FILES if file.parent.name == "control-plane"]
+RIGHTS = load(*RIGHTS_FILES)
 
 
-def test_the_rights_can_be_piped_to_kubectl_as_one_text():
+def test_each_side_can_be_piped_to_kubectl_as_one_text():
     """As docs/agent.md does it."""
-    text = "".join(
-        file.read_text().replace("CLUSTER", "member3") for file in FILES if file.parent.name == "control-plane"
-    )
-    assert [each for each in yaml.safe_load_all(text) if each] == RIGHTS
+    for side in ("control-plane", "member"):
+        files = [file for file in FILES if file.parent.name == side]
+        text = "".join(file.read_text().replace("CLUSTER", "member3") for file in files)
+        assert [each for each in yaml.safe_load_all(text) if each] == load(*files)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [*RIGHTS_FILES, MANIFESTS / "agent/member/deployment.yaml"], ids=lambda file: file.name
+)
 def test_a_file_applied_without_the_clusters_name_is_refused_by_any_server(file):
     """No namespace, and no Cluster, has capital letters in its name."""
     assert "CLUSTER" in file.read_text()
@@ -75,7 +78,7 @@ def test_bindings_point_at_their_roles_and_at_the_agents_account():
 
 
 def test_the_deployment_says_flags_that_there_are_and_leaves_the_lease_where_the_rights_are(tmp_path):
-    (deployment,) = load(*(file for file in FILES if file.parent.name == "member"))
+    (deployment,) = load(MANIFESTS / "agent/member/deployment.yaml")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     binary, *flags = container["command"]
     assert binary == "mcs-controller-manager"
@@ -100,7 +103,7 @@ def test_the_deployment_says_flags_that_there_are_and_leaves_the_lease_where_the
 
 
 def test_the_agent_runs_as_the_account_that_members_have():
-    (deployment,) = load(*(file for file in FILES if file.parent.name == "member"))
+    (deployment,) = load(MANIFESTS / "agent/member/deployment.yaml")
     accounts = [
         each for each in load(*sorted((MANIFESTS / "member").glob("*.yaml"))) if each["kind"] == "ServiceAccount"
     ]

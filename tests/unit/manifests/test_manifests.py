@@ -382,6 +382,16 @@ def test_everything_selects_the_pods_of_the_deployment():
     assert deployment["replicas"] == 2
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"), [("controller", "mcs-controller-manager"), ("agent/member", "mcs-controller-agent")]
+)
+def test_priority_is_a_class_of_its_own_as_a_server_may_limit_those_of_the_system(folder, name):
+    pods = one("Deployment", name, folder)["spec"]["template"]["spec"]
+    priority = one("PriorityClass", pods["priorityClassName"], folder)
+    assert not priority["metadata"]["name"].startswith("system-")
+    assert priority["value"] <= 1_000_000_000  # more is reserved to the system
+
+
 def test_image_is_of_this_version():
     assert container()["image"].rsplit(":", 1)[1] == __version__
 

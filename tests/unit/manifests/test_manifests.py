@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
 WALKTHROUGH = ROOT / "examples" / "01-walkthrough"
 FOLDERS = ["crds", "standalone", "controller", "member", "admission", "admission/ids"]
+ON_TOP = ["network-policy", "observability"]  # of controller/ or agent/member/, which have the namespace
 GATE = "        - --feature-gates=MultiClusterService=true"
 LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of"}
 
@@ -54,7 +55,9 @@ def schema_nodes(node: Any) -> list[Object]:
     return [node] + [found for child in children for found in schema_nodes(child)]
 
 
-@pytest.mark.parametrize("folder", [*(MANIFESTS / each for each in FOLDERS), WALKTHROUGH], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder", [*(MANIFESTS / each for each in FOLDERS + ON_TOP), WALKTHROUGH], ids=lambda path: path.name
+)
 def test_folder_can_be_applied_as_a_whole(folder):
     files = [file for file in folder.iterdir() if file.suffix in {".yaml", ".yml", ".json"}]
     assert files
@@ -63,7 +66,7 @@ def test_folder_can_be_applied_as_a_whole(folder):
             assert {"apiVersion", "kind", "metadata"} <= each.keys(), f"{file} is not for kubectl apply"
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + ON_TOP)
 def test_everything_but_namespaces_is_labelled(folder):
     for each in load(MANIFESTS / folder):
         labels = each["metadata"].get("labels", {})
@@ -75,7 +78,7 @@ def test_everything_but_namespaces_is_labelled(folder):
             assert labels["app.kubernetes.io/part-of"] == "mcs-controller"
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + ON_TOP)
 def test_no_object_is_declared_twice(folder):
     keys = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in load(MANIFESTS / folder)]
     assert len(keys) == len(set(keys))
@@ -380,6 +383,26 @@ def test_everything_selects_the_pods_of_the_deployment():
         assert selector.items() <= labels
     # Only then does the budget leave one of the two.
     assert deployment["replicas"] == 2
+
+
+def test_monitoring_and_network_policy_are_for_the_pods_of_controller_and_agent_and_their_ports():
+    policy, monitor = (
+        one("NetworkPolicy", "mcs-controller", "network-policy"),
+        one("PodMonitor", "mcs-controller", "observability"),
+    )
+    (agent,) = [o for o in load(MANIFESTS / "agent" / "member") if o["kind"] == "Deployment"]
+    for deployment in (one("Deployment"), agent):
+        template = deployment["spec"]["template"]
+        (only,) = template["spec"]["containers"]
+        for each in (policy, monitor):
+            assert each["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+            selector = each["spec"].get("podSelector") or each["spec"]["selector"]
+            assert selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+        (ingress,) = policy["spec"]["ingress"]
+        assert [each["port"] for each in ingress["ports"]] == [each["name"] for each in only["ports"]]
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert endpoint["port"] in {each["name"] for each in only["ports"]}
+        assert endpoint["path"] == template["metadata"]["annotations"]["prometheus.io/path"]
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,12 @@ Shell = Callable[..., Awaitable["subprocess.CompletedProcess[str]"]]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lone_bed() -> AsyncIterator[Bed]:
-    """Three API servers: a control plane, a member, and a control plane whose definitions have no rules.
+    """Four API servers: a control plane, a member, a control plane whose definitions have no rules, and an empty one.
 
     Without controllers, above all without a garbage collector: the golden objects have owners that are not there.
     """
     require_components(["etcd", "kube-apiserver", "kubectl"])
-    async with Bed(members=("member1", BARE), controller_manager=False) as bed:
+    async with Bed(members=("member1", BARE, "new"), controller_manager=False) as bed:
         yield bed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -59,7 +58,7 @@ async def test_applying_to_a_member_again_changes_nothing(member, shell):
     assert after.stdout == before.stdout
 
 
-# Those of agents have a placeholder for the cluster's name, a PodMonitor needs its definition.
+# Those of agents have a placeholder for the cluster's name, a PodMonitor needs its definition: see test_overlays.
 ELSEWHERE = {"agent", "observability"}
 FILES = sorted(file for file in MANIFESTS.rglob("*.yaml") if not ELSEWHERE & {*file.relative_to(MANIFESTS).parts})
 
@@ -330,26 +329,6 @@ async def test_service_account_can_use_the_api_with_a_token(installed, shell):
 
 
 # --- the Deployment
-
-
-async def test_pod_is_admitted_where_only_restricted_pods_are(installed):
-    namespace = f"restricted-{uuid.uuid4().hex[:6]}"
-    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
-    await installed.api.create(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": enforce}}
-    )
-    template = deployment()["spec"]["template"]
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "a", "namespace": namespace},
-        "spec": template["spec"],
-    }
-    await create_strictly(installed.api, "v1/pods", pod, dryRun="All")
-
-    del pod["spec"]["securityContext"]["runAsNonRoot"]
-    with pytest.raises(ApiStatusError, match="runAsNonRoot"):
-        await create_strictly(installed.api, "v1/pods", pod, dryRun="All")
 
 
 async def test_one_liner_of_the_walkthrough_switches_the_gate_on(installed, shell):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from mcs_controller import __version__
 from mcs_controller.options import command
 from testbed.errors import ApiStatusError
-from tests.integration.manifests.support import MANIFESTS, create_strictly, ensure_namespace
+from tests.integration.manifests.support import MANIFESTS, ROOT, create_strictly, ensure_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -291,3 +292,24 @@ async def test_pods_are_admitted_where_only_restricted_pods_are(new, shell, fold
         with pytest.raises(ApiStatusError, match="violates PodSecurity"):
             await create_strictly(new.api, "v1/pods", pod, dryRun="All")
         part[field] = value
+
+
+async def test_the_overlay_of_ones_own_in_the_docs_has_another_image_and_the_gate(shell, tmp_path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    (tmp_path / "kustomization.yaml").write_text(block)
+    shutil.copytree(MANIFESTS, tmp_path / "mcs-controller" / "manifests")
+    text = (await shell(f"kubectl kustomize {tmp_path}")).stdout
+    (deployment,) = deployments(yaml.safe_load_all(text))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"registry.example.com/mcs-controller-manager:{__version__}"
+    assert GATE in container["command"]
+
+
+async def test_every_folder_that_the_docs_apply_is_there():
+    folders = {
+        folder.rstrip("/.`")
+        for page in [ROOT / "README.md", MANIFESTS / "README.md", *(ROOT / "docs").glob("*.md")]
+        for folder in re.findall(r"(?:-k|kustomize) (manifests/\S+)", page.read_text())
+    }
+    assert len(folders) > 5
+    assert {folder for folder in folders if not (ROOT / folder / "Kustomization").is_file()} == set()

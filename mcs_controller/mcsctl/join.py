@@ -175,14 +175,14 @@ async def _join(options: AccessOptions, request: _Request) -> int:
         await _refuse_what_cannot_work(host, member, cluster, force=request.force)
         for warning in _warnings(cluster):
             click.echo(f"! {warning}", err=True)
-        with _asking(member, f"the user of {member.how} must be an administrator of {request.name}"):
+        with asking(member, f"the user of {member.how} must be an administrator of {request.name}"):
             for one in member_manifests(standalone=request.standalone):
                 await apply(member.client, one)
             say(f"{request.name} has the ServiceAccount {'/'.join(ACCOUNT)} and its roles")
             token = await issue(member, ACCOUNT, request.seconds)
         ca_pem, tried = await try_token(access, member, cluster, token)
         say(f"its token works, {tried}" + (f"; it expires {at:%Y-%m-%d}" if (at := token_expiry(token)) else ""))
-        with _asking(host, "the user of the control plane must be able to write Secrets and Clusters"):
+        with asking(host, "the user of the control plane must be able to write Secrets and Clusters"):
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wk.CLUSTER_NAMESPACE}}
             await apply(host.client, namespace)
             say(f"Secret {await store(host.client, cluster, token, ca_pem)} has the token and the authority")
@@ -197,7 +197,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def _asking(plane: Plane, advice: str) -> Iterator[None]:
+def asking(plane: Plane, advice: str) -> Iterator[None]:
+    """Requests to one API server: an error says which one, by which way, and what to do if rights are missing."""
     try:
         yield
     except KubeError as error:
@@ -235,17 +236,21 @@ async def _refuse_what_cannot_work(host: Plane, member: Plane, cluster: Cluster,
 
 async def _identity(plane: Plane) -> str:
     """What tells one API server from another, by whatever address: the uid of a namespace that each has."""
-    with _asking(plane, "its user must be an administrator"):
+    with asking(plane, "its user must be an administrator"):
         return w.text(await find(plane.client, w.NAMESPACES, "kube-system"), "metadata", "uid") or plane.config.server
 
 
 def _warnings(cluster: Cluster) -> Iterator[str]:
-    url = urlsplit(cluster.spec.api_endpoint)
-    if is_loopback(url.hostname or ""):
+    if is_loopback_url(cluster.spec.api_endpoint):
         yield (
             f"the endpoint {cluster.spec.api_endpoint} is this machine's own: a controller in a Pod does not find the "
             "member there. --api-endpoint names the address that it can reach"
         )
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether a server's address means the machine that asks."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -24,6 +24,8 @@ EXIT_INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
+    "install": "Install the controller, stand-alone or beside Karmada",
+    "uninstall": "Remove the controller",
     "join": "Register a member",
     "unjoin": "Remove a member",
     "connectivity": "Test an installation by a service of its own",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from informers.errors import NotFound
@@ -35,14 +36,21 @@ def kind_of(manifest: Object) -> Kind:
     """The kind of a manifest of our own: their plurals are regular, and those in namespaces name theirs."""
     kind = text(manifest, "kind")
     namespaced = bool(text(manifest, "metadata", "namespace"))
-    return Kind(text(manifest, "apiVersion"), f"{kind.lower()}s", kind, namespaced)
+    plural = re.sub("ys$", "ies", re.sub("sss$", "sses", f"{kind.lower()}s"))
+    return Kind(text(manifest, "apiVersion"), plural, kind, namespaced)
 
 
-async def apply(client: ApiClient, manifest: Object) -> Object:
-    """Server-side apply a manifest of our own; its fields are taken over from others. The object that came of it."""
+async def apply(client: ApiClient, manifest: Object, *, force: bool = True) -> Object:
+    """Server-side apply a manifest of our own. The object that came of it.
+
+    Args:
+        client: of the API server.
+        manifest: the object.
+        force: whether fields that others own are taken over; a Conflict names them otherwise.
+    """
     namespace, name = text(manifest, "metadata", "namespace"), text(manifest, "metadata", "name")
     kind = resource_of(kind_of(manifest))
-    applied = await client.apply(kind, name, manifest, namespace, field_manager=FIELD_MANAGER, force=True)
+    applied = await client.apply(kind, name, manifest, namespace, field_manager=FIELD_MANAGER, force=force)
     return applied.content
 
 

@@ -58,7 +58,8 @@ async def test_applying_to_a_member_again_changes_nothing(member, shell):
     assert after.stdout == before.stdout
 
 
-# Those of agents have a placeholder for the cluster's name, a PodMonitor needs its definition: see test_overlays.
+# Those of agents have a placeholder for the cluster's name, and the kinds of the Prometheus Operator need their
+# definitions: see test_overlays.
 ELSEWHERE = {"agent", "observability"}
 FILES = sorted(file for file in MANIFESTS.rglob("*.yaml") if not ELSEWHERE & {*file.relative_to(MANIFESTS).parts})
 

@@ -145,7 +145,8 @@ async def test_no_finalizer_stays_when_the_controller_never_ran(new, shell):
     assert left["metadata"]["finalizers"] == ["example.com/other"]
     await new.api.patch(WORKS, "one", {"metadata": {"finalizers": None}}, namespace="default")
 
-    said = await mcsctl("uninstall", *ALONE, "--yes", "--crds", kubeconfig=kubeconfig)
+    # An API server takes its time with definitions that are new.
+    said = await mcsctl("uninstall", *ALONE, "--yes", "--crds", "--wait", "240", kubeconfig=kubeconfig)
     assert "the CustomResourceDefinitions" not in said.splitlines()[-1]
     there = await shell("kubectl kustomize manifests/overlays/standalone/control-plane | "
                         "kubectl get --ignore-not-found -o name -f -", plane=new, check=False)  # fmt: skip

@@ -169,52 +169,41 @@ async def test_component_puts_the_name_of_a_pull_cluster_everywhere(shell, tmp_p
 
 VERSIONS = "--no-headers -o custom-columns=:.kind,:.metadata.name,:.metadata.resourceVersion"
 
-MONITORING: Object = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "scope": "Namespaced",
-        "names": {"kind": "PodMonitor", "plural": "podmonitors"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {
-                                "type": "object",
-                                "required": ["selector"],
-                                "properties": {
-                                    "selector": {
-                                        "type": "object",
-                                        "properties": {
-                                            "matchLabels": {
-                                                "type": "object",
-                                                "additionalProperties": {"type": "string"},
-                                            }
-                                        },
-                                    },
-                                    "podMetricsEndpoints": {
-                                        "type": "array",
-                                        "items": {
-                                            "type": "object",
-                                            "properties": {"port": {"type": "string"}, "path": {"type": "string"}},
-                                        },
-                                    },
-                                },
-                            }
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+TEXT: Object = {"type": "string"}
+TEXTS: Object = {"type": "object", "additionalProperties": TEXT}
+
+
+def _list_of(**fields: Object) -> Object:
+    return {"type": "array", "items": {"type": "object", "properties": fields}}
+
+
+def _monitoring(kind: str, **spec: Object) -> Object:
+    """What is used here of one of the Prometheus Operator's kinds: `--validate=strict` refuses other fields."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [version],
+        },
+    }
+
+
+_RULES = _list_of(alert=TEXT, expr=TEXT, **{"for": TEXT}, labels=TEXTS, annotations=TEXTS)
+MONITORING = [
+    _monitoring(
+        "PodMonitor",
+        selector={"type": "object", "properties": {"matchLabels": TEXTS}},
+        podMetricsEndpoints=_list_of(port=TEXT, path=TEXT),
+    ),
+    _monitoring("PrometheusRule", groups=_list_of(name=TEXT, rules=_RULES)),
+]
 """As much of the Prometheus Operator's definition as ours uses, in its shape."""
 
 
@@ -241,8 +230,9 @@ INSTALLED = [
 async def test_one_command_installs_it_and_another_time_it_changes_nothing(new, shell, folder):
     """By what the server keeps, not by what kubectl says: it calls a PodDisruptionBudget "configured" each time."""
     if folder == "observability":
-        await shell(f"kubectl apply -f - <<'E'\n{yaml.safe_dump(MONITORING)}E", plane=new)
-        await shell(f"kubectl wait --for=condition=Established crd/{MONITORING['metadata']['name']}", plane=new)
+        await shell(f"kubectl apply -f - <<'E'\n{yaml.safe_dump_all(MONITORING)}E", plane=new)
+        names = " ".join(f"crd/{one['metadata']['name']}" for one in MONITORING)
+        await shell(f"kubectl wait --for=condition=Established {names}", plane=new)
     apply = f"kubectl apply --validate=strict -k manifests/{folder}"
     versions = f"kubectl get -k manifests/{folder} {VERSIONS}"
     await shell(apply, plane=new)

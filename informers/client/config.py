@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import copy
 import os
 import sys
 from dataclasses import dataclass, field
@@ -155,7 +156,13 @@ class ClientConfig:
     timeout_seconds: float = 32.0
 
 
-async def load_kubeconfig(path: str | None, context: str | None = None, *, clock: Clock | None = None) -> ClientConfig:
+async def load_kubeconfig(
+    path: str | None,
+    context: str | None = None,
+    *,
+    clock: Clock | None = None,
+    parsed: dict[str, Any] | None = None,
+) -> ClientConfig:
     """The configuration for one context of a kubeconfig.
 
     Certificates and keys are read here, and their files again when a server refuses us or is not trusted; those of an
@@ -166,6 +173,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
         path: the file, or several joined by colons as in $KUBECONFIG; None means $KUBECONFIG, then `~/.kube/config`.
         context: its name; None means the current one.
         clock: for the age of tokens.
+        parsed: what the files hold, kept here for other calls, by path. Only tokens are then read from them again.
 
     Raises:
         ConfigError: with the file, the context and what is wrong.
@@ -174,10 +182,15 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     paths = path or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     where = f"kubeconfig {paths}" + (f", context {context}" if context else "")
 
-    async def load() -> _Loaded:
+    async def load(parsed: dict[str, Any] | None = None) -> _Loaded:
         loaded = _Loaded()
         try:
-            merged = library.KubeConfigMerger(paths).config
+            merged = parsed.get(paths) if parsed is not None else None
+            if merged is None:
+                merged = library.KubeConfigMerger(paths).config
+            if parsed is not None:
+                parsed[paths] = merged
+                merged = copy.deepcopy(merged)  # what is read of it below is taken out
             if merged is None:
                 raise ConfigError("no such file")
             chosen = context or merged["current-context"]
@@ -209,7 +222,7 @@ async def load_kubeconfig(path: str | None, context: str | None = None, *, clock
     async def fetch_token() -> str | None:
         return (await load()).token()
 
-    first = await load()
+    first = await load(parsed)
     if not first.host:
         raise ConfigError(f"{where}: the cluster has no server")
     source: TokenSource | None = None

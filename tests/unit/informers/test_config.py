@@ -69,6 +69,18 @@ class TestKubeconfig:
             )
         assert not [new for new in temporary_files() - before if holds_key(new)]
 
+    async def test_what_was_parsed_serves_other_calls_as_the_file_does(self, tmp_path: Path) -> None:
+        path = kubeconfig(
+            tmp_path,
+            cluster={"certificate-authority-data": b64(CA.certificate_pem)},
+            user={"client-certificate-data": b64(CLIENT.certificate_pem), "client-key-data": b64(CLIENT.key_pem)},
+        )
+        parsed: dict[str, Any] = {}
+        read = await load_kubeconfig(str(path), parsed=parsed)
+        path.unlink()
+        assert [await load_kubeconfig(str(path), context, parsed=parsed) for context in (None, "main")] == [read, read]
+        assert read.client_key_pem == CLIENT.key_pem
+
     async def test_files_are_relative_to_the_kubeconfig(self, tmp_path: Path) -> None:
         (tmp_path / "ca.crt").write_bytes(CA.certificate_pem)
         (tmp_path / "c.crt").write_bytes(CLIENT.certificate_pem)

@@ -427,6 +427,7 @@ class ApiClient:
         content_type: str = "application/json",
         accept: str = "",
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
         """Any request, for probes and discovery: no error for any status.
 
@@ -437,12 +438,13 @@ class ApiClient:
             content_type: of `body`.
             accept: media types to ask for; empty means JSON.
             timeout: seconds; None means the configured limit.
+            headers: more of them, such as `Impersonate-User`.
 
         Raises:
             TransportError: no complete answer.
         """
         return await self._transport.exchange(
-            method, path, body=body, content_type=content_type, accept=accept, timeout=timeout
+            method, path, body=body, content_type=content_type, accept=accept, timeout=timeout, more_headers=headers
         )
 
     async def _call(

@@ -195,6 +195,7 @@ class Transport:
         total_seconds: float | None = None,
         max_bytes: int = MAX_OBJECT_BYTES,
         limited: bool = True,
+        more_headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
         """Send a request and read the whole answer, whatever its status.
 
@@ -209,6 +210,7 @@ class Transport:
             total_seconds: as long as the answer goes on, it may take so long, and `timeout` is for each read of it.
             max_bytes: a longer answer is a DecodeError.
             limited: wait for the limiter.
+            more_headers: beside those of every request.
         """
         seconds = self._config.timeout_seconds if timeout is None else timeout
         limits = aiohttp.ClientTimeout(
@@ -217,6 +219,7 @@ class Transport:
             sock_read=seconds,
         )
         headers = await self._authorized(None if body is None else content_type, limited=limited)
+        headers |= more_headers or {}
         if accept:
             headers["Accept"] = accept
         what = self._describe(method, target)

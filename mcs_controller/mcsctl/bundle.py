@@ -23,6 +23,7 @@ from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.observe import Reader, observe
 from mcs_controller.mcsctl.render import as_json
 from mcs_controller.mcsctl.scrub import scrub
+from mcs_controller.mcsctl.together import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,9 +89,9 @@ async def _look_further(access: Access, world: World) -> None:
     """Read what no rule asks for, and people who read reports do."""
     reader = Reader((await access.host()).client, world.host)
     if world.service is None:
-        await asyncio.gather(reader.list(w.MULTICLUSTERSERVICES), reader.list(w.EVENTS, wk.SYSTEM_NAMESPACE))
+        await all_of(reader.list(w.MULTICLUSTERSERVICES), reader.list(w.EVENTS, wk.SYSTEM_NAMESPACE))
     else:
-        await asyncio.gather(*(reader.list(w.EVENTS, one) for one in (world.namespace, wk.SYSTEM_NAMESPACE)))
+        await all_of(*(reader.list(w.EVENTS, one) for one in (world.namespace, wk.SYSTEM_NAMESPACE)))
 
 
 def _files(world: World) -> Iterator[tuple[str, Any]]:

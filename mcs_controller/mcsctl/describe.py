@@ -17,6 +17,7 @@ from mcs_controller.mcsctl.chain import age, endpoints, has_slice, manifest, pro
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import Reader, observe
 from mcs_controller.mcsctl.render import FORMATS, dump
+from mcs_controller.mcsctl.together import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,7 +84,7 @@ async def _observe(options: AccessOptions, service: tuple[str, str], from_cluste
         reader = Reader((await access.host()).client, world.host)
         name = work_name(wk.SERVICE_KIND, *service)
         # They do not have the labels of the MultiClusterService's other Works, as the binding made them.
-        await asyncio.gather(*(reader.get(w.WORKS, name, execution_namespace(each)) for each in world.members))
+        await all_of(*(reader.get(w.WORKS, name, execution_namespace(each)) for each in world.members))
     return world
 
 

@@ -15,6 +15,7 @@ from mcs_controller.mcsctl.chain import age, rows
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import Reader
 from mcs_controller.mcsctl.render import dump
+from mcs_controller.mcsctl.together import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ async def observe_services(access: Access, namespace: str = "", name: str = "") 
     labels = ",".join(
         f"{label}={value}" if value else label for label, value in ((wk.MCS_NAME, name), (wk.MCS_NAMESPACE, namespace))
     )
-    await asyncio.gather(
+    await all_of(
         reader.list(w.CLUSTERS),
         reader.list(
             w.MULTICLUSTERSERVICES, namespace, fields=f"metadata.name={name}" if name else "", at_most=_MAX_WORKS

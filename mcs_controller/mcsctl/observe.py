@@ -27,10 +27,11 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.mcsctl.rights import CONTROLLER_RIGHTS, CONTROLLER_USER, STANDALONE_RIGHTS
 from mcs_controller.mcsctl.rights import denied as denied_rights
+from mcs_controller.mcsctl.together import all_of
 from mcs_controller.members.credentials import InvalidCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
     from informers.client.client import ApiClient
     from informers.client.transport import RawResponse
@@ -66,14 +67,15 @@ class Reader:
         self.snapshot = snapshot
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def _get(self, path: str) -> RawResponse:
+    async def fetch(self, path: str) -> RawResponse:
+        """GET, when it is its turn."""
         async with self._slots:
             return await self.client.raw("GET", path)
 
     async def get(self, kind: w.Kind, name: str, namespace: str = "", *, redact: bool = False) -> w.Object | None:
         """Read one object, if it is there; of one that is redacted, keep the keys of its data without the values."""
         try:
-            answer = await self._get(_path(kind, namespace, name))
+            answer = await self.fetch(_path(kind, namespace, name))
             if answer.status == 404:
                 self.snapshot.add(kind, [])
                 return None
@@ -107,7 +109,7 @@ class Reader:
         found: list[w.Object] = []
         try:
             for _ in range(at_most // _PAGE + 2):  # a server may say for ever that there is more
-                answer = await self._get(f"{_path(kind, namespace)}?{urlencode(query)}")
+                answer = await self.fetch(f"{_path(kind, namespace)}?{urlencode(query)}")
                 if answer.status == 404:
                     self.snapshot.unseen(kind, w.NOT_SERVED, namespace)
                     return []
@@ -131,7 +133,7 @@ class Reader:
     async def version(self) -> None:
         """Read the version of Kubernetes."""
         try:
-            answer = await self._get("/version")
+            answer = await self.fetch("/version")
             self.snapshot.version = w.text(_json(answer.status, answer.body), "gitVersion")
         except (KubeError, msgspec.DecodeError) as error:
             self.snapshot.unseen(None, str(error))
@@ -162,25 +164,27 @@ async def observe(
     plane = await access.host()
     host = w.Snapshot(kubectl=plane.kubectl)
     reader = Reader(plane.client, host)
-    kinds, _ = await asyncio.gather(_read_kinds(plane.client, host), _all(*_control_plane_reads(reader, service)))
+    served: dict[str, frozenset[str]] = {}
+    await all_of(*_served_kinds(reader, served), *_control_plane_reads(reader, service))
+    kinds = served if not host.why_unseen() else None
     for manifest in manifests:
         host.add(manifest.kind, [manifest.obj])
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     world = replace(world, mcsctl=access.mcsctl)
     wanted = members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
-    await _all(
+    await all_of(
         _controller_rights(reader, wanted.values(), controller_user),
         *(_registration(reader, cluster) for cluster in wanted.values()),
         *(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()),
         *(_login(access, members[name], cluster) for name, cluster in wanted.items() if cluster.is_push),
     )
     if service is not None:
-        await _all(*_delivery_reads(reader, service, members))
+        await all_of(*_delivery_reads(reader, service, members))
     return replace(world, members=members)
 
 
-def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Iterable[Awaitable[object]]:
+def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Iterable[Coroutine[Any, Any, object]]:
     yield reader.version()
     yield reader.list(w.CLUSTERS)
     yield reader.list(w.LEASES, wk.SYSTEM_NAMESPACE)
@@ -203,7 +207,7 @@ def _control_plane_reads(reader: Reader, service: tuple[str, str] | None) -> Ite
 
 def _delivery_reads(
     reader: Reader, service: tuple[str, str], members: Mapping[str, w.Snapshot]
-) -> Iterable[Awaitable[object]]:
+) -> Iterable[Coroutine[Any, Any, object]]:
     namespace, name = service
     labels = f"{wk.MCS_NAME}={name},{wk.MCS_NAMESPACE}={namespace}"
     yield reader.list(w.WORKS, labels=labels)
@@ -239,7 +243,7 @@ async def _registration(reader: Reader, cluster: Cluster) -> None:
     if not cluster.is_push:
         reads.append(reader.get(w.LEASES, w.AGENT_LEASE, namespace))
         reads.append(reader.get(w.LEASES, cluster.name, wk.CLUSTER_NAMESPACE))
-    await _all(*reads)
+    await all_of(*reads)
 
 
 async def _controller_rights(reader: Reader, clusters: Iterable[Cluster], user: str) -> None:
@@ -260,12 +264,12 @@ async def _observe_member(access: Access, world: w.World, snapshot: w.Snapshot, 
         reader = Reader(plane.client, snapshot)
         await reader.version()
         if not snapshot.why_unseen():
-            await _all(*_member_reads(reader, world))
+            await all_of(*_member_reads(reader, world))
     except (w.Unseen, ConfigError) as unseen:
         snapshot.unseen(None, str(unseen))
 
 
-def _member_reads(reader: Reader, world: w.World) -> Iterable[Awaitable[object]]:
+def _member_reads(reader: Reader, world: w.World) -> Iterable[Coroutine[Any, Any, object]]:
     yield reader.list(w.NODES)
     yield reader.list(w.SERVICECIDRS)
     yield reader.list(w.DAEMONSETS, "kube-system")
@@ -401,16 +405,15 @@ def _skew(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-async def _read_kinds(client: ApiClient, host: w.Snapshot) -> dict[str, frozenset[str]] | None:
-    """Which of the kinds that matter the control plane serves, and in which versions."""
-    served: dict[str, frozenset[str]] = {}
+def _served_kinds(reader: Reader, served: dict[str, frozenset[str]]) -> Iterable[Coroutine[Any, Any, object]]:
+    """Find out which of the kinds that matter the control plane serves, and in which versions."""
 
     async def read(api_version: str) -> None:
         try:
-            answer = await client.raw("GET", f"/apis/{api_version}")
+            answer = await reader.fetch(f"/apis/{api_version}")
             body = _json(answer.status, answer.body) if answer.status != 404 else {}
         except (KubeError, msgspec.DecodeError) as error:
-            host.unseen(None, str(error))
+            reader.snapshot.unseen(None, str(error))
             return
         group, _, version = api_version.rpartition("/")
         for one in w.items(body, "resources"):
@@ -418,8 +421,7 @@ async def _read_kinds(client: ApiClient, host: w.Snapshot) -> dict[str, frozense
             served[name] = served.get(name, frozenset()) | {version}
 
     kinds = (w.MULTICLUSTERSERVICES, w.CLUSTERS, w.WORKS, w.BINDINGS, w.POLICIES, w.SERVICEEXPORTS)
-    await _all(*(read(api_version) for api_version in {kind.api_version for kind in kinds}))
-    return served if not host.why_unseen() else None
+    return (read(api_version) for api_version in {kind.api_version for kind in kinds})
 
 
 def _path(kind: w.Kind, namespace: str = "", name: str = "") -> str:
@@ -432,7 +434,3 @@ def _json(status: int, body: bytes) -> Any:
     if not 200 <= status < 300:
         raise from_response(status, body)
     return msgspec.json.decode(body)
-
-
-async def _all(*reads: Awaitable[object]) -> None:
-    await asyncio.gather(*reads)

@@ -23,6 +23,7 @@ from mcs_controller import __version__
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.rules.chain import is_about
+from mcs_controller.mcsctl.together import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ class ProbeOptions:
 
 async def probe_consumers(access: Access, world: World, options: ProbeOptions) -> None:
     """Try the service from each consumer that can be looked at, and note in its snapshot what came of it."""
-    await asyncio.gather(*(_probe(access, world, name, options) for name in world.consumers if name in world.members))
+    await all_of(*(_probe(access, world, name, options) for name in world.consumers if name in world.members))
 
 
 async def _probe(access: Access, world: World, consumer: str, options: ProbeOptions) -> None:

@@ -141,6 +141,14 @@ class ApiClient:
         """Host and port of the API server, as metrics and logs name it."""
         return self._transport.host
 
+    @property
+    def peer_certificate(self) -> Mapping[str, Any]:
+        """The certificate that the server last showed, as `ssl.SSLSocket.getpeercert` has it.
+
+        Empty before the first connection, if it is not verified, and through a SOCKS proxy.
+        """
+        return self._transport.peer_certificate
+
     def __repr__(self) -> str:
         return f"ApiClient({self.host})"
 

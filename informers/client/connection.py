@@ -20,6 +20,7 @@ from informers.client.redaction import shown
 from informers.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aiohttp.connector import AddrInfoType
@@ -121,8 +122,15 @@ def _load_client_certificate(context: ssl.SSLContext, cert: bytes, key: bytes) -
         context.load_cert_chain(file.name)
 
 
-def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aiohttp.ClientSession, RequestOptions]:
+def open_session(
+    config: ClientConfig, tls: ssl.SSLContext | None, connected: Callable[[asyncio.BaseTransport], None] | None = None
+) -> tuple[aiohttp.ClientSession, RequestOptions]:
     """A session and the options for each of its requests. Must be called inside the event loop.
+
+    Args:
+        config: of the server.
+        tls: what :func:`ssl_context` made of it.
+        connected: told of each new connection, except through a SOCKS proxy.
 
     Raises:
         ConfigError: the proxy URL cannot be used.
@@ -164,7 +172,7 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
             socket_factory=_socket_with_keepalive,
         )
     # There is no public way to it.
-    connector._factory = cast("Any", functools.partial(_Protocol, loop=asyncio.get_running_loop()))
+    connector._factory = cast("Any", functools.partial(_Protocol, asyncio.get_running_loop(), connected))
     # No environment: it would add proxies, and credentials from ~/.netrc. No cookies: a load balancer's stickiness
     # would outlive the backend.
     session = aiohttp.ClientSession(
@@ -179,11 +187,20 @@ def open_session(config: ClientConfig, tls: ssl.SSLContext | None) -> tuple[aioh
 class _Protocol(ResponseHandler):
     """A connection that is given up after too many interim answers in a row."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connected: Callable[[asyncio.BaseTransport], None] | None = None
+    ) -> None:
         super().__init__(loop)
+        self._connected = connected
         self._interim = 0
         self.writer: asyncio.StreamWriter | None = None
         """What would close the connection if it were collected as garbage."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called when TLS is established, too."""
+        super().connection_made(transport)
+        if self._connected is not None:
+            self._connected(transport)
 
     def close(self) -> None:
         """Close it at once, without TLS's farewell.

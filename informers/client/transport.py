@@ -10,7 +10,7 @@ import logging
 import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -160,6 +160,7 @@ class Transport:
         if parts.username is not None or parts.password is not None:
             raise ConfigError(f"server {shown(config.server)!r} must not have a user")
         self.host = parts.netloc
+        self.peer_certificate: Mapping[str, Any] = {}
         self._base = config.server.rstrip("/")
         self._config = config
         self._proxy_secrets = tuple(proxy_secrets(config.proxy_url, config.proxy_headers))
@@ -420,8 +421,11 @@ class Transport:
         if self._closed:
             raise TransportError(f"the client for {self.host} is closed")
         if self._session is None:
-            self._session, self._options = open_session(self._config, self._tls)
+            self._session, self._options = open_session(self._config, self._tls, self._connected)
         return self._session
+
+    def _connected(self, transport: asyncio.BaseTransport) -> None:
+        self.peer_certificate = transport.get_extra_info("peercert") or {}
 
     def _url(self, target: str) -> URL:
         return URL(self._base + target, encoded=True)

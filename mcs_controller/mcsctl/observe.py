@@ -326,7 +326,7 @@ async def _login(access: Access, snapshot: w.Snapshot, cluster: Cluster) -> None
     snapshot.login = w.Login(
         status=answer.status,
         token_expires=token_expiry(await source.token() or "") if source is not None else None,
-        certificate_expires=await _certificate_expiry(plane),
+        certificate_expires=_certificate_expiry(plane.client),
         skew_seconds=_skew(answer.headers),
         denied=denied,
     )
@@ -367,16 +367,11 @@ def _name(parts: Any) -> str:
     return ",".join(found) or "nobody"
 
 
-async def _certificate_expiry(plane: Plane) -> datetime | None:
-    """When the certificate of a server expires that is reached directly and verified; None for others."""
-    config = plane.config
-    url = urlsplit(config.server)
-    if url.scheme != "https" or config.proxy_url or config.insecure_skip_tls_verify or url.hostname is None:
-        return None
+def _certificate_expiry(client: ApiClient) -> datetime | None:
+    """When the certificate of a server expires that is verified; None for others."""
     try:
-        certificate = (await _peer(url, plane, ssl_context(config))).getpeercert() or {}
-        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-    except (OSError, KeyError, ValueError, ConfigError):
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(client.peer_certificate["notAfter"])), UTC)
+    except (KeyError, ValueError):
         return None
 
 

@@ -10,12 +10,15 @@ import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
 
 from mcs_controller.diagnosis.findings import Severity
-from mcs_controller.mcsctl.access import AccessOptions
+from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
+from mcs_controller.mcsctl.observe import observe
 from testbed import ApiStatusError, ControllerProcess, NotYet, karmada, wait_for
 from testbed.ports import free_ports
 from tests.integration.mcsctl.conftest import IMPATIENT
@@ -109,6 +112,17 @@ async def test_a_token_that_is_expired(shared: Patient):
     async with secret(shared):
         await patch_secret(shared, token=token)
         await mends(shared, "MCS016")
+
+
+async def test_when_the_credentials_of_a_member_expire_is_seen(shared: Patient):
+    async with Access(AccessOptions(kubeconfig=shared.kubeconfig, context="karmada")) as access:
+        world = await observe(access, service=(shared.space.namespace, "web"))
+    server = urlsplit(shared.space.bed.members["member1"].access.server)
+    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate((server.hostname or "", server.port or 443)).encode())
+    login = world.members["member1"].login
+    assert login is not None
+    assert login.certificate_expires == shown.not_valid_after_utc
+    assert login.token_expires is not None
 
 
 async def test_breakage_10_the_wrong_authority(shared: Patient):

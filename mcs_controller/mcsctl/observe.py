@@ -44,7 +44,7 @@ MAX_OBJECTS: Final = 5_000
 
 _PAGE: Final = 500
 
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 4
 """Requests of one reader at a time: each of them has a connection, and with it a TLS handshake, of its own."""
 
 MEMBER_RIGHTS: Final = tuple(

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.objects import (
@@ -48,7 +48,7 @@ from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.naming import binding_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mcs_controller.diagnosis.findings import Finding
     from mcs_controller.diagnosis.rules.rule import Context
@@ -411,9 +411,7 @@ def policy_refused(context: Context) -> Iterator[Finding]:
     """A warning if the Service has Pods nevertheless."""
     world = context.world
     for policy, reason in refused_policies(world):
-        fields = re.findall(r"(spec(?:\.\w+|\[\d+\])+)[^;]* not supported", reason)
-        pointers = ["/" + re.sub(r"\[(\d+)\]", r"/\1", field).replace(".", "/") for field in dict.fromkeys(fields)]
-        patch = [{"op": "remove", "path": pointer} for pointer in pointers]
+        patch = [{"op": "remove", "path": "/" + "/".join(path)} for path in _unsupported(reason)]
         alive = any(_pods(world, cluster) for cluster in world.providers)
         yield context.found(
             ObjectRef(CONTROL_PLANE, wk.POLICY_KIND, text(policy, "metadata", "name"), world.namespace),
@@ -424,6 +422,19 @@ def policy_refused(context: Context) -> Iterator[Finding]:
             else f"{world.kubectl()} {where(policy)} get {POLICIES.group_resource} {named(policy)} -o yaml",
             severity=Severity.WARNING if alive else Severity.ERROR,
         )
+
+
+def _unsupported(reason: str) -> list[list[str]]:
+    """The fields that a policy is refused for, as far as the reason names them."""
+    fields = re.findall(r"(spec(?:\.\w+|\[\d+\])+)[^;]* not supported", reason)
+    return [re.findall(r"\w+", field) for field in dict.fromkeys(fields)]
+
+
+def _has(obj: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        listed = isinstance(obj, list | tuple) and part.isdigit() and int(part) < len(obj)
+        obj = obj[int(part)] if listed else dig(obj, part)
+    return obj is not None
 
 
 def refused_policies(world: World) -> Iterator[tuple[Object, str]]:
@@ -442,6 +453,9 @@ def refused_policies(world: World) -> Iterator[tuple[Object, str]]:
         for event in world.host.list(EVENTS, world.namespace):
             # Who refuses a policy writes nothing to it: a change after the event is another attempt.
             current = age(world, event, "lastTimestamp") <= unchanged(world, policy)
+            # Of a change in the same second nobody can tell whether it was before; but what it took out is not there.
+            fields = _unsupported(text(event, "message"))
+            current &= not fields or any(_has(policy, field) for field in fields)
             about = text(event, "involvedObject", "uid") == text(policy, "metadata", "uid")
             if about and current and text(event, "reason") == wk.EVENT_POLICY_REFUSED:
                 yield policy, text(event, "message")

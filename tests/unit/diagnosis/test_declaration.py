@@ -25,7 +25,8 @@ def patch_of(fix: str) -> Any:
 
 
 def policy(*selectors: dict[str, Any], **content: Any) -> dict[str, Any]:
-    return thing("all", spec={"resourceSelectors": list(selectors)}, **content)
+    spec = {"resourceSelectors": list(selectors), "placement": {"replicaScheduling": {}}}
+    return thing("all", **{"spec": spec, **content})
 
 
 def deployment(**content: Any) -> dict[str, Any]:
@@ -179,6 +180,10 @@ def test_mcs039_not_of_a_policy_that_was_changed_since_or_selects_something_else
     host = {w.POLICIES: [changed], w.DEPLOYMENTS: [deployment()], w.EVENTS: [refused(60)]}
     assert not found("MCS039", world(host=host))
     assert found("MCS039", world(host=host | {w.EVENTS: [refused(30)]}))
+    mended = changed | {"spec": {"resourceSelectors": [WEB_DEPLOYMENT]}}
+    assert not found("MCS039", world(host=host | {w.EVENTS: [refused(30)], w.POLICIES: [mended]})), "in that second"
+    odd = changed | {"spec": {"resourceSelectors": [WEB_DEPLOYMENT | {"odd": 1}]}}
+    assert found("MCS039", world(host=host | {w.EVENTS: [refused(30)], w.POLICIES: [odd]}))
     assert not found("MCS039", world(host=host | {w.EVENTS: [refused(30)], w.DEPLOYMENTS: []}))
     assert not found("MCS039", world(host=host | {w.EVENTS: [refused(30)], w.POLICIES: [policy(WEB_SERVICE)]}))
 

@@ -41,9 +41,14 @@ PATIENCE_SECONDS = 60.0
 
 
 async def eventually(
-    describe: str, read: Callable[[], Awaitable[T]], expected: T, *, timeout: float = PATIENCE_SECONDS
+    describe: str,
+    read: Callable[[], Awaitable[T]],
+    expected: T,
+    *,
+    timeout: float = PATIENCE_SECONDS,
+    interval: float | None = None,
 ) -> T:
-    """Wait until what is read equals what is expected."""
+    """Wait until what is read equals what is expected; see :func:`testbed.wait_for`."""
 
     async def probe() -> T:
         seen = await read()
@@ -51,7 +56,7 @@ async def eventually(
             raise NotYet(f"{seen!r}, not {expected!r}")
         return seen
 
-    return await wait_for(describe, probe, timeout)
+    return await wait_for(describe, probe, timeout, interval=interval)
 
 
 async def at_rest(bed: Bed, *, but: Space) -> None:

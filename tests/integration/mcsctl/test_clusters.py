@@ -21,7 +21,7 @@ from mcs_controller.mcsctl.doctor import run as run_doctor
 from mcs_controller.mcsctl.observe import observe
 from testbed import ApiStatusError, ControllerProcess, NotYet, karmada, wait_for
 from testbed.ports import free_ports
-from tests.integration.mcsctl.conftest import IMPATIENT
+from tests.integration.mcsctl.conftest import IMPATIENT, INTERVAL_SECONDS
 from tests.integration.mcsctl.test_breakages import mends
 from tests.support.fleet import (
     CLUSTERS,
@@ -97,7 +97,7 @@ async def installation_has(patient: Patient, code: str, severity: Severity = Sev
             raise NotYet(f"{[(one.code, one.problem) for one in found]}")
         return found[0]
 
-    return await wait_for(f"{code} of the installation", probe, PATIENCE_SECONDS)
+    return await wait_for(f"{code} of the installation", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
 
 async def test_breakage_8_and_9_a_bad_token_while_the_controller_is_connected(shared: Patient):
@@ -118,7 +118,9 @@ async def test_when_the_credentials_of_a_member_expire_is_seen(shared: Patient):
     async with Access(AccessOptions(kubeconfig=shared.kubeconfig, context="karmada")) as access:
         world = await observe(access, service=(shared.space.namespace, "web"))
     server = urlsplit(shared.space.bed.members["member1"].access.server)
-    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate((server.hostname or "", server.port or 443)).encode())
+    shown = x509.load_pem_x509_certificate(
+        ssl.get_server_certificate((server.hostname or "", server.port or 443)).encode()
+    )
     login = world.members["member1"].login
     assert login is not None
     assert login.certificate_expires == shown.not_valid_after_utc
@@ -169,7 +171,7 @@ async def test_breakage_13_the_wrong_endpoint(shared: Patient):
         async def noticed() -> bool:
             return "MCS011" in [one.code for one in (await shared.doctor()).hidden]
 
-        await eventually("the Cluster that is not ready as a consequence", noticed, True)
+        await eventually("the Cluster that is not ready as a consequence", noticed, True, interval=INTERVAL_SECONDS)
         await mends(shared, "MCS018")
 
 

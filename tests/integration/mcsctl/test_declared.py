@@ -14,6 +14,7 @@ from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.observe import observe
 from testbed import NotYet, wait_for
+from tests.integration.mcsctl.conftest import INTERVAL_SECONDS
 from tests.integration.mcsctl.test_breakages import mends
 from tests.support.fleet import (
     BINDINGS,
@@ -59,7 +60,7 @@ async def finds(
             raise NotYet(f"{[(one.code, one.severity.name, one.problem) for one in worse]}")
         return worse[0]
 
-    return await wait_for(f"{code}, {severity.name.lower()}", probe, PATIENCE_SECONDS)
+    return await wait_for(f"{code}, {severity.name.lower()}", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
 
 async def patch_service(patient: Patient, spec: dict[str, Any]) -> None:

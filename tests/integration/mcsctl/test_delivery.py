@@ -13,6 +13,7 @@ from mcs_controller.mcsctl.access import AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
 from mcs_controller.mcsctl.probing import ProbeOptions
 from testbed import NotYet, wait_for
+from tests.integration.mcsctl.conftest import INTERVAL_SECONDS
 from tests.integration.mcsctl.test_breakages import mends
 from tests.support.fleet import (
     CONFIGMAPS,
@@ -258,7 +259,7 @@ async def fix_of(patient: Patient, code: str) -> str:
             raise NotYet(f"{[(one.code, one.problem) for one in worse]}")
         return worse[0].fix
 
-    return await wait_for(f"{code} and nothing else", probe, PATIENCE_SECONDS)
+    return await wait_for(f"{code} and nothing else", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
 
 async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(patient: Patient):
@@ -302,10 +303,10 @@ async def test_topology_hints_for_a_zone_that_the_consumer_does_not_have_are_men
     hinted = endpointslice("web-hinted", "web", ["10.99.0.4"])
     hinted["endpoints"][0] |= {"zone": "moon-1", "hints": {"forZones": [{"name": "moon-1"}]}}
     await shared.space.create_in("member1", hinted)
-    await eventually("hints that are mentioned", lambda: mentions(shared, "MCS075"), True)
+    await eventually("hints that are mentioned", lambda: mentions(shared, "MCS075"), True, interval=INTERVAL_SECONDS)
     await shared.healthy()
     await shared.space.member("member1").delete(SLICES, "web-hinted", namespace=shared.space.namespace)
-    await eventually("nothing that is mentioned", lambda: mentions(shared, "MCS075"), False)
+    await eventually("nothing that is mentioned", lambda: mentions(shared, "MCS075"), False, interval=INTERVAL_SECONDS)
 
 
 async def test_breakage_23_kube_proxy_of_a_consumer_is_not_ready(shared: Patient):

@@ -31,6 +31,11 @@ IMPATIENT = (
     "--cluster-failure-threshold=3s",
 )
 
+YOUNG = tuple(f"mcs_controller.diagnosis.rules.{name}" for name in ("chain.YOUNG_SECONDS", "clusters._YOUNG_SECONDS"))
+"""For how long a broken link may be a change on its way. What is so long enough is shown by unit tests."""
+
+YOUNG_SECONDS = 5.0
+
 INTERVAL_SECONDS = 1.5
 """Between two diagnoses: each is a hundred requests, which keep the controller from what is waited for."""
 
@@ -83,13 +88,16 @@ class Patient:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def doctors_bed(binaries: dict[str, Path]) -> AsyncIterator[tuple[Bed, ControllerProcess]]:
-    """One fleet and one controller for all tests here."""
+    """One fleet and one controller for all tests here. Changes count as young for a third of the usual time."""
     async with Bed(versions={"member2": OLDER_KUBERNETES_VERSION}) as bed:
         await karmada.install(bed)
         await karmada.join_all(bed)
         kubeconfig = await karmada.controller_kubeconfig(bed)
         async with ControllerProcess(kubeconfig, root=bed.root, extra_args=IMPATIENT) as process:
-            yield bed, process
+            with pytest.MonkeyPatch.context() as patch:
+                for name in YOUNG:
+                    patch.setattr(name, YOUNG_SECONDS)
+                yield bed, process
 
 
 async def new_patient(bed: Bed, process: ControllerProcess) -> Patient:

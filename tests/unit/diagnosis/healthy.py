@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mcs_controller.diagnosis.verdict import Diagnosis
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-OLD, YOUNG = "2026-01-01T11:00:00Z", "2026-01-01T11:59:58Z"
+OLD, YOUNG = "2026-01-01T11:59:44Z", "2026-01-01T11:59:46Z"  # 16 and 14 seconds ago
 NAMESPACE, NAME = "shop", "web"
 SLICE, COPY = "web-abc12", "member1-web-abc12"
 PORTS = [{"name": "http", "port": 80, "protocol": "TCP"}]

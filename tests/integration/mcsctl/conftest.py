@@ -18,7 +18,7 @@ from tests.support.no_findings import kubeconfig_of
 from tools.components import OLDER_KUBERNETES_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
     from pathlib import Path
 
     from mcs_controller.diagnosis.findings import Finding
@@ -38,6 +38,9 @@ YOUNG_SECONDS = 5.0
 
 INTERVAL_SECONDS = 1.5
 """Between two diagnoses: each is a hundred requests, which keep the controller from what is waited for."""
+
+PASSED = pytest.StashKey[bool]()
+"""Of a test: whether its last phase has passed."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,22 @@ def used() -> list[Patient]:
     return []
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which tests have passed."""
+    outcome = yield
+    item.stash[PASSED] = outcome.passed
+    return outcome
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def shared(doctors_bed: tuple[Bed, ControllerProcess], used: list[Patient]) -> AsyncIterator[Patient]:
+async def shared(
+    request: pytest.FixtureRequest, doctors_bed: tuple[Bed, ControllerProcess], used: list[Patient]
+) -> AsyncIterator[Patient]:
     """A service that works, for a test that leaves it, and its namespace, as they were."""
-    while used and await used[-1].problems():  # of a test that failed
-        await used.pop().space.remove()
-    if not used:
-        used.append(await new_patient(*doctors_bed))
-    yield used[-1]
+    made = used.pop() if used else await new_patient(*doctors_bed)
+    yield made
+    if request.node.stash[PASSED]:
+        used.append(made)
+    else:
+        await made.space.remove()

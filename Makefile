@@ -12,7 +12,7 @@ UV     := uv==0.13.9
 COMPILE = build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock components demo up down exec status test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
+.PHONY: help setup lock components demo up down exec status image test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ exec: $(READY) ## run a command in a Pod: make exec MEMBER=member2 POD=curl CMD=
 
 status: $(READY) ## show the running test beds
 	@$(PY) -m testbed status $(ARGS)
+
+image: $(READY) ## make the OCI image, without a daemon: build/image (docs/image.md)
+	@$(PY) -m tools.image $(ARGS)
 
 test: $(READY) ## run all tests that this machine supports, and list the others
 	@$(PY) -m tests.tiers $(ARGS)

@@ -59,7 +59,7 @@ def build_once(
         BuildFailed: see the text. Nothing is left at ``target`` then.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.with_name(f".{target.name}.lock"), lambda seconds: tell("waiting", seconds)):
+    with exclusively(target.with_name(f".{target.name}.lock"), lambda seconds: tell("waiting", seconds)):
         if target.exists():  # built by the one we waited for
             tell("built", 0.0)
             return
@@ -121,7 +121,7 @@ def _run(command: Sequence[str], cwd: Path, log: Path, tick: Callable[[float], N
 
 
 @contextlib.contextmanager
-def _lock(path: Path, waiting: Callable[[float], None]) -> Iterator[None]:
+def exclusively(path: Path, waiting: Callable[[float], None]) -> Iterator[None]:
     """Hold an exclusive lock on a file; call ``waiting`` about once a second until it is acquired.
 
     The file stays: removing a lock file lets two processes hold "the" lock on two different files of that name.

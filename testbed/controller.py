@@ -46,32 +46,36 @@ class ControllerProcess:
 
     Args:
         kubeconfig: of the control plane; :func:`testbed.karmada.controller_kubeconfig` makes one with the least rights.
+            None: the program finds its way without.
         root: the bed's directory; the log goes to ``<root>/<name>.log``.
         name: tells replicas apart.
         feature_gates: the flag's value; empty leaves the flag out.
         controllers: the flag's value; empty leaves the flag out.
         extra_args: further flags; a repeated one wins over ours.
+        program: the beginning of the command line; empty: the installed binary.
     """
 
     def __init__(
         self,
-        kubeconfig: Path,
+        kubeconfig: Path | None,
         *,
         root: Path,
         name: str = "controller",
         feature_gates: str = "MultiClusterService=true",
         controllers: str = "*,standalone",
         extra_args: Sequence[str] = (),
+        program: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.log = root / f"{name}.log"
         self._root = root
         self._flags = [
-            f"--kubeconfig={kubeconfig}",
+            *([f"--kubeconfig={kubeconfig}"] if kubeconfig else []),
             *([f"--feature-gates={feature_gates}"] if feature_gates else []),
             *([f"--controllers={controllers}"] if controllers else []),
         ]
         self._extra = list(extra_args)
+        self._program = list(program)
         self._process: Process | None = None
         self._metrics_port = 0
         self._health_port = 0
@@ -128,7 +132,7 @@ class ControllerProcess:
             self._process = Process(
                 self.name,
                 [
-                    str(installed_binary()),
+                    *(self._program or [str(installed_binary())]),
                     *self._flags,
                     f"--metrics-bind-address=127.0.0.1:{self._metrics_port}",
                     f"--health-probe-bind-address=127.0.0.1:{self._health_port}",

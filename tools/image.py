@@ -11,6 +11,7 @@ content is the same layer.
 
 from __future__ import annotations
 
+import configparser
 import email
 import gzip
 import hashlib
@@ -59,12 +60,6 @@ GLIBC: Final = 41
 PACKAGES: Final = ("python3-minimal", f"libpython{PYTHON}-stdlib", "ca-certificates")
 """These and what they depend on are fetched; what is taken of them is :data:`KEPT`."""
 
-SCRIPTS: Final = {
-    "mcs-controller-manager": "mcs_controller.app",
-    "mcsctl": "mcs_controller.mcsctl.main",
-    "kubectl-mcs": "mcs_controller.mcsctl.main",
-}
-
 _LIBRARY: Final = r"usr/lib/[^/]+/lib[^/]+\.so[^/]*"
 KEPT: Final = {
     "python3-minimal": r"usr/bin/python3",
@@ -72,6 +67,7 @@ KEPT: Final = {
     f"libpython{PYTHON}-minimal": rf"usr/lib/python{PYTHON}/.*",
     f"libpython{PYTHON}-stdlib": rf"usr/lib/python{PYTHON}/.*",
     "libc6": r"usr/lib64/.*|usr/lib/[^/]+/(ld-linux-.*|lib(c|m|dl|pthread|rt|util|resolv|nss_(dns|files))\.so.*)",
+    "gcc-14-base": "",  # has the copyright file of libgcc-s1
     "libgcc-s1": _LIBRARY,
     "libssl3t64": _LIBRARY,
     "libzstd1": _LIBRARY,
@@ -334,7 +330,7 @@ def _files_of(content: bytes) -> Iterator[tuple[str, File]]:
             elif member.isfile() or member.islnk():
                 source = archive.extractfile(member)
                 assert source is not None
-                yield path, File(data=source.read(), executable=bool(member.mode & 0o100))
+                yield path, File(data=source.read(), executable=bool(member.mode & 0o100) and not path.endswith(".py"))
 
 
 def wheel_files(wheel: Path) -> tuple[Tree, Package]:
@@ -361,9 +357,13 @@ def own_files(epoch: int) -> Tree:
         _run(build, "run `make setup`", cwd=ROOT, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
         (wheel,) = Path(scratch).glob("*.whl")
         tree, _ = wheel_files(wheel)
-    for script, module in SCRIPTS.items():
+    scripts = configparser.ConfigParser()
+    (entry_points,) = (file.data for path, file in tree.items() if path.endswith(".dist-info/entry_points.txt"))
+    scripts.read_string(entry_points.decode())
+    for script, target in scripts["console_scripts"].items():
+        module, _, function = target.partition(":")
         # -I: neither the environment nor the working directory changes what is imported.
-        text = f"#!/usr/bin/python3 -I\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
+        text = f"#!/usr/bin/python3 -I\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
         tree[f"usr/local/bin/{script}"] = File(data=text.encode(), executable=True)
     return tree
 

@@ -51,6 +51,7 @@ class Traffic:
     """
 
     def __init__(self, bed: Bed) -> None:
+        self._users = {CONTROLLER_USER}
         self._marks: dict[str, AuditMark] = {plane.name: AuditLog(plane.audit_log).mark() for plane in _planes(bed)}
 
     def events(self) -> Iterator[tuple[str, AuditEvent]]:
@@ -58,7 +59,7 @@ class Traffic:
         for plane, mark in self._marks.items():
             for event in mark.events():
                 counts = event.resource not in ("", "leases") and event.verb != "watch" and not _compares(event)
-                if event.user == CONTROLLER_USER and counts:
+                if event.user in self._users and counts:
                     yield plane, event
 
     def requests(self) -> Counter[Asked]:

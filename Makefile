@@ -12,7 +12,7 @@ UV     := uv==0.13.9
 COMPILE = build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock components demo up down exec status image test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports docs clean
+.PHONY: help setup lock components demo up down exec status image test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports links docs site clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,7 +87,7 @@ lock: ## renew requirements/ for pyproject.toml: make lock [ARGS=--upgrade]
 	@$(COMPILE) --output-file requirements/bench.txt --constraint requirements/dev.txt --group bench
 	@echo "now: make setup docs test-unit"
 
-check: lint types imports ## all static checks, required before a merge
+check: lint types imports links ## all static checks, required before a merge
 
 fmt: $(READY) ## format, and apply automatic fixes
 	@$(VENV)/bin/ruff format .
@@ -103,11 +103,17 @@ lint: $(READY) ## ruff, formatting, spelling, replaced names
 types: $(READY) ## mypy --strict
 	@$(VENV)/bin/mypy
 
+links: $(READY) ## links and anchors of the documentation
+	@$(PY) -m tools.site --check
+
 imports: $(READY) ## the layers of docs/architecture.md
 	@$(VENV)/bin/lint-imports
 
 docs: $(READY) ## generate docs/reference from the code
 	@$(PY) -m tools.reference
+
+site: $(READY) ## make the documentation's site in build/site/html
+	@$(PY) -m tools.site
 
 clean: down ## remove all generated files, except the components' cache
 	@rm -rf $(VENV) .bed build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -47,7 +47,7 @@ _HEAD = """\
 # Performance
 
 `make bench` runs all benchmarks and generates this page from the summaries in
-[benchmarks/results](../benchmarks/results); `python -m benchmarks --page-only` generates it without measuring.
+`benchmarks/results`; `python -m benchmarks --page-only` generates it without measuring.
 `make bench-quick` takes a few minutes and writes to `build/`.
 
 The competitors of a table ran in the same run, in turns, round by round. *p50*, *p90* and *p99* are percentiles over

@@ -245,8 +245,15 @@ class ApiClient:
         objects: dict[ObjectKey, str] = {}
         while True:
             target = _target(resource.path(namespace), query)
+            # On a dead connection it is to fail as soon as the guard would: that may have a new one meanwhile.
             answer = await self._transport.exchange(
-                "GET", target, accept=_METADATA_ONLY, max_bytes=MAX_PAGE_BYTES, limited=False
+                "GET",
+                target,
+                accept=_METADATA_ONLY,
+                timeout=GUARD_ANSWER_SECONDS,
+                total_seconds=LIST_SECONDS,
+                max_bytes=MAX_PAGE_BYTES,
+                limited=False,
             )
             if answer.status != 200:
                 raise from_response(answer.status, answer.body, answer.headers)

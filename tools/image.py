@@ -162,7 +162,7 @@ def fetch(folder: Path, *, mirror: str = "") -> Inputs:
     mmdebstrap = _mmdebstrap()
     copy = f"copy-out /var/cache/apt/archives {folder}"
     wanted = [mmdebstrap, "--quiet", "--variant=extract", "--format=null", f"--extract-hook={copy}"]
-    _run(
+    run(
         [*wanted, f"--include={','.join(PACKAGES)}", RELEASE[0], "/dev/null", *([mirror] if mirror else [])],
         "see docs/image.md, “What it needs”",
     )
@@ -176,7 +176,7 @@ def fetch(folder: Path, *, mirror: str = "") -> Inputs:
     target = [f"--python-version={PYTHON}", "--implementation=cp", *platforms]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     checked = ["--require-hashes", "--only-binary=:all:", f"--requirement={lock}", f"--dest={folder / 'wheels'}"]
-    _run([*pip, *target, *checked], "the wheels of requirements/runtime.txt are needed")
+    run([*pip, *target, *checked], "the wheels of requirements/runtime.txt are needed")
     return Inputs(debs=folder / "debs", wheels=folder / "wheels")
 
 
@@ -212,8 +212,8 @@ def _mmdebstrap() -> str:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         print("installing the Debian package mmdebstrap, which makes images ...", file=sys.stderr, flush=True)
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        _run(["apt-get", "update", "-qq"], "", env=quiet)
-        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], "", env=quiet)
+        run(["apt-get", "update", "-qq"], "", env=quiet)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], "", env=quiet)
         if found := shutil.which("mmdebstrap"):
             return found
     raise ImageError(
@@ -222,7 +222,12 @@ def _mmdebstrap() -> str:
     )
 
 
-def _run(argv: Sequence[str], advice: str, *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(argv: Sequence[str], advice: str, *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What a command writes to standard output.
+
+    Raises:
+        ImageError: it cannot be run, or fails; the text ends with `advice` and what it said.
+    """
     try:
         done = subprocess.run(
             argv, check=False, capture_output=True, text=True, env=env, cwd=cwd, stdin=subprocess.DEVNULL
@@ -287,7 +292,7 @@ def base_files(inputs: Inputs) -> tuple[Tree, list[Package]]:
     }
     packages = []
     for deb in sorted(inputs.debs.glob("*.deb")):
-        control = _run(["dpkg-deb", "--field", str(deb)], "install dpkg")
+        control = run(["dpkg-deb", "--field", str(deb)], "install dpkg")
         fields = email.message_from_string(control)
         if (kept := KEPT.get(name := fields["Package"])) is None:
             continue
@@ -354,7 +359,7 @@ def own_files(epoch: int) -> Tree:
     """Our own wheel, and its commands."""
     with tempfile.TemporaryDirectory() as scratch:
         build = [sys.executable, "-m", "hatchling", "build", "--target=wheel", f"--directory={scratch}"]
-        _run(build, "run `make setup`", cwd=ROOT, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
+        run(build, "run `make setup`", cwd=ROOT, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
         (wheel,) = Path(scratch).glob("*.whl")
         tree, _ = wheel_files(wheel)
     scripts = configparser.ConfigParser()
@@ -400,7 +405,7 @@ def compiled(tree: Tree, base: Tree) -> Tree:
         write(modules, code)
         argv, environ = interpreter(python)
         options = ["-q", "-j1", "--invalidation-mode=unchecked-hash", f"-s{code}", "-p/"]
-        _run([*argv, "-m", "compileall", *options, str(code)], "a module does not compile", env=environ)
+        run([*argv, "-m", "compileall", *options, str(code)], "a module does not compile", env=environ)
         made = {str(path.relative_to(code)): File(data=path.read_bytes()) for path in code.rglob("*.pyc")}
     if len(made) != len(modules):
         raise ImageError(f"{len(modules)} modules, of which {len(made)} were compiled")
@@ -562,8 +567,8 @@ def last_commit() -> tuple[int, str]:
     """
     git = ["git", "-C", str(ROOT)]
     if (ROOT / ".git").exists() and shutil.which("git"):
-        epoch, revision = _run([*git, "log", "-1", "--format=%ct %H"], "").split()
-        dirty = "-dirty" if _run([*git, "status", "--porcelain", "--untracked-files=no"], "") else ""
+        epoch, revision = run([*git, "log", "-1", "--format=%ct %H"], "").split()
+        dirty = "-dirty" if run([*git, "status", "--porcelain", "--untracked-files=no"], "") else ""
         return int(os.environ.get("SOURCE_DATE_EPOCH", epoch)), f"{revision}{dirty}"
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given), "unknown"
@@ -634,7 +639,7 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
 def main(output: Path, mirror: str, from_cache: bool) -> None:
     """Make the image of this checkout, and say what it is."""
     try:
-        with _downloads(mirror, from_cache=from_cache) as inputs:
+        with downloads(mirror, from_cache=from_cache) as inputs:
             image = make(inputs, output)
     except ImageError as error:
         raise click.ClickException(str(error)) from error
@@ -643,7 +648,8 @@ def main(output: Path, mirror: str, from_cache: bool) -> None:
 
 
 @contextmanager
-def _downloads(mirror: str, *, from_cache: bool) -> Iterator[Inputs]:
+def downloads(mirror: str, *, from_cache: bool) -> Iterator[Inputs]:
+    """What an image is made of, as long as the block lasts."""
     if from_cache:
         yield cached()
         return

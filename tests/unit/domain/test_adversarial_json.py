@@ -416,6 +416,9 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
         if wk.MCS_PERMANENT_ID in mcs.metadata.labels
         for service in world.of("Service")
     ),
+    "endpoint_counts.count_endpoints": lambda world: (
+        (mcs, world.all("Work"), _Registered(world.all("Cluster"))) for mcs in world.of("MultiClusterService")
+    ),
     "ports.expose": _exposed,
     "ports.without_topology": lambda world: ((one.get("endpoints") or (),) for _, one in world.manifests()),
     "works.finish_manifest": lambda world: ((intent, "id") for intent, _, _ in _intents(world)),

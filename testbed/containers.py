@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping  # noqa: TC003 -- of a NamedTuple, which others resolve
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testbed import container as runtime
 from testbed.access import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from testbed.api import Object
 
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+class ImageFiles(NamedTuple):
+    """An unpacked image: its folder, and its configuration as in the image."""
+
+    root: Path
+    config: Mapping[str, Any]
 
 
 def quantity(text: str) -> int:
@@ -28,8 +34,7 @@ def quantity(text: str) -> int:
 def command_line(
     pod: Object,
     *,
-    root: Path,
-    config: Mapping[str, Any],
+    image: ImageFiles,
     spec_file: Path,
     files: Mapping[str, Path] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -39,8 +44,7 @@ def command_line(
 
     Args:
         pod: with a ``spec``, a Pod or a Pod template.
-        root: the folder of the unpacked image.
-        config: the image's configuration.
+        image: of the container.
         spec_file: where the specification for :mod:`testbed.container` is written.
         files: what is bound to which path inside, beside what the Pod mounts; and ``volume:<name>`` for its volumes.
         environ: variables that the node adds.
@@ -62,7 +66,7 @@ def command_line(
     )
     if not demanded:
         raise ValueError(f"container {first['name']} is not restricted: {context}")
-    uid, _, gid = config["config"]["User"].partition(":")
+    uid, _, gid = image.config["config"]["User"].partition(":")
     given = dict(files or {})
     volumes = {each["name"]: each for each in spec.get("volumes", [])}
     tmpfs, binds = {}, {path: str(source) for path, source in given.items() if not path.startswith("volume:")}
@@ -72,10 +76,10 @@ def command_line(
             tmpfs[path] = quantity(str((volume["emptyDir"] or {}).get("sizeLimit", "0")))
         else:
             binds[path] = str(given[f"volume:{each['name']}"])
-    inherited = dict(each.split("=", 1) for each in config["config"]["Env"])
+    inherited = dict(each.split("=", 1) for each in image.config["config"]["Env"])
     own = {each["name"]: each["value"] for each in first.get("env", []) if "value" in each}
     content = {
-        "root": str(root),
+        "root": str(image.root),
         "user": [context.get("runAsUser", int(uid)), context.get("runAsGroup", int(gid))],
         "groups": [outer["fsGroup"]] if "fsGroup" in outer else [],
         "env": {**inherited, **(environ or {}), **own},
@@ -86,5 +90,5 @@ def command_line(
         "network": network,
     }
     write_private(spec_file, json.dumps(content).encode())
-    command = [*first.get("command", config["config"]["Cmd"]), *first.get("args", [])]
+    command = [*first.get("command", image.config["config"]["Cmd"]), *first.get("args", [])]
     return [sys.executable, "-I", "-S", str(Path(runtime.__file__)), str(spec_file), *command]

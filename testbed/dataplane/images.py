@@ -1,5 +1,7 @@
 """Simulated container images: nothing is pulled, the node's agent acts for a few known images.
 
+An unpacked image that a test adds (``Bed.dataplane.add_image``) is run as it is: see :mod:`testbed.containers`.
+
 ===========================  ====================================================================================
 image                        behaviour
 ===========================  ====================================================================================

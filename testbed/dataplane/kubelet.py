@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from testbed import containers
 from testbed.api import Api
 from testbed.dataplane import images, network, status, streaming
-from testbed.dataplane.execute import PodShell
+from testbed.dataplane.agent import write_log
+from testbed.dataplane.execute import PATH, PodShell
 from testbed.dataplane.leftovers import kill_in
 from testbed.errors import ApiStatusError, BedError
+from testbed.identity import BED_VARIABLE
 from testbed.kubelet import RETRY_SECONDS, Addresses, bind, follow_pods, now, register_node
+from testbed.processes import die_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +47,10 @@ class NamespaceKubelet:
     so that manual patches are not overwritten. A deleted Pod still answers for a while
     (:func:`testbed.dataplane.images.stopping_seconds`), then its address stops answering, and then it is removed.
 
+    Attributes:
+        images: those that are run as they are, by name. Of a Pod with one of them the only container is run, restricted
+            as its security context demands, and never started again.
+
     Args:
         access: to the member's API server.
         plan: the node.
@@ -62,6 +70,7 @@ class NamespaceKubelet:
         self._port = port
         self.api = Api(access)
         self.addresses = Addresses(plan.pod_cidr)
+        self.images: dict[str, containers.ImageFiles] = {}
         self._pods: dict[str, _Pod] = {}
 
     async def run(self) -> None:
@@ -138,6 +147,8 @@ class _Pod:
         self._network = ""
         self._started = ""
         self._reported: bool | None = None
+        self._container: asyncio.Task[int] | None = None
+        self._ended = False
         self._stop_at: float | None = None
         self._readiness: list[_Readiness] = []
 
@@ -161,6 +172,13 @@ class _Pod:
 
     async def run(self) -> None:
         """Run until the Pod is removed. After a cancellation the bed removes everything."""
+        try:
+            await self._run()
+        finally:
+            if self._container is not None:
+                self._container.cancel()
+
+    async def _run(self) -> None:
         while True:
             self._changed.clear()
             wait: float
@@ -211,6 +229,18 @@ class _Pod:
                 await self._refuse(refusal)
                 return math.inf
         address = kubelet.addresses.of(self.uid)
+        if self._container is not None and self._container.done():
+            if not self._ended:
+                ended = status.ended_status(
+                    self._manifest,
+                    address=address,
+                    host=kubelet.plan.address,
+                    started=self._started,
+                    code=self._container.result(),
+                )
+                await self._patch(ended)
+                self._ended = True
+            return math.inf
         for each in self._readiness:
             if each.due <= time.monotonic():
                 await each.update(kubelet.agent, self._network, address)
@@ -224,8 +254,9 @@ class _Pod:
         return min((each.due - time.monotonic() for each in self._readiness), default=math.inf)
 
     async def _start(self) -> None:
-        kubelet = self._kubelet
-        served = images.play(self._manifest)
+        kubelet, wanted = self._kubelet, self._manifest["spec"]["containers"]
+        image = kubelet.images.get(wanted[0]["image"]) if len(wanted) == 1 else None
+        served = images.play(self._manifest) if image is None else []
         self._network = await network.make_pod(
             kubelet.plan,
             namespace=self._namespace,
@@ -234,16 +265,56 @@ class _Pod:
             address=kubelet.addresses.of(self.uid),
         )
         await kubelet.agent.close(self._network)  # of a try that failed
-        self._files.make(each["name"] for each in self._manifest["spec"]["containers"])
+        self._files.make(each["name"] for each in wanted)
         for each in served:
             log = self._files.log(each.container)
             if each.protocol == "TCP":
                 await kubelet.agent.serve_http(self._network, each.port, each.text, log)
             else:
                 await kubelet.agent.echo_udp(self._network, each.port, each.text, log)
+        command = self._command(image) if image is not None else None
         self._files.publish(PodShell(pod=self._name, network=self._network, root=kubelet.root))
         self._started = now()
+        if command is not None:
+            self._container = asyncio.create_task(self._run_container(command, wanted[0]["name"]))
+            self._container.add_done_callback(lambda _: self._changed.set())
         self._readiness = [_Readiness(each, time.monotonic()) for each in status.probes(self._manifest)]
+
+    def _command(self, image: containers.ImageFiles) -> list[str]:
+        """The command line that runs the Pod's container in its network.
+
+        Raises:
+            Unplayable: it is not restricted.
+        """
+        (only,) = self._manifest["spec"]["containers"]
+        etc = network.ETC_NETNS / self._network
+        try:
+            return containers.command_line(
+                self._manifest,
+                image=image,
+                spec_file=self._files.spec(only["name"]),
+                files={f"/etc/{name}": etc / name for name in ("resolv.conf", "hosts", "nsswitch.conf")},
+                network=str(network.NETNS / self._network),
+            )
+        except ValueError as error:
+            raise images.Unplayable("CreateContainerConfigError", str(error)) from error
+
+    async def _run_container(self, command: list[str], container: str) -> int:
+        """The exit code, after everything that it wrote is in its log."""
+        log = str(self._files.log(container))
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PATH": PATH, BED_VARIABLE: str(self._kubelet.root)},
+            start_new_session=True,
+            preexec_fn=die_with_parent(),
+        )
+        assert process.stdout is not None
+        async for line in process.stdout:
+            write_log(log, line.decode(errors="replace").rstrip("\n"))
+        return await process.wait()
 
     async def _refuse(self, refusal: images.Unplayable) -> None:
         plan, text = self._kubelet.plan, str(refusal)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from testbed.containers import ImageFiles
     from testbed.controlplane import ControlPlane
 
 READY_SECONDS = 120.0
@@ -179,6 +180,11 @@ class DataPlane:
         self._on_progress = on_progress
         self._bed = names.bed_id(root)
         self.nodes: dict[str, Node] = {}
+
+    def add_image(self, name: str, image: ImageFiles) -> None:
+        """Let Pods with one restricted container of this image run, on every node."""
+        for node in self.nodes.values():
+            node.kubelet.images[name] = image
 
     async def __aenter__(self) -> Self:
         began = time.monotonic()

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 # "false" makes a Pod unready, whatever its probe says: how a test flips readiness.
 READY_ANNOTATION = "testbed/ready"
 
-__all__ = ["READY_ANNOTATION", "Probe", "held_unready", "probes", "running_status", "waiting_event", "waiting_status"]
+__all__ = [
+    "READY_ANNOTATION",
+    "Probe",
+    "ended_status",
+    "held_unready",
+    "probes",
+    "running_status",
+    "waiting_event",
+    "waiting_status",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,20 @@ def _probe(container: Object, probe: Object) -> Probe:
 def held_unready(pod: Object) -> bool:
     """Whether the annotation says that this Pod is not ready."""
     return str((pod["metadata"].get("annotations") or {}).get(READY_ANNOTATION, "true")).lower() == "false"
+
+
+def ended_status(pod: Object, *, address: str, host: str, started: str, code: int) -> dict[str, Any]:
+    """The status of a Pod whose containers have ended, all with this exit code, and are not started again."""
+    wanted = running_status(pod, address=address, host=host, ready=False, started=started)
+    terminated = {
+        "exitCode": code,
+        "reason": "Error" if code else "Completed",
+        "startedAt": started,
+        "finishedAt": now(),
+    }
+    for each in wanted["containerStatuses"]:
+        each |= {"started": False, "state": {"terminated": {**terminated, "containerID": each["containerID"]}}}
+    return wanted | {"phase": "Failed" if code else "Succeeded"}
 
 
 def waiting_status(pod: Object, *, reason: str, message: str, host: str) -> dict[str, Any]:

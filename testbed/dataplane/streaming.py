@@ -46,6 +46,10 @@ class PodFiles:
         """The log of a container."""
         return self._folder / f"{container}.log"
 
+    def spec(self, container: str) -> Path:
+        """What :mod:`testbed.container` is told about a container."""
+        return self._folder / f"{container}.container.json"
+
     def make(self, containers: Iterable[str]) -> None:
         """Create the folder, and an empty log for each container that has none."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""`mcsctl doctor --probe-pod` tells kube-proxy, DNS and the port of the Pods apart, by traffic from a Pod."""
+"""`mcsctl doctor --probe` tells kube-proxy, DNS and the port of the Pods apart, by traffic from a Pod of the consumer.
+
+That is one of the user's, which has curl, or a short-lived one with our own image.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ import pytest_asyncio
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.mcsctl.access import AccessOptions
 from mcs_controller.mcsctl.doctor import run as run_doctor
-from mcs_controller.mcsctl.probing import ProbeOptions
+from mcs_controller.mcsctl.probing import IMAGE, ProbeOptions
 from testbed import NotYet, wait_for
 from testbed.dataplane import network
 from tests.e2e.world import PATIENCE_SECONDS, workload
 from tests.integration.mcsctl.calls import paste
-from tests.support.fleet import SERVICES, Space, multiclusterservice, service
+from tests.support.fleet import SERVICES, Space, eventually, multiclusterservice, service
+from tests.support.image import image_inputs, unpacked_image
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from tests.e2e.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CURL = ProbeOptions(pod="curl")
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,8 @@ class Probed:
         assert self.world.bed.dataplane is not None
         return self.world.bed.dataplane.nodes["member2"]
 
-    async def errors_are(self, *codes: str) -> str:
-        """Wait until a diagnosis with a probe finds exactly this, and everything could be looked at.
+    async def errors_are(self, *codes: str, by: ProbeOptions = CURL) -> str:
+        """Wait until a diagnosis with such a probe finds exactly this, and everything could be looked at.
 
         What is printed as its fix is run as it is; what this shows is returned.
         """
@@ -51,7 +57,7 @@ class Probed:
 
         async def probe() -> Sequence[Finding]:
             target = (self.space.namespace, "web")
-            findings = (await run_doctor(options, target, probing=ProbeOptions(pod="curl"))).findings
+            findings = (await run_doctor(options, target, probing=by)).findings
             worse = [one for one in findings if one.severity > Severity.WARNING]
             if [(one.code, one.severity) for one in worse] != [(code, Severity.ERROR) for code in codes]:
                 raise NotYet(f"{[(one.code, one.severity.name, one.problem, one.evidence) for one in worse]}")
@@ -59,6 +65,10 @@ class Probed:
 
         found = await wait_for(f"errors {codes} and no others", probe, PATIENCE_SECONDS)
         return "".join([await paste(one.fix) for one in found])
+
+    async def listen(self, port: int) -> None:
+        body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": port}]}}
+        await self.space.host.patch(SERVICES, "web", body, namespace=self.space.namespace)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -86,14 +96,37 @@ async def probed(world: World) -> AsyncIterator[Probed]:
 
 
 async def test_breakage_5_the_pods_listen_on_another_port(probed: Probed):
-    async def listen(port: int) -> None:
-        body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": port}]}}
-        await probed.space.host.patch(SERVICES, "web", body, namespace=probed.space.namespace)
-
-    await listen(9999)
+    await probed.listen(9999)
     assert "Image: " in await probed.errors_are("MCS093")
-    await listen(80)
+    await probed.listen(80)
     await probed.errors_are()
+
+
+async def test_our_own_image_finds_the_same_where_only_restricted_pods_may_run(
+    probed: Probed, tmp_path_factory: pytest.TempPathFactory
+):
+    dataplane, space = probed.world.bed.dataplane, probed.space
+    assert dataplane is not None
+    dataplane.add_image(IMAGE, unpacked_image(image_inputs(), tmp_path_factory.mktemp("image")).files)
+    member = space.member("member2")
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await member.patch("v1/namespaces", space.namespace, {"metadata": {"labels": enforced}})
+    own = ProbeOptions()
+    await probed.errors_are(by=own)
+    await probed.listen(9999)
+    await probed.errors_are("MCS093", by=own)
+    await probed.listen(80)
+    await probed.consumer.coredns.kill()
+    try:
+        await probed.errors_are("MCS090", by=own)
+    finally:
+        await probed.consumer.coredns.start()
+    await probed.errors_are(by=own)
+
+    async def pods() -> list[str]:
+        return [one["metadata"]["name"] for one in await member.list("v1/pods", namespace=space.namespace)]
+
+    await eventually("the Pods", pods, ["curl"])
 
 
 async def test_breakage_24_coredns_of_the_consumer_is_stopped(probed: Probed):

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbed.pytest_plugin import cannot
-from tools import image
+from tests.support.image import Unpacked, image_inputs, unpacked_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Unpacked:
-    """An image, its files in a folder, and its configuration."""
-
-    image: image.Image
-    root: Path
-    config: dict[str, Any]
+    from tools.image import Inputs
 
 
 @pytest.fixture(scope="session")
-def inputs() -> image.Inputs:
-    """What an image is made of; downloaded by the first run."""
-    try:
-        return image.cached()
-    except image.ImageError as error:
-        cannot(str(error))
+def inputs() -> Inputs:
+    """What an image is made of."""
+    return image_inputs()
 
 
 @pytest.fixture(scope="session")
-def unpacked(inputs: image.Inputs, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
-    folder = tmp_path_factory.mktemp("image")
-    made = image.make(inputs, folder)
-    return Unpacked(made, folder / "root", image.unpack(made.archive, folder / "root"))
+def unpacked(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    return unpacked_image(inputs, tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="session")

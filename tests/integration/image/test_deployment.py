@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from testbed.api import Object
-    from tests.integration.image.conftest import Unpacked
+    from tests.support.image import Unpacked
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,8 +75,7 @@ async def replica(bed: Bed, unpacked: Unpacked, root_user: None) -> AsyncIterato
     def make(name: str) -> ControllerProcess:
         program = command_line(
             deployment()["spec"]["template"],
-            root=unpacked.root,
-            config=unpacked.config,
+            image=unpacked.files,
             spec_file=bed.root / f"{name}.json",
             files={INSIDE: account},
             environ={"KUBERNETES_SERVICE_HOST": str(url.hostname), "KUBERNETES_SERVICE_PORT": str(url.port)},

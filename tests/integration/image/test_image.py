@@ -18,7 +18,7 @@ from tools.licences import LOCK, locked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.image.conftest import Unpacked
+    from tests.support.image import Unpacked
 
 
 def test_an_image_made_anew_is_equal_bit_for_bit(inputs: image.Inputs, unpacked: Unpacked, tmp_path: Path, monkeypatch):
@@ -35,24 +35,24 @@ def test_an_image_made_anew_is_equal_bit_for_bit(inputs: image.Inputs, unpacked:
 
 
 def test_it_has_no_shell_no_package_manager_and_nothing_that_gives_rights(unpacked: Unpacked):
-    files = [each for each in unpacked.root.rglob("*") if not each.is_symlink()]
+    files = [each for each in unpacked.files.root.rglob("*") if not each.is_symlink()]
     assert [str(each) for each in files if each.stat().st_mode & 0o7022] == []
     programs = {
-        str(each.relative_to(unpacked.root)) for each in files if each.is_file() and each.stat().st_mode & 0o111
+        str(each.relative_to(unpacked.files.root)) for each in files if each.is_file() and each.stat().st_mode & 0o111
     }
     commands = {"kubectl-mcs", "mcs-controller-manager", "mcsctl"}
     assert {each for each in programs if ".so" not in each} == {
         f"usr/bin/python{image.PYTHON}",
         *(f"usr/local/bin/{each}" for each in commands),
     }
-    assert [str(each) for each in unpacked.root.rglob("*") if each.is_symlink() and "/bin/" in str(each)] == [
-        str(unpacked.root / "usr/bin/python3")
+    assert [str(each) for each in unpacked.files.root.rglob("*") if each.is_symlink() and "/bin/" in str(each)] == [
+        str(unpacked.files.root / "usr/bin/python3")
     ]
 
 
 def test_it_is_small_and_says_what_it_is(unpacked: Unpacked):
     assert unpacked.image.unpacked < 80e6
-    config = unpacked.config["config"]
+    config = unpacked.files.config["config"]
     assert config["User"] == f"{image.USER}:{image.USER}"
     assert config["Labels"]["org.opencontainers.image.version"] == __version__
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", config["Labels"]["org.opencontainers.image.revision"])
@@ -83,18 +83,20 @@ def test_the_bill_of_materials_has_the_lock_and_the_packages_of_debian(unpacked:
     pinned = locked(image.lock_for_image(LOCK.read_text()))
     assert {name: found.get(name) for name in pinned} == pinned
     assert found.keys() == pinned.keys() | image.KEPT.keys()
-    status = {each.name: each.read_text() for each in (unpacked.root / "var/lib/dpkg/status.d").iterdir()}
+    status = {each.name: each.read_text() for each in (unpacked.files.root / "var/lib/dpkg/status.d").iterdir()}
     assert status.keys() == image.KEPT.keys()
     for name, text in status.items():
         assert f"Version: {found[name]}\n" in text
-        assert (unpacked.root / f"usr/share/doc/{name}").resolve().joinpath("copyright").exists(), name
+        assert (unpacked.files.root / f"usr/share/doc/{name}").resolve().joinpath("copyright").exists(), name
 
 
 def test_everything_that_was_left_can_be_imported(unpacked: Unpacked):
     """No module lacks a library, or a part of the standard library, that is not there."""
-    argv, environ = image.interpreter(unpacked.root)
-    site = unpacked.root / image.SITE
-    extensions = [each for each in unpacked.root.rglob("*.so") if "lib-dynload" in str(each) or site in each.parents]
+    argv, environ = image.interpreter(unpacked.files.root)
+    site = unpacked.files.root / image.SITE
+    extensions = [
+        each for each in unpacked.files.root.rglob("*.so") if "lib-dynload" in str(each) or site in each.parents
+    ]
     names = {each.name.partition(".")[0] for each in extensions if "lib-dynload" in str(each)}
     names |= {
         ".".join((*each.relative_to(site).parent.parts, each.name.partition(".")[0]))

@@ -14,7 +14,7 @@ from mcs_controller import __version__
 from tools import image, release
 
 if TYPE_CHECKING:
-    from tests.integration.image.conftest import Unpacked
+    from tests.support.image import Unpacked
 
 
 @pytest.fixture(scope="module")

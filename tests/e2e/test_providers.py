@@ -78,4 +78,5 @@ async def test_a_cluster_is_deleted(world, stage):
         await world.bed.host.api.delete(CLUSTERS, "member3")
         await scene.answers("answering in member2, after Cluster member3 was deleted", staying)
     scene.kept_up(loop)
+    scene.expected = ("MCS033",)
     await karmada.unjoin(world.bed, "member3")

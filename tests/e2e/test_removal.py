@@ -31,6 +31,7 @@ async def test_a_provider_is_removed(scene):
     await scene.set_clusters(providerClusters=["member2"])
     await scene.answers("in member2, when member1 is no longer a provider", local)
     # It is still a consumer: its own Pods and those of member2.
+    scene.expected = ("MCS077",)
     await scene.answers("in member1, which is still a consumer", remote | local, member="member1")
 
 

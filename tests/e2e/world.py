@@ -30,6 +30,7 @@ from tests.support.fleet import (
     condition_of,
     multiclusterservice,
 )
+from tests.support.no_findings import no_findings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -47,6 +48,7 @@ SCRIPT = Path(__file__).with_name("client.py")
 PATIENCE_SECONDS = 120.0
 """For anything that a healthy fleet does by itself; far more than it takes, as the machine may be busy."""
 SAMPLES = 30
+WELL = {"ServiceApplied": "True", "EndpointSliceDispatched": "True", "EndpointsAvailable": "True"}
 LOOP_THREADS = 4
 LOOP_RATE = 80.0
 GRACE_SECONDS = 15
@@ -258,6 +260,9 @@ class Scene:
         world: where.
         space: the namespace.
         row: of the report.
+
+    Attributes:
+        expected: codes of what a diagnosis finds at the end.
     """
 
     def __init__(self, world: World, space: Space, row: Row) -> None:
@@ -265,6 +270,7 @@ class Scene:
         self.space = space
         self._row = row
         self._origin: dict[str, str] = {}
+        self.expected: tuple[str, ...] = ()
 
     @classmethod
     async def begin(cls, world: World, row: Row, *, members: Iterable[str]) -> Scene:
@@ -277,8 +283,15 @@ class Scene:
         return scene
 
     async def end(self) -> None:
-        """Take the namespace away, without waiting."""
-        await self.space.remove()
+        """Take the namespace away, without waiting. A diagnosis finds nothing where a service says that it is well."""
+        try:
+            for mcs in await self.space.host.list(MCS, namespace=self.namespace):
+                if _conditions(mcs) == WELL:
+                    await no_findings(
+                        self.world.bed, self.namespace, mcs["metadata"]["name"], PATIENCE_SECONDS, but=self.expected
+                    )
+        finally:
+            await self.space.remove()
 
     def knows(self, pods: Iterable[str], member: str) -> None:
         """These Pods are of this member: what is taken down says so instead of their names."""
@@ -374,12 +387,10 @@ class Scene:
         """The MultiClusterService says that all is well, in the end."""
 
         async def read() -> dict[str, str]:
-            mcs = await self.space.mcs(name)
-            return {each["type"]: each["status"] for each in mcs.get("status", {}).get("conditions") or ()}
+            return _conditions(await self.space.mcs(name))
 
-        expected = {"ServiceApplied": "True", "EndpointSliceDispatched": "True", "EndpointsAvailable": "True"}
         words = lambda seen: ", ".join(f"{kind} {status}" for kind, status in sorted(seen.items()))  # noqa: E731
-        await self.becomes("conditions of the MultiClusterService", expected, read, told=words)
+        await self.becomes("conditions of the MultiClusterService", WELL, read, told=words)
 
     def loop(self, member: str = "member2", name: str = "web") -> Loop:
         """A client that asks without end."""
@@ -510,6 +521,10 @@ class Scene:
                 lines += [f"    {_endpoint(endpoint)}" for endpoint in each["endpoints"] or ()]
         lines.append(f"the end of the controller's log:\n{self.world.controller.tail(20)}")
         return "\n".join(lines)
+
+
+def _conditions(mcs: Object) -> dict[str, str]:
+    return {each["type"]: each["status"] for each in mcs.get("status", {}).get("conditions") or ()}
 
 
 def _endpoint(endpoint: Object) -> str:

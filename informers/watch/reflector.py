@@ -259,9 +259,8 @@ class Reflector(Generic[T]):
             return True
         found, before = differences(versions(), server), self._disputed
         self._disputed = found
-        if new := sorted(
-            found.items() - before.items()
-        ):  # what a list did not settle is there to stay: see Undecodable
+        # What a list did not settle is there to stay: see Undecodable.
+        if new := sorted(found.items() - before.items()):
             self._metrics.missed(str(self._resource), len(new))
             self.list_anew(f"the watch did not tell of {len(new)} objects, as {new[0][0]}")
         else:

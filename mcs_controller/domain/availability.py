@@ -219,6 +219,14 @@ def offer_of(work: Work) -> Offer | None:
         return None
 
 
+def endpoints_of(work: Work) -> Sequence[_Endpoint]:
+    """The endpoints of the slice in a Work; none if it holds none that can be read."""
+    try:
+        return (_slice.decode(work.manifests[0].raw).endpoints or ()) if work.manifests else ()
+    except UNDECODABLE:
+        return ()
+
+
 def own_summary(slice_: EndpointSlice) -> Offer | None:
     """What of a consumer's own slice the verdict depends on; None if nothing."""
     return _native(slice_)

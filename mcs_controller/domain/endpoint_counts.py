@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from informers.errors import UNDECODABLE
+from mcs_controller.domain.availability import endpoints_of
 from mcs_controller.domain.selection import consumers_of, providers_of
 from mcs_controller.domain.service_delivery import was_taken
 from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of
@@ -48,30 +46,10 @@ class SliceCounts(NamedTuple):
     ready: int = 0
 
 
-class _Conditions(msgspec.Struct):
-    ready: bool | None = None
-
-
-class _Endpoint(msgspec.Struct):
-    conditions: _Conditions | None = None
-
-
-class _Slice(msgspec.Struct):
-    endpoints: list[_Endpoint] | None = None
-
-
-_slice = msgspec.json.Decoder(_Slice)
-
-
 def endpoints_in(work: Work) -> SliceCounts:
     """Those in the slice of a Work; none if it holds none that can be read."""
-    try:
-        endpoints = _slice.decode(work.manifests[0].raw).endpoints if work.manifests else None
-    except UNDECODABLE:
-        endpoints = None
-    # One that does not say whether it is ready is.
-    ready = [one for one in endpoints or () if one.conditions is None or one.conditions.ready is not False]
-    return SliceCounts(len(endpoints or ()), len(ready))
+    ready = [one.is_ready for one in endpoints_of(work)]
+    return SliceCounts(len(ready), sum(ready))
 
 
 def count_endpoints(

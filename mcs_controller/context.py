@@ -21,6 +21,7 @@ from mcs_controller.key_mutex import KeyMutex
 from mcs_controller.members.cache_memory import default_cache_bytes
 from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
+from mcs_controller.metrics import ServiceMetrics
 from mcs_controller.reconcilers.member_works import MemberWorks
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.reconcilers.writes import ReservedWorks
@@ -111,13 +112,14 @@ class ControllerContext:
 
     def show_services(self, services: CachedClient[MultiClusterService]) -> None:
         """Show conditions and endpoints of MultiClusterServices as metrics, while this process leads."""
-        self.metrics.watch_services(
+        shown = ServiceMetrics(
             services.store,
             self.works.store,
             RegisteredClusters(self.clusters.store),
             limit=self.options.metrics_service_pairs,
             leads=self._may_write,
         )
+        self.metrics.registry.register(shown)
 
     @cached_property
     def works(self) -> CachedClient[Work]:

@@ -75,24 +75,13 @@ class Metrics:
         """Show what each member's slices make the control plane hold."""
         self.registry.register(_MemberWorks(works))
 
-    def watch_services(
-        self,
-        services: Store[MultiClusterService],
-        works: Store[Work],
-        clusters: Clusters,
-        *,
-        limit: int,
-        leads: Callable[[], bool],
-    ) -> None:
-        """Show the conditions and the endpoints of MultiClusterServices while this process `leads`.
 
-        `limit` is how many pairs of provider and consumer are shown, as Prometheus keeps a series for each.
-        """
-        self.registry.register(_Services(services, works, clusters, limit=limit, leads=leads))
+class ServiceMetrics(Collector):
+    """Conditions and endpoints of MultiClusterServices, while this process `leads`.
 
-
-class _Services(Collector):
-    """By namespace and name; what goes beyond the limit is left out by whole services, and counted."""
+    `limit` is how many pairs of provider and consumer are shown, as Prometheus keeps a series for each. Of what goes
+    beyond it, by namespace and name, whole services are left out, and counted.
+    """
 
     def __init__(
         self,
@@ -112,6 +101,7 @@ class _Services(Collector):
         """What was counted in a Work's manifests when metrics were read last: most are the same the next time."""
 
     def collect(self) -> Iterable[Metric]:
+        """What a scrape shows."""
         service, pair = ["namespace", "service"], ["provider_cluster", "consumer_cluster"]
         states = GaugeMetricFamily(
             "mcs_services", "MultiClusterServices, by condition.", labels=["type", "status", "reason"]

@@ -11,7 +11,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.endpoint_counts import SliceCounts
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.features import FEATURES
-from mcs_controller.metrics import Metrics
+from mcs_controller.metrics import Metrics, ServiceMetrics
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.runtime.feature_gates import FeatureGates
 from tests.support.builders import cluster, collected_work, condition, dispatched_work, endpoint, mcs, slice_
@@ -51,13 +51,14 @@ class Services:
         self.api.seed(collected_work("m1", WEB), dispatched_work("m1", "m2", WEB) | TAKEN)
         self.registry = CollectorRegistry()
         self.leads = True
-        Metrics(self.registry).watch_services(
+        shown = ServiceMetrics(
             self.api.informer(MULTICLUSTERSERVICES).store,
             self.api.informer(WORKS, WORK_INDEXES).store,
             RegisteredClusters(self.api.informer(CLUSTERS).store),
             limit=limit,
             leads=lambda: self.leads,
         )
+        self.registry.register(shown)
 
     def shown(self) -> dict[str, float]:
         """What begins with mcs_: the values of the labels, without the namespace."""

@@ -20,7 +20,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 SLOWEST: Final = 10
-"""How many of the slowest tests are named at the end."""
+"""How many of the slowest tests, and of the slowest files, are named at the end."""
 
 REPEATS: Final = 2
 """How often a test that failed is run again; it has to pass each time."""
@@ -101,14 +102,21 @@ class Counter:
 
     def slowest(self) -> list[tuple[float, str]]:
         """The tests, set-ups and tear-downs that took longest, the slowest first: (seconds, name)."""
-        return sorted(((seconds, name) for name, seconds in self.seconds.items()), reverse=True)[:SLOWEST]
+        return _slowest((seconds, name) for name, seconds in self.seconds.items())
+
+    def files(self) -> list[tuple[float, str]]:
+        """The files that took longest, the slowest first: (seconds, path)."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for name, seconds in self.seconds.items():
+            sums[name.split(" ", 1)[1].split("::")[0]] += seconds
+        return _slowest((seconds, path) for path, seconds in sums.items())
 
 
 def run_here(arguments: Sequence[str]) -> int:
     """One run, in this process. Returns pytest's exit code."""
     counter = Counter()
     exit_code = int(pytest.main([*arguments], plugins=[counter]))
-    _print_slowest(counter.slowest())
+    _print_slowest("tests, set-ups and tear-downs", counter.slowest())
     print(_closing_line([counter.counts(exit_code)]), flush=True)
     return exit_code
 
@@ -151,7 +159,10 @@ def run_side_by_side(
             return True
 
         ended = _run(parts, start, interrupted, at_once)
-        _print_slowest(sorted((each for part in ended for each in part.slowest()), reverse=True)[:SLOWEST])
+        _print_slowest("files", _slowest(each for part in ended for each in part.times("files")))
+        _print_slowest(
+            "tests, set-ups and tear-downs", _slowest(each for part in ended for each in part.times("tests"))
+        )
         for number, part in enumerate(ended, 1):
             print(f"part {number} of {len(parts)}: {part.part.name}: {part.verdict()}")
         failed = [name for part in ended for name in part.failed()]
@@ -198,8 +209,12 @@ def _closing_line(results: Sequence[Counts], flaky: int = 0) -> str:
     return f"{line}, {flaky} flaky" if flaky else line
 
 
-def _print_slowest(slowest: Sequence[tuple[float, str]]) -> None:
-    print(f"\nThe {len(slowest)} slowest tests, set-ups and tear-downs:")
+def _slowest(times: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
+    return sorted(times, reverse=True)[:SLOWEST]
+
+
+def _print_slowest(things: str, slowest: Sequence[tuple[float, str]]) -> None:
+    print(f"\nThe {len(slowest)} slowest {things}:")
     for seconds, name in slowest:
         print(f"{seconds:8.1f} s  {name}")
     print()
@@ -262,13 +277,15 @@ class _Running:
         """What pytest raised when all tests had run; a failure of the part."""
         return str(self.told().get("leak", ""))
 
-    def slowest(self) -> list[tuple[float, str]]:
-        return [(seconds, name) for seconds, name in self.told().get("slowest", ())]
+    def times(self, what: str) -> list[tuple[float, str]]:
+        """The slowest `tests` or `files` of this part: (seconds, name)."""
+        return [(seconds, name) for seconds, name in self.told().get(what, ())]
 
     def verdict(self) -> str:
         if not self.report.exists():
             return f"did not come to its end (exit code {self.process.returncode})"
-        return next((line for line in reversed(self.lines()) if line.strip()), "no output").strip("= ")
+        last = next((line for line in reversed(self.lines()) if line.strip()), "no output").strip("= ")
+        return f"{last}, {self.told()['cpu']:.0f} s of CPU time"
 
 
 @contextmanager
@@ -320,7 +337,9 @@ def _part(parent: int, report: Path, arguments: list[str]) -> int:
                 "failed": sorted(counter.failed),
                 "stopped": counter.stopped,
                 "leak": leak,
-                "slowest": counter.slowest(),
+                "tests": counter.slowest(),
+                "files": counter.files(),
+                "cpu": sum(os.times()[:4]),  # of this process, and of those that it has waited for
             }
         )
     )

@@ -114,8 +114,10 @@ def test_failures_and_the_slowest_tests_are_named_at_the_end(
     write(parts[1], "import time\ndef test_sleeps(): time.sleep(1)\n")
     run_side_by_side(parts, [], at_once=2)
     lines = capfdbinary.readouterr().out.decode().splitlines()
-    [heading] = [number for number, line in enumerate(lines) if "slowest tests" in line]
-    assert lines[heading + 1].endswith("test_two.py::test_sleeps")
+    for things, name in (("files", "test_two.py"), ("tests", "test_two.py::test_sleeps")):
+        [heading] = [number for number, line in enumerate(lines) if f"slowest {things}" in line]
+        assert lines[heading + 1].endswith(name)
+    assert [line for line in lines if line.startswith("part ")][-1].endswith("s of CPU time")
     assert lines[-2].startswith("FAILED ")
     assert lines[-2].endswith("test_one.py::test_fails")
 

@@ -22,7 +22,7 @@ Each change happens to a fleet at rest: two services, two providers whose slices
 consumers, and objects of others everywhere. Whenever writes are on their way, the process is killed with each of
 their subsets having arrived: before and after each write took effect, in every order. Of more than {whole} at once, the
 subsets with none, one, all and all but one of them, and the first ones (`make test-long`: of more than {long}). Another
-process begins from each world that is left behind (`make test`: from every second one, as they differ by little), and
+process begins from each world that is left behind (`make test`: from every fourth one, as they differ by little), and
 has to bring about what the rules say; one more after that writes nothing.
 
 Killed is: *stand-alone*, the process with all controllers; *beside Karmada*, the process with those of

@@ -237,6 +237,8 @@ class _Running:
             command = [sys.executable, "-m", _MODULE, str(there), str(report), *part.paths, *cache, *arguments]
             process = subprocess.Popen(
                 command,
+                # API servers that look for work on CPUs which the others need take a third more of them at rest.
+                env={"GOMAXPROCS": "1", **os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

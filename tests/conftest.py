@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from testbed.controller import RECENT
+from tests.support.scale import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +28,13 @@ LOG_LINES = 40
 
 # Whose tests open connections. Those of the others do not, and are too many to look after each.
 WITH_CONNECTIONS = ("tests/integration/", "tests/e2e/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked as long, and count it as deselected, unless this is `make test-long`."""
+    if not LONG and (left := [item for item in items if item.get_closest_marker("long")]):
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(wrapper=True)

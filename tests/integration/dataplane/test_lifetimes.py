@@ -19,6 +19,9 @@ from testbed.dataplane import leftovers, names, network
 from testbed.state import BEDS
 from tests.integration.dataplane.support import HELLO, curl, pod, running
 
+# The bed's own life changes seldom, and each of these starts beds of its own.
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 

@@ -11,7 +11,6 @@ import pytest_asyncio
 from testbed import Bed
 from testbed.bed import HOST_NAME
 from testbed.pytest_plugin import require_components
-from tests.support.scale import LONG
 from tools.components import KUBERNETES_VERSION, OLDER_KUBERNETES_VERSION, apiserver
 
 if TYPE_CHECKING:
@@ -37,13 +36,16 @@ class ServerKind(NamedTuple):
 # v1.32 has streaming lists switched on, v1.31 and v1.33 have not: its users switch them off, and so does a case here.
 SERVERS = {
     "newest": ServerKind(KUBERNETES_VERSION),
+    "older": ServerKind(OLDER_KUBERNETES_VERSION),
     "older-without-streaming-lists": ServerKind(OLDER_KUBERNETES_VERSION, ("--feature-gates=WatchList=false",)),
 }
-if LONG:  # it differs from each of the others in one thing alone
-    SERVERS["older"] = ServerKind(OLDER_KUBERNETES_VERSION)
+MARKS = {"older": pytest.mark.long}
+"""It differs from each of the others in one thing alone."""
 
 
-@pytest.fixture(scope="session", params=list(SERVERS.values()), ids=list(SERVERS))
+@pytest.fixture(
+    scope="session", params=[pytest.param(kind, id=name, marks=MARKS.get(name, ())) for name, kind in SERVERS.items()]
+)
 def server_kind(request: pytest.FixtureRequest, binaries: dict[str, Path]) -> ServerKind:
     """The kind of server in turn; tests of one kind run after each other."""
     kind: ServerKind = request.param

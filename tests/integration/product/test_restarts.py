@@ -113,7 +113,7 @@ async def test_killed_in_the_middle_of_its_work_again_and_again_it_gets_it_done(
     await space.exists_in_members()
     await first.kill()
     await start_world(space)
-    assert await killed_again_and_again(run, space, "making", 6) >= 3
+    assert await killed_again_and_again(run, space, "making", 10) >= 3
     await world_is(space, COMPLETE)
     for name in ("web", "all"):
         await space.succeeded(name, but=["MCS004", "MCS005"])  # the last process has been killed, too

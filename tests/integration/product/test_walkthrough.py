@@ -224,12 +224,19 @@ async def kubectl(binaries: dict[str, Path], plane: ControlPlane, *arguments: st
 # consumer beside a new provider.
 VERSIONS: dict[str, dict[str, str]] = {
     "newest-members": {},
-    "older-members": dict.fromkeys(("member1", "member2"), OLDER_KUBERNETES_VERSION),
+    "older-members": dict.fromkeys(("member1", "member2"), OLDER_KUBERNETES_VERSION),  # in `make test-long`
     "older-everywhere": dict.fromkeys((HOST_NAME, "member1", "member2"), OLDER_KUBERNETES_VERSION),
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(VERSIONS.values()), ids=list(VERSIONS))
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="session",
+    params=[
+        pytest.param(versions, id=name, marks=pytest.mark.long if name == "older-members" else ())
+        for name, versions in VERSIONS.items()
+    ],
+)
 async def fleet_bed(request: pytest.FixtureRequest, binaries: dict[str, Path]) -> AsyncIterator[Bed]:
     """In place of the shared fleet: one of these versions."""
     versions: dict[str, str] = request.param

@@ -15,7 +15,8 @@ import pytest
 from testbed import Bed, ProcessFailed, wait_for
 from testbed.identity import processes_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+# The bed's own life changes seldom, and each of these starts beds of its own.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

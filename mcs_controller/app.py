@@ -22,10 +22,11 @@ from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.subjects import service_of_write
+from mcs_controller.features import FEATURES
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
-from mcs_controller.runtime.http import ListenError
+from mcs_controller.runtime.http import HttpServer, ListenError
 from mcs_controller.runtime.leader_election import (
     LeaderElectionConfig,
     LeaderElector,
@@ -45,6 +46,7 @@ from workqueue.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from informers.cache.factory import InformerFactory
     from informers.client.config import ClientConfig
     from workqueue.clock import Clock
 
@@ -191,11 +193,58 @@ async def run(options: Options) -> None:
         ctx.announce()
         if why := why_unserved(options):
             manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)
+        if options.status_page_bind_address not in ("", "0"):
+            await _serve_status_page(ctx, elector, stack)
         # What was made until now lives as long as the process; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         with stop_on_signals(manager.stop):
             await manager.run()
+
+
+async def _serve_status_page(ctx: ControllerContext, elector: LeaderElector | None, stack: AsyncExitStack) -> None:
+    """Serve it until the stack is left, also by a process that stands by."""
+    # What nobody switches on takes no memory.
+    from mcs_controller.statuspage.errors import RecentErrors
+    from mcs_controller.statuspage.model import Gate, ProcessView
+    from mcs_controller.statuspage.server import StatusPage
+
+    options, clock, errors = ctx.options, ctx.clock, RecentErrors()
+    logging.getLogger().addHandler(errors)
+    stack.callback(logging.getLogger().removeHandler, errors)
+    began = clock.monotonic()
+    gates = tuple(Gate(name=one.name, enabled=options.feature_gates.enabled(one.name)) for one in FEATURES)
+
+    def process() -> ProcessView:
+        return ProcessView(
+            name=AGENT_NAME if options.cluster_name else NAME,
+            version=__version__,
+            identity=elector.config.identity if elector is not None else "",
+            leads=elector is None or elector.is_leader,
+            leader=elector.holder if elector is not None else "",
+            agent_of=options.cluster_name,
+            uptime=clock.monotonic() - began,
+            gates=gates,
+            controllers=tuple(sorted(ctx.enabled)),
+        )
+
+    def members() -> dict[str, InformerFactory]:
+        found = ctx.metrics.runtime.informer_families.factories()
+        return {cluster: informers for cluster, informers in found.items() if cluster}
+
+    page = StatusPage(
+        process=process,
+        informers=ctx.informers,
+        clusters=members,
+        errors=errors,
+        clock=clock,
+        unserved=why_unserved(options),
+    )
+    server = HttpServer("status page", options.status_page_bind_address, page.routes())
+    await stack.enter_async_context(server)
+    _log.info(
+        "Serving the status page", extra={"addresses": ",".join(f"{host}:{port}" for host, port in server.addresses)}
+    )
 
 
 async def _api_servers(options: Options, clock: Clock) -> tuple[ClientConfig, ClientConfig | None]:

@@ -411,6 +411,13 @@ class Options:
     health_probe_bind_address: str = flag(
         ":10357", _SIGHT, "Where /healthz and /readyz are served; 0 switches it off.", parse=_address
     )
+    status_page_bind_address: str = flag(
+        "0",
+        _SIGHT,
+        "Where a read-only page shows services, clusters, caches and the latest warnings, without authentication; "
+        "127.0.0.1:8081 is for `kubectl port-forward`. See docs/status-page.md. 0 switches it off.",
+        parse=_address,
+    )
     v: int = flag(
         2,
         _SIGHT,

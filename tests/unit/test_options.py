@@ -67,6 +67,7 @@ CONTRACT: dict[str, Any] = {
     "cluster_failure_threshold": 30.0,
     "metrics_bind_address": ":8080",
     "metrics_service_pairs": 1000,
+    "status_page_bind_address": "0",
     "health_probe_bind_address": ":10357",
     "logging_format": "text",
     # Ours; the defaults are what Karmada does.

@@ -6,7 +6,7 @@ In camel case the field names are those of the JSON variant. Ages are seconds si
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from mcs_controller.domain.selection import consumers_of, providers_of
 from mcs_controller.domain.works import Role, origin_of, role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
@@ -262,34 +262,47 @@ def state_of(mcs: MultiClusterService) -> State:
     return "ready" if all(one.status == "True" for one in mcs.conditions) else "not ready"
 
 
-def view_services(
-    services: Collection[MultiClusterService],
-    works_of: Callable[[str, str], Sequence[Work]],
-    clusters: Clusters,
-    query: Query,
-) -> ServicesView:
-    """The page that is asked for, or the last one. `works_of` a namespace and a name are those of that service."""
+class Selected(NamedTuple):
+    """The services of a page; the rest as in `ServicesView`."""
+
+    total: int
+    states: dict[str, int]
+    matching: int
+    page: int
+    pages: int
+    shown: list[MultiClusterService]
+
+
+def select_services(services: Iterable[MultiClusterService], query: Query) -> Selected:
+    """The page that is asked for, or the last one."""
     states = [(state_of(mcs), mcs) for mcs in services]
-    matching = sorted(
-        (mcs.metadata.namespace, mcs.metadata.name, state, mcs)
+    matching = [
+        mcs
         for state, mcs in states
         if query.namespace in ("", mcs.metadata.namespace)
         and not (query.not_ready and state in ("ready", "not served"))
-    )
+    ]
+    matching.sort(key=lambda mcs: (mcs.metadata.namespace, mcs.metadata.name))
     pages = max(1, -(-len(matching) // MAX_SERVICES))
     page = min(query.page, pages)
-    shown = matching[(page - 1) * MAX_SERVICES : page * MAX_SERVICES]
-    return ServicesView(
+    return Selected(
         total=len(states),
         states=dict(sorted(Counter(state for state, _ in states).items())),
         matching=len(matching),
         page=page,
         pages=pages,
-        shown=tuple(_view_service(mcs, state, works_of(*name), clusters) for *name, state, mcs in shown),
+        shown=matching[(page - 1) * MAX_SERVICES : page * MAX_SERVICES],
     )
 
 
-def _view_service(mcs: MultiClusterService, state: State, works: Sequence[Work], clusters: Clusters) -> ServiceView:
+def view_services(selected: Selected, shown: Iterable[ServiceView]) -> ServicesView:
+    """The page, with a view of each of its services."""
+    return ServicesView(**{**selected._asdict(), "shown": tuple(shown)})
+
+
+def view_service(mcs: MultiClusterService, works: Sequence[Work], clusters: Clusters) -> ServiceView:
+    """One service, of which `works` are."""
+    state = state_of(mcs)
     providers, consumers = providers_of(mcs, clusters), consumers_of(mcs, clusters)
     served = state != "not served"
     total = len(providers) * len(consumers) - len({*providers} & {*consumers}) if served else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -19,10 +20,12 @@ from mcs_controller.statuspage.model import (
     Overview,
     Query,
     ServicesView,
+    select_services,
     view_caches,
     view_clusters,
     view_errors,
     view_flows,
+    view_service,
     view_services,
 )
 
@@ -77,7 +80,7 @@ class StatusPage:
         self._clock = clock
         self._unserved = unserved
 
-    def overview(self, query: Query) -> Overview:
+    async def overview(self, query: Query) -> Overview:
         """What is known now."""
         members = self._members()
         caches = [*self._caches("", self._informers)]
@@ -85,7 +88,7 @@ class StatusPage:
             caches += self._caches(name, informers)
         clusters = self._control_plane(resources.CLUSTERS)
         registered = RegisteredClusters(clusters.store) if clusters is not None else None
-        services = self._services(query, registered) if registered is not None else None
+        services = await self._services(query, registered) if registered is not None else None
         ages = {
             one.cluster: one.age
             for one in caches
@@ -111,7 +114,7 @@ class StatusPage:
         if not is_own_name(request.headers.get("Host", "")):
             # A web page elsewhere may give its own name this address, and have a browser read what is served here.
             raise web.HTTPMisdirectedRequest(text="Ask by address, as localhost, or by the name of a Service.\n")
-        page = self.overview(Query.parse(request.query))
+        page = await self.overview(Query.parse(request.query))
         wants_json = request.query.get("output") == "json" or _prefers_json(request.headers.get("Accept", ""))
         if wants_json:
             body, kind = msgspec.json.encode(page), "application/json"
@@ -122,17 +125,17 @@ class StatusPage:
     def _control_plane(self, resource: Resource[Any]) -> SharedInformer[Any] | None:
         return next((one for one in self._informers.informers if one.resource is resource), None)
 
-    def _services(self, query: Query, clusters: RegisteredClusters) -> ServicesView | None:
+    async def _services(self, query: Query, clusters: RegisteredClusters) -> ServicesView | None:
         services, works = self._control_plane(resources.MULTICLUSTERSERVICES), self._control_plane(resources.WORKS)
         if services is None or works is None:
             return None
-        store = works.store
-        return view_services(
-            list(services.store.values()),
-            lambda namespace, name: list(store.by_index(BY_SERVICE, (namespace, name))),
-            clusters,
-            query,
-        )
+        selected = select_services(services.store.values(), query)
+        views = []
+        for mcs in selected.shown:
+            found = works.store.by_index(BY_SERVICE, (mcs.metadata.namespace, mcs.metadata.name))
+            views.append(view_service(mcs, list(found), clusters))
+            await asyncio.sleep(0)  # all else has its turn after each: a service may have many endpoints
+        return view_services(selected, views)
 
     def _caches(self, cluster: str, informers: InformerFactory) -> Iterator[CacheView]:
         """Collections of one kind together, as in the metrics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +10,7 @@ from mcs_controller.api.resources import CLUSTERS, ENDPOINTSLICES, MULTICLUSTERS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.indexes import WORK_INDEXES
 from mcs_controller.statuspage.errors import RecentErrors
-from mcs_controller.statuspage.model import Gate, ProcessView
+from mcs_controller.statuspage.model import Gate, Overview, ProcessView, Query
 from mcs_controller.statuspage.server import StatusPage
 from tests.support.builders import cluster, collected_work, condition, dispatched_work, endpoint, mcs, slice_
 from tests.support.clock import FakeClock
@@ -60,6 +61,10 @@ class PageWorld:
             clock=self.clock,
             unserved="" if serves else "the feature gate is off",
         )
+
+    def overview(self, query: Query) -> Overview:
+        """What the page shows; nothing is waited for."""
+        return asyncio.run(self.page.overview(query))
 
     def member(self, name: str, *, age: float | None = 0.4, slices: int = 0, **fields: Any) -> None:
         """Register a Cluster, and watch its slices, heard of so many seconds ago."""

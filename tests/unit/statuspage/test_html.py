@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 def page(world: PageWorld, **query: object) -> Node:
-    return read_html(render(world.page.overview(Query(**query))))  # type: ignore[arg-type]
+    return read_html(render(world.overview(Query(**query))))  # type: ignore[arg-type]
 
 
 def a_page_of(text: str) -> tuple[str, Node]:
@@ -43,7 +43,7 @@ def a_page_of(text: str) -> tuple[str, Node]:
     log = logging.Logger("test")
     log.addHandler(world.errors)
     log.warning(text, extra={"words": text})
-    overview = world.page.overview(Query(namespace="default"))
+    overview = world.overview(Query(namespace="default"))
     renamed = msgspec.structs.replace(overview, unserved=text, query=Query(namespace=text, not_ready=True))
     rendered = render(renamed)
     return rendered, read_html(rendered)
@@ -164,7 +164,7 @@ def test_a_page_of_the_longest_messages_stays_small():
     said = [condition(f"C{number}", "False", "R", "x" * 32_000) for number in range(3)]
     for number in range(30):
         world.api.seed(mcs(f"web-{number:05}", conditions=said))
-    assert len(render(world.page.overview(Query()))) < 300_000
+    assert len(render(world.overview(Query()))) < 300_000
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from informers.cache.store import Store
 from mcs_controller.domain import well_known as wk
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.statuspage.model import (
@@ -18,12 +17,11 @@ from mcs_controller.statuspage.model import (
     Overview,
     PairView,
     Query,
-    ServicesView,
     ServiceView,
     clip,
     count_pairs,
+    select_services,
     view_caches,
-    view_services,
 )
 from tests.support.builders import an_mcs, condition, mcs
 from tests.support.status_page import PROCESS, WELL, PageWorld
@@ -32,7 +30,7 @@ UNAVAILABLE = condition(wk.ENDPOINTS_AVAILABLE, "False", "NoEndpointSlice", "m2:
 
 
 def shown(world: PageWorld, **query: object) -> Overview:
-    return world.page.overview(Query(**query))  # type: ignore[arg-type]
+    return world.overview(Query(**query))  # type: ignore[arg-type]
 
 
 def services(world: PageWorld, **query: object) -> dict[str, ServiceView]:
@@ -124,12 +122,9 @@ def test_what_makes_no_sense_in_the_address_is_as_if_it_were_not_there(parameter
 def test_of_ten_thousand_services_one_page_is_shown_and_the_last_one_for_a_number_beyond_it():
     many = [an_mcs(f"web-{number:05}", conditions=WELL) for number in range(10_000)]
 
-    def look(page: int) -> ServicesView:
-        return view_services(many, lambda *_: [], RegisteredClusters(Store()), Query(page=page))
-
-    first, last = look(1), look(999_999)
+    first, last = (select_services(many, Query(page=page)) for page in (1, 999_999))
     assert (first.total, first.pages, len(first.shown)) == (10_000, 10_000 // MAX_SERVICES, MAX_SERVICES)
-    assert (last.page, last.shown[-1].name) == (first.pages, "web-09999")
+    assert (last.page, last.shown[-1].metadata.name) == (first.pages, "web-09999")
 
 
 def test_of_two_hundred_clusters_few_pairs_are_counted_among_them_those_that_have_endpoints():

@@ -86,8 +86,9 @@ $(BENCH): $(READY) requirements/bench.txt
 lock: ## renew requirements/ for pyproject.toml: make lock [ARGS=--upgrade]
 	@python3 -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "$(UV)"
-	@$(COMPILE) --output-file requirements/dev.txt --group dev
+	@$(COMPILE) --output-file requirements/dev.txt --extra otel --group dev
 	@$(COMPILE) --output-file requirements/runtime.txt --constraint requirements/dev.txt
+	@$(COMPILE) --output-file requirements/otel.txt --extra otel --constraint requirements/dev.txt
 	@$(COMPILE) --output-file requirements/bench.txt --constraint requirements/dev.txt --group bench
 	@echo "now: make setup docs test-unit"
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from informers.cache.factory import InformerFactory
     from informers.client.config import ClientConfig
+    from mcs_controller.tracing.reconcilers import Tracer
     from workqueue.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -158,10 +159,17 @@ async def run(options: Options) -> None:
         def may_write() -> bool:
             return elector is None or elector.is_leader
 
+        tracer = await _start_tracing(stack, elector) if options.tracing else None
+
         def limit() -> TokenBucket:
             return TokenBucket(options.kube_api_qps, options.kube_api_burst, clock=clock)
 
-        host = await client(limiter=limit(), may_write=may_write, on_write=WriteLog(service_of=service_of_write))
+        host = await client(
+            limiter=limit(),
+            may_write=may_write,
+            on_write=WriteLog(service_of=service_of_write),
+            tracing=tracer.requests() if tracer is not None else None,
+        )
         # With a limit of their own: what people are told must not delay what is done.
         event_client = await client(limiter=limit())
         manager = Manager(
@@ -187,6 +195,7 @@ async def run(options: Options) -> None:
             metrics=metrics,
             own_member=own_member,
             may_write=may_write,
+            tracer=tracer,
         )
         ctx.local_execution = start_standalone(ctx)
         start_controllers(ctx)
@@ -200,6 +209,20 @@ async def run(options: Options) -> None:
         gc.freeze()
         with stop_on_signals(manager.stop):
             await manager.run()
+
+
+async def _start_tracing(stack: AsyncExitStack, elector: LeaderElector | None) -> Tracer:
+    """Export spans until the stack is left; what is left then is sent before it ends, for some seconds at most."""
+    from mcs_controller.tracing.spans import ChangeTracer, exporting, new_provider
+
+    provider = exporting(new_provider(NAME, __version__, elector.config.identity if elector is not None else ""))
+
+    async def shut_down() -> None:
+        await asyncio.to_thread(provider.shutdown)
+
+    stack.push_async_callback(shut_down)
+    _log.info("Tracing changes")
+    return ChangeTracer(provider)
 
 
 async def _serve_status_page(ctx: ControllerContext, elector: LeaderElector | None, stack: AsyncExitStack) -> None:

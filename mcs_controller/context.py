@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mcs_controller.runtime.events import Recorder
     from mcs_controller.runtime.manager import Manager
     from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
+    from mcs_controller.tracing.reconcilers import Tracer
     from workqueue import Flow
     from workqueue.clock import Clock
 
@@ -83,11 +84,12 @@ class ControllerContext:
         metrics: Metrics,
         own_member: ClientConfig | None = None,
         may_write: Callable[[], bool] = lambda: True,
+        tracer: Tracer | None = None,
     ) -> None:
         """Watches nothing yet.
 
         `own_member` is an agent's way to the cluster that it runs in. `may_write` is asked before each write to a
-        member.
+        member. `tracer` is told of changes, if they are traced.
         """
         self.options = options
         self.enabled = enabled_controllers(options)
@@ -105,6 +107,7 @@ class ControllerContext:
         self._user_agent = user_agent
         self._own_member = own_member
         self._may_write = may_write
+        self.tracer = tracer
         self.local_execution: LocalExecution | None = None
         self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []
@@ -188,6 +191,7 @@ class ControllerContext:
             own=self._own_member,
             memory=memory,
             may_write=self._may_write,
+            tracing=self.tracer.requests if self.tracer is not None else None,
         )
         self.manager.add_runnable(members, needs_leader=True)
         return members

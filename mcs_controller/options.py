@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import Field, dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -165,6 +166,12 @@ def _items(text: str) -> list[str]:
 def _address(text: str, _: Mapping[str, Any]) -> str:
     parse_address(text)
     return text
+
+
+def _tracing(wanted: bool, _: Mapping[str, Any]) -> bool:
+    if wanted and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
+        raise ValueError("the packages of OpenTelemetry are missing: pip install 'mcs-controller[otel]'")
+    return wanted
 
 
 def _file(path: str, _: Mapping[str, Any]) -> str:
@@ -417,6 +424,13 @@ class Options:
         "Where a read-only page shows services, clusters, caches and the latest warnings, without authentication; "
         "127.0.0.1:8081 is for `kubectl port-forward`. See docs/status-page.md. 0 switches it off.",
         parse=_address,
+    )
+    tracing: bool = flag(
+        False,
+        _SIGHT,
+        "Send spans of each change of a slice by OTLP over HTTP, as the environment variables OTEL_* say. Needs the "
+        "packages of the extra `otel`, which the image has not. See docs/tracing.md.",
+        parse=_tracing,
     )
     v: int = flag(
         2,

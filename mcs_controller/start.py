@@ -42,6 +42,7 @@ from mcs_controller.reconcilers.service_export import (
 from mcs_controller.reconcilers.service_import import ServiceImportReconciler
 from mcs_controller.reconcilers.service_status import ServiceStatusReconciler, StatusAggregator
 from mcs_controller.runtime.controller import Controller, enqueue_object
+from mcs_controller.tracing.reconcilers import TracedSlices
 from workqueue import LOW
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.context import ControllerContext
     from mcs_controller.reconcilers.endpointslice_collect import CollectSource
-    from mcs_controller.runtime.reconcile import ClusterRequest, Request
+    from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
 
 
 COLLECT_WORKERS = 3
@@ -216,7 +217,7 @@ def _start_slices(
         leaving=leaving,
         new_id=new_id,
     )
-    reconciler = EndpointSliceReconciler(
+    reconciler: Reconciler[ClusterRequest] = EndpointSliceReconciler(
         works=ctx.slice_works,
         collection=collection,
         dispatch=dispatch,
@@ -226,6 +227,9 @@ def _start_slices(
     name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.SLICE_COLLECT_CONTROLLER
     workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
     flow = by_service(providers.slices if providers is not None else lambda _: None)
+    if ctx.tracer is not None:
+        slices = providers.slices if providers is not None else lambda _: None
+        reconciler = TracedSlices(reconciler, ctx.tracer, slices=slices, works=ctx.works.store)
     controller = ctx.controller(name, reconciler, workers=workers, flow=flow)
     ctx.slice_requests.connect(controller.enqueue)
     if providers is not None:

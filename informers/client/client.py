@@ -7,8 +7,8 @@ How requests travel is in :mod:`informers.client.transport`, what watch events m
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -31,6 +31,7 @@ from informers.meta import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -89,6 +90,10 @@ class Write(NamedTuple):
     answer: KubeObject | None
 
 
+WriteTracing: TypeAlias = "Callable[[str, str, object], AbstractContextManager[Mapping[str, str]]]"
+"""Entered around a write, with its method, path and body; what it yields is sent as headers, `traceparent` say."""
+
+
 class ApiClient:
     """One API server, one connection pool.
 
@@ -113,6 +118,7 @@ class ApiClient:
         metrics: ClientMetrics = NO_CLIENT_METRICS,
         may_write: Callable[[], bool] = lambda: True,
         on_write: Callable[[Write], None] | None = None,
+        tracing: WriteTracing | None = None,
     ) -> None:
         """Opens no connection yet.
 
@@ -127,11 +133,13 @@ class ApiClient:
                 of several processes that write the same objects, see
                 :attr:`mcs_controller.runtime.LeaderElector.is_leader`.
             on_write: told about every write that was accepted, except those of :meth:`raw`; must not raise.
+            tracing: entered around every write but those of :meth:`raw`, with all that it waits for.
 
         Raises:
             ConfigError: the URL or the TLS material cannot be used.
         """
         self._on_write = on_write
+        self._tracing = tracing
         self._transport = Transport(
             config, clock=clock, user_agent=user_agent, limiter=limiter, metrics=metrics, may_write=may_write
         )
@@ -474,16 +482,19 @@ class ApiClient:
         total_seconds: float | None = None,
     ) -> RawResponse:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
-        answer = await self._transport.exchange(
-            method,
-            _target(path, query),
-            body=data,
-            content_type=content_type,
-            max_bytes=max_bytes,
-            total_seconds=total_seconds,
-        )
-        if not 200 <= answer.status < 300:
-            raise from_response(answer.status, answer.body, answer.headers)
+        traced = self._tracing is not None and method != "GET"
+        with self._tracing(method, path, body) if self._tracing is not None and traced else nullcontext() as headers:
+            answer = await self._transport.exchange(
+                method,
+                _target(path, query),
+                body=data,
+                content_type=content_type,
+                max_bytes=max_bytes,
+                total_seconds=total_seconds,
+                more_headers=headers,
+            )
+            if not 200 <= answer.status < 300:
+                raise from_response(answer.status, answer.body, answer.headers)
         return answer
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from informers.cache.informer import Event, SharedInformer
+    from informers.client.client import WriteTracing
     from informers.client.config import ClientConfig
     from informers.errors import KubeError
     from informers.memory import MemoryBudget
@@ -196,6 +197,7 @@ class MemberClusters:
         informer_metrics: InformerFamilies | None = None,
         memory: MemoryBudget | None = None,
         may_write: Callable[[], bool] = lambda: True,
+        tracing: Callable[[str], WriteTracing] | None = None,
     ) -> None:
         """Makes no connection yet.
 
@@ -215,6 +217,7 @@ class MemberClusters:
             informer_metrics: told about the caches of members; None is nobody.
             memory: what the caches of all members may take; None is without a limit.
             may_write: asked before each write to a member.
+            tracing: of writes to a member of this name; None is none.
         """
         self._clusters = clusters
         self._host = host
@@ -230,6 +233,7 @@ class MemberClusters:
         self._memory = memory
         self._informer_metrics = informer_metrics or InformerFamilies(CollectorRegistry())
         self._may_write = may_write
+        self._tracing = tracing
         self._members: dict[str, MemberCluster] = {}
         self._problems: dict[str, str] = {}
         self._plain: dict[str, str] = {}
@@ -317,6 +321,7 @@ class MemberClusters:
                 metrics=answers,
                 may_write=self._may_write,
                 on_write=WriteLog(cluster.name, service_of_write),
+                tracing=self._tracing(cluster.name) if self._tracing is not None else None,
             )
         except ConfigError as error:
             raise InvalidCluster(str(error)) from error

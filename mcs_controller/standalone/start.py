@@ -46,6 +46,7 @@ from mcs_controller.standalone.reconcilers import (
     stale_objects,
 )
 from mcs_controller.standalone.templates import TemplateInformers
+from mcs_controller.tracing.reconcilers import TracedExecution
 from workqueue import LOW, at_priority
 
 if TYPE_CHECKING:
@@ -292,7 +293,8 @@ def _start_propagation(
         executor, objects, _, _, requests = executing
         works = ctx.cached(resources.WORKS)
         workers, flow = options.concurrent_work_syncs, by_work(works.store)
-        controller = ctx.controller(wk.EXECUTION_CONTROLLER, executor, workers=workers, flow=flow)
+        traced = TracedExecution(executor, ctx.tracer) if ctx.tracer is not None else executor
+        controller = ctx.controller(wk.EXECUTION_CONTROLLER, traced, workers=workers, flow=flow)
         requests.connect(controller.enqueue)
         controller.watch(works.informer, enqueue_object, execution.work_changed)
         controller.watch(ctx.clusters.informer, executor.requests_for_cluster, execution.cluster_changed)

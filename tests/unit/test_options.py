@@ -68,6 +68,7 @@ CONTRACT: dict[str, Any] = {
     "metrics_bind_address": ":8080",
     "metrics_service_pairs": 1000,
     "status_page_bind_address": "0",
+    "tracing": False,
     "health_probe_bind_address": ":10357",
     "logging_format": "text",
     # Ours; the defaults are what Karmada does.

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import sys
+import threading
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -212,13 +213,16 @@ async def run(options: Options) -> None:
 
 
 async def _start_tracing(stack: AsyncExitStack, elector: LeaderElector | None) -> Tracer:
-    """Export spans until the stack is left; what is left then is sent before it ends, for some seconds at most."""
+    """Export spans until the stack is left; what is left then has two seconds to be sent."""
     from mcs_controller.tracing.spans import ChangeTracer, exporting, new_provider
 
     provider = exporting(new_provider(NAME, __version__, elector.config.identity if elector is not None else ""))
 
     async def shut_down() -> None:
-        await asyncio.to_thread(provider.shutdown)
+        # In a thread that nobody waits for at the end: with nobody to send to it takes some seconds more.
+        thread = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
+        thread.start()
+        await asyncio.to_thread(thread.join, 2.0)
 
     stack.push_async_callback(shut_down)
     _log.info("Tracing changes")

@@ -169,7 +169,11 @@ def _address(text: str, _: Mapping[str, Any]) -> str:
 
 
 def _tracing(wanted: bool, _: Mapping[str, Any]) -> bool:
-    if wanted and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
+    try:
+        found = not wanted or (find_spec("opentelemetry.exporter.otlp.proto.http") and find_spec("opentelemetry.sdk"))
+    except ImportError:
+        found = None
+    if not found:
         raise ValueError("the packages of OpenTelemetry are missing: pip install 'mcs-controller[otel]'")
     return wanted
 

@@ -94,6 +94,9 @@ WriteTracing: TypeAlias = "Callable[[str, str, object], AbstractContextManager[M
 """Entered around a write, with its method, path and body; what it yields is sent as headers, `traceparent` say."""
 
 
+_UNTRACED: Final = nullcontext()
+
+
 class ApiClient:
     """One API server, one connection pool.
 
@@ -483,7 +486,7 @@ class ApiClient:
     ) -> RawResponse:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         traced = self._tracing is not None and method != "GET"
-        with self._tracing(method, path, body) if self._tracing is not None and traced else nullcontext() as headers:
+        with self._tracing(method, path, body) if self._tracing is not None and traced else _UNTRACED as headers:
             answer = await self._transport.exchange(
                 method,
                 _target(path, query),

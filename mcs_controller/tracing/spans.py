@@ -11,6 +11,7 @@ A reconcile that writes nothing has no span, and neither has what is not about a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -88,6 +89,7 @@ def new_provider(name: str, version: str, identity: str, **options: object) -> T
 
 def exporting(provider: TracerProvider) -> TracerProvider:
     """Send its spans by OTLP over HTTP, from a thread of their own."""
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # that one is lost, and not each try before
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -118,3 +120,12 @@ async def test_controllers_are_there_before_the_manager_runs(started: Started, f
 async def test_dispatch_knows_the_execution_controller_of_its_process(started: Started):
     await started.run()
     assert started.ctx.local_execution is started.execution
+
+
+def test_what_nobody_switches_on_is_not_imported():
+    """In a process of its own: tests import everything."""
+    code = "import mcs_controller.app, sys; print(*sorted(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "mcs_controller.app" in found
+    for name in ("opentelemetry", "mcs_controller.statuspage", "mcs_controller.tracing.spans", "requests"):
+        assert name not in found

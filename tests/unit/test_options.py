@@ -1,6 +1,7 @@
 """Flags: names and defaults against the contract (chapter 7), and what cannot be worked with."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -448,3 +449,21 @@ def test_ranges_are_those_of_members_and_those_that_are_suspicious():
     assert refusal("--member-ranges=10.0.0.0/8").startswith("--member-ranges: '10.0.0.0/8' is not member=CIDR")
     assert refusal("--member-max-works=-1") == "--member-max-works: must not be negative, got -1"
     assert refusal("--suspicious-endpoint-ranges=10.0.0.1/8").startswith("--suspicious-endpoint-ranges: '10.0.0.1/8'")
+
+
+class _Missing:
+    """A finder of modules that has none of OpenTelemetry's."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name.partition(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name)
+
+
+def test_tracing_needs_its_packages(monkeypatch: pytest.MonkeyPatch):
+    assert options("--tracing").tracing
+    for name in [one for one in sys.modules if one.partition(".")[0] == "opentelemetry"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_Missing, *sys.meta_path])
+    assert refusal("--tracing").endswith("pip install 'mcs-controller[otel]'")
+    assert not options().tracing

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from tools.licences import licence_of, locked
 
 ROOT = Path(__file__).parents[3]
-LOCKS = ("runtime", "dev", "bench")
+LOCKS = ("runtime", "otel", "dev", "bench")
 
 
 def lock(name: str) -> str:
@@ -24,8 +24,8 @@ def lock(name: str) -> str:
 def wanted(name: str) -> list[Requirement]:
     """What pyproject.toml asks for."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    group = project["dependency-groups"].get(name, [])
-    return [Requirement(each) for each in [*project["project"]["dependencies"], *group]]
+    groups = project["dependency-groups"] | project["project"]["optional-dependencies"]
+    return [Requirement(each) for each in [*project["project"]["dependencies"], *groups.get(name, [])]]
 
 
 def unsatisfied(requirements: list[Requirement], versions: dict[str, str]) -> list[str]:
@@ -57,7 +57,7 @@ def test_each_package_has_its_hashes(name: str):
 
 
 def test_product_is_tested_with_the_versions_that_it_runs_with():
-    assert locked(lock("runtime")).items() <= locked(lock("dev")).items()
+    assert locked(lock("runtime")).items() <= locked(lock("otel")).items() <= locked(lock("dev")).items()
 
 
 def test_uvloop_is_not_installed():

@@ -23,11 +23,10 @@ from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.subjects import service_of_write
-from mcs_controller.features import FEATURES
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
-from mcs_controller.runtime.http import HttpServer, ListenError
+from mcs_controller.runtime.http import ListenError
 from mcs_controller.runtime.leader_election import (
     LeaderElectionConfig,
     LeaderElector,
@@ -189,6 +188,7 @@ async def run(options: Options) -> None:
             options,
             manager,
             host,
+            tracer=tracer,
             clock=clock,
             rng=rng,
             user_agent=user_agent,
@@ -196,7 +196,6 @@ async def run(options: Options) -> None:
             metrics=metrics,
             own_member=own_member,
             may_write=may_write,
-            tracer=tracer,
         )
         ctx.local_execution = start_standalone(ctx)
         start_controllers(ctx)
@@ -232,6 +231,8 @@ async def _start_tracing(stack: AsyncExitStack, elector: LeaderElector | None) -
 async def _serve_status_page(ctx: ControllerContext, elector: LeaderElector | None, stack: AsyncExitStack) -> None:
     """Serve it until the stack is left, also by a process that stands by."""
     # What nobody switches on takes no memory.
+    from mcs_controller.features import FEATURES
+    from mcs_controller.runtime.http import HttpServer
     from mcs_controller.statuspage.errors import RecentErrors
     from mcs_controller.statuspage.model import Gate, ProcessView
     from mcs_controller.statuspage.server import StatusPage

@@ -275,15 +275,15 @@ class InformerFamilies:
         """Show the caches of these informers, in place of earlier ones of the same cluster."""
         self._caches.of_cluster[cluster] = (informers, clock)
 
-    def factories(self) -> dict[str, InformerFactory]:
-        """Those that are shown, by cluster."""
-        return {cluster: informers for cluster, (informers, _) in self._caches.of_cluster.items()}
-
     def forget(self, cluster: str) -> None:
         """Take off the series of a cluster that is gone."""
         self._caches.of_cluster.pop(cluster, None)
         for counter in self._counters:
             counter.remove_by_labels({"cluster": cluster})
+
+    def factories(self) -> dict[str, InformerFactory]:
+        """Those that are shown, by cluster."""
+        return {cluster: informers for cluster, (informers, _) in self._caches.of_cluster.items()}
 
 
 class PrometheusInformerMetrics:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
     from mcs_controller.domain.selection import Clusters
     from mcs_controller.reconcilers.member_works import MemberWorks
     from mcs_controller.runtime.feature_gates import FeatureGates
+
+
+_PROPAGATION_BUCKETS: Final = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+)
 
 
 class Metrics:
@@ -66,6 +86,33 @@ class Metrics:
         for feature in FEATURES:
             stage = "" if feature.stage is Stage.GA else feature.stage.value
             gauge.labels(feature.name, stage).set(gates.enabled(feature.name))
+
+    def show_propagation(self, limit: int) -> Callable[[str, str, float], None]:
+        """Show seconds that changes take from a provider to a consumer. Returns what is told of each.
+
+        `limit` is how many pairs have series of their own. Further ones count together, without names.
+        """
+        labels = ("provider_cluster", "consumer_cluster")
+        histogram = Histogram(
+            "mcs_propagation_seconds",
+            "From the change of a provider's endpoints (its last-change-trigger-time, in whole seconds if a Pod's "
+            "readiness changed) to the answer to the consumer's write, or to its Work's where another process writes. "
+            "Clocks of different machines are compared: less than 0 counts as 0.",
+            labels,
+            registry=self.registry,
+            buckets=_PROPAGATION_BUCKETS,
+        )
+        shown: set[tuple[str, str]] = set()
+
+        def observe(provider: str, consumer: str, seconds: float) -> None:
+            way = (provider, consumer)
+            if way not in shown and len(shown) >= limit:
+                way = ("", "")
+            else:
+                shown.add(way)
+            histogram.labels(*way).observe(seconds)
+
+        return observe
 
     def watch_member_caches(self, memory: MemoryBudget) -> None:
         """Show what the caches of members take."""

@@ -34,6 +34,7 @@ from mcs_controller.reconcilers.endpointslice_collect import (
 from mcs_controller.reconcilers.endpointslice_dispatch import SliceDispatch
 from mcs_controller.reconcilers.endpointslice_import import EndpointSliceImportReconciler, ImportedSlices
 from mcs_controller.reconcilers.multiclusterservice import MultiClusterServiceReconciler
+from mcs_controller.reconcilers.propagation import PropagationTimes
 from mcs_controller.reconcilers.service_export import (
     ExportedSlicesReconciler,
     ServiceExportReconciler,
@@ -184,6 +185,7 @@ def _start_slices(
                 withdraw_after=options.withdraw_not_ready_after,
                 addresses=options.address_rules,
             ),
+            propagation=PropagationTimes(ctx.metrics.show_propagation(options.metrics_service_pairs), ctx.clock),
             clock=ctx.clock,
         )
     sources: list[CollectSource] = []

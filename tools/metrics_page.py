@@ -50,6 +50,7 @@ def _process() -> Iterator[tuple[str, list[Collector]]]:
     registry = _Recording()
     metrics = Metrics(registry)
     metrics.show_features(FeatureGates(FEATURES))
+    metrics.show_propagation(0)
     empty: Any = SimpleNamespace(used=0, total=0, evictions=0, usage=dict, waiting=dict)
     metrics.watch_member_caches(empty)
     metrics.watch_member_works(empty)

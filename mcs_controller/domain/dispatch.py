@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from informers.patches import plan_remove_finalizer
+from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import ADDRESS_RULES, AddressRules
 from mcs_controller.domain.collect import free_name
@@ -86,6 +87,7 @@ class DispatchPlan:
         problem: what in the service cannot be made sense of, and is ignored.
         look_again: in how many seconds the copies are to be withdrawn; None if that is not under way.
         addresses: of the slice, those that were left out, or are suspicious.
+        triggered: when what led to the last change of the endpoints happened, by the provider's clocks.
     """
 
     copies: tuple[Copy, ...]
@@ -96,6 +98,7 @@ class DispatchPlan:
     problem: str | None = None
     look_again: float | None = None
     addresses: tuple[Finding, ...] = ()
+    triggered: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +173,12 @@ def plan_dispatch(
         return replace(plan, copies=_delete_all(copies), ports=ports, look_again=None)
     addresses = context.policy.addresses.restrict(origin.cluster, content)
     wanted, skips = _plan_copies(origin, source, content, mcs, copies, context, making=gone is None)
-    return replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses)
+    return replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses, triggered=_trigger_time(content))
+
+
+def _trigger_time(content: JsonObject) -> datetime | None:
+    annotations = (content.get("metadata") or {}).get("annotations") or {}
+    return parse_time(annotations.get(wk.TRIGGER_TIME))
 
 
 def _plan_copies(

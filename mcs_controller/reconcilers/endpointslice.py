@@ -24,6 +24,7 @@ that a changed Work will cause and does not make this reconcile wait, so that a 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from mcs_controller.domain.conditions import copy_in
@@ -35,11 +36,11 @@ from mcs_controller.reconcilers.writes import Failures, gather_writes
 from mcs_controller.runtime.reconcile import Result, TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.dispatch import Copy, DispatchPlan
+    from mcs_controller.domain.dispatch import DispatchPlan
     from mcs_controller.domain.works import WorkWrite
     from mcs_controller.reconcilers.endpointslice_collect import SliceCollection
     from mcs_controller.reconcilers.endpointslice_dispatch import SliceDispatch
@@ -55,8 +56,12 @@ _BLOCKED_SECONDS = 1.0
 class LocalExecution(Protocol):
     """What is needed of the execution controller of this process."""
 
-    def start_writes(self, work: Work, /) -> AbstractContextManager[None]:
-        """Start the writes that the Work will cause in its member once it is so. The body writes the Work."""
+    def start_writes(self, work: Work, arrived: Callable[[], None] | None, /) -> AbstractContextManager[None]:
+        """Start the writes that the Work will cause in its member once it is so. The body writes the Work.
+
+        `arrived` is called once, when these writes are answered, be it later; if others write in that member, when the
+        Work is written.
+        """
         ...
 
 
@@ -100,11 +105,11 @@ class EndpointSliceReconciler:
         dispatch: DispatchPlan | None = None
         uncopied: set[str] = set()
         if self._dispatch is not None and predicted is not None:
-            foreseen = self._dispatch.plan(origin, (predicted,)).copies
+            foreseen = self._dispatch.plan(origin, (predicted,))
             # Both before anybody else has a turn: names are reserved, and room.
             collected = self._collecting(origin, writes)
-            made = [copy for copy in foreseen if not isinstance(copy.write, DeleteWork)]
-            copied = self._copying(origin, made, uncopied)
+            made = tuple(copy for copy in foreseen.copies if not isinstance(copy.write, DeleteWork))
+            copied = self._copying(self._dispatch, origin, replace(foreseen, copies=made), uncopied)
             async with asyncio.TaskGroup() as group:
                 group.create_task(gather_writes(copied, dispatching))
                 group.create_task(gather_writes(collected, collecting))
@@ -112,7 +117,7 @@ class EndpointSliceReconciler:
             await gather_writes(self._collecting(origin, writes), collecting)
             if self._dispatch is not None:
                 dispatch = self._dispatch.plan(origin)
-                await gather_writes(self._copying(origin, dispatch.copies, uncopied), dispatching)
+                await gather_writes(self._copying(self._dispatch, origin, dispatch, uncopied), dispatching)
         self._collection.report(origin, collect, collecting, sorted(withheld))
         if collecting:
             self._failed.add(origin)
@@ -143,12 +148,15 @@ class EndpointSliceReconciler:
         return [(_collecting(origin), self._works.apply(write)) for write in writes]
 
     def _copying(
-        self, origin: SliceRef, copies: Sequence[Copy], withheld: set[str]
+        self, dispatch: SliceDispatch, origin: SliceRef, plan: DispatchPlan, withheld: set[str]
     ) -> list[tuple[str, Awaitable[None]]]:
         """The writes that there is room for, each of which takes its own at once; why there is none for others."""
         return [
-            (copy_in(copy.cluster, origin), self._copy(copy.write))
-            for copy in copies
+            (
+                copy_in(copy.cluster, origin),
+                self._copy(copy.write, dispatch.propagation.arrival(origin, copy, plan.triggered)),
+            )
+            for copy in plan.copies
             if self._has_room(origin, copy.write, withheld)
         ]
 
@@ -159,15 +167,22 @@ class EndpointSliceReconciler:
             withheld.add(reason)
         return reason is None
 
-    def _copy(self, write: WorkWrite) -> Awaitable[None]:
-        if self._execution is None or not isinstance(write, PatchWork):
+    def _copy(self, write: WorkWrite, arrived: Callable[[], None] | None) -> Awaitable[None]:
+        if not isinstance(write, PatchWork) or (self._execution is None and arrived is None):
             return self._works.apply(write)
-        return self._execute(predict_result(write, self._works.get(write.namespace, write.name)), write)
+        return self._execute(predict_result(write, self._works.get(write.namespace, write.name)), write, arrived)
 
-    async def _execute(self, work: Work, write: PatchWork) -> None:
-        """Write a dispatched Work, and let its member's object be written beside it."""
-        assert self._execution is not None
-        with self._execution.start_writes(work):
+    async def _execute(self, work: Work, write: PatchWork, arrived: Callable[[], None] | None) -> None:
+        """Write a dispatched Work, and let its member's object be written beside it.
+
+        `arrived` is called when the member has answered, or the control plane if another process writes in the member.
+        """
+        if self._execution is None:
+            await self._works.apply(write)
+            if arrived is not None:
+                arrived()
+            return
+        with self._execution.start_writes(work, arrived):
             await asyncio.sleep(0)  # the member's write goes out first: its arrival is what people wait for
             await self._works.apply(write)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy
     from mcs_controller.domain.works import SliceRef
+    from mcs_controller.reconcilers.propagation import PropagationTimes
     from mcs_controller.reconcilers.service_status import StatusAggregator
     from mcs_controller.reconcilers.writes import Failures, ReservedWorks
     from workqueue.clock import Clock
@@ -55,9 +56,11 @@ class SliceDispatch:
         aggregator: StatusAggregator,
         new_id: Callable[[], str],
         policy: DispatchPolicy,
+        propagation: PropagationTimes,
         clock: Clock,
     ) -> None:
         """`templates` are the Services of the control plane; outcomes are reported to `aggregator`."""
+        self.propagation = propagation
         self._works = works
         self._services = services
         self._templates = templates
@@ -95,6 +98,8 @@ class SliceDispatch:
             errors = (*failures.reportable, *withheld)
             outcome = StepResult(plan.skips, errors, plan.ports, plan.problem, plan.addresses)
             self._aggregator.report_slice(origin, service, outcome)
+            if not errors:
+                self.propagation.carried(origin, plan.triggered)
 
     def _gone_for(self, service: tuple[str, str]) -> float | None:
         """How many seconds ago the Service was first missed; None if it is there."""

@@ -141,10 +141,10 @@ class MemberApplier:
             raise self._contended(target, last.rival or "", seconds)
         return obj
 
-    async def change(self, work: Work, cluster: str, manifest: Manifest) -> None:
+    async def change(self, work: Work, cluster: str, manifest: Manifest) -> bool:
         """Bring an object that this Work applied before in line with its manifest, if the cache holds it; else nothing.
 
-        Nothing either if it would have to be deleted and made anew.
+        Nothing either if it would have to be deleted and made anew. Returns whether it is in line now.
 
         Raises:
             KubeError: what the member says, and that it changed meanwhile.
@@ -154,17 +154,17 @@ class MemberApplier:
         try:
             content = manifest_of(work, manifest)
             if self._problem(manifest.ref, content) is not None:
-                return
+                return False
             target = await self._target(cluster, manifest.ref)
             objects = self._objects.open(cluster, target.kind)
             ownership = self._ownerships.of(cluster)
         except (InvalidManifest, NotSynced):
-            return
+            return False
         observed = objects.get(target.namespace, target.name)
-        if observed is None or ownership.foreign or not belongs_to(observed, work):
-            return
-        if not unchangeable(content, observed):
-            await self._create_or_update(objects, work, target, content, manifest.raw, observed)
+        if observed is None or ownership.foreign or not belongs_to(observed, work) or unchangeable(content, observed):
+            return False
+        await self._create_or_update(objects, work, target, content, manifest.raw, observed)
+        return True
 
     async def remove(self, work: Work, cluster: str, manifest: Manifest, *, release: bool) -> None:
         """Delete the member's object, or take the Work's marks off it (`release`); only if this Work applied it.

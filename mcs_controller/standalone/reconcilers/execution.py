@@ -155,6 +155,8 @@ class ExecutionReconciler:
         self._metrics = metrics
         self._sync_modes = sync_modes
         self._group: asyncio.TaskGroup | None = None
+        self._arrivals: dict[Request, Callable[[], None]] = {}
+        """Whom to tell when the member has what the Work holds."""
         self._early: Counter[str] = Counter()
         """Writes ahead that are under way, by member."""
         self._cleaned: set[Request] = set()
@@ -175,25 +177,45 @@ class ExecutionReconciler:
                 self._group = None
 
     @contextmanager
-    def start_writes(self, work: Work) -> Iterator[None]:
+    def start_writes(self, work: Work, arrived: Callable[[], None] | None = None) -> Iterator[None]:
         """Start the writes that a Work will cause in its member once it is so; the body writes the Work.
 
         Neither waits for the other, and the Work is not reconciled before both are done. Only objects that this Work
         has made already are changed: what is created needs its Work first, to be found again. Nothing is started for a
         member that has much under way: its Works wait for a worker, as all that it is asked to do.
+
+        `arrived` is called once, when the member has answered, which may be to the reconcile that follows. Of a member
+        that another process writes to it is called when the Work is written.
         """
         name = cluster_of(work)
+        key = Request(work.metadata.namespace, work.metadata.name)
         if self._group is None or name is None or not self._may_change(work, name):
             yield
+            if arrived is not None and self._is_ours(name):
+                self._arrivals[key] = arrived
+            elif arrived is not None:
+                arrived()
             return
+        if arrived is not None:
+            self._arrivals[key] = arrived
         written = asyncio.Event()
         self._early[name] += 1
         task = self._group.create_task(self._change_ahead(work, name, written))
         task.add_done_callback(lambda _: self._early.subtract((name,)))
         try:
             yield
+        except BaseException:
+            self._arrivals.pop(key, None)  # who starts the writes again tells again
+            raise
         finally:
             written.set()
+
+    def _is_ours(self, name: str | None) -> bool:
+        return name is not None and self._sync_modes.owns(name, self._clusters.get(ObjectKey("", name)))
+
+    def _arrived(self, work: Work) -> None:
+        if arrived := self._arrivals.pop(Request(work.metadata.namespace, work.metadata.name), None):
+            arrived()
 
     def _may_change(self, work: Work, name: str) -> bool:
         cluster = self._clusters.get(ObjectKey("", name))
@@ -201,7 +223,7 @@ class ExecutionReconciler:
             return False
         if self._early[name] >= MAX_EARLY_WRITES:
             return False
-        if not self._sync_modes.owns(name, cluster):
+        if not self._is_ours(name):
             return False
         return work.metadata.deletion_timestamp is None and wk.EXECUTION_FINALIZER in work.metadata.finalizers
 
@@ -212,7 +234,8 @@ class ExecutionReconciler:
                 return
             for manifest in work.manifests:
                 try:
-                    await self._writer.change(work, name, manifest)
+                    if await self._writer.change(work, name, manifest):
+                        self._arrived(work)
                 except (KubeError, ReconcileError) as error:
                     _log.debug("Pipelined write failed", extra={"error": str(error)})
                 except Exception:  # as in the worker loop, which this task does not run in: it must not end the process
@@ -224,6 +247,8 @@ class ExecutionReconciler:
         name = cluster_of_namespace(request.namespace) if request.namespace.startswith(wk.EXECUTION_PREFIX) else None
         if name is None:
             return Result()
+        if work is None or work.metadata.deletion_timestamp is not None:
+            self._arrivals.pop(request, None)
         if work is None:
             self._retries.succeeded(request, name)
             return Result()
@@ -304,6 +329,8 @@ class ExecutionReconciler:
             else:
                 if manifest.ref is not None:
                     statuses.append(manifest_status(ordinal, manifest.ref, obj))
+        if not errors:
+            self._arrived(work)
         verdict = applied(len(work.manifests), [str(error) for error in errors])
         await self._report(work, [dispatching(work), verdict], statuses)
         if errors and all(isinstance(error, NotOwned) for error in errors):

@@ -78,6 +78,8 @@ class Metrics:
         }
         info = Gauge("karmada_build_info", "Always 1; the labels tell the build.", tuple(build), registry=registry)
         info.labels(**build).set(1)
+        own = Gauge("mcs_build_info", "Always 1.", ("version", "python_version"), registry=registry)
+        own.labels(__version__, platform.python_version()).set(1)
 
     def show_features(self, gates: FeatureGates) -> None:
         """Show which feature gates are on, as Kubernetes' own components do."""

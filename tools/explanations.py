@@ -299,6 +299,14 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
             f"who wants the slice: `{wk.COLLECTED_BY_MCS}`, `{wk.COLLECTED_BY_EXPORT}`, or both joined by `.`",
         ),
     ),
+    wk.TRIGGER_TIME: (
+        Mark(
+            "annotation",
+            "EndpointSlices of providers, and in collected Works",
+            "Kubernetes' EndpointSlice controller",
+            "when what changed the endpoints happened, such as a Pod's readiness; read for `mcs_propagation_seconds`",
+        ),
+    ),
     wk.PROVISION_CLUSTER: (
         Mark(
             "annotation",

@@ -29,6 +29,7 @@ _ORIGINS: Final = {
     "python_": "Prometheus' clients",
     "informer_": "ours",
     "mcs_": "ours",
+    "reconciles_": "ours",
 }
 """Whose name a metric has, by prefix; Karmada's if it has none of these."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAl
 from informers.meta import KubeObject
 from mcs_controller.runtime.logging import log_fields
 from mcs_controller.runtime.reconcile import ReconcileTimeout, Request, Result, failure_of
+from mcs_controller.runtime.write_log import noting_writes
 from workqueue import (
     LOW,
     NO_METRICS,
@@ -35,6 +36,7 @@ from workqueue import (
 if TYPE_CHECKING:
     from informers.cache.event import Event
     from mcs_controller.runtime.reconcile import Reconciler
+    from mcs_controller.runtime.write_log import Written
     from workqueue import Clock, Flow, MetricsProvider, RateLimiter
     from workqueue.priority import Turn
 
@@ -91,10 +93,11 @@ class ControllerMetrics(Protocol):
         """A worker begins to reconcile."""
         ...
 
-    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None:
+    def ended(self, controller: str, outcome: Outcome, seconds: float, *, wrote: bool) -> None:
         """A worker is done. "terminal", "timeout" and "panic" are kinds of errors, counted as such and on their own.
 
-        A "cancelled" one was cut short by the end of the process and is neither.
+        `wrote`: an API server has accepted a write of it. A "cancelled" one was cut short by the end of the process and
+        is neither.
         """
         ...
 
@@ -104,7 +107,7 @@ class _NoControllerMetrics:
 
     def began(self, controller: str) -> None: ...
 
-    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None: ...
+    def ended(self, controller: str, outcome: Outcome, seconds: float, *, wrote: bool) -> None: ...
 
 
 NO_CONTROLLER_METRICS: Final[ControllerMetrics] = _NoControllerMetrics()
@@ -363,9 +366,10 @@ class Controller(Generic[R]):
                 log_fields(controller=self.name, request=request, reconcile_id=next(self._ids)),
                 at_priority(self.queue.priority_of(request)) as turn,
                 in_flow(self._own_flow or self.queue.flow_of(request)),
+                noting_writes() as written,
             ):
                 self._turns[request] = turn
-                await self._process(request)
+                await self._process(request, written)
             if self._available > max(self._workers, self._in_hand + 1):
                 self._available -= 1
                 return
@@ -373,7 +377,7 @@ class Controller(Generic[R]):
             # row after a start: in between, the lease wants to be renewed and the probes to be answered.
             await asyncio.sleep(0)
 
-    async def _process(self, request: R) -> None:
+    async def _process(self, request: R, written: Written) -> None:
         started = self._clock.monotonic()
         outcome: Outcome = "cancelled"
         self._metrics.began(self.name)
@@ -399,7 +403,7 @@ class Controller(Generic[R]):
             del self._turns[request]
             self.queue.done(request)
             seconds = self._clock.monotonic() - started
-            self._metrics.ended(self.name, outcome, seconds)
+            self._metrics.ended(self.name, outcome, seconds, wrote=bool(written))
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("Reconciled", extra={"outcome": outcome, "milliseconds": round(seconds * 1000, 1)})
 

@@ -183,6 +183,12 @@ class PrometheusControllerMetrics:
                 "controller_runtime_reconcile_timeouts", "Failed by taking too long.", label, registry=registry
             ),
         }
+        self._without_write = Counter(
+            "reconciles_without_write",
+            "Reconciles that found everything as it should be: writes avoided.",
+            label,
+            registry=registry,
+        )
         self._seconds = Histogram(
             "controller_runtime_reconcile_time_seconds",
             "Duration of reconciles.",
@@ -198,6 +204,7 @@ class PrometheusControllerMetrics:
         self._max.labels(controller).set(workers)
         self._active.labels(controller).set(0)
         self._errors.labels(controller)
+        self._without_write.labels(controller)
         self._seconds.labels(controller)
         for counter in self._kinds.values():
             counter.labels(controller)
@@ -208,7 +215,7 @@ class PrometheusControllerMetrics:
         """See :meth:`ControllerMetrics.began`."""
         self._active.labels(controller).inc()
 
-    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None:
+    def ended(self, controller: str, outcome: Outcome, seconds: float, *, wrote: bool) -> None:
         """See :meth:`ControllerMetrics.ended`."""
         self._active.labels(controller).dec()
         if outcome == "cancelled":
@@ -216,6 +223,8 @@ class PrometheusControllerMetrics:
         self._seconds.labels(controller).observe(seconds)
         if outcome in ("success", "requeue_after"):
             self._total.labels(controller, outcome).inc()
+            if not wrote:
+                self._without_write.labels(controller).inc()
             return
         self._total.labels(controller, "error").inc()
         self._errors.labels(controller).inc()

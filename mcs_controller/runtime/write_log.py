@@ -1,9 +1,11 @@
-"""One log line for each write that an API server has accepted, at `--v=2` and above."""
+"""What is told of each write that an API server has accepted: a log line, and that the reconcile has written."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mcs_controller.runtime.logging import WRITES
@@ -29,8 +31,39 @@ def _unknown(kind: str, namespace: str, name: str, answer: KubeObject | None) ->
     return ""
 
 
+class Written:
+    """Whether a reconcile has written: true after the first write."""
+
+    def __init__(self) -> None:
+        self._written = False
+
+    def __bool__(self) -> bool:
+        return self._written
+
+    def note(self) -> None:
+        """There was a write."""
+        self._written = True
+
+
+_written: ContextVar[Written] = ContextVar("written", default=Written())  # noqa: B039 -- nobody asks the default
+
+
+@contextmanager
+def noting_writes() -> Iterator[Written]:
+    """Note whether anything is written within, in this task and those that it starts."""
+    written = Written()
+    token = _written.set(written)
+    try:
+        yield written
+    finally:
+        _written.reset(token)
+
+
 class WriteLog:
-    """What `ApiClient(on_write=...)` is given. The reconcile that writes is in the fields around it (`log_fields`)."""
+    """What `ApiClient(on_write=...)` is given. Each write is a line at `--v=2` and above.
+
+    The reconcile that writes is in the fields around it (`log_fields`).
+    """
 
     def __init__(self, cluster: str = "", service_of: ServiceOf = _unknown) -> None:
         """`cluster` is the member that is written to; `service_of` tells for which service a write is, if it knows."""
@@ -39,6 +72,7 @@ class WriteLog:
 
     def __call__(self, write: Write) -> None:
         """Log it. Names of fields are logged, values are not: some are secrets."""
+        _written.get().note()
         if not _log.isEnabledFor(logging.INFO):
             return
         kind = f"{write.resource.kind}/{write.subresource}" if write.subresource else write.resource.kind

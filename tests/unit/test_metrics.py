@@ -1,11 +1,12 @@
 """What the process shows of itself, and of the services that it works for."""
 
+import platform
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mcs_controller import metrics
+from mcs_controller import __version__, metrics
 from mcs_controller.api.resources import CLUSTERS, MULTICLUSTERSERVICES, WORKS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.endpoint_counts import SliceCounts
@@ -30,6 +31,13 @@ def test_feature_gates_are_shown_as_kubernetes_components_do():
 
     assert shown("MultiClusterService", "ALPHA") == 1
     assert shown("ControllerPriorityQueue", "BETA") == 0
+
+
+def test_the_version_is_shown():
+    registry = CollectorRegistry()
+    Metrics(registry)
+    labels = {"version": __version__, "python_version": platform.python_version()}
+    assert registry.get_sample_value("mcs_build_info", labels) == 1
 
 
 def test_the_process_and_its_python_are_shown():

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from informers.cache.event import Event
+from informers.client.client import Write
 from informers.errors import Conflict, ServerError, TooManyRequests, TransportError
 from mcs_controller.runtime.controller import Controller, Outcome, enqueue_object
 from mcs_controller.runtime.reconcile import ReconcileError, Request, Result, TerminalError
+from mcs_controller.runtime.write_log import WriteLog
 from tests.support.clock import FakeClock, settle
 from tests.support.fake_informer import FakeSource, an_object
+from tests.support.objects import CONFIG_MAPS
 from workqueue import ItemExponentialFailureRateLimiter, default_controller_rate_limiter
 
 A, B = Request("default", "a"), Request("default", "b")
@@ -60,6 +63,7 @@ class Noted:
     def __init__(self) -> None:
         self.workers: dict[str, int] = {}
         self.outcomes: list[tuple[Outcome, float]] = []
+        self.wrote: list[bool] = []
         self.active = 0
 
     def created(self, controller: str, workers: int) -> None:
@@ -68,9 +72,10 @@ class Noted:
     def began(self, controller: str) -> None:
         self.active += 1
 
-    def ended(self, controller: str, outcome: Outcome, seconds: float) -> None:
+    def ended(self, controller: str, outcome: Outcome, seconds: float, *, wrote: bool) -> None:
         self.active -= 1
         self.outcomes.append((outcome, round(seconds, 6)))
+        self.wrote.append(wrote)
 
 
 class Bench:
@@ -98,6 +103,23 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+async def test_a_reconcile_that_writes_nothing_is_told_from_one_that_does(bench: Bench):
+    async def write() -> None:
+        WriteLog()(Write("delete", CONFIG_MAPS, "default", "a", "", None, None))
+
+    async def act(request: Request) -> Result:
+        if request == A:
+            await asyncio.gather(write())
+        return Result()
+
+    bench.reconciler.act = act
+    async with bench.running() as controller:
+        for request in (A, B, A):
+            controller.enqueue(request)
+            await settle()
+    assert bench.metrics.wrote == [True, False, True]
 
 
 async def test_each_change_of_an_object_is_reconciled(bench: Bench):

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from informers.cache.factory import InformerFactory
+from mcs_controller.runtime.controller import Outcome
 from mcs_controller.runtime.metrics import PrometheusInformerMetrics, RuntimeMetrics, render_metrics
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
@@ -46,6 +47,7 @@ def test_series_of_a_controller_exist_from_the_start(registry: CollectorRegistry
         'controller_runtime_reconcile_total{controller="c",result="requeue_after"}': 0,
         'controller_runtime_reconcile_total{controller="c",result="success"}': 0,
         'controller_runtime_terminal_reconcile_errors_total{controller="c"}': 0,
+        'reconciles_without_write_total{controller="c"}': 0,
     }
 
 
@@ -67,7 +69,7 @@ def test_outcomes_are_counted_as_controller_runtime_does(
     metrics.controllers.created("c", 1)
     metrics.controllers.began("c")
     assert scrape(registry)['controller_runtime_active_workers{controller="c"}'] == 1
-    metrics.controllers.ended("c", outcome, 0.3)  # type: ignore[arg-type]
+    metrics.controllers.ended("c", outcome, 0.3, wrote=True)  # type: ignore[arg-type]
     series = scrape(registry)
     assert series['controller_runtime_active_workers{controller="c"}'] == 0
     assert series['controller_runtime_reconcile_time_seconds_count{controller="c"}'] == (outcome != "cancelled")
@@ -80,6 +82,18 @@ def test_outcomes_are_counted_as_controller_runtime_does(
         if value and "_total" in name
     }
     assert names == counted
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wrote", "avoided"), [("success", False, 1), ("success", True, 0), ("error", False, 0)]
+)
+def test_reconciles_that_write_nothing_are_counted(
+    registry: CollectorRegistry, metrics: RuntimeMetrics, outcome: Outcome, wrote: bool, avoided: int
+):
+    metrics.controllers.created("c", 1)
+    metrics.controllers.began("c")
+    metrics.controllers.ended("c", outcome, 0.3, wrote=wrote)
+    assert scrape(registry)['reconciles_without_write_total{controller="c"}'] == avoided
 
 
 def bucket_bounds(registry: CollectorRegistry, name: str) -> list[float]:

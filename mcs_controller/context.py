@@ -11,6 +11,7 @@ from informers.cache.cached_client import CachedClient
 from informers.cache.factory import InformerFactory
 from informers.memory import MemoryBudget
 from informers.meta import KubeObject
+from mcs_controller import __version__
 from mcs_controller.api import resources
 from mcs_controller.controllers import CONTROLLERS
 from mcs_controller.domain.indexes import WORK_INDEXES
@@ -197,9 +198,17 @@ class ControllerContext:
         return members
 
     def announce(self) -> None:
-        """Say in the log what runs, above all if nothing does."""
+        """Say in the log what runs, above all if nothing does, and what another process has to do."""
         if self._started:
-            _log.info("Controllers", extra={"enabled": ",".join(self._started)})
+            agent = self.sync_modes.is_agent
+            off = [info.key for info in CONTROLLERS if (info.agent or not agent) and info.key not in self.enabled]
+            fields = {
+                "enabled": ",".join(self._started),
+                "disabled": ",".join(off),
+                "gates": str(self.options.feature_gates),
+                "version": __version__,
+            }
+            _log.info("Controllers", extra=fields | ({"cluster": self.sync_modes.agent_of} if agent else {}))
         else:
             _log.warning(
                 "No controller runs: the feature gate is off and no stand-alone controller is named",

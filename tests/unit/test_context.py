@@ -1,5 +1,6 @@
 """What the controllers of one process share."""
 
+import logging
 import random
 import types
 from typing import Any, cast
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from mcs_controller import start
 from mcs_controller.context import ControllerContext
+from mcs_controller.domain import well_known as wk
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
 from tests.support.clock import FakeClock
@@ -70,3 +72,36 @@ async def test_priorities_are_a_feature_gate(enabled: str, priority: int):
     controller.enqueue(cast(Any, "a"), LOW)
     assert await controller.queue.get() == "a"
     assert controller.queue.priority_of(cast(Any, "a")) == priority
+
+
+@pytest.mark.parametrize(
+    ("flags", "enabled", "disabled"),
+    [
+        (("--controllers=*",), wk.EXPORT_CONTROLLER, {"multiclusterservice", "execution"}),
+        ((GATE, "--controllers=-policy,*,standalone"), wk.MCS_CONTROLLER, {"policy"}),
+        (AGENT, wk.EXPORT_CONTROLLER, {"endpointsliceCollect", "execution"}),
+    ],
+    ids=["gate off", "stand-alone", "agent"],
+)
+def test_the_start_says_what_is_served_and_what_is_not(
+    caplog: pytest.LogCaptureFixture, flags: tuple[str, ...], enabled: str, disabled: set[str]
+):
+    caplog.set_level(logging.INFO)
+    ctx, _ = context(*flags)
+    start.start_controllers(ctx)
+    ctx.announce()
+    [said] = [vars(record) for record in caplog.records if record.message == "Controllers"]
+    assert enabled in said["enabled"].split(",")
+    off = set(said["disabled"].split(","))
+    assert disabled <= off
+    assert "serviceExport" not in off
+    assert flags != AGENT or "scheduler" not in off, "an agent has none"
+    assert said["version"]
+    assert said["gates"]
+
+
+def test_that_nothing_runs_is_a_warning(caplog: pytest.LogCaptureFixture):
+    ctx, _ = context("--controllers=multiclusterservice")
+    start.start_controllers(ctx)
+    ctx.announce()
+    assert [(record.levelname, vars(record)["switch_on"]) for record in caplog.records] == [("WARNING", GATE)]

@@ -89,33 +89,6 @@ class Metrics:
             stage = "" if feature.stage is Stage.GA else feature.stage.value
             gauge.labels(feature.name, stage).set(gates.enabled(feature.name))
 
-    def show_propagation(self, limit: int) -> Callable[[str, str, float], None]:
-        """Show seconds that changes take from a provider to a consumer. Returns what is told of each.
-
-        `limit` is how many pairs have series of their own. Further ones count together, without names.
-        """
-        labels = ("provider_cluster", "consumer_cluster")
-        histogram = Histogram(
-            "mcs_propagation_seconds",
-            "From the change of a provider's endpoints (its last-change-trigger-time, in whole seconds if a Pod's "
-            "readiness changed) to the answer to the consumer's write, or to its Work's where another process writes. "
-            "Clocks of different machines are compared: less than 0 counts as 0.",
-            labels,
-            registry=self.registry,
-            buckets=_PROPAGATION_BUCKETS,
-        )
-        shown: set[tuple[str, str]] = set()
-
-        def observe(provider: str, consumer: str, seconds: float) -> None:
-            way = (provider, consumer)
-            if way not in shown and len(shown) >= limit:
-                way = ("", "")
-            else:
-                shown.add(way)
-            histogram.labels(*way).observe(seconds)
-
-        return observe
-
     def watch_member_caches(self, memory: MemoryBudget) -> None:
         """Show what the caches of members take."""
         self.registry.register(_MemberCaches(memory))
@@ -123,6 +96,36 @@ class Metrics:
     def watch_member_works(self, works: MemberWorks) -> None:
         """Show what each member's slices make the control plane hold."""
         self.registry.register(_MemberWorks(works))
+
+
+class PropagationMetrics:
+    """Seconds that changes take from a provider to a consumer.
+
+    `limit` is how many pairs have series of their own. Further ones count together, without names.
+    """
+
+    def __init__(self, registry: CollectorRegistry, limit: int) -> None:
+        """Raises ValueError if the registry has the metric already."""
+        self._limit = limit
+        self._shown: set[tuple[str, str]] = set()
+        self._seconds = Histogram(
+            "mcs_propagation_seconds",
+            "From the change of a provider's endpoints (its last-change-trigger-time, in whole seconds if a Pod's "
+            "readiness changed) to the answer to the consumer's write, or to its Work's where another process writes. "
+            "Clocks of different machines are compared: less than 0 counts as 0.",
+            ("provider_cluster", "consumer_cluster"),
+            registry=registry,
+            buckets=_PROPAGATION_BUCKETS,
+        )
+
+    def pair(self, provider: str, consumer: str) -> Histogram:
+        """What is told of each change. It is shown from now on, so that rates have a beginning."""
+        way = (provider, consumer)
+        if way not in self._shown and len(self._shown) >= self._limit:
+            way = ("", "")
+        else:
+            self._shown.add(way)
+        return self._seconds.labels(*way)
 
 
 class ServiceMetrics(Collector):

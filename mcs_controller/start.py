@@ -21,6 +21,7 @@ from mcs_controller.flows import by_execution_namespace, by_member, by_namespace
 from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
+from mcs_controller.metrics import PropagationMetrics
 from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
 from mcs_controller.reconcilers import endpointslice_import, service_status
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedSource
@@ -185,7 +186,9 @@ def _start_slices(
                 withdraw_after=options.withdraw_not_ready_after,
                 addresses=options.address_rules,
             ),
-            propagation=PropagationTimes(ctx.metrics.show_propagation(options.metrics_service_pairs), ctx.clock),
+            propagation=PropagationTimes(
+                PropagationMetrics(ctx.metrics.registry, options.metrics_service_pairs).pair, ctx.clock
+            ),
             clock=ctx.clock,
         )
     sources: list[CollectSource] = []

@@ -1,4 +1,4 @@
-"""Generate the pages of docs/reference from the code and the lock; `--check` fails if they are not up to date."""
+"""Generate docs/reference and the dashboard from the code and the lock; `--check` fails if they are not up to date."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, IGNORED
 from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
+from tools.dashboard import dashboard_manifest
 from tools.diagnosis_page import diagnosis_page
 from tools.licences import dependencies_page
 from tools.markdown import code, table
@@ -72,6 +73,7 @@ PAGES = {
     "annotations.md": annotations_page,
     "diagnosis.md": diagnosis_page,
     "dependencies.md": dependencies_page,
+    "../../manifests/observability/dashboard.yaml": dashboard_manifest,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from informers.patches import plan_remove_finalizer
@@ -87,6 +87,7 @@ class DispatchPlan:
         problem: what in the service cannot be made sense of, and is ignored.
         look_again: in how many seconds the copies are to be withdrawn; None if that is not under way.
         addresses: of the slice, those that were left out, or are suspicious.
+        consumers: who has a copy after these writes.
         triggered: when what led to the last change of the endpoints happened, by the provider's clocks.
     """
 
@@ -98,7 +99,8 @@ class DispatchPlan:
     problem: str | None = None
     look_again: float | None = None
     addresses: tuple[Finding, ...] = ()
-    triggered: datetime | None = None
+    triggered: datetime | None = field(default=None, compare=False)
+    consumers: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +174,10 @@ def plan_dispatch(
     if ports is not None and not ports.exposed:
         return replace(plan, copies=_delete_all(copies), ports=ports, look_again=None)
     addresses = context.policy.addresses.restrict(origin.cluster, content)
-    wanted, skips = _plan_copies(origin, source, content, mcs, copies, context, making=gone is None)
-    return replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses, triggered=_trigger_time(content))
+    wanted, skips, consumers = _plan_copies(origin, source, content, mcs, copies, context, making=gone is None)
+    triggered = _trigger_time(content)
+    plan = replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses)
+    return replace(plan, triggered=triggered, consumers=consumers)
 
 
 def _trigger_time(content: JsonObject) -> datetime | None:
@@ -190,14 +194,15 @@ def _plan_copies(
     context: DispatchContext,
     *,
     making: bool,
-) -> tuple[tuple[Copy, ...], tuple[SkippedCluster, ...]]:
-    """The writes that make every consumer's copy hold the content, and the consumers that have to wait.
+) -> tuple[tuple[Copy, ...], tuple[SkippedCluster, ...], tuple[str, ...]]:
+    """The writes that make every consumer's copy hold the content, the consumers that have to wait, and the others.
 
     Without `making` only copies that are there are looked at. Whom a Service that is gone does not reach is not said
     then: whoever begins would say it for a moment.
     """
     wanted: list[Copy] = []
     skips: list[SkippedCluster] = []
+    served: list[str] = []
     kept: set[tuple[str, str]] = set()
     for consumer in consumers_of(mcs, context.clusters):
         if consumer == origin.cluster:
@@ -223,10 +228,11 @@ def _plan_copies(
             write = plan_work(intent, observed, context.new_id)
         except WorkTerminating:
             continue
+        served.append(consumer)
         if write is not None:
             wanted.append(Copy(consumer, write))
     stale = [work for work in copies if (work.metadata.namespace, work.metadata.name) not in kept]
-    return (*wanted, *_delete_all(stale)), tuple(skips)
+    return (*wanted, *_delete_all(stale)), tuple(skips), tuple(served)
 
 
 def _restrict(content: JsonObject, mcs: MultiClusterService, context: DispatchContext) -> Ports | None:

@@ -99,7 +99,7 @@ class SliceDispatch:
             outcome = StepResult(plan.skips, errors, plan.ports, plan.problem, plan.addresses)
             self._aggregator.report_slice(origin, service, outcome)
             if not errors:
-                self.propagation.carried(origin, plan.triggered)
+                self.propagation.carried(origin, plan.triggered, plan.consumers)
 
     def _gone_for(self, service: tuple[str, str]) -> float | None:
         """How many seconds ago the Service was first missed; None if it is there."""

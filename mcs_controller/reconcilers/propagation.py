@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcs_controller.domain.works import PatchWork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from mcs_controller.domain.dispatch import Copy
     from mcs_controller.domain.works import SliceRef
     from workqueue.clock import Clock
+
+
+class Observer(Protocol):
+    """Told of each change from one provider to one consumer."""
+
+    def observe(self, seconds: float, /) -> object:
+        """It took so long."""
+        ...
 
 
 class PropagationTimes:
@@ -24,9 +32,9 @@ class PropagationTimes:
     since then. A failed write counts when it succeeds. Not thread-safe.
     """
 
-    def __init__(self, observe: Callable[[str, str, float], None], clock: Clock) -> None:
-        """`observe` is given the provider, the consumer, and seconds; `clock` is compared with those of providers."""
-        self._observe = observe
+    def __init__(self, pair: Callable[[str, str], Observer], clock: Clock) -> None:
+        """`pair` finds who is told, by provider and consumer; `clock` is compared with those of providers."""
+        self._pair = pair
         self._clock = clock
         self._started = clock.utcnow()
         self._carried: dict[SliceRef, datetime] = {}
@@ -49,10 +57,13 @@ class PropagationTimes:
                 return
             counted[consumer] = triggered
         # Clocks differ: what arrived before it happened took no time.
-        self._observe(origin.cluster, consumer, max(0.0, (self._clock.utcnow() - triggered).total_seconds()))
+        seconds = (self._clock.utcnow() - triggered).total_seconds()
+        self._pair(origin.cluster, consumer).observe(max(0.0, seconds))
 
-    def carried(self, origin: SliceRef, triggered: datetime | None) -> None:
-        """All consumers that can be reached have the slice as it is; None if it is gone, or does not tell the time."""
+    def carried(self, origin: SliceRef, triggered: datetime | None, consumers: Iterable[str]) -> None:
+        """These consumers have the slice as it is. `triggered` is None if it is gone, or does not tell the time."""
+        for consumer in consumers:
+            self._pair(origin.cluster, consumer)
         counted = self._counted.pop(origin, {})
         if triggered is not None and (ahead := {name: at for name, at in counted.items() if at > triggered}):
             self._counted[origin] = ahead  # the control plane does not have that change yet

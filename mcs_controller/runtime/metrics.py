@@ -310,6 +310,8 @@ class PrometheusInformerMetrics:
         """See :meth:`informers.metrics.InformerMetrics.listed`."""
         del objects
         self._families.lists.labels(self._cluster, resource).inc()
+        for counter in (self._families.failures, self._families.missed, self._families.rejected):
+            counter.labels(self._cluster, resource)  # so that rates start from 0
 
     def watching(self, resource: str) -> None:
         """See :meth:`informers.metrics.InformerMetrics.watching`."""

@@ -1,4 +1,4 @@
-"""Each alert fires in a real Prometheus when its fault is there, and none does before.
+"""Each alert fires in a real Prometheus when its fault is there, and none does before; the dashboard shows what is.
 
 The alerts' `for` is taken out, as nobody waits 15 minutes in a test.
 """
@@ -6,6 +6,7 @@ The alerts' `for` is taken out, as nobody waits 15 minutes in a test.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from mcs_controller.domain.well_known import TRIGGER_TIME
 from testbed import ControllerProcess
 from testbed.karmada import MANIFESTS
 from testbed.ports import free_ports
@@ -21,6 +23,8 @@ from testbed.pytest_plugin import require_components
 from tests.integration.product.conftest import IMPATIENT
 from tests.integration.product.test_availability import FINE, asked, says
 from tests.support.fleet import SLICES, Space, endpointslice, eventually
+from tests.support.promql import filled
+from tools.dashboard import dashboard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +38,10 @@ ROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 RULES = MANIFESTS / "observability" / "prometheusrule.yaml"
 ROOM = ("--member-max-works=3", "--member-cache-max-objects=20")
 """A slice and its copy, another slice, and not its copy."""
+
+
+TROUBLES = {"Services with a condition that is False", "Services without endpoints in a consumer"}
+"""Panels of the dashboard that are empty while all is well."""
 
 
 class Prometheus:
@@ -50,6 +58,23 @@ class Prometheus:
     async def fires(self, *names: str) -> None:
         """Wait until these do, and no other."""
         await eventually("alerts that fire", self.firing, set(names), timeout=90)
+
+    async def series(self, expression: str) -> int:
+        """How many series a query has. Raises what Prometheus says against it."""
+        address = f"{self._url}/api/v1/query"
+        async with aiohttp.ClientSession() as session, session.get(address, params={"query": expression}) as response:
+            answer = await response.json()
+        assert answer["status"] == "success", answer
+        return sum(sample["value"][1] != "NaN" for sample in answer["data"]["result"])
+
+    async def empty(self) -> set[str]:
+        """Panels of the dashboard that show nothing."""
+        found = set()
+        for panel in dashboard()["panels"]:
+            queries = [filled(target["expr"]) for target in panel.get("targets", ())]
+            if queries and not [expression for expression in queries if await self.series(expression)]:
+                found.add(panel["title"])
+        return found
 
     async def is_ready(self) -> bool:
         async with aiohttp.ClientSession() as session:
@@ -147,6 +172,11 @@ async def test_each_alert_fires_when_its_fault_is_there(
             await space.set_addresses("member1", "web-a", ["192.0.2.3"])
             await alerts.fires("MCSReconcileErrors")
         # The rate of ten minutes stays, so from here on it fires as well.
+        ticking = {"metadata": {"annotations": {TRIGGER_TIME: datetime.now(UTC).isoformat()}}}
+        await member.patch(SLICES, "web-a", ticking, namespace=space.namespace)
+        await space.set_addresses("member1", "web-a", ["192.0.2.9"])
+        await eventually("panels that show nothing", alerts.empty, TROUBLES)
+
         for number in range(25):
             await space.create_in("member1", endpointslice(f"other-{number}", "other", ["192.0.2.4"]))
         await eventually("the alert", lambda: fires_among(alerts, "MCSMemberCacheDropped"), True, timeout=60)

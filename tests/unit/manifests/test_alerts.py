@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
+
+from tests.support.promql import check
 
 ROOT = Path(__file__).parents[3]
 (RULES,) = yaml.safe_load((ROOT / "manifests/observability/prometheusrule.yaml").read_text())["spec"]["groups"]
@@ -16,37 +17,11 @@ PAGE = (ROOT / "docs/alerts.md").read_text()
 ALERTS = [pytest.param(rule, id=rule["alert"]) for rule in RULES["rules"]]
 
 
-def metrics() -> dict[str, set[str]]:
-    """Labels by metric, of docs/reference/metrics.md, which is made from the code."""
-    rows = re.findall(r"^\| `(\w+)` \| \w+ \| ([^|]*) \|", (ROOT / "docs/reference/metrics.md").read_text(), re.M)
-    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
-
-
-def parts(expression: str, kind: Any) -> list[Any]:
-    found: list[Any] = []
-
-    def visit(part: Any) -> None:
-        if isinstance(part, kind):
-            found.append(part)
-
-    promql_parser.walk(promql_parser.parse(expression), visit)
-    return found
-
-
 @pytest.mark.parametrize("rule", ALERTS)
 def test_metrics_and_labels_exist(rule: dict[str, Any]):
-    known = metrics()
-    selectors = parts(rule["expr"], promql_parser.VectorSelector)
-    assert selectors
-    labels = {label for selector in selectors for label in known[selector.name]}
-    for selector in selectors:
-        assert {matcher.name for matcher in selector.matchers.matchers} <= known[selector.name]
-    aggregates = parts(rule["expr"], promql_parser.AggregateExpr)
-    grouped = [part.modifier.labels for part in aggregates if part.modifier is not None]
-    assert {label for some in grouped for label in some} <= labels
+    left = check(rule["expr"])
     # What its texts name must be left over by the expression.
-    named = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
-    assert named <= (set(grouped[0]) if grouped else set() if aggregates else labels)
+    assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= left
 
 
 @pytest.mark.parametrize("rule", ALERTS)

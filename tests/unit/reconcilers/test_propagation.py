@@ -62,6 +62,15 @@ async def test_a_change_counts_once_for_each_consumer():
     assert counted(world, "m2") == (2, 3.0)
 
 
+async def test_a_pair_is_shown_before_its_first_change_also_after_a_restart():
+    world = await running()
+    for _ in range(2):
+        labels = {"provider_cluster": "m1", "consumer_cluster": "m2"}
+        assert world.metrics.get_sample_value("mcs_propagation_seconds_count", labels) == 0
+        world.start()
+        await world.settle()
+
+
 async def test_a_write_for_another_reason_is_no_change_of_endpoints():
     world = await running()
     change(world, "10.0.0.2", ago(world, 1))

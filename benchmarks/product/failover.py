@@ -25,28 +25,45 @@ SECONDS: Final = 60.0
 MOST_AFTER_TERM: Final = 3.0
 MOST_AFTER_KILL: Final = 17.5
 
+FAST: Final = (
+    "--leader-elect-lease-duration=4s",
+    "--leader-elect-renew-deadline=3s",
+    "--leader-elect-retry-period=500ms",
+)
+"""The fast lease profile of docs/leader-election.md."""
+MOST_AFTER_KILL_IF_FAST: Final = 6.0
+
+KILLED_IF_FAST: Final = "SIGKILL (fast lease profile)"
+
 
 async def run(context: Context) -> Outcome:
     """See :data:`SCENARIO`."""
     politely, suddenly = (1, 1) if context.quick else (10, 5)
     marks = Marks()
     numbers = itertools.count(1)
-    found: dict[str, list[list[float]]] = {"SIGTERM": [], "SIGKILL": []}
+    found: dict[str, list[list[float]]] = {"SIGTERM": [], "SIGKILL": [], KILLED_IF_FAST: []}
     async with fleet(context) as world, observing(world.bed.members[CONSUMER].access, SLICES, SPACE, marks):
-        leader, standby = (world.controller(name=f"replica-{number}") for number in (1, 2))
-        await leader.start()
-        await world.ready()
-        await offer(world, WEB)
-        await standby.start()
-        for how, rounds in (("SIGTERM", politely), ("SIGKILL", suddenly)):
-            for number in range(rounds):
-                context.tell(f"{how}, round {number + 1} of {rounds}")
-                found[how].append([await _take_over(world, leader, marks, numbers, how)])
-                await leader.start()
-                leader, standby = standby, leader
-                await asyncio.sleep(1.0)  # neither just after a renewal, nor at the same moment of it each time
-        await standby.terminate()
-        await leader.terminate()
+        offered = False
+        for flags, ways in (
+            ((), (("SIGTERM", politely), ("SIGKILL", suddenly))),
+            (FAST, ((KILLED_IF_FAST, suddenly),)),
+        ):
+            leader, standby = (world.controller(*flags, name=f"replica-{number}") for number in (1, 2))
+            await leader.start()
+            await world.ready()
+            if not offered:
+                await offer(world, WEB)
+                offered = True
+            await standby.start()
+            for how, rounds in ways:
+                for number in range(rounds):
+                    context.tell(f"{how}, round {number + 1} of {rounds}")
+                    found[how].append([await _take_over(world, leader, marks, numbers, how)])
+                    await leader.start()
+                    leader, standby = standby, leader
+                    await asyncio.sleep(1.0)  # neither just after a renewal, nor at the same moment of it each time
+            await standby.terminate()
+            await leader.terminate()
     return Outcome(
         competitors=[ours()],
         measurements=[
@@ -58,10 +75,15 @@ async def run(context: Context) -> Outcome:
                 parts=[0.5, 1.0],
                 targets=[Target(part=1.0, at_most=most)],
             )
-            for how, most in (("SIGTERM", MOST_AFTER_TERM), ("SIGKILL", MOST_AFTER_KILL))
+            for how, most in (
+                ("SIGTERM", MOST_AFTER_TERM),
+                ("SIGKILL", MOST_AFTER_KILL),
+                (KILLED_IF_FAST, MOST_AFTER_KILL_IF_FAST),
+            )
         ],
         conditions=[
-            "Two replicas with the default lease: 15 s long, renewed every 2 s. An endpoint is changed as soon as the "
+            "Two replicas with the default lease: 15 s long, renewed every 2 s; with the fast profile of "
+            "docs/leader-election.md: 4 s long, renewed every 0.5 s. An endpoint is changed as soon as the "
             "leader has ended; the time includes its end, and the way of that change to the consumer."
         ],
     )

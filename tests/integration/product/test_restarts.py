@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from benchmarks.product.failover import FAST
 from testbed import wait_for
 from tests.support.fleet import (
     LEASES,
@@ -224,6 +225,34 @@ async def test_when_the_leader_is_killed_in_the_middle_of_a_change_the_standby_f
     await becomes_leader(standby)
     assert await holder(space) not in ("", before)
     assert standby.pid is not None
+
+
+async def start_again(process: ControllerProcess) -> None:
+    """Start the process whenever it ends, as a kubelet does."""
+    while True:
+        await process.wait(timeout=3600)
+        await process.start()
+
+
+async def test_with_the_fast_lease_profile_another_replica_carries_changes_when_the_leader_is_killed(run, space):
+    election = (f"--leader-elect-resource-name={LEASE}", *FAST)
+    replicas = [await run(f"fast-{number}", *election) for number in (1, 2)]
+    async with asyncio.TaskGroup() as group:
+        kubelets = [group.create_task(start_again(process)) for process in replicas]
+        await space.exists_in_members()
+        await start_world(space)
+        await world_is(space, COMPLETE)
+        before = await holder(space)
+        [leader] = [process for process in replicas if f"identity={before}" in process.log.read_text()]
+        await leader.kill()
+        await space.set_addresses("member1", "all-a", ["203.0.113.9"])
+        await world_is(space, COMPLETE | {"member2": COMPLETE["member2"] | {"member1-all-a": ["203.0.113.9"]}})
+        assert await holder(space) not in ("", before)
+        for task in kubelets:
+            task.cancel()
+    for process in replicas:
+        await process.kill()
+    await space.host.delete(LEASES, LEASE, namespace=SYSTEM, missing_ok=True)
 
 
 async def test_a_leader_that_is_asked_to_stop_hands_over_and_exits_with_0(pair, space):

@@ -22,10 +22,12 @@ from mcs_controller import __version__
 from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.domain.subjects import service_of_write
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
 from mcs_controller.runtime.events import EventBroadcaster
+from mcs_controller.runtime.freshness import Freshness
 from mcs_controller.runtime.http import ListenError
 from mcs_controller.runtime.leader_election import (
     LeaderElectionConfig,
@@ -133,6 +135,7 @@ async def run(options: Options) -> None:
         # Without the limit: a burst of reconciles must not starve the renewal of the lease.
         unlimited = await client()
         elector = None
+        said: dict[str, str] = {}
         if options.leader_elect:
             election = LeaderElectionConfig(
                 namespace=options.leader_elect_resource_namespace,
@@ -142,18 +145,20 @@ async def run(options: Options) -> None:
                 renew_deadline=options.leader_elect_renew_deadline,
                 retry_period=options.leader_elect_retry_period,
             )
+            said = {
+                wk.LEADER: election.identity,
+                wk.LEADER_VERSION: __version__,
+                wk.LEADER_GATES: str(options.feature_gates),
+                wk.LEADER_CONTROLLERS: ",".join(sorted(options.controllers.enabled)),
+                wk.LEADER_STALE: "",
+            }
             elector = LeaderElector(
                 unlimited,
                 election,
                 clock=clock,
                 rng=rng,
                 metrics=metrics.runtime.leader_election,
-                annotations={
-                    wk.LEADER: election.identity,
-                    wk.LEADER_VERSION: __version__,
-                    wk.LEADER_GATES: str(options.feature_gates),
-                    wk.LEADER_CONTROLLERS: ",".join(sorted(options.controllers.enabled)),
-                },
+                annotations=said,
             )
 
         def may_write() -> bool:
@@ -197,6 +202,14 @@ async def run(options: Options) -> None:
             own_member=own_member,
             may_write=may_write,
         )
+        freshness = Freshness(
+            metrics.runtime.informer_families.informers,
+            stale_seconds=STALE_SECONDS,
+            clock=clock,
+            say=lambda stale: said.update({wk.LEADER_STALE: stale}),
+        )
+        manager.add_runnable(freshness, needs_leader=False)
+        manager.add_ready_check("control-plane-confirmed", freshness.check)
         ctx.local_execution = start_standalone(ctx)
         start_controllers(ctx)
         ctx.announce()

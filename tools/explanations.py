@@ -358,6 +358,16 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
     wk.LEADER_GATES: (
         Mark("annotation", _LEASE, _THE_LEADER, "its feature gates, as in `--feature-gates`", ours=True),
     ),
+    wk.LEADER_STALE: (
+        Mark(
+            "annotation",
+            _LEASE,
+            _THE_LEADER,
+            "what was not confirmed for 15 s: `CLUSTER/RESOURCE=SECONDS`, joined by commas; without a cluster it is "
+            "the control plane's",
+            ours=True,
+        ),
+    ),
     wk.LEADER_CONTROLLERS: (Mark("annotation", _LEASE, _THE_LEADER, "the controllers that are on", ours=True),),
     wk.CLAIMED_BY: (
         Mark(

@@ -36,6 +36,7 @@ LEADER: Final = "multiclusterservice.karmada.io/leader"
 LEADER_VERSION: Final = "multiclusterservice.karmada.io/leader-version"
 LEADER_GATES: Final = "multiclusterservice.karmada.io/leader-feature-gates"
 LEADER_CONTROLLERS: Final = "multiclusterservice.karmada.io/leader-controllers"
+LEADER_STALE: Final = "multiclusterservice.karmada.io/leader-stale"
 """Ours, on our Lease: what the process serves that took it. They are true of the holder only if the first names it."""
 
 CLAIMED_BY: Final = "resourcetemplate.karmada.io/claimed-by"

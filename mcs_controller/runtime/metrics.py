@@ -284,6 +284,12 @@ class InformerFamilies:
         """Show the caches of these informers, in place of earlier ones of the same cluster."""
         self._caches.of_cluster[cluster] = (informers, clock)
 
+    def informers(self) -> Iterator[tuple[str, SharedInformer[Any]]]:
+        """Those that are shown, each with its cluster."""
+        for cluster, (factory, _) in self._caches.of_cluster.items():
+            for informer in factory.informers:
+                yield cluster, informer
+
     def forget(self, cluster: str) -> None:
         """Take off the series of a cluster that is gone."""
         self._caches.of_cluster.pop(cluster, None)

@@ -43,7 +43,11 @@ class Started:
         self.execution = object()
         self.begun: list[str] = []
         manager = types.SimpleNamespace(
-            add_runnable=lambda *_, **__: None, add_informers=lambda *_: None, stop=lambda: None, run=self._run
+            add_ready_check=lambda *_: None,
+            add_runnable=lambda *_, **__: None,
+            add_informers=lambda *_: None,
+            stop=lambda: None,
+            run=self._run,
         )
         monkeypatch.setattr(app, "ApiClient", Client)
         monkeypatch.setattr(app, "_api_servers", self._api_servers)

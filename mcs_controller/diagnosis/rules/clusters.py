@@ -15,7 +15,14 @@ import msgspec
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.declaration import join_command
-from mcs_controller.diagnosis.rules.leases import KARMADAS_AGENT, TAKEOVER_SECONDS, described, overdue_seconds
+from mcs_controller.diagnosis.rules.leases import (
+    KARMADAS_AGENT,
+    MANAGER,
+    TAKEOVER_SECONDS,
+    described,
+    overdue_seconds,
+    said_by,
+)
 from mcs_controller.diagnosis.rules.objects import apply_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
@@ -676,3 +683,35 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
         fix=f"{world.kubectl()} -n {shlex.quote(execution_namespace(context.cluster))} get works",
         severity=Severity.IN_PROGRESS if since < _LEAVING_SECONDS else None,
     )
+
+
+@rule(
+    "MCS047",
+    "The controller has not heard of a cluster",
+    Link.CLUSTERS,
+    Scope.WORLD,
+    severity=Severity.WARNING,
+    meaning="The leader could not confirm for more than 15 seconds what a cluster has. Consumers keep the endpoints "
+    "that they have, which may be out of date; services without others say Stale in EndpointsAvailable.",
+    evidence="What the leader says of itself in annotations of its Lease, as old as its last renewal.",
+    fix="The log of the controller has the error; metric informer_unconfirmed_seconds the age. docs/alerts.md, "
+    "MCSMemberStale and MCSControlPlaneStale, says what to look at.",
+)
+def stale(context: Context) -> Iterator[Finding]:
+    """By cluster: a connection that is dead makes all kinds stale."""
+    world = context.world
+    ages: dict[str, dict[str, str]] = {}
+    lease = world.host.get(LEASES, MANAGER, wk.SYSTEM_NAMESPACE)
+    for one in said_by(lease).get(wk.LEADER_STALE, "").split(","):
+        cluster, slash, rest = one.partition("/")
+        resource, equals, seconds = rest.rpartition("=")
+        if slash and equals and seconds.isdecimal():
+            ages.setdefault(cluster, {})[resource] = seconds
+    for cluster, found in sorted(ages.items()):
+        oldest = max(int(seconds) for seconds in found.values())
+        yield context.found(
+            ObjectRef(CONTROL_PLANE, "Cluster", cluster) if cluster else ObjectRef(CONTROL_PLANE, "API server"),
+            f"the controller has not heard of {cluster or 'the control plane'} for {oldest} s",
+            evidence=", ".join(f"{resource}: {seconds} s" for resource, seconds in sorted(found.items())),
+            fix=world.kubectl(CONTROL_PLANE) + (f" describe cluster {cluster}" if cluster else " get --raw /readyz"),
+        )

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from mcs_controller.domain.well_known import TRIGGER_TIME
+from mcs_controller.domain.well_known import LEADER_STALE, TRIGGER_TIME
 from testbed import ControllerProcess
 from testbed.karmada import MANIFESTS
 from testbed.ports import free_ports
@@ -22,7 +22,7 @@ from testbed.processes import Process
 from testbed.pytest_plugin import require_components
 from tests.integration.product.conftest import IMPATIENT
 from tests.integration.product.test_availability import FINE, asked, says
-from tests.support.fleet import SLICES, Space, endpointslice, eventually
+from tests.support.fleet import LEASES, SLICES, Space, endpointslice, eventually
 from tests.support.promql import filled
 from tools.dashboard import dashboard
 
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 RULES = MANIFESTS / "observability" / "prometheusrule.yaml"
+SLICES_OF_MEMBER1 = "member1/endpointslices.v1.discovery.k8s.io"
 ROOM = ("--member-max-works=3", "--member-cache-max-objects=20")
 """A slice and its copy, another slice, and not its copy."""
 
@@ -161,12 +162,18 @@ async def test_each_alert_fires_when_its_fault_is_there(
         roles = ("mcs-controller-manager-member", "mcs-controller-manager-member-standalone")
         async with without(member, "endpointslices", "list", "watch", roles=roles):
             await alerts.fires("MCSServiceUnavailable", "MCSMemberStale")
+            await eventually("what the Lease says", lambda: stale(fleet_bed.host.api), {SLICES_OF_MEMBER1})
         await alerts.fires()
+        await eventually("what the Lease says", lambda: stale(fleet_bed.host.api), set[str]())
 
         own = [name for name in await controllers_roles(fleet_bed.host.api) if name]
         async with without(fleet_bed.host.api, "services", "list", "watch", roles=tuple(own)):
             await alerts.fires("MCSControlPlaneStale")
+            status, text = await ready(controller)
+            assert (status, "services.v1 not confirmed for" in text, "403" in text) == (500, True, True), text
         await alerts.fires()
+        assert (await ready(controller))[0] == 200
+        assert "Objects of the control plane may be out of date resource=services.v1" in controller.log.read_text()
 
         async with without(fleet_bed.host.api, "works", "patch", roles=tuple(own)):
             await space.set_addresses("member1", "web-a", ["192.0.2.3"])
@@ -183,6 +190,18 @@ async def test_each_alert_fires_when_its_fault_is_there(
 
         await controller.terminate()
         await eventually("the alert", lambda: fires_among(alerts, "MCSControllerNoLeader"), True, timeout=60)
+
+
+async def stale(api: Api) -> set[str]:
+    """What the leader says on its Lease, for mcsctl, that it has not heard of."""
+    lease = await api.get(LEASES, "mcs-controller-manager", namespace="karmada-system")
+    return {one.partition("=")[0] for one in lease["metadata"]["annotations"][LEADER_STALE].split(",") if one}
+
+
+async def ready(controller: ControllerProcess) -> tuple[int, str]:
+    """What a probe is told."""
+    async with aiohttp.ClientSession() as session, session.get(f"{controller.health_url}/readyz") as response:
+        return response.status, await response.text()
 
 
 async def fires_among(alerts: Prometheus, name: str) -> bool:

@@ -226,6 +226,23 @@ def test_controllers_that_are_switched_off():
     assert codes(fleet({w.LEASES: [told("pod_0", controllers="serviceExport")]})) == []
 
 
+def test_what_the_leader_has_not_heard_of_is_named_by_cluster():
+    def saying(stale: str, leader: str = "pod_1") -> w.World:
+        one = told(leader)
+        one["metadata"]["annotations"][wk.LEADER_STALE] = stale
+        return fleet({w.LEASES: [one]})
+
+    odd = "nonsense,=3,member2/x=y"
+    observed = saying(f"/works.v1alpha1.work.karmada.io=16,member1/services.v1=17,member1/namespaces.v1=40,{odd}")
+    ours, members = diagnose(observed, [RULES["MCS047"]]).findings
+    assert "the control plane for 16 s" in ours.problem
+    assert "member1 for 40 s" in members.problem
+    assert members.evidence == "namespaces.v1: 40 s, services.v1: 17 s"
+    assert "describe cluster member1" in members.fix
+    assert errors(observed) == []
+    assert codes(saying("")) == codes(saying("member1/services.v1=17", leader="pod_0")) == []
+
+
 def test_the_controllers_that_serve_are_those_of_the_flag():
     assert installation._SERVING == SERVICE_CONTROLLERS
 

@@ -1,0 +1,105 @@
+"""Whether caches have what their API server has: told by `/readyz` and the log, also when nothing can be written.
+
+The leader says it on its Lease as well, of all caches, for tools that cannot read its metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from informers.errors import KubeError
+    from informers.resource import Resource
+    from workqueue import Clock
+
+_log = logging.getLogger(__name__)
+
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+_MAX_SAID: Final = 20
+"""Caches that are named on the Lease."""
+
+
+class Cache(Protocol):
+    """A SharedInformer, as far as its age goes."""
+
+    @property
+    def resource(self) -> Resource[Any]:
+        """What it holds."""
+        ...
+
+    @property
+    def last_confirmed_monotonic(self) -> float | None:
+        """When it was last known to be right; None if it never was."""
+        ...
+
+    @property
+    def last_error(self) -> KubeError | None:
+        """Why the last list or watch failed; None if it did not."""
+        ...
+
+
+class Freshness:
+    """A runnable, and a check for `/readyz`: names caches that were not confirmed for some time. Not thread-safe."""
+
+    name: Final = "freshness of caches"
+
+    def __init__(
+        self,
+        caches: Callable[[], Iterable[tuple[str, Cache]]],
+        *,
+        stale_seconds: float,
+        clock: Clock,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Looks at nothing yet. Caches that never had a list are not stale: `CacheSync` tells of these.
+
+        Args:
+            caches: all there are, each with its cluster, which is empty for the control plane.
+            stale_seconds: beyond this age a cache is stale.
+            clock: that of the caches.
+            say: told every second what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by commas.
+        """
+        self._caches = caches
+        self._stale_seconds = stale_seconds
+        self._clock = clock
+        self._say = say
+
+    def check(self) -> str:
+        """Empty, or what is stale of the control plane, for how long, and why."""
+        return "; ".join(
+            f"{cache.resource} not confirmed for {age:.0f} s: {_reason(cache)}"
+            for cluster, cache, age in self._stale()
+            if not cluster
+        )
+
+    async def run(self) -> NoReturn:
+        """Log what becomes stale of the control plane, and when it is confirmed again. Runs until cancelled."""
+        told: set[str] = set()
+        while True:
+            await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+            all_stale = self._stale()
+            worst = sorted(all_stale, key=lambda one: -one[2])[:_MAX_SAID]
+            self._say(",".join(sorted(f"{cluster}/{cache.resource}={age:.0f}" for cluster, cache, age in worst)))
+            stale = {str(cache.resource): cache for cluster, cache, _ in all_stale if not cluster}
+            for resource in stale.keys() - told:
+                fields = {"resource": resource, "error": _reason(stale[resource])}
+                _log.warning("Objects of the control plane may be out of date", extra=fields)
+            for resource in told - stale.keys():
+                _log.info("Objects of the control plane are up to date again", extra={"resource": resource})
+            told = set(stale)
+
+    def _stale(self) -> list[tuple[str, Cache, float]]:
+        now = self._clock.monotonic()
+        return [
+            (cluster, cache, now - confirmed)
+            for cluster, cache in self._caches()
+            if (confirmed := cache.last_confirmed_monotonic) is not None and now - confirmed > self._stale_seconds
+        ]
+
+
+def _reason(cache: Cache) -> str:
+    return str(cache.last_error) if cache.last_error is not None else "lists are not answered"

@@ -200,7 +200,7 @@ MONITORING = [
     _monitoring(
         "PodMonitor",
         selector={"type": "object", "properties": {"matchLabels": TEXTS}},
-        podMetricsEndpoints=_list_of(port=TEXT, path=TEXT),
+        podMetricsEndpoints=_list_of(port=TEXT, path=TEXT, honorLabels={"type": "boolean"}),
     ),
     _monitoring("PrometheusRule", groups=_list_of(name=TEXT, rules=_RULES)),
 ]

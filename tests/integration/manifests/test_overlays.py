@@ -165,6 +165,24 @@ async def test_component_puts_the_name_of_a_pull_cluster_everywhere(shell, tmp_p
     assert result == placeholder.replace("CLUSTER", NAME)
 
 
+@pytest.mark.parametrize(
+    ("folder", "kind", "endpoints", "target", "ports"),
+    [
+        ("observability", "PodMonitor", "podMetricsEndpoints", "Deployment", "containers"),
+        ("service-monitor", "ServiceMonitor", "endpoints", "Service", "ports"),
+    ],
+)
+async def test_what_a_monitor_selects_is_there_and_has_its_port(shell, folder, kind, endpoints, target, ports):
+    (monitor,) = [one for one in await rendered(shell, folder) if one["kind"] == kind]
+    (one,) = [one for one in await rendered(shell, "controller") if one["kind"] == target]
+    selected = one["spec"]["template"] if target == "Deployment" else one
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= selected["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"][endpoints]
+    (first, *_) = selected["spec"][ports]
+    offered = first["ports"] if target == "Deployment" else [first]
+    assert endpoint["port"] in {port["name"] for port in offered}
+
+
 # --- on a server
 
 VERSIONS = "--no-headers -o custom-columns=:.kind,:.metadata.name,:.metadata.resourceVersion"
@@ -202,6 +220,11 @@ MONITORING = [
         selector={"type": "object", "properties": {"matchLabels": TEXTS}},
         podMetricsEndpoints=_list_of(port=TEXT, path=TEXT, honorLabels={"type": "boolean"}),
     ),
+    _monitoring(
+        "ServiceMonitor",
+        selector={"type": "object", "properties": {"matchLabels": TEXTS}},
+        endpoints=_list_of(port=TEXT, path=TEXT),
+    ),
     _monitoring("PrometheusRule", groups=_list_of(name=TEXT, rules=_RULES)),
 ]
 """As much of the Prometheus Operator's definition as ours uses, in its shape."""
@@ -223,6 +246,7 @@ INSTALLED = [
     "overlays/beside-karmada/member",
     "network-policy",
     "observability",
+    "service-monitor",
 ]
 
 

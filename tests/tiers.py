@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     try:
         with ProgressPrinter(Console(stderr=True)) as progress:
             wanted = required_components(dataplane=not lacking, versions=[OLDER_KUBERNETES_VERSION])
-            resolve([*wanted, "kubectl", "prometheus"], on_progress=progress)
+            resolve([*wanted, "kubectl", "prometheus", "helm"], on_progress=progress)
         tiers += ["tests/integration"] if lacking else ["tests/integration", "tests/e2e"]
     except ComponentError as error:
         print(f"integration tier cannot run here: {error}", file=sys.stderr, flush=True)

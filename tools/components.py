@@ -25,6 +25,7 @@ ETCD_VERSION = "v3.6.16"
 COREDNS_VERSION = "v1.14.7"
 PROMETHEUS_VERSION = "v0.316.0"
 """As a Go module; it calls itself 3.16.0."""
+HELM_VERSION = "v4.3.1"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 
 Source = Literal["assets", "cache", "built"]
@@ -139,6 +140,14 @@ COMPONENTS: Mapping[str, Component] = {
         package="github.com/prometheus/prometheus/cmd/prometheus",
         version=PROMETHEUS_VERSION,
         tags=("remove_all_sd",),
+    ),
+    # For the chart only. It calls itself by its major version alone unless it is told.
+    "helm": Component(
+        name="helm",
+        module=MODULES / "helm",
+        package="helm.sh/helm/v4/cmd/helm",
+        version=HELM_VERSION,
+        ldflags=(f"helm.sh/helm/v4/internal/version.version={HELM_VERSION}",),
     ),
     "kubelet-streaming": program(MODULES / "kubelet-streaming"),
 }

@@ -12,7 +12,7 @@ UV     := uv==0.13.9
 COMPILE = build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock components demo up down exec status image release test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports links docs site clean
+.PHONY: help setup lock components demo up down exec status image chart release test test-unit test-integration test-e2e test-long mutants bench bench-quick check fmt lint types imports links docs site clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ status: $(READY) ## show the running test beds
 
 image: $(READY) ## make the OCI image, without a daemon: build/image (docs/image.md)
 	@$(PY) -m tools.image $(ARGS)
+
+chart: $(READY) ## make the Helm chart from manifests/: build/chart
+	@$(PY) -m tools.chart $(ARGS)
 
 release: $(READY) ## make everything that a version is given out as: dist/VERSION (docs/release.md)
 	@$(PY) -m tools.release $(ARGS)

@@ -4,6 +4,7 @@
 ``*.whl``, ``*.tar.gz``        the wheel, and the source distribution without tests
 ``mcs-controller-manager-*``   the image (:mod:`tools.image`)
 ``manifests-*.tar.gz``         ``manifests/``
+``mcs-controller-*.tgz``       the Helm chart (:mod:`tools.chart`)
 ``sbom.cdx.json``              what is in the image: CycloneDX
 ``dependencies.md``            licences
 ``changes.md``                 what CHANGELOG.md says of the version
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller import __version__
-from tools import image
+from tools import chart, image
 
 if TYPE_CHECKING:
     from tools.image import Image
@@ -110,12 +111,13 @@ def make(inside: Image, output: Path, *, may_be_dirty: bool = False) -> None:
 
 
 def pack(output: Path, epoch: int) -> None:
-    """Make the wheel, the source distribution and the archive of the manifests; their files are of the `epoch`."""
+    """Make wheel and source distribution, whose files are of the `epoch`, and archives of manifests and chart."""
     build = [sys.executable, "-m", "hatchling", "build", f"--directory={output}"]
     image.run(build, "run `make setup`", cwd=ROOT, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
     files = [path for path in sorted((ROOT / "manifests").rglob("*")) if path.is_file()]
     tree = {str(path.relative_to(ROOT)): image.File(data=path.read_bytes()) for path in files}
     (output / f"manifests-{__version__}.tar.gz").write_bytes(gzip.compress(image.tar(tree), mtime=0))
+    (output / chart.ARCHIVE).write_bytes(chart.archive(chart.files()))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -395,12 +395,13 @@ def files() -> dict[str, str]:
         "appVersion": __version__,
         "keywords": ["karmada", "multi-cluster", "service-discovery"],
     }
-    texts = {f"templates/{path.name}": path.read_text() for path in sorted(TEXTS.iterdir()) if path.name != "README.txt"}
+    texts = {f"templates/{path.name}": path.read_text() for path in sorted(TEXTS.iterdir())}
+    readme = texts.pop("templates/README.txt")
     rows = [f"| `{one.name}` | {one.about} | `{json.dumps(one.default)}` |" for one in all_values]
     table = "\n".join(["## Values", "", "| value | | default |", "|---|---|---|", *rows, ""])
     return {
         "Chart.yaml": yaml.safe_dump(about, sort_keys=False),
-        "README.md": (TEXTS / "README.txt").read_text() + table,
+        "README.md": readme + table,
         "values.yaml": values_yaml(all_values),
         "values.schema.json": json.dumps(schema(all_values), indent=2) + "\n",
         **texts,

@@ -305,6 +305,7 @@ class ApiClient:
         content_type: str = MERGE_PATCH,
         field_manager: str = "",
         force: bool = False,
+        dry_run: bool = False,
     ) -> T:
         """Change parts of an object.
 
@@ -317,12 +318,17 @@ class ApiClient:
             content_type: MERGE_PATCH, JSON_PATCH (a list of operations) or APPLY_PATCH (needs a field manager).
             field_manager: who owns the fields set here; the server takes the user agent's name if empty.
             force: with APPLY_PATCH, take fields over from other managers.
+            dry_run: let the server do everything but store the result.
         """
         query = {"fieldManager": field_manager} if field_manager else {}
         if force:
             query["force"] = "true"
+        if dry_run:
+            query["dryRun"] = "All"
         path = resource.path(namespace, name, subresource)
         answer = await self._call("PATCH", path, query, body, content_type=content_type)
+        if dry_run:  # no write to be told of
+            return _decode(resource, answer.body, namespace, name)
         verb = "apply" if content_type == APPLY_PATCH else "patch"
         return self._written(verb, resource, namespace, name, subresource, body, answer.body)
 
@@ -335,6 +341,7 @@ class ApiClient:
         *,
         field_manager: str,
         force: bool = False,
+        dry_run: bool = False,
         subresource: str = "",
     ) -> T:
         """Server-side apply: a :meth:`patch` of APPLY_PATCH. Creates the object if there is none.
@@ -346,6 +353,7 @@ class ApiClient:
             namespace: the object's namespace.
             field_manager: who manages them from now on, and does no longer manage others.
             force: take fields over from other managers, which is a Conflict otherwise.
+            dry_run: see :meth:`patch`.
             subresource: "status", "scale" and so on.
         """
         metadata = {"name": name, **body.get("metadata", {})}
@@ -359,6 +367,7 @@ class ApiClient:
             content_type=APPLY_PATCH,
             field_manager=field_manager,
             force=force,
+            dry_run=dry_run,
         )
 
     async def delete(

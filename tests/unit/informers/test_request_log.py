@@ -90,11 +90,12 @@ async def test_nothing_is_made_of_requests_that_are_not_logged(
 async def test_each_write_that_was_accepted_is_told(monkeypatch: pytest.MonkeyPatch):
     told: list[Write] = []
     gone = {"kind": "Status"}
-    answers = [(201, widget("a")), (200, widget("a")), (200, widget("a")), (200, widget("a")), (200, gone), (409, {})]
+    answers = [(201, widget("a")), *[(200, widget("a"))] * 4, (200, gone), (409, {})]
     api = client(monkeypatch, told, *answers)
     await api.create(WIDGETS, widget(""), "ns")
     await api.update(WIDGETS, "a", widget("a"), "ns")
     await api.patch(WIDGETS, "a", {"status": {}}, "ns", subresource="status")
+    await api.apply(WIDGETS, "a", {}, "ns", field_manager="me", dry_run=True)
     await api.apply(WIDGETS, "a", {}, "ns", field_manager="me")
     await api.delete(WIDGETS, "a", "ns")
     with pytest.raises(Conflict):

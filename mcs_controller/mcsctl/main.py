@@ -25,6 +25,7 @@ EXIT_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "doctor": "Find out why a service does not answer, and how it is mended",
     "install": "Install the controller, stand-alone or beside Karmada",
+    "upgrade": "Bring the controller to this version",
     "uninstall": "Remove the controller",
     "join": "Register a member",
     "unjoin": "Remove a member",

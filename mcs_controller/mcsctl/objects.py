@@ -40,17 +40,20 @@ def kind_of(manifest: Object) -> Kind:
     return Kind(text(manifest, "apiVersion"), plural, kind, namespaced)
 
 
-async def apply(client: ApiClient, manifest: Object, *, force: bool = True) -> Object:
+async def apply(client: ApiClient, manifest: Object, *, force: bool = True, dry_run: bool = False) -> Object:
     """Server-side apply a manifest of our own. The object that came of it.
 
     Args:
         client: of the API server.
         manifest: the object.
         force: whether fields that others own are taken over; a Conflict names them otherwise.
+        dry_run: whether the server only says what would come of it.
     """
     namespace, name = text(manifest, "metadata", "namespace"), text(manifest, "metadata", "name")
     kind = resource_of(kind_of(manifest))
-    applied = await client.apply(kind, name, manifest, namespace, field_manager=FIELD_MANAGER, force=force)
+    applied = await client.apply(
+        kind, name, manifest, namespace, field_manager=FIELD_MANAGER, force=force, dry_run=dry_run
+    )
     return applied.content
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,19 +13,19 @@ from informers.errors import NotFound
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.mcsctl.access import Access
-from mcs_controller.mcsctl.install import (
+from mcs_controller.mcsctl.installation import (
+    ADMINISTRATOR,
     BESIDE_KARMADA,
     CONFIG_SECRET,
     DEPLOYMENT,
     EXTRAS,
     STANDALONE,
-    host_of,
+    Target,
     karmadas_edit,
-    mode_options,
-    needs_host,
     parts,
+    target_options,
 )
-from mcs_controller.mcsctl.join import POLL_SECONDS, asking, member_options, say
+from mcs_controller.mcsctl.join import POLL_SECONDS, asking, say
 from mcs_controller.mcsctl.objects import delete, find, kind_of, list_all, resource_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from informers.client.client import ApiClient
     from mcs_controller.diagnosis.world import Kind, Object
-    from mcs_controller.mcsctl.access import AccessOptions, Plane
+    from mcs_controller.mcsctl.access import Plane
 
 _SERVICES: Final = (wk.MCS_FINALIZER, wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER)
 _FINALIZERS: Final = {
@@ -48,7 +48,7 @@ _CARRIERS: Final = (w.MULTICLUSTERSERVICES, w.POLICIES, w.BINDINGS, w.WORKS, w.C
 
 
 @click.command("uninstall")
-@mode_options
+@target_options
 @click.option("--keep-services", is_flag=True, help="Beside Karmada: Karmada's own controllers take the services over.")
 @click.option("--crds", is_flag=True, help="Stand-alone: the CustomResourceDefinitions, with all their objects, too.")
 @click.option("--wait", "wait_seconds", default=120.0, show_default=True, metavar="SECONDS", help="For each clean-up.")
@@ -56,18 +56,7 @@ _CARRIERS: Final = (w.MULTICLUSTERSERVICES, w.POLICIES, w.BINDINGS, w.WORKS, w.C
     "--force", is_flag=True, help="Do not wait for the controller's clean-up: what it delivered stays in the members."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def command(
-    options: dict[str, Any],
-    mode: str,
-    host_context: str,
-    host_kubeconfig: str,
-    keep_services: bool,
-    crds: bool,
-    wait_seconds: float,
-    force: bool,
-    yes: bool,
-) -> None:
+def command(target: Target, keep_services: bool, crds: bool, wait_seconds: float, force: bool, yes: bool) -> None:
     r"""Remove the controller.
 
     The controller is still running when the MultiClusterServices are deleted, so it withdraws what it delivered. Then
@@ -79,30 +68,30 @@ def command(
       mcsctl uninstall --mode standalone --crds --yes
       mcsctl --context karmada uninstall --mode beside-karmada --host-context host --keep-services
     """
-    needs_host(mode, host_context)
-    if (keep_services and mode == STANDALONE) or (crds and mode == BESIDE_KARMADA):
+    target.require_host()
+    if (keep_services and target.mode == STANDALONE) or (crds and target.mode == BESIDE_KARMADA):
         raise click.UsageError("--keep-services is for --mode beside-karmada, --crds for --mode standalone")
     if not yes:
         lost = "The controller" if keep_services else "The controller and all MultiClusterServices"
         click.confirm(f"{lost} will be removed. Go on?", abort=True, err=True)
-    where = member_options(options, "the host cluster", host_context, host_kubeconfig)
-    asyncio.run(_uninstall(where, mode, wait_seconds, keep=keep_services, crds=crds, force=force))
+    asyncio.run(_uninstall(target, wait_seconds, keep=keep_services, crds=crds, force=force))
 
 
-async def _uninstall(options: AccessOptions, mode: str, seconds: float, *, keep: bool, crds: bool, force: bool) -> None:
+async def _uninstall(target: Target, seconds: float, *, keep: bool, crds: bool, force: bool) -> None:
+    mode = target.mode
     what = parts(mode, extras=EXTRAS)
-    async with Access(options) as access:
-        plane, host = await access.host(), await host_of(access, mode)
-        with asking(plane, "its user must be an administrator"):
+    async with Access(target.access) as access:
+        plane, host = await target.planes(access)
+        with asking(plane, ADMINISTRATOR):
             await _refuse_with_members(access, plane.client, mode, force=force)
             if not keep:
                 await _delete_services(plane.client, seconds, force=force)
-        with asking(host, "its user must be an administrator"):
+        with asking(host, ADMINISTRATOR):
             await _stop(host, seconds)
             if what.host:
                 await delete(host.client, w.SECRETS, CONFIG_SECRET, DEPLOYMENT[0])
                 await _delete_all(host.client, what.host, seconds, crds=False)
-        with asking(plane, "its user must be an administrator"):
+        with asking(plane, ADMINISTRATOR):
             if not keep:
                 await _release(plane.client, _FINALIZERS[mode])
             await delete(plane.client, w.LEASES, DEPLOYMENT[1], DEPLOYMENT[0])

@@ -1,4 +1,4 @@
-"""`mcsctl install` and `uninstall`, by mcsctl's own process on real API servers; no kubelet starts the Pods."""
+"""`mcsctl install`, `upgrade` and `uninstall`, as processes, on real API servers; no kubelet starts the Pods."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from mcs_controller import __version__
 from mcs_controller.domain import well_known as wk
 from testbed.api import wait_for
 from testbed.controller import ControllerProcess
 from testbed.errors import NotYet
 from testbed.pytest_plugin import require_components
 from tests.integration.manifests.support import ensure_namespace
+from tests.integration.manifests.test_overlays import VERSIONS
 from tests.integration.mcsctl.calls import Answer, mcsctl, paste, run
 from tests.support.admission_rules import mcs
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from testbed.api import Object
     from testbed.controlplane import ControlPlane
+    from tests.integration.manifests.conftest import Shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,9 +34,11 @@ MCS = "networking.karmada.io/v1alpha1/multiclusterservices"
 WORKS = "work.karmada.io/v1alpha1/works"
 CLUSTERS = "cluster.karmada.io/v1alpha1/clusters"
 CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
+CLUSTERROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 DEPLOYMENTS = "apps/v1/deployments"
 SYSTEM = "karmada-system"
 ALONE = ("--mode", "standalone")
+OLD_IMAGE = "registry.example.com:5000/mcs-controller-manager:0.0.9"
 IMAGE = ("--image", "registry.example.com:5000/mcs-controller-manager:1.2.3")
 
 
@@ -195,6 +200,21 @@ async def test_beside_karmada_its_own_controllers_go_first_and_may_come_back(lon
     assert works.stdout == "yes\n"
     assert await new.api.find("rbac.authorization.k8s.io/v1/clusterroles", "mcs-controller-manager") is None
 
+    upgrade = ("upgrade", *beside, "--wait", "0", "--yes")
+    again = await call(*upgrade)
+    assert again.code == 0, again
+    assert "\n0 of " in again.out
+    on = '[{"op": "replace", "path": "/spec/template/spec/containers/0/command/2", "value": "--controllers=*,-foo"}]'
+    await shell(f"kubectl -n {SYSTEM} patch deployment karmada-controller-manager --type=json -p '{on}'", plane=new)
+    refused = await call(*upgrade)
+    assert refused.code == 1
+    assert "Karmada's own controllers do the same work" in refused.err
+    await paste(f"KUBECONFIG={both} {refused.err[refused.err.index('kubectl') :].splitlines()[0]}")
+    empty = f"{lone_bed.members['member1'].access.kubeconfig}:{new.access.kubeconfig}"
+    refused = await run("--context", "member1", *upgrade, kubeconfig=empty)
+    assert refused.code == 1
+    assert "does not serve works.work.karmada.io in v1alpha1" in refused.err
+
     services = len(await bare.api.list(MCS))
     assert services
     gone = await call("uninstall", *beside, "--keep-services", "--yes")
@@ -206,6 +226,106 @@ async def test_beside_karmada_its_own_controllers_go_first_and_may_come_back(lon
     await paste(f"KUBECONFIG={both} {gone.out.splitlines()[-1]}")
     assert await command_of(new, "karmada-controller-manager") == flags
     await new.api.delete(DEPLOYMENTS, "karmada-controller-manager", namespace=SYSTEM)
+
+
+async def test_an_upgrade_shows_what_changes_applies_it_and_says_how_the_pods_go_back(new, shell):
+    kubeconfig = str(new.access.kubeconfig)
+    upgrade = ("upgrade", *ALONE, "--wait", "0")
+    everything = f"kubectl get -k manifests/overlays/standalone/control-plane {VERSIONS}"
+    absent = await run(*upgrade, "--print", kubeconfig=kubeconfig)
+    assert absent.code == 1
+    assert "mcsctl install" in absent.err
+    await _apply_an_older_version(new, shell)
+    before = (await shell(everything, plane=new)).stdout
+
+    shown = await mcsctl(*upgrade, "--print", kubeconfig=kubeconfig)
+    assert f"Installed: {OLD_IMAGE}, version 0.0.9; this is {__version__}" in shown
+    changed = lines(shown, "--- ")
+    assert changed == [
+        "--- CustomResourceDefinition works.work.karmada.io",
+        "--- ClusterRole mcs-controller-manager",
+        f"--- Deployment {SYSTEM}/mcs-controller-manager",
+        f"--- NetworkPolicy {SYSTEM}/mcs-controller",
+    ]
+    assert f"-        image: {OLD_IMAGE}" in shown
+    assert f"+        image: {OLD_IMAGE.replace('0.0.9', __version__)}" in shown
+    assert "+  - /livez" in shown
+    refused = await run(*upgrade, kubeconfig=kubeconfig)
+    assert refused.code == 130, "nobody has answered whether to apply it"
+    assert (await shell(everything, plane=new)).stdout == before
+
+    flag = '[{"op": "add", "path": "/spec/template/spec/containers/0/command/-", "value": "--v=6"}]'
+    await shell(f"kubectl -n {SYSTEM} patch deployment mcs-controller-manager --type=json -p '{flag}'", plane=new)
+    refused = await run(*upgrade, "--yes", kubeconfig=kubeconfig)
+    assert refused.code == 1
+    assert "--force takes these fields over" in refused.err
+    assert "/livez" not in str(await new.api.get(CLUSTERROLES, "mcs-controller-manager")), "something was applied"
+
+    done = await mcsctl(*upgrade, "--yes", "--force", kubeconfig=kubeconfig)
+    assert len(lines(done, "configured")) == len(changed)
+    assert "/livez" in str(await new.api.get(CLUSTERROLES, "mcs-controller-manager"))
+    assert "--v=6" not in await command_of(new)
+    after = (await shell(everything, plane=new)).stdout
+    again = await mcsctl(*upgrade, "--yes", kubeconfig=kubeconfig)
+    assert "\n0 of " in again
+    assert (await shell(everything, plane=new)).stdout == after
+
+    await paste(f"KUBECONFIG={kubeconfig} {done.splitlines()[-1]}")
+    back = await new.api.get(DEPLOYMENTS, "mcs-controller-manager", namespace=SYSTEM)
+    assert back["spec"]["template"]["spec"]["containers"][0]["image"] == OLD_IMAGE
+    await new.api.delete("apps/v1/replicasets", "old", namespace=SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "reason"),
+    [
+        ("mcs-controller-manager:99.0.0", 1, f"99.0.0 is newer than {__version__}"),
+        (f"mcs-controller-manager@sha256:{'0' * 64}", 2, "--image is needed"),
+    ],
+)
+async def test_an_upgrade_is_refused(new, image, code, reason):
+    kubeconfig = str(new.access.kubeconfig)
+    await mcsctl("install", *ALONE, "--image", image, "--wait", "0", kubeconfig=kubeconfig)
+    refused = await run("upgrade", *ALONE, "--yes", "--wait", "0", kubeconfig=kubeconfig)
+    assert refused.code == code
+    assert reason in refused.err
+    found = await new.api.get(DEPLOYMENTS, "mcs-controller-manager", namespace=SYSTEM)
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == image
+    other = await run("upgrade", "--mode", "beside-karmada", "--host-context", "new", "--print", kubeconfig=kubeconfig)
+    assert other.code == 2
+    assert "is --mode standalone" in other.err
+
+
+async def _apply_an_older_version(plane: ControlPlane, shell: Shell) -> None:
+    """As mcsctl 0.0.9 could have: with another image, a right less, a shorter definition, and a narrower policy."""
+    printed = await mcsctl("install", *ALONE, "--image", OLD_IMAGE, "--with", "network-policy", "--print")
+    objects = list(yaml.safe_load_all(printed))
+    for one in objects:
+        match one["kind"], one["metadata"]["name"]:
+            case "ClusterRole", "mcs-controller-manager":
+                one["rules"] = [rule for rule in one["rules"] if "nonResourceURLs" not in rule]
+            case "CustomResourceDefinition", "works.work.karmada.io":
+                del one["spec"]["versions"][0]["additionalPrinterColumns"]
+            case "NetworkPolicy", _:
+                one["spec"]["egress"][-1]["ports"].pop()
+            case "Deployment", _:
+                one["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "7"}
+                old = one
+    for batch in ([one for one in objects if one["kind"] == "CustomResourceDefinition"], objects):
+        text = yaml.safe_dump_all(batch)
+        await shell(f"kubectl apply --server-side --field-manager=mcsctl -f - <<'E'\n{text}E", plane=plane)
+    # As the controller of Deployments, which does not run here, would have left it.
+    deployment = await plane.api.get(DEPLOYMENTS, "mcs-controller-manager", namespace=SYSTEM)
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mcs-controller-manager", "controller": True}
+    meta = {
+        "name": "old",
+        "namespace": SYSTEM,
+        "labels": old["spec"]["template"]["metadata"]["labels"],
+        "annotations": old["metadata"]["annotations"],
+        "ownerReferences": [owner | {"uid": deployment["metadata"]["uid"]}],
+    }
+    spec = {"replicas": 0, "selector": old["spec"]["selector"], "template": old["spec"]["template"]}
+    await plane.api.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec})
 
 
 def _karmadas_manager(command: list[str]) -> Object:

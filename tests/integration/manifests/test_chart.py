@@ -24,6 +24,7 @@ from tests.integration.manifests.test_overlays import (
     keyed,
     rendered,
 )
+from tests.integration.mcsctl.calls import run as mcsctl
 from tools import chart as made_chart
 
 if TYPE_CHECKING:
@@ -201,6 +202,9 @@ async def test_it_is_installed_upgraded_rolled_back_and_removed(lone_bed: Bed, h
     before = await shell(versions, plane=plane)
     assert len(before.stdout.splitlines()) == len(await rendered(shell, overlay.removeprefix("manifests/")))
 
+    refused = await mcsctl("upgrade", "--mode", "standalone", "--print", kubeconfig=str(plane.access.kubeconfig))
+    assert refused.code == 1
+    assert "helm upgrade mcs" in refused.err
     await helm("upgrade", "mcs", str(chart), plane=plane)
     assert (await shell(versions, plane=plane)).stdout == before.stdout
 

@@ -50,6 +50,7 @@ SWITCHES: Final = {
     "PodMonitor": "podMonitor",
     "ServiceMonitor": "serviceMonitor",
     "PrometheusRule": "prometheusRule",
+    "ConfigMap": "dashboard",
     "ValidatingAdmissionPolicy": "admission",
     "ValidatingAdmissionPolicyBinding": "admission",
 }
@@ -98,10 +99,11 @@ def values(deployment: Object) -> list[Value]:
             ("podMonitor", "A PodMonitor, for the Prometheus Operator"),
             ("serviceMonitor", "A ServiceMonitor in its place; not both"),
             ("prometheusRule", "The alerts (docs/alerts.md)"),
+            ("dashboard", "A ConfigMap with the dashboard, for the sidecar of Grafana's chart"),
         )
         for each, about, schema, default in (
             ("enabled", f"{what}.", _SWITCH, False),
-            ("labels", "Labels by which your Prometheus selects it.", _TEXTS, {}),
+            ("labels", "More labels, by which your Prometheus or Grafana selects it.", _TEXTS, {}),
         )
     ]
     return [
@@ -328,7 +330,7 @@ def _network_policy(one: Object, template: Template) -> None:
 _CHANGES: Final[dict[str, Callable[[Object, Template], None]]] = {
     "Deployment": _deployment,
     "NetworkPolicy": _network_policy,
-    **dict.fromkeys(("PodMonitor", "ServiceMonitor", "PrometheusRule"), _monitoring),
+    **dict.fromkeys(("PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"), _monitoring),
 }
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SYSTEM = "karmada-system"
-SWITCHED = ("networkPolicy", "podMonitor", "prometheusRule", "admission")
+SWITCHED = ("networkPolicy", "podMonitor", "prometheusRule", "dashboard", "admission")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -9,18 +9,17 @@ have.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import Role, origin_of, role_of
 
 if TYPE_CHECKING:
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.work import Work
     from mcs_controller.domain.works import SliceRef
-
-TRIGGER_TIME: Final = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class Change(NamedTuple):
@@ -42,7 +41,7 @@ class Change(NamedTuple):
 def change_of_slice(origin: SliceRef, observed: EndpointSlice) -> Change:
     """The change that made a slice what it is."""
     meta = observed.metadata
-    return Change(origin, meta.annotations.get(TRIGGER_TIME) or f"{meta.uid}/{meta.resource_version}")
+    return Change(origin, meta.annotations.get(wk.TRIGGER_TIME) or f"{meta.uid}/{meta.resource_version}")
 
 
 class _Metadata(msgspec.Struct):
@@ -65,5 +64,5 @@ def change_of_work(work: Work) -> Change | None:
         annotations = _content.decode(work.manifests[0].raw).metadata.annotations or {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    version = annotations.get(TRIGGER_TIME)
+    version = annotations.get(wk.TRIGGER_TIME)
     return Change(origin, version) if version else None

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain.works import SliceRef
-from mcs_controller.tracing.changes import TRIGGER_TIME, Change, change_of_slice, change_of_work
+from mcs_controller.domain import well_known as wk
+from mcs_controller.tracing.changes import Change, change_of_slice, change_of_work
 from tests.support.builders import a_slice, a_work, collected_work, dispatched_work, slice_
 
 ORIGIN = SliceRef("m1", "default", "web-1")
-TRIGGERED = {TRIGGER_TIME: "2026-01-01T00:00:00Z"}
+TRIGGERED = {wk.TRIGGER_TIME: "2026-01-01T00:00:00Z"}
 
 
 def triggered(name: str = "web-1") -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.works import SliceRef
-from mcs_controller.tracing.changes import TRIGGER_TIME, Change
+from mcs_controller.tracing.changes import Change
 from testbed import ControllerProcess
 from testbed.controller import installed_binary
 from tests.integration.product.conftest import IMPATIENT
@@ -26,7 +27,7 @@ EACH = ["endpointslice change", "write EndpointSlice", "write collected Work", "
 def changed(addresses: list[str], moment: str) -> dict[str, Any]:
     """The slice `web-a`, as Kubernetes' controller writes it."""
     content = endpointslice("web-a", "web", addresses)
-    content["metadata"]["annotations"] = {TRIGGER_TIME: moment}
+    content["metadata"]["annotations"] = {wk.TRIGGER_TIME: moment}
     return content
 
 

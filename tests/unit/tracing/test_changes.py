@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mcs_controller.domain.works import SliceRef
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.works import SliceRef
 from mcs_controller.tracing.changes import Change, change_of_slice, change_of_work
 from tests.support.builders import a_slice, a_work, collected_work, dispatched_work, slice_
 

@@ -95,14 +95,15 @@ def apply_thresholds(
 ) -> tuple[Condition, ProbeHistory]:
     """The Ready condition to publish, and the streak to remember.
 
-    A flip between True and anything else waits until the probes have agreed on it for long enough. Without a streak
-    (the first probe since a start) or without a published condition there is nothing to protect, so it counts at once.
+    A flip between True and anything else waits until the probes have agreed on it for long enough. Without a published
+    condition there is nothing to protect, so it counts at once; so does a success without a streak (the first probe
+    since a start). A failure then is no better reason than any other to call a cluster not ready.
 
-    Semantics: Karmada's clusterConditionStore.
+    Semantics: Karmada's clusterConditionStore, for which the first failure counts at once (opening 29).
     """
-    if streak is None:
+    if streak is None and observed.status == "True":
         return observed, ProbeHistory(observed.status, now)
-    if streak.status != observed.status:
+    if streak is None or streak.status != observed.status:
         streak = ProbeHistory(observed.status, now)
     if published is None:
         return observed, streak

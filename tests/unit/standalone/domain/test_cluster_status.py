@@ -108,8 +108,15 @@ def test_each_direction_has_its_own_threshold(limits: Thresholds, observed: Cond
     assert back == observed
 
 
-def test_first_observation_counts_at_once() -> None:
-    assert apply_thresholds(DOWN, READY, None, 5.0, LIMITS) == (DOWN, ProbeHistory("False", 5.0))
+def test_a_success_right_after_a_start_counts_at_once() -> None:
+    assert apply_thresholds(READY, DOWN, None, 5.0, LIMITS) == (READY, ProbeHistory("True", 5.0))
+
+
+def test_opening_29_a_failure_right_after_a_start_waits_as_any_other() -> None:
+    condition, streak = apply_thresholds(DOWN, READY, None, 5.0, LIMITS)
+    assert (condition, streak) == (READY, ProbeHistory("False", 5.0))
+    assert apply_thresholds(DOWN, READY, streak, 34.9, LIMITS)[0] == READY
+    assert apply_thresholds(DOWN, READY, streak, 35.0, LIMITS)[0] == DOWN
 
 
 def test_without_a_published_condition_there_is_nothing_to_protect() -> None:

@@ -32,6 +32,7 @@ $(READY): pyproject.toml requirements/dev.txt
 
 components: $(READY) ## find or build the Kubernetes components (once, takes minutes)
 	@$(PY) -m tools resolve
+	@$(PY) -m tools.previous
 
 demo: $(READY) ## run the official walkthrough on real API servers, step by step
 	@$(PY) -m testbed.demo $(ARGS)
@@ -69,8 +70,9 @@ test-integration: components ## tests with real etcd and kube-apiserver
 test-e2e: components ## end-to-end tests with a data plane (root, nftables)
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
-test-long: components ## hostile members, ten minutes of random outages, what is marked as long, and the random tests for hours: TEST_SCALE times what `make test` tries
-	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/hostile tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
+test-long: components ## upgrades and rotations under traffic, hostile members, ten minutes of random outages, what is marked as long, and the random tests for hours: TEST_SCALE times what `make test` tries
+	@$(PY) -m tools.previous
+	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/upgrade tests/hostile tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
 	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 -m long tests/integration tests/e2e $(ARGS)
 
 mutants: $(READY) ## mutation tests: apply known mistakes, a test must fail each time (minutes)

@@ -69,7 +69,8 @@ class MemberProbe:
             version: str | None = parse_version(await self._read("/version"))
         except (KubeError, Malformed):
             version = None
-        discovery = await self._discover("/api") | await self._discover("/apis")
+        core, groups = cluster_status.DISCOVERY_ROOTS
+        discovery = await self._discover(core) | await self._discover(groups)
         if (size := discovery.size()) > MAX_KINDS_BYTES:
             discovery = Discovery({}, frozenset({f"room for {size >> 10} KiB of kinds"}))
         return Collected(version, discovery)

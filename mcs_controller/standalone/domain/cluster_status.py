@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -50,6 +50,9 @@ class ProbeHistory:
     since: float
 
 
+DISCOVERY_ROOTS: Final = ("/api", "/apis")
+
+
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What is read from a healthy member.
@@ -61,6 +64,11 @@ class Collected:
 
     version: str | None
     discovery: Discovery
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a root of discovery could not be read, so that everything below it is missing."""
+        return not self.discovery.failed.isdisjoint(DISCOVERY_ROOTS)
 
 
 def from_probe(path: str, status: int, credentials: str = "") -> Condition:

@@ -64,6 +64,7 @@ class _Memory:
 
     uid: str
     streak: ProbeHistory | None
+    undiscovered: bool = False
 
 
 class _Seen(NamedTuple):
@@ -158,10 +159,14 @@ class ClusterStatusReconciler:
         published = cluster_status.published_ready(cluster)
         now = self._clock.monotonic()
         ready, streak = cluster_status.apply_thresholds(observed, published, streak, now, self._thresholds)
-        self._memories[cluster.name] = _Memory(cluster.metadata.uid, streak)
         pause = cluster_status.next_probe(observed, ready, streak, now, self._thresholds, self._frequency)
         healthy = observed.status == "True" and ready.status == "True"
-        return _Seen(ready, await probe.collect() if healthy else None, pause)
+        collected = await probe.collect() if healthy else None
+        undiscovered = collected is not None and collected.is_cut_off
+        self._memories[cluster.name] = _Memory(cluster.metadata.uid, streak, undiscovered)
+        if undiscovered and cluster.api_enablements and not (memory is not None and memory.undiscovered):
+            collected = None  # not believed once: its connections are given up whenever its credentials change
+        return _Seen(ready, collected, pause)
 
     async def _publish(self, cluster: Cluster, seen: _Seen) -> Result:
         now = self._clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")

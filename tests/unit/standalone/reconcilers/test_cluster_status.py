@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from informers.cache.event import Event
-from informers.errors import Conflict, NotFound, ServerError
+from informers.errors import Conflict, NotFound, ServerError, TransportError
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.members.registry import MemberCluster
 from mcs_controller.runtime.reconcile import Request, Result
@@ -123,6 +123,24 @@ async def test_member_that_comes_back_is_not_collected_before_it_is_believed(wor
     await world.reconcile(after=30)
     assert world.ready == ("True", "ClusterReady")
     assert "apiEnablements" in world.status
+
+
+@pytest.mark.parametrize("lost", [["/api", "/apis"], ["/apis"]], ids=["everything", "a half"])
+async def test_discovery_that_fails_once_is_not_told(world: World, lost: list[str]) -> None:
+    """As when the connections of a member are given up in the middle of a probe, for other credentials."""
+    await world.reconcile()
+    before, answers = world.status, dict(world.member.answers)
+    world.member.answers |= dict.fromkeys(lost, TransportError("given up"))
+    await world.reconcile(after=10)
+    world.members.member = FakeMember(answers)
+    await world.reconcile(after=10)
+    assert world.status == before
+    assert len(world.api.calls) == 1
+    world.member.answers |= dict.fromkeys(lost, TransportError("refused"))
+    await world.reconcile(after=10)
+    await world.reconcile(after=10)
+    conditions = {one["type"]: one for one in world.status["conditions"]}
+    assert conditions["CompleteAPIEnablements"]["status"] == "False"
 
 
 async def test_after_a_restart_the_wait_begins_anew(world: World) -> None:

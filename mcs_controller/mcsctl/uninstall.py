@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from informers.errors import NotFound
+from informers.errors import Conflict, NotFound
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.mcsctl.access import Access
@@ -43,6 +43,10 @@ _FINALIZERS: Final = {
     ),
 }
 """By mode, those that nobody removes once the controller is gone."""
+
+_TOUCH_SECONDS: Final = 10.0
+_TOUCHED: Final = "multiclusterservice.karmada.io/touched"
+"""An annotation of definitions that are being deleted; see :func:`_touch`."""
 
 _CARRIERS: Final = (w.MULTICLUSTERSERVICES, w.POLICIES, w.BINDINGS, w.WORKS, w.CLUSTERS)
 
@@ -96,7 +100,7 @@ async def _uninstall(target: Target, seconds: float, *, keep: bool, crds: bool, 
                 await _release(plane.client, _FINALIZERS[mode])
             await delete(plane.client, w.LEASES, DEPLOYMENT[1], DEPLOYMENT[0])
             await _delete_all(plane.client, what.control_plane, seconds, crds=crds)
-        stays = [f"Namespace {wk.SYSTEM_NAMESPACE}", f"Namespace {wk.CLUSTER_NAMESPACE}"]
+            stays = [f"Namespace {name}" for name in await _namespaces(plane.client, mode)]
         if not crds:
             stays.append("the CustomResourceDefinitions with their objects")
         click.echo(f"What stays: {', '.join(stays)}; in members what `mcsctl unjoin` has not removed")
@@ -154,15 +158,30 @@ async def _release(client: ApiClient, ours: frozenset[str]) -> None:
     released = 0
     for kind in _CARRIERS:
         for one in await _listed(client, kind):
-            all_of_them = [str(each) for each in w.items(one, "metadata", "finalizers")]
-            others = [each for each in all_of_them if each not in ours]
-            if others != all_of_them:
-                meta = {"finalizers": others, "resourceVersion": w.text(one, "metadata", "resourceVersion")}
-                name, namespace = w.text(one, "metadata", "name"), w.text(one, "metadata", "namespace")
-                await client.patch(resource_of(kind), name, {"metadata": meta}, namespace)
-                released += 1
+            released += await _release_one(client, kind, one, ours)
     if released:
         say(f"{released} objects are free of the controller's finalizers")
+
+
+async def _release_one(client: ApiClient, kind: Kind, seen: Object, ours: frozenset[str]) -> bool:
+    """Whether it had any of ours. Others may write it meanwhile, and it may go."""
+    name, namespace = w.text(seen, "metadata", "name"), w.text(seen, "metadata", "namespace")
+    one: Object | None = seen
+    while one is not None:
+        all_of_them = [str(each) for each in w.items(one, "metadata", "finalizers")]
+        others = [each for each in all_of_them if each not in ours]
+        if others == all_of_them:
+            return False
+        meta = {"finalizers": others, "resourceVersion": w.text(one, "metadata", "resourceVersion")}
+        try:
+            await client.patch(resource_of(kind), name, {"metadata": meta}, namespace)
+        except NotFound:
+            return False
+        except Conflict:
+            one = await find(client, kind, name, namespace)
+        else:
+            return True
+    return False
 
 
 async def _delete_all(client: ApiClient, objects: Sequence[Object], seconds: float, *, crds: bool) -> None:
@@ -172,8 +191,15 @@ async def _delete_all(client: ApiClient, objects: Sequence[Object], seconds: flo
         if (kind := kind_of(one)) != w.NAMESPACES and (kind != w.CRDS or crds):
             removed += await delete(client, kind, w.text(one, "metadata", "name"), w.text(one, "metadata", "namespace"))
 
+    touched = time.monotonic()
+
     async def held() -> str:
+        nonlocal touched
         found = [await find(client, w.CRDS, name) for name in definitions]
+        if time.monotonic() - touched > _TOUCH_SECONDS:
+            touched = time.monotonic()
+            for one in found:
+                await _touch(client, one)
         left = [
             f"{w.text(one, 'metadata', 'name')} ({w.condition(one, 'Terminating').get('message', 'not terminating')})"
             for one in found
@@ -183,6 +209,26 @@ async def _delete_all(client: ApiClient, objects: Sequence[Object], seconds: flo
 
     await _until_gone(held, seconds, "finalizers of others hold their objects, or the API server is slow")
     say(f"{removed} more objects are removed from {client.host}")
+
+
+async def _touch(client: ApiClient, definition: Object | None) -> None:
+    """Have the API server look again at a definition that is being deleted.
+
+    Its clean-up fails with 429 where the kind's cache is not ready yet, as of a definition that is new. It is tried
+    again 5 ms later: with a copy of the definition from before the first try that is a conflict, and there is no third
+    until the definition changes, or five minutes have passed.
+    """
+    if definition is not None:
+        meta = {"annotations": {_TOUCHED: str(time.time_ns())}}
+        with suppress(NotFound, Conflict):
+            await client.patch(resource_of(w.CRDS), w.text(definition, "metadata", "name"), {"metadata": meta})
+
+
+async def _namespaces(client: ApiClient, mode: str) -> list[str]:
+    """Those of the installation; stand-alone also those of Works, of Clusters that nobody has cleaned up after."""
+    names = [w.text(one, "metadata", "name") for one in await list_all(client, w.NAMESPACES)]
+    of_works = [one for one in names if one.startswith(wk.EXECUTION_PREFIX)] if mode == STANDALONE else []
+    return [wk.SYSTEM_NAMESPACE, wk.CLUSTER_NAMESPACE, *of_works]
 
 
 async def _listed(client: ApiClient, kind: Kind) -> Sequence[Object]:

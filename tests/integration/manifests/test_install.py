@@ -10,8 +10,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from informers.client.client import ApiClient
 from mcs_controller import __version__
+from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
+from mcs_controller.mcsctl.uninstall import _release_one, _touch
 from testbed.api import wait_for
 from testbed.controller import ControllerProcess
 from testbed.errors import NotYet
@@ -20,6 +23,8 @@ from tests.integration.manifests.support import ensure_namespace
 from tests.integration.manifests.test_overlays import VERSIONS
 from tests.integration.mcsctl.calls import Answer, mcsctl, paste, run
 from tests.support.admission_rules import mcs
+from tests.support.informing import config_for
+from workqueue.clock import RealClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,9 +139,7 @@ async def test_no_finalizer_stays_when_the_controller_never_ran(new, shell):
     service = mcs("web")
     service["metadata"]["finalizers"] = [wk.MCS_FINALIZER]
     await new.api.create(service)
-    work: Object = {"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "spec": {}}
-    both = [wk.EXECUTION_FINALIZER, "example.com/other"]
-    await new.api.create(work | {"metadata": {"name": "one", "namespace": "default", "finalizers": both}})
+    await new.api.create(_work("one", [wk.EXECUTION_FINALIZER, "example.com/other"]))
 
     waited = await run("uninstall", *ALONE, "--yes", "--wait", "0.1", kubeconfig=kubeconfig)
     assert waited.code == 1
@@ -156,6 +159,39 @@ async def test_no_finalizer_stays_when_the_controller_never_ran(new, shell):
     there = await shell("kubectl kustomize manifests/overlays/standalone/control-plane | "
                         "kubectl get --ignore-not-found -o name -f -", plane=new, check=False)  # fmt: skip
     assert set(there.stdout.split()) == {f"namespace/{SYSTEM}", "namespace/karmada-cluster"}
+
+
+async def test_a_finalizer_goes_while_others_write_the_object_or_delete_it(new):
+    await mcsctl("install", *ALONE, "--wait", "0", kubeconfig=str(new.access.kubeconfig))
+    ours = frozenset({wk.EXECUTION_FINALIZER})
+    works = [_work(name, [wk.EXECUTION_FINALIZER, "example.com/other"]) for name in ("written", "deleted")]
+    written, deleted = [await new.api.create(one) for one in works]
+    await new.api.patch(WORKS, "written", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
+    await new.api.patch(WORKS, "deleted", {"metadata": {"finalizers": None}}, namespace="default")
+    await new.api.delete(WORKS, "deleted", namespace="default")
+    async with ApiClient(config_for(new.access), clock=RealClock(), user_agent="tests") as client:
+        assert await _release_one(client, w.WORKS, written, ours)
+        assert not await _release_one(client, w.WORKS, deleted, ours)
+    (left,) = await new.api.list(WORKS)
+    assert left["metadata"]["finalizers"] == ["example.com/other"]
+    await new.api.patch(WORKS, "written", {"metadata": {"finalizers": None}}, namespace="default")
+    await new.api.delete(WORKS, "written", namespace="default")
+
+
+async def test_a_definition_whose_deletion_is_held_up_is_touched(new):
+    await mcsctl("install", *ALONE, "--wait", "0", kubeconfig=str(new.access.kubeconfig))
+    name = "serviceexports.multicluster.x-k8s.io"
+    await new.api.patch(CRDS, name, {"metadata": {"finalizers": ["example.com/held"]}})
+    await new.api.delete(CRDS, name)
+    async with ApiClient(config_for(new.access), clock=RealClock(), user_agent="tests") as client:
+        for _ in range(2):
+            held = await new.api.get(CRDS, name)
+            await _touch(client, held)
+            touched = await new.api.get(CRDS, name)
+            assert touched["metadata"]["resourceVersion"] != held["metadata"]["resourceVersion"]
+        await new.api.patch(CRDS, name, {"metadata": {"finalizers": None}})
+        await _touch(client, held)
+        await _touch(client, None)
 
 
 async def test_beside_karmada_its_own_controllers_go_first_and_may_come_back(lone_bed, bare, new, shell, tmp_path):
@@ -326,6 +362,11 @@ async def _apply_an_older_version(plane: ControlPlane, shell: Shell) -> None:
     }
     spec = {"replicas": 0, "selector": old["spec"]["selector"], "template": old["spec"]["template"]}
     await plane.api.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec})
+
+
+def _work(name: str, finalizers: list[str]) -> Object:
+    metadata = {"name": name, "namespace": "default", "finalizers": finalizers}
+    return {"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": metadata, "spec": {}}
 
 
 def _karmadas_manager(command: list[str]) -> Object:

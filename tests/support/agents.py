@@ -1,6 +1,6 @@
 """Agents of Pull clusters, installed as docs/agent.md says: rights on both sides, two kubeconfigs, the process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,12 @@ async def member_kubeconfig(bed: Bed, cluster: str, *, manifests: Path = MANIFES
     return member.token_access(token, bed.root / f"agent-{cluster}.kubeconfig").kubeconfig
 
 
-async def install_agent(bed: Bed, cluster: str, *flags: str) -> ControllerProcess:
-    """An agent of a stand-alone control plane, not started yet."""
+async def install_agent(
+    bed: Bed, cluster: str, *flags: str, name: str = "", program: Sequence[str] = ()
+) -> ControllerProcess:
+    """An agent of a stand-alone control plane, not started yet. `program`: if it is not that of the checkout."""
     control_plane = await control_plane_kubeconfig(bed, cluster)
     flags = (f"--cluster-name={cluster}", f"--karmada-kubeconfig={control_plane}", *flags)
     own = await member_kubeconfig(bed, cluster)
-    return ControllerProcess(own, root=bed.root, name=f"agent-{cluster}", extra_args=flags)
+    name = name or f"agent-{cluster}"
+    return ControllerProcess(own, root=bed.root, name=name, extra_args=flags, program=program)

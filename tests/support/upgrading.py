@@ -95,10 +95,17 @@ class Replicas:
         self.running.remove(process)
         assert await process.terminate() == 0, process.tail()
 
+    async def restart_ended(self) -> None:
+        """Start again those that have ended by themselves, as the kubelet does."""
+        for each in self.running:
+            if each.pid is None:
+                await each.start()
+
     async def leader(self) -> ControllerProcess:
-        """Wait until one leads, and return it."""
+        """Wait until one leads, and return it. Those that have ended by themselves are started again."""
 
         async def probe() -> ControllerProcess:
+            await self.restart_ended()
             leading = [each for each in self.running if await leads(each)]
             if len(leading) != 1:
                 raise NotYet(f"{[each.name for each in leading]} lead")

@@ -264,7 +264,7 @@ def _until(condition) -> None:
         time.sleep(0.01)
 
 
-LONG = ("hostile",)
+LONG = ("hostile", "upgrade")
 """Of `make test-long` alone."""
 
 

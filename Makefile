@@ -32,7 +32,6 @@ $(READY): pyproject.toml requirements/dev.txt
 
 components: $(READY) ## find or build the Kubernetes components (once, takes minutes)
 	@$(PY) -m tools resolve
-	@$(PY) -m tools.previous
 
 demo: $(READY) ## run the official walkthrough on real API servers, step by step
 	@$(PY) -m testbed.demo $(ARGS)

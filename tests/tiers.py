@@ -22,7 +22,6 @@ from rich.console import Console
 from testbed.bed import required_components
 from testbed.dataplane import missing_capabilities
 from tests.support.side_by_side import Part, run_here, run_side_by_side
-from tools import previous
 from tools.components import OLDER_KUBERNETES_VERSION, ComponentError, resolve
 from tools.progress import ProgressPrinter
 
@@ -75,14 +74,6 @@ def main(arguments: list[str]) -> int:
     if needs_one_process(arguments) or cpus < 2:
         return run_here([*tiers, *arguments])
     return run_side_by_side(divided(tiers), arguments, at_once=cpus + 1, may_be_flaky=has_real_servers)
-
-
-def _make_previous() -> None:
-    """Make the release that upgrades begin with. Where that is not possible, tests of upgrades are skipped, or fail."""
-    try:
-        previous.resolve()
-    except previous.PreviousError as error:
-        print(error, file=sys.stderr, flush=True)
 
 
 def has_real_servers(name: str) -> bool:

@@ -13,7 +13,7 @@ from testbed import Bed, karmada
 from tests.support.traffic import Asked, Refusals
 from tests.support.upgrading import CONSUMER, PROVIDER, REQUESTS, definitions, fleet, previous, rights
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 NEW = Counter(
     {

@@ -156,6 +156,16 @@ class ClientConfig:
     timeout_seconds: float = 32.0
 
 
+def _merged(library: Any, paths: str) -> Any:
+    """The content of kubeconfigs. Of files that are not there the library says nothing but a line in the log."""
+    if not any(Path(one).expanduser().exists() for one in paths.split(":") if one):
+        raise ConfigError("no such file")
+    try:
+        return library.KubeConfigMerger(paths).config
+    except (AttributeError, TypeError) as error:
+        raise ConfigError("it is no kubeconfig, or empty") from error
+
+
 async def load_kubeconfig(
     path: str | None,
     context: str | None = None,
@@ -187,12 +197,10 @@ async def load_kubeconfig(
         try:
             merged = parsed.get(paths) if parsed is not None else None
             if merged is None:
-                merged = library.KubeConfigMerger(paths).config
+                merged = _merged(library, paths)
             if parsed is not None:
                 parsed[paths] = merged
                 merged = copy.deepcopy(merged)  # what is read of it below is taken out
-            if merged is None:
-                raise ConfigError("no such file")
             chosen = context or merged["current-context"]
             names = _named(merged, "contexts", chosen)["context"]
             cluster = _named(merged, "clusters", names["cluster"])["cluster"]

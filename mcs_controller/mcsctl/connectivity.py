@@ -24,6 +24,7 @@ from mcs_controller.mcsctl.join import POLL_SECONDS, say
 from mcs_controller.mcsctl.main import EXIT_HEALTHY
 from mcs_controller.mcsctl.objects import apply, delete, find, list_all
 from mcs_controller.mcsctl.probing import ProbeOptions
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,7 +48,7 @@ def command() -> None:
 @click.option("--port", default=80, show_default=True, help="On which that serves HTTP.")
 @click.option("--client-image", default="curlimages/curl", show_default=True, help="Has sh, sleep and curl.")
 @click.option("--traffic/--no-traffic", default=True, show_default=True, help="Send requests from the consumer, too.")
-@click.option("--wait", "wait_seconds", default=120.0, show_default=True, metavar="SECONDS", help="For each step.")
+@click.option("--wait", "wait_seconds", type=SECONDS, default=120.0, show_default=True, help="For each step.")
 @click.pass_obj
 def test(
     options: dict[str, Any],

@@ -16,6 +16,7 @@ from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import observe
 from mcs_controller.mcsctl.render import FORMATS, show
 from mcs_controller.mcsctl.rights import CONTROLLER_USER
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +33,7 @@ _INTERVAL_SECONDS = 2.0
 @click.option(
     "--from", "from_cluster", default="", metavar="CLUSTER", help="The consumer where it fails. Default: all."
 )
-@click.option("--wait", "wait_seconds", default=0.0, metavar="SECONDS", help="Until healthy, so long at most.")
+@click.option("--wait", "wait_seconds", type=SECONDS, default=0.0, help="Until healthy, so long at most.")
 @click.option("--probe", is_flag=True, help="Try it by traffic, too, from a short-lived Pod in each consumer.")
 @click.option(
     "--probe-pod", default="", metavar="NAME[/CONTAINER]", help="Try it from this Pod, which has sh and curl."
@@ -79,7 +80,7 @@ def command(
     Examples:
       mcsctl doctor
       mcsctl doctor nginx -n shop --from member2
-      mcsctl doctor nginx --wait 60 && echo healthy
+      mcsctl doctor nginx --wait 60s && echo healthy
       mcsctl doctor -f nginx.yaml       # before it is applied
       mcsctl doctor nginx -n shop --from member2 --probe-pod curl
     """

@@ -26,6 +26,7 @@ from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.manifests import member_manifests
 from mcs_controller.mcsctl.objects import apply, find, list_all
 from mcs_controller.mcsctl.observe import token_expiry
+from mcs_controller.mcsctl.seconds import SECONDS
 from mcs_controller.mcsctl.token import DURATION_OPTION
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ def _labels(_: click.Context, __: click.Parameter, value: str) -> dict[str, str]
     help="Whether our controllers, and not Karmada's, write to the member.",
 )
 @DURATION_OPTION
-@click.option(
-    "--wait", "wait_seconds", default=30.0, show_default=True, metavar="SECONDS", help="For Ready; 0: do not."
-)
+@click.option("--wait", "wait_seconds", type=SECONDS, default=30.0, show_default=True, help="For Ready; 0: do not.")
 @click.option("--force", is_flag=True, help="Replace a Cluster of that name that has another endpoint.")
 @click.option("--print", "only_print", is_flag=True, help="Show the manifests and change nothing.")
 @click.pass_obj

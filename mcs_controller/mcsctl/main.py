@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller import __version__
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def with_paragraphs(command: click.Command) -> click.Command:
     metavar="CLUSTER=CONTEXT",
     help="Context of a member. Default: the one called like the Cluster, then the Cluster's Secret, then the proxy.",
 )
-@click.option("--timeout", default=5.0, show_default=True, metavar="SECONDS", help="For each request.")
+@click.option("--timeout", type=SECONDS, default=5.0, show_default=True, help="For each request.")
 @click.pass_context
 def cli(
     ctx: click.Context,

@@ -26,6 +26,7 @@ from mcs_controller.mcsctl.get import observe_services
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import members_of
 from mcs_controller.mcsctl.render import FORMATS, dump
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -88,7 +89,7 @@ class Hop:
     "--from", "from_cluster", default="", metavar="CLUSTER", help="The only consumer to follow. Default: all."
 )
 @click.option("--touch", is_flag=True, help="Make a harmless change, see above.")
-@click.option("--timeout", "seconds", default=60.0, show_default=True, metavar="SECONDS", help="For the whole of it.")
+@click.option("--timeout", "seconds", type=SECONDS, default=60.0, show_default=True, help="For the whole of it.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_obj
 def command(

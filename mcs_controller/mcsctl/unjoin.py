@@ -16,6 +16,7 @@ from mcs_controller.mcsctl.access import Access
 from mcs_controller.mcsctl.join import POLL_SECONDS, member_of, member_options, say
 from mcs_controller.mcsctl.manifests import member_manifests
 from mcs_controller.mcsctl.objects import delete, find, kind_of, list_all
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("cluster")
 @click.option("--cluster-context", default="", metavar="NAME", help="Remove what join made in the member, too.")
 @click.option("--cluster-kubeconfig", default="", metavar="PATH", help="Where that context is.")
-@click.option("--wait", "wait_seconds", default=120.0, show_default=True, metavar="SECONDS", help="For the clean-up.")
+@click.option("--wait", "wait_seconds", type=SECONDS, default=120.0, show_default=True, help="For the clean-up.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def command(

@@ -96,7 +96,8 @@ class Login:
         invalid: whether the Secret is there, and holds no token or no certificate that could be used.
         untrusted: whether the server's certificate is not signed by the stored CA.
         certificates: of an untrusted server, who issued its certificate, and whom the stored CA names.
-        other_endpoint: the server of the kubeconfig's context for this member, if it is not that of the Cluster.
+        other_endpoint: the server of the kubeconfig's context for this member, if it answers, and is not that of the
+            Cluster.
         status: the answer's HTTP status; 401 if the token was refused. 0 without an answer.
         token_expires: the expiry that the token itself states; None for one that states none.
         certificate_expires: of the server's certificate.
@@ -214,6 +215,7 @@ class World:
         service: namespace and name of the Service in question; None diagnoses the installation.
         from_cluster: the consumer where the requests fail; empty means every consumer.
         mcsctl: how to call mcsctl with the flags of this diagnosis, for commands that are pasted.
+        manifests: the folder with the manifests of this release, for the same.
         kinds: of the control plane, by `plural.group`, with the versions that are served; None if they were not read.
     """
 
@@ -223,6 +225,7 @@ class World:
     service: tuple[str, str] | None = None
     from_cluster: str = ""
     mcsctl: str = "mcsctl"
+    manifests: str = "manifests"
     kinds: Mapping[str, frozenset[str]] | None = None
 
     def versions(self, kind: Kind) -> frozenset[str]:

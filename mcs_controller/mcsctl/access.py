@@ -185,15 +185,28 @@ class Access:
         return await self.open(cluster.name, config, kubectl, f"context {named or cluster.name}")
 
     async def other_endpoint(self, cluster: Cluster) -> str:
-        """The server that the context of a member names; empty if that is the Cluster's own, or there is no context."""
+        """The server that the context of a member names, if it answers; empty if that is the Cluster's own.
+
+        It is not one that only this machine has, unless the Cluster's is, too.
+        """
+        from mcs_controller.mcsctl.join import is_loopback_url
+
         options = self._options
         name = options.member_contexts.get(cluster.name, cluster.name)
         files = options.members_kubeconfig or options.kubeconfig
         try:
-            server = (await self._from_file(files, name)).server.rstrip("/")
+            config = await self._from_file(files, name)
         except ConfigError:
             return ""
-        return server if server != cluster.spec.api_endpoint.rstrip("/") else ""
+        server, endpoint = config.server.rstrip("/"), cluster.spec.api_endpoint.rstrip("/")
+        if server == endpoint or (is_loopback_url(server) and not is_loopback_url(endpoint)):
+            return ""
+        plane = await self.open(cluster.name, config, self._member_kubectl(cluster.name), f"context {name}")
+        try:
+            await plane.client.raw("GET", "/version")
+        except KubeError:
+            return ""
+        return server
 
     async def _by_proxy(self, cluster: Cluster) -> Plane:
         host = await self.host()

@@ -78,3 +78,9 @@ def _image(image: str) -> dict[str, str]:
 def _folder() -> Traversable:
     packaged = files("mcs_controller") / "manifests"
     return packaged if packaged.is_dir() else _CHECKOUT / "manifests"
+
+
+def manifests_folder() -> str:
+    """Where they are, for commands that are pasted: below the working directory relative to it."""
+    path = Path(str(_folder()))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -25,6 +25,7 @@ from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.rules.leases import runs_standalone
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.mcsctl.manifests import manifests_folder
 from mcs_controller.mcsctl.rights import CONTROLLER_RIGHTS, CONTROLLER_USER, STANDALONE_RIGHTS
 from mcs_controller.mcsctl.rights import denied as denied_rights
 from mcs_controller.mcsctl.together import all_of
@@ -170,7 +171,7 @@ async def observe(
     for manifest in manifests:
         host.add(manifest.kind, [manifest.obj])
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
-    world = replace(world, mcsctl=access.mcsctl)
+    world = replace(world, mcsctl=access.mcsctl, manifests=manifests_folder())
     wanted = members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
     await all_of(

@@ -21,6 +21,7 @@ from mcs_controller.diagnosis.rules.leases import (
     TAKEOVER_SECONDS,
     described,
     overdue_seconds,
+    runs_standalone,
     said_by,
 )
 from mcs_controller.diagnosis.rules.objects import apply_command
@@ -354,8 +355,10 @@ def _certificate_expired(context: Context, login: Login) -> bool:
     Scope.MEMBER,
     meaning="Nobody answers at spec.apiEndpoint. The endpoints of the member are kept on purpose: its Pods may well "
     "answer while its API server does not.",
-    evidence="A request to the member.",
-    fix="Correct spec.apiEndpoint, or start the API server.",
+    evidence="A request to the member. It is `unknown` as long as the controller reports the Cluster as Ready: then "
+    "perhaps only this machine does not reach the member.",
+    fix="Correct spec.apiEndpoint: the command does it if the context of the member has another server, which answers. "
+    "Else the API server has to be started, or the network mended, and the command tries whether it answers.",
 )
 def not_reachable(context: Context) -> Iterator[Finding]:
     """A context of the member that names another server tells which."""
@@ -365,14 +368,17 @@ def not_reachable(context: Context) -> Iterator[Finding]:
     if login is None or login.status or login.untrusted or login.invalid or _malformed(cluster):
         return
     endpoint = text(cluster, "spec", "apiEndpoint")
+    ready = text(condition(cluster, wk.READY), "status") == "True"
     patch = shlex.quote(json.dumps({"spec": {"apiEndpoint": login.other_endpoint}}))
     yield context.found(
         _ref(context),
-        f"{context.cluster} does not answer at {endpoint}; its endpoints are kept on purpose",
+        f"{context.cluster} does not answer at {endpoint}"
+        + (" from here, and the controller reports it as Ready" if ready else "; its endpoints are kept on purpose"),
         evidence=login.error + (f"; the kubeconfig has {login.other_endpoint} for it" if login.other_endpoint else ""),
         fix=f"{world.kubectl()} patch cluster {shlex.quote(context.cluster)} --type merge -p {patch}"
-        if login.other_endpoint
+        if login.other_endpoint and not ready
         else _ask(endpoint),
+        severity=Severity.UNKNOWN if ready else None,
     )
 
 
@@ -389,7 +395,8 @@ def _ask(endpoint: str) -> str:
     severity=Severity.WARNING,
     meaning="Nobody who verifies certificates can talk to the member then.",
     evidence="The end of validity of the certificate that its API server shows.",
-    fix="Renew it on the machines of the member's API server, with kubeadm by `kubeadm certs renew apiserver`.",
+    fix="Renew it on the machines of the member's API server, with kubeadm by `kubeadm certs renew apiserver`: "
+    "nothing renews it from elsewhere. The command that is printed shows the certificate.",
 )
 def certificate_expires(context: Context) -> Iterator[Finding]:
     """Warning or error."""
@@ -422,7 +429,8 @@ def _agents(context: Context) -> Sequence[Object]:
     Scope.MEMBER,
     meaning="For a Pull cluster the control plane does nothing: its agent has to, and none has ever run.",
     evidence="The Leases of agents in the control plane.",
-    fix="Install the agent (docs/agent.md): the command is step 4 there, steps 2 and 3 come before it.",
+    fix="Install the agent: the command gives it rights in the control plane and a token, and applies it in the "
+    "member, as docs/agent.md does. The server of the control plane's context has to be one that the member reaches.",
 )
 def no_agent(context: Context) -> Iterator[Finding]:
     """Neither ours nor Karmada's."""
@@ -435,10 +443,36 @@ def no_agent(context: Context) -> Iterator[Finding]:
         f"{context.cluster} is a Pull cluster, and no agent has ever run for it: docs/agent.md installs one",
         evidence=f"there is neither Lease {execution_namespace(context.cluster)}/{AGENT_LEASE} "
         f"nor {wk.CLUSTER_NAMESPACE}/{context.cluster}",
-        fix=f"sed {shlex.quote(f's/CLUSTER/{context.cluster}/g')} manifests/agent/member/*.yaml | "
-        f"{world.kubectl(context.cluster)} apply -f -",
+        fix=_install_agent(world, context.cluster),
         severity=Severity.IN_PROGRESS if world.age(cluster) < _YOUNG_SECONDS else None,
     )
+
+
+def _install_agent(world: World, cluster: str) -> str:
+    """Steps 2 to 4 of docs/agent.md, in a shell of their own that ends with the first one that fails."""
+    host, member, file = world.kubectl(), world.kubectl(cluster), '"$d/karmada.config"'
+    try:
+        mode = "standalone" if runs_standalone(world.host) else "beside-karmada"
+    except Unseen:  # the agent alone is what the other one has more than it
+        mode = "beside-karmada"
+    overlay = f"{shlex.quote(world.manifests)}/overlays/{mode}"
+    made_out = f"sed {shlex.quote(f's/CLUSTER/{cluster}/g')}"
+    namespace, system = shlex.quote(execution_namespace(cluster)), wk.SYSTEM_NAMESPACE
+    steps = (
+        "set -e",
+        "d=$(mktemp -d)",
+        """trap 'rm -r "$d"' EXIT""",
+        f"kubectl kustomize {overlay}/agent/control-plane | {made_out} | {host} apply -f -",
+        f"{host} config view --minify --flatten > {file}",
+        f"u=$(kubectl --kubeconfig {file} config view -o jsonpath='{{.users[0].name}}')",
+        f"t=$({host} -n {namespace} create token {AGENT_LEASE} --duration=8760h)",
+        f'kubectl --kubeconfig {file} config delete-user "$u"',
+        f'kubectl --kubeconfig {file} config set-credentials "$u" --token="$t"',
+        f"kubectl kustomize {overlay}/agent/member | {made_out} | {member} apply -f -",
+        f"kubectl create secret generic {AGENT_LEASE}-config -n {system} --from-file={file} --dry-run=client -o yaml | "
+        f"{member} apply -f -",
+    )
+    return f"({'; '.join(steps)})"
 
 
 @rule(
@@ -489,7 +523,7 @@ def _rights(context: Context, problem: str, denied: Sequence[str]) -> Finding:
         ObjectRef(context.cluster, "ServiceAccount", "mcs-controller-manager", wk.SYSTEM_NAMESPACE),
         problem,
         evidence=f"SelfSubjectAccessReview with the stored token, denied: {', '.join(denied)}",
-        fix=f"{context.world.kubectl(context.cluster)} apply -f manifests/member/",
+        fix=f"{context.world.kubectl(context.cluster)} apply -f {shlex.quote(context.world.manifests)}/member/",
     )
 
 
@@ -532,7 +566,8 @@ def consumer_rights(context: Context) -> Iterator[Finding]:
     Scope.MEMBER,
     meaning="Kubernetes before 1.21 has no EndpointSlices in version discovery.k8s.io/v1.",
     evidence="The version of the member's API server.",
-    fix="Upgrade the member to a supported release of Kubernetes.",
+    fix="Upgrade the member to a supported release of Kubernetes, by whatever has installed it: no command to its API "
+    "server does. The one that is printed shows the version.",
 )
 def member_too_old(context: Context) -> Iterator[Finding]:
     """By its version."""
@@ -590,7 +625,8 @@ def execution_namespace_gone(context: Context) -> Iterator[Finding]:
     meaning="Both have Pods of the same addresses: a request to an endpoint of the other cluster stays in its own. A "
     "Service range that overlaps the other's Pod range does the same for single addresses.",
     evidence="spec.podCIDRs of the Nodes, and the ServiceCIDRs.",
-    fix="Set one of the two up anew with other ranges, or connect them by a network that translates addresses.",
+    fix="Set one of the two up anew with other ranges, which no command changes in a running cluster, or connect them "
+    "by a network that translates addresses. The command shows the ranges.",
 )
 def ranges_overlap(context: Context) -> Iterator[Finding]:
     """Service ranges may be the same: no request to another cluster goes to a cluster IP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
@@ -65,8 +66,6 @@ _FIELDS = {
 }
 """What the controllers read or write: an API server drops fields that a definition does not have."""
 
-_DEFINITIONS = "manifests/crds/"
-
 
 @rule(
     "MCS001",
@@ -111,7 +110,7 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
                 ObjectRef(CONTROL_PLANE, "CustomResourceDefinition", kind.group_resource),
                 f"{kind.group_resource} is not served in version {version}",
                 evidence=f"served versions: {', '.join(sorted(served)) or 'none'}",
-                fix=f"{world.kubectl()} apply -f {_DEFINITIONS}",
+                fix=f"{world.kubectl()} apply -f {shlex.quote(world.manifests)}/crds/",
             )
 
 
@@ -122,8 +121,8 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
     Scope.WORLD,
     meaning="The schema lacks a field that the controller uses: the API server drops it from what is written.",
     evidence="The schema of each CustomResourceDefinition in the control plane.",
-    fix="Apply the CustomResourceDefinitions of the controller's release, or update Karmada: the images of its "
-    "Deployments tell which release it is.",
+    fix="Apply the CustomResourceDefinitions of the controller's release. Karmada's own must not be replaced by ours: "
+    "where they are older, update Karmada. To which release is for people to say: the command shows which it is.",
 )
 def definition_too_old(context: Context) -> Iterator[Finding]:
     """One finding for each definition; one that is missing is another rule's."""
@@ -148,7 +147,8 @@ def definition_too_old(context: Context) -> Iterator[Finding]:
                     f"the definition of {kind.group_resource} is older than the controller",
                     evidence=f"the schema of version {wanted} lacks {', '.join(missing)}",
                     # Karmada's own definition must not be replaced by ours.
-                    fix=f"{world.kubectl()} apply --server-side --force-conflicts -f {_DEFINITIONS}"
+                    fix=f"{world.kubectl()} apply --server-side --force-conflicts "
+                    f"-f {shlex.quote(world.manifests)}/crds/"
                     if labels_of(definition).get("app.kubernetes.io/part-of") == "mcs-controller"
                     else f"{_in_system(world)} get deployments -o wide",
                 )
@@ -196,7 +196,7 @@ def never_run(context: Context) -> Iterator[Finding]:
             ObjectRef(CONTROL_PLANE, "Lease", MANAGER, wk.SYSTEM_NAMESPACE),
             "no controller has ever led here",
             evidence=f"there is neither Lease {MANAGER} nor {KARMADAS}",
-            fix=f"{world.kubectl()} apply -f manifests/controller/",
+            fix=f"{world.kubectl()} apply -f {shlex.quote(world.manifests)}/controller/",
         )
 
 
@@ -436,11 +436,11 @@ def rights_missing(context: Context) -> Iterator[Finding]:
     if world.host.denied is None:
         raise Unseen("the rights of the controller: SubjectAccessReviews are not allowed to us, or were not answered")
     if missing := [right for right in world.host.denied if " secrets " not in right]:
-        files = ["manifests/controller/rbac.yaml"]
-        files += ["manifests/standalone/rbac.yaml"] if runs_standalone(world.host) else []
+        folders = ["controller", *(["standalone"] if runs_standalone(world.host) else [])]
+        files = [f"-f {shlex.quote(world.manifests)}/{folder}/rbac.yaml" for folder in folders]
         yield context.found(
             ObjectRef(CONTROL_PLANE, "ServiceAccount", MANAGER, wk.SYSTEM_NAMESPACE),
             f"the controller lacks {len(missing)} rights in the control plane",
             evidence=f"denied: {', '.join(missing[:6])}{', ...' * (len(missing) > 6)}",
-            fix=f"{world.kubectl()} apply {' '.join(f'-f {file}' for file in files)}",
+            fix=f"{world.kubectl()} apply {' '.join(files)}",
         )

@@ -23,13 +23,16 @@ from testbed import ApiStatusError, ControllerProcess, NotYet, karmada, wait_for
 from testbed.ports import free_ports
 from tests.integration.mcsctl.conftest import IMPATIENT, INTERVAL_SECONDS
 from tests.integration.mcsctl.test_breakages import mends
+from tests.support.agents import AGENT, member_kubeconfig
 from tests.support.fleet import (
     CLUSTERS,
     CRDS,
+    DEPLOYMENTS,
     LEASES,
     NAMESPACES,
     PATIENCE_SECONDS,
     SECRETS,
+    deployment,
     eventually,
     gone,
 )
@@ -148,13 +151,14 @@ async def test_breakage_11_the_secret_is_missing(shared: Patient):
         await mends(shared, "MCS012")
 
 
-async def test_breakage_12_a_secret_in_another_namespace(patient: Patient):
-    host, namespace = patient.space.host, patient.space.namespace
-    async with cluster(patient):
+async def test_breakage_12_a_secret_in_another_namespace(shared: Patient):
+    host, namespace = shared.space.host, shared.space.namespace
+    async with cluster(shared):
         copy = await host.get(SECRETS, "member1", namespace=CREDENTIALS)
         await host.create({**copy, "metadata": {"name": "member1"}}, namespace=namespace)
         await host.patch(CLUSTERS, "member1", {"spec": {"secretRef": {"namespace": namespace, "name": "member1"}}})
-        await mends(patient, "MCS014")
+        await mends(shared, "MCS014")
+    await host.delete(SECRETS, "member1", namespace=namespace)
 
 
 async def test_a_cluster_that_does_not_say_how_it_is_reached(shared: Patient):
@@ -262,38 +266,64 @@ async def test_a_definition_that_is_older_than_the_controller(shared: Patient):
         await mends(shared, "MCS003")
 
 
+async def restarted(api: Api, deployment: str = LEASE) -> str:
+    """When a Deployment was told to restart its Pods. Nobody runs those of the bed: the process beside it is played."""
+    found = await api.get(DEPLOYMENTS, deployment, namespace=SYSTEM)
+    annotations = found["spec"]["template"]["metadata"].get("annotations", {})
+    return str(annotations.get("kubectl.kubernetes.io/restartedAt", ""))
+
+
+async def flags_of(api: Api, deployment: str) -> list[str]:
+    """The flags that a Deployment gives its Pods."""
+    found = await api.get(DEPLOYMENTS, deployment, namespace=SYSTEM)
+    return list(found["spec"]["template"]["spec"]["containers"][0]["command"])
+
+
+@asynccontextmanager
+async def restarting(patient: Patient) -> AsyncIterator[None]:
+    """No controller, until the end."""
+    try:
+        await patient.process.terminate()
+        yield
+    finally:
+        await patient.process.start()
+
+
 async def test_breakage_21_no_controller_leads_or_ever_has(shared: Patient):
     try:
         await shared.process.terminate()
-        finding = await shared.verdict_is("MCS005")
-        assert "rollout restart" in finding.fix
+        before = await restarted(shared.space.host)
+        await shared.paste((await shared.verdict_is("MCS005")).fix)
+        assert await restarted(shared.space.host) != before
         await shared.space.host.delete(LEASES, LEASE, namespace=SYSTEM)
-        await shared.verdict_is("MCS004")
+        finding = await shared.verdict_is("MCS004")
+        assert f"deployment.apps/{LEASE}" in await shared.paste(finding.fix)
     finally:
         await shared.process.start()
     await shared.healthy()
 
 
-async def test_breakage_20_the_gate_is_off(patient: Patient):
-    bed = patient.space.bed
-    try:
-        await patient.process.terminate()
+async def test_breakage_20_the_gate_is_off(shared: Patient):
+    bed = shared.space.bed
+    async with restored(shared.space.host, DEPLOYMENTS, LEASE, SYSTEM), restarting(shared):
         kubeconfig = await karmada.controller_kubeconfig(bed)
 
         def lacking(name: str, **flags: Any) -> ControllerProcess:
             return ControllerProcess(kubeconfig, root=bed.root, name=name, **flags)
 
         async with lacking("gateless", feature_gates="", extra_args=IMPATIENT):
-            finding = await patient.verdict_is("MCS006")
+            finding = await shared.verdict_is("MCS006")
             assert "leader-feature-gates of its Lease: " in finding.evidence
-            assert "--feature-gates=MultiClusterService=true" in finding.fix
+            await shared.paste(finding.fix)
+            assert (await flags_of(shared.space.host, LEASE))[-1] == "--feature-gates=MultiClusterService=true"
         controllers = "*,standalone,-endpointsliceDispatch"
         async with lacking("partial", controllers=controllers, extra_args=IMPATIENT):
-            finding = await patient.verdict_is("MCS029")
+            finding = await shared.verdict_is("MCS029")
             assert "endpointsliceDispatch" in finding.problem
-    finally:
-        await patient.process.start()
-    await patient.healthy()
+            await shared.paste(finding.fix)
+            wanted = (await flags_of(shared.space.host, LEASE))[-1].removeprefix("--controllers=").split(",")
+            assert {"endpointsliceDispatch", "endpointsliceCollect", "execution"} <= set(wanted)
+    await shared.healthy()
 
 
 def lease(name: str, *, renewed: timedelta = timedelta(), seconds: int = 3600) -> dict[str, Any]:
@@ -315,7 +345,11 @@ async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_diffe
             query={"fieldManager": KARMADA},
             content_type="application/merge-patch+json",
         )
-        await shared.verdict_is("MCS007")
+        karmadas = deployment(KARMADA, 0)
+        karmadas["spec"]["template"]["spec"]["containers"][0]["command"] = [KARMADA]
+        await host.create(karmadas, namespace=SYSTEM)
+        await shared.paste((await shared.verdict_is("MCS007")).fix)
+        assert "--feature-gates=MultiClusterService=false" in await flags_of(host, KARMADA)
         await host.delete(LEASES, KARMADA, namespace=SYSTEM)
         await shared.healthy()
         await host.create(lease(KARMADA, renewed=timedelta(hours=1), seconds=1), namespace=SYSTEM)
@@ -323,6 +357,7 @@ async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_diffe
         assert f"{datetime.now(UTC):%Y-%m-%dT}" in await shared.paste(finding.fix)
     finally:
         await host.delete(LEASES, KARMADA, namespace=SYSTEM, missing_ok=True)
+        await host.delete(DEPLOYMENTS, KARMADA, namespace=SYSTEM, missing_ok=True)
 
 
 async def test_breakage_30_ranges_that_overlap(shared: Patient):
@@ -370,7 +405,43 @@ async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared:
         with contextlib.suppress(ApiStatusError):
             await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
         await host.delete(CLUSTERS, "pulled", missing_ok=True)
-        if (left := await host.find(CLUSTERS, "pulled")) is not None:
-            others = [one for one in left["metadata"].get("finalizers", ()) if one not in guard["finalizers"]]
-            await host.patch(CLUSTERS, "pulled", {"metadata": {"finalizers": others}})
+
+        async def let_go() -> bool:
+            if (left := await host.find(CLUSTERS, "pulled")) is not None:
+                others = [one for one in left["metadata"].get("finalizers", ()) if one not in guard["finalizers"]]
+                await host.patch(CLUSTERS, "pulled", {"metadata": {"finalizers": others}})
+            return True
+
+        # More than once: the controller takes its own away in between, which nobody may add again.
+        await wait_for("the Cluster without our finalizer", let_go, PATIENCE_SECONDS)
         await gone(host, CLUSTERS, "pulled")
+
+
+async def test_breakage_25_an_agent_is_installed_and_later_ends(shared: Patient, tmp_path: Path):
+    """What the printed command stores in the member is what the agent here runs with."""
+    host, member, bed = shared.space.host, shared.space.member("member2"), shared.space.bed
+    file, namespace = tmp_path / "karmada.config", "karmada-es-member2"
+    flags = ("--cluster-name=member2", f"--karmada-kubeconfig={file}", *IMPATIENT)
+    own = await member_kubeconfig(bed, "member2")
+    agent = ControllerProcess(own, root=bed.root, name="agent", extra_args=flags)
+    try:
+        async with restored(host, CLUSTERS, "member2"):
+            await host.patch(CLUSTERS, "member2", {"spec": {"syncMode": "Pull"}})
+            await shared.paste((await shared.verdict_is("MCS020")).fix)
+            stored = (await member.get(SECRETS, f"{AGENT}-config", namespace=SYSTEM))["data"]["karmada.config"]
+            file.write_bytes(base64.b64decode(stored))
+            assert "--cluster-name=member2" in await flags_of(member, AGENT)
+            async with agent:
+                await shared.healthy()
+                await agent.terminate()
+                long_ago = lease(AGENT, renewed=-timedelta(hours=1), seconds=15)["spec"]
+                await host.patch(LEASES, AGENT, {"spec": long_ago}, namespace=namespace)
+                await shared.paste((await shared.verdict_is("MCS021")).fix)
+                assert await restarted(member, AGENT)
+                await agent.start()
+                await shared.healthy()
+    finally:
+        await host.delete(LEASES, AGENT, namespace=namespace, missing_ok=True)
+        await member.delete(DEPLOYMENTS, AGENT, namespace=SYSTEM, missing_ok=True)
+        await member.delete(SECRETS, f"{AGENT}-config", namespace=SYSTEM, missing_ok=True)
+    await shared.healthy()

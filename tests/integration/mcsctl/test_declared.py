@@ -23,6 +23,7 @@ from tests.support.fleet import (
     MCS,
     NAMESPACES,
     PATIENCE_SECONDS,
+    POLICIES,
     SERVICES,
     Space,
     configmap,
@@ -67,20 +68,22 @@ async def patch_service(patient: Patient, spec: dict[str, Any]) -> None:
     await patient.space.host.patch(SERVICES, "web", {"spec": spec}, namespace=patient.space.namespace)
 
 
-async def test_breakage_29_type_loadbalancer(patient: Patient):
-    await patient.space.host.delete(MCS, "web", namespace=patient.space.namespace)
-    await gone(patient.space.host, MCS, "web", patient.space.namespace)
-    await patient.space.create(multiclusterservice("web", ["member1"], ["member2"], types=["LoadBalancer"]))
-    await mends(patient, "MCS032")
+async def test_breakage_29_type_loadbalancer(shared: Patient):
+    await shared.space.host.delete(MCS, "web", namespace=shared.space.namespace)
+    await gone(shared.space.host, MCS, "web", shared.space.namespace)
+    await shared.space.create(multiclusterservice("web", ["member1"], ["member2"], types=["LoadBalancer"]))
+    await mends(shared, "MCS032")
 
 
-async def test_breakage_26_the_consumer_is_the_provider(patient: Patient):
-    await patient.space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
-    finding = await finds(patient, "MCS034", Severity.INFO)
-    await patient.paste(finding.fix)
-    await patient.healthy()
-    consumers = (await patient.space.mcs("web"))["spec"]["consumerClusters"]
+async def test_breakage_26_the_consumer_is_the_provider(shared: Patient):
+    await shared.space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
+    finding = await finds(shared, "MCS034", Severity.INFO)
+    await shared.paste(finding.fix)
+    await shared.healthy()
+    consumers = (await shared.space.mcs("web"))["spec"]["consumerClusters"]
     assert {"name": "member2"} in consumers
+    await shared.space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
+    await shared.healthy()
 
 
 async def test_breakage_6_a_port_that_the_service_does_not_have(shared: Patient):
@@ -105,11 +108,12 @@ async def test_the_service_that_every_cluster_has(shared: Patient):
         await space.host.delete(MCS, "kubernetes", namespace="default", missing_ok=True)
 
 
-async def test_breakage_28_a_policy_on_the_service(patient: Patient):
-    await patient.space.create(propagationpolicy("all", ["member1"], service("web"), deployment("other", 1)))
-    finding = await finds(patient, "MCS038", Severity.WARNING)
-    await patient.paste(finding.fix)
-    await patient.healthy()
+async def test_breakage_28_a_policy_on_the_service(shared: Patient):
+    await shared.space.create(propagationpolicy("all", ["member1"], service("web"), deployment("other", 1)))
+    finding = await finds(shared, "MCS038", Severity.WARNING)
+    await shared.paste(finding.fix)
+    await shared.healthy()
+    await shared.space.host.delete(POLICIES, "all", namespace=shared.space.namespace)
 
 
 async def test_breakage_27_the_workload_s_policy_is_refused(patient: Patient):
@@ -191,8 +195,8 @@ async def test_the_namespace_is_being_deleted(patient: Patient):
         await space.host.patch(CONFIGMAPS, "held", {"metadata": {"finalizers": None}}, namespace=space.namespace)
 
 
-async def test_scheduling_is_suspended(patient: Patient):
-    space = patient.space
+async def test_scheduling_is_suspended(shared: Patient):
+    space = shared.space
 
     async def scheduled() -> list[str]:
         found = await space.host.get(BINDINGS, "web-service", namespace=space.namespace)
@@ -203,4 +207,4 @@ async def test_scheduling_is_suspended(patient: Patient):
     suspension = {"spec": {"suspension": {"scheduling": True}}}
     await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
     await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
-    await mends(patient, "MCS046")
+    await mends(shared, "MCS046")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -43,24 +44,29 @@ WEBHOOKS = "admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 POLICIES = "networking.k8s.io/v1/networkpolicies"
 
 
+async def try_again(patient: Patient) -> None:
+    """Have the Works of the Service tried again at once, not after a minute."""
+    await touch(patient, {"example.com/again": uuid4().hex})
+
+
 async def touch(patient: Patient, annotations: Object) -> None:
-    """Annotate the Service in the control plane; its Works are tried again at once, not after a minute."""
+    """Annotate the Service in the control plane."""
     body = {"metadata": {"annotations": annotations}}
     await patient.space.host.patch(SERVICES, "web", body, namespace=patient.space.namespace)
 
 
-async def test_a_work_that_is_held_by_a_finalizer(patient: Patient):
-    (work,) = await patient.space.works("member2", "EndpointSlice")
+async def test_a_work_that_is_held_by_a_finalizer(shared: Patient):
+    (work,) = await shared.space.works("member2", "EndpointSlice")
     name, where = work["metadata"]["name"], "karmada-es-member2"
     finalizers = {"metadata": {"finalizers": [*work["metadata"]["finalizers"], "example.com/hold"]}}
-    await patient.space.host.patch(WORKS, name, finalizers, namespace=where)
+    await shared.space.host.patch(WORKS, name, finalizers, namespace=where)
     try:
-        await patient.space.host.delete(WORKS, name, namespace=where)
-        await mends(patient, "MCS064")
+        await shared.space.host.delete(WORKS, name, namespace=where)
+        await mends(shared, "MCS064")
     finally:
         with suppress(Exception):
             left = {"metadata": {"finalizers": ["karmada.io/execution-controller"]}}
-            await patient.space.host.patch(WORKS, name, left, namespace=where)
+            await shared.space.host.patch(WORKS, name, left, namespace=where)
 
 
 async def test_a_webhook_of_a_member_does_not_answer(shared: Patient):
@@ -100,8 +106,8 @@ async def _refused(patient: Patient) -> None:
     await wait_for("member2 to refuse the Service", probe, PATIENCE_SECONDS)
 
 
-async def test_a_quota_of_a_member_is_used_up(patient: Patient):
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_a_quota_of_a_member_is_used_up(shared: Patient):
+    member, namespace = shared.space.member("member2"), shared.space.namespace
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -113,42 +119,44 @@ async def test_a_quota_of_a_member_is_used_up(patient: Patient):
     # The bed has no controller of quotas: what it would write is written here, before and after the fix.
     used: Object = {"status": {"hard": {"services": "0"}, "used": {"services": "0"}}}
     await member.patch(QUOTAS, "few", used, namespace=namespace, subresource="status")
-    await _refused(patient)
-    finding = await patient.verdict_is("MCS067")
-    await patient.paste(finding.fix)
+    await _refused(shared)
+    finding = await shared.verdict_is("MCS067")
+    await shared.paste(finding.fix)
     used["status"]["hard"] = (await member.get(QUOTAS, "few", namespace=namespace))["spec"]["hard"]
     await member.patch(QUOTAS, "few", used, namespace=namespace, subresource="status")
-    await touch(patient, {"example.com/again": "1"})
-    await patient.healthy()
+    await try_again(shared)
+    await shared.healthy()
+    await member.delete(QUOTAS, "few", namespace=namespace)
 
 
-async def test_the_namespace_of_a_consumer_is_being_deleted(patient: Patient):
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_the_namespace_of_a_consumer_is_being_deleted(shared: Patient):
+    member, namespace = shared.space.member("member2"), shared.space.namespace
     held = configmap("held")
     held["metadata"]["finalizers"] = ["example.com/hold"]
     await member.create(held, namespace=namespace)
     try:
         await member.delete(NAMESPACES, namespace)
-        finding = await patient.verdict_is("MCS070")
-        assert "Terminating" in await patient.paste(finding.fix)
+        finding = await shared.verdict_is("MCS070")
+        assert "Terminating" in await shared.paste(finding.fix)
     finally:
         await member.patch(CONFIGMAPS, "held", {"metadata": {"finalizers": None}}, namespace=namespace)
-    await patient.healthy()
+    await shared.healthy()
 
 
-async def test_breakage_32_a_foreign_slice_has_the_name_of_a_copy(patient: Patient):
+async def test_breakage_32_a_foreign_slice_has_the_name_of_a_copy(shared: Patient):
     foreign = endpointslice("member1-web-hand", "other", ["10.99.0.1"])
-    await patient.space.create_in("member2", foreign)
-    await patient.space.create_in("member1", endpointslice("web-hand", "web", ["10.99.0.2"]))
-    finding = await patient.verdict_is("MCS073")
-    await patient.paste(finding.fix)
-    await patient.space.set_addresses("member1", "web-hand", ["10.99.0.3"])  # tried again at once, not after a minute
-    await patient.healthy()
+    await shared.space.create_in("member2", foreign)
+    await shared.space.create_in("member1", endpointslice("web-hand", "web", ["10.99.0.2"]))
+    finding = await shared.verdict_is("MCS073")
+    await shared.paste(finding.fix)
+    await shared.space.set_addresses("member1", "web-hand", ["10.99.0.3"])  # tried again at once, not after a minute
+    await shared.healthy()
+    await shared.space.member("member1").delete(SLICES, "web-hand", namespace=shared.space.namespace)
 
 
-async def test_breakage_32_a_foreign_service_has_the_name_of_ours(patient: Patient):
-    await touch(patient, {"work.karmada.io/conflict-resolution": "abort"})
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_breakage_32_a_foreign_service_has_the_name_of_ours(shared: Patient):
+    await touch(shared, {"work.karmada.io/conflict-resolution": "abort"})
+    member, namespace = shared.space.member("member2"), shared.space.namespace
 
     async def mark() -> Any:
         found = await member.get(SERVICES, "web", namespace=namespace)
@@ -161,12 +169,13 @@ async def test_breakage_32_a_foreign_service_has_the_name_of_ours(patient: Patie
         "annotations": dict.fromkeys(found["metadata"]["annotations"]),
     }
     await member.patch(SERVICES, "web", {"metadata": nothing}, namespace=namespace)
-    await touch(patient, {"example.com/again": "1"})
-    await mends(patient, "MCS073")
+    await try_again(shared)
+    await mends(shared, "MCS073")
+    await touch(shared, {"work.karmada.io/conflict-resolution": None})
 
 
-async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_somebody_else_writes_the_service_in_a_consumer(shared: Patient):
+    member, namespace = shared.space.member("member2"), shared.space.namespace
 
     async def rival() -> None:
         body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 9999}]}}
@@ -176,15 +185,15 @@ async def test_somebody_else_writes_the_service_in_a_consumer(patient: Patient):
 
     writing = asyncio.create_task(rival())
     try:
-        finding = await patient.verdict_is("MCS065")
+        finding = await shared.verdict_is("MCS065")
         assert "somebody else writes it: " in finding.evidence
-        assert "manager: " in await patient.paste(finding.fix)
+        assert "manager: " in await shared.paste(finding.fix)
     finally:
         writing.cancel()
         with suppress(asyncio.CancelledError):
             await writing
-    await touch(patient, {"example.com/again": "1"})
-    await patient.healthy()
+    await try_again(shared)
+    await shared.healthy()
 
 
 async def test_a_member_refuses_an_object_for_a_reason_that_has_no_rule(shared: Patient):
@@ -204,7 +213,7 @@ async def test_a_member_refuses_an_object_for_a_reason_that_has_no_rule(shared: 
         assert "nodePort" in await shared.paste(finding.fix)  # the member's words in full, and what it is to take
     finally:
         await member.delete(SERVICES, "taken", namespace=space.namespace)
-    await touch(shared, {"example.com/again": "2"})
+    await try_again(shared)
     await shared.healthy()
     await expose("ClusterIP", None)
     await shared.healthy()
@@ -262,19 +271,19 @@ async def fix_of(patient: Patient, code: str) -> str:
     return await wait_for(f"{code} and nothing else", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
 
-async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(patient: Patient):
-    await patient.space.create_in("member2", endpointslice("web-own", "web", ["10.99.0.3"]))
+async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(shared: Patient):
+    await shared.space.create_in("member2", endpointslice("web-own", "web", ["10.99.0.3"]))
 
-    assert "10.99.0.3" in await patient.paste(await fix_of(patient, "MCS077"))
-    await patient.space.member("member2").delete(SLICES, "web-own", namespace=patient.space.namespace)
-    await patient.healthy()
+    assert "10.99.0.3" in await shared.paste(await fix_of(shared, "MCS077"))
+    await shared.space.member("member2").delete(SLICES, "web-own", namespace=shared.space.namespace)
+    await shared.healthy()
 
 
-async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_user_ends_it(patient: Patient):
-    member, namespace = patient.space.member("member2"), patient.space.namespace
+async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_user_ends_it(shared: Patient):
+    member, namespace = shared.space.member("member2"), shared.space.namespace
     labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     await member.patch(NAMESPACES, namespace, labels)
-    options = AccessOptions(kubeconfig=patient.kubeconfig, context="karmada")
+    options = AccessOptions(kubeconfig=shared.kubeconfig, context="karmada")
     doctor = asyncio.create_task(run_doctor(options, (namespace, "web"), probing=ProbeOptions()))
 
     async def count() -> int:
@@ -288,6 +297,7 @@ async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_us
     with suppress(asyncio.CancelledError):
         await doctor
     await eventually("no Pod of the probe", count, 0)
+    await member.patch(NAMESPACES, namespace, {"metadata": {"labels": dict.fromkeys(labels["metadata"]["labels"])}})
 
 
 async def mentions(patient: Patient, code: str) -> bool:

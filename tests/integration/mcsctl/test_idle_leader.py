@@ -8,15 +8,13 @@ import pytest
 
 from testbed import karmada
 from tests.integration.mcsctl.conftest import Patient
-from tests.integration.mcsctl.test_clusters import LEASE, lease
+from tests.integration.mcsctl.test_clusters import LEASE, lease, restarted
 from tests.support.fleet import (
-    DEPLOYMENTS,
     LEASES,
     MCS,
     SERVICES,
     SLICES,
     WORKS,
-    Object,
     Space,
     endpointslice,
     multiclusterservice,
@@ -53,15 +51,6 @@ async def forget(space: Space, work: str) -> None:
     await space.host.delete(WORKS, work, namespace=EXECUTION)
 
 
-async def restarted(patient: Patient) -> str:
-    """When the controller's Deployment was told to restart its Pods."""
-    found: Object = await patient.space.host.get(
-        DEPLOYMENTS, karmada.SERVICE_ACCOUNT, namespace=karmada.SYSTEM_NAMESPACE
-    )
-    annotations = found["spec"]["template"]["metadata"].get("annotations", {})
-    return str(annotations.get("kubectl.kubernetes.io/restartedAt", ""))
-
-
 async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: tuple[Bed, ControllerProcess]):
     """One service for each hop. Nobody runs the bed's Deployment, or leads: that is played here."""
     bed, process = doctors_bed
@@ -93,7 +82,7 @@ async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: 
             await space.dispatched_are("member2", {copy(name): ["10.99.0.1"]}, name)
             await space.succeeded(name)
         works = {name: await work_of(space, name) for name in services.values()}
-        before = await restarted(patient)
+        before = await restarted(ours)
         await process.terminate()
         try:
             await ours.patch(LEASES, LEASE, {"spec": lease(LEASE)["spec"]}, namespace=karmada.SYSTEM_NAMESPACE)
@@ -101,7 +90,7 @@ async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: 
                 await do(services[code])
             (fix,) = {(await patient.verdict_is(code, name)).fix for code, name in services.items()}
             await patient.paste(fix)
-            assert await restarted(patient) != before
+            assert await restarted(ours) != before
         finally:
             await ours.delete(LEASES, LEASE, namespace=karmada.SYSTEM_NAMESPACE)
             await process.start()

@@ -14,6 +14,7 @@ from tests.integration.mcsctl.test_declared import finds, patch_service
 from tests.support.fleet import (
     BINDINGS,
     DEPLOYMENTS,
+    MCS,
     NAMESPACES,
     PATIENCE_SECONDS,
     SERVICES,
@@ -71,19 +72,19 @@ async def test_breakage_7_the_namespace_is_missing_in_the_provider(shared: Patie
             await api.delete(NAMESPACES, space.namespace, missing_ok=True)
 
 
-async def test_the_service_is_missing_in_the_provider(patient: Patient):
+async def test_the_service_is_missing_in_the_provider(shared: Patient):
     """A consequence: what keeps it from there has a code of its own."""
-    space = patient.space
+    space = shared.space
     suspension = {"spec": {"suspension": {"dispatching": True}}}
     await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
-    finding = await patient.verdict_is("MCS043")
+    finding = await shared.verdict_is("MCS043")
     await space.member("member1").delete(SERVICES, "web", namespace=space.namespace)
     await gone(space.member("member1"), SERVICES, "web", space.namespace)
-    diagnosis = await patient.doctor()
+    diagnosis = await shared.doctor()
     assert "MCS051" in [one.code for one in diagnosis.hidden]
-    assert await patient.verdict_is("MCS043") == finding
-    await patient.paste(finding.fix)
-    await patient.healthy()
+    assert await shared.verdict_is("MCS043") == finding
+    await shared.paste(finding.fix)
+    await shared.healthy()
 
 
 async def test_breakage_3_the_selector_is_misspelled(shared: Patient):
@@ -97,9 +98,9 @@ async def test_breakage_4_the_deployment_is_scaled_to_zero(shared: Patient):
     await mends(shared, "MCS053")
 
 
-async def test_breakage_4_the_pods_cannot_start(patient: Patient):
-    space = patient.space
-    await change_pods(patient, image="nginx:no-such-tag")
+async def test_breakage_4_the_pods_cannot_start(shared: Patient):
+    space = shared.space
+    await change_pods(shared, image="nginx:no-such-tag")
     (pod,) = await space.member("member1").list(PODS, namespace=space.namespace)
     status = pod["status"]
     for one in status["conditions"]:
@@ -112,44 +113,47 @@ async def test_breakage_4_the_pods_cannot_start(patient: Patient):
     await space.member("member1").patch(
         PODS, pod["metadata"]["name"], {"status": status}, namespace=space.namespace, subresource="status"
     )
-    await mends(patient, "MCS054")
+    await mends(shared, "MCS054")
 
 
-async def test_breakage_5_the_targetport_is_wrong(patient: Patient):
-    await change_pods(patient, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
-    await patch_service(patient, {"ports": [{"name": "http", "port": 80, "targetPort": 9999}]})
-    await mends(patient, "MCS055")
+async def test_breakage_5_the_targetport_is_wrong(shared: Patient):
+    await change_pods(shared, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
+    await patch_service(shared, {"ports": [{"name": "http", "port": 80, "targetPort": 9999}]})
+    await mends(shared, "MCS055")
 
 
-async def test_a_port_of_another_protocol(patient: Patient):
-    await change_pods(patient, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
-    await patch_service(patient, {"ports": [{"name": "http", "port": 80, "protocol": "UDP"}]})
-    await mends(patient, "MCS058")
+async def test_a_port_of_another_protocol(shared: Patient):
+    await change_pods(shared, image="nginx:ports", ports=[{"name": "web", "containerPort": 80}])
+    await patch_service(shared, {"ports": [{"name": "http", "port": 80, "protocol": "UDP"}]})
+    await mends(shared, "MCS058")
 
 
-async def test_a_networkpolicy_lets_no_other_cluster_in(patient: Patient):
+async def test_a_networkpolicy_lets_no_other_cluster_in(shared: Patient):
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": "inside"},
         "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]},
     }
-    await patient.space.create_in("member1", policy)
-    await mends(patient, "MCS056")
+    await shared.space.create_in("member1", policy)
+    await mends(shared, "MCS056")
 
 
-async def test_breakage_4_a_service_without_selector(patient: Patient):
-    space = patient.space
+async def test_breakage_4_a_service_without_selector(shared: Patient):
+    space = shared.space
     await space.create(service("api"), multiclusterservice("api", ["member1"], ["member2"]))
     await space.create_in("member1", deployment("api", 1))
-    finding = await finds(patient, "MCS057", Severity.ERROR, minutes_later=2, service_name="api")
-    await patient.paste(finding.fix)
-    await patient.healthy("api")
+    finding = await finds(shared, "MCS057", Severity.ERROR, minutes_later=2, service_name="api")
+    await shared.paste(finding.fix)
+    await shared.healthy("api")
+    await space.host.delete(MCS, "api", namespace=space.namespace)
+    await space.host.delete(SERVICES, "api", namespace=space.namespace)
+    await space.member("member1").delete(DEPLOYMENTS, "api", namespace=space.namespace)
 
 
-async def test_a_quota_keeps_the_pods_out(patient: Patient):
+async def test_a_quota_keeps_the_pods_out(shared: Patient):
     """The bed's members have no controller that counts what quotas are about: that is played here."""
-    space = patient.space
+    space = shared.space
     member = space.member("member1")
 
     async def count() -> None:
@@ -168,7 +172,8 @@ async def test_a_quota_keeps_the_pods_out(patient: Patient):
     await count()
     await wait_for("no Pods", no_pods, PATIENCE_SECONDS)
     await space.create_in("member1", deployment("web", 1))
-    finding = await patient.verdict_is("MCS059")
-    await patient.paste(finding.fix)
+    finding = await shared.verdict_is("MCS059")
+    await shared.paste(finding.fix)
     await count()
-    await patient.healthy()
+    await shared.healthy()
+    await member.delete(QUOTAS, "few", namespace=space.namespace)

@@ -13,7 +13,7 @@ from mcs_controller.diagnosis.rules.rule import Context
 if TYPE_CHECKING:
     from mcs_controller.diagnosis.findings import Finding
 
-COMMANDS = ("kubectl ", "KUBECONFIG=", "mcsctl ", "echo ", "sed ", "curl ", "date ")
+COMMANDS = ("kubectl ", "KUBECONFIG=", "mcsctl ", "echo ", "sed ", "curl ", "date ", "(set -e; ")
 
 found = Context.found
 

@@ -372,7 +372,6 @@ def test_a_cluster_that_is_not_ready_is_a_consequence():
         (w.Login(status=401, token_expires=NOW + timedelta(days=90)), "MCS015"),
         (w.Login(status=401, token_expires=NOW - timedelta(days=1)), "MCS016"),
         (w.Login(status=0, untrusted=True, error="certificate verify failed: unable to get issuer"), "MCS017"),
-        (w.Login(status=0, error="connect: refused"), "MCS018"),
         (w.Login(status=0, untrusted=True, error="certificate verify failed: certificate has expired"), "MCS019"),
         (w.Login(denied=("watch endpointslices.discovery.k8s.io",)), "MCS022"),
     ],
@@ -402,8 +401,18 @@ def test_a_secret_that_is_missing_or_may_not_be_read():
 
 def test_an_endpoint_that_the_kubeconfig_knows_better():
     other = w.Login(status=0, error="refused", other_endpoint="https://right:6443")
-    assert "https://right:6443" in the("MCS018", fleet(login=other)).fix
-    assert "kept on purpose" in the("MCS018", fleet(login=other)).problem
+    down = {w.CLUSTERS: [cluster("member1", ready="False"), cluster("member2")]}
+    assert errors(fleet(down, login=other)) == ["MCS018"]
+    assert "https://right:6443" in the("MCS018", fleet(down, login=other)).fix
+    assert "kept on purpose" in the("MCS018", fleet(down, login=other)).problem
+
+
+def test_a_member_that_the_controller_reaches_may_be_out_of_reach_of_this_machine_alone():
+    observed = fleet(login=w.Login(status=0, error="timed out", other_endpoint="https://here:6443"))
+    finding = the("MCS018", observed)
+    assert finding.severity is Severity.UNKNOWN
+    assert " patch " not in finding.fix
+    assert errors(observed) == []
 
 
 def pull(**leases: float) -> w.World:
@@ -419,6 +428,7 @@ def pull(**leases: float) -> w.World:
 
 def test_agents_of_pull_clusters():
     assert codes(pull()) == ["MCS020"]
+    assert "overlays/standalone/agent/member" in the("MCS020", pull()).fix
     assert codes(pull(ours=1)) == []
     assert codes(pull(karmadas=1)) == []
     assert codes(pull(ours=999, karmadas=1)) == []
@@ -487,7 +497,8 @@ def test_a_member_whose_nodes_may_not_be_read_is_said_once_and_not_if_it_is_down
     observed.members["member1"].unseen(w.NODES, "403")
     observed.members["member3"].unseen(w.NODES, "403")
     assert len(found("MCS026", replace(observed, service=None))) == 2
-    down = fleet(login=w.Login(status=0, error="refused"))
+    clusters = {w.CLUSTERS: [cluster("member1", ready="False"), *map(cluster, names[1:])]}
+    down = fleet(clusters, login=w.Login(status=0, error="refused"))
     down.members["member1"].unseen(None, "refused")
     assert [one.code for one in diagnose(down, RULES_HERE).findings] == ["MCS018"]
 

@@ -246,6 +246,14 @@ async def test_a_network_policy_of_a_consumer_denies_egress(shared: Patient):
     }
     await shared.space.create_in("member2", policy)
     await mends(shared, "MCS083")
+    await remove_networkpolicies(shared, "member2")
+
+
+async def remove_networkpolicies(patient: Patient, cluster: str) -> None:
+    """Those of a test, and those of fixes, which are about the Pods of one Service."""
+    api, namespace = patient.space.member(cluster), patient.space.namespace
+    for one in await api.list(POLICIES, namespace=namespace):
+        await api.delete(POLICIES, one["metadata"]["name"], namespace=namespace)
 
 
 async def test_a_node_of_a_consumer_is_not_ready(shared: Patient):

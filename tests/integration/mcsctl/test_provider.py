@@ -11,6 +11,7 @@ from mcs_controller.diagnosis.findings import Severity
 from testbed import NotYet, wait_for
 from tests.integration.mcsctl.test_breakages import mends
 from tests.integration.mcsctl.test_declared import finds, patch_service
+from tests.integration.mcsctl.test_delivery import remove_networkpolicies
 from tests.support.fleet import (
     BINDINGS,
     DEPLOYMENTS,
@@ -52,13 +53,12 @@ async def change_pods(patient: Patient, *, image: str = "nginx", **container: An
     await wait_for(f"a Pod of image {image} alone", probe, PATIENCE_SECONDS)
 
 
-async def test_breakage_7_the_namespace_is_missing_in_the_provider(shared: Patient):
+async def test_breakage_7_the_namespace_is_missing_in_provider_and_consumer(shared: Patient):
     """The controller's flag has kept namespaces called so out of the members since ever."""
     space = Space(shared.space.bed, f"kube-{shared.space.namespace}")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.namespace}}
     await space.host.create(namespace)
     try:
-        await space.member("member2").create(namespace)
         await space.create(
             service("web", selector={"app": "web"}), multiclusterservice("web", ["member1"], ["member2"])
         )
@@ -66,7 +66,7 @@ async def test_breakage_7_the_namespace_is_missing_in_the_provider(shared: Patie
         finding = await finds(other, "MCS050", Severity.ERROR, minutes_later=2)
         await shared.paste(finding.fix)
         await space.create_in("member1", deployment("web", 1))
-        await other.healthy()
+        await mends(other, "MCS070")
     finally:
         for api in (space.host, space.member("member1"), space.member("member2")):
             await api.delete(NAMESPACES, space.namespace, missing_ok=True)
@@ -137,6 +137,7 @@ async def test_a_networkpolicy_lets_no_other_cluster_in(shared: Patient):
     }
     await shared.space.create_in("member1", policy)
     await mends(shared, "MCS056")
+    await remove_networkpolicies(shared, "member1")
 
 
 async def test_breakage_4_a_service_without_selector(shared: Patient):

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+REVIEWS = {
+    "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+    "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+    "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+}
 LOG = "informers.client.requests"
 OTHERS = 6
 PAGE = 4
@@ -29,12 +35,13 @@ OF_A_SERVICE, OF_AN_INSTALLATION = 73, 45
 async def requests(
     patient: Patient, caplog: pytest.LogCaptureFixture, service_name: str = ""
 ) -> Counter[tuple[str, str]]:
-    """How often a diagnosis asks which server for what."""
+    """How often a diagnosis, which writes nothing, asks which server for what."""
     options = AccessOptions(kubeconfig=patient.kubeconfig, context="karmada")
     caplog.clear()
     with caplog.at_level(logging.DEBUG, LOG):
         await run_doctor(options, (patient.space.namespace, service_name) if service_name else None)
     asked: list[Any] = [one for one in caplog.records if one.name == LOG]
+    assert {one.path for one in asked if one.method != "GET"} <= REVIEWS, "it reads, and asks what may be done"
     return Counter((one.server, one.path.partition("&continue=")[0]) for one in asked)
 
 

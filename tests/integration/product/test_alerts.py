@@ -15,6 +15,8 @@ import pytest_asyncio
 import yaml
 
 from mcs_controller.domain.well_known import LEADER_STALE, TRIGGER_TIME
+from mcs_controller.mcsctl.access import AccessOptions
+from mcs_controller.mcsctl.doctor import run as run_doctor
 from testbed import ControllerProcess
 from testbed.karmada import MANIFESTS
 from testbed.ports import free_ports
@@ -23,6 +25,7 @@ from testbed.pytest_plugin import require_components
 from tests.integration.product.conftest import IMPATIENT
 from tests.integration.product.test_availability import FINE, asked, says
 from tests.support.fleet import LEASES, SLICES, Space, endpointslice, eventually
+from tests.support.no_findings import kubeconfig_of
 from tests.support.promql import filled
 from tools.dashboard import dashboard
 
@@ -159,10 +162,13 @@ async def test_each_alert_fires_when_its_fault_is_there(
         await member.delete(SLICES, "web-b", namespace=space.namespace)
         await alerts.fires()
 
+        options = AccessOptions(kubeconfig=kubeconfig_of(fleet_bed), context="karmada")
         roles = ("mcs-controller-manager-member", "mcs-controller-manager-member-standalone")
         async with without(member, "endpointslices", "list", "watch", roles=roles):
             await alerts.fires("MCSServiceUnavailable", "MCSMemberStale")
             await eventually("what the Lease says", lambda: stale(fleet_bed.host.api), {SLICES_OF_MEMBER1})
+            [finding] = [one for one in (await run_doctor(options, None)).findings if one.code == "MCS047"]
+            assert finding.object.name == "member1"
         await alerts.fires()
         await eventually("what the Lease says", lambda: stale(fleet_bed.host.api), set[str]())
 

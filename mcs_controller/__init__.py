@@ -1,3 +1,3 @@
 """mcs-controller: multi-cluster services for Karmada control planes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

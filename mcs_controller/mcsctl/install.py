@@ -56,7 +56,7 @@ def command(target: Target, wanted: Wanted, api_endpoint: str, duration: float) 
 
     \b
     Examples:
-      mcsctl install --mode standalone --image registry.example.com/mcs-controller-manager:0.1.0
+      mcsctl install --mode standalone --image registry.example.com/mcs-controller-manager:0.2.0
       mcsctl --context karmada install --mode beside-karmada --host-context host
       mcsctl install --mode standalone --print | kubectl diff -f -
     """

@@ -406,14 +406,14 @@ async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared:
             await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
         await host.delete(CLUSTERS, "pulled", missing_ok=True)
 
-        async def let_go() -> bool:
+        async def released() -> bool:
             if (left := await host.find(CLUSTERS, "pulled")) is not None:
                 others = [one for one in left["metadata"].get("finalizers", ()) if one not in guard["finalizers"]]
                 await host.patch(CLUSTERS, "pulled", {"metadata": {"finalizers": others}})
             return True
 
         # More than once: the controller takes its own away in between, which nobody may add again.
-        await wait_for("the Cluster without our finalizer", let_go, PATIENCE_SECONDS)
+        await wait_for("the Cluster without our finalizer", released, PATIENCE_SECONDS)
         await gone(host, CLUSTERS, "pulled")
 
 

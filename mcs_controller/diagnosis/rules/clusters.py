@@ -741,7 +741,7 @@ def stale(context: Context) -> Iterator[Finding]:
     for one in said_by(lease).get(wk.LEADER_STALE, "").split(","):
         cluster, slash, rest = one.partition("/")
         resource, equals, seconds = rest.rpartition("=")
-        if slash and equals and seconds.isdecimal():
+        if slash and equals and seconds.isdecimal() and len(seconds) < 12:
             ages.setdefault(cluster, {})[resource] = seconds
     for cluster, found in sorted(ages.items()):
         oldest = max(int(seconds) for seconds in found.values())
@@ -749,5 +749,6 @@ def stale(context: Context) -> Iterator[Finding]:
             ObjectRef(CONTROL_PLANE, "Cluster", cluster) if cluster else ObjectRef(CONTROL_PLANE, "API server"),
             f"the controller has not heard of {cluster or 'the control plane'} for {oldest} s",
             evidence=", ".join(f"{resource}: {seconds} s" for resource, seconds in sorted(found.items())),
-            fix=world.kubectl(CONTROL_PLANE) + (f" describe cluster {cluster}" if cluster else " get --raw /readyz"),
+            fix=world.kubectl(CONTROL_PLANE)
+            + (f" describe cluster {shlex.quote(cluster)}" if cluster else " get --raw /readyz"),
         )

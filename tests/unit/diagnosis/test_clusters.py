@@ -232,7 +232,7 @@ def test_what_the_leader_has_not_heard_of_is_named_by_cluster():
         one["metadata"]["annotations"][wk.LEADER_STALE] = stale
         return fleet({w.LEASES: [one]})
 
-    odd = "nonsense,=3,member2/x=y"
+    odd = f"nonsense,=3,member2/x=y,member2/x={'9' * 5000}"
     observed = saying(f"/works.v1alpha1.work.karmada.io=16,member1/services.v1=17,member1/namespaces.v1=40,{odd}")
     ours, members = diagnose(observed, [RULES["MCS047"]]).findings
     assert "the control plane for 16 s" in ours.problem
@@ -241,6 +241,8 @@ def test_what_the_leader_has_not_heard_of_is_named_by_cluster():
     assert "describe cluster member1" in members.fix
     assert errors(observed) == []
     assert codes(saying("")) == codes(saying("member1/services.v1=17", leader="pod_0")) == []
+    (hostile,) = diagnose(saying("$(reboot)/services.v1=17"), [RULES["MCS047"]]).findings
+    assert hostile.fix.endswith("describe cluster '$(reboot)'"), "it is pasted into a shell"
 
 
 def test_the_controllers_that_serve_are_those_of_the_flag():

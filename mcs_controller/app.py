@@ -202,17 +202,18 @@ async def run(options: Options) -> None:
             own_member=own_member,
             may_write=may_write,
         )
+        ctx.local_execution = start_standalone(ctx)
+        start_controllers(ctx)
+        ctx.announce()
         freshness = Freshness(
             metrics.runtime.informer_families.informers,
+            required=ctx.informers.informers,
             stale_seconds=STALE_SECONDS,
             clock=clock,
             say=lambda stale: said.update({wk.LEADER_STALE: stale}),
         )
         manager.add_runnable(freshness, needs_leader=False)
         manager.add_ready_check("control-plane-confirmed", freshness.check)
-        ctx.local_execution = start_standalone(ctx)
-        start_controllers(ctx)
-        ctx.announce()
         if why := why_unserved(options):
             manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)
         if options.status_page_bind_address not in ("", "0"):

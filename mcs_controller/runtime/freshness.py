@@ -51,6 +51,7 @@ class Freshness:
         self,
         caches: Callable[[], Iterable[tuple[str, Cache]]],
         *,
+        required: Iterable[Cache],
         stale_seconds: float,
         clock: Clock,
         say: Callable[[str], None] = lambda _: None,
@@ -59,21 +60,23 @@ class Freshness:
 
         Args:
             caches: all there are, each with its cluster, which is empty for the control plane.
+            required: those of the control plane that nothing works without. Others do not make the process unready: a
+                kind that a policy names is stale for good once its CustomResourceDefinition is deleted.
             stale_seconds: beyond this age a cache is stale.
             clock: that of the caches.
             say: told every second what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by commas.
         """
         self._caches = caches
+        self._required = [("", cache) for cache in required]
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._say = say
 
     def check(self) -> str:
-        """Empty, or what is stale of the control plane, for how long, and why."""
+        """Empty, or which required caches are stale, for how long, and why."""
         return "; ".join(
             f"{cache.resource} not confirmed for {age:.0f} s: {_reason(cache)}"
-            for cluster, cache, age in self._stale()
-            if not cluster
+            for _, cache, age in self._stale(self._required)
         )
 
     async def run(self) -> NoReturn:
@@ -81,7 +84,7 @@ class Freshness:
         told: set[str] = set()
         while True:
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
-            all_stale = self._stale()
+            all_stale = self._stale(self._caches())
             worst = sorted(all_stale, key=lambda one: -one[2])[:_MAX_SAID]
             self._say(",".join(sorted(f"{cluster}/{cache.resource}={age:.0f}" for cluster, cache, age in worst)))
             stale = {str(cache.resource): cache for cluster, cache, _ in all_stale if not cluster}
@@ -92,11 +95,11 @@ class Freshness:
                 _log.info("Objects of the control plane are up to date again", extra={"resource": resource})
             told = set(stale)
 
-    def _stale(self) -> list[tuple[str, Cache, float]]:
+    def _stale(self, caches: Iterable[tuple[str, Cache]]) -> list[tuple[str, Cache, float]]:
         now = self._clock.monotonic()
         return [
             (cluster, cache, now - confirmed)
-            for cluster, cache in self._caches()
+            for cluster, cache in caches
             if (confirmed := cache.last_confirmed_monotonic) is not None and now - confirmed > self._stale_seconds
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from informers.errors import Forbidden, KubeError
+from informers.errors import Forbidden, KubeError, NotFound
 from mcs_controller.runtime.freshness import Freshness
 from tests.support.clock import FakeClock, settle
 from tests.support.objects import CONFIG_MAPS
@@ -33,15 +33,16 @@ class Cached:
     ],
     ids=["never listed", "just now", "at the limit", "beyond", "refused"],
 )
-def test_a_stale_cache_is_named_with_its_age(cache: Cached, problem: str):
-    both = [("", cache), ("member1", Cached(0))]
-    assert Freshness(lambda: both, stale_seconds=15, clock=FakeClock()).check() == problem
+def test_a_required_cache_that_is_stale_is_named_with_its_age(cache: Cached, problem: str):
+    others = [("member1", Cached(0)), ("", Cached(0, NotFound(404, "NotFound", "of a policy")))]
+    caches = [("", cache), *others]
+    assert Freshness(lambda: caches, required=[cache], stale_seconds=15, clock=FakeClock()).check() == problem
 
 
 async def test_the_log_says_once_that_a_cache_is_stale_and_once_that_it_is_not(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
     clock, cache = FakeClock(), Cached(1000)
-    task = asyncio.create_task(Freshness(lambda: [("", cache)], stale_seconds=15, clock=clock).run())
+    task = asyncio.create_task(Freshness(lambda: [("", cache)], required=[], stale_seconds=15, clock=clock).run())
     await settle()
     for _ in range(30):
         await clock.advance(1)
@@ -57,7 +58,7 @@ async def test_the_log_says_once_that_a_cache_is_stale_and_once_that_it_is_not(c
 async def test_what_is_stale_of_any_cluster_is_said_every_second():
     clock, said = FakeClock(), list[str]()
     caches = [("", Cached(1010)), ("m2", Cached(1000)), ("m1", Cached(1001)), ("m3", Cached(None))]
-    freshness = Freshness(lambda: caches, stale_seconds=15, clock=clock, say=said.append)
+    freshness = Freshness(lambda: caches, required=[], stale_seconds=15, clock=clock, say=said.append)
     task = asyncio.create_task(freshness.run())
     await settle()
     for _ in range(28):

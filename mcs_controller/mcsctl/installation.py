@@ -18,6 +18,7 @@ from mcs_controller.mcsctl.karmada import MANAGER, pasted, switch
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY
 from mcs_controller.mcsctl.manifests import rendered
 from mcs_controller.mcsctl.objects import apply, find, kind_of
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,9 +166,9 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--wait",
             "wait_seconds",
+            type=SECONDS,
             default=60.0,
             show_default=True,
-            metavar="SECONDS",
             help="For the Pods; 0: do not.",
         ),
         click.option("--force", is_flag=True, help="Take over fields that others have set."),

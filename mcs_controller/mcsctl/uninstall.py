@@ -27,6 +27,7 @@ from mcs_controller.mcsctl.installation import (
 )
 from mcs_controller.mcsctl.join import POLL_SECONDS, asking, say
 from mcs_controller.mcsctl.objects import delete, find, kind_of, list_all, resource_of
+from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -55,7 +56,7 @@ _CARRIERS: Final = (w.MULTICLUSTERSERVICES, w.POLICIES, w.BINDINGS, w.WORKS, w.C
 @target_options
 @click.option("--keep-services", is_flag=True, help="Beside Karmada: Karmada's own controllers take the services over.")
 @click.option("--crds", is_flag=True, help="Stand-alone: the CustomResourceDefinitions, with all their objects, too.")
-@click.option("--wait", "wait_seconds", default=120.0, show_default=True, metavar="SECONDS", help="For each clean-up.")
+@click.option("--wait", "wait_seconds", type=SECONDS, default=120.0, show_default=True, help="For each clean-up.")
 @click.option(
     "--force", is_flag=True, help="Do not wait for the controller's clean-up: what it delivered stays in the members."
 )

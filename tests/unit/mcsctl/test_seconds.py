@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
+from mcs_controller.mcsctl.main import cli
 from mcs_controller.mcsctl.seconds import SECONDS
 
 
@@ -19,3 +20,15 @@ def test_seconds_may_have_a_unit(text: object, seconds: float):
 def test_what_is_no_time_is_refused(text: str):
     with pytest.raises(click.BadParameter, match="write it like 15s"):
         SECONDS.convert(text, None, None)
+
+
+def test_every_flag_that_says_how_long_takes_a_unit():
+    commands = [cli, *(cli.get_command(click.Context(cli), name) for name in cli.list_commands(click.Context(cli)))]
+    floats = [
+        f"{command.name} {each.opts[0]}"
+        for command in commands
+        if command is not None
+        for each in command.params
+        if isinstance(each.type, click.types.FloatParamType)
+    ]
+    assert not floats

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from informers import Store
+    from informers.cache.event import Event
     from informers.memory import MemoryBudget
+    from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.domain.selection import Clusters
@@ -126,6 +128,14 @@ class PropagationMetrics:
         else:
             self._shown.add(way)
         return self._seconds.labels(*way)
+
+    def forget_deleted(self, event: Event[Cluster]) -> None:
+        """Take off the series of a Cluster that is deleted: others have room then."""
+        if event.new is None:
+            cluster = event.key.name
+            self._shown = {way for way in self._shown if cluster not in way}
+            for label in ("provider_cluster", "consumer_cluster"):
+                self._seconds.remove_by_labels({label: cluster})
 
 
 class ServiceMetrics(Collector):

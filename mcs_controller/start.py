@@ -174,6 +174,8 @@ def _start_slices(
     withdrawal = served.withdrawal if served is not None else None
     dispatch: SliceDispatch | None = None
     if served is not None and "endpointsliceDispatch" in ctx.enabled:
+        pairs = PropagationMetrics(ctx.metrics.registry, options.metrics_service_pairs)
+        ctx.clusters.informer.add_handler(pairs.forget_deleted, name="propagation metrics")
         dispatch = SliceDispatch(
             works=ctx.slice_works,
             services=served.services.store,
@@ -186,9 +188,7 @@ def _start_slices(
                 withdraw_after=options.withdraw_not_ready_after,
                 addresses=options.address_rules,
             ),
-            propagation=PropagationTimes(
-                PropagationMetrics(ctx.metrics.registry, options.metrics_service_pairs).pair, ctx.clock
-            ),
+            propagation=PropagationTimes(pairs.pair, ctx.clock),
             clock=ctx.clock,
         )
     sources: list[CollectSource] = []

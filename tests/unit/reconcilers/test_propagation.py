@@ -9,7 +9,7 @@ import pytest
 from informers.errors import Conflict, ServerError
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import execution_namespace, work_name
-from tests.support.builders import endpoint, mcs, service, slice_
+from tests.support.builders import cluster, endpoint, mcs, service, slice_
 from tests.support.clock import settle
 from tests.support.execution import KEY
 from tests.support.execution import World as Execution
@@ -34,6 +34,13 @@ def counted(world: World, consumer: str, provider: str = "m1") -> tuple[float, f
     labels = {"provider_cluster": provider, "consumer_cluster": consumer}
     values = [world.metrics.get_sample_value(f"mcs_propagation_seconds_{kind}", labels) for kind in ("count", "sum")]
     return values[0] or 0, values[1] or 0
+
+
+def pairs(world: World) -> set[tuple[str, str]]:
+    """Those that are shown."""
+    found = [one for family in world.metrics.collect() for one in family.samples]
+    name = "mcs_propagation_seconds_count"
+    return {(one.labels["provider_cluster"], one.labels["consumer_cluster"]) for one in found if one.name == name}
 
 
 async def running(**fields: Any) -> World:
@@ -133,6 +140,22 @@ async def test_pairs_beyond_the_limit_count_together():
     found = [counted(world, consumer, provider) for consumer, provider in (("m2", "m1"), ("m3", "m1"), ("", ""))]
     assert sorted(found) == [(0, 0), (1, 1), (1, 1)]
     assert counted(world, "", "") == (1, 1)
+
+
+@pytest.mark.parametrize("gone", ["m1", "m2"])
+async def test_a_cluster_that_is_gone_makes_room_for_others(gone: str):
+    world = await running(flags={"metrics_service_pairs": 2})
+    assert pairs(world) == {("m1", "m2"), ("m1", "m3")}
+    world.host.edit("Cluster", "", gone, {"metadata": {"finalizers": ["until/its-works-are-gone"]}})
+    world.host.remove("Cluster", "", gone)
+    await world.settle()
+    world.connections.leave(gone)
+    world.host.edit("Cluster", "", gone, {"metadata": {"finalizers": None}})
+    await world.settle()
+    assert pairs(world) == {("m1", "m3")} - {(gone, "m3")}
+    world.host.seed(cluster("m4"))
+    await world.settle()
+    assert pairs(world) == ({("m1", "m3"), ("m1", "m4")} if gone == "m2" else set())
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class RecentErrors(logging.Handler):
             del self._lines[next(iter(self._lines))]
 
     def views(self) -> list[ErrorView]:
-        """What is kept, the latest last."""
+        """What is kept, the latest last. Other threads may log meanwhile."""
         return [
             ErrorView(last=last, level=line.level, message=line.message, fields=line.fields, times=times)
-            for line, (last, times) in self._lines.items()
+            for line, (last, times) in list(self._lines.items())
         ]

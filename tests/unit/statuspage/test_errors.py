@@ -1,11 +1,13 @@
 """What is kept of the log."""
 
 import logging
+from typing import Any
 
 import pytest
 
 from mcs_controller.runtime.logging import log_fields
 from mcs_controller.statuspage.errors import CAPACITY, RecentErrors
+from mcs_controller.statuspage.model import ErrorView
 
 
 @pytest.fixture
@@ -61,3 +63,16 @@ def test_long_lines_are_cut(errors: RecentErrors, log: logging.Logger):
     log.warning("x" * 9000, extra={"y": "z" * 9000})
     (one,) = errors.views()
     assert len(one.message) + len(one.fields) < 1300
+
+
+def test_a_thread_may_log_while_the_page_is_made(
+    errors: RecentErrors, log: logging.Logger, monkeypatch: pytest.MonkeyPatch
+):
+    def view(**fields: Any) -> ErrorView:
+        log.warning("From a thread that sends spans, say")
+        return ErrorView(**fields)
+
+    monkeypatch.setattr("mcs_controller.statuspage.errors.ErrorView", view)
+    for number in range(3):
+        log.warning("Number %s", number)
+    assert len(errors.views()) == 3

@@ -390,7 +390,7 @@ def _flows(flows: Listing[FlowView]) -> Markup:
         ("Delivered", True),
     ]
     table = _table(
-        "Endpoints of the services above, together", [*columns, ("Slices heard of", True)], element("tbody", rows)
+        "Endpoints of the services above, together", [*columns, ("Slices confirmed", True)], element("tbody", rows)
     )
     return _section("flows", table, _more(flows))
 
@@ -430,11 +430,11 @@ def _caches(caches: Listing[CacheView]) -> Markup:
         return _section("caches", element("p", "Nothing is watched."))
     groups = groupby(caches.shown, key=lambda one: (one.is_stale, one.cluster))
     bodies = [element("tbody", _cache_rows(cluster or "control plane", list(rows))) for (_, cluster), rows in groups]
-    columns = [("Cluster", False), ("Kind", False), ("Objects", True), ("Memory", True), ("Heard of", True)]
-    table = _table("What is kept of each kind, and since when nothing was heard of it", columns, *bodies)
+    columns = [("Cluster", False), ("Kind", False), ("Objects", True), ("Memory", True), ("Confirmed", True)]
+    table = _table("What is cached of each kind, and when it was last known to be right", columns, *bodies)
     note = element(
         "p",
-        f"A cache of which nothing was heard for more than {STALE_SECONDS:g} s, although it was asked for, is stale.",
+        f"A cache that was not confirmed for more than {STALE_SECONDS:g} s is stale.",
         class_="muted",
     )
     return _section("caches", note, table, _more(caches))

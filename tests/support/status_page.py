@@ -67,7 +67,7 @@ class PageWorld:
         return asyncio.run(self.page.overview(query))
 
     def member(self, name: str, *, age: float | None = 0.4, slices: int = 0, **fields: Any) -> None:
-        """Register a Cluster, and watch its slices, heard of so many seconds ago."""
+        """Register a Cluster, and watch its slices, last confirmed so many seconds ago."""
         self.api.seed(cluster(name, **fields))
         api = MemoryApi()
         for number in range(slices):

@@ -723,7 +723,7 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
 
 @rule(
     "MCS047",
-    "The controller has not heard of a cluster",
+    "The controller's cache of a cluster is stale",
     Link.CLUSTERS,
     Scope.WORLD,
     severity=Severity.WARNING,
@@ -747,7 +747,7 @@ def stale(context: Context) -> Iterator[Finding]:
         oldest = max(int(seconds) for seconds in found.values())
         yield context.found(
             ObjectRef(CONTROL_PLANE, "Cluster", cluster) if cluster else ObjectRef(CONTROL_PLANE, "API server"),
-            f"the controller has not heard of {cluster or 'the control plane'} for {oldest} s",
+            f"the controller's cache of {cluster or 'the control plane'} was not confirmed for {oldest} s",
             evidence=", ".join(f"{resource}: {seconds} s" for resource, seconds in sorted(found.items())),
             fix=world.kubectl(CONTROL_PLANE)
             + (f" describe cluster {shlex.quote(cluster)}" if cluster else " get --raw /readyz"),

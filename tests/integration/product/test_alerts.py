@@ -199,7 +199,7 @@ async def test_each_alert_fires_when_its_fault_is_there(
 
 
 async def stale(api: Api) -> set[str]:
-    """What the leader says on its Lease, for mcsctl, that it has not heard of."""
+    """The stale caches that the leader names on its Lease, for mcsctl."""
     lease = await api.get(LEASES, "mcs-controller-manager", namespace="karmada-system")
     return {one.partition("=")[0] for one in lease["metadata"]["annotations"][LEADER_STALE].split(",") if one}
 

@@ -226,7 +226,7 @@ def test_controllers_that_are_switched_off():
     assert codes(fleet({w.LEASES: [told("pod_0", controllers="serviceExport")]})) == []
 
 
-def test_what_the_leader_has_not_heard_of_is_named_by_cluster():
+def test_stale_caches_of_the_leader_are_named_by_cluster():
     def saying(stale: str, leader: str = "pod_1") -> w.World:
         one = told(leader)
         one["metadata"]["annotations"][wk.LEADER_STALE] = stale
@@ -235,8 +235,8 @@ def test_what_the_leader_has_not_heard_of_is_named_by_cluster():
     odd = f"nonsense,=3,member2/x=y,member2/x={'9' * 5000}"
     observed = saying(f"/works.v1alpha1.work.karmada.io=16,member1/services.v1=17,member1/namespaces.v1=40,{odd}")
     ours, members = diagnose(observed, [RULES["MCS047"]]).findings
-    assert "the control plane for 16 s" in ours.problem
-    assert "member1 for 40 s" in members.problem
+    assert "the control plane was not confirmed for 16 s" in ours.problem
+    assert "member1 was not confirmed for 40 s" in members.problem
     assert members.evidence == "namespaces.v1: 40 s, services.v1: 17 s"
     assert "describe cluster member1" in members.fix
     assert errors(observed) == []

@@ -1,8 +1,14 @@
 """Who is answered, and in which form."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from mcs_controller.statuspage import server
+from mcs_controller.statuspage.model import Query
 from mcs_controller.statuspage.server import _prefers_json, is_own_name
+from tests.support.status_page import PageWorld
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,20 @@ def test_a_name_that_anybody_could_register_is_refused(host: str):
 )
 def test_json_is_for_those_who_ask_for_it_before_html(accept: str, json: bool):
     assert _prefers_json(accept) is json
+
+
+async def test_of_many_requests_each_is_a_turn_of_its_own_on_the_event_loop(monkeypatch: pytest.MonkeyPatch):
+    world, order, select = PageWorld(), list[str](), server.select_services
+
+    def selecting(*arguments: Any) -> Any:
+        order.append("page")
+        return select(*arguments)
+
+    async def renew() -> None:
+        while order.count("page") < 5:
+            order.append("lease")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(server, "select_services", selecting)
+    await asyncio.gather(*(world.page.overview(Query()) for _ in range(5)), renew())
+    assert "page page" not in " ".join(order)

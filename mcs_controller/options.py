@@ -417,7 +417,7 @@ class Options:
         _SIGHT,
         "Pairs of provider and consumer, of all MultiClusterServices together, whose endpoints and conditions have "
         "metrics of their own. Services beyond that are only counted; 0 shows none. mcs_propagation_seconds has as "
-        "many pairs of clusters, and counts others together.",
+        "many pairs of clusters, of 19 series each, and counts others together.",
         parse=_not_negative,
     )
     health_probe_bind_address: str = flag(

@@ -75,10 +75,16 @@ def health_routes(path: str, checks: Mapping[str, Check]) -> list[web.RouteDef]:
 
 
 def metrics_routes(registry: CollectorRegistry) -> list[web.RouteDef]:
-    """`/metrics` in Prometheus' text format."""
+    """`/metrics` in Prometheus' text format.
+
+    One scrape at a time: many together would keep the event loop from the lease.
+    """
+    turn = asyncio.Lock()
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=render_metrics(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        async with turn:
+            await asyncio.sleep(0)
+            return web.Response(body=render_metrics(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [web.get("/metrics", answer)]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.statuspage import server
-from mcs_controller.statuspage.model import Query
+from mcs_controller.statuspage.model import Query, select_services
 from mcs_controller.statuspage.server import _prefers_json, is_own_name
 from tests.support.status_page import PageWorld
 
@@ -57,11 +57,11 @@ def test_json_is_for_those_who_ask_for_it_before_html(accept: str, json: bool):
 
 
 async def test_of_many_requests_each_is_a_turn_of_its_own_on_the_event_loop(monkeypatch: pytest.MonkeyPatch):
-    world, order, select = PageWorld(), list[str](), server.select_services
+    world, order = PageWorld(), list[str]()
 
     def selecting(*arguments: Any) -> Any:
         order.append("page")
-        return select(*arguments)
+        return select_services(*arguments)
 
     async def renew() -> None:
         while order.count("page") < 5:

@@ -135,7 +135,7 @@ async def run(options: Options) -> None:
         # Without the limit: a burst of reconciles must not starve the renewal of the lease.
         unlimited = await client()
         elector = None
-        said: dict[str, str] = {}
+        lease_annotations: dict[str, str] = {}
         if options.leader_elect:
             election = LeaderElectionConfig(
                 namespace=options.leader_elect_resource_namespace,
@@ -145,7 +145,7 @@ async def run(options: Options) -> None:
                 renew_deadline=options.leader_elect_renew_deadline,
                 retry_period=options.leader_elect_retry_period,
             )
-            said = {
+            lease_annotations = {
                 wk.LEADER: election.identity,
                 wk.LEADER_VERSION: __version__,
                 wk.LEADER_GATES: str(options.feature_gates),
@@ -158,7 +158,7 @@ async def run(options: Options) -> None:
                 clock=clock,
                 rng=rng,
                 metrics=metrics.runtime.leader_election,
-                annotations=said,
+                annotations=lease_annotations,
             )
 
         def may_write() -> bool:
@@ -210,7 +210,7 @@ async def run(options: Options) -> None:
             required=ctx.informers.informers,
             stale_seconds=STALE_SECONDS,
             clock=clock,
-            say=lambda stale: said.update({wk.LEADER_STALE: stale}),
+            publish=lambda stale: lease_annotations.update({wk.LEADER_STALE: stale}),
         )
         manager.add_runnable(freshness, needs_leader=False)
         manager.add_ready_check("control-plane-confirmed", freshness.check)

@@ -100,7 +100,7 @@ class Metrics:
         self.registry.register(_MemberWorks(works))
 
 
-class PropagationMetrics:
+class PropagationHistogram:
     """Seconds that changes take from a provider to a consumer.
 
     `limit` is how many pairs have series of their own. Further ones count together, without names.

@@ -21,7 +21,7 @@ from mcs_controller.flows import by_execution_namespace, by_member, by_namespace
 from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
-from mcs_controller.metrics import PropagationMetrics
+from mcs_controller.metrics import PropagationHistogram
 from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
 from mcs_controller.reconcilers import endpointslice_import, service_status
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedSource
@@ -174,7 +174,7 @@ def _start_slices(
     withdrawal = served.withdrawal if served is not None else None
     dispatch: SliceDispatch | None = None
     if served is not None and "endpointsliceDispatch" in ctx.enabled:
-        pairs = PropagationMetrics(ctx.metrics.registry, options.metrics_service_pairs)
+        pairs = PropagationHistogram(ctx.metrics.registry, options.metrics_service_pairs)
         ctx.clusters.informer.add_handler(pairs.forget_deleted, name="propagation metrics")
         dispatch = SliceDispatch(
             works=ctx.slice_works,

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from mcs_controller.features import FEATURES
-from mcs_controller.metrics import Metrics, PropagationMetrics, ServiceMetrics
+from mcs_controller.metrics import Metrics, PropagationHistogram, ServiceMetrics
 from mcs_controller.runtime.feature_gates import FeatureGates
 from mcs_controller.standalone.metrics import PrometheusClusterMetrics, PrometheusPropagationMetrics
 from tools.markdown import code, table
@@ -51,7 +51,7 @@ def _process() -> Iterator[tuple[str, list[Collector]]]:
     registry = _Recording()
     metrics = Metrics(registry)
     metrics.show_features(FeatureGates(FEATURES))
-    PropagationMetrics(registry, 0)
+    PropagationHistogram(registry, 0)
     empty: Any = SimpleNamespace(used=0, total=0, evictions=0, usage=dict, waiting=dict)
     metrics.watch_member_caches(empty)
     metrics.watch_member_works(empty)

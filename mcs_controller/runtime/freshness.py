@@ -1,6 +1,6 @@
-"""Whether caches have what their API server has: told by `/readyz` and the log, also when nothing can be written.
+"""Stale caches, named by `/readyz` and the log, also when nothing can be written.
 
-The leader says it on its Lease as well, of all caches, for tools that cannot read its metrics.
+The leader names those of all clusters on its Lease as well, for tools that cannot read its metrics.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
-_MAX_SAID: Final = 20
+_MAX_PUBLISHED: Final = 20
 """Caches that are named on the Lease."""
 
 
@@ -54,7 +54,7 @@ class Freshness:
         required: Iterable[Cache],
         stale_seconds: float,
         clock: Clock,
-        say: Callable[[str], None] = lambda _: None,
+        publish: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Looks at nothing yet. Caches that never had a list are not stale: `CacheSync` tells of these.
 
@@ -64,13 +64,14 @@ class Freshness:
                 kind that a policy names is stale for good once its CustomResourceDefinition is deleted.
             stale_seconds: beyond this age a cache is stale.
             clock: that of the caches.
-            say: told every second what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by commas.
+            publish: called every second with what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by
+                commas.
         """
         self._caches = caches
         self._required = [("", cache) for cache in required]
         self._stale_seconds = stale_seconds
         self._clock = clock
-        self._say = say
+        self._publish = publish
 
     def check(self) -> str:
         """Empty, or which required caches are stale, for how long, and why."""
@@ -81,19 +82,19 @@ class Freshness:
 
     async def run(self) -> NoReturn:
         """Log what becomes stale of the control plane, and when it is confirmed again. Runs until cancelled."""
-        told: set[str] = set()
+        reported: set[str] = set()
         while True:
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
             all_stale = self._stale(self._caches())
-            worst = sorted(all_stale, key=lambda one: -one[2])[:_MAX_SAID]
-            self._say(",".join(sorted(f"{cluster}/{cache.resource}={age:.0f}" for cluster, cache, age in worst)))
+            worst = sorted(all_stale, key=lambda one: -one[2])[:_MAX_PUBLISHED]
+            self._publish(",".join(sorted(f"{cluster}/{cache.resource}={age:.0f}" for cluster, cache, age in worst)))
             stale = {str(cache.resource): cache for cluster, cache, _ in all_stale if not cluster}
-            for resource in stale.keys() - told:
+            for resource in stale.keys() - reported:
                 fields = {"resource": resource, "error": _reason(stale[resource])}
                 _log.warning("Objects of the control plane may be out of date", extra=fields)
-            for resource in told - stale.keys():
+            for resource in reported - stale.keys():
                 _log.info("Objects of the control plane are up to date again", extra={"resource": resource})
-            told = set(stale)
+            reported = set(stale)
 
     def _stale(self, caches: Iterable[tuple[str, Cache]]) -> list[tuple[str, Cache, float]]:
         now = self._clock.monotonic()

@@ -218,9 +218,9 @@ class LeaderElector:
             clock: monotonic time decides; wall-clock time is only written into the Lease.
             rng: for the jitter of candidates.
             metrics: told who leads.
-            annotations: what the Lease says of this process while it leads, for people and tools. It is read at each
-                renewal, and so may change. It stays when the
-                lease is released or lost, so name the identity in it: then nobody takes it for the next leader's.
+            annotations: what the Lease says of this process while it leads, for people and tools. They are read at
+                each renewal, so they may change. They stay when the lease is released or lost, so name the identity in
+                them: then nobody takes them for the next leader's.
         """
         self.config = config
         self._annotations = annotations

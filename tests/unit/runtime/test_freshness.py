@@ -55,20 +55,20 @@ async def test_the_log_says_once_that_a_cache_is_stale_and_once_that_it_is_not(c
     await asyncio.wait([task])
 
 
-async def test_what_is_stale_of_any_cluster_is_said_every_second():
-    clock, said = FakeClock(), list[str]()
+async def test_what_is_stale_of_any_cluster_is_published_every_second():
+    clock, published = FakeClock(), list[str]()
     caches = [("", Cached(1010)), ("m2", Cached(1000)), ("m1", Cached(1001)), ("m3", Cached(None))]
-    freshness = Freshness(lambda: caches, required=[], stale_seconds=15, clock=clock, say=said.append)
+    freshness = Freshness(lambda: caches, required=[], stale_seconds=15, clock=clock, publish=published.append)
     task = asyncio.create_task(freshness.run())
     await settle()
     for _ in range(28):
         await clock.advance(1)
-    assert said[14] == ""
-    assert said[15:17] == ["m2/configmaps.v1=16", "m1/configmaps.v1=16,m2/configmaps.v1=17"]
-    assert said[-1] == "/configmaps.v1=18,m1/configmaps.v1=27,m2/configmaps.v1=28"
+    assert published[14] == ""
+    assert published[15:17] == ["m2/configmaps.v1=16", "m1/configmaps.v1=16,m2/configmaps.v1=17"]
+    assert published[-1] == "/configmaps.v1=18,m1/configmaps.v1=27,m2/configmaps.v1=28"
     caches[:] = [("", Cached(0)), *((f"m{number}", Cached(900)) for number in range(1000))]
     await clock.advance(1)
-    assert said[-1].count(",") == 19
-    assert "/configmaps.v1=1029" in said[-1].split(","), "those that are stale for longest"
+    assert published[-1].count(",") == 19
+    assert "/configmaps.v1=1029" in published[-1].split(","), "those that are stale for longest"
     task.cancel()
     await asyncio.wait([task])

@@ -195,12 +195,20 @@ def _summary(page: Overview) -> Markup:
         (
             "Clusters",
             str(clusters),
-            ("bad", f"{troubled} in trouble") if troubled else ("ok", "all ready") if clusters else ("idle", "none"),
+            ("bad", f"{_at_least(troubled, page.clusters)} in trouble")
+            if troubled
+            else ("ok", "all ready")
+            if clusters
+            else ("idle", "none"),
         ),
         (
             "Oldest cache",
             duration(max(ages)) if ages else _NONE,
-            ("bad", f"{stale} stale") if stale else ("ok", "all fresh") if caches else ("idle", "none"),
+            ("bad", f"{_at_least(stale, page.caches)} stale")
+            if stale
+            else ("ok", "all fresh")
+            if caches
+            else ("idle", "none"),
         ),
         ("Warnings", str(errors), ("warn", "see below") if errors else ("ok", "none")),
     ]
@@ -217,6 +225,11 @@ def _summary(page: Overview) -> Markup:
         ),
         aria_labelledby="summary",
     )
+
+
+def _at_least(bad: int, listing: Listing[Any]) -> str:
+    """How many are bad of a list that has these first: of those that are not shown nothing is known."""
+    return f"{bad} or more" if listing.more and bad == len(listing.shown) else str(bad)
 
 
 def _section(key: str, *content: Content) -> Markup:

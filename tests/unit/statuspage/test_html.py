@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mcs_controller.statuspage.html import POLICY, Markup, duration, element, render, size
-from mcs_controller.statuspage.model import Query
+from mcs_controller.statuspage.model import MAX_ROWS, Query
 from tests.support.adversarial import _VALUES
 from tests.support.builders import condition, mcs
 from tests.support.html_page import Node, read_html
@@ -137,6 +137,15 @@ def test_what_is_wrong_is_said_in_words():
     assert 'NotDelivered us-east: endpoints of eu-west have not arrived: namespaces "payments" not found' in text
     assert "✕73 s ago, stale" in text
     assert "shop/legacy –Not served" in text
+
+
+def test_of_more_than_are_shown_it_is_not_said_how_many_are_in_trouble():
+    world = PageWorld()
+    for number in range(MAX_ROWS + 1):
+        world.member(f"m{number:03}", ready="False", age=16.0)
+    text = page(world).text
+    assert f"{MAX_ROWS} or more in trouble" in text
+    assert f"{MAX_ROWS} or more stale" in text
 
 
 def test_pages_keep_the_filter():

@@ -29,8 +29,8 @@ agent are on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 o
 =================  ==================================================================================
 """
 
-from testbed.dataplane.capabilities import missing_capabilities
+from testbed.dataplane.capabilities import install_programs, missing_capabilities
 from testbed.dataplane.execute import Executed, pod_exec, pod_shell
 from testbed.dataplane.plane import DataPlane
 
-__all__ = ["DataPlane", "Executed", "missing_capabilities", "pod_exec", "pod_shell"]
+__all__ = ["DataPlane", "Executed", "install_programs", "missing_capabilities", "pod_exec", "pod_shell"]

@@ -1,4 +1,4 @@
-"""Check by trying whether this machine allows a data plane."""
+"""Check by trying whether this machine allows a data plane, and install the programs that one needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PROGRAMS = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux", "curl": "curl"}
 TRIAL = "mcs-trial-{pid}-{turn}"
 TRIAL_SECONDS = 20.0
+INSTALL_SECONDS = 300.0
 _turns = itertools.count(1)  # two beds of one process may try at the same time
 
 # What is tried inside a namespace, and what a person is told if it does not work.
@@ -75,10 +77,37 @@ def _tried(name: str) -> list[str]:
     return []
 
 
-def _run(*argv: str) -> str:
+def install_programs(
+    say: Callable[[str], None],
+    *,
+    which: Callable[[str], str | None] = shutil.which,
+    uid: Callable[[], int] = os.geteuid,
+    run: Callable[..., str] | None = None,
+) -> None:
+    """Install the Debian packages of missing programs, as root where there is apt-get; else do nothing.
+
+    Args:
+        say: is told what is installed, and what failed; nothing is raised then.
+        which: finds programs.
+        uid: tells who we are.
+        run: runs a command; the result is empty, or the last line of the output if it failed.
+    """
+    packages = [package for program, package in PROGRAMS.items() if which(program) is None]
+    if not packages or uid() != 0 or which("apt-get") is None:
+        return
+    install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages)
+    say(f"installing what the data plane needs: {' '.join(install)}")
+    for command in (("apt-get", "update", "--quiet"), install):
+        if complaint := (run or partial(_run, timeout=INSTALL_SECONDS))(*command):
+            say(f"{' '.join(command[:2])} failed: {complaint}")
+            return
+
+
+def _run(*argv: str, timeout: float = TRIAL_SECONDS) -> str:
     """Empty if the command succeeded, else the last line of its output."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=TRIAL_SECONDS)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout, env=environment)
         if done.returncode == 0:
             return ""
         return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from testbed.bed import required_components
-from testbed.dataplane import missing_capabilities
+from testbed.dataplane import install_programs, missing_capabilities
 from testbed.demo.chapters import chapters
 from testbed.demo.output import Narrator, document, make_console
 from testbed.demo.story import tell
@@ -62,14 +62,20 @@ STEP_SECONDS = 30.0
     is_flag=True,
     help="Show the control planes only, even where Pods can answer (with root and nftables).",
 )
-def main(output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float, no_dataplane: bool) -> None:
+@click.option("--no-install", is_flag=True, help="Install no Debian packages, even as root where some are missing.")
+def main(
+    output: str, keep: bool, controller_flags: tuple[str, ...], timeout: float, no_dataplane: bool, no_install: bool
+) -> None:
     """Watch the walkthrough: a control plane, member1, member2, and the controller as a user starts it.
 
-    Where the machine allows a data plane, Pods answer, and the answers to a client in member2 are shown, too.
+    Where the machine allows a data plane, Pods answer, and the answers to a client in member2 are shown, too. As root,
+    on Debian and the like, the packages that it needs are installed if they are missing (nftables, iproute2, curl).
 
     Exit code 0 if every step was observed on the API servers, 1 if one was not; nothing is left behind.
     """
     console = make_console(stderr=output == "json")
+    if not (no_dataplane or no_install):
+        install_programs(console.print)
     missing = ["--no-dataplane was given"] if no_dataplane else missing_capabilities()
     try:
         with ProgressPrinter(console, found=False) as printer:

@@ -9,7 +9,7 @@ import yaml
 
 from testbed.bed import MAX_MEMBERS, required_components
 from testbed.dataplane import cluster, names
-from testbed.dataplane.capabilities import PROGRAMS, missing_capabilities
+from testbed.dataplane.capabilities import PROGRAMS, install_programs, missing_capabilities
 
 UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
@@ -113,3 +113,28 @@ def test_a_missing_program_is_named_with_its_package(program):
 def test_somebody_who_is_not_root_is_told_so():
     (absent,) = missing_capabilities(which=lambda name: f"/bin/{name}", uid=lambda: 1000)
     assert "run it as root" in absent
+
+
+@pytest.mark.parametrize(
+    ("root", "there", "fails", "runs", "last"),
+    [
+        (True, {"apt-get", "unshare", "curl"}, "", 2, "apt-get install --yes"),
+        (True, {"apt-get", "unshare", "curl"}, "update", 1, "apt-get update failed: no network"),
+        (True, {"unshare", "curl"}, "", 0, ""),
+        (False, {"apt-get", "unshare", "curl"}, "", 0, ""),
+        (True, {"apt-get", *PROGRAMS}, "", 0, ""),
+    ],
+    ids=["installed", "no network", "no apt-get", "not root", "all there"],
+)
+def test_missing_programs_are_installed_where_that_is_possible(root, there, fails, runs, last):
+    said: list[str] = []
+    ran: list[tuple[str, ...]] = []
+
+    def run(*command: str) -> str:
+        ran.append(command)
+        return "no network" if fails and fails in command else ""
+
+    install_programs(said.append, which=lambda name: name if name in there else None, uid=lambda: 1 - root, run=run)
+    assert len(ran) == runs
+    assert (last in said[-1]) if last else not said
+    assert not ran or said[0].endswith("iproute2 nftables")

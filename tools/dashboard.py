@@ -229,7 +229,7 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
             "A second.",
             [
                 Query(f"sum({_rate('controller_runtime_reconcile_total')})", "reconciles"),
-                Query(f"sum({_rate('reconciles_without_write_total')})", "nothing to write"),
+                Query(f"sum({_rate('mcs_reconciles_without_write_total')})", "nothing to write"),
             ],
             unit="ops",
         ),

@@ -184,7 +184,7 @@ class PrometheusControllerMetrics:
             ),
         }
         self._without_write = Counter(
-            "reconciles_without_write",
+            "mcs_reconciles_without_write",
             "Reconciles that found everything as it should be: writes avoided.",
             label,
             registry=registry,

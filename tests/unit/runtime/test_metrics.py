@@ -47,7 +47,7 @@ def test_series_of_a_controller_exist_from_the_start(registry: CollectorRegistry
         'controller_runtime_reconcile_total{controller="c",result="requeue_after"}': 0,
         'controller_runtime_reconcile_total{controller="c",result="success"}': 0,
         'controller_runtime_terminal_reconcile_errors_total{controller="c"}': 0,
-        'reconciles_without_write_total{controller="c"}': 0,
+        'mcs_reconciles_without_write_total{controller="c"}': 0,
     }
 
 
@@ -93,7 +93,7 @@ def test_reconciles_that_write_nothing_are_counted(
     metrics.controllers.created("c", 1)
     metrics.controllers.began("c")
     metrics.controllers.ended("c", outcome, 0.3, wrote=wrote)
-    assert scrape(registry)['reconciles_without_write_total{controller="c"}'] == avoided
+    assert scrape(registry)['mcs_reconciles_without_write_total{controller="c"}'] == avoided
 
 
 def bucket_bounds(registry: CollectorRegistry, name: str) -> list[float]:

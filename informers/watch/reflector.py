@@ -234,7 +234,7 @@ class Reflector(Generic[T]):
     async def _compare(
         self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader, heard: float
     ) -> bool:
-        """Whether the server could be read."""
+        """Whether that settled it: not if the server could not be read, or there was no watch to be compared."""
         try:
             server = await reader.list_versions(
                 self._resource,
@@ -252,8 +252,10 @@ class Reflector(Generic[T]):
             return False
         if differences(versions(), server):
             await self._clock.sleep(IN_FLIGHT_SECONDS)
-        if self.last_confirmed != heard or not (self._is_open and self._watcher.position):
-            return True  # the watch has told of something, or there is none
+        if self.last_confirmed != heard:
+            return True  # the watch has told of something
+        if not (self._is_open and self._watcher.position):
+            return False  # it has just ended, in good order perhaps; the next one is about to be opened
         if is_older(server.resource_version, than=self._watcher.position):
             self.list_anew(f"the server went back from version {self._watcher.position} to {server.resource_version}")
             return True

@@ -1,5 +1,6 @@
 """What happens while a watch is silent: promise 19 of SharedInformer."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -23,10 +24,13 @@ class Server(ScriptedListWatch):
         self.versions = Versions("10", {})
         self.refusal: KubeError | None = None
         self.lists = 0
+        self.delay: asyncio.Event | None = None
         self.options: dict[str, Any] = {}
 
     async def list_versions(self, resource: object, namespace: str = "", **options: Any) -> Versions:
         self.lists, self.options = self.lists + 1, {"namespace": namespace, **options}
+        if self.delay is not None:
+            await self.delay.wait()
         if self.refusal is not None:
             raise self.refusal
         return self.versions
@@ -203,6 +207,24 @@ async def test_nothing_is_compared_before_there_is_a_list_nor_while_there_is_no_
         stream.end()
         await let_pass(bench, 30)
         assert (server.lists, server.requests) == (0, ["stream", "watch 10"])
+
+
+async def test_watch_that_ends_while_it_is_compared_is_compared_again_as_soon_as_the_next_is_open(server: Server):
+    """Not after another silence: the store would seem to be out of date when a slow list meets the end of a watch."""
+    async with bench_of(server) as bench:
+        stream = await bench.synced(("a", 1))
+        server.has(10, a=1)
+        answer = server.delay = asyncio.Event()
+        await let_pass(bench, SILENT_SECONDS)
+        stream.end()
+        await settle()
+        answer.set()
+        await settle()
+        assert (server.lists, server.requests) == (1, ["stream", "watch 10"])
+        bench.server.pending.open()
+        await bench.clock.advance(1)
+        assert server.lists == 2
+        assert bench.informer.last_confirmed_monotonic == bench.clock.monotonic()
 
 
 async def test_the_same_collection_is_listed_as_is_watched(server: Server):

@@ -131,7 +131,7 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
     "Is anything stale?": (
         Panel(
             "Time since what we know was confirmed",
-            "Up to 15 s is normal. Without a cluster: the control plane.",
+            "Up to 14 s is normal. Without a cluster: the control plane.",
             [
                 Query(
                     f'max by (cluster, resource) (informer_unconfirmed_seconds{{{JOB}, cluster=~"$cluster"}})',

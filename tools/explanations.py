@@ -41,7 +41,7 @@ _UNAVAILABLE_BECAUSE: Final = {
     Reason.NO_ENDPOINT_SLICE: "no provider has an EndpointSlice of the Service, or no provider is registered",
     Reason.NO_READY_ENDPOINTS: "the EndpointSlices have no ready endpoint, or only addresses that are left out",
     Reason.PROVIDER_NOT_READY: "only a provider that is not ready has, or may have, endpoints",
-    Reason.STALE: "the endpoints of a provider may have changed: it has not answered for more than 15 s",
+    Reason.STALE: "the endpoints of a provider may have changed: it has not answered for more than 14 s",
     Reason.NOT_DELIVERED: "a consumer does not have the ready endpoints of a provider",
 }
 _UNAVAILABLE: Final = "`kubectl describe mcs NAME` names the consumers; `mcsctl doctor NAME` names the cause"
@@ -363,7 +363,7 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
             "annotation",
             _LEASE,
             _THE_LEADER,
-            "what was not confirmed for 15 s: `CLUSTER/RESOURCE=SECONDS`, joined by commas; without a cluster it is "
+            "what was not confirmed for 14 s: `CLUSTER/RESOURCE=SECONDS`, joined by commas; without a cluster it is "
             "the control plane's",
             ours=True,
         ),

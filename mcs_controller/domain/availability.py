@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from mcs_controller.domain.selection import Clusters
 
 AVAILABLE_MESSAGE: Final = "Every consumer has ready endpoints."
-STALE_SECONDS: Final = 15.0
-"""What a provider has is called stale if it was not confirmed for so long."""
+STALE_SECONDS: Final = 14.0
+"""What a provider has is called stale if it was not confirmed for so long: so that it is said within 15 s."""
 
 _FQDN: Final = "FQDN"
 _MAY_HAVE_CHANGED: Final = f"may have changed, the cluster has not answered for more than {STALE_SECONDS:g} s"

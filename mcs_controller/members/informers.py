@@ -3,8 +3,8 @@
 A watch lasts as long as the member does. When a member's connection is rebuilt its watch begins anew: until the first
 complete list is in, what the member has counts as unknown.
 
-What a member has counts as stale when it was not confirmed for some time (see `SharedInformer`, 19): it may have
-changed since, and nobody knows.
+What a member has counts as stale when it was not confirmed for some time (see `SharedInformer`, 19), or has had no
+first list for so long: it may have changed since, and nobody knows.
 
 Why nothing comes from a member is told as soon as it is known: a server that refuses a list has given its final answer
 (an unknown token only after the Secret was read again); one that says nothing may yet do so.
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from mcs_controller.runtime.controller import Controller, Registration
     from workqueue.clock import Clock
 
-_AGE_CHECK_SECONDS: Final = 1.0
+_AGE_CHECK_SECONDS: Final = 0.5
+"""docs/staleness.md counts on it."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class MemberInformers(Generic[T]):
         self._clock = clock
         self._on_stale: list[Callable[[str], None]] = []
         self._stale: set[str] = set()
+        self._begun: dict[str, float] = {}
+        """When the watch of each cluster began, by the monotonic clock."""
         self._refusals: dict[str, type[KubeError]] = {}
         """How a cluster last refused a list, as long as it does."""
         self._informers = DynamicInformers[str, T](
@@ -140,6 +143,7 @@ class MemberInformers(Generic[T]):
         if member is None or cluster in self._informers:
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
+        self._begun[cluster] = self._clock.monotonic()
         self._informers.add(cluster, informer)
         informer.on_failure(lambda error: self._answered(member, informer, error))
         if informer.last_error is not None:
@@ -166,10 +170,12 @@ class MemberInformers(Generic[T]):
             await self._clock.sleep(_AGE_CHECK_SECONDS)
             now = self._clock.monotonic()
             for cluster in self._informers:
-                informer = self._informers.get_synced(cluster)
-                confirmed = informer.last_confirmed_monotonic if informer is not None else None
-                if informer is not None and confirmed is not None:
-                    self._set_stale(cluster, now - confirmed > STALE_SECONDS, informer.last_error)
+                informer = self._informers.get(cluster)
+                if informer is None or self.is_refused(cluster):
+                    continue
+                confirmed = informer.last_confirmed_monotonic
+                age = now - (self._begun[cluster] if confirmed is None else confirmed)
+                self._set_stale(cluster, age > STALE_SECONDS, informer.last_error)
 
     def _set_stale(self, cluster: str, stale: bool, error: KubeError | None = None) -> None:
         if stale == (cluster in self._stale):
@@ -248,6 +254,7 @@ class MemberInformers(Generic[T]):
 
     def _left(self, cluster: str) -> None:
         self._informers.remove(cluster)
+        self._begun.pop(cluster, None)
         self._refusals.pop(cluster, None)
         self._set_problem(cluster, None)
         self._stale.discard(cluster)

@@ -353,7 +353,7 @@ class _InformerCaches(Collector):
         size = GaugeMetricFamily("informer_cache_bytes", "What they take, estimated; of members only.", labels=labels)
         age = GaugeMetricFamily(
             "informer_unconfirmed_seconds",
-            "Time since the cache was last known to have what the API server has; more than 15 is stale.",
+            "Time since the cache was last known to have what the API server has; more than 14 is stale.",
             labels=labels,
         )
         for cluster, (factory, clock) in self.of_cluster.items():

@@ -727,7 +727,7 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
     Link.CLUSTERS,
     Scope.WORLD,
     severity=Severity.WARNING,
-    meaning="The leader could not confirm for more than 15 seconds what a cluster has. Consumers keep the endpoints "
+    meaning="The leader could not confirm for more than 14 seconds what a cluster has. Consumers keep the endpoints "
     "that they have, which may be out of date; services without others say Stale in EndpointsAvailable.",
     evidence="What the leader says of itself in annotations of its Lease, as old as its last renewal.",
     fix="The log of the controller has the error; metric informer_unconfirmed_seconds the age. docs/alerts.md, "

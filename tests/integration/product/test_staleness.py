@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mcs_controller.domain.availability import STALE_SECONDS
 from testbed import ControllerProcess
 from tests.integration.product.conftest import IMPATIENT
 from tests.integration.product.test_availability import FINE, asked, available, says
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 RIGHTS = ("mcs-controller-manager-member", "mcs-controller-manager-member-standalone")
-STALE = "member2: endpoints of member1 may have changed, the cluster has not answered for more than 15 s."
+STALE = "member2: endpoints of member1 may have changed, the cluster has not answered for more than 14 s."
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def test_rights_that_are_taken_away_make_endpoints_stale_until_they_are_ba
             rules = [rule for rule in role["rules"] if rule.get("resources") != ["endpointslices"]]
             await member.patch(ROLES, role["metadata"]["name"], {"rules": rules})
         await available(space, "Stale", STALE)
-        assert await age(controller) > 15
+        assert await age(controller) > STALE_SECONDS
         assert await space.dispatched("member2") == {"member1-web-a": ["192.0.2.1"]}, "they stay"
     finally:
         for role in roles:
@@ -63,6 +64,6 @@ async def test_rights_that_are_taken_away_make_endpoints_stale_until_they_are_ba
     await says(space, "EndpointsAvailable", FINE)
 
     async def is_stale() -> bool:
-        return await age(controller) > 15
+        return await age(controller) > STALE_SECONDS
 
     await eventually("the age of the oldest list", is_stale, False)

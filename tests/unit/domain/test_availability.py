@@ -27,7 +27,7 @@ WEB = a_service(ports=[{"name": "http", "port": 80}])
 BOTH = a_service(ports=[{"name": "http", "port": 80}, {"name": "admin", "port": 81}])
 HEADLESS = a_service(clusterIP="None", ports=[{"name": "http", "port": 80}])
 UNREADY = {"addresses": ["10.0.0.1"], "conditions": {"ready": False, "serving": True}}
-CHANGED = "may have changed, the cluster has not answered for more than 15 s"
+CHANGED = "may have changed, the cluster has not answered for more than 14 s"
 NEVER_KNOWN = "its own EndpointSlices are not known"
 
 

@@ -20,7 +20,7 @@ from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import ConditionReport, StepResult
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.domain.naming import binding_name
-from mcs_controller.domain.service_delivery import binding_summary, plan_delivery, refusal, summary
+from mcs_controller.domain.service_delivery import Pending, binding_summary, plan_delivery, refusal, summary
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.availability import Problem
     from mcs_controller.domain.conditions import Note
-    from mcs_controller.domain.service_delivery import Pending
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -49,6 +48,8 @@ _EVENTS = {
     wk.SERVICE_APPLIED: (wk.MCS_CONTROLLER, wk.EVENT_SYNC_SERVICE_SUCCEED, wk.EVENT_SYNC_SERVICE_FAILED),
     wk.SLICE_DISPATCHED: (wk.DISPATCH_CONTROLLER, wk.EVENT_DISPATCH_SUCCEED, wk.EVENT_DISPATCH_FAILED),
 }
+
+_UNKNOWN: Final = "its own EndpointSlices are not known"
 
 APPLY_GRACE_SECONDS: Final = 5.0
 """How long a Work may be on its way, or fail, before it is told: the first tries often precede the namespace."""
@@ -309,36 +310,45 @@ class ServiceStatusReconciler:
     ) -> tuple[ConditionReport | None, float | None]:
         if self._bindings is None or self._aggregator.service_outcome(request) is None:
             return None, None
+        unlisted: list[Pending] = []
         found = availability.judge(
             mcs,
             self._templates.get(ObjectKey(request.namespace, request.name)),
             self._works.by_index(BY_SERVICE, (request.namespace, request.name)),
             self._clusters,
-            lambda problem: self._own_slices(problem, request, now),
+            lambda problem: self._own_slices(problem, request, now, unlisted),
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._own.is_stale if self._own is not None else lambda _: False,
         )
-        pending = [one.pending for one in found.problems if one.pending is not None]
+        pending = [one.pending for one in found.problems if one.pending is not None] + unlisted
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
         problems = [one for one in found.problems if one.pending is None or one.pending.text in lasting]
         if settling is not None or found.unwatched:
             return None, settling
         return ConditionReport(found.condition(problems, mcs.metadata.generation)), settling
 
-    def _own_slices(self, problem: Problem, request: Request, now: datetime) -> Iterable[EndpointSlice] | str | None:
-        """What a consumer has of its own. It is watched from the first time on that this matters."""
+    def _own_slices(
+        self, problem: Problem, request: Request, now: datetime, unlisted: list[Pending]
+    ) -> Iterable[EndpointSlice] | str | None:
+        """What a consumer has of its own. It is watched from the first time on that this matters.
+
+        What is not listed yet is added to `unlisted`; if it lasts, the problem is told without it.
+        """
         consumer, pending = problem.consumer, problem.pending
         if pending is not None and self._settles_in(request, wk.ENDPOINTS_AVAILABLE, pending, now) > 0:
             return ()
         cluster = self._clusters.get(consumer)
         if self._own is None or cluster is None or not cluster.is_push or not cluster.is_ready:
-            return "its own EndpointSlices are not known"
+            return _UNKNOWN
         self._own.ensure(consumer)
         self._watched.add(consumer)
         slices = self._own.slices(consumer)
         if slices is not None:
             return slices.by_index(BY_SERVICE, (request.namespace, request.name))
-        return self._own.problem(consumer)
+        if (why := self._own.problem(consumer)) is not None:
+            return why
+        unlisted.append(Pending(f"{consumer}: its own EndpointSlices are being listed", None))
+        return None if self._settles_in(request, wk.ENDPOINTS_AVAILABLE, unlisted[-1], now) > 0 else _UNKNOWN
 
     def requests_for_slice(self, cluster: str) -> Callable[[Event[EndpointSlice]], Iterable[Request]]:
         """Maps events of a consumer's own slices to the service that gains its first endpoint by it, or loses it."""

@@ -114,6 +114,26 @@ async def test_a_copy_that_is_not_taken_is_told_after_five_seconds_as_not_delive
     assert available(world) == ("False", "m2: slice default/web-1 of m1: denied, retrying.")
 
 
+async def test_a_copy_that_is_not_taken_is_told_though_the_consumer_does_not_list_what_it_has_of_its_own():
+    """As when its API server is away: nothing of it would be said until the cluster is found not ready, 40 s later."""
+    world = await running()
+    world.connections.factories["m2"].listing = True
+    refused = condition(wk.APPLIED, "False", message="no answer") | {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+    [name] = world.works_in("m2")
+    world.host.edit("Work", "karmada-es-m2", name, {"status": {"conditions": [refused]}})
+    await world.settle()
+    said = ("False", "m2: slice default/web-1 of m1: no answer, retrying (its own EndpointSlices are not known).")
+    assert available(world) == said
+    await world.settle()
+    assert available(world) == said
+    assert world.writes.count(STATUS) == 2, "this and that it is not dispatched"
+    [informer] = [one for one in world.connections.factories["m2"].informers.values() if not one.has_synced]
+    world.members["m2"].seed(slice_("own-1"))
+    informer.synced.set()
+    await world.settle()
+    assert available(world) == ("True", FINE)
+
+
 async def test_the_service_that_goes_is_told():
     world = await running()
     world.host.remove("Service", "default", "web")

@@ -16,6 +16,7 @@ from testbed.ports import free_ports
 from testbed.processes import Process
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
     from types import TracebackType
 
@@ -175,6 +176,11 @@ class ControllerProcess:
         """Send SIGKILL: the Lease stays held until it expires."""
         if self._process is not None:
             await self._process.kill()
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal to it, if it runs."""
+        if self._process is not None:
+            self._process.signal(signum)
 
     def tail(self, lines: int = 30) -> str:
         """The last lines of its log."""

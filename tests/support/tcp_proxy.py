@@ -11,7 +11,7 @@ class TcpProxy:
     """Forwards connections from a port of its own to `server`, a URL.
 
     TLS passes through, unless there are contexts for it: then it ends here, and begins anew, and clients can be told
-    something else than what the server says, of the same length.
+    something else than what the server says, of the same length; `instead` may be changed at any time.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class TcpProxy:
         self._target = urlsplit(server)
         self._front = front
         self._behind = behind
-        self._instead = instead
+        self.instead = instead
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,8 +128,8 @@ class TcpProxy:
                 await self._open.wait()
                 if writer in self._swallowing:
                     continue
-                if limited and self._instead is not None:
-                    data = data.replace(*self._instead)
+                if limited and self.instead is not None:
+                    data = data.replace(*self.instead)
                 if limited and self._budget is not None:
                     if len(data) >= self._budget:
                         writer.write(data[: self._budget])

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from informers.cache.factory import InformerFactory
+    from informers.cache.informer import SharedInformer
     from informers.client.config import ClientConfig
     from mcs_controller.tracing.reconcilers import Tracer
     from workqueue.clock import Clock
@@ -189,6 +190,14 @@ async def run(options: Options) -> None:
         )
         events = EventBroadcaster(event_client, clock=clock)
         manager.add_runnable(events, needs_leader=False)
+        required: list[SharedInformer[Any]] = []
+        freshness = Freshness(
+            metrics.runtime.informer_families.informers,
+            required=required,
+            stale_seconds=STALE_SECONDS,
+            clock=clock,
+            publish=lambda stale: lease_annotations.update({wk.LEADER_STALE: stale}),
+        )
         ctx = ControllerContext(
             options,
             manager,
@@ -201,19 +210,14 @@ async def run(options: Options) -> None:
             metrics=metrics,
             own_member=own_member,
             may_write=may_write,
-        )
-        ctx.local_execution = start_standalone(ctx)
-        start_controllers(ctx)
-        ctx.announce()
-        freshness = Freshness(
-            metrics.runtime.informer_families.informers,
-            required=ctx.informers.informers,
-            stale_seconds=STALE_SECONDS,
-            clock=clock,
-            publish=lambda stale: lease_annotations.update({wk.LEADER_STALE: stale}),
+            freshness=freshness,
         )
         manager.add_runnable(freshness, needs_leader=False)
         manager.add_ready_check("control-plane-confirmed", freshness.check)
+        ctx.local_execution = start_standalone(ctx)
+        start_controllers(ctx)
+        ctx.announce()
+        required += ctx.informers.informers  # those of the start
         if why := why_unserved(options):
             manager.add_runnable(UnservedServices(host, why, clock=clock), needs_leader=False)
         if options.status_page_bind_address not in ("", "0"):

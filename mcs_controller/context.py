@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mcs_controller.options import Options
     from mcs_controller.reconcilers.endpointslice import LocalExecution
     from mcs_controller.runtime.events import Recorder
+    from mcs_controller.runtime.freshness import Freshness
     from mcs_controller.runtime.manager import Manager
     from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
     from mcs_controller.tracing.reconcilers import Tracer
@@ -86,11 +87,12 @@ class ControllerContext:
         own_member: ClientConfig | None = None,
         may_write: Callable[[], bool] = lambda: True,
         tracer: Tracer | None = None,
+        freshness: Freshness | None = None,
     ) -> None:
         """Watches nothing yet.
 
         `own_member` is an agent's way to the cluster that it runs in. `may_write` is asked before each write to a
-        member. `tracer` is told of changes, if they are traced.
+        member. `tracer` is told of changes, if they are traced. `freshness` knows which caches are stale.
         """
         self.options = options
         self.enabled = enabled_controllers(options)
@@ -109,6 +111,7 @@ class ControllerContext:
         self._own_member = own_member
         self._may_write = may_write
         self.tracer = tracer
+        self.freshness = freshness
         self.local_execution: LocalExecution | None = None
         self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []

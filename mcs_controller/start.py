@@ -330,6 +330,9 @@ def _start_status(
         bindings=ctx.bindings.store if propagation is not None else None,
         templates=ctx.services.store,
         own=providers,
+        is_silent=lambda cluster: (
+            ctx.freshness is not None and ctx.freshness.is_stale(cluster, resources.ENDPOINTSLICES.plural)
+        ),
         recorder=ctx.recorder,
         clock=ctx.clock,
     )
@@ -351,11 +354,15 @@ def _start_status(
         providers.on_synced(look_again)
         providers.on_problem(look_again)
 
-        def tell_age(cluster: str) -> None:
-            for request in propagation.reconciler.requests_in(cluster):
+        def tell_age(cluster: str, plural: str = resources.ENDPOINTSLICES.plural) -> None:
+            for request in (
+                propagation.reconciler.requests_in(cluster) if plural == resources.ENDPOINTSLICES.plural else ()
+            ):
                 status.enqueue(request, LOW)
 
         providers.on_stale(tell_age)
+        if ctx.freshness is not None:
+            ctx.freshness.on_change(tell_age)
     return status
 
 

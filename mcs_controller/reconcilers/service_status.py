@@ -182,6 +182,7 @@ class ServiceStatusReconciler:
         bindings: Store[ResourceBinding] | None,
         templates: Store[Service],
         own: OwnSlices | None,
+        is_silent: Callable[[str], bool] = lambda _: False,
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -195,6 +196,7 @@ class ServiceStatusReconciler:
             bindings: all of them; None if somebody else makes them, and says what became of the Service.
             templates: the Services of the control plane.
             own: the slices that consumers have of their own; None if they cannot be watched from here.
+            is_silent: whether a consumer has not been heard of for so long that nothing of it is about to settle.
             recorder: for events.
             clock: for times, and for what may still be on its way.
         """
@@ -205,6 +207,7 @@ class ServiceStatusReconciler:
         self._bindings = bindings
         self._templates = templates
         self._own = own
+        self._is_silent = is_silent
         self._watched: set[str] = set()
         self._judges = {
             wk.SERVICE_APPLIED: self._service_applied,
@@ -320,9 +323,15 @@ class ServiceStatusReconciler:
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._own.is_stale if self._own is not None else lambda _: False,
         )
-        pending = [one.pending for one in found.problems if one.pending is not None] + unlisted
+        pending = [
+            one.pending for one in found.problems if one.pending and not self._is_silent(one.consumer)
+        ] + unlisted
         lasting, settling = self._settled(request, wk.ENDPOINTS_AVAILABLE, pending, now)
-        problems = [one for one in found.problems if one.pending is None or one.pending.text in lasting]
+        problems = [
+            one
+            for one in found.problems
+            if one.pending is None or one.pending.text in lasting or self._is_silent(one.consumer)
+        ]
         if settling is not None or found.unwatched:
             return None, settling
         return ConditionReport(found.condition(problems, mcs.metadata.generation)), settling
@@ -334,8 +343,8 @@ class ServiceStatusReconciler:
 
         What is not listed yet is added to `unlisted`; if it lasts, the problem is told without it.
         """
-        consumer, pending = problem.consumer, problem.pending
-        if pending is not None and self._settles_in(request, wk.ENDPOINTS_AVAILABLE, pending, now) > 0:
+        consumer, pending, silent = problem.consumer, problem.pending, self._is_silent(problem.consumer)
+        if pending is not None and not silent and self._settles_in(request, wk.ENDPOINTS_AVAILABLE, pending, now) > 0:
             return ()
         cluster = self._clusters.get(consumer)
         if self._own is None or cluster is None or not cluster.is_push or not cluster.is_ready:
@@ -345,6 +354,8 @@ class ServiceStatusReconciler:
         slices = self._own.slices(consumer)
         if slices is not None:
             return slices.by_index(BY_SERVICE, (request.namespace, request.name))
+        if silent:
+            return _UNKNOWN
         if (why := self._own.problem(consumer)) is not None:
             return why
         unlisted.append(Pending(f"{consumer}: its own EndpointSlices are being listed", None))

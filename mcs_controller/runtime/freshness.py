@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LOOK_AGAIN_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.5
 
 _MAX_PUBLISHED: Final = 20
 """Caches that are named on the Lease."""
@@ -60,24 +60,34 @@ class Freshness:
 
         Args:
             caches: all there are, each with its cluster, which is empty for the control plane.
-            required: those of the control plane that nothing works without. Others do not make the process unready: a
-                kind that a policy names is stale for good once its CustomResourceDefinition is deleted.
+            required: those of the control plane that nothing works without; it may still grow. Others do not make the
+                process unready: a kind that a policy names is stale for good once its definition is deleted.
             stale_seconds: beyond this age a cache is stale.
             clock: that of the caches.
-            publish: called every second with what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by
+            publish: called twice a second with what is stale, of all clusters: `CLUSTER/RESOURCE=SECONDS`, joined by
                 commas.
         """
         self._caches = caches
-        self._required = [("", cache) for cache in required]
+        self._required = required
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._publish = publish
+        self._known: frozenset[tuple[str, str]] = frozenset()
+        self._on_change: list[Callable[[str, str], None]] = []
+
+    def is_stale(self, cluster: str, plural: str) -> bool:
+        """Whether objects of that kind in the cluster were stale when it was last looked: twice a second."""
+        return (cluster, plural) in self._known
+
+    def on_change(self, listener: Callable[[str, str], None]) -> None:
+        """Call `listener` with cluster and plural of what becomes stale, and of what is confirmed again or gone."""
+        self._on_change.append(listener)
 
     def check(self) -> str:
         """Empty, or which required caches are stale, for how long, and why."""
         return "; ".join(
             f"{cache.resource} not confirmed for {age:.0f} s: {_reason(cache)}"
-            for _, cache, age in self._stale(self._required)
+            for _, cache, age in self._stale([("", cache) for cache in self._required])
         )
 
     async def run(self) -> NoReturn:
@@ -95,6 +105,13 @@ class Freshness:
             for resource in reported - stale.keys():
                 _log.info("Objects of the control plane are up to date again", extra={"resource": resource})
             reported = set(stale)
+            before, self._known = (
+                self._known,
+                frozenset((cluster, cache.resource.plural) for cluster, cache, _ in all_stale),
+            )
+            for cluster, plural in sorted(before ^ self._known):
+                for listener in self._on_change:
+                    listener(cluster, plural)
 
     def _stale(self, caches: Iterable[tuple[str, Cache]]) -> list[tuple[str, Cache, float]]:
         now = self._clock.monotonic()

@@ -12,6 +12,7 @@ from informers.cache.event import Event
 from mcs_controller.context import ControllerContext
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import Options, command
+from mcs_controller.runtime.freshness import Freshness
 from mcs_controller.runtime.reconcile import Reconciler
 from tests.support.members import MemoryFactory, MemoryMembers
 
@@ -74,6 +75,7 @@ class FakeContext(ControllerContext):
         recorder: Any,
         rng: Any = None,
         options: Mapping[str, Any] | None = None,
+        freshness: Freshness | None = None,
     ) -> None:
         """`options` are those that a test sets to values which no flag can have, or beside the flags."""
         self.controllers: dict[str, PlainController] = {}
@@ -93,6 +95,7 @@ class FakeContext(ControllerContext):
             user_agent="tests",
             recorder=recorder,
             metrics=_metrics(),
+            freshness=freshness,
         )
         self.metrics.registry = CollectorRegistry()  # the stand-alone controllers of each process register theirs
         self.informers = cast("Any", MemoryFactory(host))

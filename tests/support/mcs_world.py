@@ -16,7 +16,9 @@ from typing import Any
 
 from mcs_controller import start
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.domain.naming import execution_namespace, work_name
+from mcs_controller.runtime.freshness import Freshness
 from tests.support.builders import a_work, cluster, condition, decode, service, work
 from tests.support.clock import FakeClock
 from tests.support.fake_context import FakeContext, PlainController
@@ -48,6 +50,8 @@ class World:
         self.enabled = enabled
         self.flags = flags or {}
         self.controllers: dict[str, PlainController] = {}
+        self.caches: list[tuple[str, Any]] = []
+        """Of the process, as far as their age matters to a test, which runs what looks at it."""
         self._ids = 0
         for name in names:
             self.host.seed(cluster(name))
@@ -62,6 +66,7 @@ class World:
         connected = list(self.connections.connected)
         self.connections = MemoryMembers(self.members)
         gate = "true" if self.enabled & CONTROLLERS else "false"
+        self.freshness = Freshness(lambda: self.caches, stale_seconds=STALE_SECONDS, clock=self.clock)
         context = FakeContext(
             self.host,
             self.connections,
@@ -70,6 +75,7 @@ class World:
             clock=self.clock,
             recorder=self.recorder,
             options=self.flags,
+            freshness=self.freshness,
         )
         self.controllers = context.controllers
         self.runnables = context.runnables

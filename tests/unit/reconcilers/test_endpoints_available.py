@@ -1,9 +1,13 @@
 """When EndpointsAvailable is written, and what is watched for it."""
 
+import asyncio
 from typing import Any
 
+from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.availability import STALE_SECONDS
 from tests.support.builders import condition, mcs, service, slice_
+from tests.support.fake_informer import FakeInformer
 from tests.support.mcs_world import World
 
 FINE = "Every consumer has ready endpoints."
@@ -132,6 +136,27 @@ async def test_a_copy_that_is_not_taken_is_told_though_the_consumer_does_not_lis
     informer.synced.set()
     await world.settle()
     assert available(world) == ("True", FINE)
+
+
+async def test_a_copy_that_is_not_taken_is_told_at_once_when_nothing_has_been_heard_of_the_consumer():
+    """Its API server swallows what it is sent: that a write failed comes late, and nothing is about to settle."""
+    world = await running()
+    world.connections.factories["m2"].listing = True
+    now = world.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+    refused = condition(wk.APPLIED, "False", message="no answer") | {"lastTransitionTime": now}
+    [name] = world.works_in("m2")
+    world.host.edit("Work", "karmada-es-m2", name, {"status": {"conditions": [refused]}})
+    await world._drain()
+    assert available(world) == ("True", FINE)
+    cache: FakeInformer[Any] = FakeInformer(resource=ENDPOINTSLICES)
+    world.caches.append(("m2", cache))
+    looking = asyncio.create_task(world.freshness.run())
+    cache.last_confirmed_monotonic = world.clock.monotonic() - STALE_SECONDS
+    await world.clock.advance(0.5)
+    await world._drain()
+    said = ("False", "m2: slice default/web-1 of m1: no answer, retrying (its own EndpointSlices are not known).")
+    assert available(world) == said
+    looking.cancel()
 
 
 async def test_the_service_that_goes_is_told():

@@ -55,20 +55,32 @@ async def test_the_log_says_once_that_a_cache_is_stale_and_once_that_it_is_not(c
     await asyncio.wait([task])
 
 
-async def test_what_is_stale_of_any_cluster_is_published_every_second():
+async def test_what_is_stale_of_any_cluster_is_published_twice_a_second():
     clock, published = FakeClock(), list[str]()
     caches = [("", Cached(1010)), ("m2", Cached(1000)), ("m1", Cached(1001)), ("m3", Cached(None))]
     freshness = Freshness(lambda: caches, required=[], stale_seconds=15, clock=clock, publish=published.append)
     task = asyncio.create_task(freshness.run())
     await settle()
+    changed: list[tuple[str, str]] = []
+    freshness.on_change(lambda *what: changed.append(what))
     for _ in range(28):
         await clock.advance(1)
-    assert published[14] == ""
-    assert published[15:17] == ["m2/configmaps.v1=16", "m1/configmaps.v1=16,m2/configmaps.v1=17"]
+    each = published[1::2]
+    assert each[14] == ""
+    assert each[15:17] == ["m2/configmaps.v1=16", "m1/configmaps.v1=16,m2/configmaps.v1=17"]
     assert published[-1] == "/configmaps.v1=18,m1/configmaps.v1=27,m2/configmaps.v1=28"
+    assert changed == [("m2", "configmaps"), ("m1", "configmaps"), ("", "configmaps")]
+    assert freshness.is_stale("m1", "configmaps")
+    assert not freshness.is_stale("m3", "configmaps")
     caches[:] = [("", Cached(0)), *((f"m{number}", Cached(900)) for number in range(1000))]
     await clock.advance(1)
     assert published[-1].count(",") == 19
     assert "/configmaps.v1=1029" in published[-1].split(","), "those that are stale for longest"
+    caches[:] = [("m1", Cached(clock.monotonic())), ("m2", Cached(0))]
+    changed.clear()
+    await clock.advance(1)
+    assert not freshness.is_stale("m1", "configmaps")
+    assert ("m1", "configmaps") in changed
+    assert ("m2", "configmaps") not in changed
     task.cancel()
     await asyncio.wait([task])

@@ -19,7 +19,10 @@ import time
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 5.0
+DATAGRAM_SECONDS = 1.0
+"""Nobody sends a datagram again, so that more patience would not help."""
 REPORT_SECONDS = 0.1
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 class Counts:
@@ -52,14 +55,19 @@ def request(url: str, counts: Counts) -> None:
     """One request."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
+    datagram = parts.scheme.startswith("udp")
+    kind = socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM
+    sent = f"ping {time.monotonic_ns()}" if datagram else f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     try:
-        address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_SECONDS)
+        family, _, _, _, address = socket.getaddrinfo(host, port, FAMILIES[parts.scheme[-1] == "6"], kind)[0]
+        with socket.socket(family, kind) as connection:
+            connection.settimeout(DATAGRAM_SECONDS if datagram else TIMEOUT_SECONDS)
+            if parts.fragment:
+                connection.bind(("", int(parts.fragment)))
             connection.connect(address)
-            connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            answer = b""
-            while chunk := connection.recv(4096):
+            connection.sendall(sent.encode())
+            answer = connection.recv(4096)
+            while not datagram and (chunk := connection.recv(4096)):
                 answer += chunk
     except socket.gaierror as error:
         counts.add("name", str(error))
@@ -70,8 +78,9 @@ def request(url: str, counts: Counts) -> None:
     except OSError as error:
         counts.add("reset" if isinstance(error, ConnectionError) else "unreachable", str(error))
     else:
-        head, _, body = answer.partition(b"\r\n\r\n")
-        if head.startswith(b"HTTP/1.1 200 ") and b"Hostname: " in body:
+        head, _, body = (b"", b"", answer) if datagram else answer.partition(b"\r\n\r\n")
+        good = body.endswith(sent.encode()) if datagram else head.startswith(b"HTTP/1.1 200 ")
+        if good and b"Hostname: " in body:
             counts.add("ok", body.decode())
         else:
             counts.add("cut", repr(answer))
@@ -99,24 +108,12 @@ def loop(url: str, threads: int, rate: float) -> None:
     counts.tell()
 
 
-def resolve(name: str) -> list[str]:
+def resolve(name: str, family: str = "") -> list[str]:
     """The addresses of a name, sorted; none if there is no such name."""
     with contextlib.suppress(socket.gaierror):
-        return sorted(
-            {str(found[4][0]) for found in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)}
-        )
+        found = socket.getaddrinfo(name, None, FAMILIES[family == "6"], socket.SOCK_STREAM)
+        return sorted({str(each[4][0]) for each in found})
     return []
-
-
-def echo(name: str, port: int, text: str) -> str:
-    """The answer to a datagram; empty if there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.settimeout(5.0)
-        try:
-            made.sendto(text.encode(), (name, port))
-            return made.recv(4096).decode()
-        except OSError:
-            return ""
 
 
 def main(command: str, *arguments: str) -> None:
@@ -129,10 +126,8 @@ def main(command: str, *arguments: str) -> None:
         counts.tell()
     elif command == "loop":
         loop(arguments[0], int(arguments[1]), float(arguments[2]))
-    elif command == "resolve":
-        print(json.dumps(resolve(arguments[0])))
     else:
-        print(json.dumps(echo(arguments[0], int(arguments[1]), arguments[2])))
+        print(json.dumps(resolve(*arguments)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from tests.support.fleet import NAMESPACES, SERVICES
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WEB = {"name": "web", "image": "nginx", "lifecycle": {"preStop": {"sleep": {"seconds": GRACE_SECONDS}}}}
+ECHO = {"name": "echo", "image": "udp-echo", "ports": [{"containerPort": 5353, "protocol": "UDP"}]}
+TCP_AND_UDP = [{"name": "http", "port": 80}, {"name": "echo", "port": 80, "protocol": "UDP", "targetPort": 5353}]
 
 
 @behaviour(
@@ -67,22 +69,70 @@ async def test_a_named_target_port_that_differs(scene):
     await scene.answers("port 80, which is 8080 in one and 8090 in the other", pods)
 
 
-@behaviour("UDP works like TCP, and a Service can have both", level="Required", clause=KUBERNETES_SERVICE)
+@behaviour(
+    "UDP works like TCP, and a Service can have both on one port number: all Pods answer datagrams, also after scaling",
+    level="Required",
+    clause=KUBERNETES_SERVICE,
+)
 async def test_udp(scene):
-    ports = [{"name": "http", "port": 80}, {"name": "echo", "port": 53, "protocol": "UDP", "targetPort": 5353}]
-    echo = {"name": "echo", "image": "udp-echo", "ports": [{"containerPort": 5353, "protocol": "UDP"}]}
-    await scene.offer(service_=service("web", ports))
-    pods = await scene.run("member1", workload("web", containers=[WEB, echo]))
-    await scene.answers("TCP", pods)
-    (pod,) = pods
+    await scene.offer(service_=service("web", TCP_AND_UDP[:1]))
+    pods = await scene.run("member1", workload("web", replicas=2, containers=[WEB, ECHO]))
+    await scene.answers("TCP port 80", pods)
+    await scene.space.host.patch(SERVICES, "web", {"spec": {"ports": TCP_AND_UDP}}, namespace=scene.namespace)
+    udp = scene.url(scheme="udp")
+    await scene.answers("UDP port 80, added", pods, udp)
+    await scene.answers("UDP, 2 scaled to 3", await scene.scale("member1", 3), udp)
+    await scene.answers("UDP, 3 scaled to 1", pods := await scene.scale("member1", 1), udp)
+    await scene.answers("TCP port 80", pods)
 
-    async def read() -> str:
-        name = f"web.{scene.namespace}.svc.cluster.local."
-        answer: str = await scene.world.ask("member2", "echo", name, "53", "ping")
-        return answer.replace(pod, "the Pod")
 
-    expected = "Hostname: the Pod\nping"
-    await scene.becomes("UDP", expected, read, told=lambda seen: "the Pod's echo" if seen == expected else repr(seen))
+@behaviour(
+    "All datagrams of one socket go to one Pod, and to another one when it is gone",
+    level="Required",
+    clause=KUBERNETES_SERVICE,
+)
+async def test_a_socket_that_is_kept(scene):
+    await scene.offer(service_=service("web", TCP_AND_UDP))
+    pods = await scene.run("member1", workload("web", replicas=3, containers=[WEB, ECHO]))
+    udp = scene.url(scheme="udp")
+    await scene.answers("a new socket for each datagram", pods, udp)
+    pod = await scene.answers_alone("30 datagrams of one socket", pods, f"{udp}#5000")
+    await scene.space.member("member1").delete("v1/pods", pod, namespace=scene.namespace, grace_seconds=0)
+    pods = await scene.settled("member1", "web", 3, without=[pod])
+    await scene.answers_alone("the same, when that Pod is gone: another one", pods, f"{udp}#5000")
+
+
+@behaviour(
+    "With `sessionAffinity: ClientIP` one Pod answers all requests of a client, and another one when it is gone",
+    level="Required",
+    clause=KUBERNETES_SERVICE,
+)
+async def test_session_affinity(scene):
+    await scene.offer(service_=service("web", TCP_AND_UDP))
+    pods = await scene.run("member1", workload("web", replicas=3, containers=[WEB, ECHO]))
+    host, provider, consumer = scene.space.host, *map(scene.space.member, ("member1", "member2"))
+    await scene.answers("without it", pods)
+
+    async def read() -> tuple[str, int]:
+        spec = (await consumer.get(SERVICES, "web", namespace=scene.namespace))["spec"]
+        return spec["sessionAffinity"], spec.get("sessionAffinityConfig", {}).get("clientIP", {}).get("timeoutSeconds")
+
+    sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 3600}}}
+    await host.patch(SERVICES, "web", {"spec": sticky}, namespace=scene.namespace)
+    await scene.becomes(
+        "the Service in the consumer", ("ClientIP", 3600), read, told=lambda seen: f"{seen[0]}, {seen[1]} s"
+    )
+    pod = await scene.answers_alone("30 requests over TCP", pods, scene.url())
+    await scene.answers_alone("30 requests over UDP", pods, scene.url(scheme="udp"))
+    await scene.scale("member1", 4)
+    await scene.has_endpoints("endpoints in the consumer, 3 scaled to 4", IPv4=4)
+    await scene.answers_alone("over TCP, when there is one more Pod: the same one", {pod}, scene.url())
+    await provider.delete("v1/pods", pod, namespace=scene.namespace, grace_seconds=0)
+    pods = await scene.settled("member1", "web", 4, without=[pod])
+    await scene.answers_alone("over TCP, when that Pod is gone: another one", pods, scene.url())
+    none = {"sessionAffinity": "None", "sessionAffinityConfig": None}
+    await host.patch(SERVICES, "web", {"spec": none}, namespace=scene.namespace)
+    await scene.answers("`None` again", pods)
 
 
 @behaviour(

@@ -314,9 +314,9 @@ class Scene:
         selector = f"{MANAGED_BY}={DISPATCHER}"
         return await self.space.member(member).list(SLICES, namespace=self.namespace, label_selector=selector)
 
-    def url(self, name: str = "web", port: int = 80) -> str:
+    def url(self, name: str = "web", port: int = 80, scheme: str = "http") -> str:
         """The name in full: no search list of the resolver, so one question for each request."""
-        return f"http://{name}.{self.namespace}.svc.cluster.local.:{port}"
+        return f"{scheme}://{name}.{self.namespace}.svc.cluster.local.:{port}"
 
     # --- what is done --------------------------------------------------------------------------------------------
 
@@ -449,6 +449,31 @@ class Scene:
             return frozenset(tally.pods), tally.lost if pods else 0
 
         await self.becomes(what, (frozenset(pods), 0), read, told=lambda seen: self.told(*seen))
+
+    async def answers_alone(self, what: str, pods: set[str], url: str) -> str:
+        """One of these Pods answers each request of a client in the consumer, in the end; its name."""
+
+        async def read() -> tuple[frozenset[str], int]:
+            tally = await self.world.sample("member2", url)
+            return frozenset(tally.pods), tally.lost
+
+        alone = [(frozenset((pod,)), 0) for pod in pods]
+        seen = await self.becomes(
+            what, alone[0], read, told=lambda seen: self.told(*seen), accept=lambda seen: seen in alone
+        )
+        (pod,) = seen[0]
+        return pod
+
+    async def has_endpoints(self, what: str, **expected: int) -> None:
+        """The slices that were dispatched to the consumer have so many endpoints of each address type, in the end."""
+
+        async def read() -> dict[str, int]:
+            slices = await self.copies("member2")
+            return Counter(each["addressType"] for each in slices for _ in each["endpoints"] or ())
+
+        await self.becomes(
+            what, expected, read, told=lambda seen: ", ".join(f"{seen[each]} {each}" for each in sorted(seen))
+        )
 
     async def resolves(
         self, what: str, name: str, addresses: Sequence[str], *, names: Mapping[str, str] | None = None

@@ -15,6 +15,7 @@ from testbed import temporary
 from testbed.commands import HOST_CONTROLLERS, MEMBER_CONTROLLERS
 from testbed.controlplane import ControlPlane, PlaneSpec
 from testbed.dataplane import DataPlane, leftovers
+from testbed.dataplane.names import ipv6_of
 from testbed.errors import BedError
 from testbed.etcd import Etcd
 from testbed.identity import ProcessIdentity, kill_leftovers
@@ -72,6 +73,9 @@ class Bed:
         kubelet: makes what runs the Pods of a member; of no account with ``dataplane``.
         dataplane: whether Pods really run, each in a network namespace, with kube-proxy and CoreDNS between them
             (:mod:`testbed.dataplane`). Needs root and nftables, and takes some seconds more.
+        dual_stack: whether Pods, Services and nodes have IPv6 addresses beside the IPv4 ones; only with ``dataplane``.
+            A Service has one only if its ``ipFamilyPolicy`` or ``ipFamilies`` say so. The control plane's API server
+            takes such Services, too.
         versions: the API server's version by plane, ``{"member1": "v1.32.13"}``; the others run the newest. A plane's
             kube-controller-manager is always the newest: Kubernetes does not promise that this works with an older
             API server, but the controllers that run here do.
@@ -94,6 +98,7 @@ class Bed:
         keep_on_failure: bool = False,
         kubelet: KubeletFactory = StandInKubelet,
         dataplane: bool = False,
+        dual_stack: bool = False,
         versions: Mapping[str, str] | None = None,
         apiserver_flags: Sequence[str] = (),
         on_progress: OnProgress = lambda _: None,
@@ -102,6 +107,8 @@ class Bed:
             raise ValueError(f"members must be at most {MAX_MEMBERS} different names, none of them {HOST_NAME!r}")
         if dataplane and not controller_manager:
             raise ValueError("a data plane without controller managers would have no Pods and no EndpointSlices")
+        if dual_stack and not dataplane:
+            raise ValueError("only Pods of a data plane have IPv6 addresses")
         if unknown := set(versions or ()) - {HOST_NAME, *members}:
             raise ValueError(f"versions are given for planes that there are not: {', '.join(sorted(unknown))}")
         self._names = list(members)
@@ -111,6 +118,7 @@ class Bed:
         self._keep_on_failure = keep_on_failure
         self._kubelet = kubelet
         self._wants_dataplane = dataplane
+        self._dual_stack = dual_stack
         self._versions = dict(versions or {})
         self._apiserver_flags = tuple(apiserver_flags)
         self._dataplane: DataPlane | None = None
@@ -196,7 +204,13 @@ class Bed:
             await self._start_planes(began)
             if self._wants_dataplane:
                 self._dataplane = await self._stack.enter_async_context(
-                    DataPlane(self.members, binaries=binaries, root=root, on_progress=self._on_progress)
+                    DataPlane(
+                        self.members,
+                        binaries=binaries,
+                        root=root,
+                        dual_stack=self._dual_stack,
+                        on_progress=self._on_progress,
+                    )
                 )
                 self._kubelet = self._dataplane.kubelet
             if self._controller_manager and self._names:
@@ -228,14 +242,16 @@ class Bed:
 
     def _spec(self, index: int, name: str) -> PlaneSpec:
         controllers = HOST_CONTROLLERS if index == 0 else MEMBER_CONTROLLERS
+        service_cidr = f"10.{160 + index}.0.0/16"
+        both = [f"--service-cluster-ip-range={service_cidr},{ipv6_of(service_cidr)}"] if self._dual_stack else []
         return PlaneSpec(
             name=name,
             pod_cidr=f"10.{80 + index}.0.0/16",
-            service_cidr=f"10.{160 + index}.0.0/16",
+            service_cidr=service_cidr,
             controllers=controllers if self._controller_manager else (),
             audit=self._audit,
             version=self._versions.get(name, KUBERNETES_VERSION),
-            apiserver_flags=self._apiserver_flags,
+            apiserver_flags=(*both, *self._apiserver_flags),
         )
 
     async def _start_planes(self, began: float) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import aiohttp
@@ -111,7 +111,7 @@ class StandInKubelet:
     async def _follow(self) -> None:
         async def prepare() -> None:
             await register_node(
-                self._api, self.node, pod_cidr=self._pod_cidr, address=self._addresses.node, reason="StandIn"
+                self._api, self.node, pod_cidrs=[self._pod_cidr], addresses=[self._addresses.node], reason="StandIn"
             )
 
         await follow_pods(self._api, prepare=prepare, known=self._pods.keys, see=self._see, forget=self._forget)
@@ -222,15 +222,21 @@ async def follow_pods(
 
 
 async def register_node(
-    api: Api, node: str, *, pod_cidr: str, address: str, reason: str, streaming: tuple[str, int] | None = None
+    api: Api,
+    node: str,
+    *,
+    pod_cidrs: Sequence[str],
+    addresses: Sequence[str],
+    reason: str,
+    streaming: tuple[str, int] | None = None,
 ) -> None:
     """Create the Node, ready and with an ``InternalIP`` (kube-proxy waits for it).
 
     Args:
         api: of the member.
         node: its name.
-        pod_cidr: the range of its Pods.
-        address: its own one.
+        pod_cidrs: the ranges of its Pods, at most one of each family.
+        addresses: its own ones.
         reason: of its condition Ready.
         streaming: host and port of the endpoints behind ``kubectl exec`` and ``logs``; None if it has none. The host is
             the node's only address of type ``InternalDNS``, which an API server is told to use: it is not inside of the
@@ -241,16 +247,17 @@ async def register_node(
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": node, "labels": {"kubernetes.io/hostname": node}},
-            "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+            "spec": {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)},
         }
     )
-    addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": node}]
+    internal = [{"type": "InternalIP", "address": each} for each in addresses]
+    all_addresses = [*internal, {"type": "Hostname", "address": node}]
     endpoints = {}
     if streaming is not None:
-        addresses.append({"type": "InternalDNS", "address": streaming[0]})
+        all_addresses.append({"type": "InternalDNS", "address": streaming[0]})
         endpoints["kubeletEndpoint"] = {"Port": streaming[1]}
     status = {
-        "addresses": addresses,
+        "addresses": all_addresses,
         "daemonEndpoints": endpoints,
         "capacity": {"cpu": "64", "memory": "256Gi", "pods": "10000"},
         "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "10000"},

@@ -11,7 +11,8 @@ Real: the kernel's routing and address translation, kube-proxy (nftables), CoreD
 EndpointSlices. Simulated: the containers (:mod:`testbed.dataplane.images`) and the scheduler.
 
 No traffic leaves the namespaces of the bed: there is no link to the root namespace, and only the sockets of a node's
-agent are on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 only.
+agent are on both sides (:class:`testbed.dataplane.plane.Node` says why). IPv4 and, with
+``Bed(dual_stack=True)``, IPv6.
 
 =================  ==================================================================================
 ``names``          names and addresses, all in one picture

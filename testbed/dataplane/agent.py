@@ -10,15 +10,15 @@ meanwhile. Run as a file with ``python -I -S``: only the standard library, a sta
 Requests come as lines of JSON over a Unix socket, answers go back the same way:
 
 ======================================================================  ================================================
-``{"op": "http", "netns": N, "port": P, "body": B, "log": L}``          answer every HTTP request with ``B``
-``{"op": "udp", "netns": N, "port": P, "greeting": G, "log": L}``       send every datagram back, after ``G``
+``{"op": "http", "netns": N, "port": P, "body": B, ...}``               answer every HTTP request with ``B``
+``{"op": "udp", "netns": N, "port": P, "greeting": G, ...}``            send every datagram back, after ``G``
 ``{"op": "relay", "netns": N, "port": P}``                              TCP from N's 127.0.0.1:P to the root's
 ``{"op": "probe", "netns": N, "host": H, "port": P, "path": "/"}``      the HTTP status; without path: just connect
 ``{"op": "close", "netns": N}``                                         stop whatever serves in N
 ======================================================================  ================================================
 
-Servers write to the log of their container, the file ``L``, as programs in containers do: one line when they start, and
-one for each request or datagram.
+Servers listen on each of the addresses ``hosts``. They write to the log of their container, the file ``log``, as
+programs in containers do: one line when they start, and one for each request or datagram.
 """
 
 from __future__ import annotations
@@ -70,10 +70,13 @@ def _enter(handle: int) -> None:
 
 def listener(netns: str, kind: socket.SocketKind, host: str, port: int) -> socket.socket:
     """A socket bound in a namespace."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with inside(netns):
-        made = socket.socket(socket.AF_INET, kind)
+        made = socket.socket(family, kind)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((host, port))
         made.setblocking(False)
     except BaseException:
@@ -196,24 +199,28 @@ class Agent:
     async def _http(self, request: dict[str, Any]) -> None:
         body, log = request["body"].encode(), request["log"]
         connections: set[asyncio.Transport] = set()
-        made = listener(request["netns"], socket.SOCK_STREAM, "0.0.0.0", request["port"])
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Web(body, connections, log), sock=made, backlog=1024
-        )
 
         def stop() -> None:
-            server.close()
             for each in tuple(connections):
                 each.close()  # what has been answered is still sent
 
+        for host in request["hosts"]:
+            made = listener(request["netns"], socket.SOCK_STREAM, host, request["port"])
+            server = await asyncio.get_running_loop().create_server(
+                lambda: Web(body, connections, log), sock=made, backlog=1024
+            )
+            self._on_close(request, server.close)
         self._on_close(request, stop)
         write_log(log, f"listening on TCP port {request['port']}")
 
     async def _udp(self, request: dict[str, Any]) -> None:
         greeting, log = request["greeting"].encode(), request["log"]
-        made = listener(request["netns"], socket.SOCK_DGRAM, "0.0.0.0", request["port"])
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Echo(greeting, log), sock=made)
-        self._on_close(request, transport.close)
+        for host in request["hosts"]:
+            made = listener(request["netns"], socket.SOCK_DGRAM, host, request["port"])
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: Echo(greeting, log), sock=made
+            )
+            self._on_close(request, transport.close)
         write_log(log, f"listening on UDP port {request['port']}")
 
     async def _relay(self, request: dict[str, Any]) -> None:

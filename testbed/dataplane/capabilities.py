@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # name of the program -> the Debian package that has it
 PROGRAMS = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux", "curl": "curl"}
@@ -40,15 +40,34 @@ _TRIALS = (
     ),
 )
 
+_IPV6_TRIALS = (
+    (
+        "ip link set lo up && ip addr add fd00::1/128 dev lo nodad",
+        "the kernel has no IPv6: boot it without ipv6.disable",
+    ),
+    (
+        "nft add table ip6 trial && nft add chain ip6 trial nat '{ type nat hook prerouting priority -100; }'",
+        "nf_tables translates no IPv6 addresses: load the kernel module `nft_chain_nat`",
+    ),
+    (
+        "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+        "a network namespace may not forward IPv6: /proc/sys is read-only (in a container, run it with --privileged)",
+    ),
+)
+
 
 def missing_capabilities(
-    *, which: Callable[[str], str | None] = shutil.which, uid: Callable[[], int] = os.geteuid
+    *,
+    dual_stack: bool = False,
+    which: Callable[[str], str | None] = shutil.which,
+    uid: Callable[[], int] = os.geteuid,
 ) -> list[str]:
     """The missing requirements of a data plane, each with its remedy; empty if there are none.
 
     Takes about a tenth of a second: a network namespace is made, and removed again.
 
     Args:
+        dual_stack: whether IPv6 is required, too.
         which: finds programs.
         uid: tells who we are.
     """
@@ -61,15 +80,16 @@ def missing_capabilities(
     ]
     if uid() != 0:
         absent.append("root (to make network namespaces): run it as root, or with sudo")
-    return absent or _tried(TRIAL.format(pid=os.getpid(), turn=next(_turns)))
+    trials = (*_TRIALS, *(_IPV6_TRIALS if dual_stack else ()))
+    return absent or _tried(TRIAL.format(pid=os.getpid(), turn=next(_turns)), trials)
 
 
-def _tried(name: str) -> list[str]:
+def _tried(name: str, trials: Iterable[tuple[str, str]]) -> list[str]:
     made = _run("ip", "netns", "add", name)
     if made:
         return [f"network namespaces: {made} (in a container, run it with --privileged)"]
     try:
-        for command, advice in _TRIALS:
+        for command, advice in trials:
             if complaint := _run("ip", "netns", "exec", name, "sh", "-c", command):
                 return [f"{advice} ({complaint})"]
     finally:

@@ -30,7 +30,7 @@ def proxy_config(plan: NodePlan, kubeconfig: Path) -> str:
             "kind": "KubeProxyConfiguration",
             "mode": "nftables",
             "hostnameOverride": plan.name,
-            "clusterCIDR": plan.pod_cidr,
+            "clusterCIDR": ",".join(plan.families(plan.pod_cidr)),
             "clientConnection": {"kubeconfig": str(kubeconfig)},
             "healthzBindAddress": f"127.0.0.1:{PROXY_HEALTH_PORT}",
             "nodePortAddresses": ["127.0.0.0/8"],

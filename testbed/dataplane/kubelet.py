@@ -101,8 +101,8 @@ class NamespaceKubelet:
         await register_node(
             self.api,
             self.plan.name,
-            pod_cidr=self.plan.pod_cidr,
-            address=self.plan.address,
+            pod_cidrs=self.plan.families(self.plan.pod_cidr),
+            addresses=self.plan.families(self.plan.address),
             reason="TestBed",
             streaming=(streaming.HOST, self._port),
         )
@@ -324,6 +324,9 @@ class _Pod:
         self._refused = True
 
     async def _patch(self, wanted: Object) -> None:
+        for one, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+            if one in wanted:
+                wanted = wanted | {many: [{"ip": each} for each in self._kubelet.plan.families(wanted[one])]}
         await self._kubelet.api.patch(
             "v1/pods",
             self._name,

@@ -12,6 +12,8 @@ left is found by name. Addresses may repeat from bed to bed, as all of them live
     10.79.0.0/24    nodes: the n-th member's has 10.79.0.n, its InternalIP and the gateway of its Pods
     10.80+n.0.0/16  Pods of the n-th member              (ControlPlane.pod_cidr)
     10.160+n.0.0/16 cluster IPs of the n-th member       (ControlPlane.service_cidr); the tenth is the cluster's DNS
+
+With dual stack each of them has an IPv6 address or range beside it: 10.81.1.2 has fd00:10:81::102.
 """
 
 from __future__ import annotations
@@ -87,6 +89,14 @@ def pod_link(uid: str) -> str:
     return f"p{uid.replace('-', '')[:12]}"
 
 
+def ipv6_of(value: str) -> str:
+    """The IPv6 address or range beside an IPv4 one: ``fd00:10:81::102`` beside ``10.81.1.2``."""
+    address, is_range, length = value.partition("/")
+    first, second, third, fourth = map(int, address.split("."))
+    beside = ipaddress.ip_address(f"fd00:{first}:{second}::{third * 256 + fourth:x}")
+    return f"{beside}/{int(length) + 96}" if is_range else str(beside)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """Everything about one node that is known before it exists.
@@ -97,6 +107,7 @@ class NodePlan:
         bed: the bed's id.
         pod_cidr: where its Pods' addresses come from.
         service_cidr: where its Services' cluster IPs come from.
+        dual_stack: whether all addresses and ranges have IPv6 ones beside them.
     """
 
     member: str
@@ -104,6 +115,11 @@ class NodePlan:
     bed: str
     pod_cidr: str
     service_cidr: str
+    dual_stack: bool = False
+
+    def families(self, value: str) -> list[str]:
+        """An IPv4 address or range and, with dual stack, the IPv6 one beside it."""
+        return [value, ipv6_of(value)] if self.dual_stack else [value]
 
     @property
     def name(self) -> str:
@@ -136,6 +152,6 @@ def resolv_conf(dns: str, namespace: str) -> str:
     return f"search {search}\nnameserver {dns}\noptions ndots:5\n"
 
 
-def hosts_file(pod: str, address: str) -> str:
+def hosts_file(pod: str, *addresses: str) -> str:
     """A Pod's ``/etc/hosts``, without entries of the machine."""
-    return f"127.0.0.1\tlocalhost\n{address}\t{pod}\n"
+    return "127.0.0.1\tlocalhost\n" + "".join(f"{address}\t{pod}\n" for address in addresses)

@@ -10,6 +10,9 @@ node knows the ranges of the other members' Pods and nothing else.
 
 A Pod has a /32 and its node a route to it, so there is no bridge on a node and everything passes kube-proxy's rules.
 Links are made inside their namespaces: beds that start at the same time cannot collide over names.
+
+With dual stack everything has an IPv6 address, too. A Pod's IPv6 gateway is a link-local address of its node, which
+would not answer for an address of another link, as it does in IPv4.
 """
 
 from __future__ import annotations
@@ -35,6 +38,9 @@ _ROUTER_SETTINGS = "\n".join(
     f"echo {value} > /proc/sys/net/ipv4/{name}"
     for name, value in (("ip_forward", 1), ("conf/all/rp_filter", 0), ("conf/default/rp_filter", 0))
 )
+
+_IPV6_ROUTER_SETTINGS = "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"
+_IPV6_GATEWAY = "fe80::1"
 
 
 class NetworkError(BedError):
@@ -80,18 +86,25 @@ async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> N
     """Create a node on the hub, with routes to the Pods of the others."""
     hub, port = names.hub_namespace(plan.bed), HUB_PORT.format(index=plan.index)
     await ip([f"netns add {plan.namespace}"])
-    await run(["ip", "netns", "exec", plan.namespace, "sh", "-ec", _ROUTER_SETTINGS])
+    settings = "\n".join([_ROUTER_SETTINGS, *([_IPV6_ROUTER_SETTINGS] if plan.dual_stack else [])])
+    await run(["ip", "netns", "exec", plan.namespace, "sh", "-ec", settings])
     await ip([f"link add name {port} type veth peer name eth0 netns {plan.namespace}"], namespace=hub)
     await ip([f"link set {port} master br0", f"link set {port} up"], namespace=hub)
     await ip(
         [
             "link set lo up",
-            f"addr add {plan.address}/{names.NODES.prefixlen} dev eth0",
+            *_assign(plan.families(f"{plan.address}/{names.NODES.prefixlen}")),
             "link set eth0 up",
             # A Pod that is gone, and the world outside: say so at once.
-            f"route add unreachable {plan.pod_cidr}",
+            *(f"route add unreachable {each}" for each in plan.families(plan.pod_cidr)),
             "route add unreachable default",
-            *(f"route add {other.pod_cidr} via {other.address}" for other in others if other.index != plan.index),
+            *(["route add unreachable ::/0"] if plan.dual_stack else []),
+            *(
+                f"route add {pods} via {address}"
+                for other in others
+                if other.index != plan.index
+                for pods, address in zip(plan.families(other.pod_cidr), plan.families(other.address), strict=True)
+            ),
         ],
         namespace=plan.namespace,
     )
@@ -100,12 +113,13 @@ async def make_node(plan: names.NodePlan, others: Iterable[names.NodePlan]) -> N
 async def make_pod(plan: names.NodePlan, *, namespace: str, pod: str, uid: str, address: str) -> str:
     """Create a Pod's namespace with link and resolver; its name. Leftovers of a failed try are replaced."""
     network = plan.pod_namespace(namespace, pod, uid)
+    addresses = plan.families(address)
     await remove([network])
     _write_files(
         ETC_NETNS / network,
         {
             "resolv.conf": names.resolv_conf(plan.dns, namespace),
-            "hosts": names.hosts_file(pod, address),
+            "hosts": names.hosts_file(pod, *addresses),
             # On some machines it names a resolver outside of the namespace.
             "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
         },
@@ -116,21 +130,31 @@ async def make_pod(plan: names.NodePlan, *, namespace: str, pod: str, uid: str, 
         [
             f"link add name {link} type veth peer name eth0 netns {network}",
             f"link set {link} up",
-            f"route add {address}/32 dev {link} src {plan.address}",
+            *([f"addr add {_IPV6_GATEWAY}/64 dev {link} nodad"] if plan.dual_stack else []),
+            *(
+                f"route add {each} dev {link} src {node}"
+                for each, node in zip(addresses, plan.families(plan.address), strict=True)
+            ),
         ],
         namespace=plan.namespace,
     )
     await ip(
         [
             "link set lo up",
-            f"addr add {address}/32 dev eth0",
+            *_assign(addresses),
             "link set eth0 up",
             f"route add {plan.address} dev eth0",
             f"route add default via {plan.address} dev eth0",
+            *([f"route add default via {_IPV6_GATEWAY} dev eth0"] if plan.dual_stack else []),
         ],
         namespace=network,
     )
     return network
+
+
+def _assign(addresses: Iterable[str]) -> list[str]:
+    """The commands that give addresses to eth0. An IPv6 one is used at once: nobody else can have it."""
+    return [f"addr add {each} dev eth0{' nodad' if ':' in each else ''}" for each in addresses]
 
 
 async def remove_pod(plan: names.NodePlan, network: str, uid: str) -> None:

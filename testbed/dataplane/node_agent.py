@@ -26,10 +26,12 @@ class NodeAgent:
         control: where its socket shall be; at most 107 bytes.
         log: its output.
         root: the bed's directory.
+        dual_stack: whether servers listen on IPv6 addresses, too.
     """
 
-    def __init__(self, name: str, *, control: Path, log: Path, root: Path) -> None:
+    def __init__(self, name: str, *, control: Path, log: Path, root: Path, dual_stack: bool = False) -> None:
         self._control = control
+        self._hosts = ["0.0.0.0", "::"] if dual_stack else ["0.0.0.0"]
         argv = [sys.executable, "-I", "-S", str(AGENT), "--control", str(control)]
         self.process = Process(f"agent of {name}", argv, log=log, root=root)
         self._ids = itertools.count()
@@ -57,11 +59,11 @@ class NodeAgent:
 
     async def serve_http(self, netns: str, port: int, body: str, log: Path) -> None:
         """Answer HTTP requests to any address of a namespace."""
-        await self._ask(op="http", netns=netns, port=port, body=body, log=str(log))
+        await self._ask(op="http", netns=netns, hosts=self._hosts, port=port, body=body, log=str(log))
 
     async def echo_udp(self, netns: str, port: int, greeting: str, log: Path) -> None:
         """Echo datagrams to any address of a namespace."""
-        await self._ask(op="udp", netns=netns, port=port, greeting=greeting, log=str(log))
+        await self._ask(op="udp", netns=netns, hosts=self._hosts, port=port, greeting=greeting, log=str(log))
 
     async def relay(self, netns: str, port: int) -> None:
         """Let a namespace reach one port of the machine's loopback address under the same address and port."""

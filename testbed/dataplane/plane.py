@@ -55,6 +55,7 @@ class Node:
             control=leftovers.directory(plan.bed) / f"node{plan.index}.sock",
             log=self._files / "agent.log",
             root=root,
+            dual_stack=plan.dual_stack,
         )
         self._reservation = PortReservation()
         port, pods = self._reservation.port, self._files / "pods"
@@ -160,6 +161,7 @@ class DataPlane:
         members: the member clusters, up already.
         binaries: paths of ``kube-proxy``, ``coredns`` and ``kubelet-streaming``.
         root: the bed's directory.
+        dual_stack: whether everything has an IPv6 address beside the IPv4 one.
         on_progress: called with a short sentence when something has been reached.
 
     Raises (on entering):
@@ -172,11 +174,13 @@ class DataPlane:
         *,
         binaries: Mapping[str, Path],
         root: Path,
+        dual_stack: bool = False,
         on_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._members = members
         self._binaries = binaries
         self._root = root
+        self._dual_stack = dual_stack
         self._on_progress = on_progress
         self._bed = names.bed_id(root)
         self.nodes: dict[str, Node] = {}
@@ -188,7 +192,7 @@ class DataPlane:
 
     async def __aenter__(self) -> Self:
         began = time.monotonic()
-        if missing := await asyncio.to_thread(missing_capabilities):
+        if missing := await asyncio.to_thread(missing_capabilities, dual_stack=self._dual_stack):
             raise BedError("this machine does not allow a data plane; missing: " + "; ".join(missing))
         await asyncio.to_thread(leftovers.claim, self._root)
         try:
@@ -237,6 +241,7 @@ class DataPlane:
             bed=self._bed,
             pod_cidr=plane.pod_cidr,
             service_cidr=plane.service_cidr,
+            dual_stack=self._dual_stack,
         )
 
     async def _end(self) -> None:

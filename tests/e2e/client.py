@@ -2,8 +2,10 @@
 
 client.py sample URL COUNT         COUNT requests, each on a new connection after resolving the name anew
 client.py loop URL THREADS RATE    requests until SIGTERM, RATE a second in all; a line now and then, one at the end
-client.py resolve NAME             the IPv4 addresses of a name
-client.py echo NAME PORT TEXT      one datagram, and what comes back
+client.py resolve NAME A|AAAA       the IPv4 or IPv6 addresses of a name
+
+A URL begins with http:// or, for a datagram that is echoed, udp://, over IPv4; with http6:// or udp6:// over IPv6.
+A fragment is the port to send from: each new connection of a client has another one otherwise.
 """
 
 from __future__ import annotations
@@ -108,10 +110,10 @@ def loop(url: str, threads: int, rate: float) -> None:
     counts.tell()
 
 
-def resolve(name: str, family: str = "") -> list[str]:
+def resolve(name: str, record: str) -> list[str]:
     """The addresses of a name, sorted; none if there is no such name."""
     with contextlib.suppress(socket.gaierror):
-        found = socket.getaddrinfo(name, None, FAMILIES[family == "6"], socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name, None, FAMILIES[record == "AAAA"], socket.SOCK_STREAM)
         return sorted({str(each[4][0]) for each in found})
     return []
 

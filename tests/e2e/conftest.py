@@ -13,6 +13,8 @@ import pytest_asyncio
 from rich.console import Console
 
 from testbed import Bed, ControllerProcess, karmada
+from testbed.dataplane import missing_capabilities
+from testbed.pytest_plugin import cannot
 from tests.e2e.world import Scene, World
 from tests.support.conformance import Report
 from tests.support.fleet import Space
@@ -104,7 +106,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(dataplane: dict[str, Path], pytestconfig: pytest.Config) -> AsyncIterator[World]:
     """A control plane, three members, of which the third joins when a behaviour needs it, and the installed binary."""
-    async with Bed(members=("member1", "member2", "member3"), audit=True, dataplane=True) as bed:
+    if missing_here := missing_capabilities(dual_stack=True):
+        cannot("no dual-stack data plane is possible here; what is missing: " + "; ".join(missing_here))
+    async with Bed(members=("member1", "member2", "member3"), audit=True, dataplane=True, dual_stack=True) as bed:
         await karmada.install(bed)
         for member in ("member1", "member2"):
             await karmada.join(bed, member)

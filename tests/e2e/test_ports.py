@@ -9,8 +9,8 @@ from tests.support.conformance import (
     KARMADA,
     KEP_1645,
     KEP_1669,
+    KUBERNETES_DUAL_STACK,
     KUBERNETES_SERVICE,
-    KUBERNETES_SLICES,
     behaviour,
 )
 from tests.support.fleet import NAMESPACES, SERVICES
@@ -197,27 +197,41 @@ def _conditions(seen: list[dict[str, bool]]) -> str:
 
 
 @behaviour(
-    "An IPv6 slice is delivered unchanged to the consumer (as an object: the test bed's network is IPv4)",
-    level="Optional",
-    clause=KUBERNETES_SLICES,
+    "A Service of the IPv6 family alone answers over IPv6, and its name has no A record",
+    level="Required",
+    clause=KUBERNETES_DUAL_STACK,
 )
-async def test_ipv6_slices(scene):
-    await scene.offer()
-    pods = await scene.run("member1", workload("web"))
-    addresses = ["2001:db8::1", "2001:db8::2"]
-    by_hand = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "web-v6", "labels": {"kubernetes.io/service-name": "web"}},
-        "addressType": "IPv6",
-        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
-        "ports": [{"port": 80, "protocol": "TCP"}],
-    }
-    await scene.space.create_in("member1", by_hand)
+async def test_an_ipv6_service(scene):
+    await scene.offer(service_=service("web", ipFamilyPolicy="SingleStack", ipFamilies=["IPv6"]))
+    pods = await scene.run("member1", workload("web", replicas=2))
+    await scene.answers("over IPv6", pods, scene.url(scheme="http6"))
+    await scene.has_endpoints("endpoints in the consumer", IPv6=2)
+    await scene.has_cluster_ips(A=0, AAAA=1)
+    await scene.answers("over IPv4", set())
 
-    async def read() -> list[str]:
-        found = [each for each in await scene.copies("member2") if each["addressType"] == "IPv6"]
-        return [one["addresses"][0] for each in found for one in each["endpoints"] or ()]
 
-    await scene.becomes("addresses of the IPv6 slice in the consumer", addresses, read, told=", ".join)
-    await scene.answers("over IPv4, beside it", pods)
+@behaviour(
+    "A Service that becomes dual-stack (`PreferDualStack`) answers over IPv4 and IPv6, with A and AAAA records",
+    level="Required",
+    clause=KUBERNETES_DUAL_STACK,
+)
+async def test_a_dual_stack_service(scene):
+    async def set_policy(policy: str) -> None:
+        body = {"spec": {"ipFamilyPolicy": policy}}
+        await scene.space.host.patch(SERVICES, "web", body, namespace=scene.namespace)
+
+    await scene.offer(service_=service("web", TCP_AND_UDP))
+    pods = await scene.run("member1", workload("web", replicas=2, containers=[WEB, ECHO]))
+    await scene.answers("`SingleStack`: over IPv4", pods)
+    await set_policy("PreferDualStack")
+    await scene.answers("`PreferDualStack`: over IPv6", pods, scene.url(scheme="http6"))
+    await scene.has_endpoints("endpoints in the consumer", IPv4=2, IPv6=2)
+    await scene.has_cluster_ips(A=1, AAAA=1)
+    await scene.answers("UDP over IPv6", pods, scene.url(scheme="udp6"))
+    pods = await scene.scale("member1", 3)
+    await scene.answers("over IPv4, 2 scaled to 3", pods)
+    await scene.answers("over IPv6, 2 scaled to 3", pods, scene.url(scheme="http6"))
+    await set_policy("SingleStack")
+    await scene.has_endpoints("endpoints in the consumer, `SingleStack` again", IPv4=3)
+    await scene.answers("over IPv6", set(), scene.url(scheme="http6"))
+    await scene.answers("over IPv4", pods)

@@ -475,6 +475,24 @@ class Scene:
             what, expected, read, told=lambda seen: ", ".join(f"{seen[each]} {each}" for each in sorted(seen))
         )
 
+    async def has_cluster_ips(self, **expected: int) -> None:
+        """The name of the Service web has exactly the consumer's cluster IPs in its A and AAAA records, in the end."""
+
+        async def read() -> dict[str, int]:
+            service = await self.space.member("member2").get(SERVICES, "web", namespace=self.namespace)
+            name = f"web.{self.namespace}"
+            found = {kind: await self.world.ask("member2", "resolve", name, kind) for kind in expected}
+            if sorted(service["spec"]["clusterIPs"]) != sorted(address for each in found.values() for address in each):
+                raise NotYet(f"{found}, not {service['spec']['clusterIPs']}")
+            return {kind: len(each) for kind, each in found.items()}
+
+        await self.becomes(
+            "records, each with a cluster IP of the consumer",
+            expected,
+            read,
+            told=lambda seen: ", ".join(f"{count} {kind}" for kind, count in seen.items()),
+        )
+
     async def resolves(
         self, what: str, name: str, addresses: Sequence[str], *, names: Mapping[str, str] | None = None
     ) -> None:
@@ -482,7 +500,7 @@ class Scene:
         known = names or {}
 
         async def read() -> list[str]:
-            found: list[str] = await self.world.ask("member2", "resolve", name)
+            found: list[str] = await self.world.ask("member2", "resolve", name, "A")
             return found
 
         def told(seen: list[str]) -> str:

@@ -43,8 +43,8 @@ KUBERNETES_DNS = Clause(
     "Kubernetes DNS-based service discovery", "https://github.com/kubernetes/dns/blob/master/docs/specification.md"
 )
 KUBERNETES_SERVICE = Clause("Kubernetes: Service", "https://kubernetes.io/docs/concepts/services-networking/service/")
-KUBERNETES_SLICES = Clause(
-    "Kubernetes: EndpointSlices", "https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/"
+KUBERNETES_DUAL_STACK = Clause(
+    "Kubernetes: IPv4/IPv6 dual-stack", "https://kubernetes.io/docs/concepts/services-networking/dual-stack/"
 )
 LEADER_ELECTION = Clause("Kubernetes: Leases", "https://kubernetes.io/docs/concepts/architecture/leases/")
 

@@ -14,13 +14,14 @@ from testbed.dataplane.capabilities import PROGRAMS, install_programs, missing_c
 UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 
-def plan(index: int = 1) -> names.NodePlan:
+def plan(index: int = 1, *, dual_stack: bool = False) -> names.NodePlan:
     return names.NodePlan(
         member=f"member{index}",
         index=index,
         bed="0123abcd",
         pod_cidr=f"10.{80 + index}.0.0/16",
         service_cidr=f"10.{160 + index}.0.0/16",
+        dual_stack=dual_stack,
     )
 
 
@@ -66,12 +67,24 @@ def test_names_fit_where_the_kernel_and_the_file_system_want_them():
 
 def test_no_two_ranges_of_a_full_bed_overlap():
     plans = [plan(index) for index in range(1, MAX_MEMBERS + 1)]
-    ranges = [
-        names.NODES,
-        *(ipaddress.ip_network(cidr) for each in plans for cidr in (each.pod_cidr, each.service_cidr)),
-    ]
-    assert not any(one.overlaps(other) for one, other in combinations(ranges, 2))
+    ranges = [str(names.NODES), *(cidr for each in plans for cidr in (each.pod_cidr, each.service_cidr))]
+    for family in (ranges, map(names.ipv6_of, ranges)):
+        assert not any(one.overlaps(other) for one, other in combinations(map(ipaddress.ip_network, family), 2))
     assert len({each.address for each in plans}) == MAX_MEMBERS
+
+
+@pytest.mark.parametrize(
+    ("v4", "v6"),
+    [("10.81.1.2", "fd00:10:81::102"), ("10.79.0.1", "fd00:10:79::1"), ("10.161.0.0/16", "fd00:10:161::/112")],
+)
+def test_with_dual_stack_an_ipv6_address_is_beside_each_address_and_each_range(v4: str, v6: str):
+    assert plan(dual_stack=True).families(v4) == [v4, v6]
+    assert plan().families(v4) == [v4]
+
+
+def test_the_ipv6_address_of_an_address_in_a_range_is_in_the_ipv6_range():
+    for address in ipaddress.ip_network("10.81.255.0/24"):
+        assert ipaddress.ip_address(names.ipv6_of(str(address))) in ipaddress.ip_network(names.ipv6_of("10.81.0.0/16"))
 
 
 def test_a_pod_is_told_to_ask_its_own_cluster_for_names_in_its_own_namespace_first():
@@ -79,6 +92,7 @@ def test_a_pod_is_told_to_ask_its_own_cluster_for_names_in_its_own_namespace_fir
         "search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.161.0.10\noptions ndots:5\n"
     )
     assert names.hosts_file("web-0", "10.81.1.0") == "127.0.0.1\tlocalhost\n10.81.1.0\tweb-0\n"
+    assert names.hosts_file("web-0", "10.81.1.0", "fd00:10:81::100").endswith("\nfd00:10:81::100\tweb-0\n")
 
 
 def test_kube_proxy_leaves_the_machines_own_settings_alone():
@@ -86,6 +100,8 @@ def test_kube_proxy_leaves_the_machines_own_settings_alone():
     assert config["mode"] == "nftables"
     assert config["hostnameOverride"] == "member1-node"
     assert config["clusterCIDR"] == "10.81.0.0/16"
+    both = yaml.safe_load(cluster.proxy_config(plan(dual_stack=True), Path("/x/kubeconfig")))
+    assert both["clusterCIDR"] == "10.81.0.0/16,fd00:10:81::/112"
     assert config["nodePortAddresses"] == ["127.0.0.0/8"]
     assert config["conntrack"] == {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
 

@@ -209,7 +209,7 @@ class ServiceMetrics(Collector):
 
 
 _COUNTS_TEXTS = (
-    "Endpoints of the provider.",
+    "Endpoints of the provider; of a dual-stack Service one for each address of a Pod.",
     "Ready endpoints of the provider.",
     "Ready endpoints that the consumer has taken.",
 )

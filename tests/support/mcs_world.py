@@ -66,7 +66,7 @@ class World:
         connected = list(self.connections.connected)
         self.connections = MemoryMembers(self.members)
         gate = "true" if self.enabled & CONTROLLERS else "false"
-        self.freshness = Freshness(lambda: self.caches, stale_seconds=STALE_SECONDS, clock=self.clock)
+        self.freshness = Freshness(lambda: self.caches, required=[], stale_seconds=STALE_SECONDS, clock=self.clock)
         context = FakeContext(
             self.host,
             self.connections,

@@ -43,7 +43,8 @@ STALE_SECONDS: Final = 14.0
 """What a provider has is called stale if it was not confirmed for so long: so that it is said within 15 s."""
 
 _FQDN: Final = "FQDN"
-_MAY_HAVE_CHANGED: Final = f"may have changed, the cluster has not answered for more than {STALE_SECONDS:g} s"
+_NOT_ANSWERED: Final = f"has not answered for more than {STALE_SECONDS:g} s"
+_MAY_HAVE_CHANGED: Final = f"may have changed, the cluster {_NOT_ANSWERED}"
 _NAMES: Final = 10
 
 
@@ -151,6 +152,7 @@ def judge(
     *,
     left_out: Callable[[SliceRef], bool] = lambda _: False,
     is_stale: Callable[[str], bool] = lambda _: False,
+    is_silent: Callable[[str], bool] = lambda _: False,
 ) -> Availability:
     """See the module.
 
@@ -163,6 +165,7 @@ def judge(
             Asked only of consumers that are no providers.
         left_out: whether addresses were left out of the copies of a slice.
         is_stale: whether it is not known if a provider still has the slices that were collected from it.
+        is_silent: whether a consumer has not answered for as long, so that its Works may say what is no longer true.
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     if service is None or service.metadata.deletion_timestamp is not None:
@@ -197,6 +200,8 @@ def judge(
     stale = sorted({origin.cluster for origin in fleet.offers if is_stale(origin.cluster)})
     if stale and not any(one.reason is Reason.STALE for one in problems):
         notes.append(f"endpoints of {_names(stale)} {_MAY_HAVE_CHANGED}")
+    if silent := [one for one in consumers if fleet.is_ready(one) and fleet.sent[one] and is_silent(one)]:
+        notes.append(f"{_names(silent)} {_NOT_ANSWERED} and may hold an older state")
     return Availability(tuple(problems), skipped, tuple(notes), tuple(unwatched))
 
 

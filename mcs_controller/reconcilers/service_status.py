@@ -322,6 +322,7 @@ class ServiceStatusReconciler:
             lambda problem: self._own_slices(problem, request, now, unlisted),
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._own.is_stale if self._own is not None else lambda _: False,
+            is_silent=self._is_silent,
         )
         pending = [
             one.pending for one in found.problems if one.pending and not self._is_silent(one.consumer)

@@ -105,8 +105,10 @@ def test_everything_that_was_left_can_be_imported(unpacked: Unpacked):
     }
     ours = [each for package in ("mcs_controller", "informers", "workqueue") for each in (site / package).rglob("*.py")]
     names |= {".".join(each.relative_to(site).with_suffix("").parts).removesuffix(".__init__") for each in ours}
+    names -= {"mcs_controller.tracing.spans"}  # of the extra `otel`, which the image does not have (docs/tracing.md)
     script = f"import sys; sys.path.append({str(site)!r})\nimport importlib\n"
     script += f"for each in {sorted(names)}: importlib.import_module(each)"
-    done = subprocess.run([*argv, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    # Elsewhere, or the checkout's modules would be found first.
+    done = subprocess.run([*argv, "-c", script], env=environ, cwd=site, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not [each for each in ours if not (each.parent / "__pycache__").exists()]

@@ -60,7 +60,7 @@ async def test_applying_to_a_member_again_changes_nothing(member, shell):
 
 # Those of agents have a placeholder for the cluster's name, and the kinds of the Prometheus Operator need their
 # definitions: see test_overlays.
-ELSEWHERE = {"agent", "observability"}
+ELSEWHERE = {"agent", "observability", "service-monitor"}
 FILES = sorted(file for file in MANIFESTS.rglob("*.yaml") if not ELSEWHERE & {*file.relative_to(MANIFESTS).parts})
 
 

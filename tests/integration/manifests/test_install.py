@@ -43,7 +43,7 @@ CLUSTERROLES = "rbac.authorization.k8s.io/v1/clusterroles"
 DEPLOYMENTS = "apps/v1/deployments"
 SYSTEM = "karmada-system"
 ALONE = ("--mode", "standalone")
-OLD_IMAGE = "registry.example.com:5000/mcs-controller-manager:0.0.9"
+OLD_IMAGE = "registry.example.com:5000/mcs-controller-manager:0.1.9"
 IMAGE = ("--image", "registry.example.com:5000/mcs-controller-manager:1.2.3")
 
 
@@ -275,7 +275,7 @@ async def test_an_upgrade_shows_what_changes_applies_it_and_says_how_the_pods_go
     before = (await shell(everything, plane=new)).stdout
 
     shown = await mcsctl(*upgrade, "--print", kubeconfig=kubeconfig)
-    assert f"Installed: {OLD_IMAGE}, version 0.0.9; this is {__version__}" in shown
+    assert f"Installed: {OLD_IMAGE}, version 0.1.9; this is {__version__}" in shown
     changed = lines(shown, "--- ")
     assert changed == [
         "--- CustomResourceDefinition works.work.karmada.io",
@@ -284,7 +284,7 @@ async def test_an_upgrade_shows_what_changes_applies_it_and_says_how_the_pods_go
         f"--- NetworkPolicy {SYSTEM}/mcs-controller",
     ]
     assert f"-        image: {OLD_IMAGE}" in shown
-    assert f"+        image: {OLD_IMAGE.replace('0.0.9', __version__)}" in shown
+    assert f"+        image: {OLD_IMAGE.replace('0.1.9', __version__)}" in shown
     assert "+  - /livez" in shown
     refused = await run(*upgrade, kubeconfig=kubeconfig)
     assert refused.code == 130, "nobody has answered whether to apply it"
@@ -333,7 +333,7 @@ async def test_an_upgrade_is_refused(new, image, code, reason):
 
 
 async def _apply_an_older_version(plane: ControlPlane, shell: Shell) -> None:
-    """As mcsctl 0.0.9 could have: with another image, a right less, a shorter definition, and a narrower policy."""
+    """As mcsctl 0.1.9 could have: with another image, a right less, a shorter definition, and a narrower policy."""
     printed = await mcsctl("install", *ALONE, "--image", OLD_IMAGE, "--with", "network-policy", "--print")
     objects = list(yaml.safe_load_all(printed))
     for one in objects:

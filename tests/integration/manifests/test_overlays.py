@@ -223,7 +223,7 @@ MONITORING = [
     _monitoring(
         "ServiceMonitor",
         selector={"type": "object", "properties": {"matchLabels": TEXTS}},
-        endpoints=_list_of(port=TEXT, path=TEXT),
+        endpoints=_list_of(port=TEXT, path=TEXT, honorLabels={"type": "boolean"}),
     ),
     _monitoring("PrometheusRule", groups=_list_of(name=TEXT, rules=_RULES)),
 ]

@@ -137,12 +137,12 @@ class Fault(NamedTuple):
 NOT_DELIVERED = "False NotDelivered member2: slice "
 SILENT = "Note: member2 has not answered for more than 14 s and may hold an older state."
 FAULTS = {
-    "packets to the provider are swallowed": Fault(PROVIDER, Way.freeze, Way.restore, STALE),
     "the provider's watch and list disagree": Fault(PROVIDER, Way.deafen, Way.hear),
     "the provider takes rights away": Fault(PROVIDER, Way.forbid, Way.allow, STALE),
     "the consumer's API server is away": Fault(CONSUMER, Way.cut, Way.restore, NOT_DELIVERED),
 }
 ALIKE = {
+    "packets to the provider are swallowed": Fault(PROVIDER, Way.freeze, Way.restore, STALE),
     "the provider's API server is away": Fault(PROVIDER, Way.cut, Way.restore, STALE),
     "connections to the provider are half open": Fault(PROVIDER, Way.swallow, Way.restore),
     "the provider's certificate has expired": Fault(PROVIDER, Way.expire, Way.renew, STALE),

@@ -159,8 +159,8 @@ async def test_a_kubelet_serves_its_api_server_and_nobody_else(kubectl, member):
     url = f"https://{host}:{node['status']['daemonEndpoints']['kubeletEndpoint']['Port']}/containerLogs"
 
     async def status(access: ClusterAccess) -> int:
-        async with aiohttp.ClientSession() as session:
-            answer = await session.get(f"{url}/{kubectl.namespace}/web/web", ssl=access.ssl_context())
+        target = f"{url}/{kubectl.namespace}/web/web"
+        async with aiohttp.ClientSession() as session, session.get(target, ssl=access.ssl_context()) as answer:
             return answer.status
 
     assert await status(member.token_access("", member.access.kubeconfig.with_suffix(".none"))) == 401

@@ -174,8 +174,10 @@ class MemberInformers(Generic[T]):
                 if informer is None or self.is_refused(cluster):
                     continue
                 confirmed = informer.last_confirmed_monotonic
-                age = now - (self._begun[cluster] if confirmed is None else confirmed)
-                self._set_stale(cluster, age > STALE_SECONDS, informer.last_error)
+                if confirmed is None and not informer.has_synced:
+                    confirmed = self._begun[cluster]
+                if confirmed is not None:
+                    self._set_stale(cluster, now - confirmed > STALE_SECONDS, informer.last_error)
 
     def _set_stale(self, cluster: str, stale: bool, error: KubeError | None = None) -> None:
         if stale == (cluster in self._stale):

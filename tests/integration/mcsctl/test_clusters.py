@@ -338,6 +338,8 @@ async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_diffe
     try:
         await host.create(lease(KARMADA), namespace=SYSTEM)
         await shared.healthy()
+        # managedFields tell whole seconds: a write in the leader's first second could be one from before it led.
+        await asyncio.sleep(1.0)
         await host.raw(
             "PATCH",
             f"/apis/networking.karmada.io/v1alpha1/namespaces/{namespace}/multiclusterservices/web",

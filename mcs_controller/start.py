@@ -231,9 +231,9 @@ def _start_slices(
     )
     name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.SLICE_COLLECT_CONTROLLER
     workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
-    flow = by_service(providers.slices if providers is not None else lambda _: None)
+    slices = providers.slices if providers is not None else lambda _: None
+    flow = by_service(slices)
     if ctx.tracer is not None:
-        slices = providers.slices if providers is not None else lambda _: None
         reconciler = TracedSlices(reconciler, ctx.tracer, slices=slices, works=ctx.works.store)
     controller = ctx.controller(name, reconciler, workers=workers, flow=flow)
     ctx.slice_requests.connect(controller.enqueue)
@@ -355,10 +355,9 @@ def _start_status(
         providers.on_problem(look_again)
 
         def tell_age(cluster: str, plural: str = resources.ENDPOINTSLICES.plural) -> None:
-            for request in (
-                propagation.reconciler.requests_in(cluster) if plural == resources.ENDPOINTSLICES.plural else ()
-            ):
-                status.enqueue(request, LOW)
+            if plural == resources.ENDPOINTSLICES.plural:
+                for request in propagation.reconciler.requests_in(cluster):
+                    status.enqueue(request, LOW)
 
         providers.on_stale(tell_age)
         if ctx.freshness is not None:

@@ -494,8 +494,8 @@ class ApiClient:
         total_seconds: float | None = None,
     ) -> RawResponse:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
-        traced = self._tracing is not None and method != "GET"
-        with self._tracing(method, path, body) if self._tracing is not None and traced else _UNTRACED as headers:
+        tracing = self._tracing if method != "GET" else None
+        with tracing(method, path, body) if tracing is not None else _UNTRACED as headers:
             answer = await self._transport.exchange(
                 method,
                 _target(path, query),

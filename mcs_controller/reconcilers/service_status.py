@@ -196,7 +196,7 @@ class ServiceStatusReconciler:
             bindings: all of them; None if somebody else makes them, and says what became of the Service.
             templates: the Services of the control plane.
             own: the slices that consumers have of their own; None if they cannot be watched from here.
-            is_silent: whether a consumer has not been heard of for so long that nothing of it is about to settle.
+            is_silent: whether a consumer has not answered for so long that nothing of it is about to settle.
             recorder: for events.
             clock: for times, and for what may still be on its way.
         """

@@ -105,10 +105,8 @@ class Freshness:
             for resource in reported - stale.keys():
                 _log.info("Objects of the control plane are up to date again", extra={"resource": resource})
             reported = set(stale)
-            before, self._known = (
-                self._known,
-                frozenset((cluster, cache.resource.plural) for cluster, cache, _ in all_stale),
-            )
+            before = self._known
+            self._known = frozenset((cluster, cache.resource.plural) for cluster, cache, _ in all_stale)
             for cluster, plural in sorted(before ^ self._known):
                 for listener in self._on_change:
                     listener(cluster, plural)

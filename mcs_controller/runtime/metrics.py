@@ -286,7 +286,7 @@ class InformerFamilies:
 
     def informers(self) -> Iterator[tuple[str, SharedInformer[Any]]]:
         """Those that are shown, each with its cluster."""
-        for cluster, (factory, _) in self._caches.of_cluster.items():
+        for cluster, factory in self.factories().items():
             for informer in factory.informers:
                 yield cluster, informer
 

@@ -14,7 +14,7 @@ from informers.meta import KubeObject
 from mcs_controller import __version__
 from mcs_controller.api import resources
 from mcs_controller.controllers import CONTROLLERS
-from mcs_controller.domain.indexes import WORK_INDEXES
+from mcs_controller.domain.indexes import CLUSTER_INDEXES, WORK_INDEXES
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.work_limits import WorkLimits
 from mcs_controller.features import CONTROLLER_PRIORITY_QUEUE, MULTI_CLUSTER_SERVICE
@@ -169,7 +169,7 @@ class ControllerContext:
     @cached_property
     def clusters(self) -> CachedClient[Cluster]:
         """All Clusters."""
-        return self.cached(resources.CLUSTERS)
+        return self.cached(resources.CLUSTERS, CLUSTER_INDEXES)
 
     @cached_property
     def members(self) -> MemberClusters:

@@ -17,10 +17,12 @@ from click.core import ParameterSource
 
 from mcs_controller.arguments import CONTROLLERS_ELSEWHERE, GATES_ELSEWHERE, as_pflag, without
 from mcs_controller.controllers import AGENT_NAME, STANDALONE, ControllerSet
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import AddressRules, Range, parse_member_ranges, parse_suspicious
 from mcs_controller.domain.durations import parse_duration
 from mcs_controller.domain.naming import execution_namespace
 from mcs_controller.domain.reserved import ReservedObjects
+from mcs_controller.domain.tiers import problem_with
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import FeatureGates, feature_gates_help
 from mcs_controller.runtime.http import parse_address
@@ -184,6 +186,15 @@ def _file(path: str, _: Mapping[str, Any]) -> str:
     return path
 
 
+def _selection(key: str) -> Callable[[str, Mapping[str, Any]], str]:
+    def parse(text: str, _: Mapping[str, Any]) -> str:
+        if (problem := problem_with(key, text)) is not None:
+            raise ValueError(problem)
+        return text
+
+    return parse
+
+
 def flag(
     default: Any,
     group: str,
@@ -208,8 +219,11 @@ _LEADER = "Leader election"
 _LIMITS = "Request limits"
 _MEMBERS = "Members"
 _ENDPOINTS = "Endpoints"
+_SELECTION = "Which cluster answers"
 _PACE = "Pace"
 _SIGHT = "Observation"
+
+_FOR_ALL = "For services that do not say it themselves, nor their Namespace, by the annotation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,6 +415,53 @@ class Options:
         "it is ready. 0 is never, as with Karmada. The annotation "
         "multiclusterservice.karmada.io/withdraw-not-ready-after of a MultiClusterService says it for that service.",
     )
+    tiers: str = flag(
+        "",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.TIERS}: clusters whose endpoints a consumer gets, in the order of preference, for example "
+        "'local; same-region; any'. See docs/selection.md. Empty: each consumer gets the endpoints of all providers, "
+        "as with Karmada.",
+        kind=click.STRING,
+        parse=_selection(wk.TIERS),
+    )
+    tier_minimum: str = flag(
+        "1",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.TIER_MINIMUM}: ready endpoints from which on a tier is good enough, as a number or as a share "
+        "of those that are listed, like 50%. Below it the next tier is added.",
+        kind=click.STRING,
+        parse=_selection(wk.TIER_MINIMUM),
+    )
+    tier_strict: str = flag(
+        "false",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.TIER_STRICT}: whether clusters that are in none of the tiers are never offered, whatever "
+        "happens. If not, all others are the last tier.",
+        kind=click.STRING,
+        parse=_selection(wk.TIER_STRICT),
+    )
+    hand_back_after: str = flag(
+        "30s",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.HAND_BACK_AFTER}: how long a better tier has to be good enough before the endpoints of later "
+        "tiers are taken away.",
+        kind=click.STRING,
+        parse=_selection(wk.HAND_BACK_AFTER),
+    )
+    hand_back_step: str = flag(
+        "50%",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.HAND_BACK_STEP}: share of all offered endpoints that is taken away at once, at most 50%.",
+        kind=click.STRING,
+        parse=_selection(wk.HAND_BACK_STEP),
+    )
+    hand_back_every: str = flag(
+        "10s",
+        _SELECTION,
+        f"{_FOR_ALL} {wk.HAND_BACK_EVERY}: time between two such steps.",
+        kind=click.STRING,
+        parse=_selection(wk.HAND_BACK_EVERY),
+    )
     resync_period: float = flag("0", _PACE, "Time between reconciles of everything from the caches; 0 is never.")
     concurrent_work_syncs: int = flag(5, _PACE, "Works reconciled at once, per controller and member.", positive=True)
     concurrent_resourcebinding_syncs: int = flag(
@@ -452,6 +513,18 @@ class Options:
         """Which addresses members may give their endpoints."""
         ranges = (*self.member_ranges, *self.suspicious_endpoint_ranges)
         return AddressRules(ranges, drop_suspicious=self.drop_suspicious_endpoints)
+
+    @property
+    def selection_defaults(self) -> Mapping[str, str]:
+        """What holds for services that say nothing of their tiers, by the annotations' keys."""
+        return {
+            wk.TIERS: self.tiers,
+            wk.TIER_MINIMUM: self.tier_minimum,
+            wk.TIER_STRICT: self.tier_strict,
+            wk.HAND_BACK_AFTER: self.hand_back_after,
+            wk.HAND_BACK_STEP: self.hand_back_step,
+            wk.HAND_BACK_EVERY: self.hand_back_every,
+        }
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:

@@ -44,8 +44,8 @@ def slice_changed(event: Event[EndpointSlice]) -> bool:
     return (old.endpoints, old.ports, old.address_type) != (new.endpoints, new.ports, new.address_type)
 
 
-def endpoints_in_use_changed(event: Event[EndpointSlice]) -> bool:
-    """Whether consumers may be sending to what the event takes away: a slice changed or went, other than a new one."""
+def endpoints_in_use_changed(event: Event[Any]) -> bool:
+    """Whether consumers may be sending to what the event takes away: a slice, or its Work, changed or went."""
     return event.old is not None
 
 

@@ -22,9 +22,16 @@ from mcs_controller.members.informers import MemberInformers, requests_in
 from mcs_controller.members.provider_informers import ProviderInformers
 from mcs_controller.members.sync_mode import SyncModeLogger
 from mcs_controller.metrics import PropagationHistogram
-from mcs_controller.predicates import cluster_changed, content_changed, service_changed, slice_changed
+from mcs_controller.predicates import (
+    cluster_changed,
+    content_changed,
+    endpoints_in_use_changed,
+    service_changed,
+    slice_changed,
+)
 from mcs_controller.reconcilers import endpointslice_import, service_status
 from mcs_controller.reconcilers.agent_demand import LEFTOVERS_SECONDS, RequestedSource
+from mcs_controller.reconcilers.endpoint_selection import EndpointSelection
 from mcs_controller.reconcilers.endpointslice import EndpointSliceReconciler
 from mcs_controller.reconcilers.endpointslice_collect import (
     EndpointSliceCollectReconciler,
@@ -79,11 +86,13 @@ class _Served(NamedTuple):
         services: all MultiClusterServices.
         aggregator: where outcomes are reported, for the status.
         withdrawal: leads from services that end to what was collected for them, if their controller runs here.
+        selection: which providers' endpoints each consumer is offered.
     """
 
     services: CachedClient[MultiClusterService]
     aggregator: StatusAggregator
     withdrawal: ServiceWithdrawal | None
+    selection: EndpointSelection
 
 
 class _Propagation(NamedTuple):
@@ -95,13 +104,13 @@ def start_controllers(ctx: ControllerContext) -> None:
     """The controllers of MultiClusterServices and ServiceExports, as far as the flags enable them."""
     agent, sync_timeout = ctx.sync_modes.is_agent, ctx.options.cluster_cache_sync_timeout
     collects = "endpointsliceCollect" in ctx.enabled
-    served: _Served | None = None
-    if not agent and ctx.enabled & SERVICE_CONTROLLERS:
-        served = _shared_by_services(ctx)
     providers: ProviderInformers | None = None
     if collects or "serviceExport" in ctx.enabled:
         providers = ProviderInformers(ctx.members, clock=ctx.clock, sync_timeout=sync_timeout)
         ctx.manager.add_runnable(providers, needs_leader=True)
+    served: _Served | None = None
+    if not agent and ctx.enabled & SERVICE_CONTROLLERS:
+        served = _shared_by_services(ctx, providers if collects else None)
     exports: MemberInformers[ServiceExport] | None = None
     if "serviceExport" in ctx.enabled:
         exports = MemberInformers(
@@ -129,6 +138,8 @@ def start_controllers(ctx: ControllerContext) -> None:
         service_controllers.append(_start_collect(ctx, served, providers))
     if served is not None:
         own = providers if collects else None
+        if "endpointsliceDispatch" in ctx.enabled:
+            service_controllers.append(_start_selection(ctx, served, own))
         propagation = _start_services(ctx, served, served.withdrawal, own) if served.withdrawal is not None else None
         if propagation is not None:
             service_controllers.append(propagation.controller)
@@ -147,10 +158,21 @@ def start_controllers(ctx: ControllerContext) -> None:
         ctx.manager.add_runnable(SyncModeLogger(ctx.clusters.informer, ctx.sync_modes), needs_leader=False)
 
 
-def _shared_by_services(ctx: ControllerContext) -> _Served:
+def _shared_by_services(ctx: ControllerContext, own: ProviderInformers | None) -> _Served:
     services, aggregator = ctx.cached(resources.MULTICLUSTERSERVICES, SERVICE_INDEXES), StatusAggregator()
+    selection = EndpointSelection(
+        services=services.store,
+        works=ctx.works.store,
+        clusters=ctx.clusters.store,
+        namespaces=ctx.cached(resources.NAMESPACES).store,
+        own=own,
+        flags=ctx.options.selection_defaults,
+        withdraw_after=ctx.options.withdraw_not_ready_after,
+        enqueue_slice=ctx.slice_requests.send,
+        clock=ctx.clock,
+    )
     if "multiclusterservice" not in ctx.enabled:
-        return _Served(services, aggregator, None)
+        return _Served(services, aggregator, None, selection)
     withdrawal = ServiceWithdrawal(
         works=ctx.works.store,
         services=services.store,
@@ -159,7 +181,7 @@ def _shared_by_services(ctx: ControllerContext) -> _Served:
         reserved=ctx.options.reserved_objects,
         enqueue_slice=ctx.slice_requests.send,
     )
-    return _Served(services, aggregator, withdrawal)
+    return _Served(services, aggregator, withdrawal, selection)
 
 
 def _start_slices(
@@ -189,6 +211,7 @@ def _start_slices(
                 addresses=options.address_rules,
             ),
             propagation=PropagationTimes(pairs.pair, ctx.clock),
+            selection=served.selection,
             clock=ctx.clock,
         )
     sources: list[CollectSource] = []
@@ -263,6 +286,28 @@ def _start_slices(
     return controller
 
 
+def _start_selection(
+    ctx: ControllerContext, served: _Served, providers: ProviderInformers | None
+) -> Controller[Request]:
+    """Which providers' endpoints each consumer is offered, of services that have tiers."""
+    selection = served.selection
+    controller = ctx.controller(wk.SELECTION_CONTROLLER, selection, workers=1, flow=by_namespace)
+    controller.watch(served.services.informer, enqueue_object, content_changed)
+    controller.watch(ctx.cached(resources.NAMESPACES).informer, selection.requests_for_namespace, content_changed)
+    controller.watch(ctx.clusters.informer, selection.requests_for_cluster, cluster_changed)
+    controller.watch(ctx.works.informer, selection.requests_for_work, content_changed, urgent=endpoints_in_use_changed)
+    if providers is not None:
+        providers.add_queue(controller, selection.requests_for_slice, slice_changed, urgent=endpoints_in_use_changed)
+
+        def look_again(cluster: str) -> None:
+            for request in selection.requests_in(cluster):
+                controller.enqueue(request, LOW)
+
+        providers.on_synced(look_again)
+        providers.on_problem(look_again)
+    return controller
+
+
 def _start_collect(ctx: ControllerContext, served: _Served | None, providers: ProviderInformers) -> Controller[Request]:
     """The controller that begins the provider watches that Works ask for, and has each service compared as a whole."""
     reconciler = EndpointSliceCollectReconciler(
@@ -330,6 +375,7 @@ def _start_status(
         bindings=ctx.bindings.store if propagation is not None else None,
         templates=ctx.services.store,
         own=providers,
+        decision=served.selection.decision if "endpointsliceDispatch" in ctx.enabled else lambda _, __: None,
         is_silent=lambda cluster: (
             ctx.freshness is not None and ctx.freshness.is_stale(cluster, resources.ENDPOINTSLICES.plural)
         ),
@@ -339,6 +385,7 @@ def _start_status(
     status = ctx.controller(wk.STATUS_CONTROLLER, reconciler, workers=1, flow=by_namespace)
     # What is reported on a new service comes within some milliseconds, and makes one write together.
     served.aggregator.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
+    served.selection.subscribe(lambda service: status.enqueue_after(service, STATUS_DELAY_SECONDS))
     status.watch(ctx.works.informer, service_status.requests_for_work, debounce_seconds=STATUS_DELAY_SECONDS)
     ctx.show_services(served.services)
     if propagation is None:

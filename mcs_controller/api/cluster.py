@@ -35,6 +35,9 @@ class ClusterSpec(msgspec.Struct, frozen=True, rename="camel"):
     proxy_header: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
     zones: tuple[str, ...] = ()
+    zone: str = ""
+    region: str = ""
+    provider: str = ""
 
 
 class Cluster(msgspec.Struct, frozen=True):

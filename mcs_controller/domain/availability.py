@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.core import EndpointSlice, Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.endpoint_selection import Decision
     from mcs_controller.domain.selection import Clusters
 
 AVAILABLE_MESSAGE: Final = "Every consumer has ready endpoints."
@@ -56,6 +57,7 @@ class Reason(enum.StrEnum):
     LOCAL_TRAFFIC_POLICY = "LocalTrafficPolicy"
     PORT_MISMATCH = "PortMismatch"
     NO_ENDPOINT_SLICE = "NoEndpointSlice"
+    NOT_OFFERED = "NotOffered"
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
     PROVIDER_NOT_READY = "ProviderNotReady"
     STALE = "Stale"
@@ -153,6 +155,7 @@ def judge(
     left_out: Callable[[SliceRef], bool] = lambda _: False,
     is_stale: Callable[[str], bool] = lambda _: False,
     is_silent: Callable[[str], bool] = lambda _: False,
+    decision: Callable[[str], Decision | None] = lambda _: None,
 ) -> Availability:
     """See the module.
 
@@ -166,6 +169,7 @@ def judge(
         left_out: whether addresses were left out of the copies of a slice.
         is_stale: whether it is not known if a provider still has the slices that were collected from it.
         is_silent: whether a consumer has not answered for as long, so that its Works may say what is no longer true.
+        decision: which endpoints a consumer is offered; None for all.
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     if service is None or service.metadata.deletion_timestamp is not None:
@@ -177,7 +181,7 @@ def judge(
     skipped = tuple(one for one in names if clusters.get(one) is None)
     if not consumers:
         return Availability((Problem("", Reason.NO_CONSUMER, "no consumer cluster is registered"),), skipped)
-    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works, left_out, is_stale)
+    fleet = _Fleet(set(providers_of(mcs, clusters)), clusters, works, left_out, is_stale, decision)
     if asked.unknown:
         text = f"spec.ports lists {', '.join(asked.unknown)}, but the Service has {_quoted(asked.ports)}"
         return Availability(tuple(Problem(one, Reason.PORT_MISMATCH, text) for one in consumers), skipped)
@@ -376,6 +380,7 @@ class _Fleet:
     works: Iterable[Work]
     left_out: Callable[[SliceRef], bool]
     is_stale: Callable[[str], bool]
+    decision: Callable[[str], Decision | None]
     offers: dict[SliceRef, Offer] = field(default_factory=dict)
     sent: defaultdict[str, dict[SliceRef, Work]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -393,6 +398,11 @@ class _Fleet:
     def is_ready(self, name: str) -> bool:
         cluster = self.clusters.get(name)
         return cluster is not None and cluster.is_ready
+
+    def is_offered(self, consumer: str, origin: SliceRef) -> bool:
+        """Whether the consumer is to have endpoints of the slice. As long as that is not decided, all are meant."""
+        decision = self.decision(consumer)
+        return decision is None or not decision.known or decision.offers(origin) != frozenset()
 
     def took(self, consumer: str, origin: SliceRef) -> bool:
         """Whether the consumer was sent a copy of the slice, and has taken it."""
@@ -426,7 +436,8 @@ def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fle
     def problem(reason: Reason, text: str, pending: Pending | None = None) -> Problem:
         return Problem(consumer, reason, text, pending)
 
-    offers = {origin: offer for origin, offer in fleet.offers.items() if origin.cluster != consumer}
+    others = {origin: offer for origin, offer in fleet.offers.items() if origin.cluster != consumer}
+    offers = {origin: offer for origin, offer in others.items() if fleet.is_offered(consumer, origin)}
     serving = [origin for origin, offer in offers.items() if offer.serves(port)]
     if serving and asked.local:
         text = "internalTrafficPolicy: Local keeps Pods from endpoints of other clusters"
@@ -446,6 +457,10 @@ def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fle
     if serving:
         text = f"{_clusters(serving)} is not ready, whether its endpoints still answer is not known"
         return problem(Reason.PROVIDER_NOT_READY, text)
+    withheld = [origin for origin, offer in others.items() if offer.serves(port)]
+    if withheld:
+        text = f"no ready endpoint in its tiers; those of {_clusters(withheld)} are not offered to it, see {wk.TIERS}"
+        return problem(Reason.NOT_OFFERED, text)
     held = _held(consumer, fleet)
     ready = [origin for origin, offer in fleet.offers.items() if offer.serves(None)]
     if ready and port is not None:
@@ -514,6 +529,19 @@ def _notes(consumers: Sequence[str], asked: _Service, fleet: _Fleet) -> Iterable
             there = set().union(*(where[hostname] for hostname in twice))
             yield f"hostname {_names(twice)} is in {_names(sorted(there))}, its name resolves to endpoints of each"
     yield from _hints(consumers, fleet)
+    yield from _selections(consumers, fleet)
+
+
+def _selections(consumers: Sequence[str], fleet: _Fleet) -> Iterable[str]:
+    """What people who wrote tiers do not get as they wrote it. Nothing that a hand-back changes by itself."""
+    decided = {one: decision for one in consumers if (decision := fleet.decision(one)) is not None and decision.known}
+    if bad := [one for one, decision in decided.items() if not decision.is_good and decision.whole]:
+        yield f"no tier of {_names(bad)} is good enough, all of its tiers are offered"
+    kept = {cluster: None for decision in decided.values() for cluster in decision.last_resort}
+    if kept:
+        yield f"{_names(sorted(kept))} is drained, and is offered as no other cluster has a ready endpoint"
+    if own := [one for one, decision in decided.items() if decision.own_is_later]:
+        yield f"{_names(own)} has endpoints of its own, which answer there whatever the tiers are"
 
 
 def _hints(consumers: Sequence[str], fleet: _Fleet) -> Iterable[str]:

@@ -11,6 +11,7 @@ from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import ADDRESS_RULES, AddressRules
 from mcs_controller.domain.collect import free_name
+from mcs_controller.domain.endpoint_selection import endpoints_in
 from mcs_controller.domain.naming import (
     dispatched_slice_name,
     dispatched_slice_names,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.addresses import Finding
     from mcs_controller.domain.collect import FindWork
+    from mcs_controller.domain.endpoint_selection import Decision
 
     FindByCopyName = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""
@@ -116,6 +118,7 @@ class DispatchContext:
         find_by_copy_name: finds dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
         policy: see there.
+        decision: what a consumer of a service is offered; None for everything.
     """
 
     service: Callable[[tuple[str, str]], MultiClusterService | None]
@@ -126,6 +129,7 @@ class DispatchContext:
     find_by_copy_name: FindByCopyName
     new_id: Callable[[], str]
     policy: DispatchPolicy
+    decision: Callable[[MultiClusterService, str], Decision | None] = lambda _, __: None
 
 
 def plan_dispatch(
@@ -223,7 +227,8 @@ def _plan_copies(
         observed = there or context.find(namespace, name)
         if observed is None and not making:
             continue
-        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, content)
+        offered = _select(content, context.decision(mcs, consumer), origin, there)
+        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, offered)
         try:
             write = plan_work(intent, observed, context.new_id)
         except WorkTerminating:
@@ -245,6 +250,22 @@ def _restrict(content: JsonObject, mcs: MultiClusterService, context: DispatchCo
     ports = expose(mcs.ports, context.template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
     content["ports"] = list(ports.exposed)
     return ports
+
+
+def _select(content: JsonObject, decision: Decision | None, origin: SliceRef, there: Work | None) -> JsonObject:
+    """The slice with those of its endpoints that the consumer is offered.
+
+    A copy stays, be it empty: to fill one is quicker than to make one, and needs no room that may be gone by then.
+    """
+    if decision is None or not content.get("endpoints"):
+        return content
+    addresses = decision.offers(origin)
+    if not decision.known:
+        addresses = frozenset(one.address for one in endpoints_in(there, origin)) if there is not None else frozenset()
+    if addresses is None:
+        return content
+    offered = [one for one in content["endpoints"] if one["addresses"] and one["addresses"][0] in addresses]
+    return {**content, "endpoints": offered}
 
 
 def release_collected(work: Work) -> PatchWork | None:

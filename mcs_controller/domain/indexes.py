@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.tiers import is_drained
 from mcs_controller.domain.works import Role, cluster_of, origin_of, role_of, service_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
+    from mcs_controller.api.cluster import Cluster
     from mcs_controller.api.core import EndpointSlice
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
@@ -34,6 +36,12 @@ BY_CLUSTER = "cluster"
 """MultiClusterServices by the names of their clusters; those with an empty list under `EVERY_CLUSTER` too."""
 
 EVERY_CLUSTER = "*"
+
+BY_NAMESPACE = "namespace"
+"""MultiClusterServices by their namespaces."""
+
+BY_DRAIN = "drain"
+"""Clusters that are drained for all services, under True."""
 
 
 def _work_service(work: Work) -> Iterable[Hashable]:
@@ -64,6 +72,14 @@ def _service_clusters(mcs: MultiClusterService) -> Iterable[Hashable]:
     return (*named, EVERY_CLUSTER) if mcs.providers is None or mcs.consumers is None else named
 
 
+def _service_namespace(mcs: MultiClusterService) -> Iterable[Hashable]:
+    return (mcs.metadata.namespace,)
+
+
+def _drained(cluster: Cluster) -> Iterable[Hashable]:
+    return (True,) if is_drained(cluster) else ()
+
+
 def _slice_service(slice_: EndpointSlice) -> Iterable[Hashable]:
     name = slice_.metadata.labels.get(wk.SERVICE_NAME)
     return ((slice_.metadata.namespace, name),) if name else ()
@@ -75,5 +91,9 @@ WORK_INDEXES: Mapping[str, Callable[[Work], Iterable[Hashable]]] = {
     BY_TARGET: _work_target,
     BY_PROVIDER: _work_provider,
 }
-SERVICE_INDEXES: Mapping[str, Callable[[MultiClusterService], Iterable[Hashable]]] = {BY_CLUSTER: _service_clusters}
+SERVICE_INDEXES: Mapping[str, Callable[[MultiClusterService], Iterable[Hashable]]] = {
+    BY_CLUSTER: _service_clusters,
+    BY_NAMESPACE: _service_namespace,
+}
+CLUSTER_INDEXES: Mapping[str, Callable[[Cluster], Iterable[Hashable]]] = {BY_DRAIN: _drained}
 SLICE_INDEXES: Mapping[str, Callable[[EndpointSlice], Iterable[Hashable]]] = {BY_SERVICE: _slice_service}

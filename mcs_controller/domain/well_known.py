@@ -28,6 +28,18 @@ PROVISION_NAME: Final = "endpointslice.karmada.io/provision-name"
 WITHDRAW_AFTER: Final = "multiclusterservice.karmada.io/withdraw-not-ready-after"
 """Ours, set by users on a MultiClusterService: `--withdraw-not-ready-after` for this service alone."""
 
+TIERS: Final = "multiclusterservice.karmada.io/tiers"
+TIER_MINIMUM: Final = "multiclusterservice.karmada.io/tier-minimum"
+TIER_STRICT: Final = "multiclusterservice.karmada.io/tier-strict"
+HAND_BACK_AFTER: Final = "multiclusterservice.karmada.io/hand-back-after"
+HAND_BACK_STEP: Final = "multiclusterservice.karmada.io/hand-back-step"
+HAND_BACK_EVERY: Final = "multiclusterservice.karmada.io/hand-back-every"
+DRAIN: Final = "multiclusterservice.karmada.io/drain"
+"""Ours, set by users on a MultiClusterService, or its Namespace: which provider answers a consumer, see `tiers`.
+
+The last one also on a Cluster, as a label or the key of a taint.
+"""
+
 TAKE_OVER: Final = "multiclusterservice.karmada.io/take-over-member-from"
 REMOVE_STALE: Final = "multiclusterservice.karmada.io/remove-stale-objects"
 """Ours, set by users on a Cluster to confirm what its conditions `MemberOwned` and `StaleObjectsRemoved` ask about."""
@@ -133,6 +145,7 @@ COLLECT_CONTROLLER: Final = "endpointslice-collect-controller"
 SLICE_COLLECT_CONTROLLER: Final = "endpointslice-collect"
 DISPATCH_CONTROLLER: Final = "endpointslice-dispatch-controller"
 STATUS_CONTROLLER: Final = "multiclusterservice-status-controller"
+SELECTION_CONTROLLER: Final = "endpoint-selection-controller"
 
 # --- binding and execution (contract 4.2, 4.3, 4.6) ----------------------------------------------------------------
 

@@ -7,6 +7,7 @@ a Service that is gone. The verdict over all slices of a service is `service_sta
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from informers.meta import ObjectKey
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.dispatch import DispatchPlan, DispatchPolicy
     from mcs_controller.domain.works import SliceRef
+    from mcs_controller.reconcilers.endpoint_selection import EndpointSelection
     from mcs_controller.reconcilers.propagation import PropagationTimes
     from mcs_controller.reconcilers.service_status import StatusAggregator
     from mcs_controller.reconcilers.writes import Failures, ReservedWorks
@@ -57,9 +59,24 @@ class SliceDispatch:
         new_id: Callable[[], str],
         policy: DispatchPolicy,
         propagation: PropagationTimes,
+        selection: EndpointSelection,
         clock: Clock,
     ) -> None:
-        """`templates` are the Services of the control plane; outcomes are reported to `aggregator`."""
+        """Args.
+
+        Args:
+            works: all Works, and where to write them.
+            services: all MultiClusterServices.
+            clusters: all Clusters.
+            templates: Services of the control plane.
+            aggregator: where outcomes are reported.
+            new_id: see `plan_work`.
+            policy: what the flags say.
+            propagation: measures how long changes take.
+            selection: knows what each consumer is offered, and what of a service's rules cannot be understood.
+            clock: for withdrawals.
+        """
+        self._selection = selection
         self.propagation = propagation
         self._works = works
         self._services = services
@@ -76,6 +93,7 @@ class SliceDispatch:
             find_by_copy_name=lambda target: works.store.by_index(BY_TARGET, target),
             new_id=new_id,
             policy=policy,
+            decision=selection.decision,
         )
         self._gone_since: dict[tuple[str, str], float] = {}
         """When each Service that a MultiClusterService names was first missed, by the monotonic clock.
@@ -89,7 +107,12 @@ class SliceDispatch:
         if collected is None:
             collected = store.by_index(BY_ORIGIN, (Role.COLLECTED, origin))
         copies = store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin))
-        return plan_dispatch(origin, collected, copies, self._context, self._clock.utcnow())
+        plan = plan_dispatch(origin, collected, copies, self._context, self._clock.utcnow())
+        mcs = self._services.get(ObjectKey(*plan.service)) if plan.service is not None else None
+        problems = self._selection.rules(mcs).problems if mcs is not None else ()
+        if not problems:
+            return plan
+        return replace(plan, problem="; ".join(one for one in (plan.problem, *problems) if one is not None))
 
     def report(self, origin: SliceRef, plan: DispatchPlan, failures: Failures, withheld: Sequence[str] = ()) -> None:
         """Tell how dispatching the slice ended, and why some copies were not written."""

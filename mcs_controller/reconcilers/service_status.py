@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.availability import Problem
     from mcs_controller.domain.conditions import Note
+    from mcs_controller.domain.endpoint_selection import Decision
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -182,6 +183,7 @@ class ServiceStatusReconciler:
         bindings: Store[ResourceBinding] | None,
         templates: Store[Service],
         own: OwnSlices | None,
+        decision: Callable[[MultiClusterService, str], Decision | None] = lambda _, __: None,
         is_silent: Callable[[str], bool] = lambda _: False,
         recorder: Recorder,
         clock: Clock,
@@ -196,6 +198,7 @@ class ServiceStatusReconciler:
             bindings: all of them; None if somebody else makes them, and says what became of the Service.
             templates: the Services of the control plane.
             own: the slices that consumers have of their own; None if they cannot be watched from here.
+            decision: what a consumer of a service is offered; None for everything.
             is_silent: whether a consumer has not answered for so long that nothing of it is about to settle.
             recorder: for events.
             clock: for times, and for what may still be on its way.
@@ -207,6 +210,7 @@ class ServiceStatusReconciler:
         self._bindings = bindings
         self._templates = templates
         self._own = own
+        self._decision = decision
         self._is_silent = is_silent
         self._watched: set[str] = set()
         self._judges = {
@@ -323,6 +327,7 @@ class ServiceStatusReconciler:
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._own.is_stale if self._own is not None else lambda _: False,
             is_silent=self._is_silent,
+            decision=lambda consumer: self._decision(mcs, consumer),
         )
         pending = [
             one.pending for one in found.problems if one.pending and not self._is_silent(one.consumer)

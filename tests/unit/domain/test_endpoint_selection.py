@@ -102,7 +102,7 @@ def some(prefix: str, count: int) -> set[str]:
 def test_the_first_tier_that_is_good_enough_is_offered_and_no_later_one() -> None:
     world = World((("me",), ("m1",), ("m2", "m3")), ready={"m1": some("a", 2), "m2": some("b", 2), "m3": some("c", 2)})
     decision = world.settle().decision
-    assert (decision.tier, decision.is_good, decision.whole) == (1, True, {"m1"})
+    assert (decision.tier, decision.is_good, set(decision.whole)) == (1, True, {"m1"})
     assert world.held == {"m1": some("a", 2), "m2": set(), "m3": set()}
 
 
@@ -114,7 +114,7 @@ def test_a_tier_below_the_minimum_is_kept_and_the_next_is_added() -> None:
         unready={"m1": some("d", 9)},
     )
     decision = world.decide().decision
-    assert (decision.tier, decision.is_good, decision.whole) == (1, True, {"m1", "m2"})
+    assert (decision.tier, decision.is_good, set(decision.whole)) == (1, True, {"m1", "m2"})
 
 
 def test_if_no_tier_is_good_enough_all_are_offered() -> None:
@@ -122,7 +122,7 @@ def test_if_no_tier_is_good_enough_all_are_offered() -> None:
         (("m1",), ("m2",)), rules=replace(RULES, minimum=Minimum(9)), ready={"m1": some("a", 1), "m2": some("b", 1)}
     )
     decision = world.decide().decision
-    assert (decision.is_good, decision.whole) == (False, {"m1", "m2"})
+    assert (decision.is_good, set(decision.whole)) == (False, {"m1", "m2"})
 
 
 def test_the_next_tier_is_offered_at_once_and_handed_back_in_steps() -> None:
@@ -142,6 +142,15 @@ def test_the_next_tier_is_offered_at_once_and_handed_back_in_steps() -> None:
         left.append(len(world.held["m2"]))
     assert left == [14, 6, 2, 0, 0, 0, 0, 0]
     assert world.held["m1"] == some("a", 2)
+
+
+def test_the_smallest_step_comes_to_an_end() -> None:
+    world = World((("m1",), ("m2",)), rules=replace(RULES, hand_back_step=0.01), ready={"m1": some("a", 2)})
+    world.ready["m2"] = world.held["m2"] = some("b", 5)
+    for _ in range(8):
+        world.settle()
+        world.now += 30
+    assert world.held["m2"] == set()
 
 
 def test_a_tier_that_comes_and_goes_hands_nothing_back() -> None:

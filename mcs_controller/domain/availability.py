@@ -535,7 +535,7 @@ def _notes(consumers: Sequence[str], asked: _Service, fleet: _Fleet) -> Iterable
 def _selections(consumers: Sequence[str], fleet: _Fleet) -> Iterable[str]:
     """What people who wrote tiers do not get as they wrote it. Nothing that a hand-back changes by itself."""
     decided = {one: decision for one in consumers if (decision := fleet.decision(one)) is not None and decision.known}
-    if bad := [one for one, decision in decided.items() if not decision.is_good and decision.whole]:
+    if bad := [one for one, decision in decided.items() if decision.is_short]:
         yield f"no tier of {_names(bad)} is good enough, all of its tiers are offered"
     kept = {cluster: None for decision in decided.values() for cluster in decision.last_resort}
     if kept:

@@ -96,6 +96,7 @@ class Decision:
         kept: of other clusters, the addresses that are still offered.
         later: how many ready endpoints of later tiers, or drained clusters, are offered.
         last_resort: drained clusters that are offered, as no other has a ready endpoint.
+        is_short: whether there are ready endpoints in its tiers, but in no tier enough.
         own_is_later: whether the consumer has ready endpoints of its own that no tier, or a later one, has.
         known: whether anything was decided. If not, each copy keeps the endpoints that it has.
     """
@@ -106,6 +107,7 @@ class Decision:
     kept: Mapping[SliceRef, frozenset[str]] = field(default_factory=dict)
     later: int = 0
     last_resort: tuple[str, ...] = ()
+    is_short: bool = False
     own_is_later: bool = False
     known: bool = True
 
@@ -158,7 +160,8 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
     counts = _count(view)
     place, is_good = _place(rules, view.tiers, counts)
     prefix = {name for _, names in view.tiers.tiers[: place + 1] for name in names}
-    last_resort = view.tiers.drained if not any(counts[name].ready for name in prefix) else ()
+    some_ready = any(counts[name].ready for name in prefix)
+    last_resort = view.tiers.drained if not some_ready else ()
     prefix.update(last_resort)
     own_is_later = counts[view.name].ready > 0 and view.name not in prefix
     prefix.discard(view.name)
@@ -193,6 +196,7 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
         kept={one: frozenset(those) for one, those in kept.items()},
         later=offered,
         last_resort=last_resort,
+        is_short=some_ready and not is_good,
         own_is_later=own_is_later,
     )
     return Decided(decision, progress, look_again)

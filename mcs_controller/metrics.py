@@ -209,8 +209,8 @@ class ServiceMetrics(Collector):
 
 
 _COUNTS_TEXTS = (
-    "Endpoints of the provider; of a dual-stack Service one for each address of a Pod.",
-    "Ready endpoints of the provider.",
+    "Endpoints of the provider that the consumer is offered; of a dual-stack Service one for each address of a Pod.",
+    "Ready endpoints of the provider that the consumer is offered.",
     "Ready endpoints that the consumer has taken.",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from informers.patches import plan_remove_finalizer
 from mcs_controller.api.common import parse_time
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
     FindByCopyName = Callable[[Target], Sequence[Work]]
     """The dispatched Works that make that slice in a consumer."""
+
+
+_SELECTION_MARKS: Final = frozenset({wk.TIER, wk.OFFERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +230,10 @@ def _plan_copies(
         observed = there or context.find(namespace, name)
         if observed is None and not making:
             continue
-        offered = _select(content, context.decision(mcs, consumer), origin, there)
-        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, offered)
+        decision = context.decision(mcs, consumer)
+        marks = _selection_marks(decision, origin, there)
+        offered = _select(content, decision, origin, there)
+        intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, offered, marks)
         try:
             write = plan_work(intent, observed, context.new_id)
         except WorkTerminating:
@@ -266,6 +271,19 @@ def _select(content: JsonObject, decision: Decision | None, origin: SliceRef, th
         return content
     offered = [one for one in content["endpoints"] if one["addresses"] and one["addresses"][0] in addresses]
     return {**content, "endpoints": offered}
+
+
+def _selection_marks(decision: Decision | None, origin: SliceRef, there: Work | None) -> dict[str, str]:
+    """The annotations of a dispatched Work that tell of tiers. As long as nothing is decided they stay as they are."""
+    if decision is None:
+        return {}
+    if decision.known:
+        addresses = decision.offers(origin)
+        how = wk.OFFERED_WHOLE if addresses is None else wk.OFFERED_PART if addresses else wk.OFFERED_NONE
+        return {wk.TIER: decision.tier_of.get(origin.cluster, wk.TIER_NONE), wk.OFFERED: how}
+    if there is None:
+        return {wk.TIER: wk.TIER_NONE, wk.OFFERED: wk.OFFERED_NONE}
+    return {key: there.metadata.annotations[key] for key in _SELECTION_MARKS & there.metadata.annotations.keys()}
 
 
 def release_collected(work: Work) -> PatchWork | None:
@@ -342,9 +360,15 @@ def _copy_names(origin: SliceRef, source: Work) -> Iterator[str]:
 
 
 def _dispatched_intent(
-    namespace: str, name: str, slice_name: str, origin: SliceRef, mcs: MultiClusterService, content: JsonObject
+    namespace: str,
+    name: str,
+    slice_name: str,
+    origin: SliceRef,
+    mcs: MultiClusterService,
+    content: JsonObject,
+    marks: dict[str, str],
 ) -> WorkIntent:
-    annotations = {wk.PROVISION_CLUSTER: origin.cluster}
+    annotations = {wk.PROVISION_CLUSTER: origin.cluster, **marks}
     if slice_name != dispatched_slice_name(origin.cluster, origin.name):
         annotations[wk.PROVISION_NAME] = origin.name
     metadata: JsonObject = {
@@ -369,5 +393,6 @@ def _dispatched_intent(
         },
         labels={wk.MCS_NAMESPACE: mcs.metadata.namespace, wk.MCS_NAME: mcs.metadata.name},
         annotations=annotations,
+        without_annotations=_SELECTION_MARKS - marks.keys(),
         finalizers=(wk.EXECUTION_FINALIZER,),
     )

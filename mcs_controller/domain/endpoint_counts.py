@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.availability import endpoints_of
 from mcs_controller.domain.selection import consumers_of, providers_of
 from mcs_controller.domain.service_delivery import was_taken
@@ -29,7 +30,7 @@ class Counts(NamedTuple):
     """Endpoints of one pair.
 
     Attributes:
-        wanted: all in the provider's slices.
+        wanted: all in the provider's slices, of those that the consumer is offered.
         ready: of these, those that are ready.
         delivered: ready ones in copies that the consumer has taken.
     """
@@ -60,9 +61,11 @@ def count_endpoints(
 ) -> dict[Pair, Counts]:
     """Of each provider and each other cluster that consumes, as far as they are registered.
 
-    `works` are those of the service, and `read` may remember what it read.
+    Of a slice of which the consumer is offered a part, by its tiers, this part is what is wanted. `works` are those of
+    the service, and `read` may remember what it read.
     """
     offered: defaultdict[str, dict[SliceRef, SliceCounts]] = defaultdict(dict)
+    parts: dict[tuple[str, SliceRef], SliceCounts] = {}
     copies: defaultdict[str, dict[SliceRef, int]] = defaultdict(dict)
     for work in works:
         origin = origin_of(work)
@@ -70,14 +73,23 @@ def count_endpoints(
             continue
         if role_of(work) is Role.COLLECTED:
             offered[origin.cluster][origin] = read(work)
-        elif was_taken(work):
-            copies[cluster_of(work) or ""][origin] = read(work).ready
-    return {
-        Pair(provider, consumer): Counts(
-            sum(one.total for one in offered[provider].values()),
-            sum(one.ready for one in offered[provider].values()),
+            continue
+        consumer = cluster_of(work) or ""
+        if work.metadata.annotations.get(wk.OFFERED, wk.OFFERED_WHOLE) != wk.OFFERED_WHOLE:
+            parts[consumer, origin] = read(work)
+        if was_taken(work):
+            copies[consumer][origin] = read(work).ready
+
+    def count(provider: str, consumer: str) -> Counts:
+        wanted = [parts.get((consumer, origin), counts) for origin, counts in offered[provider].items()]
+        return Counts(
+            sum(one.total for one in wanted),
+            sum(one.ready for one in wanted),
             sum(copies[consumer].get(origin, 0) for origin in offered[provider]),
         )
+
+    return {
+        Pair(provider, consumer): count(provider, consumer)
         for provider in _registered(providers_of(mcs, clusters), clusters)
         for consumer in _registered(consumers_of(mcs, clusters), clusters)
         if provider != consumer

@@ -94,6 +94,7 @@ class Decision:
         is_good: whether that tier is good enough.
         whole: clusters all of whose endpoints are offered.
         kept: of other clusters, the addresses that are still offered.
+        tier_of: of each cluster that is in a tier, the tier as it is written; of a drained one, that it is.
         later: how many ready endpoints of later tiers, or drained clusters, are offered.
         last_resort: drained clusters that are offered, as no other has a ready endpoint.
         is_short: whether there are ready endpoints in its tiers, but in no tier enough.
@@ -105,11 +106,20 @@ class Decision:
     is_good: bool = False
     whole: frozenset[str] = frozenset()
     kept: Mapping[SliceRef, frozenset[str]] = field(default_factory=dict)
+    tier_of: Mapping[str, str] = field(default_factory=dict)
     later: int = 0
     last_resort: tuple[str, ...] = ()
     is_short: bool = False
     own_is_later: bool = False
     known: bool = True
+
+    def differs(self, before: Decision, origin: SliceRef) -> bool:
+        """Whether the copy of the slice is to be another one than by the decision before."""
+        return (
+            not before.known
+            or self.offers(origin) != before.offers(origin)
+            or self.tier_of.get(origin.cluster) != before.tier_of.get(origin.cluster)
+        )
 
     def offers(self, origin: SliceRef) -> frozenset[str] | None:
         """The addresses of the slice that are offered; None for all."""
@@ -194,6 +204,10 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
         is_good=is_good,
         whole=frozenset(whole),
         kept={one: frozenset(those) for one, those in kept.items()},
+        tier_of={
+            **{name: text for text, names in view.tiers.tiers for name in names},
+            **dict.fromkeys(view.tiers.drained, wk.TIER_DRAINED),
+        },
         later=offered,
         last_resort=last_resort,
         is_short=some_ready and not is_good,

@@ -40,6 +40,17 @@ DRAIN: Final = "multiclusterservice.karmada.io/drain"
 The last one also on a Cluster, as a label or the key of a taint.
 """
 
+TIER: Final = "multiclusterservice.karmada.io/tier"
+TIER_DRAINED: Final = "drained"
+TIER_NONE: Final = "none"
+OFFERED: Final = "multiclusterservice.karmada.io/offered"
+OFFERED_WHOLE: Final = "whole"
+OFFERED_PART: Final = "part"
+OFFERED_NONE: Final = "none"
+"""Ours, on a dispatched Work of a service with tiers: the tier that the provider is in, as it is written, and how much
+of the provider's slice the consumer is offered.
+"""
+
 TAKE_OVER: Final = "multiclusterservice.karmada.io/take-over-member-from"
 REMOVE_STALE: Final = "multiclusterservice.karmada.io/remove-stale-objects"
 """Ours, set by users on a Cluster to confirm what its conditions `MemberOwned` and `StaleObjectsRemoved` ask about."""

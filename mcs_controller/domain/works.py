@@ -80,6 +80,7 @@ class WorkIntent:
         manifest: the object it carries, before pruning. The caller gives it away.
         source_uid: uid of the object that the manifest was made of; empty if there is none.
         without_labels: keys that go, if they are there.
+        without_annotations: the same.
         suspend_dispatching: None leaves the flag out.
         preserve_resources_on_deletion: None leaves the flag out.
         owner: set at creation only.
@@ -92,6 +93,7 @@ class WorkIntent:
     labels: Mapping[str, str] = field(default_factory=dict)
     without_labels: frozenset[str] = frozenset()
     annotations: Mapping[str, str] = field(default_factory=dict)
+    without_annotations: frozenset[str] = frozenset()
     finalizers: tuple[str, ...] = ()
     suspend_dispatching: bool | None = None
     preserve_resources_on_deletion: bool | None = None
@@ -335,7 +337,8 @@ def _create(intent: WorkIntent, labels: dict[str, str], spec: JsonObject) -> Cre
 def _patch(intent: WorkIntent, observed: Work, labels: dict[str, str], spec: JsonObject) -> PatchWork | None:
     meta = observed.metadata
     body: JsonObject = {}
-    metadata = changed_marks(meta, labels, {**meta.annotations, **intent.annotations})
+    annotations = {key: text for key, text in meta.annotations.items() if key not in intent.without_annotations}
+    metadata = changed_marks(meta, labels, {**annotations, **intent.annotations})
     finalizers = sorted({*meta.finalizers, *intent.finalizers})
     if not set(finalizers) <= set(meta.finalizers):
         metadata["finalizers"] = finalizers

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcs_controller.diagnosis.world import (
     CLUSTERS,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mcs_controller.diagnosis.world import Object, World
+
+NOT_SELECTED: Final = "not offered by its tiers"
+PARTLY_SELECTED: Final = "offered in part: handed back, or drained"
 
 _LEFT_OUT = ("Skipped:", "Note:")
 """How messages of conditions begin what is true although the condition is True."""
@@ -53,7 +56,8 @@ class Route:
         consumer: where they are sent.
         offered: what was collected of the provider.
         delivered: what the consumer has applied.
-        state: `ok`, or what stands between the two.
+        tier: of a service with tiers, the consumer's tier that the provider is in; else empty.
+        state: `ok`, what the tiers decide, or what stands between the two.
         collected: when a collected Work was last written.
         dispatched: when a dispatched Work was.
     """
@@ -62,9 +66,15 @@ class Route:
     consumer: str
     offered: Endpoints
     delivered: Endpoints
+    tier: str
     state: str
     collected: datetime | None
     dispatched: datetime | None
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the consumer has what it is to have of this provider."""
+        return self.state in ("ok", NOT_SELECTED, PARTLY_SELECTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +229,7 @@ def _routes(
                 consumer=consumer,
                 offered=endpoints(theirs),
                 delivered=endpoints(applied),
+                tier=next((marks[wk.TIER] for one in sent if wk.TIER in (marks := annotations_of(one))), ""),
                 state=_state(theirs, sent, [clusters[provider], clusters[consumer]]),
                 collected=latest(map(written, collected)),
                 dispatched=latest(map(written, sent)),
@@ -238,7 +249,11 @@ def _state(offered: Sequence[Object], sent: Sequence[Object], clusters: Sequence
         applied = condition(work, wk.APPLIED)
         if text(applied, "status") != "True":
             return f"not applied: {text(applied, 'message') or 'no answer yet'}"
-    return "ok" if fingerprint(map(manifest, sent)) == fingerprint(offered) else "differs from what is offered"
+    how = {annotations_of(work).get(wk.OFFERED, wk.OFFERED_WHOLE) for work in sent}
+    held, there = fingerprint(map(manifest, sent)), fingerprint(offered)
+    if not (held <= there if how - {wk.OFFERED_WHOLE} else held == there):
+        return "differs from what is offered"
+    return "ok" if how == {wk.OFFERED_WHOLE} else NOT_SELECTED if how == {wk.OFFERED_NONE} else PARTLY_SELECTED
 
 
 def _notes(mcs: Object) -> Iterator[str]:

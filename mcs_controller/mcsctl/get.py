@@ -11,7 +11,7 @@ import click
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.mcsctl.access import Access, AccessOptions
-from mcs_controller.mcsctl.chain import age, rows
+from mcs_controller.mcsctl.chain import NOT_SELECTED, age, rows
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import Reader
 from mcs_controller.mcsctl.render import dump
@@ -136,7 +136,7 @@ def _narrow(found: Sequence[ServiceRow], now: datetime, *, terminal: bool) -> Ta
 
     made = table("NAMESPACE", "NAME", "PROVIDERS", "CONSUMERS", "ENDPOINTS", "CHANGED", "SKIPPED OR FAILING")
     for row in found:
-        routes = sorted(row.routes or (), key=lambda one: one.state == "ok")
+        routes = sorted(row.routes or (), key=lambda one: (one.is_fine, one.state == NOT_SELECTED))
         texts = [cell(f"{one.provider} → {one.consumer} {one.delivered}", _style(one)) for one in routes[:_MAX_ROUTES]]
         if more := len(routes) - _MAX_ROUTES:
             texts += [cell(f"{more} more (-o wide)")] * (more > 0)
@@ -155,24 +155,23 @@ def _narrow(found: Sequence[ServiceRow], now: datetime, *, terminal: bool) -> Ta
 def _wide(found: Sequence[ServiceRow], now: datetime) -> Table:
     from mcs_controller.mcsctl.tables import cell, table
 
-    made = table(
-        "NAMESPACE", "NAME", "PROVIDER", "CONSUMER", "OFFERED", "DELIVERED", "COLLECTED", "DISPATCHED", "STATE", "NOTES"
-    )
+    columns = "OFFERED", "DELIVERED", "COLLECTED", "DISPATCHED", "TIER", "STATE", "NOTES"
+    made = table("NAMESPACE", "NAME", "PROVIDER", "CONSUMER", *columns)
     for row in found:
         notes = "; ".join(row.notes)
         for one in row.routes or ():
-            times = (age(one.collected, now), age(one.dispatched, now))
-            values = (row.namespace, row.name, one.provider, one.consumer, one.offered, one.delivered, *times)
+            last = (age(one.collected, now), age(one.dispatched, now), one.tier or "-")
+            values = (row.namespace, row.name, one.provider, one.consumer, one.offered, one.delivered, *last)
             made.add_row(*map(cell, values), cell(one.state, _style(one)), cell(notes))
         if not row.routes:
             unknown = "-" if row.routes is not None else "?"
-            made.add_row(cell(row.namespace), cell(row.name), *[cell(unknown)] * 7, cell(notes))
+            made.add_row(cell(row.namespace), cell(row.name), *[cell(unknown)] * 8, cell(notes))
     return made
 
 
 def _reasons(routes: Sequence[Route]) -> Sequence[str]:
     """What stands between, each once."""
-    return list(dict.fromkeys(one.state for one in routes if one.state != "ok"))
+    return list(dict.fromkeys(one.state for one in routes if not one.is_fine))
 
 
 def _names(names: Sequence[str]) -> str:
@@ -180,6 +179,8 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _style(route: Route) -> str:
-    if route.state != "ok":
+    if not route.is_fine:
         return "red"
+    if route.state == NOT_SELECTED:
+        return "dim"
     return "green" if route.delivered.ready else "yellow"

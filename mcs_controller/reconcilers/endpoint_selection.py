@@ -145,11 +145,7 @@ class EndpointSelection:
             origins = self._origins(request)
             self._tell(
                 request,
-                (
-                    origin
-                    for origin in origins
-                    if any(not old.known or old.offers(origin) != new.offers(origin) for old, new in changed.values())
-                ),
+                (origin for origin in origins if any(new.differs(old, origin) for old, new in changed.values())),
             )
         return Result(
             requeue_after=min((one.look_again for one in after.values() if one.look_again is not None), default=None)

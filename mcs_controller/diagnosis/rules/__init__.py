@@ -11,6 +11,7 @@ from mcs_controller.diagnosis.rules import declaration as declaration
 from mcs_controller.diagnosis.rules import delivery as delivery
 from mcs_controller.diagnosis.rules import installation as installation
 from mcs_controller.diagnosis.rules import provider as provider
+from mcs_controller.diagnosis.rules import selection as selection
 from mcs_controller.diagnosis.rules import traffic as traffic
 from mcs_controller.diagnosis.rules.rule import RULES as RULES
 from mcs_controller.diagnosis.rules.rule import Rule as Rule

@@ -117,6 +117,11 @@ def dispatched_work(world: World, provider: str, consumer: str, slice_: Object) 
     return None
 
 
+def offered(work: Object | None) -> str:
+    """How much of a provider's slice the consumer of a dispatched Work is offered, by its tiers."""
+    return annotations_of(work or {}).get(wk.OFFERED, wk.OFFERED_WHOLE)
+
+
 def _carries_slice(work: Object, name: str) -> bool:
     manifest = manifest_of(work)
     return text(manifest, "kind") == wk.SLICE_KIND and text(manifest, "metadata", "name") == name

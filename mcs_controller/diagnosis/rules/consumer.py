@@ -11,9 +11,14 @@ from mcs_controller.diagnosis.rules.chain import (
     all_endpoints,
     by_age,
     copied_slices,
+    dispatched_work,
+    endpoints_of,
     is_about,
     kubectl,
+    manifest_of,
+    offered,
     own_slices,
+    works_in,
 )
 from mcs_controller.diagnosis.rules.delivery import NOT_DONE, member_object, refusals
 from mcs_controller.diagnosis.rules.leases import restart
@@ -120,7 +125,11 @@ def endpoints_missing(context: Context) -> Iterator[Finding]:
     """It compares addresses, not objects."""
     world, provider, consumer = context.world, context.provider, context.cluster
     own, there = own_slices(world, provider), copied_slices(world, provider, consumer)
-    if missing := all_endpoints(own, provider).keys() - all_endpoints(there, provider):
+    wanted: set[str] = set()
+    for one in own:
+        work = dispatched_work(world, provider, consumer, one)
+        wanted |= endpoints_of(one if offered(work) == wk.OFFERED_WHOLE else manifest_of(work or {}), provider).keys()
+    if missing := wanted - all_endpoints(there, provider).keys():
         yield context.found(
             ObjectRef(consumer, wk.SLICE_KIND, "", world.namespace),
             f"{len(missing)} addresses of {provider} are not in {consumer}",
@@ -284,8 +293,8 @@ def none_ready(context: Context) -> Iterator[Finding]:
 def mixed_endpoints(context: Context) -> Iterator[Finding]:
     """Kubernetes itself makes an empty slice for a selector that matches nothing."""
     world, consumer = context.world, context.cluster
-    if consumer in world.providers:
-        return
+    if consumer in world.providers or any(wk.OFFERED in annotations_of(one) for one in works_in(world, consumer)):
+        return  # with tiers they are meant to answer
     for one in own_slices(world, consumer):
         if addresses := all_endpoints([one], consumer):
             name, manager = text(one, "metadata", "name"), labels_of(one).get(wk.SLICE_MANAGED_BY, "nobody")

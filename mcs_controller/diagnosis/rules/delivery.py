@@ -16,6 +16,7 @@ from mcs_controller.diagnosis.rules.chain import (
     is_young,
     kubectl,
     manifest_of,
+    offered,
     own_slices,
     works_in,
 )
@@ -132,7 +133,9 @@ def work_behind(context: Context) -> Iterator[Finding]:
         wanted = _content(one, provider)
         if collected is not None and _content(manifest_of(collected), provider) != wanted:
             behind, hop = collected, "collected"
-        elif dispatched is not None and _differs(_content(manifest_of(dispatched), provider), wanted, world.mcs):
+        elif dispatched is not None and _differs(
+            _content(manifest_of(dispatched), provider), _offered(wanted, dispatched, provider), world.mcs
+        ):
             behind, hop = dispatched, "sent"
         else:
             continue
@@ -152,6 +155,14 @@ def _content(slice_: Object, provider: str) -> _Content:
     ports = [one for one in items(slice_, "ports") if isinstance(one, dict)]
     told = (f"{one.get('name') or ''} {one.get('protocol') or 'TCP'} {one.get('port')}".strip() for one in ports)
     return endpoints_of(slice_, provider), frozenset(told)
+
+
+def _offered(wanted: _Content, dispatched: Object, provider: str) -> _Content:
+    """What of the provider's the consumer is to have: of a part that it is offered, any endpoints of it."""
+    if offered(dispatched) == wk.OFFERED_WHOLE:
+        return wanted
+    held = _content(manifest_of(dispatched), provider)[0]
+    return {address: ready for address, ready in wanted[0].items() if address in held}, wanted[1]
 
 
 def _differs(held: _Content, wanted: _Content, mcs: Object | None) -> bool:

@@ -26,6 +26,7 @@ def row(**routes: str) -> ServiceRow:
                 consumer=consumer,
                 offered=Endpoints(2, 2),
                 delivered=Endpoints(1, 2),
+                tier="",
                 state=state,
                 collected=None,
                 dispatched=None,

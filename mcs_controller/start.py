@@ -166,8 +166,9 @@ def _shared_by_services(ctx: ControllerContext, own: ProviderInformers | None) -
         clusters=ctx.clusters.store,
         namespaces=ctx.cached(resources.NAMESPACES).store,
         own=own,
+        templates=ctx.services.store,
         flags=ctx.options.selection_defaults,
-        withdraw_after=ctx.options.withdraw_not_ready_after,
+        policy=_dispatch_policy(ctx),
         enqueue_slice=ctx.slice_requests.send,
         clock=ctx.clock,
     )
@@ -182,6 +183,15 @@ def _shared_by_services(ctx: ControllerContext, own: ProviderInformers | None) -
         enqueue_slice=ctx.slice_requests.send,
     )
     return _Served(services, aggregator, withdrawal, selection)
+
+
+def _dispatch_policy(ctx: ControllerContext) -> DispatchPolicy:
+    options = ctx.options
+    return DispatchPolicy(
+        strip_topology=options.strip_topology,
+        withdraw_after=options.withdraw_not_ready_after,
+        addresses=options.address_rules,
+    )
 
 
 def _start_slices(
@@ -205,11 +215,7 @@ def _start_slices(
             templates=ctx.services.store,
             aggregator=served.aggregator,
             new_id=new_id,
-            policy=DispatchPolicy(
-                strip_topology=options.strip_topology,
-                withdraw_after=options.withdraw_not_ready_after,
-                addresses=options.address_rules,
-            ),
+            policy=_dispatch_policy(ctx),
             propagation=PropagationTimes(pairs.pair, ctx.clock),
             selection=served.selection,
             clock=ctx.clock,
@@ -295,6 +301,7 @@ def _start_selection(
     controller.watch(served.services.informer, enqueue_object, content_changed)
     controller.watch(ctx.cached(resources.NAMESPACES).informer, selection.requests_for_namespace, content_changed)
     controller.watch(ctx.clusters.informer, selection.requests_for_cluster, cluster_changed)
+    controller.watch(ctx.services.informer, selection.requests_for_template, service_changed)
     controller.watch(ctx.works.informer, selection.requests_for_work, content_changed, urgent=endpoints_in_use_changed)
     if providers is not None:
         providers.add_queue(controller, selection.requests_for_slice, slice_changed, urgent=endpoints_in_use_changed)

@@ -6,12 +6,13 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from informers.errors import UNDECODABLE
 from informers.patches import plan_remove_finalizer
 from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import ADDRESS_RULES, AddressRules
 from mcs_controller.domain.collect import free_name
-from mcs_controller.domain.endpoint_selection import endpoints_in
+from mcs_controller.domain.endpoint_selection import Endpoint, endpoints_in
 from mcs_controller.domain.naming import (
     dispatched_slice_name,
     dispatched_slice_names,
@@ -177,7 +178,7 @@ def plan_dispatch(
         # What the numbers stand for is the Service's to say: the copies stay as they are.
         return plan
     content = source.manifests[0].decode()
-    ports = _restrict(content, mcs, context)
+    ports = _restrict(content, mcs, context.template, context.policy)
     if ports is not None and not ports.exposed:
         return replace(plan, copies=_delete_all(copies), ports=ports, look_again=None)
     addresses = context.policy.addresses.restrict(origin.cluster, content)
@@ -185,6 +186,25 @@ def plan_dispatch(
     triggered = _trigger_time(content)
     plan = replace(plan, copies=wanted, skips=skips, ports=ports, addresses=addresses)
     return replace(plan, triggered=triggered, consumers=consumers)
+
+
+def endpoints_to_dispatch(
+    collected: Work, origin: SliceRef, mcs: MultiClusterService, template: Service | None, policy: DispatchPolicy
+) -> tuple[Endpoint, ...]:
+    """The endpoints of a collected slice that consumers could have: none of a slice that has no listed port."""
+    try:
+        content = collected.manifests[0].decode() if collected.manifests else {}
+    except UNDECODABLE:
+        return ()
+    ports = _restrict(content, mcs, lambda _: template, policy)
+    if ports is not None and not ports.exposed:
+        return ()
+    policy.addresses.restrict(origin.cluster, content)
+    endpoints = [one for one in content.get("endpoints") or () if one.get("addresses")]
+    return tuple(
+        Endpoint(origin, one["addresses"][0], (one.get("conditions") or {}).get("ready") is not False)
+        for one in endpoints
+    )
 
 
 def _trigger_time(content: JsonObject) -> datetime | None:
@@ -245,14 +265,19 @@ def _plan_copies(
     return (*wanted, *_delete_all(stale)), tuple(skips), tuple(served)
 
 
-def _restrict(content: JsonObject, mcs: MultiClusterService, context: DispatchContext) -> Ports | None:
+def _restrict(
+    content: JsonObject,
+    mcs: MultiClusterService,
+    template: Callable[[tuple[str, str]], Service | None],
+    policy: DispatchPolicy,
+) -> Ports | None:
     """Take out of a collected slice what its consumers are not to see. Returns how the ports compare."""
-    if context.policy.strip_topology and content.get("endpoints"):
+    if policy.strip_topology and content.get("endpoints"):
         content["endpoints"] = without_topology(content["endpoints"])
     # A Service that nobody serves has a slice without endpoints and ports: nothing to compare, and nothing wrong.
     if not mcs.ports or not content.get("ports"):
         return None
-    ports = expose(mcs.ports, context.template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
+    ports = expose(mcs.ports, template((mcs.metadata.namespace, mcs.metadata.name)), content["ports"])
     content["ports"] = list(ports.exposed)
     return ports
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from informers.meta import ObjectKey
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.dispatch import endpoints_to_dispatch
 from mcs_controller.domain.endpoint_selection import (
     UNDECIDED,
     ConsumerView,
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from informers.cache.informer import Event
     from informers.cache.store import Store
     from mcs_controller.api.cluster import Cluster
-    from mcs_controller.api.core import EndpointSlice, Namespace
+    from mcs_controller.api.core import EndpointSlice, Namespace, Service
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
+    from mcs_controller.domain.dispatch import DispatchPolicy
     from mcs_controller.domain.endpoint_selection import Decision, Endpoint
     from mcs_controller.domain.tiers import RulesFound
     from mcs_controller.domain.works import SliceRef
@@ -62,8 +64,9 @@ class EndpointSelection:
         clusters: Store[Cluster],
         namespaces: Store[Namespace],
         own: ProviderInformers | None,
+        templates: Store[Service],
         flags: Mapping[str, str],
-        withdraw_after: float,
+        policy: DispatchPolicy,
         enqueue_slice: Callable[[ClusterRequest], None],
         clock: Clock,
     ) -> None:
@@ -75,8 +78,9 @@ class EndpointSelection:
             clusters: all Clusters, indexed by `BY_DRAIN`.
             namespaces: of the control plane, for defaults.
             own: slices of members, for those of consumers; None where nothing is collected.
+            templates: Services of the control plane.
             flags: values of annotations, for services that do not say them.
-            withdraw_after: see `DispatchPolicy`.
+            policy: what of a slice may be dispatched, and until when.
             enqueue_slice: has a slice looked at again.
             clock: for periods.
         """
@@ -87,10 +91,13 @@ class EndpointSelection:
         self._namespaces = namespaces
         self._own = own
         self._flags = flags
-        self._withdraw_after = withdraw_after
+        self._templates = templates
+        self._policy = policy
         self._enqueue_slice = enqueue_slice
         self._clock = clock
         self._decided: dict[Request, dict[str, Decided]] = {}
+        self._read: dict[Request, dict[SliceRef, tuple[object, tuple[Endpoint, ...]]]] = {}
+        """Endpoints that were read before, with what they were read from: most are the same the next time."""
         self._begun: dict[Request, float] = {}
         self._listeners: list[Callable[[Request], None]] = []
 
@@ -123,6 +130,7 @@ class EndpointSelection:
         found = self.rules(mcs) if mcs is not None and mcs.metadata.deletion_timestamp is None else None
         if mcs is None or found is None or (found.rules is None and not found.invalid):
             self._begun.pop(request, None)
+            self._read.pop(request, None)
             if self._decided.pop(request, None) is not None:
                 self._tell(request, self._origins(request))
             return Result()
@@ -184,7 +192,10 @@ class EndpointSelection:
 
         And in how many seconds the next provider's are withdrawn.
         """
-        period, _ = withdrawal_period(mcs, self._withdraw_after)
+        period, _ = withdrawal_period(mcs, self._policy.withdraw_after)
+        template = self._templates.get(ObjectKey(*_key(mcs)))
+        read = self._read.get(_key(mcs), {})
+        self._read[_key(mcs)] = kept = {}
         utcnow = self._clock.utcnow()
         source: list[Endpoint] = []
         dues: list[float] = []
@@ -193,13 +204,17 @@ class EndpointSelection:
             origin, role = origin_of(work), role_of(work)
             if origin is None or work.metadata.deletion_timestamp is not None:
                 continue
-            endpoints = endpoints_in(work, origin)
             if role is Role.COLLECTED:
+                made_of = (work.manifests, mcs.ports, template.spec if mcs.ports and template is not None else b"")
+                before, endpoints = read.get(origin, (None, ()))
+                if before != made_of:
+                    endpoints = endpoints_to_dispatch(work, origin, mcs, template, self._policy)
+                kept[origin] = (made_of, endpoints)
                 due = withdrawal_due(self._clusters.get(origin.cluster), period, utcnow)
                 source += endpoints if due is None or due > 0 else ()
                 dues += [due] if due is not None and due > 0 else []
             elif role is Role.DISPATCHED:
-                addresses = frozenset(one.address for one in endpoints if one.ready)
+                addresses = frozenset(one.address for one in endpoints_in(work, origin) if one.ready)
                 held.setdefault(cluster_of(work) or "", {})[origin] = addresses, was_taken(work)
         return tuple(source), held, min(dues, default=None)
 
@@ -243,6 +258,11 @@ class EndpointSelection:
         works = (work for work in (event.old, event.new) if work is not None and role_of(work) is Role.COLLECTED)
         found = {Request(*service) for work in works if (service := service_of(work)) is not None}
         return sorted(request for request in found if request in self._decided)
+
+    def requests_for_template(self, event: Event[Service]) -> Iterable[Request]:
+        """The service with rules of that name, if it lists ports: by the Service their numbers are understood."""
+        mcs = self._services.get(event.key)
+        return (_key(mcs),) if mcs is not None and mcs.ports and _key(mcs) in self._decided else ()
 
     def requests_for_cluster(self, event: Event[Cluster]) -> Iterable[Request]:
         """See `requests_in`: it may be drained from now on, or be in another tier."""

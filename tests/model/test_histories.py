@@ -24,7 +24,8 @@ from mcs_controller.domain.naming import execution_namespace, work_name
 from tests.support.builders import condition, export_work, mcs, service, service_export, service_import
 from tests.support.fleet_model import Fleet, fresh, marked, namespace
 from tests.support.fleet_model_foreign import own, scatter_foreign_objects, strip, strippable
-from tests.support.fleet_model_oracle import complaints, expected, present
+from tests.support.fleet_model_oracle import complaints, expected, has_tiers, present, without_endpoints
+from tests.support.fleet_model_oracle import services as services_of
 from tests.support.fleet_model_process import AGENT, BESIDE, STANDALONE
 from tests.support.scale import LONG, SCALE
 
@@ -179,6 +180,30 @@ class Histories(RuleBasedStateMachine):
         there = self.fleet.host.find(wk.MCS_KIND, *about)
         if there is not None and "deletionTimestamp" not in there["metadata"]:
             self.fleet.host.edit(wk.MCS_KIND, *about, {"spec": {"ports": listed}})
+        self.go(steps)
+
+    @rule(
+        about=services,
+        tiers=st.sampled_from(["", "local", "clusters=a", "clusters=m;clusters=a-b", "local; clusters=a-b,m"]),
+        minimum=st.sampled_from(["1", "1", "2"]),
+        strict=st.sampled_from(["false", "true"]),
+        steps=st.integers(0, 40),
+    )
+    def prefer(self, about: tuple[str, str], tiers: str, minimum: str, strict: str, steps: int) -> None:
+        """Say which clusters consumers prefer."""
+        there = self.fleet.host.find(wk.MCS_KIND, *about)
+        if there is not None and "deletionTimestamp" not in there["metadata"]:
+            marks = {wk.TIERS: tiers or None, wk.TIER_MINIMUM: minimum, wk.TIER_STRICT: strict}
+            self.fleet.host.edit(wk.MCS_KIND, *about, {"metadata": {"annotations": marks}})
+        self.go(steps)
+
+    @rule(member=members, steps=st.integers(0, 40))
+    def toggle_drain(self, member: str, steps: int) -> None:
+        """A cluster is drained, or no more."""
+        there = self.fleet.host.find("Cluster", "", member)
+        if there is not None and "deletionTimestamp" not in there["metadata"]:
+            mark = None if wk.DRAIN in there["metadata"].get("labels", {}) else ""
+            self.fleet.host.edit("Cluster", "", member, {"metadata": {"labels": {wk.DRAIN: mark}}})
         self.go(steps)
 
     @rule(member=members, name=st.sampled_from(["web", "api"]), steps=st.integers(0, 40))
@@ -456,10 +481,16 @@ class Histories(RuleBasedStateMachine):
         """Of members that are well: what they are to have of each other, and what they had before of others."""
         assert [line for server in self.fleet.servers for line in server.touched()] == []
         now = expected(self.fleet)
+        # Which tier serves depends on clusters that are not well, too; what is offered is compared when all are.
+        tiered = {
+            (one["metadata"]["namespace"], one["metadata"]["name"])
+            for one in services_of(self.fleet)
+            if has_tiers(self.fleet, one)
+        }
         for member in sorted(well - self.leftovers):
-            there = list(present(self.fleet, member).values())
-            before = [one.copy for one in self.agreed[member]]
-            wanted = [one.copy for one in now[member] if not one.hindered]
+            there = [without_endpoints(one, tiered) for one in present(self.fleet, member).values()]
+            before = [without_endpoints(one.copy, tiered) for one in self.agreed[member]]
+            wanted = [without_endpoints(one.copy, tiered) for one in now[member] if not one.hindered]
             for one in wanted:
                 assert one in there or (one.provider not in well and one not in before), f"{member} lacks {one}"
             for one in there:

@@ -25,6 +25,10 @@ IMPORTER = "endpointslice-controller.karmada.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 PROVIDER = "endpointslice.karmada.io/provision-cluster"
 WITHDRAW_AFTER = "multiclusterservice.karmada.io/withdraw-not-ready-after"
+TIERS = "multiclusterservice.karmada.io/tiers"
+MINIMUM = "multiclusterservice.karmada.io/tier-minimum"
+STRICT = "multiclusterservice.karmada.io/tier-strict"
+DRAIN = "multiclusterservice.karmada.io/drain"
 DERIVED = "derived-"
 DISPATCHED = "EndpointSlice are dispatched successfully"
 
@@ -122,6 +126,63 @@ def provided(fleet: Fleet, mcs: Json) -> list[tuple[str, Json]]:
     ]
 
 
+def has_tiers(fleet: Fleet, mcs: Json) -> bool:
+    """Whether not every consumer gets the endpoints of all providers."""
+    return bool(mcs["metadata"].get("annotations", {}).get(TIERS)) or bool(
+        drained(fleet) & chosen(fleet, mcs, "providerClusters")
+    )
+
+
+def drained(fleet: Fleet) -> set[str]:
+    """Clusters that are drained for all services."""
+    return {one["metadata"]["name"] for one in fleet.host.all("Cluster") if DRAIN in one["metadata"].get("labels", {})}
+
+
+def ready_in(slices: list[Json]) -> int:
+    """How many ready endpoints these slices have."""
+    return sum(
+        (one.get("conditions") or {}).get("ready") is not False
+        for each in slices
+        for one in each.get("endpoints") or ()
+    )
+
+
+def offered(fleet: Fleet, mcs: Json, consumer: str) -> set[str]:
+    """The providers whose endpoints the consumer is to have once all is handed back, by the tiers of the service."""
+    marks = mcs["metadata"].get("annotations", {})
+    providers = chosen(fleet, mcs, "providerClusters")
+    if not has_tiers(fleet, mcs):
+        return providers
+    slices = [
+        (provider, one)
+        for provider, one in provided(fleet, mcs)
+        if not one.get("ports") or exposed(fleet, mcs, one)["ports"]
+    ]
+    ready = {name: ready_in([one for provider, one in slices if provider == name]) for name in providers}
+    if consumer not in providers:
+        push = (fleet.host.find("Cluster", "", consumer) or {})["spec"]["syncMode"] == "Push"
+        about = (mcs["metadata"]["namespace"], mcs["metadata"]["name"])
+        theirs = [
+            one
+            for one in own_slices(fleet, consumer)
+            if (one["metadata"]["namespace"], one["metadata"].get("labels", {}).get(SERVICE_NAME)) == about
+        ]
+        ready[consumer] = ready_in(theirs) if push else 0
+    going = (drained(fleet) & providers) - {consumer}
+    written = [one.strip() for one in marks.get(TIERS, "").split(";") if one.strip()]
+    named = [{consumer} if one == "local" else set(one.partition("=")[2].split(",")) for one in written]
+    if marks.get(STRICT) != "true" or not named:
+        named.append(set(ready))
+    allowed: set[str] = set()
+    last = set().union(*named) & going
+    for tier in named:
+        here = (tier & ready.keys()) - allowed - going
+        allowed |= here
+        if sum(ready[name] for name in here) >= int(marks.get(MINIMUM, "1")):
+            break
+    return allowed | (last if not any(ready[name] for name in allowed) else set())
+
+
 def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
     """What each member is to have."""
     wanted: dict[str, list[Wanted]] = {name: [] for name in fleet.names}
@@ -135,6 +196,8 @@ def expected(fleet: Fleet) -> dict[str, list[Wanted]]:
             for consumer in sorted(chosen(fleet, mcs, "consumerClusters") - {provider}):
                 name = f"{provider}-{one['metadata']['name']}"
                 taken = {(own["metadata"]["namespace"], own["metadata"]["name"]) for own in own_slices(fleet, consumer)}
+                if provider not in offered(fleet, mcs, consumer):
+                    one = {**one, "endpoints": None}
                 hindered = namespace not in namespaces_in(fleet, consumer) or (namespace, name) in taken
                 wanted[consumer].append(Wanted(copy_of(one, provider), name, hindered))
     return wanted
@@ -319,10 +382,15 @@ def complaints(fleet: Fleet, *, leftovers: frozenset[str] = frozenset(), strippe
     were `stripped`, Works may have gone without a clean-up, and what only people may delete then stays.
     """
     found: list[str] = [line for server in fleet.servers for line in server.touched()]
+    tiered = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]) for one in services(fleet) if has_tiers(fleet, one)
+    }
     for member, wishes in expected(fleet).items():
+        # What is not delivered keeps the endpoints of other tiers.
+        unclear = tiered & {(one.copy.namespace, one.copy.service) for one in wishes if one.hindered}
         # What the loss of a finalizer leaves behind is removed from members that are registered.
         exactly = member not in leftovers and not (stripped and member not in clusters(fleet))
-        found += _misplaced(member, wishes, present(fleet, member), exactly=exactly)
+        found += _misplaced(member, wishes, present(fleet, member), exactly=exactly, unclear=unclear)
     found += orphans(fleet, _REMOVED if stripped else (*_REMOVED, *_KEPT), leftovers=leftovers)
     found += _imported_wrongly(fleet, exactly=not leftovers)
     if present_derived(fleet) != derived(fleet):
@@ -357,9 +425,16 @@ def orphans(fleet: Fleet, kinds: tuple[str, ...], *, leftovers: frozenset[str] =
     return found
 
 
-def _misplaced(member: str, wishes: list[Wanted], there: dict[str, Copy], *, exactly: bool) -> list[str]:
-    wanted = sorted(one.copy for one in wishes if not one.hindered)
-    found = sorted(there.values())
+def without_endpoints(copy: Copy, of: set[tuple[str, str]]) -> Copy:
+    """The copy but for its endpoints, if it is of one of these services."""
+    return copy._replace(endpoints="") if (copy.namespace, copy.service) in of else copy
+
+
+def _misplaced(
+    member: str, wishes: list[Wanted], there: dict[str, Copy], *, exactly: bool, unclear: set[tuple[str, str]]
+) -> list[str]:
+    wanted = sorted(without_endpoints(one.copy, unclear) for one in wishes if not one.hindered)
+    found = sorted(without_endpoints(one, unclear) for one in there.values())
     if not exactly:
         return [f"{member} lacks {one}" for one in wanted if one not in found]
     if found != wanted:

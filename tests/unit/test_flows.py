@@ -23,6 +23,7 @@ OF_CLUSTER = (Request("", "m1"), (M1,))
 FLOWS: dict[str, tuple[Any, Any] | None] = {
     "multiclusterservice-controller": OF_NAMESPACE,
     "multiclusterservice-status-controller": OF_NAMESPACE,
+    "endpoint-selection-controller": OF_NAMESPACE,
     "endpointslice-dispatch-controller": (ClusterRequest("m1", "shop", "web-1"), (M1, "shop", "")),
     "endpointslice-collect-controller": OF_MEMBER,
     "service-export-controller": OF_MEMBER,

@@ -17,6 +17,13 @@ WATCHED = {
         ("resourcebindings", "content_changed"),
         ("works", "content_changed"),
     ],
+    "endpoint-selection-controller": [
+        ("multiclusterservices", "content_changed"),
+        ("namespaces", "content_changed"),
+        ("clusters", "cluster_changed"),
+        ("services", "service_changed"),
+        ("works", "content_changed"),
+    ],
     "endpointslice-dispatch-controller": [
         ("clusters", "cluster_changed"),  # one that is leaving
         ("works", "content_changed"),

@@ -382,7 +382,7 @@ def _start_status(
         bindings=ctx.bindings.store if propagation is not None else None,
         templates=ctx.services.store,
         own=providers,
-        decision=served.selection.decision if "endpointsliceDispatch" in ctx.enabled else lambda _, __: None,
+        selection=served.selection if "endpointsliceDispatch" in ctx.enabled else None,
         is_silent=lambda cluster: (
             ctx.freshness is not None and ctx.freshness.is_stale(cluster, resources.ENDPOINTSLICES.plural)
         ),

@@ -163,8 +163,6 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
         before: what was decided last in this process, or None.
         now: seconds of a monotonic clock.
     """
-    if not view.takes_writes:
-        return before._replace(look_again=None) if before is not None else Decided(UNDECIDED, None)
     if view.own is None and view.tiers.own_tier is not None:
         return before if before is not None else Decided(UNDECIDED, None)
     counts = _count(view)
@@ -187,7 +185,8 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
     else:
         progress = replace(progress, since=last.since if last.tier == place else now, stepped=last.stepped)
     look_again: float | None = None
-    if any(shown.values()) and any(counts[name].ready for name in (*prefix, view.name)):
+    # What a consumer that takes no writes holds changes when it is back, in steps as well.
+    if view.takes_writes and any(shown.values()) and any(counts[name].ready for name in (*prefix, view.name)):
         progress, look_again = _hand_back(rules, view, progress, later, counts, prefix, now, is_good=is_good)
     kept: defaultdict[SliceRef, set[str]] = defaultdict(set)
     offered = 0

@@ -120,6 +120,11 @@ class EndpointSelection:
         decided = self._decided.get(_key(mcs), {}).get(consumer)
         return decided.decision if decided is not None else UNDECIDED
 
+    def is_decided(self, mcs: MultiClusterService) -> bool:
+        """Whether all that can be was decided for the service since this process began."""
+        found = self.rules(mcs)
+        return (found.rules is None and not found.invalid) or _key(mcs) in self._decided
+
     def decisions(self) -> Mapping[Request, Mapping[str, Decided]]:
         """The last decision for each consumer of each service with rules."""
         return self._decided
@@ -175,7 +180,7 @@ class EndpointSelection:
                 name=consumer,
                 tiers=tiers,
                 source=source,
-                own=self._own_counts(mcs, consumer, providers, source) if len(tiers.tiers) > 1 else _NONE,
+                own=self._own_counts(mcs, consumer, providers, source),
                 held={origin: addresses for origin, (addresses, _) in theirs.items()},
                 delivered=frozenset(origin for origin, (_, taken) in theirs.items() if taken),
                 takes_writes=skip_reason(consumer, self._clusters) is None,

@@ -23,6 +23,7 @@ from mcs_controller.domain.naming import binding_name
 from mcs_controller.domain.service_delivery import Pending, binding_summary, plan_delivery, refusal, summary
 from mcs_controller.domain.validation import faults
 from mcs_controller.domain.works import Role, SliceRef, cluster_of, origin_of, role_of, service_of
+from mcs_controller.reconcilers.endpoint_selection import FIRST_DECISION_SECONDS, EndpointSelection
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.runtime.events import ObjectReference
 from mcs_controller.runtime.reconcile import Request, Result
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from mcs_controller.api.work import Work
     from mcs_controller.domain.availability import Problem
     from mcs_controller.domain.conditions import Note
-    from mcs_controller.domain.endpoint_selection import Decision
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
 
@@ -183,7 +183,7 @@ class ServiceStatusReconciler:
         bindings: Store[ResourceBinding] | None,
         templates: Store[Service],
         own: OwnSlices | None,
-        decision: Callable[[MultiClusterService, str], Decision | None] = lambda _, __: None,
+        selection: EndpointSelection | None = None,
         is_silent: Callable[[str], bool] = lambda _: False,
         recorder: Recorder,
         clock: Clock,
@@ -198,7 +198,7 @@ class ServiceStatusReconciler:
             bindings: all of them; None if somebody else makes them, and says what became of the Service.
             templates: the Services of the control plane.
             own: the slices that consumers have of their own; None if they cannot be watched from here.
-            decision: what a consumer of a service is offered; None for everything.
+            selection: what consumers are offered; None if somebody else decides it.
             is_silent: whether a consumer has not answered for so long that nothing of it is about to settle.
             recorder: for events.
             clock: for times, and for what may still be on its way.
@@ -210,7 +210,7 @@ class ServiceStatusReconciler:
         self._bindings = bindings
         self._templates = templates
         self._own = own
-        self._decision = decision
+        self._selection = selection
         self._is_silent = is_silent
         self._watched: set[str] = set()
         self._judges = {
@@ -317,6 +317,8 @@ class ServiceStatusReconciler:
     ) -> tuple[ConditionReport | None, float | None]:
         if self._bindings is None or self._aggregator.service_outcome(request) is None:
             return None, None
+        if (selection := self._selection) is not None and not selection.is_decided(mcs):
+            return None, FIRST_DECISION_SECONDS
         unlisted: list[Pending] = []
         found = availability.judge(
             mcs,
@@ -327,7 +329,7 @@ class ServiceStatusReconciler:
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._own.is_stale if self._own is not None else lambda _: False,
             is_silent=self._is_silent,
-            decision=lambda consumer: self._decision(mcs, consumer),
+            decision=lambda consumer: selection.decision(mcs, consumer) if selection is not None else None,
         )
         pending = [
             one.pending for one in found.problems if one.pending and not self._is_silent(one.consumer)

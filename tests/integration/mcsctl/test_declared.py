@@ -208,3 +208,22 @@ async def test_scheduling_is_suspended(shared: Patient):
     await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
     await space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
     await mends(shared, "MCS046")
+
+
+async def annotate(patient: Patient, **marks: str | None) -> None:
+    patch = {
+        "metadata": {"annotations": {f"multiclusterservice.karmada.io/{key}": text for key, text in marks.items()}}
+    }
+    await patient.space.host.patch(MCS, "web", patch, namespace=patient.space.namespace)
+
+
+async def test_tiers_that_cannot_be_read(shared: Patient):
+    await annotate(shared, tiers="nearby")
+    await mends(shared, "MCS048")
+
+
+async def test_strict_tiers_without_a_ready_endpoint(shared: Patient):
+    await annotate(shared, **{"tiers": "clusters=member2", "tier-strict": "true"})
+    await mends(shared, "MCS049")
+    await annotate(shared, **{"tiers": None, "tier-strict": None})
+    await shared.healthy()

@@ -202,14 +202,16 @@ def test_a_step_waits_until_the_one_before_is_written() -> None:
     assert world.last.decision.later == 15
 
 
-def test_nothing_is_decided_for_a_consumer_that_takes_no_writes() -> None:
+def test_a_consumer_that_takes_no_writes_is_handed_back_when_it_is_back() -> None:
     world = World((("m1",), ("m2",)), ready={"m1": some("a", 1), "m2": some("b", 30)}, takes_writes=False)
     world.held = {"m1": some("a", 1), "m2": some("b", 30)}
-    assert world.decide() == Decided(UNDECIDED, None)
+    for _ in range(5):
+        world.now += 30
+        found = world.decide()
+        assert (found.decision.later, found.look_again) == (30, None)
     world.takes_writes = True
-    before = world.decide()
-    world.takes_writes, world.now, world.ready["m1"] = False, world.now + 60, set()
-    assert world.decide() == before._replace(look_again=None)
+    world.settle()
+    assert len(world.held["m2"]) == 15
 
 
 def test_a_process_that_begins_goes_on_with_a_hand_back() -> None:

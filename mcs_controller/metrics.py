@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from mcs_controller import __version__
-from mcs_controller.domain.endpoint_counts import Counts, SliceCounts, count_endpoints, endpoints_in
+from mcs_controller.domain.endpoint_counts import Counts, SliceCounts, count_endpoints, count_tiers, endpoints_in
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.features import FEATURES
 from mcs_controller.runtime.feature_gates import Stage
@@ -175,6 +175,12 @@ class ServiceMetrics(Collector):
             GaugeMetricFamily(f"mcs_endpoints_{name}", text, labels=[*service, *pair])
             for name, text in zip(Counts._fields, _COUNTS_TEXTS, strict=True)
         ]
+        tiers = GaugeMetricFamily(
+            "mcs_tier_endpoints",
+            "Ready endpoints of other clusters that a consumer is offered, by its tier that they are in, of services "
+            "with tiers.",
+            labels=[*service, "consumer_cluster", "tier"],
+        )
         left_out = GaugeMetricFamily("mcs_services_not_shown", "Services without series of their own.")
         found = self._services.values() if self._leads() else ()
         crowds: Counter[tuple[str, str, str]] = Counter()
@@ -188,7 +194,10 @@ class ServiceMetrics(Collector):
             name = [mcs.metadata.namespace, mcs.metadata.name]
             works = self._works.by_index(BY_SERVICE, (mcs.metadata.namespace, mcs.metadata.name))
             counts = count_endpoints(mcs, works, self._clusters, lambda work: self._remember(work, read))
-            shown += max(1, len(counts))
+            offered = count_tiers(works, lambda work: self._remember(work, read))
+            shown += max(1, len(counts) + len(offered))
+            for (consumer, tier), number in offered.items():
+                tiers.add_metric([*name, consumer, tier], number)
             for one in mcs.conditions:
                 conditions.add_metric([*name, one.type], one.status == "True")
             for way, numbers in counts.items():
@@ -197,7 +206,7 @@ class ServiceMetrics(Collector):
         for labels, number in sorted(crowds.items()):
             states.add_metric(labels, number)
         left_out.add_metric([], skipped)
-        return states, conditions, *endpoints, left_out
+        return states, conditions, *endpoints, tiers, left_out
 
     def _remember(self, work: Work, read: dict[tuple[str, str], tuple[object, SliceCounts]]) -> SliceCounts:
         key = (work.metadata.namespace, work.metadata.name)

@@ -96,5 +96,17 @@ def count_endpoints(
     }
 
 
+def count_tiers(
+    works: Iterable[Work], read: Callable[[Work], SliceCounts] = endpoints_in
+) -> dict[tuple[str, str], int]:
+    """By consumer and tier, as it is written: ready endpoints of other clusters that the consumer is offered."""
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for work in works:
+        tier = work.metadata.annotations.get(wk.TIER)
+        if tier is not None and role_of(work) is Role.DISPATCHED and work.metadata.deletion_timestamp is None:
+            found[cluster_of(work) or "", tier] += read(work).ready
+    return dict(found)
+
+
 def _registered(names: Iterable[str], clusters: Clusters) -> list[str]:
     return [name for name in names if clusters.get(name) is not None]

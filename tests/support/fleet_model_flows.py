@@ -177,10 +177,33 @@ class Flow(NamedTuple):
 
 _withdraws = web_says({"metadata": {"annotations": {wk.WITHDRAW_AFTER: f"{GRACE_SECONDS}s"}}})
 
+_prefers_a = web_says({"metadata": {"annotations": {wk.TIERS: "clusters=a"}}})
+
+
+def _ready(addresses: list[str]) -> Change:
+    """So many endpoints of the preferred provider are ready, and one that is not."""
+    listed = [{"addresses": [one], "conditions": {"ready": True}} for one in addresses]
+    endpoints = [*listed, {"addresses": ["10.8.8.8"], "conditions": {"ready": False}}]
+
+    def change(fleet: Fleet) -> None:
+        for name in ("b-c", "d"):
+            fleet.members["a"].change_theirs(wk.SLICE_KIND, "shop", name, {"endpoints": endpoints})
+
+    return change
+
+
+_fails, _is_back = _ready([]), _ready(["10.9.9.9"])
+
 FLOWS: dict[str, Flow] = {
     "a service is created": Flow(nothing, web),
     "a service is deleted": Flow(web, web_goes),
     "a service stops being CrossCluster": Flow(web, web_says({"spec": {"types": ["LoadBalancer"]}})),
+    "a service prefers a provider": Flow(web, _prefers_a),
+    "the preferred provider fails": Flow(of(web, _prefers_a), _fails),
+    "the preferred provider is back": Flow(of(web, _prefers_a, _fails), _is_back),
+    "a cluster is drained": Flow(
+        web, lambda fleet: fleet.host.edit("Cluster", "", "a", {"metadata": {"labels": {wk.DRAIN: ""}}})
+    ),
     "a service lists ports": Flow(web, web_says({"spec": {"ports": [{"port": 80}]}})),
     "a provider is put on": Flow(of(web, lists("providerClusters", "a-b")), lists("providerClusters", "a", "a-b")),
     "a provider is taken off": Flow(web, lists("providerClusters", "a-b")),

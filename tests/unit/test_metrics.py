@@ -99,6 +99,14 @@ def test_services_are_shown_with_conditions_and_endpoints_of_each_pair():
     }
 
 
+def test_tiers_are_shown_with_the_endpoints_that_they_offer():
+    services = Services(limit=9)
+    meta = dispatched_work("m1", "m2", WEB)["metadata"]
+    marks = {wk.TIER: "same-region", wk.OFFERED: wk.OFFERED_WHOLE}
+    services.api.edit("Work", meta["namespace"], meta["name"], {"metadata": {"annotations": marks}})
+    assert services.shown()["mcs_tier_endpoints web m2 same-region"] == 2
+
+
 @pytest.mark.parametrize(("limit", "shown"), [(0, 0), (1, 1), (2, 1), (3, 2)])
 def test_services_beyond_the_limit_are_only_counted(limit: int, shown: int):
     found = Services(limit).shown()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.endpoint_counts import count_endpoints
+from mcs_controller.domain.endpoint_counts import count_endpoints, count_tiers
 from tests.support.builders import (
     a_cluster,
     a_work,
@@ -84,3 +84,13 @@ def test_a_work_that_is_being_deleted_does_not_count():
     work["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     found = count_endpoints(an_mcs(providers=["m1"], consumers=["m2"]), [a_work(work)], FLEET)
     assert found == {("m1", "m2"): (0, 0, 0)}
+
+
+def test_of_what_a_consumer_is_offered_in_part_the_part_is_wanted():
+    works = [at("m1", TWO), at("m1", ONE)]
+    for content, how in ((web("a"), wk.OFFERED_NONE), (ONE, wk.OFFERED_WHOLE)):
+        work = dispatched_work("m1", "m2", content) | TAKEN
+        work["metadata"]["annotations"] |= {wk.TIER: "any", wk.OFFERED: how}
+        works.append(a_work(work))
+    assert count_endpoints(an_mcs(providers=["m1"], consumers=["m2"]), works, FLEET) == {("m1", "m2"): (1, 1, 1)}
+    assert count_tiers(works) == {("m2", "any"): 1}

@@ -81,6 +81,23 @@ async def test_a_change_of_a_tier_that_does_not_serve_writes_nothing_to_consumer
     assert len(world.writes) == 1
 
 
+async def test_a_change_of_the_tier_that_serves_costs_what_it_costs_without_tiers() -> None:
+    world = await running({wk.TIERS: "clusters=m1"})
+    world.members["m1"].edit("EndpointSlice", "default", "web-1", {"endpoints": pods("10.1.0.8")})
+    await world.settle()
+    assert sorted(call.partition(" ")[0] for call in world.writes) == ["patch", "patch"]
+    assert world.slices_in("c")["m1-web-1"] == ["10.1.0.8"]
+
+
+async def test_works_that_tiers_have_marked_are_karmadas_again_without_them() -> None:
+    world = await running({wk.TIERS: "clusters=m1"})
+    world.host.edit("MultiClusterService", "default", "web", {"metadata": {"annotations": {wk.TIERS: None}}})
+    await world.settle()
+    assert held(world) == (1, 4)
+    marks = {key for one in world.works_in("c").values() for key in one["metadata"].get("annotations", {})}
+    assert not marks & {wk.TIER, wk.OFFERED}
+
+
 async def test_at_rest_and_after_a_restart_nothing_is_written() -> None:
     world = await running({wk.TIERS: "local; clusters=m1"}, own=pods("10.9.0.1"))
     world.start()

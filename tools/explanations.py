@@ -94,13 +94,19 @@ EVENTS: Final[dict[str, EventExplanation]] = {
     ),
     wk.EVENT_INVALID_ANNOTATION: _ours(
         _MCS,
-        f"`{wk.WITHDRAW_AFTER}` is no duration, and is ignored",
-        "write a Go duration, such as `30s` or `5m`",
+        "an annotation of ours, on it or its Namespace, cannot be understood; without it the default holds, but strict "
+        "tiers then offer nothing new",
+        "the message has the annotation's path and what would do; see docs/selection.md",
     ),
     wk.EVENT_TYPE_NOT_SERVED: _ours(
         _MCS,
         "`spec.types` has no type that is served here; nothing is done",
         "use `CrossCluster`; `LoadBalancer` is for a multi-cluster provider",
+    ),
+    "NotOffered": _ours(
+        _MCS,
+        "a provider has ready endpoints, but none of the consumer's tiers has one, and the tiers are strict",
+        "bring a cluster of the tiers back, or allow others in the annotation: docs/selection.md",
     ),
     wk.EVENT_ADDRESSES_LEFT_OUT: _ours(
         _MCS,
@@ -243,6 +249,10 @@ class Mark(NamedTuple):
     ours: bool = False
 
 
+def _selection(value: str) -> Mark:
+    return Mark("annotation", "MultiClusterService, Namespace of the control plane", "users", value, ours=True)
+
+
 _EACH_MANIFEST: Final = "the objects in Works and in members"
 _FROM_BINDING: Final = "Works made from a ResourceBinding, and their objects"
 _LEASE: Final = "our Lease"
@@ -330,6 +340,30 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
             "MultiClusterService",
             "users",
             "a duration such as `5m`: `--withdraw-not-ready-after` for this service alone; `0` is never",
+            ours=True,
+        ),
+    ),
+    wk.TIERS: (
+        _selection(
+            "the clusters whose endpoints a consumer gets, in order of preference, such as `local; same-region; any`"
+        ),
+    ),
+    wk.TIER_MINIMUM: (_selection("ready endpoints from which on a tier is good enough, such as `2` or `50%`"),),
+    wk.TIER_STRICT: (
+        _selection("`true`: clusters that are in no tier are never offered; otherwise they are the last tier"),
+    ),
+    wk.HAND_BACK_AFTER: (
+        _selection("how long a better tier has to be good before later ones are taken away, such as `30s`"),
+    ),
+    wk.HAND_BACK_STEP: (_selection("share of all offered endpoints that is taken away at once, `1%` to `50%`"),),
+    wk.HAND_BACK_EVERY: (_selection("time between two such steps, such as `10s`"),),
+    wk.DRAIN: (
+        _selection("clusters that are not to be offered, such as `member1,member3`"),
+        Mark(
+            "label",
+            "Cluster",
+            "users",
+            "any: it is offered to nobody, for all services; also as a taint's key",
             ours=True,
         ),
     ),

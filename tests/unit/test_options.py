@@ -78,6 +78,12 @@ CONTRACT: dict[str, Any] = {
     "member_cache_max_objects": 0,
     "strip_topology": False,
     "withdraw_not_ready_after": 0.0,
+    "tiers": "",
+    "tier_minimum": "1",
+    "tier_strict": "false",
+    "hand_back_after": "30s",
+    "hand_back_step": "50%",
+    "hand_back_every": "10s",
 }
 OURS = {
     "controllers",  # an object; below

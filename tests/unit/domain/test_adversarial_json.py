@@ -30,8 +30,10 @@ from mcs_controller.domain import collect, dispatch, works
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import AddressRules, parse_suspicious
 from mcs_controller.domain.bindings import ForeignController
+from mcs_controller.domain.endpoint_selection import ConsumerView, Counts, decide, endpoints_in
 from mcs_controller.domain.naming import NotAnExecutionNamespace
 from mcs_controller.domain.reserved import RESERVED
+from mcs_controller.domain.tiers import DEFAULTS, KEYS, SelectionRules, rules_for, tiers_of
 from mcs_controller.domain.works import Role, SliceRef, WorkTerminating, origin_of, role_of
 from mcs_controller.standalone.domain import binding as bindings
 from mcs_controller.standalone.domain import (
@@ -132,7 +134,16 @@ _BINDING = build.binding(
 ) | {"status": {"conditions": [build.condition("Scheduled")], "aggregatedStatus": [{"clusterName": "m1"}]}}
 _MCS = build.mcs(providers=["m1"], consumers=["m1", "m2"], conditions=[build.condition("ServiceApplied")])
 _MCS["spec"]["ports"] = [{"name": "http", "port": 80}]
-_MCS["metadata"]["annotations"] = {wk.WITHDRAW_AFTER: "30s"}
+_MCS["metadata"]["annotations"] = {
+    wk.WITHDRAW_AFTER: "30s",
+    wk.TIERS: "local; clusters=m1; selector=a in (b); same-zone; same-region; same-provider; any",
+    wk.TIER_MINIMUM: "50%",
+    wk.TIER_STRICT: "true",
+    wk.HAND_BACK_AFTER: "0",
+    wk.HAND_BACK_STEP: "50%",
+    wk.HAND_BACK_EVERY: "1s",
+    wk.DRAIN: "m2",
+}
 
 SENT: Final[list[tuple[str, Any, Callable[[bytes], Any]]]] = [
     ("Work", build.collected_work("m1"), resources.WORKS.decode),
@@ -393,6 +404,38 @@ def _decided(world: World) -> Iterator[tuple[Any, ...]]:
         yield binding, decision, "2026-01-01T00:00:00Z"
 
 
+def _rules(world: World) -> Iterator[SelectionRules]:
+    for mcs, namespace in product(world.of("MultiClusterService"), world.of("Namespace")):
+        for draining in (True, False):
+            found = rules_for(mcs.metadata.annotations, namespace.metadata.annotations, DEFAULTS, draining=draining)
+            if found.rules is not None:
+                yield found.rules
+
+
+def _tiers(world: World) -> Iterator[tuple[Any, ...]]:
+    clusters = _Registered(world.all("Cluster"))
+    for rules, consumer in product(_rules(world), ("m1", "m2")):
+        yield rules, consumer, ["m1", "m2", *(one.metadata.name for one in world.of("Cluster"))], clusters
+
+
+def _views(world: World) -> Iterator[tuple[Any, ...]]:
+    for rules, consumer, providers, clusters in _tiers(world):
+        for work in world.all("Work"):
+            origin = origin_of(work) or SliceRef("m1", "default", "web-1")
+            source = endpoints_in(work, origin)
+            held = {origin: frozenset(one.address for one in source)}
+            view = ConsumerView(
+                name=consumer,
+                tiers=tiers_of(rules, consumer, providers, clusters),
+                source=source,
+                own=Counts(),
+                held=held,
+                delivered=frozenset(held),
+            )
+            for before in (None, decide(rules, view, None, 0.0)):
+                yield rules, view, before, 60.0
+
+
 CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
     "dispatch.plan_dispatch": _dispatch,
     "collect.plan_collect": _collect,
@@ -415,6 +458,18 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
         for mcs in world.of("MultiClusterService")
         if wk.MCS_PERMANENT_ID in mcs.metadata.labels
         for service in world.of("Service")
+    ),
+    "endpoint_selection.decide": _views,
+    "tiers.tiers_of": _tiers,
+    "tiers.rules_for": lambda world: (
+        (mcs.metadata.annotations, namespace.metadata.annotations, DEFAULTS)
+        for mcs, namespace in product(world.of("MultiClusterService"), world.of("Namespace"))
+    ),
+    "tiers.problem_with": lambda world: (
+        (key, text)
+        for mcs in world.of("MultiClusterService")
+        for text in mcs.metadata.annotations.values()
+        for key in KEYS
     ),
     "endpoint_counts.count_endpoints": lambda world: (
         (mcs, world.all("Work"), _Registered(world.all("Cluster"))) for mcs in world.of("MultiClusterService")
@@ -478,6 +533,7 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
 KEYWORDS: Final[dict[str, list[dict[str, Any]]]] = {
     "execution.check_overwrite": [{"owned": True}, {"owned": False}],
     "execution.preserve_on_deletion": [{"leaving": True}, {"leaving": False}],
+    "tiers.rules_for": [{"draining": True}, {"draining": False}],
 }
 WITHOUT: Final = frozenset(
     {
@@ -489,6 +545,7 @@ WITHOUT: Final = frozenset(
         *("contention.seconds_to_wait", "contention.with_rival"),
         *("work_status.applied", "policy_spec.is_distributed", "durations.parse_duration"),
         *("addresses.parse_member_ranges", "addresses.parse_suspicious", "work_limits.is_new_slice"),
+        *(f"tiers.parse_{what}" for what in ("tiers", "names", "minimum", "strict", "step", "every", "drained")),
     }
 )
 """What they are called with is not what was observed, or comes from others, which are called."""

@@ -42,7 +42,7 @@ MODES: Final = [f"{each}/{side}" for each in ("standalone", "beside-karmada") fo
 )]  # fmt: skip
 """The overlays; the first is the default."""
 
-EXTRAS: Final = ("network-policy", "observability", "service-monitor", "admission")
+EXTRAS: Final = ("network-policy", "observability", "service-monitor", "admission", "admission/selection")
 """Bases of which each kind is enabled by a value."""
 
 SWITCHES: Final = {
@@ -189,7 +189,7 @@ def values(deployment: Object) -> list[Value]:
         ),
         Value(
             name="admission.enabled",
-            about="Validation where Karmada's webhook does not run (docs/admission.md).",
+            about="Validation where Karmada's webhook does not run, and of our annotations (docs/admission.md).",
             schema=_SWITCH,
             default=False,
         ),

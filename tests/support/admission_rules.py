@@ -254,3 +254,58 @@ INGRESS_REFUSED = [
         id="rule 13 refuses with both faults",
     ),
 ]
+
+# --- annotations that say which cluster answers (manifests/admission/selection): each is tried as the value of each key
+
+_SIXTEEN = ";".join(f"clusters=m{n}" for n in range(16))
+SELECTION_TEXTS = [
+    *(
+        "",
+        " ",
+        ";",
+        ";;",
+        "!",
+        "any",
+        " any ",
+        "any;",
+        "any; ",
+        "any;;",
+        "local",
+        "local;any",
+        "any;local",
+        "local;local",
+    ),
+    *("same-zone; same-region;same-provider ;any", "any;any", "same-zone;same-zone", "same-zone; same-zone", "LOCAL"),
+    *("same-zone;local", "any;same-zone", "local=", "local=a", "any =", "nearby", "local any", "local,any"),
+    *("clusters", "clusters=", "clusters=m1", "clusters = m1 , m2", "clusters=m1,", "clusters=,m1", "clusters=m1,,m2"),
+    *("clusters=M1", "clusters=m.1", "clusters=-m", "clusters=m-", f"clusters={'a' * 48}", f"clusters={'a' * 49}"),
+    *("clusters=m1;clusters=m1", "clusters=m1;clusters=m1,m2", "clusters=m1=m2", "cluster=m1", "clustersx=m1"),
+    *(_SIXTEEN, f"{_SIXTEEN};", f"{_SIXTEEN};any", f"local;{_SIXTEEN}"),
+    *(
+        "selector",
+        "selector=",
+        "selector= ",
+        "selector=a",
+        "selector=!a",
+        "selector=! a",
+        "selector=a=b",
+        "selector=a==b",
+    ),
+    *("selector=a!=b", "selector=a=", "selector=a=b,", "selector=a=b,,c", "selector=,a", "selector=a,!b,c in (d, e)"),
+    *(
+        "selector=a in (b)",
+        "selector=a in(b)",
+        "selector=a in ()",
+        "selector=a in (b",
+        "selector=a in b",
+        "selector=a b",
+    ),
+    *("selector=a notin (b,c),d", "selector=a.b/c-d=e", "selector=!a=b", "selector=!a in (b)", "selector=a=b c"),
+    *("selector=a in ((b))", "selector=a in (b) c", "selector=a;any", "selector=é", "selector=a>1", "selector a=b"),
+    *("selectorx=a", "selector =a", "selector=ain (b)", "selector=in", "selector=in in (in)", "selector=a in (b),"),
+    *("0", "1", "30", "007", "999999", "1000000", "0000001", "-1", "+1", "1.5", "1e3", " 5 ", "0%", "1%", "50%", "51%"),
+    *("100%", "101%", "000050%", "0000050%", "050%", "5 %", "%", "50%%", " 50% ", "1_0"),
+    *("true", "false", "True", " true", "yes", "1s", "0s", "1.5s", "1.s", ".5s", "1m30s", "1h", "2m0s", "500ms", "1us"),
+    *("1µs", "1ns", "1d", "s", "1", "1s ", "-1s", "1s1", "1 s", "0h0m0s", "0.0s", "0.01s", "1m1", "1ms1s"),
+    *("m1", "m1,m2", "m1, m2 ", "m1,", ",", "a" * 48, "a" * 49, "m_1", "m1;m2", "m1 m2", "member1\nmember2"),
+]

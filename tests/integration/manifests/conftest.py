@@ -27,6 +27,7 @@ from tests.integration.manifests.support import (
     without_rules,
 )
 from tests.support.admission_rules import clusters, mcs
+from tools.components import OLDER_KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
@@ -39,10 +40,13 @@ Shell = Callable[..., Awaitable["subprocess.CompletedProcess[str]"]]
 async def lone_bed() -> AsyncIterator[Bed]:
     """Four API servers: a control plane, a member, a control plane whose definitions have no rules, and an empty one.
 
+    The member's is of an older Kubernetes.
+
     Without controllers, above all without a garbage collector: the golden objects have owners that are not there.
     """
     require_components(["etcd", "kube-apiserver", "kubectl"])
-    async with Bed(members=("member1", BARE, "new"), controller_manager=False) as bed:
+    versions = {"member1": OLDER_KUBERNETES_VERSION}
+    async with Bed(members=("member1", BARE, "new"), controller_manager=False, versions=versions) as bed:
         yield bed
 
 

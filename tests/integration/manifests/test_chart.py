@@ -108,7 +108,8 @@ async def test_what_is_enabled_is_its_base(helm, chart, shell):
     enabled = values(**{f"{each}_enabled": "true" for each in SWITCHED})
     more = keyed(await of_chart(helm, chart, *enabled))
     without = keyed(await of_chart(helm, chart))
-    bases = [one for each in ("network-policy", "observability", "admission") for one in await rendered(shell, each)]
+    folders = ("network-policy", "observability", "admission", "admission/selection")
+    bases = [one for each in folders for one in await rendered(shell, each)]
     assert {key: one for key, one in more.items() if key not in without} == keyed(bases)
     monitor = [
         one for one in await of_chart(helm, chart, *values(serviceMonitor_enabled="true")) if "Monitor" in one["kind"]

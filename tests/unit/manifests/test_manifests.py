@@ -14,7 +14,7 @@ from mcs_controller.options import FLAGS, command
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
 WALKTHROUGH = ROOT / "examples" / "01-walkthrough"
-FOLDERS = ["crds", "standalone", "controller", "member", "admission", "admission/ids"]
+FOLDERS = ["crds", "standalone", "controller", "member", "admission", "admission/ids", "admission/selection"]
 ON_TOP = ["network-policy", "observability"]  # of controller/ or agent/member/, which have the namespace
 GATE = "        - --feature-gates=MultiClusterService=true"
 LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of"}
@@ -179,7 +179,7 @@ def test_rule_table_has_a_row_for_each_rule_and_both_enforcers_have_all_that_the
 
 
 def test_every_policy_is_bound():
-    for folder in ("admission", "admission/ids"):
+    for folder in ("admission", "admission/ids", "admission/selection"):
         objects = load(MANIFESTS / folder)
         policies = {o["metadata"]["name"] for o in objects if o["kind"].endswith("Policy")}
         assert policies == {o["spec"]["policyName"] for o in objects if o["kind"].endswith("PolicyBinding")}

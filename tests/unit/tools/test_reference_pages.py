@@ -11,7 +11,9 @@ from click import Context
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.availability import Reason
+from mcs_controller.domain.tiers import DEFAULTS, KEYS
 from mcs_controller.mcsctl.main import cli
+from mcs_controller.options import FLAGS
 from tools.explanations import EVENTS, MARKS
 from tools.rbac_page import MANIFESTS, roles
 from tools.reference import PAGES, REFERENCE
@@ -64,6 +66,16 @@ def test_every_label_annotation_and_finalizer_is_explained():
     keys = {value for value in vars(wk).values() if isinstance(value, str) and KEY.fullmatch(value)}
     taints = {wk.TAINT_NOT_READY, wk.TAINT_UNREACHABLE}
     assert keys - versions - taints == set(MARKS)
+
+
+def test_annotations_and_flags_of_the_choice_by_tiers_are_in_its_table():
+    page = (ROOT / "docs" / "selection.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| (?:`--([\w-]+)`|none) \| (\S+)", page, re.MULTILINE)
+    told = {name: (flag, "" if default.startswith("empty") else default.strip("`")) for name, flag, default in rows}
+    flags = {flag.name: flag.default for flag in FLAGS}
+    names = {key: key.partition("/")[2] for key in KEYS}
+    assert told == {names[key]: (names[key] if key in DEFAULTS else "", DEFAULTS.get(key, "")) for key in KEYS}
+    assert {key: flags[names[key]] for key in DEFAULTS} == DEFAULTS
 
 
 def test_every_metric_that_is_declared_is_on_the_page():

@@ -367,6 +367,26 @@ MARKS: Final[dict[str, tuple[Mark, ...]]] = {
             ours=True,
         ),
     ),
+    wk.TIER: (
+        Mark(
+            "annotation",
+            "dispatched Works",
+            f"`{wk.DISPATCH_CONTROLLER}`",
+            "of a service with tiers: the consumer's tier that the provider is in, as it is written; "
+            f"`{wk.TIER_DRAINED}`; `{wk.TIER_NONE}`",
+            ours=True,
+        ),
+    ),
+    wk.OFFERED: (
+        Mark(
+            "annotation",
+            "dispatched Works",
+            f"`{wk.DISPATCH_CONTROLLER}`",
+            "of a service with tiers: how much of the provider's slice the consumer is offered: "
+            f"`{wk.OFFERED_WHOLE}`, `{wk.OFFERED_PART}` or `{wk.OFFERED_NONE}`",
+            ours=True,
+        ),
+    ),
     wk.TAKE_OVER: (
         Mark(
             "annotation",

@@ -38,7 +38,7 @@ T = TypeVar("T")
 MAX_TIERS: Final = 16
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?")
-_MINIMUM: Final = re.compile(r"(\d{1,6})(%?)")
+_MINIMUM: Final = re.compile(r"([0-9]{1,6})(%?)")
 _MAX_SHOWN: Final = 64
 
 

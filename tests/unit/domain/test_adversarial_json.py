@@ -471,6 +471,14 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
         for text in mcs.metadata.annotations.values()
         for key in KEYS
     ),
+    "endpoint_counts.count_tiers": lambda world: ((world.all("Work"),),),
+    "dispatch.endpoints_to_dispatch": lambda world: (
+        (work, origin, mcs, service, dispatch.DispatchPolicy())
+        for work in world.all("Work")
+        for mcs in world.of("MultiClusterService")
+        for service in (*world.of("Service"), None)
+        if (origin := origin_of(work)) is not None
+    ),
     "endpoint_counts.count_endpoints": lambda world: (
         (mcs, world.all("Work"), _Registered(world.all("Cluster"))) for mcs in world.of("MultiClusterService")
     ),

@@ -223,7 +223,9 @@ def _is_from(provider: str, slice_: w.Object) -> bool:
 
 
 def _dispatched(work: w.Object) -> str:
-    return f"{_collected(work)}; {_applied(work)}"
+    marks = w.annotations_of(work)
+    tier = f"; tier {marks[wk.TIER]}: offered {marks.get(wk.OFFERED, '?')}" if wk.TIER in marks else ""
+    return f"{_collected(work)}; {_applied(work)}{tier}"
 
 
 def _applied(work: w.Object) -> str:

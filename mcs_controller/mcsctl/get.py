@@ -137,7 +137,10 @@ def _narrow(found: Sequence[ServiceRow], now: datetime, *, terminal: bool) -> Ta
     made = table("NAMESPACE", "NAME", "PROVIDERS", "CONSUMERS", "ENDPOINTS", "CHANGED", "SKIPPED OR FAILING")
     for row in found:
         routes = sorted(row.routes or (), key=lambda one: (one.is_fine, one.state == NOT_SELECTED))
-        texts = [cell(f"{one.provider} → {one.consumer} {one.delivered}", _style(one)) for one in routes[:_MAX_ROUTES]]
+        texts = [
+            cell(f"{one.provider} → {one.consumer} {one.delivered}{f' ({one.tier})' if one.tier else ''}", _style(one))
+            for one in routes[:_MAX_ROUTES]
+        ]
         if more := len(routes) - _MAX_ROUTES:
             texts += [cell(f"{more} more (-o wide)")] * (more > 0)
         made.add_row(

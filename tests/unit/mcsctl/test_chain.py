@@ -58,6 +58,25 @@ def test_route_says_what_stands_between_provider_and_consumer(works: Any, state:
     assert (route.provider, route.consumer, route.state, route.delivered) == ("m1", "m2", state, delivered)
 
 
+@pytest.mark.parametrize(
+    ("content", "how", "state", "fine"),
+    [
+        (TWO, wk.OFFERED_WHOLE, "ok", True),
+        (slice_(addresses=["10.0.0.2"]), wk.OFFERED_PART, "offered in part: handed back, or drained", True),
+        (slice_(addresses=[]), wk.OFFERED_NONE, "not offered by its tiers", True),
+        (slice_(addresses=["10.0.0.2"]), wk.OFFERED_WHOLE, "differs from what is offered", False),
+        (slice_(addresses=["10.0.0.9"]), wk.OFFERED_PART, "differs from what is offered", False),
+    ],
+)
+def test_route_says_its_tier_and_how_much_of_it_is_offered(content: Any, how: str, state: str, fine: bool):
+    sent = applied(content)
+    sent["metadata"]["annotations"] |= {wk.TIER: "same-region", wk.OFFERED: how}
+    row = the_row(world(collected_work("m1", TWO), sent))
+    assert row.routes is not None
+    (route,) = row.routes
+    assert (route.tier, route.state, route.is_fine) == ("same-region", state, fine)
+
+
 def test_route_says_first_that_a_cluster_is_not_ready():
     row = the_row(world(ready="False"))
     assert row.routes is not None

@@ -24,6 +24,7 @@ from mcs_controller.members.registry import MemberClusters
 from mcs_controller.members.sync_mode import SyncModeFilter
 from mcs_controller.metrics import ServiceMetrics
 from mcs_controller.reconcilers.member_works import MemberWorks
+from mcs_controller.reconcilers.outdated import OutdatedWorks
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
 from mcs_controller.reconcilers.writes import ReservedWorks
 from mcs_controller.runtime.channel import Channel
@@ -70,6 +71,7 @@ class ControllerContext:
     Attributes:
         enabled: keys of the controllers that run here, in `--controllers` and by their feature gates.
         local_execution: the execution controller of this process, if there is one.
+        outdated_works: what the slices' one writer tells the execution controller.
         slice_requests: leads to the one writer of collected and dispatched Works.
     """
 
@@ -113,6 +115,7 @@ class ControllerContext:
         self.tracer = tracer
         self.freshness = freshness
         self.local_execution: LocalExecution | None = None
+        self.outdated_works = OutdatedWorks()
         self.slice_requests: Channel[ClusterRequest] = Channel()
         self._started: list[str] = []
         manager.add_informers(self.informers)

@@ -257,6 +257,7 @@ def _start_slices(
         dispatch=dispatch,
         imported=imported,
         execution=ctx.local_execution,
+        outdated=ctx.outdated_works,
     )
     name = wk.DISPATCH_CONTROLLER if dispatch is not None else wk.SLICE_COLLECT_CONTROLLER
     workers = options.concurrent_work_syncs if dispatch is not None else COLLECT_WORKERS
@@ -271,6 +272,7 @@ def _start_slices(
     works = ctx.works.informer
     controller.watch(ctx.clusters.informer, collection.requests_for_cluster, cluster_changed)
     if dispatch is not None and served is not None:
+        works.add_handler(ctx.outdated_works.observe, name="Works that went back")
         controller.watch(works, dispatch.requests_for_work, content_changed)
         controller.watch(served.services.informer, dispatch.requests_for_service, content_changed)
         controller.watch(ctx.clusters.informer, dispatch.requests_for_cluster, cluster_changed)

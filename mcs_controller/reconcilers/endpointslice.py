@@ -14,6 +14,7 @@ written depends on the controllers that are enabled here, each of which contribu
 will be is known before its write is answered (`domain.works.predict_result`). A crash between any two writes, or one
 that fails, leaves a part of the plan done; the next pass compares, and completes it. Nothing is deleted on the strength
 of a prediction, and after a failure to collect the next pass waits for the answer.
+A Work that is older than its member's object, after a failed write or a restore, is not executed before (`outdated`).
 
 **What there is no room for is not written** (`domain.work_limits`). The slice is looked at again when there is.
 
@@ -24,7 +25,6 @@ that a changed Work will cause and does not make this reconcile wait, so that a 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from mcs_controller.domain.conditions import copy_in
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mcs_controller.reconcilers.endpointslice_collect import SliceCollection
     from mcs_controller.reconcilers.endpointslice_dispatch import SliceDispatch
     from mcs_controller.reconcilers.endpointslice_import import ImportedSlices
+    from mcs_controller.reconcilers.outdated import OutdatedWorks
     from mcs_controller.reconcilers.writes import ReservedWorks
     from mcs_controller.runtime.reconcile import ClusterRequest
 
@@ -76,13 +77,15 @@ class EndpointSliceReconciler:
         dispatch: SliceDispatch | None,
         imported: ImportedSlices | None,
         execution: LocalExecution | None,
+        outdated: OutdatedWorks,
     ) -> None:
-        """Each part is None if the controller that it belongs to is not enabled."""
+        """Each part is None if the controller that it belongs to is not enabled. `outdated` is execution's."""
         self._works = works
         self._collection = collection
         self._dispatch = dispatch
         self._imported = imported
         self._execution = execution
+        self._outdated = outdated
         self._failed: set[SliceRef] = set()
         """Slices whose last collection failed. As long as the control plane cannot follow, nothing is predicted."""
 
@@ -104,12 +107,12 @@ class EndpointSliceReconciler:
         predicted = self._predict(origin, writes)
         dispatch: DispatchPlan | None = None
         uncopied: set[str] = set()
+        known = self._collection.is_known(origin.cluster)
         if self._dispatch is not None and predicted is not None:
             foreseen = self._dispatch.plan(origin, (predicted,))
             # Both before anybody else has a turn: names are reserved, and room.
             collected = self._collecting(origin, writes)
-            made = tuple(copy for copy in foreseen.copies if not isinstance(copy.write, DeleteWork))
-            copied = self._copying(self._dispatch, origin, replace(foreseen, copies=made), uncopied)
+            copied = self._copying(self._dispatch, origin, foreseen, uncopied, known=known, deleting=False)
             async with asyncio.TaskGroup() as group:
                 group.create_task(gather_writes(copied, dispatching))
                 group.create_task(gather_writes(collected, collecting))
@@ -117,7 +120,8 @@ class EndpointSliceReconciler:
             await gather_writes(self._collecting(origin, writes), collecting)
             if self._dispatch is not None:
                 dispatch = self._dispatch.plan(origin)
-                await gather_writes(self._copying(self._dispatch, origin, dispatch, uncopied), dispatching)
+                known = known and not collecting
+                await gather_writes(self._copying(self._dispatch, origin, dispatch, uncopied, known=known), dispatching)
         self._collection.report(origin, collect, collecting, sorted(withheld))
         if collecting:
             self._failed.add(origin)
@@ -148,17 +152,31 @@ class EndpointSliceReconciler:
         return [(_collecting(origin), self._works.apply(write)) for write in writes]
 
     def _copying(
-        self, dispatch: SliceDispatch, origin: SliceRef, plan: DispatchPlan, withheld: set[str]
+        self,
+        dispatch: SliceDispatch,
+        origin: SliceRef,
+        plan: DispatchPlan,
+        withheld: set[str],
+        *,
+        known: bool,
+        deleting: bool = True,
     ) -> list[tuple[str, Awaitable[None]]]:
-        """The writes that there is room for, each of which takes its own at once; why there is none for others."""
-        return [
-            (
-                copy_in(copy.cluster, origin),
-                self._copy(copy.write, dispatch.propagation.arrival(origin, copy, plan.triggered)),
-            )
-            for copy in plan.copies
-            if self._has_room(origin, copy.write, withheld)
-        ]
+        """The writes that there is room for, each of which takes its own at once; why there is none for others.
+
+        `known` is whether the plan follows from what the provider has now.
+        """
+        writes: list[tuple[str, Awaitable[None]]] = []
+        done: list[WorkWrite] = []
+        for copy in plan.copies:
+            if self._has_room(origin, copy.write, withheld):
+                done.append(copy.write)
+                if deleting or not isinstance(copy.write, DeleteWork):
+                    arrived = dispatch.propagation.arrival(origin, copy, plan.triggered)
+                    writes.append((copy_in(copy.cluster, origin), self._copy(copy.write, arrived, ahead=known)))
+        if known:
+            there = self._works.store.by_index(BY_ORIGIN, (Role.DISPATCHED, origin))
+            self._outdated.compared(origin, there, done)
+        return writes
 
     def _has_room(self, origin: SliceRef, write: WorkWrite, withheld: set[str]) -> bool:
         """Whether the write may be done now; why it may not is added to `withheld`."""
@@ -167,24 +185,28 @@ class EndpointSliceReconciler:
             withheld.add(reason)
         return reason is None
 
-    def _copy(self, write: WorkWrite, arrived: Callable[[], None] | None) -> Awaitable[None]:
-        if not isinstance(write, PatchWork) or (self._execution is None and arrived is None):
-            return self._works.apply(write)
-        return self._execute(predict_result(write, self._works.get(write.namespace, write.name)), write, arrived)
+    def _copy(self, write: WorkWrite, arrived: Callable[[], None] | None, *, ahead: bool) -> Awaitable[None]:
+        if isinstance(write, CreateWork):
+            return self._works.apply(write)  # begins now: its name is taken
+        work: Work | None = None
+        if ahead and self._execution is not None and isinstance(write, PatchWork):
+            work = predict_result(write, self._works.get(write.namespace, write.name))
+        return self._execute(work, write, arrived if ahead else None)
 
-    async def _execute(self, work: Work, write: PatchWork, arrived: Callable[[], None] | None) -> None:
-        """Write a dispatched Work, and let its member's object be written beside it.
+    async def _execute(self, work: Work | None, write: WorkWrite, arrived: Callable[[], None] | None) -> None:
+        """Write a dispatched Work, and let its member's object be written beside it if `work` says how it will be.
 
         `arrived` is called when the member has answered, or the control plane if another process writes in the member.
         """
-        if self._execution is None:
+        if self._execution is None or work is None:
             await self._works.apply(write)
             if arrived is not None:
                 arrived()
-            return
-        with self._execution.start_writes(work, arrived):
-            await asyncio.sleep(0)  # the member's write goes out first: its arrival is what people wait for
-            await self._works.apply(write)
+        else:
+            with self._execution.start_writes(work, arrived):
+                await asyncio.sleep(0)  # the member's write goes out first: its arrival is what people wait for
+                await self._works.apply(write)
+        self._outdated.written(write)
 
     async def _release(self, origin: SliceRef, dispatch: DispatchPlan | None) -> None:
         """Let go of collected Works that nobody takes any further.

@@ -176,6 +176,10 @@ class SliceCollection:
             return CollectPlan((), service, error=error)
         return CollectPlan(writes, service)
 
+    def is_known(self, cluster: str) -> bool:
+        """Whether what was collected from the cluster can be compared with what it has, or that is not ours to do."""
+        return not self._collects(cluster) or self._slices(cluster) is not None
+
     def _withdrawn(self, collected: Iterable[Work]) -> tuple[WorkWrite, ...]:
         """What another process has collected for a service that this one ends."""
         if (ends := self._withdrawal) is None:

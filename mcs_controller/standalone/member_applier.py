@@ -40,6 +40,8 @@ from mcs_controller.standalone.domain.work_status import was_applied
 from mcs_controller.standalone.member_objects import NAMESPACES, KindNotServed, MemberKind, NotSynced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from informers.cache.cached_client import CachedClient
     from informers.cache.store import Store
     from mcs_controller.api.common import JsonObject, Unstructured
@@ -98,8 +100,12 @@ class MemberApplier:
         self._last_writes: OrderedDict[_Target, LastWrite] = OrderedDict()
         """Latest last. Of those that were forgotten too early the others are fought a little longer."""
 
-    async def apply(self, work: Work, cluster: str, manifest: Manifest) -> Unstructured:
+    async def apply(
+        self, work: Work, cluster: str, manifest: Manifest, before_write: Callable[[], None] = lambda: None
+    ) -> Unstructured:
         """Make the member's object what the manifest says, and return it.
+
+        `before_write` is called if it has to be written; what it raises ends this.
 
         Raises:
             InvalidManifest: it cannot be applied, whatever the member looks like.
@@ -129,11 +135,11 @@ class MemberApplier:
         observed = objects.get(target.namespace, target.name)
         try:
             try:
-                obj = await self._create_or_update(objects, work, target, content, manifest.raw, observed)
+                obj = await self._create_or_update(objects, work, target, content, manifest.raw, observed, before_write)
             except (Conflict, NotFound):
                 # The cache does not hold what is there: it is behind, or the object is not managed.
                 live = await self._read(target)
-                obj = await self._create_or_update(objects, work, target, content, manifest.raw, live)
+                obj = await self._create_or_update(objects, work, target, content, manifest.raw, live, before_write)
         except Deferred as deferred:
             raise self._contended(target, await self._find_rival(target), deferred.seconds) from None
         last = self._last_writes.get(target)
@@ -203,8 +209,10 @@ class MemberApplier:
         content: JsonObject,
         raw: bytes,
         observed: Unstructured | None,
+        before_write: Callable[[], None] = lambda: None,
     ) -> Unstructured:
         if observed is None:
+            before_write()
             self._check_contention(target, raw)
             created = await self._create(objects, work, target, content)
             self._remember(target, raw, plan_update(content, created))
@@ -218,6 +226,7 @@ class MemberApplier:
             return observed  # used as it is: all that a Work wants of a namespace is that it exists
         if field := unchangeable(content, observed):
             check_replaceable(content, observed, field)
+            before_write()
             self._check_contention(target, raw)
             await self._delete(objects, target, observed)
             return await self._create_or_update(objects, work, target, content, raw, None)
@@ -226,6 +235,7 @@ class MemberApplier:
             resource = target.kind.resource
             self._metrics.updated(target.cluster, resource.api_version, resource.kind, ok=True, result="unchanged")
             return observed
+        before_write()
         self._check_contention(target, raw)
         patched = await self._patch(objects, target, patch)
         self._remember(target, raw, plan_update(content, patched))

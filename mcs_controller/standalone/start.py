@@ -185,6 +185,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         sync_modes=ctx.sync_modes,
     )
     requests = Channel[Request]()
+    dispatches = "endpointsliceDispatch" in ctx.enabled and not ctx.sync_modes.is_agent
     reconciler = execution.ExecutionReconciler(
         works=ctx.cached(resources.WORKS, WORK_INDEXES),
         clusters=ctx.clusters.store,
@@ -198,6 +199,7 @@ def _new_execution(ctx: ControllerContext, metrics: PropagationMetrics) -> _Exec
         metrics=metrics,
         sync_modes=ctx.sync_modes,
         reserved=ctx.options.reserved_objects,
+        outdated=ctx.outdated_works.wait_seconds if dispatches else lambda _: 0.0,
     )
     ctx.manager.add_runnable(reconciler, needs_leader=True)
     return _Execution(reconciler, objects, ownerships, ownership_requests, requests)

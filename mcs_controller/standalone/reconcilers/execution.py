@@ -24,6 +24,7 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from informers.errors import KubeError, NotFound
@@ -105,6 +106,18 @@ _LOOK_AGAIN_SECONDS: Final = 5.0
 """While a member is being connected or listed. Success leads back here at once, but failure is not announced."""
 
 
+_OUTDATED_SECONDS: Final = 0.25
+"""Until the second look at a Work that may be outdated. Its slice is compared within some milliseconds."""
+
+
+class _Outdated(Exception):
+    """The member may have what is newer than the Work."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
 def namespace_finder(host: ApiClient) -> FindNamespace:
     """Asks the control plane itself for a Namespace; None if there is none. Raises what it says.
 
@@ -139,9 +152,11 @@ class ExecutionReconciler:
         metrics: PropagationMetrics = NO_PROPAGATION_METRICS,
         sync_modes: SyncModeFilter = CONTROL_PLANE,
         reserved: ReservedObjects = RESERVED,
+        outdated: Callable[[Work], float] = lambda _: 0.0,
     ) -> None:
         """`find_namespace`: see `namespace_finder`. `retries` says when what failed is tried again.
 
+        `outdated` says for how many seconds at most what a Work says is not to be written yet, see `OutdatedWorks`.
         Objects that are `reserved` are refused, whoever made the Work.
         """
         self._works = works
@@ -154,6 +169,9 @@ class ExecutionReconciler:
         self._retries = retries
         self._metrics = metrics
         self._sync_modes = sync_modes
+        self._outdated = outdated
+        self._held: dict[Request, float] = {}
+        """Since when Works wait because they may be outdated, by the monotonic clock."""
         self._group: asyncio.TaskGroup | None = None
         self._arrivals: dict[Request, Callable[[], None]] = {}
         """Whom to tell when the member has what the Work holds."""
@@ -249,6 +267,7 @@ class ExecutionReconciler:
             return Result()
         if work is None or work.metadata.deletion_timestamp is not None:
             self._arrivals.pop(request, None)
+            self._held.pop(request, None)
         if work is None:
             self._retries.succeeded(request, name)
             return Result()
@@ -267,6 +286,9 @@ class ExecutionReconciler:
         except NotSynced:
             ok = True
             return Result(requeue_after=_LOOK_AGAIN_SECONDS)
+        except _Outdated as waits:
+            ok = True
+            return Result(requeue_after=waits.seconds)
         except MemberUnavailable as error:
             self._retries.waits(name, str(error))
             return Result()
@@ -317,11 +339,11 @@ class ExecutionReconciler:
         for ordinal, manifest in enumerate(work.manifests):
             known = kept_status(ordinal, work)
             try:
-                obj = await self._writer.apply(work, cluster, manifest)
+                obj = await self._writer.apply(work, cluster, manifest, partial(self._check_outdated, work))
             except (KubeError, InvalidManifest, NotOurs, Immutable, NamespaceMissing, KindNotServed, Deferred) as error:
                 errors.append(error)
                 statuses += [known] if known is not None else []
-            except (MemberUnavailable, NotSynced):
+            except (MemberUnavailable, NotSynced, _Outdated):
                 raise
             except Exception as error:
                 errors.append(unexpected(f"object {ordinal} of {_name(work)}", error))
@@ -329,6 +351,7 @@ class ExecutionReconciler:
             else:
                 if manifest.ref is not None:
                     statuses.append(manifest_status(ordinal, manifest.ref, obj))
+        self._held.pop(Request(work.metadata.namespace, work.metadata.name), None)
         if not errors:
             self._arrived(work)
         verdict = applied(len(work.manifests), [str(error) for error in errors])
@@ -338,6 +361,15 @@ class ExecutionReconciler:
         if errors and all(isinstance(error, InvalidManifest) for error in errors):
             raise TerminalError(verdict.message)
         return errors
+
+    def _check_outdated(self, work: Work) -> None:
+        key = Request(work.metadata.namespace, work.metadata.name)
+        if at_most := self._outdated(work):
+            now = self._clock.monotonic()
+            waited = now - self._held.setdefault(key, now)
+            if waited < at_most:  # soon at first, and less and less often
+                raise _Outdated(min(max(waited, _OUTDATED_SECONDS), at_most - waited))
+        self._held.pop(key, None)
 
     async def _clean_up(self, work: Work, name: str, cluster: Cluster | None) -> Sequence[Exception]:
         if wk.EXECUTION_FINALIZER not in work.metadata.finalizers:

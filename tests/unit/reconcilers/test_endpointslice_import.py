@@ -19,6 +19,7 @@ from mcs_controller.reconcilers.endpointslice_import import (
     ImportedSlices,
     requests_for_work,
 )
+from mcs_controller.reconcilers.outdated import OutdatedWorks
 from mcs_controller.reconcilers.writes import AggregateError, ReservedWorks
 from mcs_controller.runtime.reconcile import ClusterRequest, Request, Result
 from tests.support.builders import Json, a_slice, a_work, collected_work, exported_work, filed, ids, slice_
@@ -59,6 +60,7 @@ class Bench:
             dispatch=None,
             imported=imported,
             execution=None,
+            outdated=OutdatedWorks(),
         )
         works.informer.add_handler(lambda event: self.asked.extend(requests_for_work(event)))
         slices.informer.add_handler(lambda event: self.asked.extend(imported.requests_for_slice(event)))

@@ -25,12 +25,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WRITTEN = {
     Asked(PROVIDER, "patch", "endpointslices"),
-    Asked(CONSUMER, "patch", "endpointslices"),
     Asked(CONSUMER, "delete", "endpointslices"),
     Asked(CONSUMER, "delete", "services"),
     Asked(PROVIDER, "delete", "services"),
 }
-"""In members: copies of the service that is younger than the backup go, and others may be written anew."""
+"""In members: copies of the service that is younger than the backup go."""
 
 STALE_SECONDS = 180.0
 """docs/member-ownership.md: a Service whose Work is gone is deleted after 60 s."""

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from informers.errors import KubeError
 
 
+STALE_SECONDS: Final = 14.0
+"""A cache that was not confirmed for so long may be out of date: two comparisons have failed (docs/staleness.md)."""
+
+
 class InformerMetrics(Protocol):
     """Told what happens to one or many informers. Called inside the event loop: must be cheap and must not raise.
 

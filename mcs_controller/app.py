@@ -22,7 +22,6 @@ from mcs_controller import __version__
 from mcs_controller.context import ControllerContext
 from mcs_controller.controllers import AGENT_NAME
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.domain.subjects import service_of_write
 from mcs_controller.metrics import Metrics
 from mcs_controller.options import InvalidOptions, Options, command
@@ -194,7 +193,6 @@ async def run(options: Options) -> None:
         freshness = Freshness(
             metrics.runtime.informer_families.informers,
             required=required,
-            stale_seconds=STALE_SECONDS,
             clock=clock,
             publish=lambda stale: lease_annotations.update({wk.LEADER_STALE: stale}),
         )

@@ -410,12 +410,11 @@ def _start_status(
         providers.on_synced(look_again)
         providers.on_problem(look_again)
 
-        def tell_age(cluster: str, plural: str = resources.ENDPOINTSLICES.plural) -> None:
+        def tell_age(cluster: str, plural: str) -> None:
             if plural == resources.ENDPOINTSLICES.plural:
                 for request in propagation.reconciler.requests_in(cluster):
                     status.enqueue(request, LOW)
 
-        providers.on_stale(tell_age)
         if ctx.freshness is not None:
             ctx.freshness.on_change(tell_age)
     return status

@@ -109,6 +109,7 @@ class SharedInformer(Generic[T]):
     Attributes:
         resource: what is cached.
         store: the cached objects. Incomplete before :attr:`has_synced`.
+        made_monotonic: when this was made, on the clock's monotonic time.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class SharedInformer(Generic[T]):
         self._field_selector = field_selector
         self._resync_seconds = resync_seconds
         self._clock = clock
+        self.made_monotonic = clock.monotonic()
         self._metrics = metrics
         self._cache: Cache[T] = Cache(indexers)
         self.store: Store[T] = self._cache.store

@@ -24,6 +24,7 @@ import msgspec
 
 from informers.errors import UNDECODABLE
 from informers.meta import Condition
+from informers.metrics import STALE_SECONDS
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.conditions import MAX_MESSAGE, by_reason, clip, listed
 from mcs_controller.domain.selection import consumers_of, providers_of
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from mcs_controller.domain.selection import Clusters
 
 AVAILABLE_MESSAGE: Final = "Every consumer has ready endpoints."
-STALE_SECONDS: Final = 14.0
-"""What a provider has is called stale if it was not confirmed for so long: so that it is said within 15 s."""
 
 _FQDN: Final = "FQDN"
 _NOT_ANSWERED: Final = f"has not answered for more than {STALE_SECONDS:g} s"

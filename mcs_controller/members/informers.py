@@ -3,8 +3,7 @@
 A watch lasts as long as the member does. When a member's connection is rebuilt its watch begins anew: until the first
 complete list is in, what the member has counts as unknown.
 
-What a member has counts as stale when it was not confirmed for some time (see `SharedInformer`, 19), or has had no
-first list for so long: it may have changed since, and nobody knows.
+Whether what a member has is stale, `runtime.freshness` tells.
 
 Why nothing comes from a member is told as soon as it is known: a server that refuses a list has given its final answer
 (an unknown token only after the Secret was read again); one that says nothing may yet do so.
@@ -12,14 +11,12 @@ Why nothing comes from a member is told as soon as it is known: a server that re
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from informers.dynamic import DynamicInformers
 from informers.errors import CacheFull, Forbidden, NotFound, Unauthorized
 from informers.meta import KubeObject
-from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.runtime.reconcile import ClusterRequest
 
 if TYPE_CHECKING:
@@ -33,9 +30,6 @@ if TYPE_CHECKING:
     from mcs_controller.members.registry import MemberCluster, MemberClusters
     from mcs_controller.runtime.controller import Controller, Registration
     from workqueue.clock import Clock
-
-_AGE_CHECK_SECONDS: Final = 0.5
-"""docs/staleness.md counts on it."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +72,6 @@ class MemberInformers(Generic[T]):
         self._on_synced: list[Callable[[str], None]] = []
         self._on_problem: list[Callable[[str], None]] = []
         self._problems: dict[str, str] = {}
-        self._clock = clock
-        self._on_stale: list[Callable[[str], None]] = []
-        self._stale: set[str] = set()
-        self._begun: dict[str, float] = {}
-        """When the watch of each cluster began, by the monotonic clock."""
         self._refusals: dict[str, type[KubeError]] = {}
         """How a cluster last refused a list, as long as it does."""
         self._informers = DynamicInformers[str, T](
@@ -129,21 +118,12 @@ class MemberInformers(Generic[T]):
         """Why the cluster's objects cannot be listed, in words for people; None as long as nothing is known of that."""
         return self._problems.get(cluster)
 
-    def on_stale(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the cluster's name when its objects become stale, or are confirmed again."""
-        self._on_stale.append(listener)
-
-    def is_stale(self, cluster: str) -> bool:
-        """Whether it is not known if the cluster's objects are still what they were."""
-        return cluster in self._stale
-
     def ensure(self, cluster: str) -> None:
         """Watch the cluster's objects from now on. One watch per cluster, however often it is asked for."""
         member = self._members.get(cluster)
         if member is None or cluster in self._informers:
             return
         informer = member.informers.informer(self._resource, indexers=self._indexers)
-        self._begun[cluster] = self._clock.monotonic()
         self._informers.add(cluster, informer)
         informer.on_failure(lambda error: self._answered(member, informer, error))
         if informer.last_error is not None:
@@ -160,38 +140,8 @@ class MemberInformers(Generic[T]):
         return informer is not None and not informer.has_synced and isinstance(informer.last_error, NotFound)
 
     async def run(self) -> None:
-        """Tell the listeners of each watch that has its first list, or that is stale. Runs until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_ages(), name=f"ages of members' {self._resource.plural}")
-            await self._informers.run()
-
-    async def _watch_ages(self) -> NoReturn:
-        while True:
-            await self._clock.sleep(_AGE_CHECK_SECONDS)
-            now = self._clock.monotonic()
-            for cluster in self._informers:
-                informer = self._informers.get(cluster)
-                if informer is None or self.is_refused(cluster):
-                    continue
-                confirmed = informer.last_confirmed_monotonic
-                if confirmed is None and not informer.has_synced:
-                    confirmed = self._begun[cluster]
-                if confirmed is not None:
-                    self._set_stale(cluster, now - confirmed > STALE_SECONDS, informer.last_error)
-
-    def _set_stale(self, cluster: str, stale: bool, error: KubeError | None = None) -> None:
-        if stale == (cluster in self._stale):
-            return
-        fields = {"cluster": cluster, "resource": str(self._resource)}
-        if stale:
-            self._stale.add(cluster)
-            why = str(error) if error is not None else "lists are not answered"
-            _log.warning("Objects of a member may be out of date", extra={**fields, "error": why})
-        else:
-            self._stale.remove(cluster)
-            _log.info("Objects of a member are up to date again", extra=fields)
-        for listener in self._on_stale:
-            listener(cluster)
+        """Tell the listeners of each watch that has its first list. Runs until cancelled."""
+        await self._informers.run()
 
     def _register(self, cluster: str, informer: SharedInformer[T]) -> list[Registration]:
         return [
@@ -256,10 +206,8 @@ class MemberInformers(Generic[T]):
 
     def _left(self, cluster: str) -> None:
         self._informers.remove(cluster)
-        self._begun.pop(cluster, None)
         self._refusals.pop(cluster, None)
         self._set_problem(cluster, None)
-        self._stale.discard(cluster)
 
 
 def requests_in(cluster: str) -> Callable[[Event[Any]], Iterable[ClusterRequest]]:

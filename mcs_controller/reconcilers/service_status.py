@@ -165,10 +165,6 @@ class OwnSlices(Protocol):
         """Why they cannot be known."""
         ...
 
-    def is_stale(self, cluster: str, /) -> bool:
-        """Whether it is not known if they are still what they were."""
-        ...
-
 
 class ServiceStatusReconciler:
     """Writes the conditions of one MultiClusterService, if they changed, and the events that go with the change."""
@@ -199,7 +195,8 @@ class ServiceStatusReconciler:
             templates: the Services of the control plane.
             own: the slices that consumers have of their own; None if they cannot be watched from here.
             selection: what consumers are offered; None if somebody else decides it.
-            is_silent: whether a consumer has not answered for so long that nothing of it is about to settle.
+            is_silent: whether a cluster has not answered for so long that nothing of it is about to settle: what it
+                has is stale.
             recorder: for events.
             clock: for times, and for what may still be on its way.
         """
@@ -327,7 +324,7 @@ class ServiceStatusReconciler:
             self._clusters,
             lambda problem: self._own_slices(problem, request, now, unlisted),
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
-            is_stale=self._own.is_stale if self._own is not None else lambda _: False,
+            is_stale=self._is_silent if self._own is not None else lambda _: False,
             is_silent=self._is_silent,
             decision=lambda consumer: selection.decision(mcs, consumer) if selection is not None else None,
         )

@@ -23,6 +23,9 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from informers.metrics import STALE_SECONDS
+from mcs_controller.runtime.freshness import ages
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -353,19 +356,22 @@ class _InformerCaches(Collector):
         size = GaugeMetricFamily("informer_cache_bytes", "What they take, estimated; of members only.", labels=labels)
         age = GaugeMetricFamily(
             "informer_unconfirmed_seconds",
-            "Time since the cache was last known to have what the API server has; more than 14 is stale.",
+            "Time since the cache was last known to have what the API server has; more than "
+            f"{STALE_SECONDS:g} is stale. None of a kind that the API server does not have.",
             labels=labels,
         )
         for cluster, (factory, clock) in self.of_cluster.items():
             kinds: defaultdict[str, list[SharedInformer[Any]]] = defaultdict(list)
             for informer in factory.informers:
                 kinds[str(informer.resource)].append(informer)
+            oldest: dict[str, float] = {}
+            for informer, seconds in ages(factory.informers, clock.monotonic()):
+                oldest[str(informer.resource)] = max(seconds, oldest.get(str(informer.resource), 0.0))
             for resource, informers in sorted(kinds.items()):
                 objects.add_metric([cluster, resource], sum(len(one.store) for one in informers))
                 size.add_metric([cluster, resource], sum(one.cached_bytes for one in informers))
-                moments = (one.last_confirmed_monotonic for one in informers)
-                if confirmed := [moment for moment in moments if moment is not None]:
-                    age.add_metric([cluster, resource], clock.monotonic() - min(confirmed))
+                if resource in oldest:
+                    age.add_metric([cluster, resource], oldest[resource])
         return objects, size, age
 
 

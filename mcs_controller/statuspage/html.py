@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlencode
 
-from mcs_controller.domain.availability import STALE_SECONDS
+from informers.metrics import STALE_SECONDS
 from mcs_controller.statuspage.model import MAX_SERVICES
 
 if TYPE_CHECKING:

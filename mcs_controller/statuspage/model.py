@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from informers.meta import find_condition
+from informers.metrics import STALE_SECONDS
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.domain.endpoint_counts import count_endpoints
 from mcs_controller.domain.selection import consumers_of, providers_of
 from mcs_controller.domain.works import Role, origin_of, role_of
@@ -172,7 +172,7 @@ class CacheView(_View, frozen=True, kw_only=True):
 
     Attributes:
         bytes: an estimate; 0 if nobody counts.
-        age: None if it was never filled.
+        age: seconds since it was last known to be right; None if the cluster does not have the kind.
     """
 
     cluster: str
@@ -183,8 +183,8 @@ class CacheView(_View, frozen=True, kw_only=True):
 
     @property
     def is_stale(self) -> bool:
-        """Whether it may be out of date, by the bound of docs/alerts.md, or has never been filled."""
-        return self.age is None or self.age > STALE_SECONDS
+        """Whether it may be out of date, by the bound of docs/alerts.md."""
+        return self.age is not None and self.age > STALE_SECONDS
 
 
 class ErrorView(_View, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from aiohttp import web
 from mcs_controller.api import resources
 from mcs_controller.domain.indexes import BY_SERVICE
 from mcs_controller.reconcilers.registered_clusters import RegisteredClusters
+from mcs_controller.runtime.freshness import ages
 from mcs_controller.statuspage.html import POLICY, render
 from mcs_controller.statuspage.model import (
     CacheView,
@@ -30,7 +31,7 @@ from mcs_controller.statuspage.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from informers.cache.factory import InformerFactory
     from informers.cache.informer import SharedInformer
@@ -148,20 +149,17 @@ class StatusPage:
         kinds: dict[str, list[SharedInformer[Any]]] = {}
         for informer in informers.informers:
             kinds.setdefault(str(informer.resource), []).append(informer)
+        oldest: dict[str, float] = {}
+        for informer, seconds in ages(informers.informers, self._clock.monotonic()):
+            oldest[str(informer.resource)] = max(seconds, oldest.get(str(informer.resource), 0.0))
         for resource, found in kinds.items():
             yield CacheView(
                 cluster=cluster,
                 resource=resource,
                 objects=sum(len(one.store) for one in found),
                 bytes=sum(one.cached_bytes for one in found),
-                age=_oldest((one.last_confirmed_monotonic for one in found), self._clock.monotonic()),
+                age=oldest.get(resource),
             )
-
-
-def _oldest(moments: Iterable[float | None], now: float) -> float | None:
-    """None if one of them never was."""
-    known = list(moments)
-    return max(0.0, now - min(one for one in known if one is not None)) if None not in known else None
 
 
 def _prefers_json(accept: str) -> bool:

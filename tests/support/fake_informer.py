@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +24,8 @@ class FakeInformer(Generic[T]):
     """A `SharedInformer` to controllers and managers. Tells what the test emits; replays its objects to new handlers.
 
     Attributes:
-        last_confirmed_monotonic: None, so that it never is too old, unless a test says something else.
+        last_confirmed_monotonic: None, so that it never is too old, unless a test says something else; as
+            `made_monotonic`.
         wakes: how often it was told not to wait for its next try.
     """
 
@@ -32,6 +34,7 @@ class FakeInformer(Generic[T]):
         self.handlers: list[Handler[T]] = []
         self.last_error: KubeError | None = None
         self.last_confirmed_monotonic: float | None = None
+        self.made_monotonic = math.inf
         self.synced = asyncio.Event()
         self.dropped = asyncio.Event()
         self.wakes = 0

@@ -16,7 +16,6 @@ from typing import Any
 
 from mcs_controller import start
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.availability import STALE_SECONDS
 from mcs_controller.domain.naming import execution_namespace, work_name
 from mcs_controller.runtime.freshness import Freshness
 from tests.support.builders import a_work, cluster, condition, decode, service, work
@@ -66,7 +65,7 @@ class World:
         connected = list(self.connections.connected)
         self.connections = MemoryMembers(self.members)
         gate = "true" if self.enabled & CONTROLLERS else "false"
-        self.freshness = Freshness(lambda: self.caches, required=[], stale_seconds=STALE_SECONDS, clock=self.clock)
+        self.freshness = Freshness(lambda: self.caches, required=[], clock=self.clock)
         context = FakeContext(
             self.host,
             self.connections,

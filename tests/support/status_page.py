@@ -89,6 +89,7 @@ class PageWorld:
         self, api: MemoryApi, resource: Resource[Any], indexers: Any = None, *, age: float | None = 0.4
     ) -> MemoryInformer[Any]:
         informer = api.informer(resource, indexers)
+        informer.made_monotonic = self.clock.monotonic() - 60
         informer.last_confirmed_monotonic = None if age is None else self.clock.monotonic() - age
         return informer
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from informers.client.transport import GUARD_ANSWER_SECONDS, GUARD_SECONDS
+from informers.metrics import STALE_SECONDS
 from informers.watch.comparison import COMPARE_AGAIN_SECONDS, IN_FLIGHT_SECONDS, SILENT_SECONDS
-from mcs_controller.domain.availability import STALE_SECONDS
-from mcs_controller.members.informers import _AGE_CHECK_SECONDS
 from mcs_controller.reconcilers.service_status import APPLY_GRACE_SECONDS
+from mcs_controller.runtime.freshness import LOOK_AGAIN_SECONDS
 from tests.unit.test_leader_election_page import lease
 from tests.unit.test_leader_election_page import row as of_the_lease
 
@@ -53,7 +53,7 @@ def test_what_is_silent_is_put_right_or_stale_in_time():
         "and once more, after a failure"
     )
     assert GUARD_SECONDS + GUARD_ANSWER_SECONDS < STALE_SECONDS, "connections are given up before"
-    assert STALE_SECONDS + _AGE_CHECK_SECONDS < BOUND, "and there is time to write it"
+    assert STALE_SECONDS + LOOK_AGAIN_SECONDS < BOUND, "and there is time to write it"
     assert 2 * APPLY_GRACE_SECONDS < BOUND
     for text in (
         f"for {SILENT_SECONDS:g} s is compared",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from informers.metrics import STALE_SECONDS
 from mcs_controller.api.cluster import decode_cluster
 from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.declaration import join_command
@@ -727,8 +728,8 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
     Link.CLUSTERS,
     Scope.WORLD,
     severity=Severity.WARNING,
-    meaning="The leader could not confirm for more than 14 seconds what a cluster has. Consumers keep the endpoints "
-    "that they have, which may be out of date; services without others say Stale in EndpointsAvailable.",
+    meaning=f"The leader could not confirm for more than {STALE_SECONDS:g} seconds what a cluster has. Consumers keep "
+    "the endpoints that they have, which may be out of date; services without others say Stale in EndpointsAvailable.",
     evidence="What the leader says of itself in annotations of its Lease, as old as its last renewal.",
     fix="The log of the controller has the error; metric informer_unconfirmed_seconds the age. docs/alerts.md, "
     "MCSMemberStale and MCSControlPlaneStale, says what to look at.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from mcs_controller.domain.availability import STALE_SECONDS
+from informers.metrics import STALE_SECONDS
 from testbed import ControllerProcess, NotYet, karmada, wait_for
 from testbed.certificates import Authority
 from tests.integration.informers.test_proxies import expire

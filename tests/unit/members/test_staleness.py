@@ -18,8 +18,9 @@ from informers.client.transport import GUARD_ANSWER_SECONDS, GUARD_SECONDS
 from informers.client.wire import ListPage, Versions
 from informers.errors import Forbidden, KubeError, TransportError, Unauthorized
 from informers.meta import ObjectKey
-from mcs_controller.domain.availability import STALE_SECONDS
+from informers.metrics import STALE_SECONDS
 from mcs_controller.members.provider_informers import ProviderInformers
+from mcs_controller.runtime.freshness import Freshness
 from tests.support.builders import slice_
 from tests.support.clock import FakeClock, settle
 from tests.support.fake_context import PlainController
@@ -190,6 +191,9 @@ class World:
         self.members.connected["m1"] = MemoryMember("m1", cast("Any", self.server), self.informers)
         self.watches = ProviderInformers(cast("Any", self.members), clock=self.clock, sync_timeout=120)
         self.watches.add_slice_queue(cast("Any", PlainController("slices", None)))
+        self.freshness = Freshness(
+            lambda: [("m1", one) for one in self.informers.informers], required=[], clock=self.clock
+        )
 
     @asynccontextmanager
     async def running(self, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
@@ -209,6 +213,10 @@ class World:
             confirmed = informer.last_confirmed_monotonic or 0.0
             await self.clock.sleep(confirmed + STALE_SECONDS - self.clock.monotonic())
             assert informer.last_confirmed_monotonic != confirmed, f"not confirmed since {confirmed}"
+
+    @property
+    def is_stale(self) -> bool:
+        return self.freshness.is_stale("m1", "endpointslices")
 
     def is_right(self) -> bool:
         slices = self.watches.slices("m1")
@@ -287,7 +295,7 @@ async def test_what_is_wrong_after_a_fault_is_right_or_stale_in_time(fault: str)
     """The fault comes at any moment between two comparisons, and the change right after it, which is the worst one."""
     for seed in range(15):
         world = World(seed)
-        async with world.running(world.watches.run):
+        async with world.running(world.watches.run, world.freshness.run):
             await world.clock.advance(30 + seed / 2)
             assert world.is_right()
             FAULTS[fault](world)
@@ -295,15 +303,15 @@ async def test_what_is_wrong_after_a_fault_is_right_or_stale_in_time(fault: str)
                 world.server.change()
             assert not world.is_right()
             await world.clock.advance(BOUND_SECONDS - WRITE_SECONDS)
-            assert world.is_right() or world.watches.is_stale("m1"), f"seed {seed}"
+            assert world.is_right() or world.is_stale, f"seed {seed}"
 
 
 async def test_a_new_connection_to_a_server_that_does_not_answer_is_stale_in_time():
     world = World(0)
     world.server.swallows = True
-    async with world.running(world.watches.run):
+    async with world.running(world.watches.run, world.freshness.run):
         await world.clock.advance(BOUND_SECONDS - WRITE_SECONDS)
-        assert world.watches.is_stale("m1")
+        assert world.is_stale
 
 
 async def test_nothing_is_stale_in_a_day_without_faults(caplog: pytest.LogCaptureFixture):

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
+from informers.metrics import STALE_SECONDS
 from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.availability import STALE_SECONDS
 from tests.support.builders import condition, mcs, service, slice_
 from tests.support.fake_informer import FakeInformer
 from tests.support.mcs_world import World

@@ -195,7 +195,7 @@ async def test_caches_are_shown_by_cluster_as_they_are_until_the_cluster_is_gone
     assert shown[f'informer_objects{{cluster="m1",{resource}}}'] == 2
     assert shown[f'informer_cache_bytes{{cluster="m1",{resource}}}'] == 0
     assert shown[f'informer_events_total{{cluster="m1",kind="added",{resource}}}'] == 2
-    assert not [name for name in shown if "unconfirmed" in name]
+    assert shown[f'informer_unconfirmed_seconds{{cluster="m1",{resource}}}'] == 0, "as old as it is"
     families.forget("m1")
     assert not [name for name in scrape(registry) if 'cluster="m1"' in name]
 

@@ -12,6 +12,7 @@ from mcs_controller.api import resources
 from mcs_controller.context import STATUS_DELAY_SECONDS, new_id
 from mcs_controller.controllers import SERVICE_CONTROLLERS
 from mcs_controller.domain import well_known as wk
+from mcs_controller.domain.availability import families_of
 from mcs_controller.domain.clusters import is_leaving
 from mcs_controller.domain.dispatch import DispatchPolicy
 from mcs_controller.domain.import_slices import IMPORT_WORK_INDEXES, IMPORTED_INDEXES
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.work import Work
     from mcs_controller.context import ControllerContext
+    from mcs_controller.domain.availability import Families
     from mcs_controller.reconcilers.endpointslice_collect import CollectSource
     from mcs_controller.runtime.reconcile import ClusterRequest, Reconciler, Request
 
@@ -376,6 +378,12 @@ def _start_status(
     ctx: ControllerContext, served: _Served, providers: ProviderInformers | None, propagation: _Propagation | None
 ) -> Controller[Request]:
     """The conditions of MultiClusterServices, which sum up what all of their controllers report."""
+
+    def families(consumer: str, service: Request) -> Families:
+        executing = ctx.local_execution
+        found = executing.find_service(consumer, *service) if executing is not None else None
+        return families_of(found.get("spec")) if found is not None else None
+
     reconciler = ServiceStatusReconciler(
         aggregator=served.aggregator,
         services=served.services,
@@ -388,6 +396,7 @@ def _start_status(
         is_silent=lambda cluster: (
             ctx.freshness is not None and ctx.freshness.is_stale(cluster, resources.ENDPOINTSLICES.plural)
         ),
+        families=families,
         recorder=ctx.recorder,
         clock=ctx.clock,
     )

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from mcs_controller.domain.endpoint_selection import Decision
     from mcs_controller.domain.selection import Clusters
 
+    Families = frozenset[str] | None
+    """IP families of a Service in a consumer, as "IPv4"; None if they are not known, or do not matter."""
+
 AVAILABLE_MESSAGE: Final = "Every consumer has ready endpoints."
 
 _FQDN: Final = "FQDN"
@@ -55,6 +58,7 @@ class Reason(enum.StrEnum):
     NO_CONSUMER = "NoConsumer"
     LOCAL_TRAFFIC_POLICY = "LocalTrafficPolicy"
     PORT_MISMATCH = "PortMismatch"
+    ADDRESS_FAMILY_MISMATCH = "AddressFamilyMismatch"
     NO_ENDPOINT_SLICE = "NoEndpointSlice"
     NOT_OFFERED = "NotOffered"
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
@@ -85,6 +89,7 @@ class Offer(NamedTuple):
         ports: None for all ports.
         hostnames: of ready endpoints.
         zones: those that the hints name, if every ready endpoint has hints.
+        family: its addressType.
     """
 
     proxied: bool
@@ -92,10 +97,12 @@ class Offer(NamedTuple):
     ports: frozenset[Port] | None
     hostnames: frozenset[str]
     zones: frozenset[str] | None
+    family: str = "IPv4"
 
-    def serves(self, port: Port | None) -> bool:
-        """Whether it has a ready endpoint with that port; None is any port."""
-        return self.proxied and self.ready and (port is None or self.ports is None or port in self.ports)
+    def serves(self, port: Port | None, families: Families = None) -> bool:
+        """Whether it has a ready endpoint with that port, of one of these families; None is any of them."""
+        proxied = self.proxied and (families is None or self.family in families)
+        return proxied and self.ready and (port is None or self.ports is None or port in self.ports)
 
 
 class Problem(NamedTuple):
@@ -155,6 +162,7 @@ def judge(
     is_stale: Callable[[str], bool] = lambda _: False,
     is_silent: Callable[[str], bool] = lambda _: False,
     decision: Callable[[str], Decision | None] = lambda _: None,
+    families: Callable[[str], Families] = lambda _: None,
 ) -> Availability:
     """See the module.
 
@@ -169,6 +177,7 @@ def judge(
         is_stale: whether it is not known if a provider still has the slices that were collected from it.
         is_silent: whether a consumer has not answered for as long, so that its Works may say what is no longer true.
         decision: which endpoints a consumer is offered; None for all.
+        families: those that the Service has in a consumer. Where that is not known, it has what is asked for here.
     """
     namespace, name = mcs.metadata.namespace, mcs.metadata.name
     if service is None or service.metadata.deletion_timestamp is not None:
@@ -187,7 +196,8 @@ def judge(
     problems: list[Problem] = []
     unwatched: list[str] = []
     for consumer in consumers:
-        problem = _problem(consumer, asked, fleet, ())
+        usable = None if asked.headless else families(consumer) or asked.families
+        problem = _problem(consumer, asked, fleet, (), usable)
         if problem is not None and consumer not in fleet.providers:
             theirs = own(problem)
             if theirs is None:
@@ -196,7 +206,8 @@ def judge(
             if isinstance(theirs, str):
                 problem = problem._replace(text=f"{problem.text} ({theirs})")
             else:
-                problem = _problem(consumer, asked, fleet, [offer for one in theirs if (offer := _native(one))])
+                natives = [offer for one in theirs if (offer := _native(one))]
+                problem = _problem(consumer, asked, fleet, natives, usable)
         if problem is not None:
             problems.append(problem)
     notes = list(_notes(consumers, asked, fleet))
@@ -257,9 +268,16 @@ class _ServiceSpec(msgspec.Struct, rename="camel"):
     ports: tuple[_ServicePort, ...] | None = None
     cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
     internal_traffic_policy: str | None = None
+    ip_families: tuple[str, ...] | None = None
+    ip_family_policy: str | None = None
+
+
+class _Wanted(msgspec.Struct):
+    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
 
 
 _spec = msgspec.json.Decoder(_ServiceSpec)
+_wanted = msgspec.json.Decoder(_Wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +289,7 @@ class _Service:
         required: those that consumers are to reach; (None,) for a headless Service, whose names resolve whatever the
             ports are.
         unknown: entries of `spec.ports`, if none of them is a port of the Service.
+        families: those that it has in every consumer, because somebody has asked for them.
     """
 
     ports: tuple[Port, ...]
@@ -278,6 +297,7 @@ class _Service:
     unknown: tuple[str, ...]
     headless: bool
     local: bool
+    families: Families
 
     @classmethod
     def of(cls, mcs: MultiClusterService, service: Service) -> _Service:
@@ -299,7 +319,22 @@ class _Service:
             unknown=unknown,
             headless=headless,
             local=spec.internal_traffic_policy == "Local" and not headless,
+            families=_asked_families(_wanted.decode(service.raw).spec),
         )
+
+
+def _asked_families(spec: _ServiceSpec) -> Families:
+    """Of a Service without what its server has filled in: clusters differ in what they have when nobody asks."""
+    families = spec.ip_families or ()
+    if spec.ip_family_policy in (None, "SingleStack") and len(families) == 1:
+        return frozenset(families)
+    return None  # both, or those that each cluster has
+
+
+def families_of(spec: object) -> Families:
+    """The families that a member's Service has, by its spec; None if it does not tell."""
+    found = spec.get("ipFamilies") if isinstance(spec, dict) else None
+    return frozenset(one for one in found if isinstance(one, str)) or None if isinstance(found, list) else None
 
 
 # --- what is offered, and where it is ---------------------------------------------------------------------------------
@@ -352,6 +387,7 @@ def _offer(slice_: _Slice) -> Offer:
         ports=_ports(slice_.ports),
         hostnames=frozenset(one.hostname for one in ready if one.hostname),
         zones=frozenset(one.name for each in zones for one in each) if ready and len(zones) == len(ready) else None,
+        family=slice_.address_type,
     )
 
 
@@ -408,19 +444,19 @@ class _Fleet:
         work = self.sent[consumer].get(origin)
         return work is not None and was_taken(work)
 
-    def has(self, consumer: str, origin: SliceRef, port: Port | None) -> bool:
+    def has(self, consumer: str, origin: SliceRef, port: Port | None, families: Families) -> bool:
         """Whether the consumer was sent a copy of the slice with such an endpoint, and has taken it."""
         offer = offer_of(self.sent[consumer][origin]) if self.took(consumer, origin) else None
-        return offer is not None and offer.serves(port)
+        return offer is not None and offer.serves(port, families)
 
 
-def _problem(consumer: str, asked: _Service, fleet: _Fleet, own: Iterable[Offer]) -> Problem | None:
+def _problem(consumer: str, asked: _Service, fleet: _Fleet, own: Iterable[Offer], families: Families) -> Problem | None:
     """What keeps the consumer from some port; None if it reaches all."""
     theirs = [*own, *(offer for origin, offer in fleet.offers.items() if origin.cluster == consumer)]
     found: list[tuple[Port | None, Problem]] = []
     for port in asked.required:
-        if not any(offer.serves(port) for offer in theirs):
-            problem = _problem_with(consumer, port, asked, fleet)
+        if not any(offer.serves(port, families) for offer in theirs):
+            problem = _problem_with(consumer, port, asked, fleet, families)
             found += [(port, problem)] if problem is not None else []
     if not found:
         return None
@@ -431,7 +467,9 @@ def _problem(consumer: str, asked: _Service, fleet: _Fleet, own: Iterable[Offer]
     return problem._replace(text=f"port {_quoted(ports)}: {problem.text}")
 
 
-def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fleet) -> Problem | None:
+def _problem_with(
+    consumer: str, port: Port | None, asked: _Service, fleet: _Fleet, families: Families
+) -> Problem | None:
     def problem(reason: Reason, text: str, pending: Pending | None = None) -> Problem:
         return Problem(consumer, reason, text, pending)
 
@@ -441,8 +479,15 @@ def _problem_with(consumer: str, port: Port | None, asked: _Service, fleet: _Fle
     if serving and asked.local:
         text = "internalTrafficPolicy: Local keeps Pods from endpoints of other clusters"
         return problem(Reason.LOCAL_TRAFFIC_POLICY, text)
+    of_other_family = serving
+    serving = [origin for origin in serving if offers[origin].serves(port, families)]
+    if of_other_family and not serving:
+        others = _names(sorted({offers[origin].family for origin in of_other_family}))
+        has = f"the consumer's Service has {_names(sorted(families or ()))}"
+        text = f"endpoints of {_clusters(of_other_family)} have {others} addresses, {has}"
+        return problem(Reason.ADDRESS_FAMILY_MISMATCH, text)
     live = [origin for origin in serving if fleet.is_ready(origin.cluster)]
-    reached = [origin for origin in live if fleet.has(consumer, origin, port)]
+    reached = [origin for origin in live if fleet.has(consumer, origin, port, families)]
     if any(not fleet.is_stale(origin.cluster) for origin in reached):
         return None
     if reached:

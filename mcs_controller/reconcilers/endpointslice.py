@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from mcs_controller.api.common import JsonObject
     from mcs_controller.api.work import Work
     from mcs_controller.domain.dispatch import DispatchPlan
     from mcs_controller.domain.works import WorkWrite
@@ -63,6 +64,10 @@ class LocalExecution(Protocol):
         `arrived` is called once, when these writes are answered, be it later; if others write in that member, when the
         Work is written.
         """
+        ...
+
+    def find_service(self, cluster: str, namespace: str, name: str, /) -> JsonObject | None:
+        """A Service that was brought to a member, as far as a cache has it."""
         ...
 
 

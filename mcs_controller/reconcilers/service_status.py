@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mcs_controller.api.multiclusterservice import MultiClusterService
     from mcs_controller.api.resourcebinding import ResourceBinding
     from mcs_controller.api.work import Work
-    from mcs_controller.domain.availability import Problem
+    from mcs_controller.domain.availability import Families, Problem
     from mcs_controller.domain.conditions import Note
     from mcs_controller.runtime.events import Recorder
     from workqueue.clock import Clock
@@ -181,6 +181,7 @@ class ServiceStatusReconciler:
         own: OwnSlices | None,
         selection: EndpointSelection | None = None,
         is_silent: Callable[[str], bool] = lambda _: False,
+        families: Callable[[str, Request], Families] = lambda *_: None,
         recorder: Recorder,
         clock: Clock,
     ) -> None:
@@ -197,6 +198,7 @@ class ServiceStatusReconciler:
             selection: what consumers are offered; None if somebody else decides it.
             is_silent: whether a cluster has not answered for so long that nothing of it is about to settle: what it
                 has is stale.
+            families: those that the Service has in a consumer, as far as that is known.
             recorder: for events.
             clock: for times, and for what may still be on its way.
         """
@@ -209,6 +211,7 @@ class ServiceStatusReconciler:
         self._own = own
         self._selection = selection
         self._is_silent = is_silent
+        self._families = families
         self._watched: set[str] = set()
         self._judges = {
             wk.SERVICE_APPLIED: self._service_applied,
@@ -327,6 +330,7 @@ class ServiceStatusReconciler:
             is_stale=self._is_silent if self._own is not None else lambda _: False,
             is_silent=self._is_silent,
             decision=lambda consumer: selection.decision(mcs, consumer) if selection is not None else None,
+            families=lambda consumer: self._families(consumer, request),
         )
         pending = [
             one.pending for one in found.problems if one.pending and not self._is_silent(one.consumer)

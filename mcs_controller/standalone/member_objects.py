@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from informers.cache.informer import SharedInformer
     from informers.cache.registration import Registration
     from informers.client.client import ApiClient
+    from informers.meta import ObjectKey
     from workqueue.clock import Clock
 
 
@@ -201,6 +202,11 @@ class MemberObjectInformers:
         if (pending := self._informers.get(key)) is not None and pending.last_error is not None:
             raise NotListed(f"cannot list {kind.resource} of cluster {cluster}: {pending.last_error}")
         raise NotSynced(f"{kind.resource} of cluster {cluster} are being listed")
+
+    def peek(self, cluster: str, kind: MemberKind, key: ObjectKey) -> Unstructured | None:
+        """A member's object, if its kind was listed; nothing is asked for."""
+        informer = self._informers.get_synced((cluster, kind))
+        return informer.store.get(key) if informer is not None else None
 
     def opened(self, cluster: str) -> list[CachedClient[Unstructured]]:
         """The member's objects of all kinds that have been listed so far."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import TYPE_CHECKING, Any, Final
 
-from mcs_controller.diagnosis.findings import Link, ObjectRef, Severity
+from mcs_controller.diagnosis.findings import CONTROL_PLANE, Link, ObjectRef, Severity
 from mcs_controller.diagnosis.rules.chain import all_endpoints, by_age, is_about, is_young, kubectl, own_slices
 from mcs_controller.diagnosis.rules.objects import apply_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
@@ -175,6 +176,51 @@ def egress_denied(context: Context) -> Iterator[Finding]:
         evidence=f"no egress rule of namespace {world.namespace} allows {', '.join(targets[:5])}",
         fix=apply_command(world.kubectl(consumer), _permission(context, targets)),
     )
+
+
+@rule(
+    "MCS084",
+    "The endpoints have no address of a family that the Service of a consumer has",
+    Link.TRAFFIC,
+    Scope.CONSUMER,
+    meaning="kube-proxy sends what comes to an IPv4 address of a Service to IPv4 endpoints alone, and IPv6 to IPv6. No "
+    "ready endpoint of the providers has an address of the families that the Service has in the consumer.",
+    evidence="addressType of the slices that were brought to the consumer, and spec.ipFamilies of its Service.",
+    fix="Give the Service both families, where the clusters have both. Else offer the Pods in the other family, too.",
+)
+def family_mismatch(context: Context) -> Iterator[Finding]:
+    """Not of headless Services: their names resolve to addresses of any family."""
+    world, consumer = context.world, context.cluster
+    service = world.snapshot(consumer).get(SERVICES, world.name, world.namespace)
+    families = [one for one in items(service, "spec", "ipFamilies") if isinstance(one, str)]
+    if not families or text(service, "spec", "clusterIP") == "None":
+        return
+    ready = {
+        text(one, "addressType")
+        for one in world.snapshot(consumer).list(SLICES, world.namespace)
+        if is_about(one, world.name) and any(all_endpoints([one], consumer).values())
+    }
+    if ready and not ready & set(families):
+        policy = json.dumps({"spec": {"ipFamilyPolicy": "PreferDualStack"}})
+        yield context.found(
+            ObjectRef(consumer, "Service", world.name, world.namespace),
+            f"endpoints of {world.name} have {', '.join(sorted(ready))} addresses, its Service in {consumer} has "
+            f"{', '.join(sorted(families))}",
+            evidence=f"addressType of slices with ready endpoints: {', '.join(sorted(ready))}; "
+            f"spec.ipFamilies: {', '.join(families)}",
+            fix=kubectl(
+                world,
+                CONTROL_PLANE,
+                "-n",
+                world.namespace,
+                "patch",
+                "service",
+                world.name,
+                "--type=merge",
+                "-p",
+                policy,
+            ),
+        )
 
 
 def _allows(egress: Object, address: str) -> bool:

@@ -67,6 +67,7 @@ from mcs_controller.standalone.domain.work_status import (
 from mcs_controller.standalone.member_applier import MemberApplier, NamespaceMissing
 from mcs_controller.standalone.member_objects import (
     NAMESPACES,
+    SERVICES,
     KindNotServed,
     MemberObjectInformers,
     MemberUnavailable,
@@ -161,6 +162,7 @@ class ExecutionReconciler:
         """
         self._works = works
         self._clusters = clusters
+        self._objects = objects
         self._writer = MemberApplier(objects, works.store, ownerships, metrics, reserved, clock)
         self._events = WorkEvents(recorder)
         self._clock = clock
@@ -227,6 +229,11 @@ class ExecutionReconciler:
             raise
         finally:
             written.set()
+
+    def find_service(self, cluster: str, namespace: str, name: str) -> JsonObject | None:
+        """A Service that was brought to a member, as far as a cache has it."""
+        found = self._objects.peek(cluster, SERVICES, ObjectKey(namespace, name))
+        return found.content if found is not None else None
 
     def _is_ours(self, name: str | None) -> bool:
         return name is not None and self._sync_modes.owns(name, self._clusters.get(ObjectKey("", name)))

@@ -19,6 +19,7 @@ from tests.integration.mcsctl.test_breakages import mends
 from tests.support.fleet import (
     CONFIGMAPS,
     DEPLOYMENTS,
+    MCS,
     NAMESPACES,
     PATIENCE_SECONDS,
     SERVICES,
@@ -30,6 +31,7 @@ from tests.support.fleet import (
     deployment,
     endpointslice,
     eventually,
+    multiclusterservice,
     service,
 )
 
@@ -247,6 +249,16 @@ async def test_a_network_policy_of_a_consumer_denies_egress(shared: Patient):
     await shared.space.create_in("member2", policy)
     await mends(shared, "MCS083")
     await remove_networkpolicies(shared, "member2")
+
+
+async def test_endpoints_of_a_family_that_the_service_of_a_consumer_lacks(shared: Patient):
+    space = shared.space
+    await space.create(service("six"), multiclusterservice("six", ["member1"], ["member2"]))
+    await space.create_in("member1", endpointslice("six-a", "six", ["2001:db8::1"]) | {"addressType": "IPv6"})
+    finding = await shared.verdict_is("MCS084", "six")
+    assert "IPv4" in finding.problem
+    await space.host.delete(MCS, "six", namespace=space.namespace)
+    await space.host.delete(SERVICES, "six", namespace=space.namespace)
 
 
 async def remove_networkpolicies(patient: Patient, cluster: str) -> None:

@@ -115,6 +115,16 @@ async def test_internal_traffic_policy_local_keeps_everybody_from_other_clusters
     await says(space, "EndpointsAvailable", FINE)
 
 
+async def test_endpoints_of_an_address_family_that_the_service_lacks_do_not_count(space):
+    await asked(space)
+    six = endpointslice("web-a", "web", ["2001:db8::1"]) | {"addressType": "IPv6"}
+    await space.create_in("member1", six)
+    text = "member2: endpoints of member1 have IPv6 addresses, the consumer's Service has IPv4."
+    await available(space, "AddressFamilyMismatch", text)
+    await space.create_in("member1", endpointslice("web-b", "web", ["192.0.2.1"]))
+    await says(space, "EndpointsAvailable", FINE)
+
+
 def not_ready(slice_: Object) -> Object:
     return slice_ | {"endpoints": [{"addresses": ["10.81.1.3"], "conditions": {"ready": False}}]}
 

@@ -9,7 +9,21 @@ import pytest
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.diagnosis.world import ProbeResult
-from tests.unit.diagnosis.healthy import NAMESPACE, YOUNG, chain, found, healthy, node, obj, one, remove, slice_
+from tests.unit.diagnosis.healthy import (
+    COPY,
+    NAME,
+    NAMESPACE,
+    YOUNG,
+    chain,
+    copy,
+    found,
+    healthy,
+    node,
+    obj,
+    one,
+    remove,
+    slice_,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +90,29 @@ def test_the_fix_allows_the_pods_of_the_provider_and_dns():
     fix = one(world, "MCS083").fix
     assert '"cidr": "10.1.0.0/16"' in fix
     assert '"port": 53' in fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "told"),
+    [
+        ("IPv6", {"ipFamilies": ["IPv4"]}, True),
+        ("IPv6", {"ipFamilies": ["IPv4", "IPv6"]}, False),
+        ("IPv6", {"ipFamilies": ["IPv4"], "clusterIP": "None"}, False),
+        ("IPv6", {}, False),
+        ("IPv4", {"ipFamilies": ["IPv4"]}, False),
+    ],
+    ids=["of the other one", "dual-stack", "headless", "not known", "the same"],
+)
+def test_endpoints_of_a_family_that_the_service_does_not_have(kind: str, service: dict[str, Any], told: bool):
+    world = healthy()
+    world.members["member2"].add(w.SERVICES, [obj(NAME, NAMESPACE, spec=service)])
+    sent = copy(COPY, "member1", "2001:db8::5" if kind == "IPv6" else "10.1.0.5")
+    world.members["member2"].add(w.SLICES, [sent | {"addressType": kind}])
+    assert [each.code for each in found(world, "MCS084")] == ["MCS084"] * told
+    if told:
+        assert one(world, "MCS084").fix.endswith(
+            """patch service web --type=merge -p '{"spec": {"ipFamilyPolicy": "PreferDualStack"}}'"""
+        )
 
 
 def test_nodes_that_are_not_ready():

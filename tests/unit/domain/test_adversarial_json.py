@@ -495,6 +495,7 @@ CALLS: Final[dict[str, Callable[[World], Iterable[tuple[Any, ...]]]]] = {
     "binding.plan_bound_work": _intents,
     "binding_status.plan_ingress": lambda world: ((world.all("Work"), one.ingress) for one in world.of("LoadBalancer")),
     "contention.last_writer": lambda world: ((one.content,) for one in world.of("Unstructured")),
+    "availability.families_of": lambda world: ((one.content.get("spec"),) for one in world.of("Unstructured")),
     "execution.check_overwrite": lambda world: (
         (manifest, observed, work, other) for work, manifest, observed in _onto(world) for other in (None, work)
     ),

@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from mcs_controller.domain import well_known as wk
-from mcs_controller.domain.availability import Availability, Problem, Reason, is_news, judge, offer_of, summary
+from mcs_controller.domain.availability import (
+    Availability,
+    Problem,
+    Reason,
+    families_of,
+    is_news,
+    judge,
+    offer_of,
+    summary,
+)
 from tests.support.builders import (
     Json,
     a_cluster,
@@ -55,7 +64,7 @@ HELD = {"manifestStatuses": [{"identifier": {"ordinal": 0}}]}
 def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = None, **fields: Any) -> Availability:
     fields = {"providers": ["m1"], "consumers": ["m2"]} | fields
     listed, zones, left_out = fields.pop("ports", None), fields.pop("zones", {}), fields.pop("left_out", ())
-    stale = fields.pop("stale", ())
+    stale, families = fields.pop("stale", ()), fields.pop("families", {})
     content = mcs(**fields)
     if listed:
         content["spec"]["ports"] = listed
@@ -72,6 +81,7 @@ def asked(works: Any = (), *, service: Any = WEB, down: Any = (), own: Any = Non
         lambda problem: slices.get(problem.consumer, ()),
         left_out=lambda origin: origin.name in left_out,
         is_stale=lambda cluster: cluster in stale,
+        families=lambda cluster: families.get(cluster),
     )
 
 
@@ -416,3 +426,53 @@ def test_a_consumer_whose_endpoints_were_all_left_out_is_told_so():
 def test_of_several_slices_the_one_that_is_whole_is_the_one_to_tell_of():
     works = [at("m1"), to("m2", "m1", web(endpoints=[])), at("m1", web("web-2"))]
     assert said(asked(works, left_out=["web-1"]))[2] == "m2: slice default/web-2 of m1: not delivered yet."
+
+
+SIX = web(addressType="IPv6", endpoints=[endpoint("2001:db8::1")])
+FOUR, BOTH_FAMILIES = frozenset(["IPv4"]), frozenset(["IPv4", "IPv6"])
+HTTP_PORT = {"name": "http", "port": 80}
+SINGLE = a_service(ports=[HTTP_PORT], ipFamilies=["IPv4"])
+MISMATCH = (
+    "False",
+    "AddressFamilyMismatch",
+    "m2: endpoints of m1 have IPv6 addresses, the consumer's Service has IPv4.",
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"families": {"m2": FOUR}}, MISMATCH),
+        ({"families": {"m2": BOTH_FAMILIES}}, FINE),
+        ({}, FINE),
+        ({"service": SINGLE}, MISMATCH),
+        ({"service": SINGLE, "families": {"m2": BOTH_FAMILIES}}, FINE),
+        ({"service": a_service(ports=[HTTP_PORT], ipFamilies=["IPv4"], ipFamilyPolicy="PreferDualStack")}, FINE),
+        ({"service": HEADLESS, "families": {"m2": FOUR}}, FINE),
+    ],
+    ids=["the other", "both", "not known", "asked for", "it has more", "if possible", "headless"],
+)
+def test_endpoints_of_a_family_that_the_service_lacks_do_not_count(fields: Any, expected: tuple[str, str, str]):
+    assert said(asked([at("m1", SIX), to("m2", "m1", SIX)], **fields)) == expected
+
+
+def test_one_slice_of_the_right_family_is_enough():
+    four = web("web-2")
+    works = [at("m1", SIX), to("m2", "m1", SIX), at("m1", four), to("m2", "m1", four)]
+    assert said(asked(works, families={"m2": FOUR})) == FINE
+
+
+@pytest.mark.parametrize(
+    ("spec", "families"),
+    [
+        ({"ipFamilies": ["IPv6", "IPv4"]}, BOTH_FAMILIES),
+        ({"ipFamilies": []}, None),
+        ({"ipFamilies": "IPv4"}, None),
+        ({"ipFamilies": [4]}, None),
+        ({}, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_families_of_a_members_service(spec: Any, families: Any):
+    assert families_of(spec) == families

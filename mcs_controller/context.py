@@ -130,6 +130,7 @@ class ControllerContext:
             leads=self._may_write,
         )
         self.metrics.registry.register(shown)
+        self.manager.prepare_metrics(shown.prepare)
 
     @cached_property
     def works(self) -> CachedClient[Work]:

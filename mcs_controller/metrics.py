@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from mcs_controller.runtime.feature_gates import Stage
 from mcs_controller.runtime.metrics import RuntimeMetrics, add_process_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
@@ -138,6 +139,9 @@ class PropagationHistogram:
                 self._seconds.remove_by_labels({label: cluster})
 
 
+_SERVICES_AT_ONCE: Final = 50
+
+
 class ServiceMetrics(Collector):
     """Conditions and endpoints of MultiClusterServices, while this process `leads`.
 
@@ -161,9 +165,33 @@ class ServiceMetrics(Collector):
         self._leads = leads
         self._read: dict[tuple[str, str], tuple[object, SliceCounts]] = {}
         """What was counted in a Work's manifests when metrics were read last: most are the same the next time."""
+        self._prepared: Sequence[Metric] | None = None
+
+    async def prepare(self) -> None:
+        """Count for the next scrape. All else has its turn after each few services."""
+        counting = self._count()
+        while True:
+            try:
+                next(counting)
+            except StopIteration as counted:
+                self._prepared = counted.value
+                return
+            await asyncio.sleep(0)
 
     def collect(self) -> Iterable[Metric]:
-        """What a scrape shows."""
+        """What a scrape shows: what was prepared for it, or else what is counted now."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            counting = self._count()
+            while prepared is None:
+                try:
+                    next(counting)
+                except StopIteration as counted:
+                    prepared = counted.value
+        return prepared
+
+    def _count(self) -> Generator[None, None, Sequence[Metric]]:
+        """Yields now and then."""
         service, pair = ["namespace", "service"], ["provider_cluster", "consumer_cluster"]
         states = GaugeMetricFamily(
             "mcs_services", "MultiClusterServices, by condition.", labels=["type", "status", "reason"]
@@ -186,7 +214,9 @@ class ServiceMetrics(Collector):
         crowds: Counter[tuple[str, str, str]] = Counter()
         shown, skipped, read = 0, 0, self._read
         self._read = {}
-        for mcs in sorted(found, key=lambda one: (one.metadata.namespace, one.metadata.name)):
+        for place, mcs in enumerate(sorted(found, key=lambda one: (one.metadata.namespace, one.metadata.name)), 1):
+            if place % _SERVICES_AT_ONCE == 0:
+                yield
             crowds.update((one.type, one.status, one.reason) for one in mcs.conditions)
             if shown >= self._limit:
                 skipped += 1

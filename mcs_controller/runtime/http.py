@@ -10,13 +10,13 @@ Paths and bodies as Kubernetes' components have them (`apiserver/pkg/server/heal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from mcs_controller.runtime.metrics import render_metrics
+from mcs_controller.runtime.metrics import render_parts
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,17 +74,26 @@ def health_routes(path: str, checks: Mapping[str, Check]) -> list[web.RouteDef]:
     return [web.get(path, answer_all), web.get(f"{path}/{{check}}", answer_one)]
 
 
-def metrics_routes(registry: CollectorRegistry) -> list[web.RouteDef]:
+def metrics_routes(
+    registry: CollectorRegistry, prepare: Sequence[Callable[[], Awaitable[None]]] = ()
+) -> list[web.RouteDef]:
     """`/metrics` in Prometheus' text format.
 
-    One scrape at a time: many together would keep the event loop from the lease.
+    One scrape at a time, and in small parts: a large one would keep the event loop from the lease. What takes long to
+    collect is collected by `prepare`, which may grow, before each scrape.
     """
     turn = asyncio.Lock()
 
     async def answer(request: web.Request) -> web.Response:
         async with turn:
             await asyncio.sleep(0)
-            return web.Response(body=render_metrics(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            for each in prepare:
+                await each()
+            parts: list[bytes] = []
+            for part in render_parts(registry):
+                parts.append(part)
+                await asyncio.sleep(0)
+            return web.Response(body=b"".join(parts), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [web.get("/metrics", answer)]
 

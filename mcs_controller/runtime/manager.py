@@ -25,7 +25,7 @@ from mcs_controller.runtime.reconcile import leaf_errors
 from workqueue import time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -107,7 +107,8 @@ class Manager:
             health_address,
             [*health_routes("/healthz", {"ping": lambda: ""}), *health_routes("/readyz", self._ready_checks)],
         )
-        self.metrics = HttpServer("metrics", metrics_address, metrics_routes(registry))
+        self._prepare_metrics: list[Callable[[], Awaitable[None]]] = []
+        self.metrics = HttpServer("metrics", metrics_address, metrics_routes(registry, self._prepare_metrics))
 
     def add_informers(self, informers: Informers) -> None:
         """Run these caches, and fill them before anything that needs leadership starts.
@@ -138,6 +139,10 @@ class Manager:
     def add_runnable(self, runnable: Runnable, *, needs_leader: bool) -> None:
         """Run this while leading, beside the controllers; or all the time."""
         (self._leader_runnables if needs_leader else self._runnables).append(runnable)
+
+    def prepare_metrics(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each scrape."""
+        self._prepare_metrics.append(prepare)
 
     def add_ready_check(self, name: str, check: Check) -> None:
         """Ask this for `/readyz` too. A standby should be ready: it does its job, which is to wait."""

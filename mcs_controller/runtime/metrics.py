@@ -47,6 +47,9 @@ _RESULTS: Final = ("success", "error", "requeue", "requeue_after")
 """`requeue` is never counted here, but dashboards expect it."""
 
 
+_SAMPLES_AT_ONCE: Final = 200
+
+
 class RuntimeMetrics:
     """The metrics of one process (or of one manager, if there are several in it).
 
@@ -375,18 +378,29 @@ class _InformerCaches(Collector):
         return objects, size, age
 
 
-class _WithoutCreated:
-    """A registry without the `_created` series that this client library adds for each counter and Go's does not."""
+class _OneFamily:
+    """A registry that has some samples of one family."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield metric
+        yield self._metric
+
+
+def render_parts(registry: CollectorRegistry) -> Iterator[bytes]:
+    """The registry in Prometheus' text format, a few milliseconds' work at a time.
+
+    Without the `_created` series that this client library adds for each counter and Go's does not.
+    """
+    for metric in registry.collect():
+        samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+        for start in range(0, max(1, len(samples)), _SAMPLES_AT_ONCE):
+            metric.samples = samples[start : start + _SAMPLES_AT_ONCE]
+            text = generate_latest(_OneFamily(metric))
+            yield text.split(b"\n", 2)[2] if start else text  # HELP and TYPE stand before the first
 
 
 def render_metrics(registry: CollectorRegistry) -> bytes:
-    """The registry in Prometheus' text format."""
-    return generate_latest(_WithoutCreated(registry))
+    """The same as a whole."""
+    return b"".join(render_parts(registry))

@@ -85,6 +85,7 @@ class FakeContext(ControllerContext):
             add_informers=lambda _: None,
             add_runnable=lambda runnable, **_: self.runnables.append(runnable),
             require_only_for=lambda *_: None,
+            prepare_metrics=lambda _: None,
         )
         super().__init__(
             dataclasses.replace(_parsed(flags), **(options or {})),

@@ -28,6 +28,7 @@ def context(*flags: str) -> tuple[ControllerContext, list[tuple[str, bool]]]:
         add_controller=lambda _: None,
         add_runnable=lambda one, *, needs_leader: runnables.append((type(one).__name__, needs_leader)),
         require_only_for=lambda *_: None,
+        prepare_metrics=lambda _: None,
     )
     values = command("test", "0", "").main(args=list(flags), prog_name="test", standalone_mode=False)
     recorder: Any = types.SimpleNamespace()

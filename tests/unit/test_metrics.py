@@ -1,5 +1,6 @@
 """What the process shows of itself, and of the services that it works for."""
 
+import asyncio
 import platform
 from typing import Any
 
@@ -67,6 +68,7 @@ class Services:
             leads=lambda: self.leads,
         )
         self.registry.register(shown)
+        self.metrics = shown
 
     def shown(self) -> dict[str, float]:
         """What begins with mcs_: the values of the labels, without the namespace."""
@@ -84,6 +86,27 @@ CROWDS = {
     "mcs_services EndpointsAvailable True EndpointsAvailable": 1,
     "mcs_services EndpointsAvailable False NoEndpointSlice": 1,
 }
+
+
+async def test_what_is_prepared_for_a_scrape_is_what_it_shows_and_leaves_others_their_turn():
+    world = Services(limit=1000)
+    world.api.seed(*(mcs(f"web-{number}", providers=["m1"], consumers=["m2"]) for number in range(200)))
+    expected = world.shown()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await world.metrics.prepare()
+    task.cancel()
+    assert turns >= 3
+    world.leads = False
+    assert world.shown() == expected, "as it was prepared"
+    assert world.shown() == {"mcs_services_not_shown": 0}, "as it is now"
 
 
 def test_services_are_shown_with_conditions_and_endpoints_of_each_pair():

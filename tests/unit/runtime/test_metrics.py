@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from informers.cache.factory import InformerFactory
 from mcs_controller.runtime.controller import Outcome
-from mcs_controller.runtime.metrics import PrometheusInformerMetrics, RuntimeMetrics, render_metrics
+from mcs_controller.runtime.metrics import PrometheusInformerMetrics, RuntimeMetrics, render_metrics, render_parts
 from tests.support.clock import FakeClock, settle
 from tests.support.list_watch import ScriptedListWatch
 from tests.support.objects import CONFIG_MAPS, bookmark_line, config_map
@@ -215,3 +215,15 @@ async def test_age_of_a_cache_is_that_of_the_oldest_collection(registry: Collect
     assert scrape(registry)['informer_watches_total{cluster="",resource="configmaps.v1"}'] == 2
     running.cancel()
     await asyncio.wait([running])
+
+
+def test_a_large_family_is_rendered_in_parts_that_make_the_same_text():
+    registry = CollectorRegistry()
+    gauge, counter = Gauge("many", "Of each.", ("n",), registry=registry), Counter("few", "All.", registry=registry)
+    counter.inc()
+    for number in range(450):
+        gauge.labels(str(number)).set(number)
+    parts = list(render_parts(registry))
+    assert [part.count(b"\n") for part in parts] == [202, 200, 50, 3]
+    whole = generate_latest(registry).decode().splitlines()
+    assert b"".join(parts).decode().splitlines() == [line for line in whole if "_created" not in line]

@@ -482,9 +482,9 @@ def _problem_with(
     of_other_family = serving
     serving = [origin for origin in serving if offers[origin].serves(port, families)]
     if of_other_family and not serving:
-        others = _names(sorted({offers[origin].family for origin in of_other_family}))
+        other = _names(sorted({offers[origin].family for origin in of_other_family}))
         has = f"the consumer's Service has {_names(sorted(families or ()))}"
-        text = f"endpoints of {_clusters(of_other_family)} have {others} addresses, {has}"
+        text = f"endpoints of {_clusters(of_other_family)} have {other} addresses, {has}"
         return problem(Reason.ADDRESS_FAMILY_MISMATCH, text)
     live = [origin for origin in serving if fleet.is_ready(origin.cluster)]
     reached = [origin for origin in live if fleet.has(consumer, origin, port, families)]

@@ -12,11 +12,11 @@ from mcs_controller.arguments import ACCUMULATING, CONTROLLERS_ELSEWHERE, GATES_
 from mcs_controller.controllers import CONTROLLERS, STANDALONE
 from mcs_controller.options import ENVIRONMENT_PREFIX, FLAGS
 from tools.dashboard import dashboard_manifest
-from tools.diagnosis_page import diagnosis_page
 from tools.licences import dependencies_page
 from tools.markdown import code, table
 from tools.metrics_page import metrics_page
 from tools.rbac_page import rbac_page
+from tools.troubleshooting_page import troubleshooting_page
 from tools.wire_pages import annotations_page, events_page
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ PAGES = {
     "events.md": events_page,
     "rbac.md": rbac_page,
     "annotations.md": annotations_page,
-    "diagnosis.md": diagnosis_page,
+    "../troubleshooting.md": troubleshooting_page,
     "dependencies.md": dependencies_page,
     "../../manifests/observability/dashboard.yaml": dashboard_manifest,
 }

@@ -255,6 +255,22 @@ async def load_kubeconfig(
     )
 
 
+def contexts_that_can_be_tried(parsed: Mapping[str, Any]) -> Sequence[str]:
+    """The contexts in kubeconfigs that `load_kubeconfig` has parsed, the first one of each cluster.
+
+    Without those whose credentials come from an exec plugin or a provider, which may ask a person for something.
+    """
+    found: dict[str, str] = {}
+    for files in parsed.values():
+        users, contexts = ([one.value for one in files[section].value] for section in ("users", "contexts"))
+        silent = {one.get("name") for one in users if not {"exec", "auth-provider"} & (one.get("user") or {}).keys()}
+        for one in contexts:
+            names = one.get("context") or {}
+            if names.get("user") in silent:
+                found.setdefault(str(names.get("cluster")), str(one.get("name")))
+    return list(found.values())
+
+
 @cache
 def _config_module(name: str) -> Any:
     """A module of `kubernetes_asyncio.config`, without the models of all kinds of Kubernetes.

@@ -217,6 +217,7 @@ class World:
         mcsctl: how to call mcsctl with the flags of this diagnosis, for commands that are pasted.
         manifests: the folder with the manifests of this release, for the same.
         kinds: of the control plane, by `plural.group`, with the versions that are served; None if they were not read.
+        control_planes: where `host` is none, contexts of the kubeconfig that lead to one, with how to call mcsctl then.
     """
 
     now: datetime
@@ -227,6 +228,7 @@ class World:
     mcsctl: str = "mcsctl"
     manifests: str = "manifests"
     kinds: Mapping[str, frozenset[str]] | None = None
+    control_planes: Mapping[str, str] = field(default_factory=dict)
 
     def versions(self, kind: Kind) -> frozenset[str]:
         """The versions in which the control plane serves a kind; none if it does not serve it.

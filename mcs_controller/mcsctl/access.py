@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from informers.client.client import ApiClient
-from informers.client.config import load_incluster, load_kubeconfig
+from informers.client.config import contexts_that_can_be_tried, load_incluster, load_kubeconfig
 from informers.client.redaction import proxy_secrets
 from informers.errors import ConfigError, KubeError
 from mcs_controller import __version__
 from mcs_controller.diagnosis.findings import CONTROL_PLANE
 from mcs_controller.diagnosis.world import Unseen
+from mcs_controller.mcsctl.together import all_of
 from mcs_controller.members.credentials import InvalidCluster, SecretCredentials, client_config
 from workqueue.clock import RealClock
 
@@ -32,6 +33,9 @@ USER_AGENT: Final = f"mcsctl/{__version__}"
 
 PROXY: Final = "the cluster proxy"
 """How a member is reached through the control plane, with its certificate and our credentials there."""
+
+_MAX_CONTEXTS: Final = 50
+"""That are tried to find a control plane."""
 
 _IN_A_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -97,13 +101,30 @@ class Access:
     @property
     def mcsctl(self) -> str:
         """How to call mcsctl with the same flags, for commands that are pasted."""
+        return _mcsctl(self._options)
+
+    async def control_planes(self) -> Mapping[str, str]:
+        """The contexts of the kubeconfig that lead to a control plane, with how to call mcsctl then.
+
+        To be asked once the host was opened. Those that cannot be tried without asking somebody are left out.
+        """
         options = self._options
-        flags = {"kubeconfig": options.kubeconfig, "context": options.context}
-        flags["members-kubeconfig"] = options.members_kubeconfig
-        words = [f"--{name} {shlex.quote(value)}" for name, value in flags.items() if value]
-        pairs = sorted(options.member_contexts.items())
-        words += [f"--member-context {shlex.quote(f'{name}={context}')}" for name, context in pairs]
-        return " ".join(["mcsctl", *words])
+
+        async def leads(context: str) -> bool:
+            try:
+                config = await self._from_file(options.kubeconfig, context)
+                plane = await self.open(CONTROL_PLANE, config, _kubectl(options.kubeconfig, context), context)
+                return (await plane.client.raw("GET", "/apis/cluster.karmada.io/v1alpha1")).status == 200
+            except KubeError:
+                return False
+
+        contexts = contexts_that_can_be_tried(self._parsed)[:_MAX_CONTEXTS]
+        found = await all_of(*map(leads, contexts))
+        return {
+            context: _mcsctl(replace(options, context=context))
+            for context, is_one in zip(contexts, found, strict=True)
+            if is_one
+        }
 
     async def host(self) -> Plane:
         """The control plane.
@@ -261,3 +282,12 @@ def _kubectl(kubeconfig: str, context: str) -> str:
     if context:
         words.append(f"--context {shlex.quote(context)}")
     return " ".join(words)
+
+
+def _mcsctl(options: AccessOptions) -> str:
+    flags = {"kubeconfig": options.kubeconfig, "context": options.context}
+    flags["members-kubeconfig"] = options.members_kubeconfig
+    words = [f"--{name} {shlex.quote(value)}" for name, value in flags.items() if value]
+    pairs = sorted(options.member_contexts.items())
+    words += [f"--member-context {shlex.quote(f'{name}={context}')}" for name, context in pairs]
+    return " ".join(["mcsctl", *words])

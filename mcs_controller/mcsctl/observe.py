@@ -172,11 +172,13 @@ async def observe(
         host.add(manifest.kind, [manifest.obj])
     world = w.World(now=now or datetime.now(UTC), host=host, service=service, from_cluster=from_cluster, kinds=kinds)
     world = replace(world, mcsctl=access.mcsctl, manifests=manifests_folder())
+    if kinds is not None and not world.versions(w.CLUSTERS):
+        return replace(world, control_planes=await access.control_planes())
     wanted = members_of(world)
     members = {name: w.Snapshot(name=name, kubectl=world.kubectl(name)) for name in wanted}
     await all_of(
         _controller_rights(reader, wanted.values(), controller_user),
-        *(_registration(reader, cluster) for cluster in wanted.values()),
+        *(_registration(reader, cluster, service) for cluster in wanted.values()),
         *(_observe_member(access, world, members[name], cluster) for name, cluster in wanted.items()),
         *(_login(access, members[name], cluster) for name, cluster in wanted.items() if cluster.is_push),
     )
@@ -235,16 +237,23 @@ def members_of(world: w.World) -> dict[str, Cluster]:
     return found
 
 
-async def _registration(reader: Reader, cluster: Cluster) -> None:
+async def _registration(reader: Reader, cluster: Cluster, service: tuple[str, str] | None) -> None:
     """What the control plane holds of one member beside its Cluster."""
     namespace = execution_namespace(cluster.name)
-    reads = [reader.get(w.NAMESPACES, namespace)]
+    reads: list[Coroutine[Any, Any, object]] = [_read_execution_namespace(reader, namespace, service)]
     if cluster.is_push and (ref := cluster.spec.secret_ref) is not None:
         reads.append(reader.get(w.SECRETS, ref.name, ref.namespace, redact=True))
     if not cluster.is_push:
         reads.append(reader.get(w.LEASES, w.AGENT_LEASE, namespace))
         reads.append(reader.get(w.LEASES, cluster.name, wk.CLUSTER_NAMESPACE))
     await all_of(*reads)
+
+
+async def _read_execution_namespace(reader: Reader, name: str, service: tuple[str, str] | None) -> None:
+    """The namespace; if it is being deleted, the Works that may hold it, of which a service's own are read anyway."""
+    namespace = await reader.get(w.NAMESPACES, name)
+    if service is None and w.text(namespace, "metadata", "deletionTimestamp"):
+        await reader.list(w.WORKS, name, some=True)
 
 
 async def _controller_rights(reader: Reader, clusters: Iterable[Cluster], user: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("text", "json", "yaml")
 
-DOCS: Final = "docs/reference/diagnosis.md"
+DOCS: Final = "docs/troubleshooting.md"
 
 _MARKS: Final = {
     Severity.ERROR: ("✗", "red"),

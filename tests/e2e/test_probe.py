@@ -19,11 +19,19 @@ from testbed import NotYet, wait_for
 from testbed.dataplane import network
 from tests.e2e.world import PATIENCE_SECONDS, workload
 from tests.integration.mcsctl.calls import paste
-from tests.support.fleet import SERVICES, Space, eventually, multiclusterservice, service
+from tests.support.fleet import (
+    DEPLOYMENTS,
+    SERVICES,
+    Space,
+    deployment,
+    eventually,
+    multiclusterservice,
+    service,
+)
 from tests.support.image import image_inputs, unpacked_image
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mcs_controller.diagnosis.findings import Finding
     from testbed.dataplane.plane import Node
@@ -65,6 +73,17 @@ class Probed:
 
         found = await wait_for(f"errors {codes} and no others", probe, PATIENCE_SECONDS)
         return "".join([await paste(one.fix) for one in found])
+
+    async def mends(self, code: str, play: Callable[[], Awaitable[None]]) -> None:
+        """A diagnosis finds this alone, and its fix, pasted, leads back to health.
+
+        Args:
+            code: of the finding.
+            play: does what the fix is about, where the bed has no Pod but a process.
+        """
+        await self.errors_are(code)
+        await play()
+        await self.errors_are()
 
     async def listen(self, port: int) -> None:
         body = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": port}]}}
@@ -130,12 +149,23 @@ async def test_our_own_image_finds_the_same_where_only_restricted_pods_may_run(
 
 
 async def test_breakage_24_coredns_of_the_consumer_is_stopped(probed: Probed):
+    """CoreDNS is a process in the bed; a Deployment without Pods is told to restart."""
+    member, coredns = probed.space.member("member2"), deployment("coredns", 0)
+    coredns["metadata"]["labels"] = {"k8s-app": "kube-dns"}
+    await member.create(coredns, namespace="kube-system")
+
+    async def start() -> None:
+        there = await member.get(DEPLOYMENTS, "coredns", namespace="kube-system")
+        assert "kubectl.kubernetes.io/restartedAt" in there["spec"]["template"]["metadata"]["annotations"]
+        await probed.consumer.coredns.start()
+
     await probed.consumer.coredns.kill()
     try:
-        await probed.errors_are("MCS090")
+        await probed.mends("MCS090", start)
     finally:
-        await probed.consumer.coredns.start()
-    await probed.errors_are()
+        if probed.consumer.coredns.pid is None:
+            await probed.consumer.coredns.start()
+        await member.delete(DEPLOYMENTS, "coredns", namespace="kube-system")
 
 
 async def test_packets_to_some_and_to_all_endpoints_are_dropped(probed: Probed):
@@ -164,7 +194,7 @@ async def test_breakage_23_kube_proxy_of_the_consumer_is_stopped(probed: Probed)
             await probed.space.member("member1").delete(
                 "v1/pods", pod["metadata"]["name"], namespace=probed.space.namespace, grace_seconds=0
             )
-        await probed.errors_are("MCS091")
+        await probed.mends("MCS091", probed.consumer.kube_proxy.start)
     finally:
-        await probed.consumer.kube_proxy.start()
-    await probed.errors_are()
+        if probed.consumer.kube_proxy.pid is None:
+            await probed.consumer.kube_proxy.start()

@@ -25,7 +25,7 @@ from mcs_controller.diagnosis.rules.leases import (
     runs_standalone,
     said_by,
 )
-from mcs_controller.diagnosis.rules.objects import apply_command
+from mcs_controller.diagnosis.rules.objects import apply_command, release_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
     AGENT_LEASE,
@@ -36,6 +36,7 @@ from mcs_controller.diagnosis.world import (
     NOT_SERVED,
     SECRETS,
     SERVICECIDRS,
+    WORKS,
     Right,
     Unseen,
     condition,
@@ -163,6 +164,7 @@ def _malformed(cluster: Object) -> str:
     meaning="The controller does not reach the member, or is refused. Its endpoints stay as they are.",
     evidence="The condition Ready of the Cluster.",
     fix="What its message names.",
+    no_command="by itself: it is a consequence of what is found before it in the chain, whose fix mends it.",
 )
 def cluster_not_ready(context: Context) -> Iterator[Finding]:
     """Mostly a more exact finding explains it."""
@@ -359,7 +361,9 @@ def _certificate_expired(context: Context, login: Login) -> bool:
     evidence="A request to the member. It is `unknown` as long as the controller reports the Cluster as Ready: then "
     "perhaps only this machine does not reach the member.",
     fix="Correct spec.apiEndpoint: the command does it if the context of the member has another server, which answers. "
-    "Else the API server has to be started, or the network mended, and the command tries whether it answers.",
+    "Else the command tries whether it answers.",
+    no_command="if no context has another server that answers: then the API server has to be started, or the network "
+    "mended, where commands to it do not arrive.",
 )
 def not_reachable(context: Context) -> Iterator[Finding]:
     """A context of the member that names another server tells which."""
@@ -396,8 +400,9 @@ def _ask(endpoint: str) -> str:
     severity=Severity.WARNING,
     meaning="Nobody who verifies certificates can talk to the member then.",
     evidence="The end of validity of the certificate that its API server shows.",
-    fix="Renew it on the machines of the member's API server, with kubeadm by `kubeadm certs renew apiserver`: "
-    "nothing renews it from elsewhere. The command that is printed shows the certificate.",
+    fix="Renew it on the machines of the member's API server, with kubeadm by `kubeadm certs renew apiserver`. The "
+    "command that is printed shows the certificate.",
+    no_command="from elsewhere: the certificate and its key are files on the machines of the member's API server.",
 )
 def certificate_expires(context: Context) -> Iterator[Finding]:
     """Warning or error."""
@@ -567,8 +572,8 @@ def consumer_rights(context: Context) -> Iterator[Finding]:
     Scope.MEMBER,
     meaning="Kubernetes before 1.21 has no EndpointSlices in version discovery.k8s.io/v1.",
     evidence="The version of the member's API server.",
-    fix="Upgrade the member to a supported release of Kubernetes, by whatever has installed it: no command to its API "
-    "server does. The one that is printed shows the version.",
+    fix="Upgrade the member to a supported release of Kubernetes. The command shows the version.",
+    no_command="because a cluster is upgraded by whatever has installed it, and not through its API server.",
 )
 def member_too_old(context: Context) -> Iterator[Finding]:
     """By its version."""
@@ -593,7 +598,9 @@ def member_too_old(context: Context) -> Iterator[Finding]:
     meaning="The Works of the member are kept in this namespace: without it nothing can be sent to the member, and "
     "nothing can be collected from it.",
     evidence="The namespace karmada-es-NAME in the control plane.",
-    fix="The controller makes it anew once the old one is gone: remove what holds it, mostly finalizers of Works.",
+    fix="The controller makes it anew once the old one is gone. If a Work in it has a finalizer that is not Karmada's, "
+    "the command takes that off; see first whether its owner is really gone.",
+    no_command="if anything else holds it: what that guards is not known here. The command shows the Works.",
 )
 def execution_namespace_gone(context: Context) -> Iterator[Finding]:
     """Not of a Cluster that is leaving."""
@@ -613,9 +620,18 @@ def execution_namespace_gone(context: Context) -> Iterator[Finding]:
         evidence="GET namespaces: 404" if missing else text(content, "message") or "it has a deletionTimestamp",
         fix=f"{world.kubectl()} create namespace {shlex.quote(name)}"
         if missing
-        else f"{world.kubectl()} -n {shlex.quote(name)} get works -o yaml",
+        else next(
+            filter(None, (release_command(world.kubectl(), WORKS, one) for one in _deleted_works(world, name))), ""
+        )
+        or f"{world.kubectl()} -n {shlex.quote(name)} get works -o yaml",
         severity=Severity.IN_PROGRESS if missing and world.age(cluster) < _YOUNG_SECONDS else None,
     )
+
+
+def _deleted_works(world: World, namespace: str) -> Sequence[Object]:
+    """Those that were read: a diagnosis of one service reads its own."""
+    works = () if world.host.why_unseen(WORKS, namespace) else world.host.list(WORKS, namespace)
+    return [one for one in works if text(one, "metadata", "deletionTimestamp")]
 
 
 @rule(
@@ -626,8 +642,9 @@ def execution_namespace_gone(context: Context) -> Iterator[Finding]:
     meaning="Both have Pods of the same addresses: a request to an endpoint of the other cluster stays in its own. A "
     "Service range that overlaps the other's Pod range does the same for single addresses.",
     evidence="spec.podCIDRs of the Nodes, and the ServiceCIDRs.",
-    fix="Set one of the two up anew with other ranges, which no command changes in a running cluster, or connect them "
-    "by a network that translates addresses. The command shows the ranges.",
+    fix="Set one of the two up anew with other ranges, or connect them by a network that translates addresses. The "
+    "command shows the ranges.",
+    no_command="because the ranges of a running cluster cannot be changed.",
 )
 def ranges_overlap(context: Context) -> Iterator[Finding]:
     """Service ranges may be the same: no request to another cluster goes to a cluster IP."""
@@ -703,7 +720,10 @@ def _overlap(some: Sequence[Network], others: Sequence[Network]) -> Sequence[Net
     Scope.MEMBER,
     meaning="The cluster leaves: what was sent there is removed, and its endpoints are withdrawn.",
     evidence="deletionTimestamp and finalizers of the Cluster.",
-    fix="Wait. If it takes long, see what holds it: the controller must be able to reach the member.",
+    fix="Wait. If it takes long, see what holds it: the controller must be able to reach the member. A finalizer that "
+    "is not Karmada's is taken off by the command; see first whether its owner is really gone.",
+    no_command="if no such finalizer holds it: the controller is removing what it brought to the member, and the "
+    "command shows what is left.",
 )
 def cluster_leaves(context: Context) -> Iterator[Finding]:
     """It takes some time."""
@@ -717,7 +737,8 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
         _ref(context),
         f"Cluster {context.cluster} is being deleted",
         evidence=f"for {since:.0f} s; finalizers: {', '.join(finalizers) or 'none'}",
-        fix=f"{world.kubectl()} -n {shlex.quote(execution_namespace(context.cluster))} get works",
+        fix=release_command(world.kubectl(), CLUSTERS, cluster)
+        or f"{world.kubectl()} -n {shlex.quote(execution_namespace(context.cluster))} get works",
         severity=Severity.IN_PROGRESS if since < _LEAVING_SECONDS else None,
     )
 
@@ -733,6 +754,7 @@ def cluster_leaves(context: Context) -> Iterator[Finding]:
     evidence="What the leader says of itself in annotations of its Lease, as old as its last renewal.",
     fix="The log of the controller has the error; metric informer_unconfirmed_seconds the age. docs/alerts.md, "
     "MCSMemberStale and MCSControlPlaneStale, says what to look at.",
+    no_command="because the controller asks without end: it is mended as soon as the cluster answers.",
 )
 def stale(context: Context) -> Iterator[Finding]:
     """By cluster: a connection that is dead makes all kinds stale."""

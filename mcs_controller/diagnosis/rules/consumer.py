@@ -22,9 +22,11 @@ from mcs_controller.diagnosis.rules.chain import (
 )
 from mcs_controller.diagnosis.rules.delivery import NOT_DONE, member_object, refusals
 from mcs_controller.diagnosis.rules.leases import restart
+from mcs_controller.diagnosis.rules.objects import patch_command
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import (
     CLUSTERS,
+    MULTICLUSTERSERVICES,
     NAMESPACES,
     NODES,
     SERVICES,
@@ -58,7 +60,9 @@ _HOSTNAME: Final = "kubernetes.io/hostname"
     "excluded (label namespace.karmada.io/skip-auto-propagation, flag --skipped-propagating-namespaces), or was "
     "deleted in the member.",
     evidence="The namespace in the consumer, and its labels in the control plane.",
-    fix="Create the namespace in the consumer.",
+    fix="Create the namespace in the consumer. One that is being deleted is made anew when it is gone.",
+    no_command="while the namespace is being deleted: a deletion cannot be taken back, and the command shows what it "
+    "waits for.",
 )
 def namespace_missing(context: Context) -> Iterator[Finding]:
     """Or it is being deleted, until all that is in it is gone. A label that excludes it has a rule of its own."""
@@ -228,6 +232,7 @@ def _shape(service: Object) -> tuple[str, list[tuple[Any, ...]]]:
     "kube-proxy then uses all endpoints.",
     evidence="hints.forZones and hints.forNodes of the EndpointSlices against the labels of the consumer's nodes.",
     fix="Nothing, or leave out trafficDistribution; --strip-topology leaves the hints out.",
+    no_command="because nothing is wrong.",
 )
 def hints_elsewhere(context: Context) -> Iterator[Finding]:
     """Nodes are looked at only if there are hints."""
@@ -288,13 +293,17 @@ def none_ready(context: Context) -> Iterator[Finding]:
     meaning="The consumer is no provider, and has Pods or EndpointSlices of its own for the Service: requests go to "
     "these, too.",
     evidence="EndpointSlices of the Service in the consumer that are no copies.",
-    fix="Make the consumer a provider, too, or remove these endpoints.",
+    fix="Make the consumer a provider, too, or remove these endpoints. If it is the only consumer, the command makes "
+    "it a provider: nobody gets other endpoints by that.",
+    no_command="if there are other consumers: whether they are to get these endpoints is for people to say. The "
+    "command shows them.",
 )
 def mixed_endpoints(context: Context) -> Iterator[Finding]:
     """Kubernetes itself makes an empty slice for a selector that matches nothing."""
     world, consumer = context.world, context.cluster
     if consumer in world.providers or any(wk.OFFERED in annotations_of(one) for one in works_in(world, consumer)):
         return  # with tiers they are meant to answer
+    provide = {"op": "add", "path": "/spec/providerClusters/-", "value": {"name": consumer}}
     for one in own_slices(world, consumer):
         if addresses := all_endpoints([one], consumer):
             name, manager = text(one, "metadata", "name"), labels_of(one).get(wk.SLICE_MANAGED_BY, "nobody")
@@ -302,6 +311,8 @@ def mixed_endpoints(context: Context) -> Iterator[Finding]:
                 ObjectRef(consumer, wk.SLICE_KIND, name, world.namespace),
                 f"{consumer} answers {world.name} by endpoints of its own, too, and is no provider",
                 evidence=f"{', '.join(sorted(addresses)[:5])}, managed by {manager}",
-                fix=kubectl(world, consumer, "-n", world.namespace, "get", "endpointslice", name, "-o", "yaml"),
+                fix=patch_command(world.kubectl(), MULTICLUSTERSERVICES, world.mcs or {}, [provide])
+                if {*world.consumers} == {consumer} and not world.from_cluster
+                else kubectl(world, consumer, "-n", world.namespace, "get", "endpointslice", name, "-o", "yaml"),
             )
             return

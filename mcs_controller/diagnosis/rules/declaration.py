@@ -17,6 +17,7 @@ from mcs_controller.diagnosis.rules.objects import (
     named,
     patch_command,
     pod_labels,
+    release_command,
     reserved_problem,
     selects,
     texts,
@@ -502,7 +503,8 @@ def local_traffic(context: Context) -> Iterator[Finding]:
     Scope.SERVICE,
     meaning="It was deleted and stays until each finalizer is removed by whoever set it. Its name is taken until then.",
     evidence="metadata.deletionTimestamp and metadata.finalizers of the MultiClusterService.",
-    fix="Take a finalizer off whose owner is gone; the controller's own goes when its Works are gone.",
+    fix="Take a finalizer off whose owner is gone.",
+    no_command="if the controller's own finalizer holds it: that goes with its Works, which the command shows.",
 )
 def deletion_held(context: Context) -> Iterator[Finding]:
     """In progress for the first minute."""
@@ -510,17 +512,13 @@ def deletion_held(context: Context) -> Iterator[Finding]:
     if not text(mcs, "metadata", "deletionTimestamp"):
         return
     finalizers = texts(mcs, "metadata", "finalizers")
-    foreign = [one for one in finalizers if one != wk.MCS_FINALIZER]
-    patch = {"metadata": {"finalizers": [one for one in finalizers if one not in foreign] or None}}
     works = f"{world.kubectl()} get works.work.karmada.io -A -l {wk.MCS_NAMESPACE}={world.namespace},"
     seconds = age(world, mcs, "metadata", "deletionTimestamp")
     yield context.found(
         _mcs_ref(world),
         f"it is being deleted, and is held by {', '.join(finalizers) or 'nothing'}",
         evidence=f"metadata.deletionTimestamp: {text(mcs, 'metadata', 'deletionTimestamp')}",
-        fix=patch_command(world.kubectl(), MULTICLUSTERSERVICES, mcs, patch)
-        if foreign
-        else f"{works}{wk.MCS_NAME}={world.name}",
+        fix=release_command(world.kubectl(), MULTICLUSTERSERVICES, mcs) or f"{works}{wk.MCS_NAME}={world.name}",
         severity=unless_young(seconds),
     )
 
@@ -632,6 +630,8 @@ def annotation_unreadable(context: Context) -> Iterator[Finding]:
     "something in it has a finalizer that nobody removes, or an aggregated API does not answer.",
     evidence="metadata.deletionTimestamp and the conditions of the Namespace in the control plane.",
     fix="See which objects are left, and mend or remove what holds them.",
+    no_command="because a deletion cannot be taken back. When it ends depends on finalizers of any kind of object, and "
+    "what they guard is not known here.",
 )
 def namespace_terminating(context: Context) -> Iterator[Finding]:
     """In progress for the first minute."""

@@ -21,6 +21,7 @@ from mcs_controller.diagnosis.rules.chain import (
     works_in,
 )
 from mcs_controller.diagnosis.rules.leases import restart
+from mcs_controller.diagnosis.rules.objects import foreign_finalizers, release_command, texts
 from mcs_controller.diagnosis.rules.rule import Scope, rule
 from mcs_controller.diagnosis.world import WEBHOOKS, WORKS, condition, dig, items, text
 from mcs_controller.domain import well_known as wk
@@ -52,8 +53,6 @@ NOT_DONE: Final = (
     "everything; its log from before belongs into a bug report (`mcsctl bundle`)."
 )
 """The documented fix of what a controller that leads has left undone."""
-
-_OURS: Final = (wk.DISPATCH_FINALIZER, wk.IMPORT_FINALIZER, wk.EXECUTION_FINALIZER)
 
 
 def refusals(world: World, cluster: str, code: str = "") -> Iterator[tuple[Object, re.Match[str] | None, str]]:
@@ -218,6 +217,8 @@ def not_dispatched(context: Context) -> Iterator[Finding]:
     meaning="The Service or an EndpointSlice is sent to the member, which refuses it, or nobody applies it there.",
     evidence="Condition Applied of the Works in the member's execution namespace.",
     fix="Mend what the member's own words in the condition name. Without a condition, restart whoever applies Works.",
+    no_command="if the member refuses the object: what to change follows from its words, and many of them are about "
+    "objects of others. The command shows them in full.",
 )
 def not_applied(context: Context) -> Iterator[Finding]:
     """Only what no other rule explains; one finding for each member."""
@@ -259,21 +260,14 @@ def work_held(context: Context) -> Iterator[Finding]:
     for work in world.host.list(WORKS):
         if not text(work, "metadata", "deletionTimestamp"):
             continue
-        held = [one for one in items(work, "metadata", "finalizers") if isinstance(one, str)]
-        foreign = next((one for one in held if one not in _OURS), "")
-        ref = work_ref(work)
+        held, foreign, ref = texts(work, "metadata", "finalizers"), foreign_finalizers(work), work_ref(work)
         cluster = ref.namespace.removeprefix(wk.EXECUTION_PREFIX)
-        fix = restart(world, cluster, executes=True) if wk.EXECUTION_FINALIZER in held else restart(world)
-        if foreign:
-            path = f"/metadata/finalizers/{held.index(foreign)}"
-            patch = json.dumps([{"op": "test", "path": path, "value": foreign}, {"op": "remove", "path": path}])
-            words = ("-n", ref.namespace, "patch", "work", ref.name, "--type", "json", "-p", patch)
-            fix = kubectl(world, CONTROL_PLANE, *words)
         found = context.found(
             ref,
-            f"the Work is being deleted, and finalizer {foreign or ', '.join(held) or 'of the namespace'} holds it",
+            f"the Work is being deleted, and finalizer {', '.join(foreign or held) or 'of the namespace'} holds it",
             evidence=f"deleted at {text(work, 'metadata', 'deletionTimestamp')}; finalizers: {', '.join(held)}",
-            fix=fix,
+            fix=release_command(world.kubectl(), WORKS, work)
+            or (restart(world, cluster, executes=True) if wk.EXECUTION_FINALIZER in held else restart(world)),
             severity=by_age(world, work),
         )
         yield replace(found, clusters=frozenset({cluster}), symptom=not foreign)
@@ -288,6 +282,7 @@ def work_held(context: Context) -> Iterator[Finding]:
     evidence="Condition Applied of the Work; it names the other field manager.",
     fix="Decide who owns the object. Stop the other program, or have it leave this object alone: the command shows who "
     "writes which field.",
+    no_command="because who owns the object is for people to say, and the other program is not known here.",
 )
 def contention(context: Context) -> Iterator[Finding]:
     """One finding for each other writer."""

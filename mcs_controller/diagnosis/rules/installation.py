@@ -75,16 +75,24 @@ _FIELDS = {
     meaning="The API server does not serve clusters.cluster.karmada.io, so it is no Karmada control plane: mostly it "
     "is a member.",
     evidence="The kinds that the API server lists under /apis/cluster.karmada.io/v1alpha1.",
-    fix="Name the control plane's kubeconfig or context.",
+    fix="Name the control plane's kubeconfig or context: the command does if the kubeconfig has one.",
+    no_command="if the contexts of the kubeconfig lead to several control planes, or to none: which one is meant is "
+    "for people to say. Contexts whose credentials come from another program are not tried.",
 )
 def no_control_plane(context: Context) -> Iterator[Finding]:
     """No Cluster kind."""
-    if not _is_control_plane(context.world):
+    world = context.world
+    if not _is_control_plane(world):
+        others = list(world.control_planes)
+        named = f" {shlex.quote(world.name)} -n {shlex.quote(world.namespace)}" if world.service else ""
         yield context.found(
             ObjectRef(CONTROL_PLANE, "API server"),
             "this is no control plane, as it does not serve clusters.cluster.karmada.io: --context names another",
-            evidence="GET /apis/cluster.karmada.io/v1alpha1 does not list clusters",
-            fix=f"{context.world.kubectl()} config get-contexts",
+            evidence="GET /apis/cluster.karmada.io/v1alpha1 does not list clusters"
+            + (f"; it does with context {', '.join(others)}" if others else ""),
+            fix=f"{world.control_planes[others[0]]} doctor{named}"
+            if len(others) == 1
+            else f"{world.kubectl()} config get-contexts",
         )
 
 
@@ -121,8 +129,10 @@ def kind_not_served(context: Context) -> Iterator[Finding]:
     Scope.WORLD,
     meaning="The schema lacks a field that the controller uses: the API server drops it from what is written.",
     evidence="The schema of each CustomResourceDefinition in the control plane.",
-    fix="Apply the CustomResourceDefinitions of the controller's release. Karmada's own must not be replaced by ours: "
-    "where they are older, update Karmada. To which release is for people to say: the command shows which it is.",
+    fix="Apply the CustomResourceDefinitions of the controller's release. Where Karmada's own are older, update "
+    "Karmada: the command shows which release it is.",
+    no_command="if the definition is Karmada's: ours must not replace it, and to which release Karmada is updated is "
+    "for people to say.",
 )
 def definition_too_old(context: Context) -> Iterator[Finding]:
     """One finding for each definition; one that is missing is another rule's."""
@@ -388,7 +398,8 @@ def two_writers(context: Context) -> Iterator[Finding]:
     meaning="A clock is wrong by more than 30 seconds: tokens and certificates are refused too soon or too late, and "
     "ages in this diagnosis are wrong.",
     evidence="renewTime of the Leases and the Date header of the members, against the clock of this machine.",
-    fix="See which clock is wrong, and synchronize it, for example with chrony.",
+    fix="See which clock is wrong, and synchronize it, for example with chrony. The command shows both.",
+    no_command="because nobody knows which of two clocks is wrong, and a clock is set on its machine.",
 )
 def clocks_differ(context: Context) -> Iterator[Finding]:
     """Nobody can say which of the two is right."""

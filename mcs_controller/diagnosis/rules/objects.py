@@ -41,8 +41,23 @@ def apply_command(kubectl: str, manifest: Object) -> str:
 def patch_command(kubectl: str, kind: Kind, obj: Object, patch: Any) -> str:
     """A command that patches an object: with a merge patch, or, if the patch is a list, with a JSON patch."""
     way = "json" if isinstance(patch, list) else "merge"
-    resource = kind.plural if "." not in kind.group_resource else kind.group_resource
-    return f"{kubectl} {where(obj)} patch {resource} {named(obj)} --type {way} -p {shlex.quote(json.dumps(patch))}"
+    at = f"{where(obj)} " if kind.namespaced else ""
+    return f"{kubectl} {at}patch {kind.group_resource} {named(obj)} --type {way} -p {shlex.quote(json.dumps(patch))}"
+
+
+def foreign_finalizers(obj: Object | None) -> Sequence[str]:
+    """The finalizers of an object that no controller of ours or of Karmada removes."""
+    return [one for one in texts(obj, "metadata", "finalizers") if "karmada.io/" not in one]
+
+
+def release_command(kubectl: str, kind: Kind, obj: Object) -> str:
+    """A command that takes the foreign finalizers off an object; empty if it has none."""
+    patch: list[Any] = []
+    for place, one in reversed(list(enumerate(items(obj, "metadata", "finalizers")))):
+        if one in foreign_finalizers(obj):
+            path = f"/metadata/finalizers/{place}"
+            patch += [{"op": "test", "path": path, "value": one}, {"op": "remove", "path": path}]
+    return patch_command(kubectl, kind, obj, patch) if patch else ""
 
 
 def where(obj: Object) -> str:

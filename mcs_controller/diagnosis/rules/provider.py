@@ -204,6 +204,7 @@ def namespace_missing(context: Context) -> Iterator[Finding]:
     meaning="The Service was not delivered to the provider, so Kubernetes makes no EndpointSlices there.",
     evidence="The Service in the provider.",
     fix="See the Work that carries it.",
+    no_command="by itself: it is a consequence of what is found before it in the chain, whose fix mends it.",
 )
 def service_missing(context: Context) -> Iterator[Finding]:
     """Not without the namespace."""

@@ -87,6 +87,8 @@ class Rule:
         meaning: for the documentation: what it means for users.
         evidence: for the documentation: what is looked at.
         fix: for the documentation: what to do.
+        no_command: for the documentation, after "no command mends it": when that is so, and why. Empty if the command
+            that is printed always does.
         check: the rule itself.
     """
 
@@ -100,6 +102,7 @@ class Rule:
     evidence: str
     fix: str
     check: Callable[[Context], Iterator[Finding]]
+    no_command: str = ""
 
 
 RULES: Final[dict[str, Rule]] = {}
@@ -115,6 +118,7 @@ def rule(
     meaning: str,
     evidence: str,
     fix: str,
+    no_command: str = "",
     severity: Severity = Severity.ERROR,
     symptom: bool = False,
 ) -> Callable[[Callable[[Context], Iterator[Finding]]], Callable[[Context], Iterator[Finding]]]:
@@ -133,6 +137,7 @@ def rule(
             meaning=meaning,
             evidence=evidence,
             fix=fix,
+            no_command=no_command,
             check=check,
         )
         return check

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _KUBE_SYSTEM: Final = "kube-system"
 _DNS: Final = "kube-dns"
+_DNS_PODS: Final = ("describe", "pods", "-l", "k8s-app=kube-dns")
 
 
 def _number(obj: Any, *path: str) -> int:
@@ -101,20 +102,21 @@ def dns_not_ready(context: Context) -> Iterator[Finding]:
     endpoints = all_endpoints(slices, cluster)
     if any(endpoints.values()):
         return
-    deployments = [] if snapshot.why_unseen(DEPLOYMENTS) else snapshot.list(DEPLOYMENTS, _KUBE_SYSTEM)
-    stopped = next((one for one in deployments if dig(one, "spec", "replicas") == 0), None)
-    if stopped is not None:
-        name = text(stopped, "metadata", "name")
-        fix = kubectl(world, cluster, "-n", _KUBE_SYSTEM, "scale", "deployment", name, "--replicas=2")
-    else:
-        fix = kubectl(world, cluster, "-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-dns")
+    stopped = next((one for one in _dns_servers(context) if dig(one, "spec", "replicas") == 0), None)
+    words = ("scale", "deployment", text(stopped, "metadata", "name"), "--replicas=2") if stopped else _DNS_PODS
     yield context.found(
         ref,
         f"no endpoint of {_DNS} is ready in {cluster}",
         evidence=f"{len(endpoints)} endpoints, none ready" + ("; its Deployment has 0 replicas" if stopped else ""),
-        fix=fix,
+        fix=kubectl(world, cluster, "-n", _KUBE_SYSTEM, *words),
         severity=by_age(world, *slices),
     )
+
+
+def _dns_servers(context: Context) -> Sequence[Object]:
+    """The Deployments of CoreDNS in a consumer, or of what has its label, as far as they were read."""
+    snapshot = context.world.snapshot(context.cluster)
+    return () if snapshot.why_unseen(DEPLOYMENTS, _KUBE_SYSTEM) else snapshot.list(DEPLOYMENTS, _KUBE_SYSTEM)
 
 
 @rule(
@@ -126,6 +128,7 @@ def dns_not_ready(context: Context) -> Iterator[Finding]:
     meaning="Something else routes the traffic of Services, mostly the network plugin. It is not looked at here.",
     evidence="The DaemonSets of kube-system.",
     fix="Nothing. mcsctl doctor --probe tries whether it works.",
+    no_command="because nothing is wrong.",
 )
 def proxy_replaced(context: Context) -> Iterator[Finding]:
     """Named with the DaemonSets that may do it."""
@@ -272,6 +275,7 @@ def _permission(context: Context, targets: Sequence[str]) -> dict[str, Any]:
     meaning="Pods on these nodes may neither ask nor answer.",
     evidence="Condition Ready of the Nodes.",
     fix="See the conditions of the node.",
+    no_command="because it is the kubelet that makes a node ready, on a machine that no API server commands.",
 )
 def nodes_not_ready(context: Context) -> Iterator[Finding]:
     """An error if none is ready; new ones take a moment."""
@@ -330,18 +334,21 @@ def _is_proxy(context: Context) -> bool:
     symptom=True,
     meaning="A Pod of the consumer gets no address for the name. (`--probe`)",
     evidence="The name, resolved in a Pod of the consumer.",
-    fix="See the Pods of CoreDNS, and whether a NetworkPolicy denies DNS.",
+    fix="Restart CoreDNS. If that does not help, see whether a NetworkPolicy denies DNS.",
+    no_command="if something else than a Deployment with the label k8s-app=kube-dns resolves names: the command shows "
+    "its Pods.",
 )
 def name_not_resolved(context: Context) -> Iterator[Finding]:
     """Not if no Service answers at all: then DNS is only the first one to be noticed."""
     failed = [one for one in _probes(context, "dns") if not one.ok]
     if failed and not (_is_proxy(context) and failed[0].error != "no such name"):
-        words = ("-n", _KUBE_SYSTEM, "describe", "pods", "-l", "k8s-app=kube-dns")
+        servers = _dns_servers(context)
+        words = ("rollout", "restart", "deployment", text(servers[0], "metadata", "name")) if servers else _DNS_PODS
         yield context.found(
             ObjectRef(context.cluster, "Service", _DNS, _KUBE_SYSTEM),
             f"{failed[0].target} is not resolved in {context.cluster}: {failed[0].error}",
             evidence=_told(failed),
-            fix=kubectl(context.world, context.cluster, *words),
+            fix=kubectl(context.world, context.cluster, "-n", _KUBE_SYSTEM, *words),
         )
 
 
@@ -379,6 +386,9 @@ def service_not_routed(context: Context) -> Iterator[Finding]:
     evidence="Connections from a Pod of the consumer to each endpoint.",
     fix="Connect the Pod networks; allow the Pod ranges of the consumer in firewalls, and in the NetworkPolicies that "
     "the command shows.",
+    no_command="because routes, tunnels and firewalls between clusters are not made by their API servers. A "
+    "NetworkPolicy of the provider that denies other clusters is [MCS056](#mcs056), one of the consumer "
+    "[MCS083](#mcs083), and these are mended by their commands.",
 )
 def endpoints_unreachable(context: Context) -> Iterator[Finding]:
     """Time-outs, and what routers say."""
@@ -409,6 +419,8 @@ def _in_provider(context: Context, *words: str) -> str:
     meaning="The network works, and nothing listens on this port of the Pods: mostly targetPort is wrong. (`--probe`)",
     evidence="Connections from a Pod of the consumer to each endpoint.",
     fix="Correct targetPort of the Service in the control plane: the command shows the ports and probes of the Pods.",
+    no_command="because only the program in the Pods knows on which port it listens. Where they declare a port, and it "
+    "is another one, it is [MCS055](#mcs055), which is mended by its command.",
 )
 def endpoints_refuse(context: Context) -> Iterator[Finding]:
     """Of all endpoints."""
@@ -432,6 +444,8 @@ def endpoints_refuse(context: Context) -> Iterator[Finding]:
     meaning="A part of the requests fails. (`--probe`)",
     evidence="Connections from a Pod of the consumer to each endpoint.",
     fix="See the Pods and the network of those that do not answer.",
+    no_command="because from the consumer nobody can tell whether the Pod, its node or the way there is at fault. The "
+    "command shows on which nodes they are.",
 )
 def some_endpoints_fail(context: Context) -> Iterator[Finding]:
     """With the clusters of those that do not."""

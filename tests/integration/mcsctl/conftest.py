@@ -52,9 +52,10 @@ class Patient:
     kubeconfig: str
 
     async def doctor(self, service_name: str = "web", from_cluster: str = "") -> Diagnosis:
-        """One diagnosis of the service."""
+        """One diagnosis of the service; without a name, of the installation."""
         options = AccessOptions(kubeconfig=self.kubeconfig, context="karmada")
-        return await run_doctor(options, (self.space.namespace, service_name), from_cluster)
+        target = (self.space.namespace, service_name) if service_name else None
+        return await run_doctor(options, target, from_cluster)
 
     async def verdict_is(self, code: str, service_name: str = "web") -> Finding:
         """Wait until the first broken link is this one; it is the only error then."""

@@ -7,12 +7,15 @@ import base64
 import contextlib
 import json
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from cryptography import x509
 
 from mcs_controller.diagnosis.findings import Severity
@@ -32,6 +35,7 @@ from tests.support.fleet import (
     NAMESPACES,
     PATIENCE_SECONDS,
     SECRETS,
+    WORKS,
     deployment,
     eventually,
     gone,
@@ -279,50 +283,51 @@ async def flags_of(api: Api, deployment: str) -> list[str]:
     return list(found["spec"]["template"]["spec"]["containers"][0]["command"])
 
 
-@asynccontextmanager
-async def restarting(patient: Patient) -> AsyncIterator[None]:
-    """No controller, until the end."""
-    try:
-        await patient.process.terminate()
-        yield
-    finally:
-        await patient.process.start()
-
-
 async def test_breakage_21_no_controller_leads_or_ever_has(shared: Patient):
+    host, start = shared.space.host, shared.process.start
+    before = await restarted(host)
     try:
         await shared.process.terminate()
-        before = await restarted(shared.space.host)
-        await shared.paste((await shared.verdict_is("MCS005")).fix)
-        assert await restarted(shared.space.host) != before
-        await shared.space.host.delete(LEASES, LEASE, namespace=SYSTEM)
-        finding = await shared.verdict_is("MCS004")
-        assert f"deployment.apps/{LEASE}" in await shared.paste(finding.fix)
+        await mends(shared, "MCS005", then=start)
+        assert await restarted(host) != before
+        await shared.process.terminate()
+        await host.delete(LEASES, LEASE, namespace=SYSTEM)
+        assert f"deployment.apps/{LEASE}" in await mends(shared, "MCS004", then=start)
     finally:
-        await shared.process.start()
-    await shared.healthy()
+        if shared.process.pid is None:
+            await start()
 
 
 async def test_breakage_20_the_gate_is_off(shared: Patient):
-    bed = shared.space.bed
-    async with restored(shared.space.host, DEPLOYMENTS, LEASE, SYSTEM), restarting(shared):
-        kubeconfig = await karmada.controller_kubeconfig(bed)
+    """What the command gives the Deployment is what the controller runs with afterwards."""
+    bed, host = shared.space.bed, shared.space.host
+    kubeconfig = await karmada.controller_kubeconfig(bed)
 
-        def lacking(name: str, **flags: Any) -> ControllerProcess:
-            return ControllerProcess(kubeconfig, root=bed.root, name=name, **flags)
+    async def breaks(flag: str, lacking: str, code: str, evidence: str) -> None:
+        def controller(name: str, value: str) -> ControllerProcess:
+            flags: Any = {flag.replace("-", "_"): value}
+            return ControllerProcess(kubeconfig, root=bed.root, name=name, extra_args=IMPATIENT, **flags)
 
-        async with lacking("gateless", feature_gates="", extra_args=IMPATIENT):
-            finding = await shared.verdict_is("MCS006")
-            assert "leader-feature-gates of its Lease: " in finding.evidence
-            await shared.paste(finding.fix)
-            assert (await flags_of(shared.space.host, LEASE))[-1] == "--feature-gates=MultiClusterService=true"
-        controllers = "*,standalone,-endpointsliceDispatch"
-        async with lacking("partial", controllers=controllers, extra_args=IMPATIENT):
-            finding = await shared.verdict_is("MCS029")
-            assert "endpointsliceDispatch" in finding.problem
-            await shared.paste(finding.fix)
-            wanted = (await flags_of(shared.space.host, LEASE))[-1].removeprefix("--controllers=").split(",")
-            assert {"endpointsliceDispatch", "endpointsliceCollect", "execution"} <= set(wanted)
+        broken, mended = controller(f"lacking-{code}", lacking), AsyncExitStack()
+
+        async def start_as_told() -> None:
+            await broken.terminate()
+            name, _, value = (await flags_of(host, LEASE))[-1].removeprefix("--").partition("=")
+            assert name == flag
+            await mended.enter_async_context(controller(f"mended-{code}", value))
+
+        async with broken, mended:
+            finding = await shared.verdict_is(code)
+            assert evidence in f"{finding.problem} {finding.evidence}"
+            await mends(shared, code, finding=finding, then=start_as_told)
+
+    try:
+        await shared.process.terminate()
+        async with restored(host, DEPLOYMENTS, LEASE, SYSTEM):
+            await breaks("feature-gates", "", "MCS006", "leader-feature-gates of its Lease: ")
+            await breaks("controllers", "*,standalone,-endpointsliceDispatch", "MCS029", "endpointsliceDispatch")
+    finally:
+        await shared.process.start()
     await shared.healthy()
 
 
@@ -350,10 +355,8 @@ async def test_breakage_22_two_controllers_for_one_service_and_clocks_that_diffe
         karmadas = deployment(KARMADA, 0)
         karmadas["spec"]["template"]["spec"]["containers"][0]["command"] = [KARMADA]
         await host.create(karmadas, namespace=SYSTEM)
-        await shared.paste((await shared.verdict_is("MCS007")).fix)
+        await mends(shared, "MCS007", then=partial(host.delete, LEASES, KARMADA, namespace=SYSTEM))
         assert "--feature-gates=MultiClusterService=false" in await flags_of(host, KARMADA)
-        await host.delete(LEASES, KARMADA, namespace=SYSTEM)
-        await shared.healthy()
         await host.create(lease(KARMADA, renewed=timedelta(hours=1), seconds=1), namespace=SYSTEM)
         finding = await installation_has(shared, "MCS008", Severity.WARNING)
         assert f"{datetime.now(UTC):%Y-%m-%dT}" in await shared.paste(finding.fix)
@@ -380,9 +383,15 @@ async def test_breakage_30_ranges_that_overlap(shared: Patient):
     await shared.healthy()
 
 
-async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared: Patient):
+async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared: Patient, tmp_path: Path):
+    """Its API server is that of the control plane: what its agent would do is played."""
     host, namespace = shared.space.host, "karmada-es-pulled"
     guard = {"finalizers": ["example.com/guard"]}
+    file = tmp_path / "pulled.kubeconfig"
+    config = yaml.safe_load(shared.space.bed.host.access.kubeconfig.read_text())
+    config["contexts"][0]["name"] = "pulled"
+    file.write_text(yaml.safe_dump(config))
+    shared = replace(shared, kubeconfig=f"{shared.kubeconfig}:{file}")
     made = {"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster", "metadata": {"name": "pulled"} | guard}
     try:
         await host.create(made | {"spec": {"syncMode": "Push"}})
@@ -393,19 +402,27 @@ async def test_breakage_25_a_pull_cluster_from_its_first_day_to_its_last(shared:
         await installation_has(shared, "MCS021")
         await host.delete(LEASES, "mcs-controller-agent", namespace=namespace)
         await host.create(lease("pulled"), namespace=CREDENTIALS)  # as karmada-agent does
-        held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"} | guard}
-        await host.create(held, namespace=namespace)
+        ready = {"type": "Ready", "status": "True", "reason": "ClusterReady", "message": ""}
+        ready["lastTransitionTime"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        await host.patch(CLUSTERS, "pulled", {"status": {"conditions": [ready]}}, subresource="status")
+        work = {"apiVersion": "work.karmada.io/v1alpha1", "kind": "Work", "metadata": {"name": "held"} | guard}
+        await host.create(work | {"spec": {"workload": {"manifests": []}}}, namespace=namespace)
         await host.delete(NAMESPACES, namespace)
-        finding = await installation_has(shared, "MCS025")
-        await shared.paste(finding.fix)
-        await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
+
+        async def act_as_agent() -> None:
+            for one in await host.list(WORKS, namespace=namespace):
+                nothing = {"metadata": {"finalizers": None}}
+                await host.patch(WORKS, one["metadata"]["name"], nothing, namespace=namespace)
+
+        await mends(shared, "MCS025", service_name="", then=act_as_agent)
         await host.delete(CLUSTERS, "pulled")
         finding = await installation_has(shared, "MCS027", Severity.IN_PROGRESS)
-        await shared.paste(finding.fix)
+        await mends(shared, "MCS027", service_name="", finding=finding)
+        await gone(host, CLUSTERS, "pulled")
     finally:
         await host.delete(LEASES, "pulled", namespace=CREDENTIALS, missing_ok=True)
         with contextlib.suppress(ApiStatusError):
-            await host.patch("v1/configmaps", "held", {"metadata": {"finalizers": None}}, namespace=namespace)
+            await host.patch(WORKS, "held", {"metadata": {"finalizers": None}}, namespace=namespace)
         await host.delete(CLUSTERS, "pulled", missing_ok=True)
 
         async def released() -> bool:
@@ -429,19 +446,20 @@ async def test_breakage_25_an_agent_is_installed_and_later_ends(shared: Patient,
     try:
         async with restored(host, CLUSTERS, "member2"):
             await host.patch(CLUSTERS, "member2", {"spec": {"syncMode": "Pull"}})
-            await shared.paste((await shared.verdict_is("MCS020")).fix)
-            stored = (await member.get(SECRETS, f"{AGENT}-config", namespace=SYSTEM))["data"]["karmada.config"]
-            file.write_bytes(base64.b64decode(stored))
-            assert "--cluster-name=member2" in await flags_of(member, AGENT)
-            async with agent:
-                await shared.healthy()
+            async with AsyncExitStack() as running:
+
+                async def start() -> None:
+                    stored = (await member.get(SECRETS, f"{AGENT}-config", namespace=SYSTEM))["data"]["karmada.config"]
+                    file.write_bytes(base64.b64decode(stored))
+                    assert "--cluster-name=member2" in await flags_of(member, AGENT)
+                    await running.enter_async_context(agent)
+
+                await mends(shared, "MCS020", then=start)
                 await agent.terminate()
                 long_ago = lease(AGENT, renewed=-timedelta(hours=1), seconds=15)["spec"]
                 await host.patch(LEASES, AGENT, {"spec": long_ago}, namespace=namespace)
-                await shared.paste((await shared.verdict_is("MCS021")).fix)
+                await mends(shared, "MCS021", then=agent.start)
                 assert await restarted(member, AGENT)
-                await agent.start()
-                await shared.healthy()
     finally:
         await host.delete(LEASES, AGENT, namespace=namespace, missing_ok=True)
         await member.delete(DEPLOYMENTS, AGENT, namespace=SYSTEM, missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,9 +78,7 @@ async def test_breakage_29_type_loadbalancer(shared: Patient):
 
 async def test_breakage_26_the_consumer_is_the_provider(shared: Patient):
     await shared.space.patch_mcs("web", {"consumerClusters": [{"name": "member1"}]})
-    finding = await finds(shared, "MCS034", Severity.INFO)
-    await shared.paste(finding.fix)
-    await shared.healthy()
+    await mends(shared, "MCS034", finding=await finds(shared, "MCS034", Severity.INFO))
     consumers = (await shared.space.mcs("web"))["spec"]["consumerClusters"]
     assert {"name": "member2"} in consumers
     await shared.space.patch_mcs("web", {"consumerClusters": [{"name": "member2"}]})
@@ -102,17 +101,15 @@ async def test_the_service_that_every_cluster_has(shared: Patient):
     try:
         there = replace(shared, space=space)
         finding = await finds(there, "MCS037", Severity.ERROR, minutes_later=2, service_name="kubernetes")
-        await shared.paste(finding.fix)
-        await gone(space.host, MCS, "kubernetes", "default")
+        removed = partial(gone, space.host, MCS, "kubernetes", "default")
+        await mends(there, "MCS037", service_name="", finding=finding, then=removed)
     finally:
         await space.host.delete(MCS, "kubernetes", namespace="default", missing_ok=True)
 
 
 async def test_breakage_28_a_policy_on_the_service(shared: Patient):
     await shared.space.create(propagationpolicy("all", ["member1"], service("web"), deployment("other", 1)))
-    finding = await finds(shared, "MCS038", Severity.WARNING)
-    await shared.paste(finding.fix)
-    await shared.healthy()
+    await mends(shared, "MCS038", finding=await finds(shared, "MCS038", Severity.WARNING))
     await shared.space.host.delete(POLICIES, "all", namespace=shared.space.namespace)
 
 
@@ -135,6 +132,7 @@ async def test_local_traffic_only(shared: Patient):
 
 
 async def test_a_finalizer_holds_the_multiclusterservice(patient: Patient):
+    """It is created anew then: its name is free."""
     space = patient.space
     held = (await space.mcs("web"))["metadata"]["finalizers"]
     finalizers = {"metadata": {"finalizers": [*held, "example.com/holds"]}}
@@ -142,8 +140,12 @@ async def test_a_finalizer_holds_the_multiclusterservice(patient: Patient):
     await space.host.delete(MCS, "web", namespace=space.namespace)
     await finds(patient, "MCS041", Severity.IN_PROGRESS)
     finding = await finds(patient, "MCS041", Severity.ERROR, minutes_later=2)
-    await patient.paste(finding.fix)
-    await gone(space.host, MCS, "web", space.namespace)
+
+    async def create_anew() -> None:
+        await gone(space.host, MCS, "web", space.namespace)
+        await space.create(multiclusterservice("web", ["member1"], ["member2"]))
+
+    await mends(patient, "MCS041", finding=finding, then=create_anew)
 
 
 async def test_breakage_7_the_namespace_is_kept_out_by_its_label(shared: Patient):
@@ -156,11 +158,12 @@ async def test_breakage_7_the_namespace_is_kept_out_by_its_label(shared: Patient
         web = service("web", selector={"app": "web"})
         await space.create(web, multiclusterservice("web", ["member1"], ["member2"]))
         other = replace(shared, space=space)
-        finding = await other.verdict_is("MCS042")
-        await shared.paste(finding.fix)
-        await space.exists_in_members()
-        await space.create_in("member1", deployment("web", 1))
-        await other.healthy()
+
+        async def create_workload() -> None:
+            await space.exists_in_members()
+            await space.create_in("member1", deployment("web", 1))
+
+        await mends(other, "MCS042", then=create_workload)
     finally:
         await space.remove()
 
@@ -175,9 +178,7 @@ async def test_dispatching_is_suspended(shared: Patient):
 async def test_an_annotation_that_cannot_be_read(shared: Patient):
     annotations = {"metadata": {"annotations": {WITHDRAW_AFTER: "5 minutes"}}}
     await shared.space.host.patch(MCS, "web", annotations, namespace=shared.space.namespace)
-    finding = await finds(shared, "MCS044", Severity.WARNING)
-    await shared.paste(finding.fix)
-    await shared.healthy()
+    await mends(shared, "MCS044", finding=await finds(shared, "MCS044", Severity.WARNING))
 
 
 async def test_the_namespace_is_being_deleted(patient: Patient):

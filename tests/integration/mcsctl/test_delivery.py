@@ -36,6 +36,7 @@ from tests.support.fleet import (
 )
 
 if TYPE_CHECKING:
+    from mcs_controller.diagnosis.findings import Finding
     from tests.integration.mcsctl.conftest import Patient
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -122,12 +123,13 @@ async def test_a_quota_of_a_member_is_used_up(shared: Patient):
     used: Object = {"status": {"hard": {"services": "0"}, "used": {"services": "0"}}}
     await member.patch(QUOTAS, "few", used, namespace=namespace, subresource="status")
     await _refused(shared)
-    finding = await shared.verdict_is("MCS067")
-    await shared.paste(finding.fix)
-    used["status"]["hard"] = (await member.get(QUOTAS, "few", namespace=namespace))["spec"]["hard"]
-    await member.patch(QUOTAS, "few", used, namespace=namespace, subresource="status")
-    await try_again(shared)
-    await shared.healthy()
+
+    async def count() -> None:
+        used["status"]["hard"] = (await member.get(QUOTAS, "few", namespace=namespace))["spec"]["hard"]
+        await member.patch(QUOTAS, "few", used, namespace=namespace, subresource="status")
+        await try_again(shared)
+
+    await mends(shared, "MCS067", then=count)
     await member.delete(QUOTAS, "few", namespace=namespace)
 
 
@@ -149,10 +151,8 @@ async def test_breakage_32_a_foreign_slice_has_the_name_of_a_copy(shared: Patien
     foreign = endpointslice("member1-web-hand", "other", ["10.99.0.1"])
     await shared.space.create_in("member2", foreign)
     await shared.space.create_in("member1", endpointslice("web-hand", "web", ["10.99.0.2"]))
-    finding = await shared.verdict_is("MCS073")
-    await shared.paste(finding.fix)
-    await shared.space.set_addresses("member1", "web-hand", ["10.99.0.3"])  # tried again at once, not after a minute
-    await shared.healthy()
+    # Tried again at once, not after a minute.
+    await mends(shared, "MCS073", then=lambda: shared.space.set_addresses("member1", "web-hand", ["10.99.0.3"]))
     await shared.space.member("member1").delete(SLICES, "web-hand", namespace=shared.space.namespace)
 
 
@@ -273,30 +273,27 @@ async def test_a_node_of_a_consumer_is_not_ready(shared: Patient):
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stopped"}, "spec": {"unschedulable": True}}
     await member.create(node)
     try:
-        assert "Unschedulable" in await shared.paste(await fix_of(shared, "MCS085"))
+        assert "Unschedulable" in await shared.paste((await warning(shared, "MCS085")).fix)
     finally:
         await member.delete("v1/nodes", "stopped")
     await shared.healthy()
 
 
-async def fix_of(patient: Patient, code: str) -> str:
-    """Wait until this is all that is worse than to be mentioned; how it is mended."""
+async def warning(patient: Patient, code: str) -> Finding:
+    """Wait until this is all that is worse than to be mentioned."""
 
-    async def probe() -> str:
+    async def probe() -> Finding:
         worse = [one for one in (await patient.doctor()).findings if one.severity > Severity.INFO]
         if [one.code for one in worse] != [code]:
             raise NotYet(f"{[(one.code, one.problem) for one in worse]}")
-        return worse[0].fix
+        return worse[0]
 
     return await wait_for(f"{code} and nothing else", probe, PATIENCE_SECONDS, interval=INTERVAL_SECONDS)
 
 
-async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(shared: Patient):
-    await shared.space.create_in("member2", endpointslice("web-own", "web", ["10.99.0.3"]))
-
-    assert "10.99.0.3" in await shared.paste(await fix_of(shared, "MCS077"))
-    await shared.space.member("member2").delete(SLICES, "web-own", namespace=shared.space.namespace)
-    await shared.healthy()
+async def test_endpoints_of_its_own_in_a_consumer_are_a_warning(patient: Patient):
+    await patient.space.create_in("member2", deployment("web", 1))
+    await mends(patient, "MCS077", finding=await warning(patient, "MCS077"))
 
 
 async def test_the_pod_of_a_probe_passes_pod_security_and_is_deleted_when_the_user_ends_it(shared: Patient):
@@ -352,11 +349,12 @@ async def test_breakage_23_kube_proxy_of_a_consumer_is_not_ready(shared: Patient
     await member.create(proxy, namespace=system)
     try:
         await count(0)
-        finding = await shared.verdict_is("MCS080")
-        await shared.paste(finding.fix)
-        template = (await member.get(DAEMONSETS, "kube-proxy", namespace=system))["spec"]["template"]
-        assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
-        await count(1)
-        await shared.healthy()
+
+        async def start() -> None:
+            template = (await member.get(DAEMONSETS, "kube-proxy", namespace=system))["spec"]["template"]
+            assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+            await count(1)
+
+        await mends(shared, "MCS080", then=start)
     finally:
         await member.delete(DAEMONSETS, "kube-proxy", namespace=system)

@@ -8,6 +8,7 @@ import pytest
 
 from testbed import karmada
 from tests.integration.mcsctl.conftest import Patient
+from tests.integration.mcsctl.test_breakages import mends
 from tests.integration.mcsctl.test_clusters import LEASE, lease, restarted
 from tests.support.fleet import (
     LEASES,
@@ -84,17 +85,24 @@ async def test_a_controller_that_leads_and_leaves_something_undone(doctors_bed: 
         works = {name: await work_of(space, name) for name in services.values()}
         before = await restarted(ours)
         await process.terminate()
+
+        async def start() -> None:
+            assert await restarted(ours) != before
+            await ours.delete(LEASES, LEASE, namespace=karmada.SYSTEM_NAMESPACE)
+            await process.start()
+
         try:
             await ours.patch(LEASES, LEASE, {"spec": lease(LEASE)["spec"]}, namespace=karmada.SYSTEM_NAMESPACE)
             for code, do in reversed(breaks.items()):
                 await do(services[code])
-            (fix,) = {(await patient.verdict_is(code, name)).fix for code, name in services.items()}
-            await patient.paste(fix)
-            assert await restarted(ours) != before
+            findings = {code: await patient.verdict_is(code, name) for code, name in services.items()}
+            assert len({one.fix for one in findings.values()}) == 1
+            code, finding = next(iter(findings.items()))
+            await mends(patient, code, service_name=services[code], finding=finding, then=start)
+            for name in services.values():
+                await patient.healthy(name)
         finally:
-            await ours.delete(LEASES, LEASE, namespace=karmada.SYSTEM_NAMESPACE)
-            await process.start()
-        for name in services.values():
-            await patient.healthy(name)
+            if process.pid is None:
+                await process.start()
     finally:
         await space.remove()

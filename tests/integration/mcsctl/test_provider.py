@@ -63,9 +63,12 @@ async def test_breakage_7_the_namespace_is_missing_in_provider_and_consumer(shar
             service("web", selector={"app": "web"}), multiclusterservice("web", ["member1"], ["member2"])
         )
         other = replace(shared, space=space)
+        member2 = space.member("member2")
+        await member2.create(namespace)
         finding = await finds(other, "MCS050", Severity.ERROR, minutes_later=2)
-        await shared.paste(finding.fix)
-        await space.create_in("member1", deployment("web", 1))
+        await mends(other, "MCS050", finding=finding, then=lambda: space.create_in("member1", deployment("web", 1)))
+        await member2.delete(NAMESPACES, space.namespace)
+        await gone(member2, NAMESPACES, space.namespace)
         await mends(other, "MCS070")
     finally:
         for api in (space.host, space.member("member1"), space.member("member2")):
@@ -77,14 +80,12 @@ async def test_the_service_is_missing_in_the_provider(shared: Patient):
     space = shared.space
     suspension = {"spec": {"suspension": {"dispatching": True}}}
     await space.host.patch(BINDINGS, "web-service", suspension, namespace=space.namespace)
-    finding = await shared.verdict_is("MCS043")
+    finding = await shared.verdict_is("MCS043")  # before it has a consequence
     await space.member("member1").delete(SERVICES, "web", namespace=space.namespace)
     await gone(space.member("member1"), SERVICES, "web", space.namespace)
     diagnosis = await shared.doctor()
     assert "MCS051" in [one.code for one in diagnosis.hidden]
-    assert await shared.verdict_is("MCS043") == finding
-    await shared.paste(finding.fix)
-    await shared.healthy()
+    await mends(shared, "MCS043", finding=finding)
 
 
 async def test_breakage_3_the_selector_is_misspelled(shared: Patient):
@@ -145,8 +146,7 @@ async def test_breakage_4_a_service_without_selector(shared: Patient):
     await space.create(service("api"), multiclusterservice("api", ["member1"], ["member2"]))
     await space.create_in("member1", deployment("api", 1))
     finding = await finds(shared, "MCS057", Severity.ERROR, minutes_later=2, service_name="api")
-    await shared.paste(finding.fix)
-    await shared.healthy("api")
+    await mends(shared, "MCS057", service_name="api", finding=finding)
     await space.host.delete(MCS, "api", namespace=space.namespace)
     await space.host.delete(SERVICES, "api", namespace=space.namespace)
     await space.member("member1").delete(DEPLOYMENTS, "api", namespace=space.namespace)
@@ -173,8 +173,5 @@ async def test_a_quota_keeps_the_pods_out(shared: Patient):
     await count()
     await wait_for("no Pods", no_pods, PATIENCE_SECONDS)
     await space.create_in("member1", deployment("web", 1))
-    finding = await shared.verdict_is("MCS059")
-    await shared.paste(finding.fix)
-    await count()
-    await shared.healthy()
+    await mends(shared, "MCS059", then=count)
     await member.delete(QUOTAS, "few", namespace=space.namespace)

@@ -27,6 +27,8 @@ SYSTEM = "karmada-system"
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OURS, KARMADAS = "mcs-controller-manager", "karmada-controller-manager"
 ANSWERS = w.Login()
+GUARDED = {"finalizers": ["karmada.io/execution-controller", "example.com/guard"]}
+RELEASES = """'[{"op": "test", "path": "/metadata/finalizers/1", "value": "example.com/guard"}, """
 FINALIZER = {"finalizers": ["karmada.io/multiclusterservice-controller"]}
 
 
@@ -470,6 +472,10 @@ def test_an_execution_namespace_that_is_gone_or_going():
     assert "missing" in the("MCS025", fleet({w.NAMESPACES: rest})).problem
     going = named("karmada-es-member1", metadata={"deletionTimestamp": OLD})
     assert "terminating" in the("MCS025", fleet({w.NAMESPACES: [*rest, going]})).problem
+    held = named("held", metadata={"namespace": "karmada-es-member1", "deletionTimestamp": OLD} | GUARDED)
+    assert RELEASES in the("MCS025", fleet({w.NAMESPACES: [*rest, going], w.WORKS: [held]})).fix
+    held["metadata"]["finalizers"] = held["metadata"]["finalizers"][:1]
+    assert "get works" in the("MCS025", fleet({w.NAMESPACES: [*rest, going], w.WORKS: [held]})).fix
 
 
 def nodes(*ranges: str) -> dict[w.Kind, Any]:
@@ -512,6 +518,20 @@ def test_a_cluster_that_leaves():
     assert the("MCS027", fleet(objects)).severity is Severity.IN_PROGRESS
     going["metadata"] |= {"deletionTimestamp": ago(600)}
     assert errors(fleet(objects)) == ["MCS027"]
+    assert "get works" in the("MCS027", fleet(objects)).fix
+    going["metadata"] |= GUARDED
+    assert (
+        f"kubectl patch clusters.cluster.karmada.io member1 --type json -p {RELEASES}"
+        in the("MCS027", fleet(objects)).fix
+    )
+
+
+@pytest.mark.parametrize("others", [{}, {"prod": "mcsctl --context prod"}, {"prod": "", "test": ""}])
+def test_the_kubeconfig_of_a_member_leads_to_the_only_control_plane_that_it_has(others: dict[str, str]):
+    observed = replace(fleet(), kinds={}, control_planes=others)
+    asked = "mcsctl --context prod doctor nginx -n shop" if len(others) == 1 else "kubectl config get-contexts"
+    assert the("MCS001", observed).fix == asked
+    assert errors(observed) == ["MCS001"]
 
 
 @pytest.mark.parametrize("junk", [None, 7, "text", [], {}, {"metadata": 5, "spec": [1]}, {"spec": {"containers": 3}}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,6 +149,8 @@ def test_endpoints_of_its_own_in_a_consumer_that_is_no_provider():
     world = healthy()
     world.members["member2"].add(w.SLICES, [slice_("web-own", "10.2.0.7")])
     assert "10.2.0.7" in one(world, "MCS077").evidence
+    assert '"add", "path": "/spec/providerClusters/-", "value": {"name": "member2"}' in one(world, "MCS077").fix
+    assert "get endpointslice" in one(replace(world, from_cluster="member2"), "MCS077").fix  # may not be the only one
     assert errors(world) == []
     world.members["member2"].add(w.SLICES, [slice_("web-own")])
     assert found(world, "MCS077") == []

@@ -198,7 +198,8 @@ def test_mcs041_takes_off_a_foreign_finalizer_and_waits_for_the_own_one():
     deleted = {"deletionTimestamp": ago(61), "finalizers": [wk.MCS_FINALIZER, "example.com/holds"]}
     finding = the("MCS041", world(host={w.MULTICLUSTERSERVICES: [mcs() | {"metadata": thing()["metadata"] | deleted}]}))
     assert finding.severity is Severity.ERROR
-    assert patch_of(finding.fix) == {"metadata": {"finalizers": [wk.MCS_FINALIZER]}}
+    at = {"path": "/metadata/finalizers/1"}
+    assert patch_of(finding.fix) == [{"op": "test", "value": "example.com/holds"} | at, {"op": "remove"} | at]
     deleted = {"deletionTimestamp": ago(5), "finalizers": [wk.MCS_FINALIZER]}
     finding = the("MCS041", world(host={w.MULTICLUSTERSERVICES: [mcs() | {"metadata": thing()["metadata"] | deleted}]}))
     assert finding.severity is Severity.IN_PROGRESS

@@ -166,6 +166,14 @@ def test_endpoints_that_fail_are_told_with_their_provider():
     assert "of member1:" in one(world, "MCS094").evidence
 
 
+def test_coredns_is_restarted_if_names_are_not_resolved():
+    world = healthy()
+    world.members["member2"].probes = [ProbeResult(step="dns", target="web.shop.svc", ok=False, error="timeout")]
+    assert "describe pods -l k8s-app=kube-dns" in one(world, "MCS090").fix
+    world.members["member2"].add(w.DEPLOYMENTS, [obj("dns", "kube-system")])
+    assert one(world, "MCS090").fix.endswith("-n kube-system rollout restart deployment dns")
+
+
 def test_a_probe_that_could_not_be_made_is_unknown():
     world = healthy()
     world.members["member2"].probe_error = "pods is forbidden"

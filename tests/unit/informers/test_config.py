@@ -15,7 +15,14 @@ import pytest
 import yaml
 
 from informers.client.client import ApiClient
-from informers.client.config import CachedToken, ClientConfig, StaticToken, load_incluster, load_kubeconfig
+from informers.client.config import (
+    CachedToken,
+    ClientConfig,
+    StaticToken,
+    contexts_that_can_be_tried,
+    load_incluster,
+    load_kubeconfig,
+)
 from informers.errors import ConfigError
 from testbed.certificates import Authority
 from tests.support.clock import FakeClock, settle
@@ -412,6 +419,21 @@ class TestClientOptions:
         )
         for secret in ("KEY", "TOKEN", "PASSWORD", "HEADER"):
             assert secret not in repr(config)
+
+
+async def test_contexts_that_can_be_tried_ask_nobody_and_lead_to_different_clusters(tmp_path: Path):
+    path = kubeconfig(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["users"] += [{"name": "asks", "user": {"exec": {"command": "browser"}}}, {"name": "empty"}]
+    contexts = {"again": ("c", "u"), "asking": ("d", "asks"), "other": ("d", "empty"), "nobody": ("e", "gone")}
+    config["contexts"] += [
+        {"name": name, "context": {"cluster": cluster, "user": user}} for name, (cluster, user) in contexts.items()
+    ]
+    config["contexts"].append({"name": "odd"})
+    path.write_text(yaml.safe_dump(config))
+    parsed: dict[str, Any] = {}
+    await load_kubeconfig(str(path), parsed=parsed)
+    assert contexts_that_can_be_tried(parsed) == ["main", "other"]
 
 
 def temporary_files() -> set[Path]:

@@ -19,6 +19,7 @@ from mcs_controller import __version__
 from mcs_controller.diagnosis import world as w
 from mcs_controller.diagnosis.verdict import diagnose
 from mcs_controller.domain import well_known as wk
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.observe import Reader, observe
 from mcs_controller.mcsctl.render import as_json
@@ -35,7 +36,14 @@ Service = tuple[str, str]
 
 @click.command("bundle")
 @click.argument("services", nargs=-1, metavar="[[NAMESPACE/]SERVICE]...")
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of Services without one.")
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of Services without one.",
+)
 @click.option("-o", "--output", default="", metavar="FILE", help="Default: mcs-bundle-<time>.tar.gz")
 @click.pass_obj
 def command(options: dict[str, Any], services: tuple[str, ...], namespace: str, output: str) -> None:

@@ -12,6 +12,7 @@ import click
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import binding_name, execution_namespace, work_name
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.chain import age, endpoints, has_slice, manifest, provision_cluster, written
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
@@ -50,9 +51,23 @@ class Step:
 
 
 @click.command("describe")
-@click.argument("service")
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the Service.")
-@click.option("--from", "from_cluster", default="", metavar="CLUSTER", help="The only consumer to show. Default: all.")
+@click.argument("service", shell_complete=completion.services)
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of the Service.",
+)
+@click.option(
+    "--from",
+    "from_cluster",
+    default="",
+    metavar="CLUSTER",
+    shell_complete=completion.clusters,
+    help="The only consumer to show. Default: all.",
+)
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_obj
 def command(options: dict[str, Any], service: str, namespace: str, from_cluster: str, output: str) -> int:

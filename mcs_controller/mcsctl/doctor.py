@@ -11,6 +11,7 @@ import click
 
 from mcs_controller.diagnosis.findings import Severity
 from mcs_controller.diagnosis.verdict import diagnose
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
 from mcs_controller.mcsctl.observe import observe
@@ -28,10 +29,22 @@ _INTERVAL_SECONDS = 2.0
 
 
 @click.command("doctor")
-@click.argument("service", required=False)
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the Service.")
+@click.argument("service", required=False, shell_complete=completion.services)
 @click.option(
-    "--from", "from_cluster", default="", metavar="CLUSTER", help="The consumer where it fails. Default: all."
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of the Service.",
+)
+@click.option(
+    "--from",
+    "from_cluster",
+    default="",
+    metavar="CLUSTER",
+    shell_complete=completion.clusters,
+    help="The consumer where it fails. Default: all.",
 )
 @click.option("--wait", "wait_seconds", type=SECONDS, default=0.0, help="Until healthy, so long at most.")
 @click.option("--probe", is_flag=True, help="Try it by traffic, too, from a short-lived Pod in each consumer.")
@@ -50,6 +63,7 @@ _INTERVAL_SECONDS = 2.0
     "-f",
     "--filename",
     "files",
+    type=click.Path(allow_dash=True),
     multiple=True,
     metavar="FILE",
     help="Check manifests that are not applied yet; - is stdin.",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.chain import NOT_SELECTED, age, rows
 from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_UNSEEN
@@ -18,9 +21,9 @@ from mcs_controller.mcsctl.render import dump
 from mcs_controller.mcsctl.together import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from mcs_controller.mcsctl.chain import Route, ServiceRow
@@ -35,8 +38,15 @@ _MAX_ROUTES: Final = 4
 
 
 @click.command("get")
-@click.argument("service", required=False)
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the services.")
+@click.argument("service", required=False, shell_complete=completion.services)
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of the services.",
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Services of all namespaces.")
 @click.option("-o", "--output", type=click.Choice(("text", "wide", "json", "yaml")), default="text", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
@@ -111,19 +121,21 @@ async def _get(options: AccessOptions, namespace: str, name: str, output: str, w
 
 async def _watch(access: Access, namespace: str, name: str, output: str) -> None:
     from rich.live import Live
-    from rich.text import Text
 
-    from mcs_controller.mcsctl.tables import console
+    from mcs_controller.mcsctl.tables import cell, console
 
     screen = console()
-    with Live(console=screen, auto_refresh=False, screen=screen.is_terminal, vertical_overflow="crop") as live:
+    with ExitStack() as stack:
+        show: Callable[[RenderableType], object] = screen.print
+        if screen.is_terminal:
+            live = Live(console=screen, auto_refresh=False, screen=True, vertical_overflow="crop")
+            show = partial(stack.enter_context(live).update, refresh=True)
         while True:
             world = await observe_services(access, namespace, name)
             try:
-                found = list(rows(world, namespace, name))
-                live.update(_table(found, world.now, output, screen), refresh=True)
+                show(_table(list(rows(world, namespace, name)), world.now, output, screen))
             except w.Unseen as unseen:
-                live.update(Text(str(unseen)), refresh=True)
+                show(cell(unseen))
             await asyncio.sleep(_INTERVAL_SECONDS)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mcs_controller.diagnosis.world import Unseen
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.chain import rows
 from mcs_controller.mcsctl.get import observe_services
@@ -26,8 +27,15 @@ _LINE: Final = 28
 
 
 @click.command("graph")
-@click.argument("service", required=False)
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the services.")
+@click.argument("service", required=False, shell_complete=completion.services)
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of the services.",
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Services of all namespaces.")
 @click.option(
     "--format",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,7 +13,7 @@ from mcs_controller import __version__
 from mcs_controller.mcsctl.seconds import SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NAME: Final = "mcsctl"
 
@@ -42,8 +43,16 @@ COMMANDS: Final = {
 """Each subcommand with its line of help: command `a-b` is `command` of module `mcs_controller.mcsctl.a_b`."""
 
 
+_KUBECTL_FLAGS: Final = ("--kubeconfig", "--context", "--members-kubeconfig", "--member-context")
+_KUBECTL_FLAGS_WITH_VALUE: Final = tuple(f"{flag}=" for flag in _KUBECTL_FLAGS)
+
+
 class _Lazy(click.Group):
     """A group whose commands are imported when they are needed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click. Flags of kubectl may follow the command, as they may with kubectl."""
+        return super().parse_args(ctx, _kubectl_flags_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
@@ -62,6 +71,21 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _kubectl_flags_first(args: Sequence[str]) -> list[str]:
+    """The arguments with those flags in front that every command has; `--` ends the flags."""
+    first: list[str] = []
+    others: list[str] = []
+    left = iter(args)
+    for word in left:
+        if word == "--":
+            others += [word, *left]
+        elif word in _KUBECTL_FLAGS:
+            first += [word, *islice(left, 1)]
+        else:
+            (first if word.startswith(_KUBECTL_FLAGS_WITH_VALUE) else others).append(word)
+    return first + others
+
+
 def with_paragraphs(command: click.Command) -> click.Command:
     r"""The command with the `\b` of its docstring as the character by which click keeps the lines of a paragraph."""
     command.help = (command.help or "").replace("\\b\n", "\b\n")
@@ -77,9 +101,21 @@ def with_paragraphs(command: click.Command) -> click.Command:
     "be worked with; 3 nothing is known to be broken, and not everything could be looked at; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name=NAME)
-@click.option("--kubeconfig", default="", metavar="PATH", help="Control plane's kubeconfig. Default: as kubectl.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(),
+    default="",
+    metavar="PATH",
+    help="Control plane's kubeconfig. Default: as kubectl.",
+)
 @click.option("--context", "context_name", default="", metavar="NAME", help="Context of the control plane.")
-@click.option("--members-kubeconfig", default="", metavar="PATH", help="Where the members' contexts are, if elsewhere.")
+@click.option(
+    "--members-kubeconfig",
+    type=click.Path(),
+    default="",
+    metavar="PATH",
+    help="Where the members' contexts are, if elsewhere.",
+)
 @click.option(
     "--member-context",
     "member_contexts",
@@ -89,14 +125,7 @@ def with_paragraphs(command: click.Command) -> click.Command:
 )
 @click.option("--timeout", type=SECONDS, default=5.0, show_default=True, help="For each request.")
 @click.pass_context
-def cli(
-    ctx: click.Context,
-    kubeconfig: str,
-    context_name: str,
-    members_kubeconfig: str,
-    member_contexts: tuple[str, ...],
-    timeout: float,
-) -> None:
+def cli(ctx: click.Context, /, **_: Any) -> None:
     r"""Diagnose services that span clusters.
 
     \b
@@ -105,17 +134,21 @@ def cli(
       mcsctl doctor nginx -n shop       # one service, from end to end
       mcsctl get -A                     # all services
     """
-    pairs = dict(_pair(each) for each in member_contexts)
-    ctx.obj = {
-        "kubeconfig": kubeconfig,
-        "context": context_name,
-        "members_kubeconfig": members_kubeconfig,
-        "member_contexts": pairs,
-        "timeout_seconds": timeout,
-    }
+    ctx.obj = options_of(ctx.params)
 
 
 with_paragraphs(cli)
+
+
+def options_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `AccessOptions` by the flags of `cli`."""
+    return {
+        "kubeconfig": params.get("kubeconfig") or "",
+        "context": params.get("context_name") or "",
+        "members_kubeconfig": params.get("members_kubeconfig") or "",
+        "member_contexts": dict(_pair(each) for each in params.get("member_contexts") or ()),
+        "timeout_seconds": params.get("timeout"),
+    }
 
 
 def _pair(text: str) -> tuple[str, str]:

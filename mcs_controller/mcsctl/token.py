@@ -9,6 +9,7 @@ import click
 
 from informers.errors import Forbidden, KubeError, NotFound, Unauthorized
 from mcs_controller.api.resources import CLUSTERS
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.credentials import ACCOUNT, account_of, issue, store, try_token
 from mcs_controller.mcsctl.observe import token_expiry
@@ -33,7 +34,7 @@ def command() -> None:
 
 
 @command.command("renew")
-@click.argument("cluster")
+@click.argument("cluster", shell_complete=completion.clusters)
 @DURATION_OPTION
 @click.pass_obj
 def renew(options: dict[str, Any], cluster: str, duration: float) -> None:

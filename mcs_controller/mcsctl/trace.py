@@ -20,6 +20,7 @@ from mcs_controller.api.resources import ENDPOINTSLICES, WORKS
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import dispatched_slice_names
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access, AccessOptions
 from mcs_controller.mcsctl.chain import fingerprint, manifest, provision_cluster
 from mcs_controller.mcsctl.get import observe_services
@@ -83,10 +84,22 @@ class Hop:
 
 
 @click.command("trace")
-@click.argument("service")
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the Service.")
+@click.argument("service", shell_complete=completion.services)
 @click.option(
-    "--from", "from_cluster", default="", metavar="CLUSTER", help="The only consumer to follow. Default: all."
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    shell_complete=completion.namespaces,
+    help="Of the Service.",
+)
+@click.option(
+    "--from",
+    "from_cluster",
+    default="",
+    metavar="CLUSTER",
+    shell_complete=completion.clusters,
+    help="The only consumer to follow. Default: all.",
 )
 @click.option("--touch", is_flag=True, help="Make a harmless change, see above.")
 @click.option("--timeout", "seconds", type=SECONDS, default=60.0, show_default=True, help="For the whole of it.")

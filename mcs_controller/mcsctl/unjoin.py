@@ -12,6 +12,7 @@ from informers.errors import NotFound
 from mcs_controller.api.resources import CLUSTERS
 from mcs_controller.diagnosis import world as w
 from mcs_controller.domain import well_known as wk
+from mcs_controller.mcsctl import completion
 from mcs_controller.mcsctl.access import Access
 from mcs_controller.mcsctl.join import POLL_SECONDS, member_of, member_options, say
 from mcs_controller.mcsctl.manifests import member_manifests
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command("unjoin")
-@click.argument("cluster")
+@click.argument("cluster", shell_complete=completion.clusters)
 @click.option("--cluster-context", default="", metavar="NAME", help="Remove what join made in the member, too.")
 @click.option("--cluster-kubeconfig", default="", metavar="PATH", help="Where that context is.")
 @click.option("--wait", "wait_seconds", type=SECONDS, default=120.0, show_default=True, help="For the clean-up.")

@@ -18,7 +18,7 @@ from mcs_controller.mcsctl.probing import IMAGE, ProbeOptions
 from testbed import NotYet, wait_for
 from testbed.dataplane import network
 from tests.e2e.world import PATIENCE_SECONDS, workload
-from tests.integration.mcsctl.calls import paste
+from tests.integration.mcsctl.calls import mcsctl, paste
 from tests.support.fleet import (
     DEPLOYMENTS,
     SERVICES,
@@ -29,6 +29,7 @@ from tests.support.fleet import (
     service,
 )
 from tests.support.image import image_inputs, unpacked_image
+from tests.support.no_findings import kubeconfig_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from tests.e2e.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MIRROR = "mirror.example.com/tools/mcs-controller:probe"
+"""Our image by another name, which `--probe-image` has."""
 
 CURL = ProbeOptions(pod="curl")
 
@@ -54,14 +58,16 @@ class Probed:
         assert self.world.bed.dataplane is not None
         return self.world.bed.dataplane.nodes["member2"]
 
+    @property
+    def kubeconfig(self) -> str:
+        return kubeconfig_of(self.world.bed)
+
     async def errors_are(self, *codes: str, by: ProbeOptions = CURL) -> str:
         """Wait until a diagnosis with such a probe finds exactly this, and everything could be looked at.
 
         What is printed as its fix is run as it is; what this shows is returned.
         """
-        planes = (self.world.bed.host, *self.world.bed.members.values())
-        kubeconfig = ":".join(str(plane.access.kubeconfig) for plane in planes)
-        options = AccessOptions(kubeconfig=kubeconfig, context="karmada")
+        options = AccessOptions(kubeconfig=self.kubeconfig, context="karmada")
 
         async def probe() -> Sequence[Finding]:
             target = (self.space.namespace, "web")
@@ -126,12 +132,15 @@ async def test_our_own_image_finds_the_same_where_only_restricted_pods_may_run(
 ):
     dataplane, space = probed.world.bed.dataplane, probed.space
     assert dataplane is not None
-    dataplane.add_image(IMAGE, unpacked_image(image_inputs(), tmp_path_factory.mktemp("image")).files)
+    files = unpacked_image(image_inputs(), tmp_path_factory.mktemp("image")).files
+    dataplane.add_image(MIRROR, files)
     member = space.member("member2")
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     await member.patch("v1/namespaces", space.namespace, {"metadata": {"labels": enforced}})
+    words = ("--context=karmada", "doctor", "web", "-n", space.namespace, "--probe-image", MIRROR, "--wait=60s")
+    assert "Healthy" in await mcsctl(*words, kubeconfig=probed.kubeconfig)
+    dataplane.add_image(IMAGE, files)
     own = ProbeOptions()
-    await probed.errors_are(by=own)
     await probed.listen(9999)
     await probed.errors_are("MCS093", by=own)
     await probed.listen(80)

@@ -29,4 +29,5 @@ def test_the_wheel_has_the_commands_and_the_manifests_that_they_apply(tmp_path):
         "mcs-controller-manager": "mcs_controller.app:main",
         "mcsctl": "mcs_controller.mcsctl.main:main",
         "kubectl-mcs": "mcs_controller.mcsctl.main:main",
+        "kubectl_complete-mcs": "mcs_controller.mcsctl.completion:main",
     }

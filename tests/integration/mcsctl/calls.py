@@ -59,11 +59,14 @@ async def mcsctl(*args: str, kubeconfig: str = "") -> str:
 
 @cache
 def shims() -> Path:
-    """A directory with an `mcsctl` for PATH that is the code of this checkout."""
-    script = Path(mkdtemp(prefix="mcsctl-")) / "mcsctl"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mcs_controller.mcsctl.main "$@"\n')
-    script.chmod(0o755)
-    return script.parent
+    """A directory with the commands of the wheel for PATH that are the code of this checkout."""
+    directory = Path(mkdtemp(prefix="mcsctl-"))
+    for name, module in {"mcsctl": "main", "kubectl-mcs": "main", "kubectl_complete-mcs": "completion"}.items():
+        script = directory / name
+        command = f"{sys.executable} -m mcs_controller.mcsctl.{module}"
+        script.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {command} "$@"\n')
+        script.chmod(0o755)
+    return directory
 
 
 async def paste(command: str) -> str:

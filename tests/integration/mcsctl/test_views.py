@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import signal
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, main
+from mcs_controller.mcsctl.main import EXIT_BROKEN, EXIT_HEALTHY, EXIT_INTERRUPTED, main
 from testbed import NotYet, wait_for
-from tests.support.fleet import PATIENCE_SECONDS, SLICES
+from tests.integration.mcsctl.calls import environment
+from tests.support.fleet import DEPLOYMENTS, PATIENCE_SECONDS, SLICES, eventually
 
 if TYPE_CHECKING:
     from tests.integration.mcsctl.conftest import Patient
@@ -52,6 +58,67 @@ async def test_get_shows_each_route_with_its_endpoints(shared: Patient, capsys: 
     assert '-->|"1/1"|' in output
     output, errors = await mcsctl(shared, capsys, "get", "wbe", *space, code=EXIT_BROKEN)
     assert (output, "No MultiClusterService wbe" in errors) == ("", True)
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+async def test_get_watch_shows_a_change_until_it_is_interrupted(shared: Patient, terminal: bool):
+    space = shared.space
+    reading, writing = pty.openpty() if terminal else os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mcs_controller.mcsctl.main", "--context", "karmada"),
+        *("get", "web", "-n", space.namespace, "-w"),
+        env=environment(shared.kubeconfig),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+    shown = bytearray()
+    ended = asyncio.create_task(asyncio.to_thread(read_all, reading, shown))
+
+    async def scale(replicas: int) -> None:
+        body = {"spec": {"replicas": replicas}}
+        await space.member("member1").patch(DEPLOYMENTS, "web", body, namespace=space.namespace)
+
+        async def seen() -> bool:
+            return f"member2 {replicas}/{replicas}".encode() in shown
+
+        await eventually(f"{replicas} endpoints", seen, True)
+        shown.clear()
+
+    try:
+        for replicas in (1, 2, 1):
+            await scale(replicas)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == EXIT_INTERRUPTED
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await ended
+        os.close(reading)
+    assert b"Traceback" not in shown
+    await shared.healthy()
+
+
+def read_all(source: int, into: bytearray) -> None:
+    """Read a pipe, or a terminal, to its end, which is an error of a terminal."""
+    with suppress(OSError):
+        while some := os.read(source, 65536):
+            into.extend(some)
+
+
+async def test_kubectl_completes_the_plugin(shared: Patient):
+    async def completed(words: str) -> list[str]:
+        return (
+            await shared.paste(f"KUBECONFIG={shared.kubeconfig} kubectl __complete mcs {words} 2>/dev/null")
+        ).splitlines()
+
+    assert (await completed("doc"))[0].startswith("doctor\tFind out")
+    named = f"--context karmada doctor -n {shared.space.namespace}"
+    assert (await completed(f"{named} we"))[:2] == ["web", ":4"]
+    assert (await completed(f"{named} --from member"))[:3] == ["member1", "member2", ":4"]
+    assert (await completed(f"--context nobody doctor -n {shared.space.namespace} we"))[0] == ":4"
 
 
 async def test_describe_follows_the_chain_object_by_object(shared: Patient, capsys: pytest.CaptureFixture[str]):

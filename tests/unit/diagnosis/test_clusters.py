@@ -520,16 +520,17 @@ def test_a_cluster_that_leaves():
     assert errors(fleet(objects)) == ["MCS027"]
     assert "get works" in the("MCS027", fleet(objects)).fix
     going["metadata"] |= GUARDED
-    assert (
-        f"kubectl patch clusters.cluster.karmada.io member1 --type json -p {RELEASES}"
-        in the("MCS027", fleet(objects)).fix
-    )
+    assert f"patch clusters.cluster.karmada.io member1 --type json -p {RELEASES}" in the("MCS027", fleet(objects)).fix
 
 
 @pytest.mark.parametrize("others", [{}, {"prod": "mcsctl --context prod"}, {"prod": "", "test": ""}])
 def test_the_kubeconfig_of_a_member_leads_to_the_only_control_plane_that_it_has(others: dict[str, str]):
     observed = replace(fleet(), kinds={}, control_planes=others)
-    asked = "mcsctl --context prod doctor nginx -n shop" if len(others) == 1 else "kubectl config get-contexts"
+    asked = (
+        "mcsctl --context prod doctor web -n shop"
+        if len(others) == 1
+        else "kubectl --context karmada config get-contexts"
+    )
     assert the("MCS001", observed).fix == asked
     assert errors(observed) == ["MCS001"]
 

@@ -52,6 +52,8 @@ class _Lazy(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click. Flags of kubectl may follow the command, as they may with kubectl."""
+        if args and args[-1] in _KUBECTL_FLAGS and "--" not in args and not ctx.resilient_parsing:
+            raise click.BadOptionUsage(args[-1], f"Option {args[-1]!r} requires an argument.", ctx)
         return super().parse_args(ctx, _kubectl_flags_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:

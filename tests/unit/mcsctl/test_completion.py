@@ -6,7 +6,7 @@ import pytest
 from click import Context
 
 from mcs_controller.mcsctl import completion
-from mcs_controller.mcsctl.main import cli
+from mcs_controller.mcsctl.main import EXIT_USAGE, cli, main
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ def test_names_that_are_none_are_not_offered(monkeypatch: pytest.MonkeyPatch):
     names = ["web", "web; reboot", "web\x1b[2J", "web\nno", "other"]
     monkeypatch.setattr(completion, "_ask", lambda *_: [{"metadata": {"name": name}} for name in names])
     assert completion.clusters(Context(cli), cli.params[0], "we") == ["web"]
+
+
+def test_a_flag_without_its_value_is_named(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", "--context"]) == EXIT_USAGE
+    assert "Option '--context' requires an argument" in capsys.readouterr().err
+    assert completion.main(["doctor", "--context", ""]) == 0
 
 
 @pytest.mark.parametrize(

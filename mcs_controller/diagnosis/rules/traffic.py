@@ -190,6 +190,7 @@ def egress_denied(context: Context) -> Iterator[Finding]:
     "ready endpoint of the providers has an address of the families that the Service has in the consumer.",
     evidence="addressType of the slices that were brought to the consumer, and spec.ipFamilies of its Service.",
     fix="Give the Service both families, where the clusters have both. Else offer the Pods in the other family, too.",
+    no_command="where a cluster has one family alone: it is chosen when the cluster is made.",
 )
 def family_mismatch(context: Context) -> Iterator[Finding]:
     """Not of headless Services: their names resolve to addresses of any family."""

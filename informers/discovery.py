@@ -78,7 +78,7 @@ class APIResource(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What an API server said about itself.
+    """The discovery documents of an API server.
 
     Attributes:
         apis: the resources of each group version that could be read.

@@ -1,4 +1,4 @@
-"""Informers on demand: one for each key, followed from when it is first asked for until nobody wants it any more.
+"""Informers on demand: one for each key, from its first use until its removal.
 
 A key is whatever tells them apart: a cluster, a kind, or both. Each has a task of its own that waits for its first
 list, so a server that does not answer holds up nobody else.
@@ -43,7 +43,7 @@ class _Entry(Generic[T]):
 
 
 class DynamicInformers(Generic[K, T]):
-    """A set of informers by key. What it waits for is waited for in :meth:`run`. Not thread-safe."""
+    """A set of informers by key. They start and stop in :meth:`run`. Not thread-safe."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What can go wrong between us and an API server.
+"""The errors of requests to an API server.
 
     KubeError
     ├── TransportError                 no answer: DNS, refused, reset, TLS, time-out (retryable)
@@ -61,7 +61,7 @@ class TransportError(KubeError):
 
 
 class NoCredentials(TransportError):
-    """Nothing was sent, because what has to go with it cannot be had."""
+    """The request was not sent: its credentials cannot be had."""
 
 
 class RateLimited(TransportError):
@@ -81,11 +81,11 @@ class WatchIdle(TransportError):
 
 
 class ServerRolledBack(KubeError):
-    """The server's resource version is lower than one that it told us before."""
+    """The server's resource version is lower than an earlier one."""
 
 
 class CacheFull(KubeError):
-    """What the server has does not fit into the memory that there is for it: see :mod:`informers.memory`.
+    """The server's objects do not fit into their memory budget: see :mod:`informers.memory`.
 
     Attributes:
         retry_after: seconds until it is worth another try.
@@ -97,11 +97,11 @@ class CacheFull(KubeError):
 
 
 class DecodeError(KubeError):
-    """The server's answer does not decode into what was asked for."""
+    """The server's answer does not decode."""
 
 
 class ConfigError(KubeError):
-    """No client can be built from what is configured."""
+    """The configuration does not make a client."""
 
 
 class ApiError(KubeError):

@@ -80,7 +80,7 @@ class MemoryBudget:
 
 
 class MemoryAccount:
-    """What one informer keeps, and reads at the moment.
+    """The memory account of one informer: what it stores and what it is reading.
 
     Attributes:
         used: bytes.

@@ -1,4 +1,4 @@
-"""What an informer counts. Who exports metrics, and how, is none of this package's business."""
+"""The metrics of an informer, as a protocol: this package exports none itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ STALE_SECONDS: Final = 14.0
 
 
 class InformerMetrics(Protocol):
-    """Told what happens to one or many informers. Called inside the event loop: must be cheap and must not raise.
+    """Observer of one or many informers. Called inside the event loop: must be cheap and must not raise.
 
     `resource` reads like `endpointslices.v1.discovery.k8s.io`.
     """
 
     def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
-        """The store changed and the handlers were told."""
+        """The store changed and the handlers were called."""
         ...
 
     def listed(self, resource: str, objects: int) -> None:
@@ -48,7 +48,7 @@ class InformerMetrics(Protocol):
 
 
 class NoInformerMetrics:
-    """Counts nothing; a base for what counts little."""
+    """Counts nothing; a base for metrics that count little."""
 
     def event(self, resource: str, kind: Literal["added", "updated", "deleted"]) -> None:
         """See :class:`InformerMetrics`."""

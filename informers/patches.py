@@ -40,7 +40,7 @@ def create_merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> d
 
 
 def apply_merge_patch(before: Any, patch: Any) -> Any:
-    """What a merge patch makes of a JSON value."""
+    """The JSON value with a merge patch applied."""
     if not isinstance(patch, dict):
         return patch
     after = dict(before) if isinstance(before, dict) else {}

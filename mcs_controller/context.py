@@ -1,4 +1,4 @@
-"""What the controllers of one process share: clients, caches, locks, and how a controller is made."""
+"""The controller context: clients, caches and locks that the controllers of one process share."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ STATUS_DELAY_SECONDS = 0.25
 
 
 class ControllerContext:
-    """What all controllers share. Only what an enabled controller asks for is watched.
+    """Clients, caches and locks of all controllers. Only collections that an enabled controller asks for are watched.
 
     Attributes:
         enabled: keys of the controllers that run here, in `--controllers` and by their feature gates.
@@ -139,7 +139,7 @@ class ControllerContext:
 
     @cached_property
     def slice_works(self) -> ReservedWorks:
-        """All Works, for those who make Works of slices."""
+        """The cache of Works with name reservations, for controllers that create Works of slices."""
         return ReservedWorks(self.works, self.member_works)
 
     @cached_property
@@ -157,7 +157,7 @@ class ControllerContext:
 
     @cached_property
     def binding_locks(self) -> KeyMutex[Request]:
-        """Who writes a ResourceBinding when: several controllers write parts of it."""
+        """Locks by ResourceBinding: several controllers write parts of it."""
         return KeyMutex()
 
     @cached_property
@@ -205,7 +205,7 @@ class ControllerContext:
         return members
 
     def announce(self) -> None:
-        """Say in the log what runs, above all if nothing does, and what another process has to do."""
+        """Log the controllers that run, above all if none does, and those that another process has to run."""
         if self._started:
             agent = self.sync_modes.is_agent
             off = [info.key for info in CONTROLLERS if (info.agent or not agent) and info.key not in self.enabled]

@@ -65,7 +65,7 @@ class InvalidControllers(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ControllerSet:
-    """What `--controllers` says."""
+    """The parsed value of `--controllers`."""
 
     enabled: frozenset[str]
 

@@ -72,7 +72,7 @@ class ReconcileMutex(Generic[R]):
 
 
 class KeyMutex(Generic[R]):
-    """Lets those who read, plan and write for a request do so one after the other, in the order in which they came.
+    """A mutex per key: reconciles that read, plan and write for one request run one after the other, in order.
 
     To be held no longer than that, and never while waiting for another request's. Not thread-safe.
     """
@@ -83,7 +83,7 @@ class KeyMutex(Generic[R]):
 
     @asynccontextmanager
     async def hold(self, request: R) -> AsyncIterator[None]:
-        """Wait until nobody else writes for the request; then nobody does before the block ends."""
+        """Wait for the lock of the request, and hold it until the block ends."""
         lock = self._locks.setdefault(request, asyncio.Lock())
         async with lock:
             yield

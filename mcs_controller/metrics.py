@@ -56,7 +56,7 @@ _PROPAGATION_BUCKETS: Final = (
 
 
 class Metrics:
-    """What is told to whom.
+    """The metrics of a process, by the part that counts them.
 
     Attributes:
         runtime: queues, controllers, clients, leader election.
@@ -93,11 +93,11 @@ class Metrics:
             gauge.labels(feature.name, stage).set(gates.enabled(feature.name))
 
     def watch_member_caches(self, memory: MemoryBudget) -> None:
-        """Show what the caches of members take."""
+        """Export the memory of the members' caches."""
         self.registry.register(_MemberCaches(memory))
 
     def watch_member_works(self, works: MemberWorks) -> None:
-        """Show what each member's slices make the control plane hold."""
+        """Export how many Works each member's slices make the control plane hold."""
         self.registry.register(_MemberWorks(works))
 
 

@@ -1,4 +1,4 @@
-"""What the flags mean: names and defaults are those of karmada-controller-manager (contract, chapter 7).
+"""Command-line flags and options: names and defaults are those of karmada-controller-manager (contract, chapter 7).
 
 Each field of `Options` is a flag; the command line, the environment variables, `--help` and docs/reference/flags.md are
 made from them. `Options.of` checks what the flags say, each by itself and together.
@@ -34,7 +34,7 @@ ENVIRONMENT_PREFIX: Final = "MCS"
 
 
 class InvalidOptions(ValueError):
-    """Flags that cannot be worked with; the text says which, and what would do."""
+    """Invalid flags; the text names them, and valid values."""
 
 
 class Duration(click.ParamType[float]):
@@ -528,7 +528,7 @@ class Options:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:
-        """Check what the flags say, each by itself and together.
+        """Validate the flags, each by itself and together.
 
         Args:
             values: by field name, each parsed by its flag's kind.
@@ -610,7 +610,7 @@ class _GroupedCommand(click.Command):
     """A command whose arguments are as pflag's, and whose --help sorts the flags under headings."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse what means something here; what else there was is kept for the callback."""
+        """Parse the known flags; the others are kept for the callback."""
         known, ctx.obj = as_pflag(args)
         return super().parse_args(ctx, known)
 

@@ -82,7 +82,7 @@ _WRITE_SLICES = SERVICE_CONTROLLERS | {"serviceExport", "endpointSlice", "cluste
 
 
 class _Served(NamedTuple):
-    """What the controllers of MultiClusterServices share.
+    """The parts that the controllers of MultiClusterServices share.
 
     Attributes:
         services: all MultiClusterServices.

@@ -1,4 +1,4 @@
-"""What exists and is not served by this process: said once, at the start, since no condition will say it."""
+"""Warnings at start about objects that this process does not serve, as no condition will name them."""
 
 from __future__ import annotations
 

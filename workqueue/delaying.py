@@ -27,7 +27,7 @@ _FEW: Final = 64
 
 
 class DelayingQueue(Queue[T]):
-    """A :class:`Queue` whose :meth:`add_after` delays. Somebody must run :meth:`run`, or delayed items stay delayed."""
+    """A :class:`Queue` whose :meth:`add_after` delays. :meth:`run` must run, or delayed items stay delayed."""
 
     def __init__(
         self,

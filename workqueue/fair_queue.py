@@ -1,4 +1,4 @@
-"""In which order what waits has its turn: by priority, and fair between flows.
+"""Fair queueing: the order of waiting items, by priority, and round robin between flows.
 
 For a controller's queue, and for those who wait for a token of a client. Terms are those of Kubernetes' API Priority
 and Fairness.
@@ -26,7 +26,7 @@ _SELF: Final = object()
 
 
 def head_of(flow: Flow) -> Hashable:
-    """The widest part of a flow: what shares are given to."""
+    """The widest part of a flow: shares are given by it."""
     return flow[0] if flow else _SELF
 
 
@@ -35,7 +35,7 @@ def _path(place: Place[T]) -> tuple[Hashable, ...]:
 
 
 class _RoundRobin(Generic[T]):
-    """Flows that take turns, and so do the narrower ones in each; in one flow, first come first served.
+    """Nested round robin: flows alternate, and so do the narrower ones in each; one flow is first in, first out.
 
     A flow in which nobody waits is forgotten, and comes last when it comes again. All operations take time in
     proportion to the depth of the flow. Flows of the widest kind can be held: they have no turn meanwhile.
@@ -131,7 +131,7 @@ class _Level(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """The order in which waiting things get their turn.
+    """The order in which waiting items are served.
 
     - Highest priority first. Within one priority flows take turns, and so do the narrower flows in each; in one flow
       of one priority, first come first served. Who is raised comes as the last of its flow in the new priority.

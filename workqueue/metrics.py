@@ -1,4 +1,4 @@
-"""What a queue tells about itself, without knowing who listens.
+"""The metrics of a queue, as a protocol: this package exports none itself.
 
 A :class:`MetricsProvider` is handed to each queue; the Prometheus one lives with the runtime. Meanings are those of
 client-go `util/workqueue/metrics.go`, except that gauges are read when somebody asks rather than written all the time.

@@ -1,4 +1,4 @@
-"""Who comes first.
+"""Priorities and flows of work, by context variable.
 
 Levels and their meaning are those of controller-runtime `pkg/controller/priorityqueue`: a priority is a whole number,
 more is sooner, and any number will do, although few should be in use. What that package lacks is here as well: a bound
@@ -42,7 +42,7 @@ The term, and the idea that flows of one priority take turns, are those of Kuber
 
 
 class Turn:
-    """The priority of something that is being done. It can rise meanwhile, and with it that of what waits for a token.
+    """The priority of work under way. It can rise meanwhile, and with it that of its wait for a token.
 
     So what is done for a replay, and turns out to be what somebody waits for, is not done behind the whole replay
     (priority inheritance).
@@ -68,7 +68,7 @@ _current_flow: ContextVar[Flow] = ContextVar("flow", default=())
 
 
 def current_priority() -> int:
-    """The priority of what is being done now; NORMAL unless somebody said otherwise with :func:`at_priority`."""
+    """The priority of the current work; NORMAL unless set with :func:`at_priority`."""
     return _current.get().priority
 
 
@@ -79,7 +79,7 @@ def current_turn() -> Turn:
 
 @contextmanager
 def at_priority(priority: int) -> Iterator[Turn]:
-    """Do what is inside with this priority. Whoever calls from here and waits for a turn gets it by this priority.
+    """Run the block with this priority: its waits for workers and tokens are served by it.
 
     Who begins this can raise it while it lasts, by what is yielded.
 
@@ -96,13 +96,13 @@ def at_priority(priority: int) -> Iterator[Turn]:
 
 
 def current_flow() -> Flow:
-    """The flow of what is being done now; empty unless somebody said otherwise with :func:`in_flow`."""
+    """The flow of the current work; empty unless set with :func:`in_flow`."""
     return _current_flow.get()
 
 
 @contextmanager
 def in_flow(flow: Flow) -> Iterator[None]:
-    """Do what is inside as work of this flow. Holds where :func:`at_priority` does."""
+    """Run the block as work of this flow. Holds where :func:`at_priority` does."""
     token = _current_flow.set(flow)
     try:
         yield

@@ -100,7 +100,7 @@ class Queue(Generic[T]):
             self._push(item, priority, self._clock.monotonic())
 
     async def get(self) -> T:
-        """Wait for the next item and take it. :meth:`done` must be called for it, whatever comes of it.
+        """Wait for the next item and take it. :meth:`done` must be called for it, also after a failure.
 
         The next is the one that waits longest of those with the highest priority, of the flow whose turn it is; but an
         item of lower priority has its turn in bounded time, see :class:`~workqueue.fair_queue.FairQueue`. An item whose

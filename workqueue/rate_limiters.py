@@ -22,7 +22,7 @@ T_contra = TypeVar("T_contra", bound=Hashable, contravariant=True)
 
 
 class RateLimiter(Protocol[T_contra]):
-    """Decides about retries. Keeps state for each item until told to forget it. Not thread-safe."""
+    """Decides about retries. Keeps state for each item until it is forgotten. Not thread-safe."""
 
     def when(self, item: T_contra) -> float:
         """Count one more try of `item` and return how many seconds it must wait first."""
@@ -143,7 +143,7 @@ def default_controller_rate_limiter(
     burst: int = 100,
     flow: Callable[[T], Flow] | None = None,
 ) -> RateLimiter[T]:
-    """What controllers use unless told otherwise: exponential for each item, and a bucket for all retries together.
+    """The default of controllers: exponential back-off for each item, and a bucket for all retries together.
 
     Delays in seconds, `qps` in retries a second. Defaults of client-go's `DefaultTypedControllerRateLimiter`. With
     `flow`, the retries of each member or namespace have a bucket of their own.

@@ -65,7 +65,7 @@ class TokenBucket:
         return 0.0 if self._tokens >= 0 else -self._tokens / self._qps
 
     def try_take(self) -> bool:
-        """Take one token if there is one that nobody waits for; never runs into debt."""
+        """Take one token if there is a free one; never runs into debt."""
         self._serve()
         if self._tokens < _ALMOST:
             return False

@@ -1,1 +1,1 @@
-"""What is known of a collection, and who is told of changes."""
+"""The cache of a collection: store, indexes, shared informer and its handlers."""

@@ -1,4 +1,4 @@
-"""What a store holds when the server's events and the answers to our own writes arrive in any order.
+"""A write-through cache: merges watch events and the answers to our own writes, in any order of arrival.
 
 A watch tells us of our own write some milliseconds after the write was answered. A reconciler that runs in between
 would act on the state before its own write: do it twice, or run into a conflict with itself. So the answer is put into
@@ -108,7 +108,7 @@ class Cache(Generic[T]):
         self._is_behind(identity.key, self._advance(identity.resource_version))
 
     def advance(self, resource_version: str) -> None:
-        """A bookmark: the server has told everything up to this version."""
+        """Record a bookmark: all events up to this version have arrived."""
         version = self._advance(resource_version)
         if version is not None and self._pending_writes:
             # What is in the store by our own write alone should have been told before: see `unconfirmed`.
@@ -162,7 +162,7 @@ class Cache(Generic[T]):
         return [Event(old=cached)]
 
     def _remember(self, key: ObjectKey, version: int) -> None:
-        """Protect our own write, and end the protection of the oldest ones where it is over or they are too many."""
+        """Record a pending write of ours; drop the oldest ones that are confirmed or too many."""
         self._pending_writes.pop(key, None)  # the latest is the last
         self._pending_writes[key] = version
         while True:

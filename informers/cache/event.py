@@ -1,4 +1,4 @@
-"""What handlers are told."""
+"""The events that handlers receive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 
     @property
     def kind(self) -> Literal["added", "updated", "deleted"]:
-        """What happened, by which of `old` and `new` are there."""
+        """The kind of change, by which of `old` and `new` are there."""
         if self.old is None:
             return "added"
         return "deleted" if self.new is None else "updated"

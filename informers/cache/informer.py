@@ -1,4 +1,4 @@
-"""One cached collection, shared by all who are interested in it."""
+"""The shared informer: one cached collection and its handlers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIRMATION_SECONDS: Final = 60.0
 
 
 class SharedInformer(Generic[T]):
-    """Keeps a :class:`~informers.Store` in step with the API server and tells handlers of every change.
+    """Keeps a :class:`~informers.Store` in step with the API server and calls handlers for every change.
 
     What is promised: client-go's SharedInformer (tools/cache/shared_informer.go), restated for one event loop, and what
     KEP-3157 (streaming lists) and KEP-5504 (comparable resource versions) add. tests/unit/informers/README.md names the
@@ -184,7 +184,7 @@ class SharedInformer(Generic[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether the store has held a complete list, and all handlers have been told of it."""
+        """Whether the store has held a complete list, and all handlers have received it."""
         return self._synced.is_set()
 
     @property
@@ -194,7 +194,7 @@ class SharedInformer(Generic[T]):
 
     @property
     def last_confirmed_monotonic(self) -> float | None:
-        """When the store was last known to have what the server has (19), on the clock's monotonic time.
+        """When the store was last known to equal the server's state (19), on the clock's monotonic time.
 
         None before the first list.
         """
@@ -202,7 +202,7 @@ class SharedInformer(Generic[T]):
 
     @property
     def cached_bytes(self) -> int:
-        """What the objects take, estimated; 0 if nobody accounts for it."""
+        """The estimated memory of the objects; 0 without a memory account."""
         return self._memory.used if self._memory is not None else 0
 
     def on_failure(self, listener: Callable[[KubeError | None], None]) -> None:

@@ -1,4 +1,4 @@
-"""How handlers are told: in the same step as the change of the store, or, if they await, each by a task of its own."""
+"""Handler registrations: called in the same step as the change of the store, or, if they await, by a task each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Registration(Generic[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether the handler has been told of every object of the first complete list."""
+        """Whether the handler has received every object of the first complete list."""
         return self._informer.has_synced
 
     def remove(self) -> None:
@@ -92,7 +92,7 @@ class AsyncRegistration(Registration[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether the handler has been told of every object of the first complete list, or of its replay."""
+        """Whether the handler has received every object of the first complete list, or of its replay."""
         return super().has_synced and not self._initial
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""What a client needs to know about one API server, and where that comes from: a kubeconfig or a service account.
+"""The configuration of a client for one API server, from a kubeconfig or a service account.
 
 kubernetes-asyncio reads the formats and obtains the credentials (exec plugins, token files, OIDC, GCP). Only its config
 modules are imported, and only by the two loaders, see `_config_module`.

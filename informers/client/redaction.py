@@ -1,4 +1,4 @@
-"""What must not be told: URLs with credentials in them, and secrets that a remote side quotes back at us."""
+"""Redaction of secrets in texts: URLs with credentials, and secrets that a remote side quotes back at us."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def redact_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
 
 
 def proxy_secrets(url: str, headers: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What a proxy gets to see of our secrets, in the forms in which it sees them."""
+    """The secrets that a proxy sees, in the forms in which it sees them."""
     for values in headers.values():
         yield from values
     try:

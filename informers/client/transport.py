@@ -96,7 +96,7 @@ _NETWORK_ERRORS: Final = (
 
 
 class ClientMetrics(Protocol):
-    """Told about every request."""
+    """Observer of every request."""
 
     def request(self, method: str, host: str, code: str, seconds: float) -> None:
         """A request was answered, `code` being the HTTP status, or failed (`<error>`).
@@ -334,7 +334,7 @@ class Transport:
         return {"server": self.host, **{key: str(value) for key, value in more.items()}}
 
     async def _begin_anew(self) -> None:
-        """Give all connections up. What is under way fails with TransportError, what follows uses new ones."""
+        """Close all connections. Requests under way fail with TransportError, later ones use new connections."""
         session, self._session = self._session, None
         self._cut_streams("the server did not answer, so its connections were given up")
         if session is not None:

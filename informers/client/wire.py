@@ -93,7 +93,7 @@ class _Event(msgspec.Struct):
 
 
 class Identity(msgspec.Struct, rename="camel"):
-    """The least that tells objects apart: read of an object that cannot be read otherwise."""
+    """The identity of an object, read where the object cannot be decoded otherwise."""
 
     name: str = ""
     namespace: str = ""

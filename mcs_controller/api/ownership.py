@@ -1,4 +1,4 @@
-"""Who set which field of an object: its `metadata.managedFields`, folded into one tree.
+"""Field ownership of an object: its `metadata.managedFields`, folded into one tree.
 
 The tree has the keys of fieldsV1 ("f:<field>", 'k:{"port":80}', 'v:"x"'; see structured-merge-diff's `fieldpath`). Its
 nodes say besides who set what is there: `OURS`, `OTHERS`, both, or, if a server or an admission webhook filled it in,

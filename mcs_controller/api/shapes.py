@@ -1,4 +1,4 @@
-"""What the rules take for granted of an object's JSON, checked once, where it is decoded.
+"""Validation of an object's JSON shape, once, where it is decoded: the rules rely on it.
 
 API servers enforce schemas for the kinds that they know. A hostile one does not, and none does for what a Work carries
 or reports of a member. So an object of another shape counts as one that cannot be decoded, and no rule has to ask.
@@ -134,7 +134,7 @@ def decode_value(raw: bytes | msgspec.Raw) -> Any:
 
 
 def check_nesting(raw: bytes | msgspec.Raw, value: Any) -> None:
-    """Refuse what is nested deeper than MAX_NESTING; `value` is what the JSON says, or the part that is plain dicts.
+    """Refuse JSON nested deeper than MAX_NESTING; `value` is the decoded JSON, or its part that is plain dicts.
 
     Raises:
         msgspec.ValidationError: it is.

@@ -31,7 +31,7 @@ _REFUSAL_SECONDS: Final = 2.0
 
 
 class InvalidCluster(Exception):
-    """No client can be made of what a Cluster and its Secret say now; the text is for the user."""
+    """A Cluster and its Secret do not make a valid client configuration; the text is for the user."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +119,7 @@ class SecretCredentials:
 
 
 def client_config(cluster: Cluster, ca_pem: bytes | None, credentials: TokenSource) -> ClientConfig:
-    """How to reach a member: what its Cluster says, with these credentials, mostly those of its Secret."""
+    """The client configuration of a member, from its Cluster and these credentials, mostly those of its Secret."""
     connection = connection_of(cluster)
     return ClientConfig(
         server=connection.endpoint,

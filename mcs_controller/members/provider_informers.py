@@ -34,5 +34,5 @@ class ProviderInformers(MemberInformers[EndpointSlice]):
         self.add_queue(controller, requests_in, slice_changed, urgent=endpoints_in_use_changed)
 
     def slices(self, cluster: str) -> Store[EndpointSlice] | None:
-        """The cluster's slices; None as long as they are not known completely."""
+        """The cluster's slices; None until their cache has synced."""
         return self.objects(cluster)

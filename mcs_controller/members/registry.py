@@ -83,7 +83,7 @@ class MemberCluster:
 
 
 class Credentials(Protocol):
-    """What is needed of a member's credentials once its client is made."""
+    """The part of a member's credentials that is needed once its client is made."""
 
     @property
     def outdated(self) -> bool:
@@ -96,7 +96,7 @@ class Credentials(Protocol):
 
 
 class _ReachabilityMetrics:
-    """Whether a member answers, as the requests to it tell, which are passed on to whoever else counts them.
+    """Client metrics that derive a member's reachability from its requests, and pass them on to another counter.
 
     Attributes:
         last: whether the last request had an answer, be it an error. One of a closed or cancelled client has none.
@@ -117,7 +117,7 @@ class _ReachabilityMetrics:
 
 
 class _MemberInformerMetrics(PrometheusInformerMetrics):
-    """Also tells when a kind finds no room in its cache: once, until it has been listed again."""
+    """Informer metrics that also report a kind without room in its cache: once, until it has been listed again."""
 
     def __init__(self, families: InformerFamilies, cluster: str, tell: Callable[[str], None]) -> None:
         super().__init__(families, cluster)
@@ -139,7 +139,7 @@ class _MemberInformerMetrics(PrometheusInformerMetrics):
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
-    """A client and what tells whether it is still the right one."""
+    """A client, and the identity by which a change of the Cluster or its Secret is noticed."""
 
     client: ApiClient
     identity: Hashable
@@ -175,7 +175,7 @@ def _check_urls(cluster: Cluster) -> None:
 
 
 class MemberClusters:
-    """All members, and who wants to hear of them. A runnable that needs leadership.
+    """The registry of member clusters and of its subscribers. A runnable that needs leadership.
 
     Belongs to one event loop. Listeners are called between two awaits, so they must not block, and must only enqueue.
     """
@@ -385,7 +385,7 @@ class MemberClusters:
                 checked, pause = self._clock.monotonic(), min(pause * 2, _LAST_RETRY_SECONDS)
 
     def _identity_of(self, cluster: Cluster) -> Hashable:
-        """What makes a client of before useless when it changes."""
+        """The data of a Cluster and its Secret whose change makes a client obsolete."""
         return connection_of(cluster) if self._own is None else cluster.metadata.uid
 
     async def _wait(self, wakeup: asyncio.Event, seconds: float) -> bool:
@@ -398,7 +398,7 @@ class MemberClusters:
         return wakeup.is_set()
 
     def _report(self, cluster: Cluster, problem: str) -> None:
-        """Say once what is wrong, not again with every try."""
+        """Log a problem once, not again with every try."""
         if self._problems.get(cluster.name) != problem:
             self._problems[cluster.name] = problem
             _log.warning("Cannot connect to member", extra={"cluster": cluster.name, "problem": problem})

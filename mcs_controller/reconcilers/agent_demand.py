@@ -1,4 +1,4 @@
-"""What an agent collects for MultiClusterServices: what the Works in its cluster's execution namespace ask for.
+"""The slices that an agent collects for MultiClusterServices: those that Works in its execution namespace request.
 
 The MultiClusterServices themselves are out of an agent's sight. It hears of the end of one only by the end of the Work
 that asked; and the control plane's controllers, which end it, withdraw what was collected themselves (contract 3.1).
@@ -29,7 +29,7 @@ LEFTOVERS_SECONDS: Final = 5.0
 
 
 class RequestedSource:
-    """What the Works of one cluster ask to be collected there."""
+    """The slices that the Works of one cluster request to be collected there."""
 
     feature: CollectFeature = MCS
 
@@ -41,10 +41,10 @@ class RequestedSource:
         return asks_to_collect(self._works, cluster, service)
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
-        """Nobody is told: conditions of services are written in the control plane. Failures are logged and retried."""
+        """No report: conditions of services are written in the control plane. Failures are logged and retried."""
 
     def orphaned_by(self, event: Event[Work]) -> Iterable[ClusterRequest]:
-        """What was collected for a Work that asks no longer."""
+        """The collected Works of a Work that requests them no longer."""
         work = event.object
         if role_of(work) is not Role.SERVICE or (event.new is not None and not work.metadata.deletion_timestamp):
             return ()

@@ -1,4 +1,4 @@
-"""multiclusterservice-controller: what a MultiClusterService asks of the control plane (contract 3.1).
+"""multiclusterservice-controller: the writes of a MultiClusterService in the control plane (contract 3.1).
 
 Watches MultiClusterServices, Services, Clusters, ResourceBindings and the Works that carry a MultiClusterService. Key:
 the service. Reads only from caches; what it writes it sees at once, so one pass over an unchanged world writes nothing.

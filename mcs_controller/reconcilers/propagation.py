@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Told of each change from one provider to one consumer."""
+    """Observer of each change from one provider to one consumer."""
 
     def observe(self, seconds: float, /) -> object:
         """It took so long."""
@@ -24,7 +24,7 @@ class Observer(Protocol):
 
 
 class PropagationTimes:
-    """Seconds from what changed a provider's slice to the write that takes the change to a consumer.
+    """Seconds from a change of a provider's slice to the write that takes it to a consumer.
 
     Only changes of copies that are there count, once for each consumer: how long a new copy was wanted, its slice does
     not tell. A change has its trigger time, newer than that of any change that reached all consumers, and than the

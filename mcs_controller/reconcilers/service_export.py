@@ -144,7 +144,7 @@ class ExportedSlicesReconciler:
 
 
 class ServiceExportSource:
-    """What the members' ServiceExports want collected, for `SliceCollection`."""
+    """The slices that members' ServiceExports request to be collected, for `SliceCollection`."""
 
     feature: CollectFeature = EXPORT
 
@@ -179,4 +179,4 @@ class ServiceExportSource:
         return False if served == "Disabled" else None
 
     def report(self, origin: SliceRef, service: tuple[str, str] | None, outcome: StepResult) -> None:
-        """Nobody is told: a ServiceExport has no conditions and no events here. Failures are logged and retried."""
+        """No report: a ServiceExport has no conditions and no events here. Failures are logged and retried."""

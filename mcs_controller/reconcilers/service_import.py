@@ -38,7 +38,7 @@ _SOMEBODYS_OWN = "has a selector, another type or no cluster IP: it is somebody'
 
 
 class ServiceImportReconciler:
-    """Makes the derived Service what its ServiceImport says, and takes it away with it."""
+    """Creates and updates the derived Service of a ServiceImport, and deletes it with the ServiceImport."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ K = TypeVar("K", bound=KubeObject)
 
 
 class NameReservations(Generic[K]):
-    """Objects of a kind for those who create some at the same time: a name that one of them has chosen is taken.
+    """A store with name reservations: a name that one concurrent writer has chosen is taken for the others.
 
     Different slices may ask for one name. As long as the first object is on its way to the server no cache holds it,
     and the second would be refused. Shared by all who create such objects. Not thread-safe.
@@ -60,7 +60,7 @@ class NameReservations(Generic[K]):
 
 
 class ReservedWorks:
-    """The Works of slices for all who make some."""
+    """The Works of slices with name reservations, for all controllers that create some."""
 
     def __init__(self, works: CachedClient[Work], usage: MemberWorks) -> None:
         """`usage` is of these Works; those that are on their way are counted, too."""
@@ -92,19 +92,19 @@ class AggregateError(KubeError):
 
 
 class UnexpectedError(KubeError):
-    """What is no API error came of a write: a defect of ours, met by what an API server answered or holds."""
+    """An error of a write that is no API error: a defect of ours."""
 
     retryable = True
 
 
 def unexpected(what: str, error: Exception) -> UnexpectedError:
-    """Log an error that nobody foresaw, and make of it a failure of `what` alone."""
+    """Log an unexpected error, and make it a failure of `what` alone."""
     _log.error("Failed unexpectedly", extra={"write": what}, exc_info=error)
     return UnexpectedError(f"{type(error).__name__}: {error}")
 
 
 class Failures:
-    """What failed while a plan was applied."""
+    """The failed writes of a plan."""
 
     def __init__(self, *errors: tuple[str, KubeError]) -> None:
         self._errors = list(errors)

@@ -1,4 +1,4 @@
-"""What a controller process is made of: controllers, manager, leader election, probes, metrics, events.
+"""The parts of a controller process: controllers, manager, leader election, probes, metrics, events.
 
 Knows no MCS and no Karmada: with `workqueue` and `informers` it is a library for controllers of any kind.
 docs/writing-a-controller.md shows how to use it.

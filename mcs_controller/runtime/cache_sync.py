@@ -1,4 +1,4 @@
-"""Which caches have their first list, who waits for them, and what people are told about those that have not.
+"""Cache sync at start: which controllers wait for which cache, and how slow caches are reported.
 
 controller-runtime gives a cache `CacheSyncTimeout` (two minutes) and then ends the process, which begins anew and ends
 again, so one kind that is not served keeps every controller from working. Here the process goes on: informers try for
@@ -51,7 +51,7 @@ class Cache(Protocol):
 
 
 class CacheSync:
-    """The caches that a process begins with. A runnable: it tells what is overdue. Not thread-safe."""
+    """The caches that must sync at start. A runnable that reports the slow ones. Not thread-safe."""
 
     name: Final = "first lists"
 

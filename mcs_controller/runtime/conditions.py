@@ -1,4 +1,4 @@
-"""Conditions: what an object's status says about it, for people and for `kubectl wait`.
+"""Status conditions of an object, for people and for `kubectl wait`.
 
     wanted = Condition("Ready", "True", "Copied", "3 copies are up to date", observed_generation=meta.generation)
     if patch := plan_conditions(obj, obj.status.conditions, [wanted], now=clock.utcnow()):

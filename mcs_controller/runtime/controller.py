@@ -71,7 +71,7 @@ class Registration(Protocol):
 
 
 class Source(Protocol[T]):
-    """What a controller watches: a SharedInformer."""
+    """The source of a controller's watch: a SharedInformer."""
 
     def add_handler(self, handler: Callable[[Event[T]], None], *, name: str = "") -> Registration:
         """Deliver all events from now on, beginning with the objects that are there already."""
@@ -83,7 +83,7 @@ class Source(Protocol[T]):
 
 
 class ControllerMetrics(Protocol):
-    """Told what the workers of controllers do. Called in the hot path: must be cheap and must not raise."""
+    """Observer of controllers' workers. Called in the hot path: must be cheap and must not raise."""
 
     def created(self, controller: str, workers: int) -> None:
         """There is such a controller, with so many workers."""

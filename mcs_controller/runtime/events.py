@@ -1,4 +1,4 @@
-"""Events: what people see in `kubectl describe`.
+"""Kubernetes events, as `kubectl describe` shows them: recorder, broadcaster, aggregation.
 
 core/v1 Events as client-go `tools/record` writes them. Recording never waits and never fails: events are queued, and
 one task writes them. The same event again raises the count of the first one; an object with very many of them is
@@ -67,7 +67,7 @@ class ObjectReference(NamedTuple):
 
 
 class Recorder(Protocol):
-    """What reconcilers use."""
+    """Records events of one component: what reconcilers call."""
 
     def event(self, ref: ObjectReference, type_: EventType, reason: str, message: str) -> None:
         """Record an event: `reason` in CamelCase for programs, `message` for people. Returns at once, never raises."""
@@ -95,7 +95,7 @@ class EventClient(Protocol):
 
 
 class _Occurrence(NamedTuple):
-    """What makes two events the same."""
+    """The identity of an event: two that are equal are counted as one."""
 
     component: str
     ref: ObjectReference
@@ -122,7 +122,7 @@ class _Series:
 
 
 class EventBroadcaster:
-    """Queues and writes the events of all components of a process. Somebody must run :meth:`run`.
+    """Queues and writes the events of all components of a process. :meth:`run` must run.
 
     Events are written one after the other, in the order in which they were first recorded. What waits at most are 1000
     different ones; a component may record 25 about one object at once and then one in five minutes, as in client-go's
@@ -260,7 +260,7 @@ class EventRecorder:
 
 
 class _LeastRecentlyUsed(Generic[K, V]):
-    """So much state about what was seen, and no more."""
+    """A bounded mapping that drops the entry least recently used."""
 
     def __init__(self, size: int) -> None:
         self._size = size

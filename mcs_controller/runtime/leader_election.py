@@ -123,7 +123,7 @@ class LeaseClient(Protocol):
 
 
 class LeaderElectionMetrics(Protocol):
-    """Told who leads."""
+    """Observer of leadership."""
 
     def leading(self, name: str, leads: bool) -> None:
         """Whether this process holds the lease of this name. Called once at the start, too."""

@@ -79,7 +79,7 @@ def setup_logging(verbosity: int, log_format: Literal["text", "json"], stream: T
 
 
 class _Formatter(logging.Formatter):
-    """Knows which tracebacks were logged lately: the same one, of every try, hides what else is in the log."""
+    """A log formatter that leaves out tracebacks shown lately, so that retries do not hide the rest of the log."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The life of a process: what starts and stops in which order.
+"""The controller manager: starts and stops a process's controllers, caches, probes and leader election in order.
 
 Order is nesting; leaving goes in reverse. From the outside in:
 
@@ -56,7 +56,7 @@ class Informers(Runnable, Protocol):
 
 
 class Manager:
-    """Runs controllers and what they need. Add everything first, then :meth:`run` once. Not thread-safe.
+    """Runs controllers and their runnables. Add everything first, then :meth:`run` once. Not thread-safe.
 
     After controller-runtime's `pkg/manager`, except for caches that do not fill: see `cache_sync`.
 

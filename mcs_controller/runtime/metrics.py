@@ -348,7 +348,7 @@ class PrometheusInformerMetrics:
 
 
 class _InformerCaches(Collector):
-    """What the caches are like when they are scraped; collections of one kind in one cluster count together."""
+    """Collector of the caches' gauges at each scrape; collections of one kind in one cluster count together."""
 
     def __init__(self) -> None:
         self.of_cluster: dict[str, tuple[InformerFactory, Clock]] = {}

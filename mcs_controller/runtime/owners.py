@@ -1,4 +1,4 @@
-"""Owner references: whose an object is, what goes with its owner, and who is to look when it changes.
+"""Owner references: the owner of an object, its garbage collection, and the requests that its changes make.
 
     body = {"metadata": {"name": name, "ownerReferences": [controller_reference(parent, PARENTS)]}, ...}
     await children.create(body, namespace)

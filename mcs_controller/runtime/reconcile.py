@@ -1,4 +1,4 @@
-"""The contract between a controller and what it runs.
+"""The contract between a controller and its reconciler: request, result, errors.
 
 A reconciler is asked to look at one object and to make the world fit it. How it ends says what comes next:
 
@@ -90,7 +90,7 @@ class ReconcileTimeout(ReconcileError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a controller makes of an error.
+    """How a controller classifies an error of a reconcile.
 
     Attributes:
         expected: the world is to blame, not the program: no traceback needed.

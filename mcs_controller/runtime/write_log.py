@@ -1,4 +1,4 @@
-"""What is told of each write that an API server has accepted: a log line, and that the reconcile has written."""
+"""The log of writes that an API server has accepted: a line each, and a mark on the reconcile that wrote."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def noting_writes() -> Iterator[Written]:
 
 
 class WriteLog:
-    """What `ApiClient(on_write=...)` is given. Each write is a line at `--v=2` and above.
+    """The callback for `ApiClient(on_write=...)`. Each write is a line at `--v=2` and above.
 
     The reconcile that writes is in the fields around it (`log_fields`).
     """

@@ -1,1 +1,1 @@
-"""What Karmada's own controllers would do, so that plain API servers are enough. `start` is the only door."""
+"""The controllers that stand in for Karmada's own, so that plain API servers are enough. `start` is the only entry."""

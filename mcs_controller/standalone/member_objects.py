@@ -41,7 +41,7 @@ class KindNotServed(ReconcileError):
 
 
 class NotListed(KubeError):
-    """The member's API server does not give us the objects of a kind; they are asked for again and again."""
+    """The member's API server does not list the objects of a kind; the list is retried."""
 
     retryable = True
 
@@ -103,7 +103,7 @@ MEMBER_KINDS: Final[Mapping[GroupVersionKind, MemberKind]] = {
 
 
 class Member(Protocol):
-    """What is needed of a `clusters.MemberCluster`."""
+    """The part of a `MemberCluster` that is used here."""
 
     @property
     def name(self) -> str:
@@ -122,7 +122,7 @@ class Member(Protocol):
 
 
 class Members(Protocol):
-    """What is needed of `clusters.MemberClusters`."""
+    """The part of `MemberClusters` that is used here."""
 
     def get(self, name: str) -> Member | None:
         """The member, if it can be talked to."""
@@ -138,7 +138,7 @@ class Members(Protocol):
 
 
 class MemberObjectInformers:
-    """The managed objects of all members. A runnable that needs leadership, like those who use it."""
+    """Informers of the managed objects of all members. A runnable that needs leadership, like its users."""
 
     def __init__(self, members: Members, *, clock: Clock) -> None:
         """`clock` tells when to ask a member again for a kind that it did not have."""

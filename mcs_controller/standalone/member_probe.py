@@ -1,4 +1,4 @@
-"""What `cluster-status-controller` asks a member's API server: is it well, and what does it serve (contract 4.5)."""
+"""The probe of a member's API server: health and discovery, for `cluster-status-controller` (contract 4.5)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RawClient(Protocol):
 
 
 class MemberProbe:
-    """Asks one member. Nothing raises: whatever a member answers, or does not, is a result."""
+    """Probes one member. Nothing raises: every answer of a member, or none, is a result."""
 
     def __init__(self, client: RawClient, *, timeout: float, credentials: str) -> None:
         """Args: the member's client, how many seconds each answer may take, and what it is shown, in words."""

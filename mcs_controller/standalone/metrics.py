@@ -21,7 +21,7 @@ _GO_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 
 
 class PropagationMetrics(Protocol):
-    """Told about every object on its way into a cluster."""
+    """Observer of every object that is applied in a cluster."""
 
     def binding_synced(self, seconds: float, *, ok: bool) -> None:
         """A ResourceBinding was turned into Works."""
@@ -128,7 +128,7 @@ class PrometheusPropagationMetrics:
 
 
 class ClusterMetrics(Protocol):
-    """Told how members are doing."""
+    """Observer of the members' health."""
 
     def ready_state(self, cluster: str, *, ready: bool) -> None:
         """What is published about the cluster."""

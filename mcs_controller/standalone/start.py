@@ -1,4 +1,4 @@
-"""Which stand-alone controller watches what: those that do the work of Karmada's own.
+"""Start functions of the stand-alone controllers: their reconcilers and watches.
 
 Continues `ctx`.
 """

@@ -32,7 +32,7 @@ _ASK_AGAIN_SECONDS: Final = 10.0
 
 
 class TemplateInformers:
-    """The templates by kind. A runnable that needs leadership, like those who use it. Not thread-safe."""
+    """Informers of templates by kind. A runnable that needs leadership, like its users. Not thread-safe."""
 
     def __init__(self, host: ApiClient, informers: InformerFactory, kinds: RESTMapper, *, clock: Clock) -> None:
         """Asks nothing yet.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WorkEvents:
-    """Tells of Works, and of the templates whose manifests they carry. `work` is always the state before the change."""
+    """Records events of Works and of the templates that they carry. `work` is the state before the change."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._execution = recorder.for_component(wk.EXECUTION_CONTROLLER)

@@ -1,1 +1,1 @@
-"""A read-only page that shows what this process knows: `model` says what, `html` how it looks, `server` to whom."""
+"""A read-only status page of this process: `model` computes its content, `html` renders it, `server` serves it."""

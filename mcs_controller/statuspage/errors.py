@@ -23,7 +23,7 @@ class _Line(NamedTuple):
 
 
 class RecentErrors(logging.Handler):
-    """Keeps the latest of the different lines from WARNING on, with what the log shows of them and no more."""
+    """Keeps the latest distinct log lines from WARNING on, as the log shows them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

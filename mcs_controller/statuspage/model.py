@@ -1,4 +1,4 @@
-"""What the status page shows, computed from what the informers hold. No I/O, and bounded whatever there is.
+"""The content of the status page, computed from the informers' stores. No I/O, and bounded in size.
 
 In camel case the field names are those of the JSON variant. Ages are seconds since a cache was last known to be right.
 """
@@ -51,7 +51,7 @@ class _View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Query(_View, frozen=True, kw_only=True):
-    """What the address of the page asks for."""
+    """The query of the page's URL."""
 
     namespace: str = ""
     not_ready: bool = False

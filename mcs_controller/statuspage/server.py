@@ -1,4 +1,4 @@
-"""Who may see the status page, and in which form. It reads caches only, so it costs API servers nothing."""
+"""Routes and access control of the status page. It reads caches only, so it costs API servers nothing."""
 
 from __future__ import annotations
 

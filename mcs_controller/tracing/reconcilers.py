@@ -1,4 +1,4 @@
-"""Reconcilers that tell a tracer for which change they are about to write."""
+"""Reconcilers that name to a tracer the change for which they are about to write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Tracer(Protocol):
-    """What is needed of `spans.ChangeTracer`, which not everybody has installed."""
+    """The part of `spans.ChangeTracer` that is used here; that module needs an optional dependency."""
 
     def carry(self, change: Change, *, observed: bool) -> AbstractContextManager[None]:
         """See `spans.ChangeTracer.carry`."""

@@ -59,7 +59,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """What to write for one Cluster, in the order of the fields.
+    """The writes for one Cluster, in the order of the fields.
 
     Attributes:
         empty: collected Works that must not go with a slice in them; all that follows has to wait for these writes.

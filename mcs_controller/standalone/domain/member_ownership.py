@@ -1,4 +1,4 @@
-"""Which control plane a member belongs to: what it leaves there to know it again, and when it may write there.
+"""Ownership of a member by a control plane: the object that records it there, and when writes there are allowed.
 
 A control plane is known by the uid of its own Namespace `kube-system`: it is in etcd, so a restart, another replica or
 a restored backup keeps it, and a control plane that was set up anew has another one. The first control plane whose
@@ -47,7 +47,7 @@ _DESCRIPTION: Final = (
 
 
 class Standing(Enum):
-    """What a control plane is to a member."""
+    """The relation of a control plane to a member."""
 
     OWNED = "owned"
     FOREIGN = "foreign"
@@ -56,7 +56,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What is known of a member.
+    """The ownership of a member, as far as it is known.
 
     Attributes:
         standing: whose it is.
@@ -95,7 +95,7 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True)
 class OwnershipPlan:
-    """What to write, and what holds afterwards.
+    """The writes, and the ownership after them.
 
     Attributes:
         create: body of the object, if there is none.
@@ -110,7 +110,7 @@ class OwnershipPlan:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Who is who.
+    """The identities of this control plane, of the member, and of the other members.
 
     Attributes:
         control_plane: uid of this control plane.

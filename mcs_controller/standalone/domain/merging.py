@@ -1,4 +1,4 @@
-"""A three-way merge: what a member's object should be, by the manifest, by what is there, and by who set that.
+"""A three-way merge: the desired object of a member, from the manifest, the live object and its field managers.
 
     named by the manifest                      as the manifest says
     not named, and we alone set it             gone: an earlier manifest of ours had it

@@ -1,4 +1,4 @@
-"""What is written for a PropagationPolicy: its marks on templates, and the ResourceBindings that follow from it.
+"""The writes for a PropagationPolicy: claim labels on templates, and ResourceBindings.
 
 A claim is written on the template first and on the binding second, and taken back in the same order, so the binding
 tells which templates still have to be looked at. What a policy brought into the clusters stays when the policy lets

@@ -38,7 +38,7 @@ _ALL: Final = PolicyLimits()
 
 
 class ClaimDecision(enum.Enum):
-    """What is to be done about a template that no policy is to be applied to."""
+    """The plan for a template to which no policy applies."""
 
     RELEASE = "no policy has it: take our marks off, leave what runs"
     YIELD = "something else has it: do not touch it, take our marks off its binding"

@@ -1,4 +1,4 @@
-"""What a PropagationPolicy says: the part of its spec that is done here, all of it understood.
+"""The parsed spec of a PropagationPolicy: the part that is supported here.
 
 Semantics: Karmada's pkg/detector, as far as a PropagationPolicy names resources and clusters. What a policy asks for
 beyond that is refused with words (`UnsupportedPolicy`), never half obeyed.
@@ -35,7 +35,7 @@ _OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
 class UnsupportedPolicy(Exception):
-    """The policy asks for what is not done here, or cannot be understood; only a change of it helps."""
+    """The policy asks for something unsupported, or is invalid; only a change of it helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ResourceSelector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySpec:
-    """What a policy says.
+    """A parsed PropagationPolicy.
 
     Attributes:
         selectors: which templates it means.
@@ -96,7 +96,7 @@ class PolicySpec:
 
 @dataclass(frozen=True, slots=True)
 class PolicyLimits:
-    """What policies may select here.
+    """The kinds and namespaces that policies may select.
 
     Attributes:
         kinds: "Kind.group" of the templates, "Kind" in the core group; None is every kind that is propagated.

@@ -64,7 +64,7 @@ _TOLD: Final = 5
 
 
 class Fate(Enum):
-    """What becomes of an object."""
+    """The state of an object of a member: in order, stale, or kept."""
 
     FINE = "fine"
     COMING = "its Work is about to be made"
@@ -75,7 +75,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What is known beside the member's objects.
+    """The facts beside the member's objects that decide about them.
 
     Attributes:
         cluster: the member's name.
@@ -98,7 +98,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalPlan:
-    """What to do about a member's stale objects.
+    """The plan for a member's stale objects.
 
     Attributes:
         remove: to be deleted now.

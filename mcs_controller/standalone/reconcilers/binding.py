@@ -67,7 +67,7 @@ _USER: Final = "binding"
 
 
 class _Ensured(NamedTuple):
-    """What became of a binding's Works.
+    """The result of writing a binding's Works.
 
     Attributes:
         problem: what has to change before this can go on; empty if nothing does.

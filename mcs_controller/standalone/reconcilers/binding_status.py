@@ -1,4 +1,4 @@
-"""resource-binding-status-controller: what became of a ResourceBinding's Works (contract 4.6).
+"""resource-binding-status-controller: the status of a ResourceBinding from that of its Works (contract 4.6).
 
 Key: the ResourceBinding. Watches, all of the control plane:
 

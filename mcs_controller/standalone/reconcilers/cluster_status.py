@@ -1,4 +1,4 @@
-"""`cluster-status-controller` (key `clusterStatus`): what each member is, seen from here (contract 4.5).
+"""`cluster-status-controller` (key `clusterStatus`): probes each member and writes its status (contract 4.5).
 
 Watches, all of the control plane:
 
@@ -60,7 +60,7 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What is remembered of a Cluster between two probes; another uid is another Cluster."""
+    """The state kept of a Cluster between two probes; another uid is another Cluster."""
 
     uid: str
     streak: ProbeHistory | None
@@ -68,7 +68,7 @@ class _Memory:
 
 
 class _Seen(NamedTuple):
-    """What one look at a member says: what to publish, and in how many seconds to look again."""
+    """The result of one probe: the status to publish, and the seconds until the next probe."""
 
     ready: Condition
     collected: Collected | None
@@ -76,7 +76,7 @@ class _Seen(NamedTuple):
 
 
 class ClusterStatusReconciler:
-    """Probes one member and publishes what that says, if it says anything new."""
+    """Probes one member and publishes the result if it is new."""
 
     def __init__(
         self,

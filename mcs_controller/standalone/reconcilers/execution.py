@@ -1,4 +1,4 @@
-"""execution-controller: Works applied in their member clusters (contract 4.3), and what became of it (4.6).
+"""execution-controller: applies Works in their member clusters (contract 4.3) and reports the result (4.6).
 
 Key: the Work. Watches:
 

@@ -57,7 +57,7 @@ _LOOK_AGAIN_SECONDS: Final = 60.0
 
 
 class Ownerships(Protocol):
-    """What those who write to members ask."""
+    """The ownership of members, for controllers that write to them."""
 
     def of(self, cluster: str) -> Ownership:
         """Whose the member is. Raises NotSynced as long as it has not been read on the present connection."""
@@ -74,7 +74,7 @@ class Ownerships(Protocol):
 
 
 class MemberOwnershipReconciler:
-    """Reads, and if need be makes, each member's ownership object; says on the Cluster what is out of order."""
+    """Reads, and if need be creates, each member's ownership object; reports conflicts on the Cluster."""
 
     def __init__(
         self,

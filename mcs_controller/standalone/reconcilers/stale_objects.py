@@ -1,4 +1,4 @@
-"""stale-objects-controller: what members hold though no Work stands behind it, found by comparison and removed.
+"""stale-objects-controller: finds objects in members that belong to no Work, and removes them.
 
 Key: the Cluster. It is looked at when a first list of its objects arrives, when its ownership is known, when people
 confirm something by an annotation, when another Cluster is gone (it may have been renamed), when a Work of it has
@@ -61,7 +61,7 @@ VANISHED_SECONDS: Final = 2.0
 
 
 class WorksToCome:
-    """Who knows which Works are about to be made: those who make them, by what they make them of."""
+    """The Works that other controllers are about to create, by their sources."""
 
     def __init__(
         self,

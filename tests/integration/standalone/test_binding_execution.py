@@ -5,56 +5,24 @@ The controllers run with the rights that the manifests give, so a missing verb f
 
 from __future__ import annotations
 
-import uuid
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.naming import work_name
-from testbed import Bed, karmada
 from testbed.api import Object, wait_for
 from testbed.audit import AuditLog
 from testbed.errors import ApiStatusError, NotYet
-from tests.support.propagation_world import BINDINGS, CLUSTERS, SERVICES, SLICES, SPACE, WORKS, World
+from tests.support.propagation_world import BINDINGS, SERVICES, SLICES, SPACE, WORKS, World
 from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def fleet(binaries: Any) -> AsyncIterator[Bed]:
-    async with Bed(members=("m1",), audit=True) as bed:
-        await karmada.install(bed)
-        await karmada.join(bed, "m1")
-        ready = {"type": "Ready", "status": "True", "reason": "ClusterReady", "message": "", "lastTransitionTime": None}
-        ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-        await bed.host.api.patch(CLUSTERS, "m1", {"status": {"conditions": [ready]}}, subresource="status")
-        await bed.host.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
-        yield bed
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(fleet: Bed) -> AsyncIterator[World]:
-    """Each test has namespaces of its own, and leaves no Work behind."""
-    namespace = f"test-{uuid.uuid4().hex[:8]}"
-    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    for plane in (fleet.host, fleet.members["m1"]):
-        await plane.api.create(manifest)
-    yield World(fleet, await karmada.controller_access(fleet), namespace)
-    for work in await fleet.host.api.list(WORKS):
-        name = work["metadata"]["name"]
-        await fleet.host.api.patch(WORKS, name, {"metadata": {"finalizers": None}}, namespace=SPACE)
-        await fleet.host.api.delete(WORKS, name, namespace=SPACE, missing_ok=True)
-    for binding in await fleet.host.api.list(BINDINGS, namespace=namespace):
-        name = binding["metadata"]["name"]
-        await fleet.host.api.patch(BINDINGS, name, {"metadata": {"finalizers": None}}, namespace=namespace)
-        await fleet.host.api.delete(BINDINGS, name, namespace=namespace, missing_ok=True)
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 SHAPES: dict[str, Object] = {
@@ -236,7 +204,7 @@ async def test_a_binding_from_scheduling_to_deletion(world: World) -> None:
 NLB = "example.com/nlb"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def webhook(world: World) -> AsyncIterator[None]:
     """The member fills in a class for balancers that are created."""
     versions = {"apiVersion": "admissionregistration.k8s.io/v1"}

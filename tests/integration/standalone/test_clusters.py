@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -25,23 +25,17 @@ if TYPE_CHECKING:
 
     from testbed.audit import AuditEvent, AuditMark
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CLUSTERS = "cluster.karmada.io/v1alpha1/clusters"
 WORKS = "work.karmada.io/v1alpha1/works"
 BINDINGS = "work.karmada.io/v1alpha2/resourcebindings"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def fleet(binaries: Any) -> AsyncIterator[Bed]:
-    """A control plane and one member, joined anew by each test, and left by its end."""
-    async with Bed(members=("m1",), audit=True) as bed:
-        await karmada.install(bed)
-        yield bed
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def joined(fleet: Bed) -> AsyncIterator[Bed]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def joined(lone_member: Bed) -> AsyncIterator[Bed]:
+    """Joined anew by each test, and left by its end."""
+    fleet = lone_member
     await karmada.join(fleet, "m1")
     yield fleet
     for binding in await fleet.host.api.list(BINDINGS):
@@ -83,6 +77,7 @@ async def until(fleet: Bed, what: str, status: str, reason: str) -> Object:
 
 async def test_cluster_becomes_ready_and_leaves_without_a_trace(joined: Bed) -> None:
     host = joined.host.api
+    mark = AuditLog(joined.members["m1"].audit_log).mark()
     async with standalone_controllers(await karmada.controller_access(joined), *CLUSTER_FLAGS, NO_NAMESPACES):
         cluster = await until(joined, "Ready", "True", "ClusterReady")
         assert cluster["metadata"]["finalizers"] == ["karmada.io/cluster-controller"]
@@ -96,8 +91,7 @@ async def test_cluster_becomes_ready_and_leaves_without_a_trace(joined: Bed) -> 
         assert {"name": "endpointslices", "kind": "EndpointSlice"} in served["discovery.k8s.io/v1"]
         assert not [one for resources in served.values() for one in resources if "/" in one["name"]]
         await until(joined, "CompleteAPIEnablements", "True", "Complete")
-        answered = AuditLog(joined.members["m1"].audit_log).start().events()
-        asked = {event.uri for event in answered if event.user_agent.startswith(USER_AGENT)}
+        asked = {event.uri for event in mark.events() if event.user_agent.startswith(USER_AGENT)}
         assert asked - {"/readyz"} == {"/version", "/api", "/apis"}, "aggregated discovery takes two documents"
 
         async def told() -> bool | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-from testbed import Bed, ControllerProcess, karmada
+from testbed import karmada
 from testbed.audit import AuditLog
 from tests.support.fleet import (
     CONFIGMAPS,
@@ -24,25 +23,13 @@ from tests.support.fleet import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from tests.integration.standalone.conftest import Installed
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
-    async with Bed(members=("member1", "member2"), audit=True) as bed:
-        await karmada.install(bed)
-        await karmada.join_all(bed)
-        flags = ["--cluster-status-update-frequency=1s", "--cluster-success-threshold=1s"]
-        process = ControllerProcess(await karmada.controller_kubeconfig(bed), root=bed.root, extra_args=flags)
-        await process.start()
-        yield bed
-        assert await process.terminate() == 0, process.tail()
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_cluster_leaves_and_takes_nothing_of_others_along(bed: Bed) -> None:
+async def test_a_cluster_leaves_and_takes_nothing_of_others_along(installed: Installed) -> None:
+    bed = installed.bed
     space = await Space.make(bed)
     namespace, member = space.namespace, space.member("member1")
     await space.create(service("web"), multiclusterservice("web", ["member1", "member2"], ["member1", "member2"]))
@@ -87,3 +74,4 @@ async def test_a_cluster_leaves_and_takes_nothing_of_others_along(bed: Bed) -> N
 
     await eventually("the namespace of member2 to go", leaves, True)
     assert "deletionTimestamp" not in (await member.get(NAMESPACES, namespace))["metadata"]
+    await member.delete(NAMESPACES, namespace)  # or it would stay for the tests that come

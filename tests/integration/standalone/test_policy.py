@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from testbed import Bed, ControllerProcess, karmada, wait_for
+from testbed import karmada, wait_for
 from testbed.errors import NotYet
 from tests.support.fleet import (
     BINDINGS,
@@ -34,9 +34,10 @@ from tests.support.traffic import Refusals, Traffic, idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+    from tests.integration.standalone.conftest import Installed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = karmada.MANIFESTS.parent / "examples" / "01-walkthrough"
 POLICY_LABEL = "propagationpolicy.karmada.io/permanent-id"
@@ -45,38 +46,9 @@ WIDGET = {"apiVersion": "example.org/v1", "kind": "Widget"}
 WIDGETS = "example.org/v1/widgets"
 
 
-class World:
-    """The fleet, and the controller that can be started anew."""
-
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        self.process = self._new()
-
-    def _new(self) -> ControllerProcess:
-        flags = ["--cluster-status-update-frequency=1s", "--cluster-success-threshold=1s", "--v=4"]
-        return ControllerProcess(self.bed.root / "controller.kubeconfig", root=self.bed.root, extra_args=flags)
-
-    async def restart(self) -> None:
-        await self.process.terminate()
-        self.process = self._new()
-        await self.process.start()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(binaries: dict[str, Path]) -> AsyncIterator[World]:
-    async with Bed(audit=True) as bed:
-        await karmada.install(bed)
-        await karmada.join_all(bed)
-        await karmada.controller_kubeconfig(bed)
-        world = World(bed)
-        await world.process.start()
-        yield world
-        assert await world.process.terminate() == 0, world.process.tail()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def space(world: World) -> AsyncIterator[Space]:
-    made = await Space.make(world.bed)
+@pytest_asyncio.fixture(loop_scope="session")
+async def space(installed: Installed) -> AsyncIterator[Space]:
+    made = await Space.make(installed.bed)
     yield made
     await made.remove()
 
@@ -106,7 +78,7 @@ async def applied(space: Space, name: str) -> Object:
     return await until(space, "", BINDINGS, name, is_applied)
 
 
-async def test_a_deployment_goes_where_the_policy_says_and_nowhere_else(world: World, space: Space) -> None:
+async def test_a_deployment_goes_where_the_policy_says_and_nowhere_else(installed: Installed, space: Space) -> None:
     await space.create(deployment("web", 1), propagationpolicy("web", ["member1"], deployment("web", 1)))
     found = await until(space, "member1", DEPLOYMENTS, "web")
     binding = await applied(space, "web-deployment")
@@ -135,7 +107,7 @@ async def test_a_deployment_goes_where_the_policy_says_and_nowhere_else(world: W
     await eventually("the event about the policy", told, True)
 
 
-async def test_changes_follow_drift_is_repaired_and_places_move(world: World, space: Space) -> None:
+async def test_changes_follow_drift_is_repaired_and_places_move(installed: Installed, space: Space) -> None:
     await space.create(deployment("web", 1), propagationpolicy("web", ["member1"], deployment("web", 1)))
     await until(space, "member1", DEPLOYMENTS, "web")
     await space.host.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 3}}, namespace=space.namespace)
@@ -159,7 +131,7 @@ async def test_changes_follow_drift_is_repaired_and_places_move(world: World, sp
     await gone(space.member("member1"), DEPLOYMENTS, "web", space.namespace)
 
 
-async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(world: World, space: Space) -> None:
+async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(installed: Installed, space: Space) -> None:
     app = deployment("web", 1)
     await space.create(app, propagationpolicy("web", ["member1"], app))
     await applied(space, "web-deployment")
@@ -169,7 +141,7 @@ async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(worl
         left = await space.host.get(resource, name, namespace=space.namespace)
         assert not [key for key in left["metadata"].get("labels", {}) if key.startswith("propagationpolicy.")]
         assert not [key for key in left["metadata"].get("annotations", {}) if key.startswith("propagationpolicy.")]
-    await idle(world.process)
+    await idle(installed.process)
     assert await space.member("member1").find(DEPLOYMENTS, "web", namespace=space.namespace) is not None
     await space.host.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, namespace=space.namespace)
     await until(space, "member1", DEPLOYMENTS, "web", lambda found: found["spec"]["replicas"] == 0)
@@ -178,7 +150,9 @@ async def test_what_a_policy_brought_outlives_it_and_goes_with_its_template(worl
     await gone(space.host, BINDINGS, "web-deployment", space.namespace)
 
 
-async def test_a_policy_goes_while_its_template_is_being_deleted_and_held_by_others(world: World, space: Space) -> None:
+async def test_a_policy_goes_while_its_template_is_being_deleted_and_held_by_others(
+    installed: Installed, space: Space
+) -> None:
     app = deployment("held", 1)
     await space.create(app, propagationpolicy("held", ["member1"], app))
     await applied(space, "held-deployment")
@@ -193,8 +167,10 @@ async def test_a_policy_goes_while_its_template_is_being_deleted_and_held_by_oth
     await gone(space.member("member1"), DEPLOYMENTS, "held", space.namespace)
 
 
-async def test_a_service_that_outlives_its_multi_cluster_service_is_followed(world: World, space: Space) -> None:
-    await at_rest(world.bed, but=space)
+async def test_a_service_that_outlives_its_multi_cluster_service_is_followed(
+    installed: Installed, space: Space
+) -> None:
+    await at_rest(installed.bed, but=space)
     await space.create(service("web"), multiclusterservice("web", ["member1"], ["member2"]))
     await applied(space, "web-service")
     await space.host.delete(MCS, "web", namespace=space.namespace)
@@ -203,40 +179,40 @@ async def test_a_service_that_outlives_its_multi_cluster_service_is_followed(wor
     await space.host.patch(SERVICES, "web", {"spec": {"ports": ports}}, namespace=space.namespace)
     for member in ("member1", "member2"):
         await until(space, member, SERVICES, "web", lambda found: found["spec"]["ports"][0]["port"] == 81)
-    await idle(world.process)
-    traffic = Traffic(world.bed)
-    await world.restart()
-    await idle(world.process)
+    await idle(installed.process)
+    traffic = Traffic(installed.bed)
+    await installed.restart()
+    await idle(installed.process)
     assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
     await space.host.delete(SERVICES, "web", namespace=space.namespace)
     for member in ("member1", "member2"):
         await gone(space.member(member), SERVICES, "web", space.namespace)
 
 
-async def test_a_restart_writes_nothing_and_misses_nothing(world: World, space: Space) -> None:
-    await at_rest(world.bed, but=space)
+async def test_a_restart_writes_nothing_and_misses_nothing(installed: Installed, space: Space) -> None:
+    await at_rest(installed.bed, but=space)
     app, settings = deployment("web", 1), configmap("web", a="1")
     await space.create(app, settings, propagationpolicy("web", ["member1", "member2"], app, settings))
     await applied(space, "web-deployment")
     await applied(space, "web-configmap")
-    await idle(world.process)
-    traffic = Traffic(world.bed)
-    await world.restart()
-    await idle(world.process)
+    await idle(installed.process)
+    traffic = Traffic(installed.bed)
+    await installed.restart()
+    await idle(installed.process)
     assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
 
-    await world.process.terminate()
+    await installed.process.terminate()
     await space.host.patch(CONFIGMAPS, "web", {"data": {"a": "2"}}, namespace=space.namespace)
     await space.host.delete(POLICIES, "web", namespace=space.namespace)
-    await world.restart()
+    await installed.restart()
     await gone(space.host, POLICIES, "web", space.namespace)
     left = await space.host.get(DEPLOYMENTS, "web", namespace=space.namespace)
     assert POLICY_LABEL not in left["metadata"].get("labels", {})
 
 
-async def test_a_claimed_service_is_left_to_its_multi_cluster_service(world: World, space: Space) -> None:
+async def test_a_claimed_service_is_left_to_its_multi_cluster_service(installed: Installed, space: Space) -> None:
     """The policy is there first; what happens then is the claim's, and after the release the policy's again."""
-    await at_rest(world.bed, but=space)
+    await at_rest(installed.bed, but=space)
     everything = {"apiVersion": "v1", "kind": "Service"}
     await space.create(service("web"), propagationpolicy("all", ["member1"], everything))
     await applied(space, "web-service")
@@ -246,10 +222,10 @@ async def test_a_claimed_service_is_left_to_its_multi_cluster_service(world: Wor
     assert POLICY_LABEL not in claimed["metadata"]["labels"]
     binding = await until(space, "", BINDINGS, "web-service", lambda one: POLICY_LABEL not in one["metadata"]["labels"])
     assert binding["spec"]["placement"] == {"clusterAffinity": {"clusterNames": ["member1", "member2"]}}
-    await idle(world.process)
-    traffic = Traffic(world.bed)
+    await idle(installed.process)
+    traffic = Traffic(installed.bed)
     await space.host.patch(POLICIES, "all", {"spec": {"priority": 5}}, namespace=space.namespace)
-    await idle(world.process, traffic)
+    await idle(installed.process, traffic)
     assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
 
     await space.host.delete(MCS, "web", namespace=space.namespace)
@@ -257,14 +233,14 @@ async def test_a_claimed_service_is_left_to_its_multi_cluster_service(world: Wor
     await gone(space.member("member2"), SERVICES, "web", space.namespace)
 
 
-async def test_a_policy_that_asks_for_more_is_refused_where_it_is_seen(world: World, space: Space) -> None:
+async def test_a_policy_that_asks_for_more_is_refused_where_it_is_seen(installed: Installed, space: Space) -> None:
     app = deployment("web", 1)
-    await at_rest(world.bed, but=space)
+    await at_rest(installed.bed, but=space)
     spread = {"spreadConstraints": [{"spreadByField": "cluster", "maxGroups": 1}]}
     refused = propagationpolicy("web", ["member1"], app, failover={"application": {"decisionConditions": {}}})
     refused["spec"]["placement"] |= spread
-    await idle(world.process)
-    traffic = Traffic(world.bed)
+    await idle(installed.process)
+    traffic = Traffic(installed.bed)
     await space.create(app, refused)
 
     async def told() -> list[str]:
@@ -276,11 +252,11 @@ async def test_a_policy_that_asks_for_more_is_refused_where_it_is_seen(world: Wo
         "spec.failover is not supported"
     )
     await eventually("the refusal", told, [message])
-    await idle(world.process, traffic)
+    await idle(installed.process, traffic)
     assert {asked for asked in traffic.writes() if asked.resource != "events"} == set(), traffic.told()
 
 
-async def test_a_kind_that_comes_later_is_picked_up(world: World, space: Space) -> None:
+async def test_a_kind_that_comes_later_is_picked_up(installed: Installed, space: Space) -> None:
     """A CustomResourceDefinition on the control plane after the policy, and in the member after that."""
     await space.create(propagationpolicy("widgets", ["member1"], WIDGET))
 
@@ -312,7 +288,7 @@ async def test_a_kind_that_comes_later_is_picked_up(world: World, space: Space) 
         "subjects": [{"kind": "ServiceAccount", "name": "mcs-controller-manager", "namespace": "karmada-system"}],
     }
     granting = [role | {"rules": [rights]}, binding]
-    await karmada.apply_all(world.bed.host.api, [crd, *granting])
+    await karmada.apply_all(installed.bed.host.api, [crd, *granting])
     await space.create(WIDGET | {"metadata": {"name": "a"}, "spec": {"size": 3}})
     why = "member1 is not known to serve example.org/v1 Widget"
     await until(space, "", BINDINGS, "a-widget", lambda one: why in condition_of(one, "Scheduled")[2])
@@ -323,17 +299,17 @@ async def test_a_kind_that_comes_later_is_picked_up(world: World, space: Space) 
     await applied(space, "a-widget")
 
 
-async def test_the_examples_run_where_their_readers_are_told(world: World) -> None:
+async def test_the_examples_run_where_their_readers_are_told(installed: Installed) -> None:
     """In the namespace that they name, `default`."""
-    refusals = Refusals.since_now(world.bed)
+    refusals = Refusals.since_now(installed.bed)
     files = ("deployment.yaml", "propagationpolicy.yaml", "curl.yaml")
     objects = [one for file in files for one in yaml.safe_load_all((EXAMPLES / file).read_text())]
     for one in objects:
-        await world.bed.host.api.create(one)
-    space = Space(world.bed, "default")
+        await installed.bed.host.api.create(one)
+    space = Space(installed.bed, "default")
     await until(space, "member1", DEPLOYMENTS, "nginx", lambda one: one["spec"]["replicas"] == 2)
     await until(space, "member2", DEPLOYMENTS, "curl")
-    await idle(world.process)
+    await idle(installed.process)
     for cluster, expected in {"member1": ["nginx"], "member2": ["curl"]}.items():
         there = await space.member(cluster).list(DEPLOYMENTS, namespace="default")
         assert [one["metadata"]["name"] for one in there] == expected

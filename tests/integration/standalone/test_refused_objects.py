@@ -14,8 +14,6 @@ from mcs_controller.standalone.domain.contention import REPAIRS
 from testbed.api import Object, resource_path, wait_for
 from testbed.audit import AuditLog
 from testbed.errors import NotYet
-from tests.integration.standalone.test_binding_execution import fleet as fleet
-from tests.integration.standalone.test_binding_execution import world as world
 from tests.support.fleet import eventually
 from tests.support.propagation_world import SERVICES, SLICES
 from tests.support.standalone import PROPAGATION_FLAGS, USER_AGENT, standalone_controllers
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from testbed.audit import AuditMark
     from tests.support.propagation_world import World
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 MERGE = "application/merge-patch+json"

@@ -31,6 +31,8 @@ CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{SERVICE_ACCOUNT}"
 TOKEN_SECONDS = 90 * 24 * 3600
 ESTABLISHED_SECONDS = 60.0
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where there is libyaml: ten times as fast
+
 # What others need exists first; within a rank, the order of the files counts.
 _RANKS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role")
 
@@ -171,7 +173,7 @@ def load(directory: Path) -> Iterator[Object]:
     if not files:
         raise BedError(f"no manifests in {directory.absolute()}: run in the repository's root or give their directory")
     for path in files:
-        for document in yaml.safe_load_all(path.read_text()):
+        for document in yaml.load_all(path.read_text(), Loader=_Loader):
             if document:
                 yield from document["items"] if document.get("kind") == "List" else [document]
 

@@ -20,6 +20,8 @@ TERM_GRACE_SECONDS = 30.0
 GO = {"GOGC": "400", "GOMEMLIMIT": "768MiB"}
 """For programs in Go: garbage is collected less often, as long as there is little. It saves a fifth of an API server's
 start, which is what a test run does most."""
+INHERITED = ("PATH", "HOME", "LANG", "GOMAXPROCS")
+"""The environment of every process; a test run says by the last one that CPUs are scarce."""
 TAIL_LINES = 30
 
 _PR_SET_PDEATHSIG = 1
@@ -54,7 +56,7 @@ class Process:
         argv: the command.
         log: stdout and stderr go here.
         root: the bed's directory; put into the environment as the mark by which leftovers are found.
-        environ: added to a minimal environment (``PATH`` and ``HOME`` only, so that a person's proxies or KUBECONFIG
+        environ: added to a minimal environment (:data:`INHERITED` only, so that a person's proxies or KUBECONFIG
             change nothing).
     """
 
@@ -95,7 +97,7 @@ class Process:
         """
         if self.running:
             raise ProcessFailed(f"{self.name} runs already (pid {self.pid})")
-        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        base = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
@@ -14,8 +14,6 @@ from tests.support.traffic import Refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from testbed.pytest_plugin import NewBed
 
 Run = Callable[..., Awaitable[ControllerProcess]]
 
@@ -47,6 +45,13 @@ async def fleet_bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
         yield await equip(bed)
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mortal_bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
+    """A fleet whose planes may be stopped and whose members may leave; each test leaves them running and joined."""
+    async with Bed(audit=True) as bed:
+        yield await equip(bed)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def controller(fleet_bed: Bed) -> AsyncIterator[ControllerProcess]:
     """The controller, one for all tests of a module, which never asks for what it may not do."""
@@ -70,14 +75,22 @@ async def space(fleet_bed: Bed, controller: ControllerProcess) -> AsyncIterator[
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def run(fleet_bed: Bed) -> AsyncIterator[Run]:
-    """A function that starts a controller of the test's own: ``await run("name", *flags)``.
-
-    Not for tests that use `controller`. It is killed at the end, if the test leaves it running.
-    """
+    """See :func:`starting`. Not for tests that use `controller`."""
     refusals = Refusals.since_now(fleet_bed)
+    async with starting(fleet_bed) as start:
+        yield start
+    assert refusals.found() == []
+
+
+@asynccontextmanager
+async def starting(fleet: Bed) -> AsyncIterator[Run]:
+    """A function that starts a controller of the test's own: ``await start("name", *flags)``.
+
+    It is killed at the end, if the test leaves it running.
+    """
     async with AsyncExitStack() as stack:
 
-        async def start(name: str, *flags: str, bed: Bed = fleet_bed, ready: bool = True) -> ControllerProcess:
+        async def start(name: str, *flags: str, bed: Bed = fleet, ready: bool = True) -> ControllerProcess:
             process = ControllerProcess(
                 bed.root / "controller.kubeconfig",
                 root=bed.root,
@@ -89,14 +102,3 @@ async def run(fleet_bed: Bed) -> AsyncIterator[Run]:
             return process
 
         yield start
-    assert refusals.found() == []
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def new_fleet(new_bed: NewBed) -> Callable[..., Awaitable[Bed]]:
-    """A function that makes a fleet for this test alone, for tests that stop planes."""
-
-    async def make(**arguments: object) -> Bed:
-        return await equip(await new_bed(audit=True, **arguments))
-
-    return make

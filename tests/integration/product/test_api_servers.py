@@ -22,20 +22,19 @@ from tests.support.traffic import idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from testbed import ControllerProcess
 
-from tests.integration.product.conftest import AT_ONCE, equip
+from tests.integration.product.conftest import AT_ONCE, Run, starting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def mortal_bed(binaries: dict[str, Path]) -> AsyncIterator[Bed]:
-    """A fleet whose planes may be stopped; each test leaves them running."""
-    async with Bed(audit=True) as bed:
-        yield await equip(bed)
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(mortal_bed: Bed) -> AsyncIterator[Run]:
+    """See :func:`starting`."""
+    async with starting(mortal_bed) as start:
+        yield start
 
 
 async def offered(bed: Bed) -> Space:
@@ -66,7 +65,6 @@ async def test_a_restarted_control_plane_finds_the_controller_alive_and_watching
         "through-restart",
         "--leader-elect-lease-duration=120s",
         "--leader-elect-renew-deadline=100s",
-        bed=mortal_bed,
     )
     space = await offered(mortal_bed)
     await mortal_bed.host.stop_apiserver()
@@ -83,8 +81,8 @@ async def test_a_restarted_control_plane_finds_the_controller_alive_and_watching
 
 
 async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_process_goes_on(mortal_bed, run):
-    process = await run("lost", bed=mortal_bed)
-    standby = await run("lost-standby", bed=mortal_bed)
+    process = await run("lost")
+    standby = await run("lost-standby")
     space = await offered(mortal_bed)
     await mortal_bed.host.kill_apiserver()
     await space.set_addresses("member1", "web-a", ["192.0.2.3"])
@@ -96,14 +94,14 @@ async def test_a_control_plane_that_stays_away_ends_the_leader_with_1_and_a_new_
     await standby.kill()
 
     # Started while the control plane is still away, it waits for it.
-    again = await run("again", bed=mortal_bed, ready=False)
+    again = await run("again", ready=False)
     await mortal_bed.host.start_apiserver()
     await space.dispatched_are("member2", {"member1-web-a": ["192.0.2.3"]})
     assert await again.terminate() == 0
 
 
 async def test_opening_15_endpoints_of_an_unreachable_provider_stay_and_its_first_change_arrives(mortal_bed, run):
-    process = await run("outage", AT_ONCE, bed=mortal_bed)
+    process = await run("outage", AT_ONCE)
     space = await offered(mortal_bed)
     provider = mortal_bed.members["member1"]
     await provider.kill_apiserver()
@@ -144,7 +142,7 @@ async def idle_but_for_retries(process: ControllerProcess) -> None:
 
 
 async def test_what_a_consumer_missed_while_it_was_away_is_made_up_for(mortal_bed, run):
-    process = await run("consumer", AT_ONCE, bed=mortal_bed)
+    process = await run("consumer", AT_ONCE)
     space = await offered(mortal_bed)
     consumer = mortal_bed.members["member2"]
     await consumer.kill_apiserver()

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed import ControllerProcess
-from tests.integration.product.conftest import IMPATIENT
+from testbed import ControllerProcess, karmada
+from tests.integration.product.conftest import starting
 from tests.support.fleet import (
     CLUSTERS,
     EVENTS,
+    NAMESPACES,
     Space,
     endpointslice,
     eventually,
+    gone,
     multiclusterservice,
     service,
 )
 from tests.support.traffic import Traffic, idle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from testbed import Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,13 +35,15 @@ async def verdicts(space: Space) -> dict[str, tuple[str, str]]:
     return {each["type"]: (each["status"], each["lastTransitionTime"]) for each in conditions}
 
 
-async def test_opening_13_a_service_for_all_clusters_stays_well_while_one_leaves(
-    new_fleet: Callable[..., Awaitable[Bed]],
-):
-    bed = await new_fleet()
-    kubeconfig = bed.root / "controller.kubeconfig"
-    async with ControllerProcess(kubeconfig, root=bed.root, extra_args=IMPATIENT) as process:
-        await all_is_well_while_one_leaves(await Space.make(bed), process)
+async def test_opening_13_a_service_for_all_clusters_stays_well_while_one_leaves(mortal_bed: Bed):
+    async with starting(mortal_bed) as start:
+        process = await start("leaving")
+        space = await Space.make(mortal_bed)
+        await all_is_well_while_one_leaves(space, process)
+        await karmada.join(mortal_bed, "member2")
+        await space.remove()
+        await gone(space.host, NAMESPACES, space.namespace)
+        assert await process.terminate() == 0
 
 
 async def all_is_well_while_one_leaves(space: Space, process: ControllerProcess) -> None:

@@ -19,15 +19,16 @@ import pytest_asyncio
 
 from testbed import Bed, ControllerProcess, NotYet, karmada, wait_for
 from testbed.certificates import Authority
-from tests.integration.product.conftest import equip
 from tests.support.fleet import (
     CLUSTERS,
+    NAMESPACES,
     SECRETS,
     SLICES,
     Space,
     condition_of,
     endpointslice,
     eventually,
+    gone,
     multiclusterservice,
     service,
 )
@@ -103,29 +104,30 @@ class Living:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def living(binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Living]:
+async def living(mortal_bed: Bed) -> AsyncIterator[Living]:
     """One for all tests here; each leaves the member where it was."""
-    async with Bed(audit=True) as bed:
-        await equip(bed)
-        # A member that does not answer for a while stays READY: nothing that happens here is due to another condition.
-        flags = ["--cluster-status-update-frequency=1s", "--cluster-success-threshold=1s"]
-        flags += ["--cluster-failure-threshold=1h", "--v=4"]
-        kubeconfig = bed.root / "controller.kubeconfig"
-        async with ControllerProcess(kubeconfig, root=bed.root, extra_args=flags) as process:
-            space = await Space.make(bed)
-            await space.create(service("web"), multiclusterservice("web"))
-            for member in bed.members:
-                await space.create_in(member, endpointslice("web-a", "web", ["192.0.2.200"]))
-            made = Living(space, process)
-            await made.change_arrives()
-            await space.succeeded("web")
+    bed = mortal_bed
+    # A member that does not answer for a while stays READY: nothing that happens here is due to another condition.
+    flags = ["--cluster-status-update-frequency=1s", "--cluster-success-threshold=1s"]
+    flags += ["--cluster-failure-threshold=1h", "--v=4"]
+    kubeconfig = bed.root / "controller.kubeconfig"
+    async with ControllerProcess(kubeconfig, root=bed.root, extra_args=flags) as process:
+        space = await Space.make(bed)
+        await space.create(service("web"), multiclusterservice("web"))
+        for member in bed.members:
+            await space.create_in(member, endpointslice("web-a", "web", ["192.0.2.200"]))
+        made = Living(space, process)
+        await made.change_arrives()
+        await space.succeeded("web")
 
-            async def is_ready() -> str:
-                return condition_of(await space.host.get(CLUSTERS, MEMBER), "Ready")[0]
+        async def is_ready() -> str:
+            return condition_of(await space.host.get(CLUSTERS, MEMBER), "Ready")[0]
 
-            await eventually("the member to be ready", is_ready, "True")
-            yield made
-            assert await process.terminate() == 0
+        await eventually("the member to be ready", is_ready, "True")
+        yield made
+        await space.remove()
+        await gone(space.host, NAMESPACES, space.namespace)
+        assert await process.terminate() == 0
 
 
 async def test_opening_14_another_endpoint_of_a_living_member_is_used_and_the_old_one_not_missed(living: Living):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.product.conftest import equip
 from tests.support.fleet import MCS, SLICES, Space, endpointslice, eventually, gone, multiclusterservice, service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -74,9 +75,9 @@ async def test_the_end_of_the_service_takes_all_copies_and_leaves_the_providers_
         assert await space.member(cluster).find(SLICES, "web-a", namespace=space.namespace)
 
 
-async def test_opening_01_a_third_consumer_of_two_providers_gets_both_under_names_of_their_own(new_fleet, run):
+async def test_opening_01_a_third_consumer_of_two_providers_gets_both_under_names_of_their_own(new_bed, run):
     """The peer has one Work for both, and the last writer wins."""
-    bed = await new_fleet(members=("member1", "member2", "member3"))
+    bed = await equip(await new_bed(audit=True, members=("member1", "member2", "member3")))
     await run("controller", bed=bed)
     space = await Space.make(bed)
     await space.create(service("web"), multiclusterservice("web", ["member1", "member2"], ["member3"]))

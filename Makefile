@@ -71,7 +71,7 @@ test-e2e: components ## end-to-end tests with a data plane (root, nftables)
 
 test-long: components ## upgrades and rotations under traffic, hostile members, ten minutes of random outages, what is marked as long, and the random tests for hours: TEST_SCALE times what `make test` tries
 	@$(PY) -m tools.previous
-	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/upgrade tests/hostile tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
+	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 tests/upgrade tests/hostile tests/model tests/unit/workqueue/test_queue_machine.py tests/unit/informers/test_model.py tests/unit/informers/test_adversarial_json.py tests/unit/domain/test_adversarial_json.py tests/integration/informers/test_soak.py tests/integration/informers/test_soak_apiserver.py $(ARGS)
 	@TEST_SCALE=$${TEST_SCALE:-40} $(PY) -m pytest --timeout=7200 -m long tests/integration tests/e2e $(ARGS)
 
 mutants: $(READY) ## mutation tests: apply known mistakes, a test must fail each time (minutes)

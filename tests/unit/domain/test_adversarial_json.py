@@ -634,7 +634,7 @@ def test_valid_objects_reach(name: str) -> None:
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=300 * SCALE,
+    max_examples=120 * SCALE,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(mutated([content for _, content, _ in SENT]))

@@ -23,7 +23,7 @@ ALWAYS_THE_SAME = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=300 * SCALE,
+    max_examples=120 * SCALE,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -137,7 +137,7 @@ KUBECONFIG = {
 }
 
 
-@settings(ALWAYS_THE_SAME, max_examples=100 * SCALE)
+@settings(ALWAYS_THE_SAME, max_examples=40 * SCALE)
 @given(case=mutated([KUBECONFIG]))
 async def test_kubeconfigs(case: tuple[int, bytes], tmp_path: Path) -> None:
     if len(case[1]) > 5000:

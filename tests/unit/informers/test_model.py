@@ -294,5 +294,5 @@ class Informing(RuleBasedStateMachine):
         }
 
 
-Informing.TestCase.settings = settings(max_examples=400 * SCALE, stateful_step_count=50, deadline=None)
+Informing.TestCase.settings = settings(max_examples=160 * SCALE, stateful_step_count=50, deadline=None)
 TestInforming = Informing.TestCase

@@ -240,5 +240,5 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=200 * SCALE, stateful_step_count=40, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=80 * SCALE, stateful_step_count=40, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from testbed.api import wait_for
-from testbed.errors import ApiStatusError, NotYet
+from testbed.errors import ApiStatusError
 from tests.integration.manifests.support import FOLDERS, MANIFESTS, ROOT, create_strictly, ensure_namespace
 from tests.support.fleet import eventually
 
@@ -376,22 +375,3 @@ async def test_commands_for_a_separate_control_plane_give_the_deployment_its_kub
         await shell("kubectl -n karmada-system delete secret mcs-controller-manager-config --ignore-not-found")
         await shell("kubectl -n karmada-system delete deployment mcs-controller-manager")
         await shell("kubectl apply -f manifests/controller/deployment.yaml")
-
-
-async def test_people_get_the_multi_cluster_kinds_with_their_usual_roles(installed_bed):
-    """On the bed with controllers, since one of them puts aggregated roles together."""
-    api = installed_bed.host.api
-
-    view = {"get", "list", "watch"}
-    change = {"create", "delete", "deletecollection", "patch", "update"}
-    for role, expected in {"view": view, "edit": view | change, "admin": view | change}.items():
-
-        async def has_them(role: str = role, expected: set[str] = expected) -> bool | None:
-            rules = (await api.get("rbac.authorization.k8s.io/v1/clusterroles", role)).get("rules") or []
-            ours = [rule["verbs"] for rule in rules if "multiclusterservices" in rule.get("resources", [])]
-            found = set().union(*ours)
-            if found != expected:
-                raise NotYet(f"{role} allows {found}")
-            return True
-
-        await wait_for(f"{role} to be aggregated", has_them)

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from testbed import Api, ApiStatusError, karmada
+from testbed import Api, ApiStatusError, NotYet, karmada, wait_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,3 +58,22 @@ async def test_an_unjoined_member_is_gone_with_its_secret(new_bed):
     await karmada.unjoin(bed, "one")
     assert await bed.host.api.list(CLUSTERS) == []
     assert await bed.host.api.find("v1/secrets", "one", namespace=karmada.CLUSTER_NAMESPACE) is None
+
+
+async def test_people_get_the_multi_cluster_kinds_with_their_usual_roles(installed_bed):
+    """On the bed with controllers, since one of them puts aggregated roles together."""
+    api = installed_bed.host.api
+
+    view = {"get", "list", "watch"}
+    change = {"create", "delete", "deletecollection", "patch", "update"}
+    for role, expected in {"view": view, "edit": view | change, "admin": view | change}.items():
+
+        async def has_them(role: str = role, expected: set[str] = expected) -> bool | None:
+            rules = (await api.get("rbac.authorization.k8s.io/v1/clusterroles", role)).get("rules") or []
+            ours = [rule["verbs"] for rule in rules if "multiclusterservices" in rule.get("resources", [])]
+            found = set().union(*ours)
+            if found != expected:
+                raise NotYet(f"{role} allows {found}")
+            return True
+
+        await wait_for(f"{role} to be aggregated", has_them)

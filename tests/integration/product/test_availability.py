@@ -5,10 +5,12 @@ Members here have no data plane: what their API servers hold is compared with wh
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed.controller import installed_binary
 from tests.integration.product.test_bad_input import REFUSAL, refusing
 from tests.support.fleet import (
     PREFIX,
@@ -25,6 +27,8 @@ from tests.support.traffic import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from testbed import ControllerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -234,3 +238,17 @@ async def test_kubectl_get_shows_it_in_columns(space):
         "Available": "True",
     }
     await eventually("the columns", shown, expected)
+
+
+def said_version() -> str:
+    """The last word of what `--version` says."""
+    said = subprocess.run([installed_binary(), "--version"], check=True, capture_output=True, text=True).stdout
+    return said.split()[-1]
+
+
+async def test_the_metric_karmada_build_info_has_the_version_of_the_binary(controller: ControllerProcess):
+    ((labels, value),) = [(of, value) for name, of, value in await samples(controller) if name == "karmada_build_info"]
+    assert value == 1
+    assert labels["git_version"] == f"v{said_version()}"
+    assert labels["compiler"]
+    assert labels["platform"].startswith("linux/")

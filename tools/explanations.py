@@ -38,7 +38,7 @@ _UNAVAILABLE_BECAUSE: Final = {
     Reason.NO_CONSUMER: "no consumer cluster is registered",
     Reason.LOCAL_TRAFFIC_POLICY: "other clusters do not count (`internalTrafficPolicy: Local`), a consumer has none",
     Reason.PORT_MISMATCH: "the Service lacks a port of `spec.ports`, or the ready endpoints lack a port of the Service",
-    Reason.ADDRESS_FAMILY_MISMATCH: "the ready endpoints have addresses of a family that the Service in a consumer lacks",
+    Reason.ADDRESS_FAMILY_MISMATCH: "all ready endpoints have addresses of a family that a consumer's Service lacks",
     Reason.NO_ENDPOINT_SLICE: "no provider has an EndpointSlice of the Service, or no provider is registered",
     Reason.NO_READY_ENDPOINTS: "the EndpointSlices have no ready endpoint, or only addresses that are left out",
     Reason.PROVIDER_NOT_READY: "only a provider that is not ready has, or may have, endpoints",

@@ -101,7 +101,9 @@ class SharedInformer(Generic[T]):
     19. *Silence is looked into.* A watch that says nothing for 7 s is compared with a consistent list of resource
         versions (metadata only, 1,000 objects a page). What the watch should have told by then, and does not in 2 s
         more, is listed anew; so is a server that went back. A refusal ends the watch, as API servers do not when rights
-        or tokens are taken away. `last_confirmed_monotonic` is the time at which the store was last known to be right.
+        or tokens are taken away. A watch that tells of changes is compared as often, or less if that takes long, and
+        what two lists show and it does not is listed anew. `last_confirmed_monotonic` is the time at which the store
+        was last known to be right.
 
     Objects are shared by all who read them: whoever changes one breaks it for everybody. tests/support/mutation.py
     finds out. Not thread-safe.

@@ -1,9 +1,10 @@
-"""Compares what a cache holds with what its server has, while the watch between them says nothing.
+"""Compares what a cache holds with what its server has, above all while the watch between them says nothing.
 
 A watch that says nothing is what a quiet collection looks like, and a dead connection, a proxy that drops what it
 should pass on, an API server whose own cache is stuck, one that was restored from a backup, and a client whose rights
 were taken away: API servers do not end a watch for that. A consistent list tells them apart. Of each object it has only
-the resource version that is compared, so that it is cheap.
+the resource version that is compared, so that it is cheap. A watch that tells of changes is compared as often, since it
+may have lost one; less often if the collection is so large that reading it takes long.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ T = TypeVar("T", bound=KubeObject)
 
 SILENT_SECONDS: Final = 7.0
 """A watch of which nothing is heard for so long is compared."""
+
+BUSY_PAUSE: Final = 50
+"""A watch that tells of changes is compared no sooner than after so many times what reading the versions took."""
+
+BUSY_SECONDS: Final = 2.0
+"""A watch of which something was heard for so short a time ago tells of changes."""
 
 COMPARE_AGAIN_SECONDS: Final = 1.0
 """After a list that failed, while the watch is open."""

@@ -27,7 +27,15 @@ from informers.memory import READER
 from informers.meta import KubeObject, key_of
 from informers.metrics import NO_INFORMER_METRICS, InformerMetrics
 from informers.watch.backoff import Backoff, ServerHealth
-from informers.watch.comparison import COMPARE_AGAIN_SECONDS, IN_FLIGHT_SECONDS, SILENT_SECONDS, differences, is_older
+from informers.watch.comparison import (
+    BUSY_PAUSE,
+    BUSY_SECONDS,
+    COMPARE_AGAIN_SECONDS,
+    IN_FLIGHT_SECONDS,
+    SILENT_SECONDS,
+    differences,
+    is_older,
+)
 from informers.watch.watcher import (
     Ended,
     Failed,
@@ -44,11 +52,11 @@ from informers.watch.watcher import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from informers.client.transport import Lines
-    from informers.client.wire import ListPage, Rejected
+    from informers.client.wire import ListPage, Rejected, Versions
     from informers.memory import MemoryAccount
     from informers.meta import ObjectKey
     from informers.resource import Resource
@@ -71,6 +79,8 @@ MAX_RETRY_AFTER_SECONDS: Final = 300.0
 STALLED_LIST_SECONDS: Final = 5.0
 """A streaming list that tells of changes, and for so long of no further object, is taken to be complete without its end
 being told: servers without bookmarks (aggregated ones, for example) never tell it. The list is then read by pages."""
+
+_SHORTEST_PAUSE: Final = 0.001
 
 MAX_REJECTED: Final = 100
 """Objects that cannot be decoded of which the log hears, until there is a new list; the metric counts all."""
@@ -163,6 +173,8 @@ class Reflector(Generic[T]):
         self._is_open = False  # a watch is
         self._refused: KubeError | None = None
         self._disputed: Mapping[ObjectKey, str] = {}
+        self._reading_seconds = 0.0
+        """How long it took to read the versions last."""
         self._backoff = Backoff(clock=clock, rng=rng)
         self._outage = outage
         self._sleeping: asyncio.Task[None] | None = None
@@ -215,28 +227,37 @@ class Reflector(Generic[T]):
         return True
 
     async def compare(self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader) -> NoReturn:
-        """While a watch is silent, compare the versions that the cache has with the server's, until cancelled.
+        """Now and then compare the versions that the cache has with the server's, until cancelled.
 
         What the watch has not told of is listed; a refusal ends the watch, which API servers do not.
         """
         READER.set(self._memory)
-        pause = SILENT_SECONDS
+        pause, due = SILENT_SECONDS, 0.0
         while True:
             await self._clock.sleep(pause)
             pause = COMPARE_AGAIN_SECONDS
             if (heard := self.last_confirmed) is None or not self._is_open:
                 continue
-            if (left := heard + SILENT_SECONDS - self._clock.monotonic()) > 0:
-                pause = left
-            elif await self._compare(versions, reader, heard):
-                pause = SILENT_SECONDS
+            now = self._clock.monotonic()
+            if (left := heard + SILENT_SECONDS - now) <= 0:
+                if settled := await self._compare(versions, reader, heard):
+                    pause = SILENT_SECONDS
+            elif now < due:
+                pause = max(_SHORTEST_PAUSE, min(left, due - now))
+                continue
+            else:
+                # It may take two lists. Begun late, it would make a cache stale that a list of its own would confirm.
+                settled = left >= SILENT_SECONDS - BUSY_SECONDS and await self._compare_busy(versions, reader)
+            if settled:
+                due = self._clock.monotonic() + max(SILENT_SECONDS, BUSY_PAUSE * self._reading_seconds)
 
-    async def _compare(
-        self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader, heard: float
-    ) -> bool:
-        """Whether that settled it: not if the server could not be read, or there was no watch to be compared."""
+    async def _read_versions(
+        self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader
+    ) -> Versions | None:
+        """What the server has; None if it does not say. A refusal ends the watch."""
+        began = self._clock.monotonic()
         try:
-            server = await reader.list_versions(
+            return await reader.list_versions(
                 self._resource,
                 self._namespace,
                 label_selector=self._label_selector,
@@ -246,10 +267,41 @@ class Reflector(Generic[T]):
         except (Unauthorized, Forbidden, NotFound) as error:
             self._refused = error
             self._end_request()
-            return True
+            return None
         except KubeError as error:
-            _log.debug("cannot compare a silent watch with a list", extra=self._fields(error=error))
-            return False
+            _log.debug("cannot compare a watch with a list", extra=self._fields(error=error))
+            return None
+        finally:
+            self._reading_seconds = self._clock.monotonic() - began
+
+    async def _compare_busy(self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader) -> bool:
+        """Whether a watch that tells of something tells of all: what two lists show, and the watch between them not.
+
+        Returns whether that settled it.
+        """
+        if (server := await self._read_versions(versions, reader)) is None:
+            return self._refused is not None
+        missed = differences(versions(), server).items() - self._disputed.items()
+        if missed:
+            await self._clock.sleep(IN_FLIGHT_SECONDS)
+            if (server := await self._read_versions(versions, reader)) is None or not self._is_open:
+                return self._refused is not None
+            missed &= differences(versions(), server).items()
+        if missed:
+            self._disputed = {**self._disputed, **dict(missed)}
+            self._tell_missed(missed)
+        return True
+
+    def _tell_missed(self, missed: Collection[tuple[ObjectKey, str]]) -> None:
+        self._metrics.missed(str(self._resource), len(missed))
+        self.list_anew(f"the watch did not tell of {len(missed)} objects, as {min(missed)[0]}")
+
+    async def _compare(
+        self, versions: Callable[[], Mapping[ObjectKey, str]], reader: VersionReader, heard: float
+    ) -> bool:
+        """Whether that settled it: not if the server could not be read, or there was no watch to be compared."""
+        if (server := await self._read_versions(versions, reader)) is None:
+            return self._refused is not None
         if differences(versions(), server):
             await self._clock.sleep(IN_FLIGHT_SECONDS)
         if self.last_confirmed != heard:
@@ -262,9 +314,8 @@ class Reflector(Generic[T]):
         found, before = differences(versions(), server), self._disputed
         self._disputed = found
         # What a list did not settle is there to stay: see Undecodable.
-        if new := sorted(found.items() - before.items()):
-            self._metrics.missed(str(self._resource), len(new))
-            self.list_anew(f"the watch did not tell of {len(new)} objects, as {new[0][0]}")
+        if new := found.items() - before.items():
+            self._tell_missed(new)
         else:
             self.last_confirmed = self._clock.monotonic()
         return True

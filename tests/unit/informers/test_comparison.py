@@ -9,7 +9,7 @@ import pytest
 from informers.client.wire import Versions
 from informers.errors import Forbidden, KubeError, NotFound, ServerError, TransportError, Unauthorized
 from informers.meta import key_of
-from informers.watch.comparison import IN_FLIGHT_SECONDS, SILENT_SECONDS, VersionReader
+from informers.watch.comparison import BUSY_PAUSE, IN_FLIGHT_SECONDS, SILENT_SECONDS, VersionReader
 from tests.support.clock import settle
 from tests.support.informer_bench import Bench, running
 from tests.support.list_watch import ScriptedListWatch
@@ -77,15 +77,66 @@ async def test_silent_watch_of_what_has_not_changed_stays_open_and_the_store_is_
         assert server.requests == ["stream"]
 
 
-async def test_watch_that_says_something_is_not_compared(server: Server):
+async def busy(bench: Bench, stream: Any, seconds: int) -> None:
+    """The watch says something every second, be it of other objects than those that matter."""
+    for _ in range(seconds):
+        stream.send(bookmark_line(10))
+        await bench.clock.advance(1)
+
+
+async def test_watch_that_says_something_is_compared_as_often_as_a_silent_one(server: Server):
     async with bench_of(server) as bench:
         stream = await bench.synced(("a", 1))
-        for number in range(11, 20):
-            await let_pass(bench, SILENT_SECONDS - 1)
-            stream.send(bookmark_line(number))
-            await settle()
-        assert server.lists == 0
-        assert bench.informer.last_confirmed_monotonic == bench.clock.monotonic()
+        server.has(10, a=1)
+        await busy(bench, stream, 70)
+        assert (server.lists, server.requests) == (10, ["stream"])
+        assert bench.informer.last_confirmed_monotonic == bench.clock.monotonic() - 1
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"a": 11, "b": 2}, ["updated a 11"]),
+        ({"a": 1, "b": 2, "c": 11}, ["added c 11"]),
+        ({"a": 1}, ["deleted b 2 tombstone"]),
+    ],
+    ids=["changed", "created", "deleted"],
+)
+async def test_what_a_watch_loses_while_it_tells_of_others_is_listed(
+    server: Server, there: dict[str, int], told: list[str]
+):
+    async with bench_of(server) as bench:
+        stream = await bench.synced(("a", 1), ("b", 2))
+        bench.informer.add_handler(bench.handler)
+        bench.told.clear()
+        server.has(11, **there)
+        await busy(bench, stream, round(SILENT_SECONDS + IN_FLIGHT_SECONDS))
+        assert server.lists == 2
+        await relisted(bench, 11, *there.items())
+        assert bench.told == told
+        assert ("configmaps.v1", "missed", 1) in bench.metrics.seen
+
+
+async def test_what_a_busy_watch_tells_late_or_changes_again_is_not_missed(server: Server):
+    async with bench_of(server) as bench:
+        stream = await bench.synced(("a", 1), ("b", 2))
+        server.has(12, a=11, b=2, gone=12)
+        await busy(bench, stream, round(SILENT_SECONDS))
+        await bench.send(stream, "MODIFIED", "a", 11)
+        server.has(14, a=13, b=2)
+        await busy(bench, stream, round(IN_FLIGHT_SECONDS))
+        assert (server.lists, server.requests) == (2, ["stream"])
+
+
+async def test_a_large_collection_whose_watch_is_busy_is_compared_less_often(server: Server):
+    async with bench_of(server) as bench:
+        stream = await bench.synced(("a", 1))
+        server.has(10, a=1)
+        server.delay = asyncio.Event()
+        await busy(bench, stream, round(SILENT_SECONDS) + 1)
+        server.delay.set()
+        await busy(bench, stream, 2 + BUSY_PAUSE)
+        assert server.lists == 2
 
 
 @pytest.mark.parametrize(

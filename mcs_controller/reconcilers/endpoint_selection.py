@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from informers.meta import ObjectKey
+from informers.meta import ObjectKey, key_of
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.dispatch import endpoints_to_dispatch
 from mcs_controller.domain.endpoint_selection import (
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 FIRST_DECISION_SECONDS: Final = 0.25
 """From a service's first news to its first decision. Its providers' slices come within some milliseconds of each other;
 whoever came first would serve until the hand-back."""
+
+TAKEN_SECONDS: Final = 5.0
+"""A condition Applied that is True may be older than what the Work holds. After so long it would be False by now."""
 
 _NONE: Final = Counts()
 
@@ -98,6 +101,8 @@ class EndpointSelection:
         self._decided: dict[Request, dict[str, Decided]] = {}
         self._read: dict[Request, dict[SliceRef, tuple[object, tuple[Endpoint, ...]]]] = {}
         """Endpoints that were read before, with what they were read from: most are the same the next time."""
+        self._copied: dict[Request, dict[ObjectKey, tuple[object, float]]] = {}
+        """What each dispatched Work holds, and since when, as far as this process knows."""
         self._begun: dict[Request, float] = {}
         self._listeners: list[Callable[[Request], None]] = []
 
@@ -136,6 +141,7 @@ class EndpointSelection:
         if mcs is None or found is None or (found.rules is None and not found.invalid):
             self._begun.pop(request, None)
             self._read.pop(request, None)
+            self._copied.pop(request, None)
             if self._decided.pop(request, None) is not None:
                 self._tell(request, self._origins(request))
             return Result()
@@ -201,6 +207,8 @@ class EndpointSelection:
         template = self._templates.get(ObjectKey(*_key(mcs)))
         read = self._read.get(_key(mcs), {})
         self._read[_key(mcs)] = kept = {}
+        copied, now = self._copied.get(_key(mcs), {}), self._clock.monotonic()
+        self._copied[_key(mcs)] = copies = {}
         utcnow = self._clock.utcnow()
         source: list[Endpoint] = []
         dues: list[float] = []
@@ -220,7 +228,11 @@ class EndpointSelection:
                 dues += [due] if due is not None and due > 0 else []
             elif role is Role.DISPATCHED:
                 addresses = frozenset(one.address for one in endpoints_in(work, origin) if one.ready)
-                held.setdefault(cluster_of(work) or "", {})[origin] = addresses, was_taken(work)
+                content, since = copied.get(key_of(work), (None, now))
+                since = since if content == work.manifests else now
+                copies[key_of(work)] = work.manifests, since
+                taken = was_taken(work) and now - since >= TAKEN_SECONDS
+                held.setdefault(cluster_of(work) or "", {})[origin] = addresses, taken
         return tuple(source), held, min(dues, default=None)
 
     def _own_counts(

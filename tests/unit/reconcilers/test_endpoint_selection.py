@@ -9,8 +9,8 @@ from mcs_controller.api.resources import ENDPOINTSLICES
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.availability import Reason
 from mcs_controller.domain.indexes import SLICE_INDEXES
-from tests.support.builders import Json, endpoint, mcs, service, slice_
-from tests.support.mcs_world import World
+from tests.support.builders import Json, condition, endpoint, mcs, service, slice_
+from tests.support.mcs_world import APPLIED, World
 
 
 def pods(*addresses: str, ready: bool = True) -> list[Json]:
@@ -230,3 +230,23 @@ async def test_a_consumer_whose_slices_cannot_be_listed_is_offered_the_next_tier
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_copy_that_a_consumer_has_taken_before_says_nothing_of_what_it_holds_now() -> None:
+    world = await running({wk.TIERS: "clusters=m2; clusters=m1"})
+    assert held(world) == (0, 4)
+    world.host.edit("Cluster", "", "m2", {"metadata": {"labels": {wk.DRAIN: ""}}})
+    await world.settle(rounds=3, failures=True)
+    assert held(world) == (1, 4), "it says Applied, but that is older than its endpoint"
+    (filled,) = (one for name, one in world.works_in("c").items() if name.startswith("web-1") and is_of(one, "m1"))
+    refused = {"status": {"conditions": [condition(wk.APPLIED, "False")]}}
+    world.host.edit("Work", "karmada-es-c", filled["metadata"]["name"], refused)
+    await world.settle(rounds=20, failures=True)
+    assert held(world) == (1, 4), "the consumer has nothing else"
+    world.host.edit("Work", "karmada-es-c", filled["metadata"]["name"], APPLIED)
+    await world.settle()
+    assert held(world) == (1, 0)
+
+
+def is_of(work: Json, provider: str) -> bool:
+    return bool(work["metadata"]["annotations"][wk.PROVISION_CLUSTER] == provider)

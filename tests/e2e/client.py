@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import random
 import signal
 import socket
 import sys
@@ -36,10 +37,13 @@ class Counts:
         self.pods: collections.Counter[str] = collections.Counter()
         self.versions: collections.Counter[str] = collections.Counter()
         self.errors: list[str] = []
+        self.lost_at = 0.0
 
-    def add(self, outcome: str, detail: str = "") -> None:
+    def add(self, outcome: str, began: float, detail: str = "") -> None:
         with self._lock:
             self.outcomes[outcome] += 1
+            if outcome != "ok":
+                self.lost_at = max(self.lost_at, began)
             if outcome == "ok":
                 fields = dict(line.partition(": ")[::2] for line in detail.splitlines())
                 self.pods[fields.get("Hostname", "")] += 1
@@ -50,18 +54,20 @@ class Counts:
     def tell(self) -> None:
         with self._lock:
             told = {"outcomes": self.outcomes, "pods": self.pods, "versions": self.versions, "errors": self.errors}
-            print(json.dumps(told), flush=True)
+            print(json.dumps({**told, "at": time.monotonic(), "lost_at": self.lost_at}), flush=True)
 
 
 def request(url: str, counts: Counts) -> None:
     """One request."""
-    parts = urlsplit(url)
+    began, parts = time.monotonic(), urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     datagram = parts.scheme.startswith("udp")
     kind = socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM
     sent = f"ping {time.monotonic_ns()}" if datagram else f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, FAMILIES[parts.scheme[-1] == "6"], kind)[0]
+        # Of a headless Service any of them: the resolver sorts them, the same way each time.
+        found = socket.getaddrinfo(host, port, FAMILIES[parts.scheme[-1] == "6"], kind)
+        family, _, _, _, address = random.choice(found)
         with socket.socket(family, kind) as connection:
             connection.settimeout(DATAGRAM_SECONDS if datagram else TIMEOUT_SECONDS)
             if parts.fragment:
@@ -72,20 +78,20 @@ def request(url: str, counts: Counts) -> None:
             while not datagram and (chunk := connection.recv(4096)):
                 answer += chunk
     except socket.gaierror as error:
-        counts.add("name", str(error))
+        counts.add("name", began, str(error))
     except ConnectionRefusedError as error:
-        counts.add("refused", str(error))
+        counts.add("refused", began, str(error))
     except TimeoutError as error:
-        counts.add("timeout", str(error))
+        counts.add("timeout", began, str(error))
     except OSError as error:
-        counts.add("reset" if isinstance(error, ConnectionError) else "unreachable", str(error))
+        counts.add("reset" if isinstance(error, ConnectionError) else "unreachable", began, str(error))
     else:
         head, _, body = (b"", b"", answer) if datagram else answer.partition(b"\r\n\r\n")
         good = body.endswith(sent.encode()) if datagram else head.startswith(b"HTTP/1.1 200 ")
         if good and b"Hostname: " in body:
-            counts.add("ok", body.decode())
+            counts.add("ok", began, body.decode())
         else:
-            counts.add("cut", repr(answer))
+            counts.add("cut", began, repr(answer))
 
 
 def loop(url: str, threads: int, rate: float) -> None:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import pytest
 
 from testbed import karmada
-from tests.e2e.world import World, workload
+from tests.e2e.world import workload
 from tests.support.conformance import KARMADA, KARMADA_API, KEP_1645, behaviour
 from tests.support.fleet import CLUSTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def has_joined(world: World) -> None:
-    """member3 is a part of the fleet."""
-    if await world.bed.host.api.find(CLUSTERS, "member3") is None:
-        await karmada.join(world.bed, "member3")
-    await world.cluster_is("member3", ready=True)
 
 
 @behaviour(
@@ -31,7 +24,7 @@ async def test_no_clusters_named_means_all(world, scene):
     pods = await scene.run("member1", workload("web")) | await scene.run("member2", workload("web"))
     for member in ("member1", "member2"):
         await scene.answers(f"answering in {member}", pods, member=member)
-    await has_joined(world)
+    await world.has_joined("member3")
     await scene.has_namespace("member3")
     pods |= await scene.run("member3", workload("web"))
     for member in ("member1", "member2", "member3"):
@@ -44,7 +37,7 @@ async def test_no_clusters_named_means_all(world, scene):
     clause=KEP_1645,
 )
 async def test_two_providers(world, stage):
-    await has_joined(world)
+    await world.has_joined("member3")
     scene = await stage("member1", "member2", "member3")
     await scene.offer(["member1", "member3"])
     pods = await scene.run("member1", workload("web", replicas=2)) | await scene.run("member3", workload("web"))
@@ -68,7 +61,7 @@ async def test_a_consumer_that_is_a_provider(scene):
     clause=KARMADA,
 )
 async def test_a_cluster_is_deleted(world, stage):
-    await has_joined(world)
+    await world.has_joined("member3")
     scene = await stage("member1", "member2", "member3")
     await scene.offer(["member1", "member3"])
     staying = await scene.run("member1", workload("web"))

@@ -11,9 +11,9 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from testbed import ControllerProcess, NotYet, WaitTimeout, wait_for
+from testbed import ControllerProcess, NotYet, WaitTimeout, karmada, wait_for
 from testbed.dataplane import pod_shell
 from testbed.processes import die_with_parent
 from testbed.tasks import together
@@ -33,15 +33,16 @@ from tests.support.fleet import (
 from tests.support.no_findings import no_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from testbed import Bed
+    from testbed import Api, Bed
     from tests.support.conformance import Row
 
 Object = dict[str, Any]
 T = TypeVar("T")
 
+SERVICE_NAME = "kubernetes.io/service-name"
 CLIENTS = "clients"
 CLIENT = "client"
 SCRIPT = Path(__file__).with_name("client.py")
@@ -105,17 +106,20 @@ def is_ready(pod: Object) -> bool:
 
 @dataclass
 class Tally:
-    """What a client has counted."""
+    """What a client has counted, when it said so, and when it began what was lost last, by the machine's clock."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     pods: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    at: float = 0.0
+    lost_at: float = 0.0
 
     @classmethod
     def of(cls, line: str | bytes) -> Tally:
         told = json.loads(line)
-        return cls(Counter(told["outcomes"]), Counter(told["pods"]), Counter(told["versions"]), told["errors"])
+        outcomes, pods, versions = (Counter(told[each]) for each in ("outcomes", "pods", "versions"))
+        return cls(outcomes, pods, versions, told["errors"], told["at"], told["lost_at"])
 
     @property
     def answered(self) -> int:
@@ -130,11 +134,17 @@ class Tally:
 
 
 class Loop:
-    """A client that asks for a URL again and again, from a Pod of a member, until told to stop."""
+    """A client that asks for a URL again and again, from a Pod of a member, until told to stop.
+
+    Attributes:
+        tally: what it has counted.
+        history: what it had counted before, each tenth of a second or so.
+    """
 
     def __init__(self, root: Path, member: str, url: str) -> None:
         self._shell = pod_shell(root, member, CLIENT, namespace=CLIENTS)
         self._url = url
+        self.history: list[Tally] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._began = 0.0
@@ -185,6 +195,7 @@ class Loop:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.tally = Tally.of(line)
+            self.history.append(self.tally)
 
     async def goes_on(self, requests: int) -> None:
         """Wait until so many more requests have ended, well or badly."""
@@ -198,9 +209,98 @@ class Loop:
         limit = PATIENCE_SECONDS + 20 * requests / LOOP_RATE
         await wait_for(f"{requests} more requests to {self._url}", probe, limit)
 
+    async def answering(self, requests: int) -> frozenset[str]:
+        """The Pods that answer the next so many requests."""
+        before = self.tally.pods
+        await self.goes_on(requests)
+        return frozenset(self.tally.pods - before)
+
     def told(self) -> str:
         """What it has counted, and how fast it was."""
-        return f"{self.tally.told()}; {self.tally.outcomes.total() / max(self._took, 0.001):.0f}/s"
+        took = self._took or asyncio.get_running_loop().time() - self._began
+        return f"{self.tally.told()}; {self.tally.outcomes.total() / took:.0f}/s"
+
+
+class Offered(NamedTuple):
+    """What a cluster has of a Service at a time: the ready addresses of its own slices, and of those dispatched to it.
+
+    `at` is by the machine's monotonic clock.
+    """
+
+    at: float
+    own: frozenset[str]
+    copies: frozenset[str]
+
+    @property
+    def total(self) -> int:
+        return len(self.own | self.copies)
+
+
+class Follower:
+    """Follows the slices of a Service in a member as its kube-proxy does.
+
+    Attributes:
+        states: all of them, in order; two that follow each other differ.
+    """
+
+    def __init__(self, api: Api, namespace: str, name: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._slices: dict[str, Object] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self.states: list[Offered] = []
+
+    async def __aenter__(self) -> Self:
+        listed = await self._api.list_raw(SLICES, namespace=self._namespace)
+        for slice_ in listed["items"] or ():
+            self._see(slice_)
+        self._take_down()
+        self._watching = asyncio.create_task(self._watch(listed["metadata"]["resourceVersion"]))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._watching is not None
+        ended = self._watching.done()
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
+        assert not ended or error is not None, "the watch has ended: states are missing"
+
+    async def _watch(self, version: str) -> None:
+        async for event in self._api.watch(SLICES, namespace=self._namespace, resource_version=version):
+            if event["type"] == "DELETED":
+                self._slices.pop(event["object"]["metadata"]["name"], None)
+            elif event["type"] != "BOOKMARK":
+                self._see(event["object"])
+            self._take_down()
+
+    def _see(self, slice_: Object) -> None:
+        if slice_["metadata"]["labels"].get(SERVICE_NAME) == self._name:
+            self._slices[slice_["metadata"]["name"]] = slice_
+
+    def _take_down(self) -> None:
+        found: dict[bool, set[str]] = {False: set(), True: set()}
+        for slice_ in self._slices.values():
+            found[slice_["metadata"]["labels"].get(MANAGED_BY) == DISPATCHER].update(
+                each["addresses"][0] for each in slice_["endpoints"] or () if each["conditions"]["ready"]
+            )
+        state = Offered(time.monotonic(), frozenset(found[False]), frozenset(found[True]))
+        if not self.states or state[1:] != self.states[-1][1:]:
+            self.states.append(state)
+
+    async def until(self, what: str, accept: Callable[[Offered], bool]) -> Offered:
+        """Wait until the last state is an acceptable one."""
+
+        async def probe() -> Offered:
+            last = self.states[-1]
+            if not accept(last):
+                raise NotYet(f"{len(last.own)} own endpoints, {len(last.copies)} dispatched")
+            return last
+
+        return await wait_for(f"{what}, of {self._name}", probe, PATIENCE_SECONDS, interval=0.05)
 
 
 def _python() -> list[str]:
@@ -240,6 +340,12 @@ class World:
     async def sample(self, member: str, url: str, count: int = SAMPLES) -> Tally:
         """Ask so many times."""
         return Tally.of(json.dumps(await self.ask(member, "sample", url, str(count))))
+
+    async def has_joined(self, member: str) -> None:
+        """Make a member a part of the fleet, unless it is."""
+        if await self.bed.host.api.find(CLUSTERS, member) is None:
+            await karmada.join(self.bed, member)
+        await self.cluster_is(member, ready=True)
 
     async def cluster_is(self, name: str, ready: bool) -> None:
         """Wait until the control plane calls a cluster ready, or not."""
@@ -374,10 +480,13 @@ class Scene:
         consumers: Sequence[str] = ("member2",),
         *,
         service_: Object | None = None,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """A Service and a MultiClusterService of its name, applied to the control plane."""
         made = service_ or service("web")
-        await self.space.create(made, multiclusterservice(made["metadata"]["name"], providers, consumers))
+        mcs = multiclusterservice(made["metadata"]["name"], providers, consumers)
+        mcs["metadata"]["annotations"] = dict(annotations or {})
+        await self.space.create(made, mcs)
 
     async def set_clusters(self, **lists: Sequence[str]) -> None:
         """Change `providerClusters` or `consumerClusters`."""
@@ -392,9 +501,13 @@ class Scene:
         words = lambda seen: ", ".join(f"{kind} {status}" for kind, status in sorted(seen.items()))  # noqa: E731
         await self.becomes("conditions of the MultiClusterService", WELL, read, told=words)
 
-    def loop(self, member: str = "member2", name: str = "web") -> Loop:
+    def loop(self, member: str = "member2", name: str = "web", port: int = 80) -> Loop:
         """A client that asks without end."""
-        return Loop(self.world.bed.root, member, self.url(name))
+        return Loop(self.world.bed.root, member, self.url(name, port))
+
+    def follow(self, member: str = "member2", name: str = "web") -> Follower:
+        """What a member has of a Service, from now on."""
+        return Follower(self.space.member(member), self.namespace, name)
 
     async def answered_by(self, member: str, url: str, pods: set[str]) -> None:
         """Wait until exactly these Pods answer, as a part of the setting: nothing is taken down."""
@@ -464,6 +577,30 @@ class Scene:
         (pod,) = seen[0]
         return pod
 
+    async def serve(self, what: str, pods: Collection[str], *loops: Loop) -> None:
+        """Exactly these Pods answer each of the loops, in the end; none: nobody answers."""
+
+        async def read() -> frozenset[frozenset[str]]:
+            # Who is refused hears of it once a second, by what the kernel allows a node to send.
+            requests = 40 if pods else 8
+            return frozenset(await asyncio.gather(*(each.answering(requests) for each in loops)))
+
+        def told(seen: frozenset[frozenset[str]]) -> str:
+            return " or ".join(sorted(map(self.told, seen)))
+
+        await self.becomes(what, frozenset((frozenset(pods),)), read, told=told)
+
+    def never(self, what: str, pods: Iterable[str], *loops: Loop) -> None:
+        """Take down that these Pods have answered none of the loops."""
+        seen = {pod for each in loops for pod in each.tally.pods} & {*pods}
+        counts = ", ".join(str(each.tally.answered) for each in loops)
+        self.holds(what, "never", not seen, otherwise=self.told(seen), measured=f"of {counts} answers")
+
+    def holds(self, what: str, expected: str, passed: bool, *, otherwise: str, measured: str = "") -> None:
+        """Take down something that was counted."""
+        self._note(what, expected, expected if passed else otherwise, passed=passed, measured=measured)
+        assert passed, str(self._row.checks[-1])
+
     async def has_endpoints(self, what: str, **expected: int) -> None:
         """The slices that were dispatched to the consumer have so many endpoints of each address type, in the end."""
 
@@ -508,13 +645,13 @@ class Scene:
 
         await self.becomes(what, sorted(addresses), read, told=told)
 
-    def kept_up(self, loop: Loop, *, budget: int = 0, why: str = "") -> None:
+    def kept_up(self, loop: Loop, *, what: str = "requests of the loop", budget: int = 0, why: str = "") -> None:
         """Take down what a loop has lost, which must be within a budget."""
         passed = loop.tally.lost <= budget and loop.tally.answered > 0
         because = f" ({why})" if why else ""
         expected = f"at most {budget} lost{because}" if budget else f"none lost{because}"
         seen = ("within the budget" if budget else "none lost") if passed else f"{loop.tally.lost} lost"
-        self._note("requests of the loop", expected, seen, passed=passed, measured=loop.told())
+        self._note(what, expected, seen, passed=passed, measured=loop.told())
         assert passed, f"{self._row.checks[-1]}\n" + "\n".join(loop.tally.errors)
 
     def measured(self, text: str) -> None:

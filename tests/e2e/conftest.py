@@ -31,6 +31,7 @@ CHAPTERS = {
     "test_outages": "Outages",
     "test_removal": "Removal of clusters and services",
     "test_providers": "Several providers",
+    "test_selection": "Which cluster answers",
     "test_headless": "Headless Services",
     "test_ports": "Ports, protocols, endpoints",
 }
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = Report(CHAPTERS)
 
 
+@pytest.hookimpl(trylast=True)  # without those that are left out as too long: the document has no rows of these
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Know every row before the first test, and whether all of them are going to be tried; chapters run in order."""
     report = config.stash[REPORT]

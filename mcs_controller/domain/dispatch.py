@@ -12,7 +12,7 @@ from mcs_controller.api.common import parse_time
 from mcs_controller.domain import well_known as wk
 from mcs_controller.domain.addresses import ADDRESS_RULES, AddressRules
 from mcs_controller.domain.collect import free_name
-from mcs_controller.domain.endpoint_selection import Endpoint, endpoints_in
+from mcs_controller.domain.endpoint_selection import UNDECIDED, Endpoint, endpoints_in
 from mcs_controller.domain.naming import (
     dispatched_slice_name,
     dispatched_slice_names,
@@ -39,7 +39,7 @@ from mcs_controller.domain.works import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mcs_controller.api.common import JsonObject
@@ -122,7 +122,7 @@ class DispatchContext:
         find_by_copy_name: finds dispatched Works by what they make in the consumer.
         new_id: see `plan_work`.
         policy: see there.
-        decision: what a consumer of a service is offered; None for everything.
+        decisions: what the consumers of a service are offered, by cluster; None for everything.
     """
 
     service: Callable[[tuple[str, str]], MultiClusterService | None]
@@ -133,7 +133,7 @@ class DispatchContext:
     find_by_copy_name: FindByCopyName
     new_id: Callable[[], str]
     policy: DispatchPolicy
-    decision: Callable[[MultiClusterService, str], Decision | None] = lambda _, __: None
+    decisions: Callable[[MultiClusterService], Mapping[str, Decision] | None] = lambda _: None
 
 
 def plan_dispatch(
@@ -231,6 +231,7 @@ def _plan_copies(
     skips: list[SkippedCluster] = []
     served: list[str] = []
     kept: set[tuple[str, str]] = set()
+    decisions = context.decisions(mcs)
     for consumer in consumers_of(mcs, context.clusters):
         if consumer == origin.cluster:
             continue
@@ -250,7 +251,7 @@ def _plan_copies(
         observed = there or context.find(namespace, name)
         if observed is None and not making:
             continue
-        decision = context.decision(mcs, consumer)
+        decision = decisions.get(consumer, UNDECIDED) if decisions is not None else None
         marks = _selection_marks(decision, origin, there)
         offered = _select(content, decision, origin, there)
         intent = _dispatched_intent(namespace, name, slice_name, origin, mcs, offered, marks)

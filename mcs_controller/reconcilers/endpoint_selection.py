@@ -117,22 +117,19 @@ class EndpointSelection:
         draining = any(selects_cluster(one.name, mcs.providers) for one in self._cluster_store.by_index(BY_DRAIN, True))
         return rules_for(mcs.metadata.annotations, said, self._flags, draining=draining)
 
-    def decision(self, mcs: MultiClusterService, consumer: str) -> Decision | None:
-        """What the consumer is offered; None for everything."""
+    def decisions(self, mcs: MultiClusterService) -> Mapping[str, Decision] | None:
+        """What the consumers of the service are offered; None without rules: everything.
+
+        Empty until the first decision. For a consumer that is missing nothing is decided yet.
+        """
         found = self.rules(mcs)
         if found.rules is None and not found.invalid:
             return None
-        decided = self._decided.get(_key(mcs), {}).get(consumer)
-        return decided.decision if decided is not None else UNDECIDED
+        return {consumer: one.decision for consumer, one in self._decided.get(_key(mcs), {}).items()}
 
-    def is_decided(self, mcs: MultiClusterService) -> bool:
-        """Whether all that can be was decided for the service since this process began."""
-        found = self.rules(mcs)
-        return (found.rules is None and not found.invalid) or _key(mcs) in self._decided
-
-    def decisions(self) -> Mapping[Request, Mapping[str, Decided]]:
-        """The last decision for each consumer of each service with rules."""
-        return self._decided
+    def is_awaited(self, mcs: MultiClusterService) -> bool:
+        """Whether the first decision for the service is still to come."""
+        return self.decisions(mcs) == {} and _key(mcs) not in self._decided
 
     async def reconcile(self, request: Request) -> Result:
         """Decide anew, and have the copies written that differ by it."""
@@ -242,12 +239,13 @@ class EndpointSelection:
         if consumer in providers:
             return _count(one for one in source if one.origin.cluster == consumer)
         cluster = self._clusters.get(consumer)
-        if self._own is None or cluster is None or not cluster.is_push or not cluster.is_ready:
+        if self._own is None or cluster is None or not cluster.is_push:
             return _NONE  # an agent's member tells only what it provides
         self._own.ensure(consumer)
         slices = self._own.slices(consumer)
         if slices is None:
-            return _NONE if self._own.problem(consumer) is not None else None
+            # One that is not ready will be asked again. What was known of it before counts until then.
+            return _NONE if cluster.is_ready and self._own.problem(consumer) is not None else None
         found = slices.by_index(BY_SERVICE, _key(mcs))
         return _count(one for each in found for one in endpoints_of_slice(each, consumer))
 

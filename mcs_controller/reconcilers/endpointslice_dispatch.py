@@ -93,7 +93,7 @@ class SliceDispatch:
             find_by_copy_name=lambda target: works.store.by_index(BY_TARGET, target),
             new_id=new_id,
             policy=policy,
-            decision=selection.decision,
+            decisions=selection.decisions,
         )
         self._gone_since: dict[tuple[str, str], float] = {}
         """When each Service that a MultiClusterService names was first missed, by the monotonic clock.

@@ -317,8 +317,9 @@ class ServiceStatusReconciler:
     ) -> tuple[ConditionReport | None, float | None]:
         if self._bindings is None or self._aggregator.service_outcome(request) is None:
             return None, None
-        if (selection := self._selection) is not None and not selection.is_decided(mcs):
+        if self._selection is not None and self._selection.is_awaited(mcs):
             return None, FIRST_DECISION_SECONDS
+        decisions = self._selection.decisions(mcs) if self._selection is not None else None
         unlisted: list[Pending] = []
         found = availability.judge(
             mcs,
@@ -329,7 +330,7 @@ class ServiceStatusReconciler:
             left_out=lambda origin: _leaves_out(self._aggregator.slice_outcomes(request).get(origin)),
             is_stale=self._is_silent if self._own is not None else lambda _: False,
             is_silent=self._is_silent,
-            decision=lambda consumer: selection.decision(mcs, consumer) if selection is not None else None,
+            decision=lambda consumer: decisions.get(consumer) if decisions is not None else None,
             families=lambda consumer: self._families(consumer, request),
         )
         pending = [

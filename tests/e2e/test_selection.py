@@ -183,6 +183,11 @@ async def test_the_nearest_pods_answer(world, stage):
         await scene.serve("again in member1", back, *loops)
         back = await scene.scale("member2", 2)
         await scene.serve("again in member2", back, *loops)
+    never_empty = all(each.total for each in headless.states)
+    scene.holds("moments without a ready endpoint in the consumer", "none", never_empty, otherwise="some")
+    went = next(b.at for a, b in itertools.pairwise(headless.states) if len(b.own) < len(a.own))
+    came = next(each.at for each in headless.states if each.at >= went and each.copies)
+    scene.measured(f"the region's endpoints were in the consumer {1000 * (came - went):.0f} ms after a local one went")
     for name, loop in loops._asdict().items():
         if name != "sealed":
             scene.kept_up(loop, what=f"requests, {name}", why=GRACE)

@@ -38,7 +38,8 @@ async def running(
     world.host.seed(mcs(providers=["m1", "m2"], consumers=list(consumers), metadata={"annotations": annotations}))
     world.members["m1"].seed(slice_(endpoints=pods("10.1.0.1")))
     world.members["m2"].seed(slice_(endpoints=pods(*(f"10.2.0.{n}" for n in range(4)))))
-    world.members["c"].seed(slice_("own-1", endpoints=own or []))
+    for consumer in consumers[:1]:
+        world.members[consumer].seed(slice_("own-1", endpoints=own or []))
     await world.settle()
     world.forget_calls()
     return world
@@ -200,6 +201,34 @@ async def test_each_consumer_has_tiers_of_its_own() -> None:
     world = await running({wk.TIERS: "same-region"}, clusters=regions, consumers=("c", "d"))
     assert held(world, "c") == (0, 4)
     assert held(world, "d") == (1, 0)
+
+
+async def test_a_service_without_consumers_says_so() -> None:
+    world = await running({wk.TIERS: "clusters=m1"}, consumers=())
+    for name in ("m1", "m2"):
+        world.host.remove("Cluster", "", name)
+    await world.settle()
+    assert (world.condition(wk.ENDPOINTS_AVAILABLE) or ("", ""))[1] == "no consumer cluster is registered."
+
+
+async def test_a_consumer_that_is_not_ready_is_taken_to_have_the_pods_that_it_had() -> None:
+    world = await running({wk.TIERS: "local; clusters=m1"}, own=pods("10.9.0.1"))
+    ready = world.host.find("Cluster", "", "c") or {}
+    down = ready["status"]["conditions"][0] | {"status": "False", "reason": "ClusterNotReachable"}
+    for conditions in ([down], ready["status"]["conditions"]):
+        world.host.edit("Cluster", "", "c", {"status": {"conditions": conditions}})
+        await world.settle()
+    assert held(world) == (0, 0)
+    assert [call for call in world.writes if "karmada-es-c/" in call] == []
+
+
+async def test_where_the_choice_changes_only_the_consumers_that_it_changes_for_are_written() -> None:
+    world = await running({wk.TIERS: "local; clusters=m1"}, own=pods("10.9.0.1"), consumers=("c", "d"))
+    assert (held(world, "c"), held(world, "d")) == ((0, 0), (1, 0))
+    edit_own(world)
+    await world.settle()
+    assert held(world, "c") == (1, 0)
+    assert [call for call in world.writes if "karmada-es-" in call and "karmada-es-c/" not in call] == []
 
 
 async def test_a_provider_whose_endpoints_are_withdrawn_does_not_count() -> None:

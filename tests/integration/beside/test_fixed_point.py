@@ -93,6 +93,7 @@ async def world(karmada_bed: Bed, fake_karmada: FakeKarmada, aggregated: Aggrega
         await followed(space, 1)
         await space.patch_mcs("all", {"consumerClusters": [{"name": "member2"}]})
         await space.dispatched_are("member1", {}, "all")
+        await preferred(space)
         await exported(space, fake_karmada, "shared")
         await exported(space, fake_karmada, "plain")
         await at_rest(karmada_bed, fake_karmada)
@@ -111,6 +112,18 @@ async def followed(space: Space, count: int) -> None:
         return True
 
     await wait_for("the endpoints of nginx in member2", probe, PATIENCE_SECONDS)
+
+
+async def preferred(space: Space) -> None:
+    """A service whose consumer answers itself: the other provider's copy is there without endpoints, and had some."""
+    tiers = {"tiers": "local", "hand-back-after": "1s", "hand-back-every": "1s"}
+    near = multiclusterservice("near", ["member1", "member2"], ["member2"])
+    near["metadata"]["annotations"] = {f"multiclusterservice.karmada.io/{key}": text for key, text in tiers.items()}
+    await space.create(service("near"), near)
+    await space.create_in("member1", endpointslice("near-a", "near", ["203.0.113.20"]))
+    await space.dispatched_are("member2", {"member1-near-a": ["203.0.113.20"]}, "near")
+    await space.create_in("member2", endpointslice("near-a", "near", ["203.0.113.21"]))
+    await space.dispatched_are("member2", {"member1-near-a": []}, "near")
 
 
 async def exported(space: Space, fake_karmada: FakeKarmada, name: str) -> None:

@@ -40,7 +40,7 @@ def test_it_has_no_shell_no_package_manager_and_nothing_that_gives_rights(unpack
     programs = {
         str(each.relative_to(unpacked.files.root)) for each in files if each.is_file() and each.stat().st_mode & 0o111
     }
-    commands = {"kubectl-mcs", "mcs-controller-manager", "mcsctl"}
+    commands = {"kubectl-mcs", "kubectl_complete-mcs", "mcs-controller-manager", "mcsctl"}
     assert {each for each in programs if ".so" not in each} == {
         f"usr/bin/python{image.PYTHON}",
         *(f"usr/local/bin/{each}" for each in commands),

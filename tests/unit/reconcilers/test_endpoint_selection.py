@@ -222,6 +222,15 @@ async def test_a_consumer_that_is_not_ready_is_taken_to_have_the_pods_that_it_ha
     assert [call for call in world.writes if "karmada-es-c/" in call] == []
 
 
+async def test_a_provider_that_is_not_ready_counts_by_what_was_last_known_of_it() -> None:
+    world = await running({wk.TIERS: "clusters=m1"})
+    ready = world.host.find("Cluster", "", "m1") or {}
+    down = ready["status"]["conditions"][0] | {"status": "False", "reason": "ClusterNotReachable"}
+    world.host.edit("Cluster", "", "m1", {"status": {"conditions": [down]}})
+    await world.settle()
+    assert held(world) == (1, 0)
+
+
 async def test_where_the_choice_changes_only_the_consumers_that_it_changes_for_are_written() -> None:
     world = await running({wk.TIERS: "local; clusters=m1"}, own=pods("10.9.0.1"), consumers=("c", "d"))
     assert (held(world, "c"), held(world, "d")) == ((0, 0), (1, 0))

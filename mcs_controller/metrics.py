@@ -181,13 +181,12 @@ class ServiceMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """What a scrape shows: what was prepared for it, or else what is counted now."""
         prepared, self._prepared = self._prepared, None
-        if prepared is None:
-            counting = self._count()
-            while prepared is None:
-                try:
-                    next(counting)
-                except StopIteration as counted:
-                    prepared = counted.value
+        counting = self._count()
+        while prepared is None:
+            try:
+                next(counting)
+            except StopIteration as counted:
+                prepared = counted.value
         return prepared
 
     def _count(self) -> Generator[None, None, Sequence[Metric]]:

@@ -90,24 +90,18 @@ class Decision:
     """What one consumer is offered.
 
     Attributes:
-        tier: the place of the first tier that is good enough, or of the last one.
-        is_good: whether that tier is good enough.
         whole: clusters all of whose endpoints are offered.
         kept: of other clusters, the addresses that are still offered.
         tier_of: of each cluster that is in a tier, the tier as it is written; of a drained one, that it is.
-        later: how many ready endpoints of later tiers, or drained clusters, are offered.
         last_resort: drained clusters that are offered, as no other has a ready endpoint.
         is_short: whether there are ready endpoints in its tiers, but in no tier enough.
         own_is_later: whether the consumer has ready endpoints of its own that no tier, or a later one, has.
         known: whether anything was decided. If not, each copy keeps the endpoints that it has.
     """
 
-    tier: int = 0
-    is_good: bool = False
     whole: frozenset[str] = frozenset()
     kept: Mapping[SliceRef, frozenset[str]] = field(default_factory=dict)
     tier_of: Mapping[str, str] = field(default_factory=dict)
-    later: int = 0
     last_resort: tuple[str, ...] = ()
     is_short: bool = False
     own_is_later: bool = False
@@ -134,7 +128,7 @@ class Progress:
     """What a decision needs to know of the one before.
 
     Attributes:
-        tier: its place.
+        tier: the place of the first tier that is good enough, or of the last one.
         since: when that tier was first good enough, in seconds of the clock that `decide` is given.
         stepped: when the last step was made; None if none was since then.
         budgets: how many ready endpoints of a cluster were offered; math.inf for all, then and later.
@@ -189,25 +183,19 @@ def decide(rules: SelectionRules, view: ConsumerView, before: Decided | None, no
     if view.takes_writes and any(shown.values()) and any(counts[name].ready for name in (*prefix, view.name)):
         progress, look_again = _hand_back(rules, view, progress, later, counts, prefix, now, is_good=is_good)
     kept: defaultdict[SliceRef, set[str]] = defaultdict(set)
-    offered = 0
     for cluster, those in later.items():
         budget = progress.budgets[cluster]
-        ready = those[: _up_to(budget)]
-        offered += len(ready)
         if budget != math.inf:
-            for one in ready:
+            for one in those[: _up_to(budget)]:
                 kept[one.origin].add(one.address)
     whole = prefix | {cluster for cluster in later if progress.budgets[cluster] == math.inf}
     decision = Decision(
-        tier=place,
-        is_good=is_good,
         whole=frozenset(whole),
         kept={one: frozenset(those) for one, those in kept.items()},
         tier_of={
             **{name: text for text, names in view.tiers.tiers for name in names},
             **dict.fromkeys(view.tiers.drained, wk.TIER_DRAINED),
         },
-        later=offered,
         last_resort=last_resort,
         is_short=some_ready and not is_good,
         own_is_later=own_is_later,

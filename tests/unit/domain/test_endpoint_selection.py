@@ -102,7 +102,7 @@ def some(prefix: str, count: int) -> set[str]:
 def test_the_first_tier_that_is_good_enough_is_offered_and_no_later_one() -> None:
     world = World((("me",), ("m1",), ("m2", "m3")), ready={"m1": some("a", 2), "m2": some("b", 2), "m3": some("c", 2)})
     decision = world.settle().decision
-    assert (decision.tier, decision.is_good, set(decision.whole)) == (1, True, {"m1"})
+    assert (decision.is_short, set(decision.whole)) == (False, {"m1"})
     assert world.held == {"m1": some("a", 2), "m2": set(), "m3": set()}
 
 
@@ -114,7 +114,7 @@ def test_a_tier_below_the_minimum_is_kept_and_the_next_is_added() -> None:
         unready={"m1": some("d", 9)},
     )
     decision = world.decide().decision
-    assert (decision.tier, decision.is_good, set(decision.whole)) == (1, True, {"m1", "m2"})
+    assert (decision.is_short, set(decision.whole)) == (False, {"m1", "m2"})
 
 
 def test_if_no_tier_is_good_enough_all_are_offered() -> None:
@@ -122,7 +122,7 @@ def test_if_no_tier_is_good_enough_all_are_offered() -> None:
         (("m1",), ("m2",)), rules=replace(RULES, minimum=Minimum(9)), ready={"m1": some("a", 1), "m2": some("b", 1)}
     )
     decision = world.decide().decision
-    assert (decision.is_good, set(decision.whole)) == (False, {"m1", "m2"})
+    assert (decision.is_short, set(decision.whole)) == (True, {"m1", "m2"})
 
 
 def test_the_next_tier_is_offered_at_once_and_handed_back_in_steps() -> None:
@@ -199,7 +199,7 @@ def test_a_step_waits_until_the_one_before_is_written() -> None:
     world.now += 60
     assert world.decide().look_again == 1
     assert world.last is not None
-    assert world.last.decision.later == 15
+    assert len(world.last.decision.kept[ref("m2")]) == 15
 
 
 def test_a_consumer_that_takes_no_writes_is_handed_back_when_it_is_back() -> None:
@@ -208,7 +208,7 @@ def test_a_consumer_that_takes_no_writes_is_handed_back_when_it_is_back() -> Non
     for _ in range(5):
         world.now += 30
         found = world.decide()
-        assert (found.decision.later, found.look_again) == (30, None)
+        assert (found.decision.offers(ref("m2")), found.look_again) == (None, None)
     world.takes_writes = True
     world.settle()
     assert len(world.held["m2"]) == 15
@@ -319,8 +319,9 @@ def test_more_ready_endpoints_never_lead_to_a_later_tier(
         for place, count in enumerate(counts):
             world.ready[f"m{place}"] = some(f"a{place}", count)
             world.unready[f"m{place}"] = {f"u{place}.{n}" for n in range(listed - count)}
-        decision = world.decide().decision
-        return decision.tier if decision.is_good else 3
+        found = world.decide()
+        assert found.progress is not None
+        return found.progress.tier if any(counts) and not found.decision.is_short else 3
 
     better = [count + (place == more and count < 5) for place, count in enumerate(ready)]
     assert tier_with(better) <= max(tier_with(ready), more)
